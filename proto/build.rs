@@ -1,0 +1,34 @@
+//! Compiles `poq/v1/*.proto` to Rust types with proto3 JSON, without a `protoc` on the machine.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use prost::Message;
+
+const FILES: [&str; 8] = [
+    "poq/v1/genesis.proto",
+    "poq/v1/model.proto",
+    "poq/v1/node.proto",
+    "poq/v1/params.proto",
+    "poq/v1/query.proto",
+    "poq/v1/state.proto",
+    "poq/v1/task.proto",
+    "poq/v1/tx.proto",
+];
+
+fn main() -> Result<(), Box<dyn Error>> {
+    println!("cargo:rerun-if-changed=poq");
+    let descriptors = protox::compile(FILES, ["."])?;
+    let encoded = descriptors.encode_to_vec();
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    std::fs::write(out.join("poq.v1.descriptors.bin"), &encoded)?;
+
+    prost_build::Config::new()
+        .enable_type_names()
+        .compile_fds(descriptors)?;
+    pbjson_build::Builder::new()
+        .register_descriptors(&encoded)?
+        .preserve_proto_field_names()
+        .build(&[".poq.v1"])?;
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Stable result codes. Codes of the codespace `sdk` are the Cosmos SDK's, where clients rely on
+//! them; everything else is in the codespace `poq`. A number never changes its meaning.
+
+/// Codespace of the Cosmos SDK's codes.
+pub const SDK: &str = "sdk";
+/// Codespace of this chain's own codes.
+pub const POQ: &str = "poq";
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $number:expr, $space:ident;)*) => {
+        $($(#[$doc])* pub const $name: Code = Code { number: $number, codespace: $space };)*
+        /// Every code, for tests and documentation.
+        pub const ALL: &[(&str, Code)] = &[$((stringify!($name), $name)),*];
+    };
+}
+
+/// A result code within its codespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Code {
+    /// Never 0, which is success.
+    pub number: u32,
+    /// `sdk` or `poq`.
+    pub codespace: &'static str,
+}
+
+codes! {
+    /// The bytes are not a strict, canonical transaction.
+    TX_DECODE = 2, SDK;
+    /// The signature or the signer is wrong.
+    UNAUTHORIZED = 4, SDK;
+    /// A balance is too small.
+    INSUFFICIENT_FUNDS = 5, SDK;
+    /// A message or query that this chain does not have.
+    UNKNOWN_REQUEST = 6, SDK;
+    /// Not a bech32 account address of this chain.
+    INVALID_ADDRESS = 7, SDK;
+    /// The signer's key is missing or of another type.
+    INVALID_PUBKEY = 8, SDK;
+    /// No such account.
+    UNKNOWN_ADDRESS = 9, SDK;
+    /// Not a valid amount or denom.
+    INVALID_COINS = 10, SDK;
+    /// The gas limit is below what the transaction needs.
+    OUT_OF_GAS = 11, SDK;
+    /// The memo is too long.
+    MEMO_TOO_LARGE = 12, SDK;
+    /// The fee is below gas limit times gas price.
+    INSUFFICIENT_FEE = 13, SDK;
+    /// Wrong number of signatures.
+    NO_SIGNATURES = 15, SDK;
+    /// A field of a message is out of its range.
+    INVALID_REQUEST = 18, SDK;
+    /// The mempool already has this transaction.
+    TX_IN_MEMPOOL = 19, SDK;
+    /// The mempool is full.
+    MEMPOOL_FULL = 20, SDK;
+    /// The transaction is larger than allowed.
+    TX_TOO_LARGE = 21, SDK;
+    /// The timeout height has passed.
+    TIMEOUT_HEIGHT = 30, SDK;
+    /// "account sequence mismatch, expected E, got G".
+    WRONG_SEQUENCE = 32, SDK;
+    /// An invariant of the application is broken; a bug.
+    INTERNAL = 35, SDK;
+    /// A queried item does not exist.
+    NOT_FOUND = 38, SDK;
+
+    /// No such task.
+    UNKNOWN_TASK = 101, POQ;
+    /// No such model.
+    UNKNOWN_MODEL = 102, POQ;
+    /// No such evaluator model.
+    UNKNOWN_EVALUATOR_MODEL = 103, POQ;
+    /// The account is not registered in the role.
+    NOT_REGISTERED = 104, POQ;
+    /// The account is registered in the role already.
+    ALREADY_REGISTERED = 105, POQ;
+    /// The payout account belongs to another node of the role.
+    PAYOUT_TAKEN = 106, POQ;
+    /// The stake is below the minimum.
+    STAKE_TOO_LOW = 107, POQ;
+    /// The task is not assigned to the sender.
+    NOT_ASSIGNED = 108, POQ;
+    /// The task is not in the phase that the message is for.
+    WRONG_PHASE = 109, POQ;
+    /// The sender has done this duty already.
+    DUPLICATE = 110, POQ;
+    /// The answer is longer than the task allows.
+    ANSWER_TOO_LONG = 111, POQ;
+    /// The revealed score and salt do not open the commitment.
+    REVEAL_MISMATCH = 112, POQ;
+    /// A reveal without a commitment.
+    NO_COMMITMENT = 113, POQ;
+    /// The escrow is below the price of the longest allowed answer.
+    FEE_BELOW_PRICE = 114, POQ;
+    /// The prompt is empty or too long.
+    INVALID_PROMPT = 115, POQ;
+    /// The user has too many open tasks.
+    TOO_MANY_OPEN_TASKS = 116, POQ;
+    /// A batch is empty or too long.
+    INVALID_BATCH = 117, POQ;
+    /// No active inference node or too few evaluators serve the model.
+    NO_NODES = 118, POQ;
+    /// Not one item of a fee-free duty message can succeed.
+    NOTHING_TO_DO = 119, POQ;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_unique() {
+        let mut numbers: Vec<_> = ALL.iter().map(|(_, code)| code.number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        assert_eq!(numbers.len(), ALL.len());
+    }
+}

@@ -1,0 +1,63 @@
+//! Names of events and of their attributes. All attributes are indexed, so that CometBFT's
+//! `tx_search`, `block_search` and `subscribe` find tasks by id, user and node.
+//!
+//! Events of transactions carry what the sender did; events of the block (from `FinalizeBlock`)
+//! carry what the chain did at the block's end.
+
+/// A task was accepted; attributes `task user model`.
+pub const TASK_SUBMITTED: &str = "poq_task_submitted";
+/// An inference node was drawn; attributes `task user node attempt due_height`.
+pub const TASK_ASSIGNED: &str = "poq_task_assigned";
+/// An answer was accepted; attributes `task user node`.
+pub const TASK_ANSWERED: &str = "poq_task_answered";
+/// A committee seat was drawn, one event per seat; attributes `task user node attempt due_height`.
+pub const TASK_SEATED: &str = "poq_task_seated";
+/// A commitment was accepted; attributes `task user node`.
+pub const TASK_COMMITTED: &str = "poq_task_committed";
+/// The reveal phase opened; attributes `task user attempt due_height`.
+pub const TASK_REVEALING: &str = "poq_task_revealing";
+/// A score was revealed; attributes `task user node raw_score quality`.
+pub const TASK_REVEALED: &str = "poq_task_revealed";
+/// The quality is known; attributes `task user quality price final_height`.
+pub const TASK_SETTLED: &str = "poq_task_settled";
+/// A task was paid out; attributes `task user quality`.
+pub const TASK_FINAL: &str = "poq_task_final";
+/// A task was refunded; attributes `task user reason`.
+pub const TASK_REFUNDED: &str = "poq_task_refunded";
+/// A node was paid; attributes `task node payout amount`.
+pub const NODE_PAID: &str = "poq_node_paid";
+/// A node lost stake; attributes `task node role amount reason`.
+pub const NODE_SLASHED: &str = "poq_node_slashed";
+/// A node was registered; attributes `node role stake`.
+pub const NODE_REGISTERED: &str = "poq_node_registered";
+
+/// Task id, decimal.
+pub const TASK: &str = "task";
+/// The task's user.
+pub const USER: &str = "user";
+/// Model id.
+pub const MODEL: &str = "model";
+/// Operator address of a node.
+pub const NODE: &str = "node";
+/// `inference` or `evaluator`.
+pub const ROLE: &str = "role";
+/// Draws so far for the task and role, from 0.
+pub const ATTEMPT: &str = "attempt";
+/// Height at whose end the phase closes.
+pub const DUE_HEIGHT: &str = "due_height";
+/// Height at whose end the task is paid.
+pub const FINAL_HEIGHT: &str = "final_height";
+/// Micro-logits.
+pub const RAW_SCORE: &str = "raw_score";
+/// Parts per million.
+pub const QUALITY: &str = "quality";
+/// Base units of the fee denom.
+pub const PRICE: &str = "price";
+/// Base units of the fee denom.
+pub const AMOUNT: &str = "amount";
+/// Base units of the fee denom.
+pub const STAKE: &str = "stake";
+/// Account that was paid.
+pub const PAYOUT: &str = "payout";
+/// Why, in snake case.
+pub const REASON: &str = "reason";

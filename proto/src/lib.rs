@@ -1,0 +1,24 @@
+//! Wire types of the Proof of Quality chain, and the names that every room shares:
+//! error codes, event names, and the hash that a score commitment is.
+
+pub mod code;
+mod commitment;
+pub mod event;
+
+pub use commitment::{SCORE_COMMITMENT_DOMAIN, commitment};
+
+/// Types generated from `proto/poq/v1`.
+///
+/// The JSON form is proto3 JSON with snake_case names: 64-bit integers are strings, bytes are
+/// base64, enums are their names.
+pub mod v1 {
+    #![allow(missing_docs, clippy::all)]
+    include!(concat!(env!("OUT_DIR"), "/poq.v1.rs"));
+    include!(concat!(env!("OUT_DIR"), "/poq.v1.serde.rs"));
+}
+
+/// Parts per million in one.
+pub const PPM: u64 = 1_000_000;
+
+/// The encoded `FileDescriptorSet` of `poq.v1`, for strict decoding and reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/poq.v1.descriptors.bin"));
