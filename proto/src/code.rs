@@ -101,8 +101,6 @@ codes! {
     INVALID_BATCH = 117, POQ;
     /// No active inference node or too few evaluators serve the model.
     NO_NODES = 118, POQ;
-    /// Not one item of a fee-free duty message can succeed.
-    NOTHING_TO_DO = 119, POQ;
 }
 
 #[cfg(test)]
