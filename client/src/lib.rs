@@ -1,1 +1,28 @@
+//! What every program that talks to a Proof of Quality chain needs: keys, signing, broadcasting
+//! with sequence handling, typed queries, proofs, and following the chain by height.
 
+mod client;
+pub mod durable;
+mod error;
+pub mod follow;
+mod key;
+pub mod keyring;
+pub mod logging;
+pub mod proof;
+mod query;
+mod rpc;
+mod sender;
+pub mod tx;
+mod types;
+pub mod worker;
+
+pub use client::{Answer, Client};
+pub use cosmos_sdk_proto::Any;
+pub use error::{Error, Result, found};
+pub use follow::Follower;
+pub use key::{HD_PATH, Key, Mnemonic, parse_address};
+pub use query::Account;
+pub use sender::{Fee, Sender, TxOptions};
+pub use tendermint_rpc::Order;
+pub use tx::any;
+pub use types::{Attribute, BlockOutcome, Event, Status, TxHash, TxOutcome, TxPage};

@@ -1,0 +1,183 @@
+//! Building and signing transactions: `cosmos.tx.v1beta1.TxRaw`, SIGN_MODE_DIRECT, one signer.
+
+use cosmos_sdk_proto::cosmos::base::abci::v1beta1::TxMsgData;
+use cosmrs::crypto::PublicKey;
+use cosmrs::tx::{Body, SignDoc, SignerInfo};
+use prost::{Message, Name};
+use tendermint::block::Height;
+
+use crate::{Any, Error, Key, Result};
+
+/// Everything that is signed, except whose signature it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unsigned {
+    /// Executed in order, all or none.
+    pub messages: Vec<Any>,
+    /// Most gas that the transaction may use.
+    pub gas_limit: u64,
+    /// Denom and amount in base units; `None` is a transaction free of fees.
+    pub fee: Option<(String, u128)>,
+    /// A note for people; kept in the block.
+    pub memo: String,
+    /// Last height whose block may have the transaction; 0 is no limit.
+    pub timeout_height: u64,
+}
+
+/// Where and as which transaction of the account a signature counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signer {
+    /// The chain's id.
+    pub chain_id: String,
+    /// From [`crate::Account`].
+    pub account_number: u64,
+    /// From [`crate::Account`].
+    pub sequence: u64,
+}
+
+/// Packs a message; its type URL is for example `/poq.v1.MsgSubmitTask`.
+pub fn any<M: Message + Name>(message: &M) -> Any {
+    Any {
+        type_url: format!("/{}", M::full_name()),
+        value: message.encode_to_vec(),
+    }
+}
+
+/// Signs a transaction and returns the bytes to broadcast.
+pub fn sign(unsigned: &Unsigned, signer: &Signer, key: &Key) -> Result<Vec<u8>> {
+    build(unsigned, signer, key).map_err(|report| Error::InvalidTx(format!("{report:#}")))
+}
+
+/// The responses of a transaction's messages, in order, from [`crate::TxOutcome::data`].
+pub fn responses(data: &[u8]) -> Result<Vec<Any>> {
+    TxMsgData::decode(data)
+        .map(|data| data.msg_responses)
+        .map_err(|error| Error::Decode {
+            what: "a transaction's data".into(),
+            reason: error.to_string(),
+        })
+}
+
+fn build(
+    unsigned: &Unsigned,
+    signer: &Signer,
+    key: &Key,
+) -> std::result::Result<Vec<u8>, cosmrs::ErrorReport> {
+    let key = key.signer();
+    let body = Body::new(
+        unsigned.messages.clone(),
+        unsigned.memo.clone(),
+        Height::try_from(unsigned.timeout_height)?,
+    );
+    let public_key: PublicKey = key.public_key();
+    let auth_info =
+        SignerInfo::single_direct(Some(public_key), signer.sequence).auth_info(fee(unsigned)?);
+    let chain_id = signer.chain_id.parse()?;
+    SignDoc::new(&body, &auth_info, &chain_id, signer.account_number)?
+        .sign(&key)?
+        .to_bytes()
+}
+
+fn fee(unsigned: &Unsigned) -> std::result::Result<cosmrs::tx::Fee, cosmrs::ErrorReport> {
+    let amount = match &unsigned.fee {
+        Some((denom, amount)) => vec![cosmrs::Coin {
+            denom: denom.parse()?,
+            amount: *amount,
+        }],
+        None => Vec::new(),
+    };
+    Ok(cosmrs::tx::Fee {
+        amount,
+        gas_limit: unsigned.gas_limit,
+        payer: None,
+        granter: None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
+    use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
+
+    use super::*;
+    use crate::Mnemonic;
+
+    /// Inputs of the SIGN_MODE_DIRECT test vectors of CosmJS (`packages/proto-signing`).
+    fn transfer() -> (Unsigned, Key) {
+        let mnemonic = "economy stock theory fatal elder harbor betray wasp final emotion task \
+                        crumble siren bottom lizard educate guess current outdoor pair theory \
+                        focus wife stone";
+        let key = Key::from_mnemonic(&Mnemonic::parse(mnemonic).unwrap()).unwrap();
+        let message = MsgSend {
+            from_address: key.address("cosmos").unwrap(),
+            to_address: "cosmos1qypqxpq9qcrsszg2pvxq6rs0zqg3yyc5lzv7xu".into(),
+            amount: vec![Coin {
+                denom: "ucosm".into(),
+                amount: "1234567".into(),
+            }],
+        };
+        let unsigned = Unsigned {
+            messages: vec![any(&message)],
+            gas_limit: 200_000,
+            fee: Some(("ucosm".into(), 2000)),
+            memo: String::new(),
+            timeout_height: 0,
+        };
+        (unsigned, key)
+    }
+
+    fn signed(sequence: u64) -> String {
+        let (unsigned, key) = transfer();
+        let signer = Signer {
+            chain_id: "simd-testing".into(),
+            account_number: 1,
+            sequence,
+        };
+        hex::encode(sign(&unsigned, &signer, &key).unwrap())
+    }
+
+    #[test]
+    fn cosmjs_test_vectors() {
+        let body = "0a93010a90010a1c2f636f736d6f732e62616e6b2e763162657461312e4d736753656e6412700a2d\
+            636f736d6f7331706b707472653766646b6c366766727a6c65736a6a766878686c63337234676d6d6b3872\
+            7336122d636f736d6f7331717970717870713971637273737a673270767871367273307a71673379796335\
+            6c7a763778751a100a0575636f736d120731323334353637";
+        let public_key = "0a460a1f2f636f736d6f732e63727970746f2e736563703235366b312e5075624b657912230a\
+            21034f04181eeba35391b858633a765c4a0c189697b40d216354d50890d350c70290";
+        let fee = "12130a0d0a0575636f736d12043230303010c09a0c";
+        assert_eq!(
+            signed(0),
+            format!(
+                "{body}12650a4e{public_key}12040a020801{fee}1a40c9dd20e07464d3a688ff4b710b1fbc02\
+                7e495e797cfa0b4804da2ed117959227772de059808f765aa29b8f92edf30f4c2c5a438e30d3fe68\
+                97daa7141e3ce6f9"
+            )
+        );
+        assert_eq!(
+            signed(1),
+            format!(
+                "{body}12670a50{public_key}12040a0208011801{fee}1a40525adc7e61565a509c60497b798c\
+                549fbf217bb5cd31b24cc9b419d098cc95330c99ecc4bc72448f85c365a4e3f91299a3d40412fb37\
+                51bab82f1940a83a0a4c"
+            )
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_encoded_is_refused() {
+        let (mut unsigned, key) = transfer();
+        let signer = Signer {
+            chain_id: "simd-testing".into(),
+            account_number: 1,
+            sequence: 0,
+        };
+        unsigned.timeout_height = u64::MAX;
+        let error = sign(&unsigned, &signer, &key).unwrap_err();
+        assert!(matches!(error, Error::InvalidTx(_)), "{error}");
+    }
+
+    #[test]
+    fn type_urls() {
+        let message = poq_proto::v1::MsgCommitScores::default();
+        assert_eq!(any(&message).type_url, "/poq.v1.MsgCommitScores");
+    }
+}
