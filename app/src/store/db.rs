@@ -1,0 +1,194 @@
+//! The RocksDB database: its column families, its options, and how it is opened.
+
+use std::path::Path;
+
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    ErrorKind, LogLevel, Options, SliceTransform, WriteBatch, WriteOptions,
+};
+
+use super::error::{Result, StoreError};
+use super::key;
+
+/// Nodes of the Merkle tree.
+pub(super) const TREE: &str = "tree";
+/// Every version of every value.
+pub(super) const VALUES: &str = "values";
+/// SHA-256 of a key → the key.
+pub(super) const PREIMAGES: &str = "preimages";
+/// Every version of every payload.
+pub(super) const PAYLOADS: &str = "payloads";
+/// What became obsolete at which version.
+pub(super) const STALE: &str = "stale";
+/// The format of the database and the head of the chain.
+pub(super) const META: &str = "meta";
+
+const FAMILIES: [&str; 6] = [TREE, VALUES, PREIMAGES, PAYLOADS, STALE, META];
+
+/// The layout that this program reads and writes.
+const FORMAT: u32 = 1;
+const FORMAT_KEY: &[u8] = b"format";
+const HEAD_KEY: &[u8] = b"head";
+
+// Several nodes share a small machine, so memory, files and threads are kept low.
+const BLOCK_CACHE_BYTES: usize = 64 << 20;
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
+const WRITE_BUFFERS_TOTAL_BYTES: usize = 64 << 20;
+const WAL_BYTES: u64 = 128 << 20;
+const OPEN_FILES: i32 = 512;
+const BACKGROUND_JOBS: i32 = 2;
+const FILTER_BITS_PER_KEY: f64 = 10.0;
+
+/// An open database of this format.
+pub(super) struct Database {
+    rocks: DB,
+}
+
+impl Database {
+    pub fn open(path: &Path) -> Result<Self> {
+        std::fs::create_dir_all(path).map_err(|error| StoreError::Open {
+            path: path.into(),
+            reason: error.to_string(),
+        })?;
+        let options = database_options();
+        check_families(path, &options)?;
+        let cache = Cache::new_lru_cache(BLOCK_CACHE_BYTES);
+        let families =
+            FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
+        let rocks = DB::open_cf_descriptors(&options, path, families)
+            .map_err(|error| open_error(path, &error))?;
+        let database = Self { rocks };
+        database.check_format(path)?;
+        Ok(database)
+    }
+
+    fn check_format(&self, path: &Path) -> Result<()> {
+        match self.get(META, FORMAT_KEY)? {
+            Some(bytes) if bytes == FORMAT.to_be_bytes() => Ok(()),
+            None if self.head()?.is_none() => {
+                let mut batch = WriteBatch::default();
+                batch.put_cf(self.family(META)?, FORMAT_KEY, FORMAT.to_be_bytes());
+                self.write(batch)
+            }
+            found => Err(StoreError::Format {
+                path: path.into(),
+                found: found.map_or("unknown".into(), |bytes| {
+                    <[u8; 4]>::try_from(bytes.as_slice()).map_or_else(
+                        |_| format!("\"{}\"", bytes.escape_ascii()),
+                        |bytes| u32::from_be_bytes(bytes).to_string(),
+                    )
+                }),
+                expected: FORMAT,
+            }),
+        }
+    }
+
+    pub fn head(&self) -> Result<Option<Vec<u8>>> {
+        self.get(META, HEAD_KEY)
+    }
+
+    pub fn put_head(&self, batch: &mut WriteBatch, head: &[u8]) -> Result<()> {
+        batch.put_cf(self.family(META)?, HEAD_KEY, head);
+        Ok(())
+    }
+
+    pub fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        Ok(self.rocks.get_cf(self.family(family)?, key)?)
+    }
+
+    pub fn rocks(&self) -> &DB {
+        &self.rocks
+    }
+
+    pub fn family(&self, name: &str) -> Result<&ColumnFamily> {
+        // Cannot fail: `open` opened every family.
+        self.rocks
+            .cf_handle(name)
+            .ok_or_else(|| StoreError::corrupt(name.as_bytes(), "no such column family"))
+    }
+
+    /// Writes all or nothing, and returns when it is on the disk.
+    pub fn write(&self, batch: WriteBatch) -> Result<()> {
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        Ok(self.rocks.write_opt(batch, &options)?)
+    }
+}
+
+/// A column family that is not ours means another format, whatever else is in there.
+fn check_families(path: &Path, options: &Options) -> Result<()> {
+    if !path.join("CURRENT").exists() {
+        return Ok(());
+    }
+    let found = DB::list_cf(options, path).map_err(|error| open_error(path, &error))?;
+    match found
+        .iter()
+        .find(|name| *name != "default" && !FAMILIES.contains(&name.as_str()))
+    {
+        Some(name) => Err(StoreError::Format {
+            path: path.into(),
+            found: format!("with column family \"{name}\""),
+            expected: FORMAT,
+        }),
+        None => Ok(()),
+    }
+}
+
+fn open_error(path: &Path, error: &rocksdb::Error) -> StoreError {
+    let (path, reason) = (path.to_path_buf(), error.to_string());
+    match error.kind() {
+        // RocksDB has no kind of error of its own for a held lock.
+        ErrorKind::IOError
+            if reason.contains("While lock file") || reason.contains("lock hold by") =>
+        {
+            StoreError::Locked { path }
+        }
+        // A file that the manifest names is missing, or has another size.
+        ErrorKind::IOError if reason.contains("No such file") => {
+            StoreError::Damaged { path, reason }
+        }
+        ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotFound => {
+            StoreError::Damaged { path, reason }
+        }
+        _ => StoreError::Open { path, reason },
+    }
+}
+
+fn database_options() -> Options {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    options.set_max_background_jobs(BACKGROUND_JOBS);
+    options.set_max_open_files(OPEN_FILES);
+    options.set_max_total_wal_size(WAL_BYTES);
+    options.set_db_write_buffer_size(WRITE_BUFFERS_TOTAL_BYTES);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(1 << 20);
+    options.set_log_level(LogLevel::Warn);
+    options
+}
+
+fn family_options(name: &str, cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_format_version(5);
+    table.set_bloom_filter(FILTER_BITS_PER_KEY, false);
+    let mut options = Options::default();
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    if matches!(name, VALUES | PAYLOADS) {
+        // A look-up seeks the newest version of a key; with filters over the key alone it opens
+        // only the files that may hold it.
+        table.set_whole_key_filtering(false);
+        options.set_prefix_extractor(SliceTransform::create("key", key::unversioned, None));
+        options.set_memtable_prefix_bloom_ratio(0.1);
+    }
+    if name == STALE {
+        // Read and deleted from the front, like a queue.
+        options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
+    }
+    options.set_block_based_table_factory(&table);
+    options
+}

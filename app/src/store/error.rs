@@ -1,0 +1,165 @@
+use std::path::PathBuf;
+
+use super::key;
+
+/// Result of the store.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// What can go wrong in the store.
+///
+/// [`StoreError::Pruned`] and [`StoreError::Future`] answer a reader that asked for a version that
+/// is not there; every other error means that the node cannot go on executing blocks.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// RocksDB failed to read or write.
+    #[error("the state database failed: {0}; check the disk, then restart the node")]
+    Database(#[from] rocksdb::Error),
+
+    /// Another process has the database open.
+    #[error("the state database {} is in use by another process; stop it first", path.display())]
+    Locked {
+        /// Where the database is.
+        path: PathBuf,
+    },
+
+    /// The files of the database are damaged.
+    #[error(
+        "the state database {} is damaged ({reason}); restore it from a backup, or remove it \
+         together with CometBFT's data and synchronise again",
+        path.display()
+    )]
+    Damaged {
+        /// Where the database is.
+        path: PathBuf,
+        /// What RocksDB found.
+        reason: String,
+    },
+
+    /// The database cannot be opened for another reason.
+    #[error(
+        "the state database {} cannot be opened: {reason}; check the path, the permissions and the \
+         free space",
+        path.display()
+    )]
+    Open {
+        /// Where the database is.
+        path: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
+
+    /// The database was written by a program with another layout.
+    #[error(
+        "the state database {} has format {found}, this program needs format {expected}; run the \
+         version of the program that wrote it, or remove it together with CometBFT's data and \
+         synchronise again",
+        path.display()
+    )]
+    Format {
+        /// Where the database is.
+        path: PathBuf,
+        /// The format found.
+        found: String,
+        /// The format of this program.
+        expected: u32,
+    },
+
+    /// The version was there once, or is below the first one.
+    #[error("version {version} is not kept, the oldest kept is {oldest}; ask for a later height")]
+    Pruned {
+        /// The version asked for.
+        version: u64,
+        /// The oldest version that can be read.
+        oldest: u64,
+    },
+
+    /// The version is not there yet.
+    #[error("version {version} is not there yet, the newest is {latest}; ask again later")]
+    Future {
+        /// The version asked for.
+        version: u64,
+        /// The newest version.
+        latest: u64,
+    },
+
+    /// Something stored does not decode, or something that must be stored is missing.
+    #[error(
+        "the state is corrupt at {key}: {reason}; restore it from a backup or synchronise again"
+    )]
+    Corrupt {
+        /// The key, readable.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A write to something that is not a key of this store; a bug of the caller.
+    #[error(
+        "{key} is not a key of the state: keys are 1 to {max} printable ASCII characters without \
+         blanks",
+        max = key::MAX_LEN
+    )]
+    InvalidKey {
+        /// The key, readable.
+        key: String,
+    },
+
+    /// A write of an empty value, which ICS-23 cannot prove; a bug of the caller.
+    #[error("the value for {key} is empty: write at least one byte, or delete the key")]
+    EmptyValue {
+        /// The key, readable.
+        key: String,
+    },
+
+    /// A layer was committed or rolled back that is not open, or left open; a bug of the caller.
+    #[error("unbalanced layers of changes: {0}")]
+    Layer(&'static str),
+
+    /// The block is not the one after the newest version.
+    #[error("block {height} cannot follow version {latest}: versions are consecutive heights")]
+    Height {
+        /// The height asked for.
+        height: u64,
+        /// The newest version.
+        latest: u64,
+    },
+
+    /// A prepared block was overtaken by another commit.
+    #[error("block {height} was prepared on version {base}, but the newest version is {latest}")]
+    Superseded {
+        /// The height of the prepared block.
+        height: u64,
+        /// The version that it was prepared on.
+        base: u64,
+        /// The newest version.
+        latest: u64,
+    },
+
+    /// There is no proof for the question.
+    #[error("no proof for {key}: {reason}")]
+    NoProof {
+        /// The key, readable.
+        key: String,
+        /// Why not.
+        reason: &'static str,
+    },
+
+    /// The Merkle tree refused an operation.
+    #[error("the state tree failed: {0}; this is a bug or a damaged database")]
+    Tree(String),
+}
+
+impl StoreError {
+    /// Names the key of a value that does not decode.
+    pub(super) fn corrupt(key: &[u8], reason: impl ToString) -> Self {
+        Self::Corrupt {
+            key: key::readable(key),
+            reason: reason.to_string(),
+        }
+    }
+
+    /// Whether only this reader's version is unavailable, and the store is in order.
+    pub fn is_unavailable_version(&self) -> bool {
+        matches!(self, Self::Pruned { .. } | Self::Future { .. })
+    }
+}

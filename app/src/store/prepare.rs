@@ -1,0 +1,184 @@
+//! From changes to the batch that makes them the next version.
+
+use jmt::{KeyHash, OwnedValue};
+use rocksdb::WriteBatch;
+
+use super::changes::{Changes, Writes};
+use super::db::{self, Database};
+use super::error::Result;
+use super::prune::{self, Kind, Notes};
+use super::tree::{self, TreeUpdate};
+use super::{Head, key, values};
+
+/// A version that is computed, and written by [`Store::commit`](super::Store::commit). Dropping
+/// it leaves nothing behind.
+pub struct Prepared {
+    pub(super) base: u64,
+    pub(super) head: Head,
+    pub(super) oldest: u64,
+    /// How far the pruning is when this is written.
+    pub(super) pruned: Option<Vec<u8>>,
+    pub(super) batch: WriteBatch,
+}
+
+impl Prepared {
+    /// The root of the tree after this block.
+    pub fn app_hash(&self) -> [u8; 32] {
+        self.head.app_hash
+    }
+
+    /// The height of the block.
+    pub fn height(&self) -> u64 {
+        self.head.height
+    }
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Prepared")
+            .field("head", &self.head)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The writes of one block, on their way into a batch.
+pub(super) struct Block<'a> {
+    db: &'a Database,
+    /// The version below; 0 for none.
+    base: u64,
+    height: u64,
+    batch: WriteBatch,
+    notes: Notes,
+    puts: Vec<(KeyHash, OwnedValue)>,
+    deletes: Vec<KeyHash>,
+}
+
+impl<'a> Block<'a> {
+    pub fn new(db: &'a Database, base: u64, height: u64) -> Self {
+        Self {
+            db,
+            base,
+            height,
+            batch: WriteBatch::default(),
+            notes: Notes::default(),
+            puts: Vec::new(),
+            deletes: Vec::new(),
+        }
+    }
+
+    /// Adds the removal of what no version from `oldest` on needs, in proportion to the number of
+    /// `changes` to come. It must be the first thing in the batch: a key that was deleted long ago
+    /// may be written again by this block.
+    pub fn prune(
+        &mut self,
+        oldest: u64,
+        changes: usize,
+        done: Option<&[u8]>,
+    ) -> Result<Option<Vec<u8>>> {
+        prune::prune(
+            self.db,
+            oldest,
+            prune::portion(changes),
+            done,
+            &mut self.batch,
+        )
+    }
+
+    /// Adds the rows of the changes that change something.
+    pub fn write(&mut self, changes: Changes) -> Result<()> {
+        self.write_values(changes.values)?;
+        self.write_payloads(changes.payloads)
+    }
+
+    fn write_values(&mut self, writes: Writes) -> Result<()> {
+        for (key, value) in writes {
+            let Some(was_there) = self.write_row(
+                db::VALUES,
+                Kind::Value,
+                Kind::DeletedValue,
+                &key,
+                value.as_deref(),
+            )?
+            else {
+                continue;
+            };
+            let hash = tree::hash(&key);
+            if !was_there {
+                self.batch
+                    .put_cf(self.db.family(db::PREIMAGES)?, hash.0, &key);
+            }
+            match value {
+                Some(value) => self.puts.push((hash, value)),
+                None => self.deletes.push(hash),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_payloads(&mut self, writes: Writes) -> Result<()> {
+        for (key, payload) in writes {
+            self.write_row(
+                db::PAYLOADS,
+                Kind::Payload,
+                Kind::DeletedPayload,
+                &key,
+                payload.as_deref(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Adds a row, unless it says what the base says already: then `None`, else whether the key
+    /// had a value before.
+    fn write_row(
+        &mut self,
+        family: &str,
+        overwritten: Kind,
+        deleted: Kind,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<Option<bool>> {
+        let before = values::find(self.db, family, key, u64::MAX)?;
+        let before = before.and_then(|row| Some((row.version, row.value?)));
+        if before.as_ref().map(|(_, value)| value.as_slice()) == value {
+            return Ok(None);
+        }
+        let row = key::versioned(key, self.height);
+        self.batch
+            .put_cf(self.db.family(family)?, &row, values::encode(value));
+        if let Some((version, _)) = &before {
+            self.notes.add(overwritten, key::versioned(key, *version));
+        }
+        if value.is_none() {
+            self.notes.add(deleted, row);
+        }
+        Ok(Some(before.is_some()))
+    }
+
+    /// Computes the tree of what was written so far.
+    pub fn update_tree(&mut self) -> Result<TreeUpdate> {
+        let puts = std::mem::take(&mut self.puts);
+        let deletes = std::mem::take(&mut self.deletes);
+        tree::update(self.db, self.base, self.height, puts, deletes)
+    }
+
+    /// Adds the nodes of the tree.
+    pub fn write_tree(&mut self, update: TreeUpdate) -> Result<()> {
+        let family = self.db.family(db::TREE)?;
+        for (key, node) in update.nodes {
+            self.batch.put_cf(family, key, node);
+        }
+        for key in update.stale {
+            self.notes.add(Kind::Node, key);
+        }
+        Ok(())
+    }
+
+    /// Adds the notes and the new head, and hands the batch over.
+    pub fn finish(mut self, head: &[u8]) -> Result<WriteBatch> {
+        self.notes.write(self.db, self.height, &mut self.batch)?;
+        self.db.put_head(&mut self.batch, head)?;
+        Ok(self.batch)
+    }
+}

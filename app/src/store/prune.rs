@@ -1,0 +1,129 @@
+//! What became obsolete, and its removal.
+//!
+//! Every write notes in the column family `stale` what it makes obsolete and since which version.
+//! Once no reader may ask for a version before that one, the noted rows can go. The notes are
+//! worked off in their order and in portions, so a commit never stalls, and an older row of a key
+//! always goes before the mark that the key is deleted: it could come back to life otherwise.
+
+use std::collections::BTreeSet;
+
+use rocksdb::{IteratorMode, WriteBatch};
+
+use super::db::{self, Database};
+use super::error::{Result, StoreError};
+use super::{key, values};
+
+/// How many notes are worked off with a block that changes `changes` keys: more than it adds (a
+/// changed key makes its row and the nodes on its path obsolete), so that any backlog shrinks.
+pub(super) fn portion(changes: usize) -> usize {
+    changes.saturating_mul(16).saturating_add(1024)
+}
+
+/// What a note is about. The order of the numbers is the order of the removal within a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Kind {
+    /// A node of the tree.
+    Node = 1,
+    /// An overwritten row of a value.
+    Value = 2,
+    /// An overwritten row of a payload.
+    Payload = 3,
+    /// A row that says that a value is deleted.
+    DeletedValue = 4,
+    /// A row that says that a payload is deleted.
+    DeletedPayload = 5,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [
+            Self::Node,
+            Self::Value,
+            Self::Payload,
+            Self::DeletedValue,
+            Self::DeletedPayload,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// The notes of one block.
+#[derive(Default)]
+pub(super) struct Notes(BTreeSet<(Kind, Vec<u8>)>);
+
+impl Notes {
+    pub fn add(&mut self, kind: Kind, row: Vec<u8>) {
+        self.0.insert((kind, row));
+    }
+
+    /// Writes down that the rows are obsolete since `version`.
+    pub fn write(self, db: &Database, version: u64, batch: &mut WriteBatch) -> Result<()> {
+        let family = db.family(db::STALE)?;
+        for (kind, row) in &self.0 {
+            let mut note = version.to_be_bytes().to_vec();
+            note.push(*kind as u8);
+            note.extend_from_slice(row);
+            batch.put_cf(family, note, []);
+        }
+        Ok(())
+    }
+}
+
+/// Adds to `batch` the removal of what no version from `oldest` on needs, at most `portion` notes
+/// of it, and returns the last note that was worked off.
+///
+/// `done` is what the pruning before returned: it saves stepping over what RocksDB has marked as
+/// removed but not removed yet.
+pub(super) fn prune(
+    db: &Database,
+    oldest: u64,
+    portion: usize,
+    done: Option<&[u8]>,
+    batch: &mut WriteBatch,
+) -> Result<Option<Vec<u8>>> {
+    let stale = db.family(db::STALE)?;
+    let start = IteratorMode::From(done.unwrap_or_default(), rocksdb::Direction::Forward);
+    let mut last = None;
+    for note in db.rocks().iterator_cf(stale, start).take(portion) {
+        let (note, _) = note?;
+        let (version, kind, row) = split(&note)?;
+        if version > oldest {
+            break;
+        }
+        match kind {
+            Kind::Node => batch.delete_cf(db.family(db::TREE)?, row),
+            Kind::Value => batch.delete_cf(db.family(db::VALUES)?, row),
+            Kind::Payload | Kind::DeletedPayload => {
+                batch.delete_cf(db.family(db::PAYLOADS)?, row);
+            }
+            Kind::DeletedValue => {
+                batch.delete_cf(db.family(db::VALUES)?, row);
+                forget_preimage(db, row, batch)?;
+            }
+        }
+        batch.delete_cf(stale, &note);
+        last = Some(note.into_vec());
+    }
+    Ok(last.or_else(|| done.map(<[u8]>::to_vec)))
+}
+
+/// Removes the preimage of a deleted key, unless the key was written again.
+fn forget_preimage(db: &Database, row: &[u8], batch: &mut WriteBatch) -> Result<()> {
+    let (key, version) =
+        key::split_versioned(row).ok_or_else(|| StoreError::corrupt(row, "not a versioned key"))?;
+    match values::find(db, db::VALUES, key, u64::MAX)? {
+        Some(newest) if newest.version > version => {}
+        _ => batch.delete_cf(db.family(db::PREIMAGES)?, super::tree::hash(key).0),
+    }
+    Ok(())
+}
+
+fn split(note: &[u8]) -> Result<(u64, Kind, &[u8])> {
+    note.split_first_chunk::<8>()
+        .and_then(|(version, rest)| {
+            let (kind, row) = rest.split_first()?;
+            Some((u64::from_be_bytes(*version), Kind::from_byte(*kind)?, row))
+        })
+        .ok_or_else(|| StoreError::corrupt(note, "unknown kind of stale entry"))
+}

@@ -1,0 +1,134 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::db;
+use super::error::{Result, StoreError};
+use super::key::{self, Span};
+use super::values::{self, Values};
+use super::{Inner, tree};
+
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// An immutable view of one version. Cheap to clone; readers never wait for the writer.
+///
+/// A snapshot does not hold back pruning: once its version is pruned, it answers
+/// [`StoreError::Pruned`], never something wrong.
+#[derive(Clone)]
+pub struct Snapshot {
+    inner: Arc<Inner>,
+    version: u64,
+}
+
+impl Snapshot {
+    pub(super) fn new(inner: Arc<Inner>, version: u64) -> Self {
+        Self { inner, version }
+    }
+
+    /// The version, which is the height of the block that made it; 0 is the empty state.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The value of `key`. What cannot be a key has none.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        self.find(db::VALUES, key.as_ref())
+    }
+
+    /// The payload of `key`, which is not authenticated.
+    pub fn payload(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        self.find(db::PAYLOADS, key.as_ref())
+    }
+
+    /// Up to `limit` values whose keys begin with `prefix` and sort behind `start_after`, in the
+    /// order of their keys.
+    pub fn scan(
+        &self,
+        prefix: impl AsRef<[u8]>,
+        start_after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        let Some(span) = Span::new(prefix.as_ref(), start_after) else {
+            return Ok(Vec::new());
+        };
+        let entries = match self.values(&span)? {
+            Some(values) => values.take(limit).collect::<Result<_>>(),
+            None => Ok(Vec::new()),
+        };
+        self.checked(entries)
+    }
+
+    /// The root of the tree: the application hash of this version.
+    pub fn root_hash(&self) -> Result<[u8; 32]> {
+        if self.version == 0 {
+            return Ok(tree::EMPTY_ROOT);
+        }
+        self.checked(tree::root(&self.inner.db, self.version))
+    }
+
+    /// The value of `key` with an ICS-23 proof (specification `jmt::ics23_spec()`) that it has
+    /// this value, or has none, under [`root_hash`](Self::root_hash).
+    ///
+    /// # Errors
+    /// [`StoreError::NoProof`] for an empty key and in an empty tree.
+    pub fn prove(
+        &self,
+        key: impl AsRef<[u8]>,
+    ) -> Result<(Option<Vec<u8>>, ics23::CommitmentProof)> {
+        let key = key.as_ref();
+        let no_proof = |reason| {
+            Err(StoreError::NoProof {
+                key: key::readable(key),
+                reason,
+            })
+        };
+        if key.is_empty() {
+            return no_proof("the key is empty");
+        }
+        if self.root_hash()? == tree::EMPTY_ROOT {
+            return no_proof("the tree is empty");
+        }
+        self.checked(tree::prove(&self.inner.db, key, self.version))
+    }
+
+    /// The values of a span in the order of their keys; `None` for the empty state. The caller
+    /// must pass what it reads through [`checked`](Self::checked).
+    pub(super) fn values(&self, span: &Span) -> Result<Option<Values<'_>>> {
+        if self.version == 0 {
+            return Ok(None);
+        }
+        Values::new(&self.inner.db, db::VALUES, span, self.version).map(Some)
+    }
+
+    fn find(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        if self.version == 0 {
+            return Ok(None);
+        }
+        let row = values::find(&self.inner.db, family, key, self.version);
+        Ok(self.checked(row)?.and_then(|row| row.value))
+    }
+
+    /// Lets through what was read if it was read from a version that is still there.
+    ///
+    /// The writer announces the oldest version before it removes anything, so whoever missed
+    /// something because it was removed sees the announcement here.
+    pub(super) fn checked<T>(&self, read: Result<T>) -> Result<T> {
+        let oldest = self.inner.oldest.load(Ordering::Acquire);
+        if self.version != 0 && self.version < oldest {
+            return Err(StoreError::Pruned {
+                version: self.version,
+                oldest,
+            });
+        }
+        read
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Snapshot")
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,238 @@
+use std::cell::RefCell;
+
+use super::changes::{Changes, Writes};
+use super::error::{Result, StoreError};
+use super::key::{self, Span};
+use super::merge::Merge;
+use super::snapshot::{Entry, Snapshot};
+
+/// The cache of values read is emptied when it has grown to this many bytes.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// What stands for "yes" under a key that has no other value; see [`State::mark`].
+const MARK: &[u8] = &[1];
+
+/// The state as execution sees it: a snapshot with uncommitted writes on top.
+///
+/// The writes form a stack of layers. [`nested`](Self::nested) runs a step on a new layer, and
+/// merges the layer into the one below if the step succeeds, or drops it without a trace if it
+/// fails. Layers can be nested to any depth.
+///
+/// Keys are 1 to 512 bytes of printable ASCII without blanks; values are never empty. What cannot
+/// be a key has no value, so reading needs no checks; writing it is an error.
+#[derive(Debug)]
+pub struct State {
+    base: Snapshot,
+    cache: RefCell<Cache>,
+    bottom: Changes,
+    layers: Vec<Changes>,
+}
+
+impl State {
+    /// The state of a version, with nothing written yet.
+    pub fn new(base: Snapshot) -> Self {
+        Self::with_changes(base, Changes::default())
+    }
+
+    /// The state of a version with earlier writes on top that are not in it, such as those of
+    /// genesis. They are part of [`into_changes`](Self::into_changes).
+    pub fn with_changes(base: Snapshot, changes: Changes) -> Self {
+        Self {
+            base,
+            cache: RefCell::default(),
+            bottom: changes,
+            layers: Vec::new(),
+        }
+    }
+
+    /// The version below the writes.
+    pub fn version(&self) -> u64 {
+        self.base.version()
+    }
+
+    /// The value of `key`.
+    pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        self.read(key.as_ref(), |value| value.map(<[u8]>::to_vec))
+    }
+
+    /// Whether `key` has a value.
+    pub fn contains(&self, key: impl AsRef<[u8]>) -> Result<bool> {
+        self.read(key.as_ref(), |value| value.is_some())
+    }
+
+    /// Up to `limit` values whose keys begin with `prefix` and sort behind `start_after`, in the
+    /// order of their keys, uncommitted writes included.
+    pub fn scan(
+        &self,
+        prefix: impl AsRef<[u8]>,
+        start_after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Entry>> {
+        let Some(span) = Span::new(prefix.as_ref(), start_after) else {
+            return Ok(Vec::new());
+        };
+        let base = self.base.values(&span)?;
+        let layers = self.newest_first().map(|layer| &layer.values);
+        let entries = Merge::new(&span, layers, base).take(limit).collect();
+        self.base.checked(entries)
+    }
+
+    /// Sets the value of `key`.
+    ///
+    /// # Errors
+    /// [`StoreError::InvalidKey`], [`StoreError::EmptyValue`].
+    pub fn put(&mut self, key: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) -> Result<()> {
+        let (key, value) = (checked_key(key.as_ref())?, value.into());
+        if value.is_empty() {
+            return Err(StoreError::EmptyValue {
+                key: key::readable(&key),
+            });
+        }
+        self.top().values.insert(key, Some(value));
+        Ok(())
+    }
+
+    /// Sets `key` to a value that says nothing more than that it is there, for indexes.
+    pub fn mark(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
+        self.put(key, MARK)
+    }
+
+    /// Removes the value of `key`, if it has one.
+    pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
+        let key = checked_key(key.as_ref())?;
+        self.top().values.insert(key, None);
+        Ok(())
+    }
+
+    /// The payload of `key`: bytes that follow the state, but are not part of the tree.
+    pub fn payload(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
+        let key = key.as_ref();
+        match self
+            .newest_first()
+            .find_map(|layer| layer.payloads.get(key))
+        {
+            Some(payload) => Ok(payload.clone()),
+            None => self.base.payload(key),
+        }
+    }
+
+    /// Sets the payload of `key`, which may be empty.
+    pub fn put_payload(&mut self, key: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>) -> Result<()> {
+        let key = checked_key(key.as_ref())?;
+        self.top().payloads.insert(key, Some(bytes.into()));
+        Ok(())
+    }
+
+    /// Removes the payload of `key`, if it has one.
+    pub fn delete_payload(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
+        let key = checked_key(key.as_ref())?;
+        self.top().payloads.insert(key, None);
+        Ok(())
+    }
+
+    /// Runs a step on a layer of its own: its writes are kept if it succeeds, and leave no trace
+    /// if it fails. Layers that the step leaves open share its fate.
+    pub fn nested<T, E>(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        let depth = self.layers.len();
+        self.begin();
+        let outcome = step(self);
+        while self.layers.len() > depth {
+            match &outcome {
+                Ok(_) => self.merge_top(),
+                Err(_) => self.layers.truncate(depth),
+            }
+        }
+        outcome
+    }
+
+    /// Opens a layer. [`nested`](Self::nested) cannot be unbalanced: prefer it.
+    pub fn begin(&mut self) {
+        self.layers.push(Changes::default());
+    }
+
+    /// Merges the innermost layer into the one below.
+    pub fn commit(&mut self) -> Result<()> {
+        self.require_layer("nothing to commit")?;
+        self.merge_top();
+        Ok(())
+    }
+
+    /// Drops the innermost layer.
+    pub fn rollback(&mut self) -> Result<()> {
+        self.require_layer("nothing to roll back")?;
+        self.layers.pop();
+        Ok(())
+    }
+
+    /// Ends the execution: everything that was written.
+    ///
+    /// # Errors
+    /// [`StoreError::Layer`] if a layer is still open.
+    pub fn into_changes(self) -> Result<Changes> {
+        if self.layers.is_empty() {
+            Ok(self.bottom)
+        } else {
+            Err(StoreError::Layer("a layer is still open at the end"))
+        }
+    }
+
+    /// Looks at the value of `key` without copying it.
+    pub(super) fn read<T>(&self, key: &[u8], look: impl FnOnce(Option<&[u8]>) -> T) -> Result<T> {
+        if let Some(value) = self.newest_first().find_map(|layer| layer.values.get(key)) {
+            return Ok(look(value.as_deref()));
+        }
+        let mut cache = self.cache.borrow_mut();
+        Ok(look(cache.get(&self.base, key)?))
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = &Changes> {
+        self.layers.iter().rev().chain([&self.bottom])
+    }
+
+    fn top(&mut self) -> &mut Changes {
+        self.layers.last_mut().unwrap_or(&mut self.bottom)
+    }
+
+    fn merge_top(&mut self) {
+        if let Some(changes) = self.layers.pop() {
+            self.top().merge(changes);
+        }
+    }
+
+    fn require_layer(&self, problem: &'static str) -> Result<()> {
+        if self.layers.is_empty() {
+            Err(StoreError::Layer(problem))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn checked_key(key: &[u8]) -> Result<Vec<u8>> {
+    key::check(key)?;
+    Ok(key.to_vec())
+}
+
+/// What was read from the base, which never changes.
+#[derive(Debug, Default)]
+struct Cache {
+    rows: Writes,
+    bytes: usize,
+}
+
+impl Cache {
+    fn get(&mut self, base: &Snapshot, key: &[u8]) -> Result<Option<&[u8]>> {
+        if self.bytes > CACHE_BYTES {
+            *self = Self::default();
+        }
+        if !self.rows.contains_key(key) {
+            let value = base.get(key)?;
+            self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+            self.rows.insert(key.to_vec(), value);
+        }
+        Ok(self.rows.get(key).and_then(Option::as_deref))
+    }
+}
