@@ -1,0 +1,60 @@
+# Everything starts here; `make help` lists it.
+#
+# What a first run fetches and builds is kept in the cache, ~/.cache/poq unless POQ_CACHE or
+# XDG_CACHE_HOME say otherwise, so that later runs and clean clones reuse it.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+export POQ_CACHE := $(or $(POQ_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/poq)
+export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(POQ_CACHE)/target)
+
+# Read by poq-testnet; empty means its default.
+export VALIDATORS INFERENCE EVALUATORS PROMPT OUTPUT BASE_PORT
+
+BIN := $(CARGO_TARGET_DIR)/debug
+EVALUATOR_MODEL := $(POQ_CACHE)/models/ms-marco-minilm-l-12-v2
+# Old messages must stay readable: the wire format is compared with the newest release, or
+# with the commit before where there is none.
+PROTO_BASE ?= $(shell git describe --tags --match 'v*' --abbrev=0 2>/dev/null || git rev-parse --verify --quiet HEAD~1)
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
+
+.PHONY: testnet
+testnet: build ## run a local network, ask PROMPT, stay up until Ctrl-C
+	@exec "$(BIN)/poq-testnet" run
+
+.PHONY: testnet-once
+testnet-once: build ## the same, but stop after the receipt
+	@exec "$(BIN)/poq-testnet" run --once
+
+.PHONY: test
+test: build ## all tests, unit to end to end
+	cargo test --workspace --locked
+
+.PHONY: setup
+setup: ## fetch what is missing: system packages, CometBFT, ONNX Runtime, models
+	@testnet/setup/setup.sh network
+
+# One invocation for everything: with the same set of features nothing is compiled twice.
+.PHONY: build
+build: setup ## compile all binaries and tests
+	cargo build --workspace --all-targets --locked
+	@"$(BIN)/poq-evaluator" transcode "$(EVALUATOR_MODEL)/model.int8.onnx" "$(EVALUATOR_MODEL)/model.onnx"
+
+.PHONY: lint
+lint: setup ## formatting, clippy, licences and advisories, wire format
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --workspace check; \
+	else echo 'lint: cargo-deny is not installed, so licences and advisories are not checked' >&2; fi
+	@testnet/setup/setup.sh lint
+	"$(POQ_CACHE)/bin/buf" lint proto
+	@if [ -n "$(PROTO_BASE)" ]; then set -x; \
+	"$(POQ_CACHE)/bin/buf" breaking proto --against '.git#ref=$(PROTO_BASE),subdir=proto'; fi
+
+.PHONY: clean-testnet
+clean-testnet: ## remove the homes and logs of the local network
+	rm -rf .testnet
