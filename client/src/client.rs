@@ -45,6 +45,15 @@ impl Client {
         Ok(status.into())
     }
 
+    /// Height of the newest state that queries see. The node's own newest block
+    /// ([`Status::latest_height`]) can be one ahead of it for a moment.
+    pub async fn height(&self) -> Result<u64> {
+        let info = self
+            .rpc
+            .check("abci_info", self.rpc.http().abci_info().await)?;
+        Ok(info.last_block_height.value())
+    }
+
     /// Queries the application by gRPC path, for example `/poq.v1.Query/Task`, at `height` or in
     /// the newest state. A refusal is [`Error::Query`].
     pub async fn query<Q, R>(

@@ -160,6 +160,12 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// The operating system refused to report signals.
+    #[error("cannot listen for SIGINT and SIGTERM: {source}")]
+    Signals {
+        /// From the operating system.
+        source: std::io::Error,
+    },
     /// The program was asked to stop while it waited.
     #[error("interrupted")]
     Interrupted,

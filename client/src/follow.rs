@@ -1,9 +1,25 @@
 //! Following the chain by height, across restarts and outages.
 
+#[cfg(test)]
+mod tests;
+mod wake;
+
+use std::fs;
+use std::io::ErrorKind;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Client, Result};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+use tracing::{info, warn};
+
+use crate::{Client, Error, Result, durable};
+
+/// Longest pause between two attempts to reach the node.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Tells when there are new blocks, each height at least once.
 ///
@@ -12,9 +28,14 @@ use crate::{Client, Result};
 /// trying with growing pauses.
 pub struct Follower {
     client: Client,
-    cursor_path: PathBuf,
+    cursor: Cursor,
     poll_interval: Duration,
-    cursor: u64,
+    /// What `next` returned last, and when.
+    offered: Option<(u64, Instant)>,
+    /// Whether the chain was found below the cursor, to say so once.
+    is_behind: bool,
+    wake: Arc<Notify>,
+    waker: Option<AbortHandle>,
 }
 
 impl Follower {
@@ -24,26 +45,135 @@ impl Follower {
         cursor_path: impl Into<PathBuf>,
         poll_interval: Duration,
     ) -> Result<Self> {
-        let _ = (client, cursor_path.into(), poll_interval);
-        todo!()
+        Ok(Self {
+            client,
+            cursor: Cursor::load(cursor_path.into())?,
+            poll_interval,
+            offered: None,
+            is_behind: false,
+            wake: Arc::new(Notify::new()),
+            waker: None,
+        })
     }
 
     /// The last height that is done with.
     pub fn cursor(&self) -> u64 {
-        self.cursor
+        self.cursor.height
     }
 
-    /// Waits until the chain is above the cursor and returns its newest height. A height that was
-    /// returned and not [`done`](Self::done) is returned again, after `poll_interval` or with the
-    /// next block. Outages are waited out; cancel by dropping the future.
+    /// Waits until the application is above the cursor and returns its newest height: queries
+    /// see that state at least. A height that was returned and not [`done`](Self::done) is
+    /// returned again, after the poll interval or with the next block. Outages are waited out;
+    /// stop by dropping the future, which loses nothing.
     pub async fn next(&mut self) -> u64 {
-        todo!()
+        self.waker.get_or_insert_with(|| {
+            tokio::spawn(wake::on_blocks(self.client.clone(), self.wake.clone())).abort_handle()
+        });
+        let mut pause = self.poll_interval;
+        let mut is_out = false;
+        loop {
+            match self.client.height().await {
+                Ok(height) => {
+                    if is_out {
+                        info!(height, "the node answers again");
+                        is_out = false;
+                    }
+                    pause = self.poll_interval;
+                    if self.is_due(height) {
+                        self.offered = Some((height, Instant::now()));
+                        return height;
+                    }
+                }
+                Err(error) => {
+                    if !is_out {
+                        warn!("cannot follow the chain, trying again until it works: {error}");
+                        is_out = true;
+                    }
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+            // Either is a reason to look again.
+            let _ = timeout(pause, self.wake.notified()).await;
+        }
     }
 
     /// Everything up to `height` is done with: moves the cursor, on disk first. A lower height
     /// than the cursor changes nothing.
     pub fn done(&mut self, height: u64) -> Result<()> {
-        let _ = height;
-        todo!()
+        self.cursor.advance(height)
+    }
+
+    fn is_due(&mut self, height: u64) -> bool {
+        let is_behind = height < self.cursor.height;
+        if is_behind && !self.is_behind {
+            warn!(
+                height,
+                cursor = self.cursor.height,
+                "the node is below the height that this program has seen; waiting for it to catch \
+                 up. If the chain was started anew, delete {}",
+                self.cursor.path.display()
+            );
+        }
+        self.is_behind = is_behind;
+        height > self.cursor.height
+            && self
+                .offered
+                .is_none_or(|(offered, at)| height > offered || at.elapsed() >= self.poll_interval)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if let Some(waker) = &self.waker {
+            waker.abort();
+        }
+    }
+}
+
+/// The height on disk.
+struct Cursor {
+    path: PathBuf,
+    height: u64,
+}
+
+/// The cursor's file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CursorFile {
+    height: u64,
+}
+
+impl Cursor {
+    fn load(path: PathBuf) -> Result<Self> {
+        let height = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => 0,
+            Err(source) => return Err(Error::file("read", &path, source)),
+            Ok(json) => {
+                let file: CursorFile =
+                    serde_json::from_slice(&json).map_err(|error| Error::InvalidFile {
+                        path: path.clone(),
+                        reason: format!(
+                            "{error}; delete it to start again at height 0, which repeats nothing \
+                             that is on the chain"
+                        ),
+                    })?;
+                file.height
+            }
+        };
+        Ok(Self { path, height })
+    }
+
+    fn advance(&mut self, height: u64) -> Result<()> {
+        if height <= self.height {
+            return Ok(());
+        }
+        let json =
+            serde_json::to_vec(&CursorFile { height }).map_err(|error| Error::InvalidFile {
+                path: self.path.clone(),
+                reason: error.to_string(),
+            })?;
+        durable::replace(&self.path, &json)?;
+        self.height = height;
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@ use std::fmt;
 
 use bip32::{DerivationPath, Language, XPrv};
 use cosmrs::AccountId;
-use k256::ecdsa::SigningKey;
+use k256::ecdsa::{SigningKey, VerifyingKey};
 use rand::rngs::OsRng;
 use zeroize::Zeroizing;
 
@@ -46,10 +46,7 @@ impl Key {
 
     /// RIPEMD-160 of SHA-256 of the public key.
     pub fn address_bytes(&self) -> [u8; 20] {
-        let id = tendermint::account::Id::from(*self.0.verifying_key());
-        let mut address = [0; 20];
-        address.copy_from_slice(id.as_bytes());
-        address
+        address_bytes(self.0.verifying_key())
     }
 
     /// The account's address in bech32 with this human-readable prefix.
@@ -118,11 +115,101 @@ pub fn parse_address(address: &str, prefix: &str) -> Result<[u8; 20]> {
         .map_err(|_| invalid("it has not 20 bytes".into()))
 }
 
-pub(crate) fn format_address(prefix: &str, address: &[u8; 20]) -> Result<String> {
+/// The bech32 address of a compressed public key.
+pub(crate) fn address_of(public_key: &[u8], prefix: &str) -> Result<String> {
+    let key = VerifyingKey::from_sec1_bytes(public_key)
+        .map_err(|_| Error::Key("it is not a compressed secp256k1 public key".into()))?;
+    format_address(prefix, &address_bytes(&key))
+}
+
+fn address_bytes(key: &VerifyingKey) -> [u8; 20] {
+    let id = tendermint::account::Id::from(*key);
+    let mut address = [0; 20];
+    address.copy_from_slice(id.as_bytes());
+    address
+}
+
+fn format_address(prefix: &str, address: &[u8; 20]) -> Result<String> {
     AccountId::new(prefix, address)
         .map(String::from)
         .map_err(|error| Error::Address {
             address: prefix.into(),
             reason: error.to_string(),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The faucet account of CosmJS's tests.
+    const WORDS: &str = "economy stock theory fatal elder harbor betray wasp final emotion task \
+        crumble siren bottom lizard educate guess current outdoor pair theory focus wife stone";
+    const ADDRESS: &str = "cosmos1pkptre7fdkl6gfrzlesjjvhxhlc3r4gmmk8rs6";
+
+    #[test]
+    fn known_mnemonic_gives_the_known_address() {
+        let key = Key::from_mnemonic(&Mnemonic::parse(WORDS).unwrap()).unwrap();
+        assert_eq!(key.address("cosmos").unwrap(), ADDRESS);
+        assert_eq!(
+            hex::encode(key.public_key()),
+            "034f04181eeba35391b858633a765c4a0c189697b40d216354d50890d350c70290"
+        );
+        assert_eq!(
+            parse_address(ADDRESS, "cosmos").unwrap(),
+            key.address_bytes()
+        );
+        assert_eq!(address_of(&key.public_key(), "cosmos").unwrap(), ADDRESS);
+    }
+
+    #[test]
+    fn words_may_be_written_carelessly() {
+        let careless = format!("\n{}  ", WORDS.to_uppercase().replace(' ', "  \t"));
+        assert_eq!(Mnemonic::parse(&careless).unwrap().words(), WORDS);
+    }
+
+    #[test]
+    fn wrong_mnemonics_are_refused() {
+        let swapped = WORDS.replacen("economy stock", "stock economy", 1);
+        let short = WORDS.rsplit_once(' ').unwrap().0;
+        for words in [
+            "",
+            "abandon",
+            short,
+            &swapped,
+            &WORDS.replace("stone", "stonee"),
+        ] {
+            assert!(
+                matches!(Mnemonic::parse(words), Err(Error::Mnemonic)),
+                "{words}"
+            );
+        }
+    }
+
+    #[test]
+    fn random_mnemonics_differ_and_parse() {
+        let (one, two) = (Mnemonic::random(), Mnemonic::random());
+        assert_ne!(one.words(), two.words());
+        assert_eq!(one.words().split(' ').count(), 24);
+        assert_eq!(Mnemonic::parse(one.words()).unwrap().words(), one.words());
+    }
+
+    #[test]
+    fn foreign_and_damaged_addresses_are_refused() {
+        let damaged = ADDRESS.replace("pkptre", "pkptrf");
+        for (address, prefix) in [(ADDRESS, "poq"), (damaged.as_str(), "cosmos"), ("", "poq")] {
+            let error = parse_address(address, prefix).unwrap_err();
+            assert!(matches!(error, Error::Address { .. }), "{error}");
+        }
+        let validator = format_address("cosmosvaloper", &[7; 20]).unwrap();
+        assert!(parse_address(&validator, "cosmos").is_err());
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let key = Key::from_bytes(&[7; 32]).unwrap();
+        assert!(!format!("{key:?}").contains(&hex::encode([7; 32])));
+        assert!(Key::from_bytes(&[0; 32]).is_err());
+        assert!(Key::from_bytes(&[7; 31]).is_err());
+    }
 }

@@ -4,6 +4,8 @@
 mod client;
 pub mod durable;
 mod error;
+#[cfg(test)]
+mod fake_node;
 pub mod follow;
 mod key;
 pub mod keyring;

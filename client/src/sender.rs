@@ -6,7 +6,7 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::tx::{self, Signer, Unsigned};
-use crate::{Account, Any, Client, Error, Key, Result, TxHash, TxOutcome};
+use crate::{Account, Any, Client, Error, Key, Result, TxHash, TxOutcome, found};
 
 /// Broadcasts of one transaction before its sender gives up on a wrong sequence.
 const SEQUENCE_ATTEMPTS: u32 = 4;
@@ -121,10 +121,40 @@ impl Sender {
         &self.client
     }
 
-    /// Signs and broadcasts; returns once the mempool has the transaction.
+    /// Signs and broadcasts; returns once the mempool has the transaction. After an error that
+    /// leaves open whether the mempool has it, check the chain before sending the same again.
     pub async fn send(&self, messages: Vec<Any>, options: impl Into<TxOptions>) -> Result<TxHash> {
-        let _ = (messages, options.into());
-        todo!()
+        let options = options.into();
+        // Held to the end: the next sequence is known once the mempool has this one.
+        let mut account = self.account.lock().await;
+        let mut retries = Retries::default();
+        loop {
+            let current = match account.take() {
+                Some(account) => account,
+                None => self.read_account().await?,
+            };
+            let error = match self.attempt(&messages, &options, &current).await {
+                Ok(hash) => {
+                    let sequence = current.sequence + 1;
+                    *account = Some(Account {
+                        sequence,
+                        ..current
+                    });
+                    return Ok(hash);
+                }
+                Err(error) => error,
+            };
+            if error.is(code::WRONG_SEQUENCE) {
+                // The node counts what waits in its mempool, the state does not.
+                *account = expected_sequence(&error).map(|sequence| Account {
+                    sequence,
+                    ..current
+                });
+            } else if !matches!(error, Error::Unreachable { .. } | Error::Rpc { .. }) {
+                *account = Some(current);
+            }
+            retries.pause(error).await?;
+        }
     }
 
     /// Signs, broadcasts and waits for the block. A failed execution is [`Error::Tx`].
@@ -135,6 +165,128 @@ impl Sender {
         timeout: Duration,
     ) -> Result<TxOutcome> {
         let hash = self.send(messages, options).await?;
-        self.client.wait(hash, timeout).await?.success()
+        let outcome = self.client.wait(hash, timeout).await;
+        let result = outcome.and_then(TxOutcome::success);
+        if let Err(error) = &result
+            && error.is_retryable()
+        {
+            // The transaction may be lost, and the local count with it.
+            *self.account.lock().await = None;
+        }
+        result
+    }
+
+    async fn read_account(&self) -> Result<Account> {
+        found(self.client.account(&self.address).await)?.ok_or_else(|| Error::NoAccount {
+            address: self.address.clone(),
+        })
+    }
+
+    async fn attempt(
+        &self,
+        messages: &[Any],
+        options: &TxOptions,
+        account: &Account,
+    ) -> Result<TxHash> {
+        let signer = Signer {
+            chain_id: self.chain_id.clone(),
+            account_number: account.account_number,
+            sequence: account.sequence,
+        };
+        let mut unsigned = Unsigned {
+            messages: messages.to_vec(),
+            gas_limit: 0,
+            fee: None,
+            memo: options.memo.clone(),
+            timeout_height: options.timeout_height,
+        };
+        let (gas, fee) = self.price(options.fee, &unsigned, &signer).await?;
+        unsigned.gas_limit = gas;
+        unsigned.fee = fee.map(|amount| (self.denom.clone(), amount));
+        let hash = self
+            .client
+            .broadcast(tx::sign(&unsigned, &signer, &self.key)?)
+            .await?;
+        debug!(%hash, sequence = account.sequence, gas, "transaction broadcast");
+        Ok(hash)
+    }
+
+    /// Gas limit and fee of a transaction.
+    async fn price(
+        &self,
+        fee: Fee,
+        unsigned: &Unsigned,
+        signer: &Signer,
+    ) -> Result<(u64, Option<u128>)> {
+        let gas = match fee {
+            Fee::Gas(gas) | Fee::Fixed { gas, .. } => gas,
+            Fee::Free | Fee::Auto => self.simulate(unsigned, signer, GAS_ADJUSTMENT).await?,
+            Fee::Adjusted(factor) => self.simulate(unsigned, signer, factor).await?,
+        };
+        let amount = match fee {
+            Fee::Free => None,
+            Fee::Fixed { amount, .. } => Some(amount),
+            Fee::Auto | Fee::Adjusted(_) | Fee::Gas(_) => {
+                let price = self.client.params().await?.gas_price;
+                Some(fee_for(gas, price))
+            }
+        };
+        Ok((gas, amount.filter(|amount| *amount > 0)))
+    }
+
+    async fn simulate(&self, unsigned: &Unsigned, signer: &Signer, factor: f64) -> Result<u64> {
+        if !(1.0..=100.0).contains(&factor) {
+            return Err(Error::InvalidTx(format!(
+                "the gas adjustment {factor} is not between 1 and 100"
+            )));
+        }
+        let tx = tx::sign(unsigned, signer, &self.key)?;
+        let used = self.client.simulate(tx).await?;
+        Ok((used as f64 * factor).ceil() as u64)
     }
 }
+
+/// What of a transaction's attempts is left.
+#[derive(Default)]
+struct Retries {
+    sequence: u32,
+    mempool: u32,
+}
+
+impl Retries {
+    /// Returns when the transaction should be tried again; the error if it should not.
+    async fn pause(&mut self, error: Error) -> Result<()> {
+        if error.is(code::WRONG_SEQUENCE) && self.sequence + 1 < SEQUENCE_ATTEMPTS {
+            self.sequence += 1;
+            debug!(%error, "sequence re-read");
+            return Ok(());
+        }
+        let is_full = matches!(error, Error::MempoolFull { .. }) || error.is(code::MEMPOOL_FULL);
+        if is_full && self.mempool + 1 < MEMPOOL_ATTEMPTS {
+            let (first, longest) = MEMPOOL_PAUSE;
+            let pause = (first * (1 << self.mempool)).min(longest);
+            self.mempool += 1;
+            warn!(%error, ?pause, "the mempool is full; trying again");
+            sleep(pause).await;
+            return Ok(());
+        }
+        Err(error)
+    }
+}
+
+/// `ceil(gas * price / 1_000_000)`; `price` is per million gas.
+fn fee_for(gas: u64, price: u64) -> u128 {
+    (u128::from(gas) * u128::from(price)).div_ceil(1_000_000)
+}
+
+/// E of "account sequence mismatch, expected E, got G".
+fn expected_sequence(error: &Error) -> Option<u64> {
+    let (Error::Tx { log, .. } | Error::Query { log, .. }) = error else {
+        return None;
+    };
+    let (_, rest) = log.split_once("expected ")?;
+    rest.split(',').next()?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests;

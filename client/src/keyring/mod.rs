@@ -1,16 +1,28 @@
 //! Keys on disk.
 
 mod passphrase;
+mod record;
+#[cfg(test)]
+mod tests;
+mod vault;
 
 use std::fmt;
+use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
-use crate::{Key, Mnemonic};
+use self::record::{Record, Secret, SecretKey, VERSION};
+use self::vault::Vault;
+use crate::key::address_of;
+use crate::{Key, Mnemonic, durable};
 
-pub use passphrase::{Passphrase, Purpose, ask};
+pub use passphrase::{PASSPHRASE_VARIABLE, Passphrase, Purpose, ask};
 
 /// Human-readable part of the addresses that a keyring shows.
 pub const ADDRESS_PREFIX: &str = "poq";
@@ -104,9 +116,14 @@ pub struct KeyInfo {
     pub public_key: Vec<u8>,
 }
 
-/// The keys in `keyring-test/` or `keyring-file/` of a home.
+type AskPassphrase = dyn Fn(Purpose) -> crate::Result<Passphrase> + Send + Sync;
+
+/// The keys in `keyring-test/` or `keyring-file/` of a home, one file `NAME.key` each.
 pub struct Keyring {
     folder: PathBuf,
+    backend: Backend,
+    passphrase: Box<AskPassphrase>,
+    vault: OnceLock<Vault>,
 }
 
 impl Keyring {
@@ -117,9 +134,19 @@ impl Keyring {
         backend: Backend,
         passphrase: impl Fn(Purpose) -> crate::Result<Passphrase> + Send + Sync + 'static,
     ) -> crate::Result<Self> {
-        let _ = passphrase;
+        let folder = home.join(format!("keyring-{backend}"));
+        if folder.exists() && !folder.is_dir() {
+            return Err(crate::Error::file(
+                "read",
+                &folder,
+                ErrorKind::NotADirectory.into(),
+            ));
+        }
         Ok(Self {
-            folder: home.join(format!("keyring-{backend}")),
+            folder,
+            backend,
+            passphrase: Box::new(passphrase),
+            vault: OnceLock::new(),
         })
     }
 
@@ -131,30 +158,175 @@ impl Keyring {
 
     /// Adds the key of a mnemonic.
     pub fn recover(&self, name: &str, mnemonic: &Mnemonic) -> crate::Result<KeyInfo> {
-        let _ = (name, mnemonic, &self.folder);
-        todo!()
+        let path = self.path(name)?;
+        let exists = || Error::Exists {
+            name: name.into(),
+            folder: self.folder.clone(),
+        };
+        // Before a passphrase is asked for; `create` below decides.
+        if path.exists() {
+            return Err(exists().into());
+        }
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.folder)
+            .map_err(|source| crate::Error::file("create", &self.folder, source))?;
+        let key = Key::from_mnemonic(mnemonic)?;
+        let record = self.record(name, &key)?;
+        let json = record
+            .encode()
+            .map_err(|error| crate::Error::Key(error.to_string()))?;
+        match durable::create(&path, &json) {
+            Err(crate::Error::File { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
+                Err(exists().into())
+            }
+            result => result.and_then(|()| info(&record)),
+        }
     }
 
     /// All keys in the order of their names; needs no passphrase.
     pub fn list(&self) -> crate::Result<Vec<KeyInfo>> {
-        todo!()
+        let unreadable = |source| crate::Error::file("read", &self.folder, source);
+        let entries = match fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(unreadable)?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let file = entry.map_err(unreadable)?.file_name();
+            names.extend(file.to_str().and_then(key_name).map(str::to_owned));
+        }
+        names.sort_unstable();
+        names.iter().map(|name| self.show(name)).collect()
     }
 
     /// One key's public part; needs no passphrase.
     pub fn show(&self, name: &str) -> crate::Result<KeyInfo> {
-        let _ = name;
-        todo!()
+        info(&self.read(name)?.1)
     }
 
     /// Deletes a key for good.
     pub fn delete(&self, name: &str) -> crate::Result<()> {
-        let _ = name;
-        todo!()
+        let path = self.path(name)?;
+        if !path.exists() {
+            return Err(self.not_found(name));
+        }
+        durable::remove(&path)
     }
 
     /// The key itself, for signing.
     pub fn key(&self, name: &str) -> crate::Result<Key> {
-        let _ = name;
-        todo!()
+        let (path, record) = self.read(name)?;
+        let key = match &record.secret {
+            Secret::Plain(secret) => Key::from_bytes(secret.0.as_slice()),
+            Secret::Sealed(sealed) => self
+                .vault()?
+                .open(sealed, &context(name, &record.public_key))
+                .ok_or_else(|| corrupted(&path, "its secret was changed".into()))
+                .and_then(|secret| Key::from_bytes(&secret)),
+        }?;
+        if key.public_key() != record.public_key {
+            return Err(corrupted(
+                &path,
+                "its secret and public key do not match".into(),
+            ));
+        }
+        Ok(key)
     }
+
+    fn record(&self, name: &str, key: &Key) -> crate::Result<Record> {
+        let secret: Zeroizing<[u8; 32]> = key.to_bytes();
+        let public_key = key.public_key();
+        let secret = match self.backend {
+            Backend::Test => Secret::Plain(SecretKey(secret)),
+            Backend::File => {
+                let context = context(name, &public_key);
+                Secret::Sealed(self.vault()?.seal(secret.as_slice(), &context)?)
+            }
+        };
+        Ok(Record {
+            version: VERSION,
+            name: name.into(),
+            public_key,
+            secret,
+        })
+    }
+
+    fn read(&self, name: &str) -> crate::Result<(PathBuf, Record)> {
+        let path = self.path(name)?;
+        let json = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(self.not_found(name)),
+            json => {
+                Zeroizing::new(json.map_err(|source| crate::Error::file("read", &path, source))?)
+            }
+        };
+        let record = Record::decode(&json, name).map_err(|reason| corrupted(&path, reason))?;
+        Ok((path, record))
+    }
+
+    /// The keyring's encryption; asks for the passphrase the first time.
+    fn vault(&self) -> crate::Result<&Vault> {
+        if let Some(vault) = self.vault.get() {
+            return Ok(vault);
+        }
+        let path = self.folder.join("keyring.json");
+        let vault = if path.exists() {
+            Vault::unlock(&path, &(self.passphrase)(Purpose::Unlock)?)?
+        } else {
+            Vault::create(&path, &(self.passphrase)(Purpose::Create)?)?
+        };
+        Ok(self.vault.get_or_init(|| vault))
+    }
+
+    fn path(&self, name: &str) -> crate::Result<PathBuf> {
+        if !is_name(name) {
+            return Err(Error::Name(name.into()).into());
+        }
+        Ok(self.folder.join(format!("{name}{EXTENSION}")))
+    }
+
+    fn not_found(&self, name: &str) -> crate::Error {
+        Error::NotFound {
+            name: name.into(),
+            folder: self.folder.clone(),
+        }
+        .into()
+    }
+}
+
+/// Ends the name of a key's file.
+const EXTENSION: &str = ".key";
+/// Longest name in bytes.
+const NAME_BYTES: usize = 64;
+
+fn is_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=NAME_BYTES).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed)
+}
+
+/// The key's name, if this is the name of a key's file.
+fn key_name(file: &str) -> Option<&str> {
+    file.strip_suffix(EXTENSION).filter(|name| is_name(name))
+}
+
+/// Binds a sealed secret to its file.
+fn context(name: &str, public_key: &[u8]) -> Vec<u8> {
+    [b"poq/keyring/v1/key/", name.as_bytes(), b"/", public_key].concat()
+}
+
+fn info(record: &Record) -> crate::Result<KeyInfo> {
+    Ok(KeyInfo {
+        name: record.name.clone(),
+        address: address_of(&record.public_key, ADDRESS_PREFIX)?,
+        public_key: record.public_key.clone(),
+    })
+}
+
+fn corrupted(path: &Path, reason: String) -> crate::Error {
+    Error::Corrupted {
+        path: path.to_owned(),
+        reason,
+    }
+    .into()
 }

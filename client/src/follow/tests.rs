@@ -1,0 +1,118 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::net::TcpListener;
+use tokio::time::sleep;
+
+use super::*;
+use crate::fake_node::{FakeNode, info};
+
+const POLL: Duration = Duration::from_millis(20);
+
+/// A node whose height the test sets.
+async fn node(height: &Arc<AtomicU64>) -> FakeNode {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    serve(listener, height)
+}
+
+fn serve(listener: TcpListener, height: &Arc<AtomicU64>) -> FakeNode {
+    let height = height.clone();
+    FakeNode::serve(listener, move |method, _| match method {
+        "abci_info" => Ok(info(height.load(Ordering::Relaxed))),
+        other => Err(format!("unexpected {other}")),
+    })
+}
+
+fn follower(node: &FakeNode, folder: &tempfile::TempDir) -> Follower {
+    let client = Client::new(&node.url).unwrap();
+    Follower::open(client, folder.path().join("cursor.json"), POLL).unwrap()
+}
+
+async fn is_waiting(follower: &mut Follower) -> bool {
+    timeout(POLL * 10, follower.next()).await.is_err()
+}
+
+#[tokio::test]
+async fn every_height_is_told_until_it_is_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let height = Arc::new(AtomicU64::new(5));
+    let node = node(&height).await;
+    let mut follower = follower(&node, &folder);
+
+    assert_eq!(follower.next().await, 5);
+    let before = Instant::now();
+    assert_eq!(follower.next().await, 5, "it was not done");
+    assert!(before.elapsed() >= POLL, "but there is no hurry");
+    follower.done(5).unwrap();
+    assert!(is_waiting(&mut follower).await);
+
+    height.store(9, Ordering::Relaxed);
+    assert_eq!(follower.next().await, 9);
+    follower.done(3).unwrap();
+    assert_eq!(follower.cursor(), 5, "the cursor never goes back");
+}
+
+#[tokio::test]
+async fn a_restart_continues_at_the_cursor() {
+    let folder = tempfile::tempdir().unwrap();
+    let height = Arc::new(AtomicU64::new(5));
+    let node = node(&height).await;
+    let mut first = follower(&node, &folder);
+    assert_eq!(first.next().await, 5);
+    drop(first);
+
+    let mut second = follower(&node, &folder);
+    assert_eq!(second.next().await, 5, "the first died before it was done");
+    second.done(5).unwrap();
+    // What a crash in the middle of a write leaves behind.
+    std::fs::write(folder.path().join(".tmpAbCdEf"), "{\"hei").unwrap();
+
+    let mut third = follower(&node, &folder);
+    assert_eq!(third.cursor(), 5);
+    assert!(is_waiting(&mut third).await);
+}
+
+#[tokio::test]
+async fn an_outage_is_waited_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let height = Arc::new(AtomicU64::new(5));
+    let first = node(&height).await;
+    let address = first.url.trim_start_matches("http://").to_owned();
+    let mut follower = follower(&first, &folder);
+    assert_eq!(follower.next().await, 5);
+    follower.done(5).unwrap();
+
+    drop(first);
+    assert!(is_waiting(&mut follower).await);
+    height.store(6, Ordering::Relaxed);
+    sleep(POLL).await;
+    let _second = serve(TcpListener::bind(address).await.unwrap(), &height);
+    let next = timeout(Duration::from_secs(10), follower.next()).await;
+    assert_eq!(next.unwrap(), 6);
+}
+
+#[tokio::test]
+async fn a_chain_below_the_cursor_is_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let height = Arc::new(AtomicU64::new(2));
+    let node = node(&height).await;
+    let mut follower = follower(&node, &folder);
+    follower.done(4).unwrap();
+    assert!(is_waiting(&mut follower).await);
+    height.store(5, Ordering::Relaxed);
+    assert_eq!(follower.next().await, 5);
+}
+
+#[tokio::test]
+async fn a_damaged_cursor_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cursor.json");
+    for damaged in ["", "{", "{\"height\":-1}", "{\"height\":1,\"x\":2}", "7"] {
+        std::fs::write(&path, damaged).unwrap();
+        let client = Client::new("http://127.0.0.1:1").unwrap();
+        let error = Follower::open(client, &path, POLL).err().unwrap();
+        assert!(
+            matches!(&error, Error::InvalidFile { path: named, .. } if *named == path),
+            "{damaged}: {error}"
+        );
+    }
+}

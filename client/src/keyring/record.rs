@@ -1,0 +1,99 @@
+//! The file of one key.
+
+use std::fmt;
+
+use serde::de::{Error as _, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use zeroize::Zeroizing;
+
+use super::vault::Sealed;
+
+/// Version of the files of a keyring.
+pub(super) const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    pub version: u32,
+    pub name: String,
+    #[serde(with = "hex_bytes")]
+    pub public_key: Vec<u8>,
+    pub secret: Secret,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Secret {
+    Plain(SecretKey),
+    Sealed(Sealed),
+}
+
+/// 32 secret bytes, hex in the file, erased from memory when dropped.
+pub(super) struct SecretKey(pub Zeroizing<[u8; 32]>);
+
+impl Record {
+    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+        // Large enough not to be moved while it grows: a moved buffer is not erased.
+        let mut json = Zeroizing::new(Vec::with_capacity(4096));
+        serde_json::to_writer_pretty(&mut *json, self)?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// Parses a file that should be of the key `name`.
+    pub fn decode(json: &[u8], name: &str) -> Result<Self, String> {
+        let record: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if record.version != VERSION {
+            return Err(format!(
+                "it has version {}, this program knows version {VERSION}",
+                record.version
+            ));
+        }
+        if record.name != name {
+            return Err(format!("it is the file of the key `{}`", record.name));
+        }
+        Ok(record)
+    }
+}
+
+impl Serialize for SecretKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let digits = Zeroizing::new(hex::encode(self.0.as_slice()));
+        serializer.serialize_str(&digits)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Digits;
+        impl Visitor<'_> for Digits {
+            type Value = SecretKey;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("64 hex digits")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, digits: &str) -> Result<SecretKey, E> {
+                let mut secret = Zeroizing::new([0; 32]);
+                hex::decode_to_slice(digits, secret.as_mut_slice())
+                    .map_err(|_| E::custom("expected 64 hex digits"))?;
+                Ok(SecretKey(secret))
+            }
+        }
+        deserializer.deserialize_str(Digits)
+    }
+}
+
+/// Bytes as hex text.
+pub(super) mod hex_bytes {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let digits = String::deserialize(deserializer)?;
+        hex::decode(digits).map_err(|error| D::Error::custom(error))
+    }
+}

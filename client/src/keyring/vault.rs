@@ -1,0 +1,166 @@
+//! Encryption of the `file` backend: one passphrase per keyring, stretched by Argon2id to the
+//! key with which XChaCha20-Poly1305 seals every secret.
+
+use std::fs;
+use std::path::Path;
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use chacha20poly1305::aead::{Aead, Payload};
+use chacha20poly1305::{KeyInit, XChaCha20Poly1305, XNonce};
+use rand::RngCore;
+use rand::rngs::OsRng;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::record::{VERSION, hex_bytes};
+use super::{Error, Passphrase, corrupted};
+use crate::durable;
+
+/// Argon2id with the second recommended option of RFC 9106: 64 MiB, 3 passes, 4 lanes.
+const COST: Cost = Cost {
+    memory_kib: 64 * 1024,
+    passes: 3,
+    lanes: 4,
+};
+/// Bounds on the cost in a file, so that a damaged one cannot take all memory or forever.
+const MAX_COST: Cost = Cost {
+    memory_kib: 1024 * 1024,
+    passes: 64,
+    lanes: 64,
+};
+const SALT_BYTES: usize = 16;
+const NONCE_BYTES: usize = 24;
+/// Sealed in the header, to tell a wrong passphrase from a damaged key.
+const CHECK: &[u8] = b"poq/keyring/v1/check";
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Cost {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+/// The file `keyring.json`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    version: u32,
+    kdf: String,
+    cost: Cost,
+    #[serde(with = "hex_bytes")]
+    salt: Vec<u8>,
+    check: Sealed,
+}
+
+/// An encrypted secret.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sealed {
+    #[serde(with = "hex_bytes")]
+    nonce: Vec<u8>,
+    #[serde(with = "hex_bytes")]
+    ciphertext: Vec<u8>,
+}
+
+/// The key of a keyring; erased from memory when dropped.
+pub(super) struct Vault(XChaCha20Poly1305);
+
+impl Vault {
+    /// Makes a new vault and its file, which must not exist.
+    pub fn create(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
+        let mut salt = vec![0; SALT_BYTES];
+        OsRng.fill_bytes(&mut salt);
+        let vault = derive(passphrase, &salt, COST).map_err(crate::Error::Key)?;
+        let header = Header {
+            version: VERSION,
+            kdf: "argon2id".into(),
+            cost: COST,
+            salt,
+            check: vault.seal(CHECK, CHECK)?,
+        };
+        let json = serde_json::to_vec_pretty(&header)
+            .map_err(|error| crate::Error::Key(error.to_string()))?;
+        durable::create(path, &json)?;
+        Ok(vault)
+    }
+
+    /// Opens the vault of a file.
+    pub fn unlock(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
+        let json = fs::read(path).map_err(|source| crate::Error::file("read", path, source))?;
+        let header = Header::decode(&json).map_err(|reason| corrupted(path, reason))?;
+        let vault = derive(passphrase, &header.salt, header.cost)
+            .map_err(|reason| corrupted(path, reason))?;
+        match vault.open(&header.check, CHECK) {
+            Some(check) if check.as_slice() == CHECK => Ok(vault),
+            _ => Err(Error::WrongPassphrase {
+                folder: path.parent().unwrap_or(path).to_owned(),
+            }
+            .into()),
+        }
+    }
+
+    /// Encrypts; `context` must be the same when it is opened.
+    pub fn seal(&self, secret: &[u8], context: &[u8]) -> crate::Result<Sealed> {
+        let mut nonce = vec![0; NONCE_BYTES];
+        OsRng.fill_bytes(&mut nonce);
+        let payload = Payload {
+            msg: secret,
+            aad: context,
+        };
+        let ciphertext = self
+            .0
+            .encrypt(XNonce::from_slice(&nonce), payload)
+            .map_err(|error| crate::Error::Key(error.to_string()))?;
+        Ok(Sealed { nonce, ciphertext })
+    }
+
+    /// Decrypts; `None` if anything was changed.
+    pub fn open(&self, sealed: &Sealed, context: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        if sealed.nonce.len() != NONCE_BYTES {
+            return None;
+        }
+        let payload = Payload {
+            msg: &sealed.ciphertext,
+            aad: context,
+        };
+        self.0
+            .decrypt(XNonce::from_slice(&sealed.nonce), payload)
+            .ok()
+            .map(Zeroizing::new)
+    }
+}
+
+impl Header {
+    fn decode(json: &[u8]) -> Result<Self, String> {
+        let header: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
+        if header.version != VERSION || header.kdf != "argon2id" {
+            return Err(format!(
+                "it has version {} and key derivation `{}`, this program knows version {VERSION} \
+                 and `argon2id`",
+                header.version, header.kdf
+            ));
+        }
+        let cost = header.cost;
+        if cost.memory_kib > MAX_COST.memory_kib
+            || cost.passes > MAX_COST.passes
+            || cost.lanes > MAX_COST.lanes
+        {
+            return Err("its key derivation would cost too much".into());
+        }
+        Ok(header)
+    }
+}
+
+fn derive(passphrase: &Passphrase, salt: &[u8], cost: Cost) -> Result<Vault, String> {
+    let mut key = Zeroizing::new([0; 32]);
+    Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(key.len()))
+        .and_then(|params| {
+            Argon2::new(Algorithm::Argon2id, Version::V0x13, params).hash_password_into(
+                passphrase.as_str().as_bytes(),
+                salt,
+                key.as_mut_slice(),
+            )
+        })
+        .map_err(|error| error.to_string())?;
+    Ok(Vault(XChaCha20Poly1305::new(key.as_slice().into())))
+}
