@@ -1,1 +1,25 @@
+//! The deterministic state machine of the Proof of Quality chain, and its store.
+//!
+//! A transaction takes one way: [`tx`] decodes and authenticates it, [`modules`] execute it on a
+//! [`store::State`] that keeps its writes only on success, [`block`] orders the phases of a block,
+//! [`App`] holds the committed state, and [`abci`] translates for CometBFT.
+
+pub mod abci;
+mod address;
+mod app;
+mod arithmetic;
+pub mod block;
+mod chain;
+mod error;
+mod execution;
+pub mod genesis;
+pub mod modules;
+mod query;
+pub mod selection;
 pub mod store;
+pub mod tx;
+
+pub use address::Address;
+pub use app::{App, Options, Proven};
+pub use error::{Error, Result};
+pub use execution::{BlockContext, Execution};

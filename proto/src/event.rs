@@ -24,6 +24,8 @@ pub const TASK_SETTLED: &str = "poq_task_settled";
 pub const TASK_FINAL: &str = "poq_task_final";
 /// A task was refunded; attributes `task user reason`.
 pub const TASK_REFUNDED: &str = "poq_task_refunded";
+/// A task cannot be moved on because of a bug; attribute `task`.
+pub const TASK_SET_ASIDE: &str = "poq_task_set_aside";
 /// A node was paid; attributes `task node payout amount`.
 pub const NODE_PAID: &str = "poq_node_paid";
 /// A node lost stake; attributes `task node role amount reason`.

@@ -1,10 +1,12 @@
 //! Wire types of the Proof of Quality chain, and the names that every room shares:
 //! error codes, event names, and the hash that a score commitment is.
 
+mod calibration;
 pub mod code;
 mod commitment;
 pub mod event;
 
+pub use calibration::calibrate;
 pub use commitment::{SCORE_COMMITMENT_DOMAIN, commitment};
 
 /// Types generated from `proto/poq/v1`.

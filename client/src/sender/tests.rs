@@ -232,7 +232,7 @@ async fn a_refused_transaction_uses_no_sequence() {
     let (node, script) = start(5, [Reply::Refuse(119, "poq", "nothing to do")]).await;
     let sender = sender(&node).await;
     let error = sender.send(messages(), Fee::Free).await.unwrap_err();
-    assert!(error.is(code::NOTHING_TO_DO), "{error}");
+    assert!(error.is(code::NOT_ASSIGNED), "{error}");
     assert!(!error.is_retryable());
     sender.send(messages(), Fee::Free).await.unwrap();
     assert_eq!(sequences(&script), [5, 5]);

@@ -1,0 +1,179 @@
+//! Translation between ABCI 2.0 and [`App`]; nothing is decided here.
+
+use poq_proto::code::Code;
+use prost::Message as _;
+use tendermint_abci::Application;
+use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
+use tendermint_proto::v0_38::abci::{
+    CheckTxType, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain,
+    RequestPrepareProposal, RequestProcessProposal, RequestQuery, ResponseCheckTx, ResponseCommit,
+    ResponseFinalizeBlock, ResponseInfo, ResponseInitChain, ResponsePrepareProposal,
+    ResponseProcessProposal, ResponseQuery,
+};
+use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
+
+use crate::app::App;
+use crate::block::rejection;
+use crate::error::{Error, Result};
+use crate::tx::Signatures;
+
+/// Version of the application's protocol; a binary refuses the state of another one.
+pub const APP_VERSION: u64 = 1;
+/// Path of raw reads with proofs.
+const RAW_KEY_PATH: &str = "/store/poq/key";
+/// Type of the proof operation of raw reads.
+const PROOF_TYPE: &str = "ics23:jmt";
+
+impl Application for App {
+    fn info(&self, _request: RequestInfo) -> ResponseInfo {
+        let head = self.head();
+        ResponseInfo {
+            data: "poq".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            app_version: APP_VERSION,
+            last_block_height: signed(head.height),
+            // CometBFT wants no hash before the first block.
+            last_block_app_hash: match head.height {
+                0 => Vec::new().into(),
+                _ => head.app_hash.to_vec().into(),
+            },
+        }
+    }
+
+    fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
+        let app_hash = App::init_chain(self, &request.chain_id, &request.app_state_bytes)
+            .unwrap_or_else(|error| halt("the genesis is invalid", &error));
+        ResponseInitChain {
+            app_hash: app_hash.to_vec().into(),
+            ..ResponseInitChain::default()
+        }
+    }
+
+    fn check_tx(&self, request: RequestCheckTx) -> ResponseCheckTx {
+        let signatures = match request.r#type() {
+            CheckTxType::New => Signatures::Verify,
+            CheckTxType::Recheck => Signatures::Verified,
+        };
+        match App::check_tx(self, &request.tx, signatures) {
+            Ok(gas) => ResponseCheckTx {
+                gas_wanted: gas.wanted,
+                gas_used: gas.used,
+                ..ResponseCheckTx::default()
+            },
+            Err(error) => {
+                let (code, log) = rejected(error);
+                ResponseCheckTx {
+                    code: code.number,
+                    codespace: code.codespace.into(),
+                    log,
+                    ..ResponseCheckTx::default()
+                }
+            }
+        }
+    }
+
+    fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
+        let max_bytes = usize::try_from(request.max_tx_bytes).unwrap_or(0);
+        let txs = App::prepare_proposal(self, unsigned(request.height), request.txs, max_bytes)
+            .unwrap_or_else(|error| halt("a proposal cannot be prepared", &error));
+        ResponsePrepareProposal { txs }
+    }
+
+    fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
+        let status = match App::process_proposal(self, unsigned(request.height), &request.txs) {
+            Ok(()) => ProposalStatus::Accept,
+            Err(error) => {
+                let (code, log) = rejected(error);
+                tracing::warn!(height = request.height, ?code, log, "proposal rejected");
+                ProposalStatus::Reject
+            }
+        };
+        ResponseProcessProposal {
+            status: status.into(),
+        }
+    }
+
+    fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
+        let height = unsigned(request.height);
+        let (outcome, app_hash) = App::finalize_block(self, height, &request.hash, &request.txs)
+            .unwrap_or_else(|error| halt("a block cannot be executed", &error));
+        ResponseFinalizeBlock {
+            events: outcome.events,
+            tx_results: outcome.results,
+            app_hash: app_hash.to_vec().into(),
+            ..ResponseFinalizeBlock::default()
+        }
+    }
+
+    fn commit(&self) -> ResponseCommit {
+        App::commit(self).unwrap_or_else(|error| halt("a block cannot be committed", &error));
+        ResponseCommit::default()
+    }
+
+    fn query(&self, request: RequestQuery) -> ResponseQuery {
+        let height = u64::try_from(request.height)
+            .ok()
+            .filter(|height| *height > 0);
+        let answer = if request.path == RAW_KEY_PATH {
+            raw_query(self, &request, height)
+        } else {
+            App::query(self, &request.path, &request.data, height).map(|(value, height)| {
+                ResponseQuery {
+                    value: value.into(),
+                    height: signed(height),
+                    ..ResponseQuery::default()
+                }
+            })
+        };
+        answer.unwrap_or_else(|error| {
+            // A query must never stop the node: even a failed store is only reported here.
+            let (code, log) = match error {
+                Error::Rejected { code, log } => (code, log),
+                Error::Store(error) => (poq_proto::code::INTERNAL, error.to_string()),
+            };
+            ResponseQuery {
+                code: code.number,
+                codespace: code.codespace.into(),
+                log,
+                height: signed(self.head().height),
+                ..ResponseQuery::default()
+            }
+        })
+    }
+}
+
+fn raw_query(app: &App, request: &RequestQuery, height: Option<u64>) -> Result<ResponseQuery> {
+    let (proven, height) = app.prove(&request.data, height)?;
+    let proof_ops = request.prove.then(|| ProofOps {
+        ops: vec![ProofOp {
+            r#type: PROOF_TYPE.into(),
+            key: request.data.to_vec(),
+            data: proven.proof.encode_to_vec(),
+        }],
+    });
+    Ok(ResponseQuery {
+        key: request.data.clone(),
+        value: proven.value.unwrap_or_default().into(),
+        proof_ops,
+        height: signed(height),
+        ..ResponseQuery::default()
+    })
+}
+
+fn rejected(error: Error) -> (Code, String) {
+    rejection(error).unwrap_or_else(|error| halt("the state cannot be read", &error))
+}
+
+/// Ends the node: going on with a state that differs from the other nodes' would be worse.
+#[allow(clippy::panic)]
+fn halt(what: &str, error: &Error) -> ! {
+    panic!("{what}: {error}")
+}
+
+fn signed(height: u64) -> i64 {
+    i64::try_from(height).unwrap_or(i64::MAX)
+}
+
+fn unsigned(height: i64) -> u64 {
+    u64::try_from(height).unwrap_or(0)
+}

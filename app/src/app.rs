@@ -1,0 +1,216 @@
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use poq_proto::code;
+
+use crate::block::{self, Gas, Outcome};
+use crate::chain;
+use crate::error::{Error, Result, ensure};
+use crate::execution::BlockContext;
+use crate::genesis;
+use crate::query;
+use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
+use crate::tx::Signatures;
+
+/// Settings of one node; they never change results.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Versions of the state that queries can reach back to; 0 keeps all.
+    pub keep_versions: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            keep_versions: 1_000,
+        }
+    }
+}
+
+/// The Proof of Quality application. Clones share one state.
+///
+/// Consensus calls come one at a time; queries and mempool checks read immutable snapshots and
+/// wait for nobody but one another.
+#[derive(Clone)]
+pub struct App {
+    store: Store,
+    /// Genesis, until the first block carries it into the store.
+    genesis: Arc<RwLock<Option<Changes>>>,
+    /// The finalized block that waits for its commit.
+    pending: Arc<Mutex<Option<Prepared>>>,
+    /// The committed state with the effects of the mempool's transactions.
+    mempool: Arc<Mutex<Option<Mempool>>>,
+}
+
+struct Mempool {
+    state: State,
+    next_block: BlockContext,
+}
+
+/// A value of the authenticated state and how to check it.
+pub struct Proven {
+    /// None proves absence.
+    pub value: Option<Vec<u8>>,
+    /// Against the app hash of the version, which the header of the next height carries.
+    pub proof: ics23::CommitmentProof,
+}
+
+impl App {
+    /// Opens the application's database, or creates an empty one.
+    pub fn open(path: &Path, options: Options) -> Result<Self> {
+        Ok(Self {
+            store: Store::open(path, options.keep_versions)?,
+            genesis: Arc::default(),
+            pending: Arc::default(),
+            mempool: Arc::default(),
+        })
+    }
+
+    /// The last committed block.
+    pub fn head(&self) -> Head {
+        self.store.head()
+    }
+
+    /// Computes the state of a genesis and its app hash. Nothing is kept on disk, so it can be
+    /// called again.
+    pub fn init_chain(&self, chain_id: &str, app_state: &[u8]) -> Result<[u8; 32]> {
+        let mut state = State::new(self.store.snapshot());
+        genesis::apply(&mut state, chain_id, genesis::parse(app_state)?)?;
+        let changes = state.into_changes()?;
+        let app_hash = self.store.root_after(&changes)?;
+        *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = Some(changes);
+        *lock(&self.mempool) = None;
+        Ok(app_hash)
+    }
+
+    /// Executes a block and computes its app hash; only [`App::commit`] makes it last.
+    pub fn finalize_block(
+        &self,
+        height: u64,
+        hash: &[u8],
+        txs: &[impl AsRef<[u8]>],
+    ) -> Result<(Outcome, [u8; 32])> {
+        let mut state = self.committed_state();
+        let outcome = block::finalize(&mut state, height, hash, txs)?;
+        let prepared = self.store.prepare(state.into_changes()?, height)?;
+        let app_hash = prepared.app_hash();
+        *lock(&self.pending) = Some(prepared);
+        Ok((outcome, app_hash))
+    }
+
+    /// Writes the finalized block, atomically.
+    pub fn commit(&self) -> Result<Head> {
+        let prepared = lock(&self.pending)
+            .take()
+            .ok_or_else(|| Error::internal("commit without a finalized block"))?;
+        // The mempool's connection waits until its state stands on the new block.
+        let mut mempool = lock(&self.mempool);
+        let head = self.store.commit(prepared)?;
+        *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = None;
+        *mempool = None;
+        Ok(head)
+    }
+
+    /// Checks a transaction for the mempool, on top of those that were checked before.
+    pub fn check_tx(&self, bytes: &[u8], signatures: Signatures) -> Result<Gas> {
+        let mut guard = lock(&self.mempool);
+        let mempool = match &mut *guard {
+            Some(mempool) => mempool,
+            None => guard.insert(self.new_mempool()?),
+        };
+        block::check(&mut mempool.state, &mempool.next_block, bytes, signatures)
+    }
+
+    /// The transactions that may enter a proposal, in order, at most `max_bytes` together.
+    pub fn prepare_proposal<T: AsRef<[u8]>>(
+        &self,
+        height: u64,
+        txs: Vec<T>,
+        max_bytes: usize,
+    ) -> Result<Vec<T>> {
+        let mut state = self.committed_state();
+        let block = chain::context(&state, height)?;
+        let mut room = max_bytes;
+        let mut admitted = Vec::with_capacity(txs.len());
+        for tx in txs {
+            let size = proposal_bytes(tx.as_ref().len());
+            if size > room {
+                continue;
+            }
+            match block::admit(&mut state, &block, tx.as_ref()) {
+                Ok(()) => {
+                    room -= size;
+                    admitted.push(tx);
+                }
+                Err(Error::Rejected { .. }) => {}
+                Err(error @ Error::Store(_)) => return Err(error),
+            }
+        }
+        Ok(admitted)
+    }
+
+    /// Whether every transaction of a proposal may stand in it; otherwise why not.
+    pub fn process_proposal(&self, height: u64, txs: &[impl AsRef<[u8]>]) -> Result<()> {
+        let mut state = self.committed_state();
+        let block = chain::context(&state, height)?;
+        txs.iter()
+            .try_for_each(|tx| block::admit(&mut state, &block, tx.as_ref()))
+    }
+
+    /// Answers a query by gRPC path at a height, or at the last one; tells which it was.
+    pub fn query(&self, path: &str, data: &[u8], height: Option<u64>) -> Result<(Vec<u8>, u64)> {
+        let snapshot = self.snapshot(height)?;
+        let version = snapshot.version();
+        let answer = query::route(&mut State::new(snapshot), path, data)?;
+        Ok((answer, version))
+    }
+
+    /// Reads a raw key with its proof at a height, or at the last one; tells which it was.
+    pub fn prove(&self, key: &[u8], height: Option<u64>) -> Result<(Proven, u64)> {
+        let snapshot = self.snapshot(height)?;
+        let (value, proof) = snapshot.prove(key)?;
+        Ok((Proven { value, proof }, snapshot.version()))
+    }
+
+    fn snapshot(&self, height: Option<u64>) -> Result<Snapshot> {
+        let head = self.store.head().height;
+        let height = height.unwrap_or(head);
+        ensure!(
+            (1..=head).contains(&height),
+            code::INVALID_REQUEST,
+            "height {height} does not exist yet, the last one is {head}"
+        );
+        self.store.snapshot_at(height).map_err(|error| match error {
+            crate::store::StoreError::Pruned { .. } => {
+                Error::rejected(code::INVALID_REQUEST, error.to_string())
+            }
+            error => error.into(),
+        })
+    }
+
+    /// A fresh state on the last committed block, or on genesis before the first.
+    fn committed_state(&self) -> State {
+        let genesis = self.genesis.read().unwrap_or_else(PoisonError::into_inner);
+        match &*genesis {
+            Some(changes) => State::with_changes(self.store.snapshot(), changes.clone()),
+            None => State::new(self.store.snapshot()),
+        }
+    }
+
+    fn new_mempool(&self) -> Result<Mempool> {
+        let state = self.committed_state();
+        let next_block = chain::context(&state, self.store.head().height.saturating_add(1))?;
+        Ok(Mempool { state, next_block })
+    }
+}
+
+/// Room that a transaction takes in a block: its bytes and their protobuf header.
+fn proposal_bytes(length: usize) -> usize {
+    length
+        .saturating_add(1)
+        .saturating_add(prost::length_delimiter_len(length))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,43 @@
+//! Integer arithmetic on money and parts per million, without overflow.
+
+use poq_proto::PPM;
+
+use crate::error::{Error, Result};
+
+/// `⌊amount · ppm / 1_000_000⌋`; `ppm` above one million gives more than `amount`, saturating.
+pub fn share(amount: u64, ppm: u64) -> u64 {
+    saturate(u128::from(amount) * u128::from(ppm) / u128::from(PPM))
+}
+
+/// `⌊amount · numerator / denominator⌋`, saturating; a zero denominator gives 0.
+pub fn ratio(amount: u64, numerator: u64, denominator: u64) -> u64 {
+    (u128::from(amount) * u128::from(numerator))
+        .checked_div(u128::from(denominator))
+        .map_or(0, saturate)
+}
+
+/// A sum that must not overflow because the supply does not.
+pub fn sum(amounts: impl IntoIterator<Item = u64>) -> Result<u64> {
+    amounts
+        .into_iter()
+        .try_fold(0u64, u64::checked_add)
+        .ok_or_else(|| Error::internal("a sum of amounts exceeds 64 bits"))
+}
+
+fn saturate(value: u128) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_round_down() {
+        assert_eq!(share(999_999, 500_000), 499_999);
+        assert_eq!(share(u64::MAX, PPM), u64::MAX);
+        assert_eq!(share(u64::MAX, 2 * PPM), u64::MAX);
+        assert_eq!(ratio(10, 1, 3), 3);
+        assert_eq!(ratio(10, 1, 0), 0);
+    }
+}

@@ -1,0 +1,80 @@
+use poq_proto::v1;
+use tendermint_proto::v0_38::abci::{Event, EventAttribute};
+
+use crate::error::Result;
+use crate::store::State;
+
+/// What every message of a block sees and none can change.
+#[derive(Clone, Debug)]
+pub struct BlockContext {
+    /// The chain's id.
+    pub chain_id: String,
+    /// Height of the block that is executed.
+    pub height: u64,
+    /// Parameters as they were when the block began.
+    pub params: v1::Params,
+    /// Beacon of this block (protocol section 6).
+    pub beacon: [u8; 32],
+}
+
+/// The execution of one transaction, or of the end of one block.
+pub struct Execution<'a> {
+    /// State that is read and changed.
+    pub state: &'a mut State,
+    /// The block around it.
+    pub block: &'a BlockContext,
+    events: Vec<Event>,
+}
+
+impl<'a> Execution<'a> {
+    /// Starts with no events.
+    pub fn new(state: &'a mut State, block: &'a BlockContext) -> Self {
+        Self {
+            state,
+            block,
+            events: Vec::new(),
+        }
+    }
+
+    /// Records an event. All attributes are indexed.
+    pub fn emit(&mut self, kind: &str, attributes: &[(&str, &dyn ToString)]) {
+        self.events.push(event(kind, attributes));
+    }
+
+    /// Runs a part that either happens as a whole or leaves neither writes nor events.
+    pub fn attempt<T>(&mut self, part: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let events = self.events.len();
+        self.state.begin();
+        match part(self) {
+            Ok(value) => {
+                self.state.commit()?;
+                Ok(value)
+            }
+            Err(error) => {
+                self.state.rollback()?;
+                self.events.truncate(events);
+                Err(error)
+            }
+        }
+    }
+
+    /// The events, oldest first.
+    pub fn into_events(self) -> Vec<Event> {
+        self.events
+    }
+}
+
+/// Builds an event with indexed attributes.
+pub fn event(kind: &str, attributes: &[(&str, &dyn ToString)]) -> Event {
+    Event {
+        r#type: kind.to_owned(),
+        attributes: attributes
+            .iter()
+            .map(|(key, value)| EventAttribute {
+                key: (*key).to_owned(),
+                value: value.to_string(),
+                index: true,
+            })
+            .collect(),
+    }
+}

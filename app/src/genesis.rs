@@ -1,0 +1,101 @@
+//! The application's part of genesis.json, typed and validated.
+
+use std::collections::BTreeSet;
+
+use poq_proto::code;
+use poq_proto::v1::{GenesisAccount, GenesisNode, GenesisState, Params};
+
+use crate::address::Address;
+use crate::chain;
+use crate::error::{Error, Result, ensure};
+use crate::execution::{BlockContext, Execution};
+use crate::modules::{bank, models, nodes, params};
+use crate::store::State;
+
+/// A genesis with default parameters and nothing else.
+pub fn default_genesis() -> GenesisState {
+    GenesisState {
+        params: Some(params::default_params()),
+        ..GenesisState::default()
+    }
+}
+
+/// Reads `app_state`, proto3 JSON with snake_case names; unknown fields are refused.
+pub fn parse(json: &[u8]) -> Result<GenesisState> {
+    serde_json::from_slice(json).map_err(|error| {
+        Error::rejected(
+            code::INVALID_REQUEST,
+            format!("app_state of genesis.json does not parse: {error}"),
+        )
+    })
+}
+
+/// Checks a genesis and writes it into an empty state.
+pub fn apply(state: &mut State, chain_id: &str, genesis: GenesisState) -> Result<()> {
+    let Some(genesis_params) = genesis.params else {
+        return Err(Error::rejected(
+            code::INVALID_REQUEST,
+            "app_state has no params",
+        ));
+    };
+    params::validate(&genesis_params)?;
+    if !genesis_params.authority.is_empty() {
+        Address::parse(&genesis_params.authority, &genesis_params.bech32_prefix)?;
+    }
+    params::set(state, &genesis_params)?;
+    chain::begin(state, chain_id)?;
+    apply_accounts(state, &genesis_params, &genesis.accounts)?;
+    for model in &genesis.evaluator_models {
+        models::set_evaluator_model(state, model)?;
+    }
+    for model in &genesis.models {
+        models::set_model(state, model)?;
+    }
+    apply_nodes(state, chain_id, genesis_params, genesis.nodes)
+}
+
+fn apply_accounts(state: &mut State, params: &Params, accounts: &[GenesisAccount]) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for account in accounts {
+        let address = Address::parse(&account.address, &params.bech32_prefix)?;
+        ensure!(
+            seen.insert(address.clone()),
+            code::INVALID_REQUEST,
+            "genesis has account {address} twice"
+        );
+        let mut denoms = BTreeSet::new();
+        for coin in &account.coins {
+            bank::validate_denom(&coin.denom)?;
+            ensure!(
+                denoms.insert(&coin.denom),
+                code::INVALID_COINS,
+                "genesis account {address} has {} twice",
+                coin.denom
+            );
+            let amount = bank::parse_amount(&coin.amount)?;
+            bank::mint_held(state, &coin.denom, amount)?;
+            bank::credit(state, &address, &coin.denom, amount)?;
+        }
+    }
+    Ok(())
+}
+
+fn apply_nodes(
+    state: &mut State,
+    chain_id: &str,
+    params: Params,
+    nodes: Vec<GenesisNode>,
+) -> Result<()> {
+    let block = BlockContext {
+        chain_id: chain_id.to_owned(),
+        height: 0,
+        params,
+        beacon: chain::beacon(state)?,
+    };
+    let mut x = Execution::new(state, &block);
+    for node in nodes {
+        bank::mint_held(x.state, &block.params.denom, node.stake.into())?;
+        nodes::msgs::register(&mut x, node)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,20 @@
+use crate::address::Address;
+
+/// Account number of the next new account, `u64`.
+pub const NEXT_NUMBER: &str = "auth/next-number";
+
+/// `poq.v1.Account` of an address.
+pub fn account(address: &Address) -> String {
+    format!("auth/account/{address}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_should_not_change() {
+        let address = Address::from_public_key(&[2; 33], "poq").unwrap();
+        insta::assert_snapshot!(account(&address), @"auth/account/poq12xq57yyxwzkw6tthcxq9mhtxxj7f63e324de5e");
+    }
+}

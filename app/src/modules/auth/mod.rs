@@ -1,0 +1,47 @@
+//! Accounts: numbers, sequences and public keys.
+
+mod keys;
+pub mod query;
+
+use poq_proto::v1::Account;
+
+use crate::address::Address;
+use crate::error::{Error, Result};
+use crate::store::State;
+
+/// The account, if it exists.
+pub fn account(state: &State, address: &Address) -> Result<Option<Account>> {
+    Ok(state.get_message(keys::account(address))?)
+}
+
+/// Makes sure that the account exists; a new one gets the next account number.
+pub fn create_if_missing(state: &mut State, address: &Address) -> Result<()> {
+    let key = keys::account(address);
+    if state.contains(&key)? {
+        return Ok(());
+    }
+    let account_number = state.get_u64(keys::NEXT_NUMBER)?.unwrap_or(0);
+    state.put_u64(keys::NEXT_NUMBER, account_number.saturating_add(1))?;
+    state.put_message(
+        key,
+        &Account {
+            address: address.to_string(),
+            account_number,
+            ..Account::default()
+        },
+    )?;
+    Ok(())
+}
+
+/// Counts a transaction of the account and remembers the key that signed it.
+pub fn record_signature(state: &mut State, address: &Address, public_key: &[u8]) -> Result<()> {
+    let mut account = account(state, address)?
+        .ok_or_else(|| Error::internal(format!("signer {address} has no account")))?;
+    account.sequence = account
+        .sequence
+        .checked_add(1)
+        .ok_or_else(|| Error::internal(format!("sequence of {address} is exhausted")))?;
+    account.public_key = public_key.to_vec();
+    state.put_message(keys::account(address), &account)?;
+    Ok(())
+}

@@ -1,0 +1,37 @@
+use crate::address::Address;
+
+/// Prefix of the balances of an account; the denom follows.
+pub fn balances(address: &Address) -> String {
+    format!("bank/balance/{address}/")
+}
+
+/// `u128`, absent when zero.
+pub fn balance(address: &Address, denom: &str) -> String {
+    format!("{}{denom}", balances(address))
+}
+
+/// Prefix of all supplies; the denom follows.
+pub const SUPPLIES: &str = "bank/supply/";
+
+/// `u128`.
+pub fn supply(denom: &str) -> String {
+    format!("{SUPPLIES}{denom}")
+}
+
+/// `u128`, absent when nothing was burnt.
+pub fn burnt(denom: &str) -> String {
+    format!("bank/burnt/{denom}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_should_not_change() {
+        let address = Address::from_public_key(&[2; 33], "poq").unwrap();
+        insta::assert_snapshot!(balance(&address, "upoq"), @"bank/balance/poq12xq57yyxwzkw6tthcxq9mhtxxj7f63e324de5e/upoq");
+        insta::assert_snapshot!(supply("upoq"), @"bank/supply/upoq");
+        insta::assert_snapshot!(burnt("upoq"), @"bank/burnt/upoq");
+    }
+}

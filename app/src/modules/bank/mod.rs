@@ -1,0 +1,117 @@
+//! Balances in several denoms, and their supply.
+//!
+//! `supply = Σ balances + Σ escrow + Σ stake`; what is slashed or lost leaves the supply and is
+//! counted as burnt, so that `supply + burnt` is what genesis created.
+
+mod keys;
+pub mod msgs;
+pub mod query;
+
+use poq_proto::code;
+
+use crate::address::Address;
+use crate::error::{Error, Result, ensure, reject};
+use crate::modules::auth;
+use crate::store::State;
+
+/// Balance in base units.
+pub fn balance(state: &State, address: &Address, denom: &str) -> Result<u128> {
+    Ok(state.get_u128(keys::balance(address, denom))?.unwrap_or(0))
+}
+
+/// Base units in existence.
+pub fn supply(state: &State, denom: &str) -> Result<u128> {
+    Ok(state.get_u128(keys::supply(denom))?.unwrap_or(0))
+}
+
+/// Base units destroyed since genesis.
+pub fn burnt(state: &State, denom: &str) -> Result<u128> {
+    Ok(state.get_u128(keys::burnt(denom))?.unwrap_or(0))
+}
+
+/// Adds to a balance; the account is created if it does not exist.
+pub fn credit(state: &mut State, address: &Address, denom: &str, amount: u128) -> Result<()> {
+    auth::create_if_missing(state, address)?;
+    let balance = balance(state, address, denom)?
+        .checked_add(amount)
+        .ok_or_else(|| Error::internal(format!("balance of {address} exceeds 128 bits")))?;
+    set_balance(state, address, denom, balance)
+}
+
+/// Takes from a balance.
+pub fn debit(state: &mut State, address: &Address, denom: &str, amount: u128) -> Result<()> {
+    let available = balance(state, address, denom)?;
+    let Some(rest) = available.checked_sub(amount) else {
+        reject!(
+            code::INSUFFICIENT_FUNDS,
+            "spendable balance {available}{denom} of {address} is smaller than {amount}{denom}"
+        );
+    };
+    set_balance(state, address, denom, rest)
+}
+
+/// Moves coins between accounts.
+pub fn transfer(
+    state: &mut State,
+    from: &Address,
+    to: &Address,
+    denom: &str,
+    amount: u128,
+) -> Result<()> {
+    debit(state, from, denom, amount)?;
+    credit(state, to, denom, amount)
+}
+
+/// Creates coins that some module holds already; for genesis.
+pub fn mint_held(state: &mut State, denom: &str, amount: u128) -> Result<()> {
+    let Some(supply) = supply(state, denom)?.checked_add(amount) else {
+        reject!(code::INVALID_COINS, "supply of {denom} exceeds 128 bits");
+    };
+    Ok(state.put_u128(keys::supply(denom), supply)?)
+}
+
+/// Destroys coins that some module held.
+pub fn burn_held(state: &mut State, denom: &str, amount: u128) -> Result<()> {
+    let supply = supply(state, denom)?
+        .checked_sub(amount)
+        .ok_or_else(|| Error::internal(format!("burning more {denom} than exists")))?;
+    let burnt = burnt(state, denom)?
+        .checked_add(amount)
+        .ok_or_else(|| Error::internal(format!("burnt {denom} exceeds 128 bits")))?;
+    state.put_u128(keys::supply(denom), supply)?;
+    state.put_u128(keys::burnt(denom), burnt)?;
+    Ok(())
+}
+
+/// A denom as the Cosmos SDK defines it: a letter, then 2 to 127 letters, digits or `/:._-`.
+pub fn validate_denom(denom: &str) -> Result<()> {
+    let mut bytes = denom.bytes();
+    let valid = (3..=128).contains(&denom.len())
+        && bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
+        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"/:._-".contains(&byte));
+    ensure!(valid, code::INVALID_COINS, "invalid denom {denom:?}");
+    Ok(())
+}
+
+/// A decimal amount of base units: digits without sign or leading zeros, below 2^128.
+pub fn parse_amount(text: &str) -> Result<u128> {
+    let canonical = text == "0" || !text.starts_with('0');
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(amount) if canonical && digits => Ok(amount),
+        _ => reject!(
+            code::INVALID_COINS,
+            "amount {text:?} is not a whole number below 2^128"
+        ),
+    }
+}
+
+fn set_balance(state: &mut State, address: &Address, denom: &str, amount: u128) -> Result<()> {
+    let key = keys::balance(address, denom);
+    if amount == 0 {
+        state.delete(key)?;
+    } else {
+        state.put_u128(key, amount)?;
+    }
+    Ok(())
+}

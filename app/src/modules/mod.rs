@@ -1,0 +1,8 @@
+//! The domains of the state machine. Each owns the keys under its own prefix.
+
+pub mod auth;
+pub mod bank;
+pub mod models;
+pub mod nodes;
+pub mod params;
+pub mod tasks;

@@ -1,0 +1,47 @@
+use poq_proto::v1::Role;
+
+use super::name;
+use crate::selection::WeightedIndex;
+
+/// Prefix of a role's nodes; the operator follows.
+pub fn nodes(role: Role) -> String {
+    format!("nodes/{}/node/", name(role))
+}
+
+/// `poq.v1.Node` of an operator.
+pub fn node(role: Role, operator: &str) -> String {
+    format!("{}{operator}", nodes(role))
+}
+
+/// Operator of the node that a payout account belongs to.
+pub fn payout(role: Role, payout: &str) -> String {
+    format!("nodes/{}/payout/{payout}", name(role))
+}
+
+/// Operator of the node at a slot of the weighted indexes.
+pub fn slot(role: Role, slot: u64) -> String {
+    format!("nodes/{}/slot/{slot:07}", name(role))
+}
+
+/// Slot of the next new node, `u64`.
+pub fn next_slot(role: Role) -> String {
+    format!("nodes/{}/next-slot", name(role))
+}
+
+/// The weighted index of the nodes that serve a model.
+pub fn index(role: Role, model: &str) -> WeightedIndex {
+    WeightedIndex::new(format!("nodes/{}/index/{model}/", name(role)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_should_not_change() {
+        insta::assert_snapshot!(node(Role::Inference, "poq1x"), @"nodes/inference/node/poq1x");
+        insta::assert_snapshot!(payout(Role::Evaluator, "poq1x"), @"nodes/evaluator/payout/poq1x");
+        insta::assert_snapshot!(slot(Role::Evaluator, 7), @"nodes/evaluator/slot/0000007");
+        insta::assert_snapshot!(next_slot(Role::Evaluator), @"nodes/evaluator/next-slot");
+    }
+}

@@ -1,0 +1,194 @@
+//! The consensus parameters: where they are kept, and which values make sense.
+
+pub mod query;
+
+use poq_proto::v1::{Aggregation, Params};
+use poq_proto::{PPM, code};
+
+use crate::error::{Error, Result, ensure};
+use crate::modules::bank::validate_denom;
+use crate::store::State;
+
+/// `poq.v1.Params`.
+const KEY: &str = "params/params";
+
+/// The parameters in force.
+pub fn get(state: &State) -> Result<Params> {
+    state
+        .get_message(KEY)?
+        .ok_or_else(|| Error::internal("the state has no parameters"))
+}
+
+/// Replaces the parameters.
+pub fn set(state: &mut State, params: &Params) -> Result<()> {
+    Ok(state.put_message(KEY, params)?)
+}
+
+/// Parameters of a new chain, for blocks of about one second.
+pub fn default_params() -> Params {
+    Params {
+        authority: String::new(),
+        denom: "upoq".into(),
+        bech32_prefix: "poq".into(),
+        answer_window: 60,
+        commit_window: 30,
+        reveal_window: 20,
+        audit_window: 10,
+        max_inference_attempts: 3,
+        max_committee_attempts: 2,
+        committee_size: 5,
+        aggregation: Aggregation::WeightedMedian.into(),
+        score_tolerance: 200_000,
+        evaluator_share: 200_000,
+        protocol_share: 50_000,
+        min_inference_stake: 100_000_000,
+        min_evaluator_stake: 100_000_000,
+        stake_cap: 10_000_000_000,
+        slash_no_answer: 10_000,
+        slash_no_commit: 5_000,
+        slash_no_reveal: 20_000,
+        reputation_step: 100_000,
+        reputation_floor: 50_000,
+        max_prompt_bytes: 32 << 10,
+        max_answer_bytes: 64 << 10,
+        max_batch_items: 500,
+        max_open_tasks: 100,
+        max_transitions_per_block: 2_000,
+        gas_price: 10_000,
+        max_tx_bytes: 1 << 20,
+        max_tx_messages: 16,
+    }
+}
+
+/// Checks every range, and what the ranges need of one another.
+pub fn validate(params: &Params) -> Result<()> {
+    validate_denom(&params.denom)?;
+    ensure!(
+        bech32::Hrp::parse(&params.bech32_prefix).is_ok_and(|hrp| hrp.as_str()
+            == params.bech32_prefix
+            && params
+                .bech32_prefix
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase())),
+        code::INVALID_REQUEST,
+        "bech32_prefix must be lower-case letters, got {:?}",
+        params.bech32_prefix
+    );
+    ensure!(
+        matches!(
+            params.aggregation(),
+            Aggregation::WeightedMedian | Aggregation::TrimmedMean | Aggregation::Mean
+        ),
+        code::INVALID_REQUEST,
+        "aggregation {} is unknown",
+        params.aggregation
+    );
+    let ppm = PPM;
+    for (name, value, low, high) in [
+        ("answer_window", params.answer_window, 1, 1_000_000),
+        ("commit_window", params.commit_window, 1, 1_000_000),
+        ("reveal_window", params.reveal_window, 1, 1_000_000),
+        ("audit_window", params.audit_window, 1, 1_000_000),
+        (
+            "max_inference_attempts",
+            params.max_inference_attempts.into(),
+            1,
+            16,
+        ),
+        (
+            "max_committee_attempts",
+            params.max_committee_attempts.into(),
+            1,
+            16,
+        ),
+        ("committee_size", params.committee_size.into(), 1, 64),
+        ("score_tolerance", params.score_tolerance.into(), 1, ppm),
+        ("evaluator_share", params.evaluator_share.into(), 0, ppm),
+        ("protocol_share", params.protocol_share.into(), 0, ppm),
+        (
+            "min_inference_stake",
+            params.min_inference_stake,
+            1,
+            u64::MAX,
+        ),
+        (
+            "min_evaluator_stake",
+            params.min_evaluator_stake,
+            1,
+            u64::MAX,
+        ),
+        ("stake_cap", params.stake_cap, 1, u64::MAX),
+        ("slash_no_answer", params.slash_no_answer.into(), 0, ppm),
+        ("slash_no_commit", params.slash_no_commit.into(), 0, ppm),
+        ("slash_no_reveal", params.slash_no_reveal.into(), 0, ppm),
+        ("reputation_step", params.reputation_step.into(), 1, ppm),
+        ("reputation_floor", params.reputation_floor.into(), 1, ppm),
+        (
+            "max_prompt_bytes",
+            params.max_prompt_bytes.into(),
+            1,
+            1 << 20,
+        ),
+        (
+            "max_answer_bytes",
+            params.max_answer_bytes.into(),
+            1,
+            1 << 20,
+        ),
+        ("max_batch_items", params.max_batch_items.into(), 1, 10_000),
+        ("max_open_tasks", params.max_open_tasks.into(), 1, 1_000_000),
+        (
+            "max_transitions_per_block",
+            params.max_transitions_per_block.into(),
+            1,
+            1_000_000,
+        ),
+        ("gas_price", params.gas_price, 0, 1_000_000_000_000),
+        ("max_tx_bytes", params.max_tx_bytes.into(), 1 << 10, 4 << 20),
+        ("max_tx_messages", params.max_tx_messages.into(), 1, 1_000),
+    ] {
+        ensure!(
+            (low..=high).contains(&value),
+            code::INVALID_REQUEST,
+            "{name} must be in {low}..={high}, got {value}"
+        );
+    }
+    let shares = u64::from(params.evaluator_share) + u64::from(params.protocol_share);
+    ensure!(
+        shares <= ppm,
+        code::INVALID_REQUEST,
+        "evaluator_share and protocol_share sum to {shares} ppm, more than the whole price"
+    );
+    ensure!(
+        params.slash_no_reveal >= params.slash_no_commit,
+        code::INVALID_REQUEST,
+        "slash_no_reveal must not be below slash_no_commit: withholding must not pay"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        validate(&default_params()).unwrap();
+    }
+
+    #[test]
+    fn bad_sets_are_refused() {
+        let bad: [fn(&mut Params); 5] = [
+            |p| p.committee_size = 0,
+            |p| p.evaluator_share = 960_000,
+            |p| p.denom = "".into(),
+            |p| p.aggregation = 9,
+            |p| p.slash_no_reveal = 1,
+        ];
+        for change in bad {
+            let mut params = default_params();
+            change(&mut params);
+            assert!(validate(&params).is_err(), "{params:?}");
+        }
+    }
+}

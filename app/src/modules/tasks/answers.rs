@@ -1,0 +1,68 @@
+use poq_proto::v1::{
+    Answer, AnswerItem, MsgSubmitAnswers, MsgSubmitAnswersResponse, Role, TaskStatus,
+};
+use poq_proto::{code, event};
+use sha2::{Digest, Sha256};
+
+use super::{enter, get, keys, put, require_phase, run_batch};
+use crate::error::{Result, ensure};
+use crate::execution::Execution;
+
+/// `MsgSubmitAnswers`: the assigned node hands in its answers.
+pub fn submit_answers(
+    x: &mut Execution<'_>,
+    message: MsgSubmitAnswers,
+) -> Result<MsgSubmitAnswersResponse> {
+    let operator = message.operator;
+    let items = message.items.into_iter().map(|item| (item.task_id, item));
+    let results = run_batch(x, items.collect(), |x, id, item| {
+        submit_answer(x, &operator, id, item)
+    })?;
+    Ok(MsgSubmitAnswersResponse { results })
+}
+
+fn submit_answer(x: &mut Execution<'_>, operator: &str, id: u64, item: AnswerItem) -> Result<()> {
+    let mut task = get(x.state, id)?;
+    let assigned = task.assignments.last();
+    ensure!(
+        assigned.is_some_and(|assignment| assignment.operator == operator),
+        code::NOT_ASSIGNED,
+        "task {id} is not assigned to {operator}"
+    );
+    ensure!(
+        task.answer.is_none(),
+        code::DUPLICATE,
+        "{operator} has answered task {id} already"
+    );
+    require_phase(&task, TaskStatus::Assigned)?;
+    ensure!(
+        !item.answer.is_empty() && item.answer.len() <= task.max_answer_bytes as usize,
+        code::ANSWER_TOO_LONG,
+        "an answer to task {id} has 1 to {} bytes, got {}",
+        task.max_answer_bytes,
+        item.answer.len()
+    );
+    x.state
+        .put_payload(keys::answer(id), item.answer.as_bytes())?;
+    x.state.delete(keys::duty(Role::Inference, operator, id))?;
+    task.answer = Some(Answer {
+        operator: operator.to_owned(),
+        sha256: Sha256::digest(&item.answer).to_vec(),
+        bytes: u32::try_from(item.answer.len()).unwrap_or(u32::MAX),
+        prompt_tokens: item.prompt_tokens,
+        answer_tokens: item.answer_tokens,
+        height: x.block.height,
+    });
+    let now = x.block.height;
+    enter(x, &mut task, TaskStatus::Answered, now)?;
+    put(x.state, &task)?;
+    x.emit(
+        event::TASK_ANSWERED,
+        &[
+            (event::TASK, &id),
+            (event::USER, &task.user),
+            (event::NODE, &operator),
+        ],
+    );
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! Who works on a task: one inference node, then a committee of evaluators.
+
+use std::collections::BTreeSet;
+
+use poq_proto::v1::{Assignment, Committee, Model, Role, Seat, Task, WeightedEvaluatorModel};
+
+use crate::error::{Error, Result};
+use crate::execution::Execution;
+use crate::modules::{models, nodes};
+use crate::selection::RandomStream;
+
+/// Draws an inference node that has not missed the task before; none if no other serves the model.
+pub fn inference_node(x: &Execution<'_>, task: &Task) -> Result<Option<Assignment>> {
+    let tried: Vec<&str> = task
+        .assignments
+        .iter()
+        .map(|assignment| assignment.operator.as_str())
+        .collect();
+    let excluded = nodes::slots_of(x.state, Role::Inference, &tried)?;
+    let mut stream = stream(x, task, Role::Inference, task.assignments.len());
+    let node = nodes::draw(
+        x.state,
+        &mut stream,
+        Role::Inference,
+        &task.model,
+        &excluded,
+    )?;
+    Ok(node.map(|node| Assignment {
+        operator: node.operator,
+        height: x.block.height,
+        beacon: x.block.beacon.to_vec(),
+        missed: false,
+    }))
+}
+
+/// Draws up to `committee_size` evaluators. Whoever asked, answered or is paid for the answer has
+/// no seat, nor has who kept silent in an earlier committee of the task.
+pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Committee> {
+    let model = models::model(x.state, &task.model)?;
+    let mut excluded = excluded_evaluators(x, task)?;
+    let mut stream = stream(x, task, Role::Evaluator, task.committees.len());
+    let mut seats = Vec::new();
+    for _ in 0..x.block.params.committee_size {
+        let Some(seat) = seat(x, &model, &mut stream, &mut excluded)? else {
+            break;
+        };
+        seats.push(seat);
+    }
+    Ok(Committee {
+        height: x.block.height,
+        beacon: x.block.beacon.to_vec(),
+        seats,
+        reveal_height: 0,
+    })
+}
+
+fn seat(
+    x: &Execution<'_>,
+    model: &Model,
+    stream: &mut RandomStream,
+    excluded: &mut BTreeSet<u64>,
+) -> Result<Option<Seat>> {
+    let evaluator_model = evaluator_model(&model.evaluator_models, stream)?;
+    let drawn = nodes::draw(x.state, stream, Role::Evaluator, evaluator_model, excluded)?;
+    Ok(drawn.map(|node| {
+        excluded.insert(node.slot);
+        Seat {
+            weight: nodes::capped_stake(x, &node),
+            operator: node.operator,
+            evaluator_model: evaluator_model.to_owned(),
+            ..Seat::default()
+        }
+    }))
+}
+
+fn evaluator_model<'m>(
+    choices: &'m [WeightedEvaluatorModel],
+    stream: &mut RandomStream,
+) -> Result<&'m str> {
+    let total: u128 = choices.iter().map(|choice| u128::from(choice.weight)).sum();
+    let mut point = stream.below(total);
+    for choice in choices {
+        match point.checked_sub(choice.weight.into()) {
+            Some(rest) => point = rest,
+            None => return Ok(&choice.id),
+        }
+    }
+    Err(Error::internal("a model without evaluator models"))
+}
+
+fn excluded_evaluators(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
+    let mut accounts = vec![task.user.clone()];
+    if let Some(answer) = &task.answer {
+        let node = nodes::get(x.state, Role::Inference, &answer.operator)?;
+        accounts.extend([node.operator, node.payout]);
+    }
+    for committee in &task.committees {
+        let silent = committee
+            .seats
+            .iter()
+            .filter(|seat| is_silent(committee, seat));
+        accounts.extend(silent.map(|seat| seat.operator.clone()));
+    }
+    let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
+    nodes::slots_of(x.state, Role::Evaluator, &accounts)
+}
+
+/// Whether a seat of a committee that failed kept silent in the phase that it failed in.
+fn is_silent(committee: &Committee, seat: &Seat) -> bool {
+    if committee.reveal_height == 0 {
+        seat.commitment.is_empty()
+    } else {
+        seat.reveal.is_none()
+    }
+}
+
+fn stream(x: &Execution<'_>, task: &Task, role: Role, attempt: usize) -> RandomStream {
+    let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+    RandomStream::new(&x.block.beacon, task.id, role, attempt)
+}

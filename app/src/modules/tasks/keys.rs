@@ -1,0 +1,71 @@
+use poq_proto::v1::Role;
+
+use crate::modules::nodes;
+
+/// Id of the next task, `u64`; ids start at 1.
+pub const NEXT_ID: &str = "tasks/next-id";
+/// Prefix of all tasks; the id follows.
+pub const TASKS: &str = "tasks/task/";
+/// Prefix of the queue of tasks by the height at whose end they move on.
+pub const DUE: &str = "tasks/due/";
+
+/// `poq.v1.Task`.
+pub fn task(id: u64) -> String {
+    format!("{TASKS}{id:020}")
+}
+
+/// Marks that a task moves on at the end of a height, at the latest.
+pub fn due(height: u64, id: u64) -> String {
+    format!("{DUE}{height:020}/{id:020}")
+}
+
+/// Prefix of the tasks of a user; the id follows.
+pub fn tasks_of(user: &str) -> String {
+    format!("tasks/user/{user}/")
+}
+
+/// Marks that a task is the user's.
+pub fn task_of(user: &str, id: u64) -> String {
+    format!("{}{id:020}", tasks_of(user))
+}
+
+/// Number of a user's open tasks, `u64`, absent when zero.
+pub fn open(user: &str) -> String {
+    format!("tasks/open/{user}")
+}
+
+/// Prefix of what a node has to do; the task id follows.
+pub fn duties(role: Role, operator: &str) -> String {
+    format!("tasks/duty/{}/{operator}/", nodes::name(role))
+}
+
+/// Marks that a node has to do something for a task.
+pub fn duty(role: Role, operator: &str, id: u64) -> String {
+    format!("{}{id:020}", duties(role, operator))
+}
+
+/// Payload: the prompt's bytes.
+pub fn prompt(id: u64) -> String {
+    format!("tasks/prompt/{id:020}")
+}
+
+/// Payload: the answer's bytes.
+pub fn answer(id: u64) -> String {
+    format!("tasks/answer/{id:020}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_should_not_change() {
+        insta::assert_snapshot!(task(7), @"tasks/task/00000000000000000007");
+        insta::assert_snapshot!(due(9, 7), @"tasks/due/00000000000000000009/00000000000000000007");
+        insta::assert_snapshot!(task_of("poq1x", 7), @"tasks/user/poq1x/00000000000000000007");
+        insta::assert_snapshot!(open("poq1x"), @"tasks/open/poq1x");
+        insta::assert_snapshot!(duty(Role::Evaluator, "poq1x", 7), @"tasks/duty/evaluator/poq1x/00000000000000000007");
+        insta::assert_snapshot!(prompt(7), @"tasks/prompt/00000000000000000007");
+        insta::assert_snapshot!(answer(7), @"tasks/answer/00000000000000000007");
+    }
+}

@@ -1,0 +1,384 @@
+//! What happens to tasks at the end of a block. Every open task has exactly one entry in the queue
+//! of due heights; messages that complete a phase move it to the current height, so that early and
+//! late ends of a phase take the same path.
+
+use poq_proto::v1::{Committee, Payout, RefundReason, Role, Seat, Settlement, Task, TaskStatus};
+use poq_proto::{code, event};
+
+use super::aggregate::{Opinion, aggregate, quorum};
+use super::settlement::{Bill, earned_part, split};
+use super::{committee_attempt, current_committee, draw, enter, get, keys, put};
+use crate::address::Address;
+use crate::error::{Error, Result, reject};
+use crate::execution::Execution;
+use crate::modules::{bank, nodes};
+
+/// Module account that collects the protocol's share.
+pub const PROTOCOL_ACCOUNT: &str = "protocol";
+
+/// Moves every task on that is due, at most `max_transitions_per_block`; the others stay due.
+pub fn advance_due(x: &mut Execution<'_>) -> Result<()> {
+    let limit = x.block.params.max_transitions_per_block as usize;
+    for (key, _) in x.state.scan(keys::DUE, None, limit)? {
+        let (height, id) = parse_due(&key)?;
+        if height > x.block.height {
+            break;
+        }
+        match x.attempt(|x| advance(x, id)) {
+            Err(Error::Rejected { log, .. }) => set_aside(x, &key, id, &log)?,
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+/// A task that cannot be moved on is a bug of this application. The chain goes on without it, its
+/// escrow stays where it is, and everybody can see it.
+fn set_aside(x: &mut Execution<'_>, key: &[u8], id: u64, log: &str) -> Result<()> {
+    tracing::error!(task = id, log, "a task cannot be moved on");
+    x.state.delete(key)?;
+    x.emit(event::TASK_SET_ASIDE, &[(event::TASK, &id)]);
+    Ok(())
+}
+
+fn parse_due(key: &[u8]) -> Result<(u64, u64)> {
+    let parsed = std::str::from_utf8(key).ok().and_then(|key| {
+        let (height, id) = key.strip_prefix(keys::DUE)?.split_once('/')?;
+        Some((height.parse().ok()?, id.parse().ok()?))
+    });
+    parsed.ok_or_else(|| Error::internal("a key of the queue of due tasks is corrupt"))
+}
+
+fn advance(x: &mut Execution<'_>, id: u64) -> Result<()> {
+    let mut task = get(x.state, id)?;
+    match task.status() {
+        TaskStatus::Submitted => assign(x, &mut task)?,
+        TaskStatus::Assigned => miss_answer(x, &mut task)?,
+        TaskStatus::Answered => seat_committee(x, &mut task)?,
+        TaskStatus::Committing => close_commits(x, &mut task)?,
+        TaskStatus::Revealing => close_reveals(x, &mut task)?,
+        TaskStatus::Settled => pay_out(x, &mut task)?,
+        TaskStatus::Final | TaskStatus::Refunded | TaskStatus::Unspecified => {
+            reject!(code::INTERNAL, "task {id} is over and still due")
+        }
+    }
+    put(x.state, &task)
+}
+
+fn assign(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+    let Some(assignment) = draw::inference_node(x, task)? else {
+        return refund(x, task, RefundReason::NoInferenceNode);
+    };
+    let due = x.block.height.saturating_add(x.block.params.answer_window);
+    nodes::begin_duty(x.state, Role::Inference, &assignment.operator)?;
+    x.state
+        .mark(keys::duty(Role::Inference, &assignment.operator, task.id))?;
+    x.emit(
+        event::TASK_ASSIGNED,
+        &[
+            (event::TASK, &task.id),
+            (event::USER, &task.user),
+            (event::NODE, &assignment.operator),
+            (event::ATTEMPT, &task.assignments.len()),
+            (event::DUE_HEIGHT, &due),
+        ],
+    );
+    task.assignments.push(assignment);
+    enter(x, task, TaskStatus::Assigned, due)
+}
+
+fn miss_answer(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+    let attempts = task.assignments.len();
+    let Some(assignment) = task.assignments.last_mut() else {
+        reject!(code::INTERNAL, "task {} has no inference node", task.id);
+    };
+    assignment.missed = true;
+    let operator = assignment.operator.clone();
+    x.state
+        .delete(keys::duty(Role::Inference, &operator, task.id))?;
+    let slash = x.block.params.slash_no_answer;
+    nodes::miss_duty(x, Role::Inference, &operator, task.id, slash, "no_answer")?;
+    if attempts < x.block.params.max_inference_attempts as usize {
+        assign(x, task)
+    } else {
+        refund(x, task, RefundReason::NoAnswer)
+    }
+}
+
+fn seat_committee(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+    let committee = draw::committee(x, task)?;
+    if committee.seats.len() < quorum(x.block.params.committee_size as usize) {
+        return refund(x, task, RefundReason::NoCommittee);
+    }
+    let attempt = task.committees.len();
+    let due = x.block.height.saturating_add(x.block.params.commit_window);
+    for seat in &committee.seats {
+        nodes::begin_duty(x.state, Role::Evaluator, &seat.operator)?;
+        x.state
+            .mark(keys::duty(Role::Evaluator, &seat.operator, task.id))?;
+        x.emit(
+            event::TASK_SEATED,
+            &[
+                (event::TASK, &task.id),
+                (event::USER, &task.user),
+                (event::NODE, &seat.operator),
+                (event::ATTEMPT, &attempt),
+                (event::DUE_HEIGHT, &due),
+            ],
+        );
+    }
+    task.committees.push(committee);
+    enter(x, task, TaskStatus::Committing, due)
+}
+
+fn close_commits(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+    let slash = x.block.params.slash_no_commit;
+    let committed = |seat: &Seat| !seat.commitment.is_empty();
+    let present = punish_silent(x, task, committed, |_| true, slash, "no_commit")?;
+    if !present {
+        return redraw_committee(x, task, committed);
+    }
+    let due = x.block.height.saturating_add(x.block.params.reveal_window);
+    let attempt = committee_attempt(task);
+    let (id, now) = (task.id, x.block.height);
+    let committee = current_committee(task)?;
+    committee.reveal_height = now;
+    for seat in committee.seats.iter().filter(|seat| committed(seat)) {
+        x.state
+            .mark(keys::duty(Role::Evaluator, &seat.operator, id))?;
+    }
+    x.emit(
+        event::TASK_REVEALING,
+        &[
+            (event::TASK, &task.id),
+            (event::USER, &task.user),
+            (event::ATTEMPT, &attempt),
+            (event::DUE_HEIGHT, &due),
+        ],
+    );
+    enter(x, task, TaskStatus::Revealing, due)
+}
+
+fn close_reveals(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+    let slash = x.block.params.slash_no_reveal;
+    let revealed = |seat: &Seat| seat.reveal.is_some();
+    let committed = |seat: &Seat| !seat.commitment.is_empty();
+    if punish_silent(x, task, revealed, committed, slash, "no_reveal")? {
+        settle(x, task)
+    } else {
+        redraw_committee(x, task, revealed)
+    }
+}
+
+/// Slashes the seats that were expected to act and did not; tells whether the others are a quorum.
+fn punish_silent(
+    x: &mut Execution<'_>,
+    task: &mut Task,
+    acted: impl Fn(&Seat) -> bool,
+    expected: impl Fn(&Seat) -> bool,
+    slash: u32,
+    reason: &str,
+) -> Result<bool> {
+    let id = task.id;
+    let seats = &current_committee(task)?.seats;
+    for seat in seats.iter().filter(|seat| expected(seat) && !acted(seat)) {
+        x.state
+            .delete(keys::duty(Role::Evaluator, &seat.operator, id))?;
+        nodes::miss_duty(x, Role::Evaluator, &seat.operator, id, slash, reason)?;
+    }
+    let present = seats.iter().filter(|seat| acted(seat)).count();
+    Ok(present >= quorum(seats.len()))
+}
+
+/// Releases who did act and asks another committee, or gives up.
+fn redraw_committee(
+    x: &mut Execution<'_>,
+    task: &mut Task,
+    acted: impl Fn(&Seat) -> bool,
+) -> Result<()> {
+    for seat in current_committee(task)?
+        .seats
+        .iter()
+        .filter(|seat| acted(seat))
+    {
+        nodes::release_duty(x.state, Role::Evaluator, &seat.operator)?;
+    }
+    if task.committees.len() < x.block.params.max_committee_attempts as usize {
+        seat_committee(x, task)
+    } else {
+        refund(x, task, RefundReason::NoQuorum)
+    }
+}
+
+fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+    let params = &x.block.params;
+    let committee = current_committee(task)?.clone();
+    let quality = aggregate(params.aggregation(), &opinions(&committee));
+    let terms = task.terms.unwrap_or_default();
+    let Some(answer) = &task.answer else {
+        reject!(code::INTERNAL, "task {} settles without an answer", task.id);
+    };
+    let amounts = split(&Bill {
+        params,
+        terms: &terms,
+        prompt_bytes: task.prompt_bytes.into(),
+        answer_bytes: answer.bytes.into(),
+        escrow: task.escrow,
+        min_quality: task.min_quality,
+        quality,
+        revealed: committee
+            .seats
+            .iter()
+            .map(|seat| seat.reveal.map(|reveal| reveal.quality))
+            .collect(),
+    })?;
+    let payout = |role, operator: &str, amount| -> Result<Payout> {
+        let node = nodes::get(x.state, role, operator)?;
+        Ok(Payout {
+            operator: node.operator,
+            payout: node.payout,
+            amount,
+        })
+    };
+    let final_height = x.block.height.saturating_add(params.audit_window);
+    let settlement = Settlement {
+        quality,
+        price: amounts.price,
+        inference: Some(payout(
+            Role::Inference,
+            &answer.operator,
+            amounts.inference,
+        )?),
+        evaluators: committee
+            .seats
+            .iter()
+            .zip(amounts.evaluators)
+            .map(|(seat, amount)| payout(Role::Evaluator, &seat.operator, amount))
+            .collect::<Result<_>>()?,
+        protocol: amounts.protocol,
+        refund: amounts.refund,
+        height: x.block.height,
+        final_height,
+    };
+    x.emit(
+        event::TASK_SETTLED,
+        &[
+            (event::TASK, &task.id),
+            (event::USER, &task.user),
+            (event::QUALITY, &quality),
+            (event::PRICE, &settlement.price),
+            (event::FINAL_HEIGHT, &final_height),
+        ],
+    );
+    task.settlement = Some(settlement);
+    enter(x, task, TaskStatus::Settled, final_height)
+}
+
+fn opinions(committee: &Committee) -> Vec<Opinion> {
+    committee
+        .seats
+        .iter()
+        .filter_map(|seat| {
+            seat.reveal.map(|reveal| Opinion {
+                quality: reveal.quality,
+                weight: seat.weight,
+            })
+        })
+        .collect()
+}
+
+fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+    let Some(settlement) = task.settlement.clone() else {
+        reject!(
+            code::INTERNAL,
+            "task {} is settled without a settlement",
+            task.id
+        );
+    };
+    let terms = task.terms.unwrap_or_default();
+    let delivered = earned_part(&terms, task.min_quality, settlement.quality);
+    if let Some(payout) = &settlement.inference {
+        nodes::complete_duty(
+            x,
+            Role::Inference,
+            &payout.operator,
+            delivered,
+            payout.amount,
+        )?;
+        pay(x, task.id, payout)?;
+    }
+    let committee = current_committee(task)?.clone();
+    for (seat, payout) in committee.seats.iter().zip(&settlement.evaluators) {
+        if seat.reveal.is_some() {
+            let done = poq_proto::PPM;
+            nodes::complete_duty(x, Role::Evaluator, &seat.operator, done, payout.amount)?;
+            pay(x, task.id, payout)?;
+        }
+    }
+    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+    let protocol = Address::of_module(PROTOCOL_ACCOUNT, prefix)?;
+    bank::credit(x.state, &protocol, denom, settlement.protocol.into())?;
+    end(x, task, TaskStatus::Final, settlement.refund)?;
+    x.emit(
+        event::TASK_FINAL,
+        &[
+            (event::TASK, &task.id),
+            (event::USER, &task.user),
+            (event::QUALITY, &settlement.quality),
+        ],
+    );
+    Ok(())
+}
+
+fn pay(x: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
+    if payout.amount == 0 {
+        return Ok(());
+    }
+    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+    let account = Address::parse(&payout.payout, prefix)?;
+    bank::credit(x.state, &account, denom, payout.amount.into())?;
+    x.emit(
+        event::NODE_PAID,
+        &[
+            (event::TASK, &task),
+            (event::NODE, &payout.operator),
+            (event::PAYOUT, &payout.payout),
+            (event::AMOUNT, &payout.amount),
+        ],
+    );
+    Ok(())
+}
+
+fn refund(x: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
+    if let Some(answer) = &task.answer {
+        nodes::release_duty(x.state, Role::Inference, &answer.operator)?;
+    }
+    task.set_refund_reason(reason);
+    x.emit(
+        event::TASK_REFUNDED,
+        &[
+            (event::TASK, &task.id),
+            (event::USER, &task.user),
+            (event::REASON, &reason.as_str_name()),
+        ],
+    );
+    let escrow = task.escrow;
+    end(x, task, TaskStatus::Refunded, escrow)
+}
+
+/// Gives the user what is left, and forgets everything but the record.
+fn end(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64) -> Result<()> {
+    let user = Address::parse(&task.user, &x.block.params.bech32_prefix)?;
+    bank::credit(x.state, &user, &x.block.params.denom, to_user.into())?;
+    let open = x.state.get_u64(keys::open(&task.user))?.unwrap_or(0);
+    match open.saturating_sub(1) {
+        0 => x.state.delete(keys::open(&task.user))?,
+        rest => x.state.put_u64(keys::open(&task.user), rest)?,
+    }
+    x.state.delete(keys::due(task.due_height, task.id))?;
+    x.state.delete_payload(keys::prompt(task.id))?;
+    x.state.delete_payload(keys::answer(task.id))?;
+    task.set_status(status);
+    task.updated_height = x.block.height;
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! Tasks: from a prompt to a finalised quality. See the README beside this file.
+
+mod aggregate;
+mod answers;
+mod draw;
+mod keys;
+mod lifecycle;
+pub mod query;
+mod scores;
+mod settlement;
+mod submit;
+
+pub use answers::submit_answers;
+pub use lifecycle::{PROTOCOL_ACCOUNT, advance_due};
+pub use scores::{commit_scores, reveal_scores};
+pub use submit::submit_task;
+
+use poq_proto::code;
+use poq_proto::v1::{Committee, ItemResult, Task, TaskStatus};
+
+use crate::error::{Error, Result, ensure, reject};
+use crate::execution::Execution;
+use crate::store::State;
+
+/// The task, or a rejection that names it.
+pub fn get(state: &State, id: u64) -> Result<Task> {
+    match state.get_message(keys::task(id))? {
+        Some(task) => Ok(task),
+        None => reject!(code::UNKNOWN_TASK, "task {id} does not exist"),
+    }
+}
+
+fn put(state: &mut State, task: &Task) -> Result<()> {
+    Ok(state.put_message(keys::task(task.id), task)?)
+}
+
+/// Enters a phase that ends at the end of `due_height`, at the latest.
+fn enter(
+    x: &mut Execution<'_>,
+    task: &mut Task,
+    status: TaskStatus,
+    due_height: u64,
+) -> Result<()> {
+    task.set_status(status);
+    task.updated_height = x.block.height;
+    reschedule(x, task, due_height)
+}
+
+/// Moves the end of the current phase.
+fn reschedule(x: &mut Execution<'_>, task: &mut Task, due_height: u64) -> Result<()> {
+    x.state.delete(keys::due(task.due_height, task.id))?;
+    task.due_height = due_height;
+    Ok(x.state.mark(keys::due(due_height, task.id))?)
+}
+
+/// The task must be in the phase that a message is for.
+fn require_phase(task: &Task, phase: TaskStatus) -> Result<()> {
+    ensure!(
+        task.status() == phase,
+        code::WRONG_PHASE,
+        "task {} is {}, not {}",
+        task.id,
+        task.status().as_str_name(),
+        phase.as_str_name()
+    );
+    Ok(())
+}
+
+/// The committee that is at work.
+fn current_committee(task: &mut Task) -> Result<&mut Committee> {
+    let id = task.id;
+    task.committees
+        .last_mut()
+        .ok_or_else(|| Error::internal(format!("task {id} has no committee")))
+}
+
+/// Which committee of the task is at work, from 0; part of every commitment.
+fn committee_attempt(task: &Task) -> u32 {
+    u32::try_from(task.committees.len().saturating_sub(1)).unwrap_or(u32::MAX)
+}
+
+/// Runs the items of a batch one by one. The message succeeds if any item does; if none does, it
+/// fails with the reason of the first.
+fn run_batch<T>(
+    x: &mut Execution<'_>,
+    items: Vec<(u64, T)>,
+    mut run: impl FnMut(&mut Execution<'_>, u64, T) -> Result<()>,
+) -> Result<Vec<ItemResult>> {
+    let limit = x.block.params.max_batch_items as usize;
+    ensure!(
+        (1..=limit).contains(&items.len()),
+        code::INVALID_BATCH,
+        "a batch has 1 to {limit} items, got {}",
+        items.len()
+    );
+    let mut results = Vec::with_capacity(items.len());
+    let mut first_failure = None;
+    for (task_id, item) in items {
+        let code = match x.attempt(|x| run(x, task_id, item)) {
+            Ok(()) => 0,
+            Err(error @ Error::Store(_)) => return Err(error),
+            Err(Error::Rejected { code, log }) => {
+                first_failure.get_or_insert(Error::Rejected { code, log });
+                code.number
+            }
+        };
+        results.push(ItemResult { task_id, code });
+    }
+    match first_failure {
+        Some(failure) if results.iter().all(|result| result.code != 0) => Err(failure),
+        _ => Ok(results),
+    }
+}

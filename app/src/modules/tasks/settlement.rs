@@ -1,0 +1,200 @@
+//! Who gets what, in integers, every remainder to the user (protocol section 9).
+
+use poq_proto::PPM;
+use poq_proto::v1::{Params, Terms};
+
+use crate::arithmetic::{ratio, share, sum};
+use crate::error::{Error, Result};
+
+/// What the settlement of a task depends on.
+pub struct Bill<'a> {
+    /// Parameters in force.
+    pub params: &'a Params,
+    /// The model's terms when the task was submitted.
+    pub terms: &'a Terms,
+    /// Length of the prompt.
+    pub prompt_bytes: u64,
+    /// Length of the answer.
+    pub answer_bytes: u64,
+    /// Base units held.
+    pub escrow: u64,
+    /// The user's limit, ppm.
+    pub min_quality: u32,
+    /// Consensus quality, ppm.
+    pub quality: u32,
+    /// Quality that each seat revealed, ppm; none for a silent seat.
+    pub revealed: Vec<Option<u32>>,
+}
+
+/// Base units for everybody; together they are the escrow.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Amounts {
+    /// What the task costs at most.
+    pub price: u64,
+    /// For the inference node.
+    pub inference: u64,
+    /// For each seat.
+    pub evaluators: Vec<u64>,
+    /// For the protocol.
+    pub protocol: u64,
+    /// Back to the user.
+    pub refund: u64,
+}
+
+/// `base + per_prompt_byte · |prompt| + per_answer_byte · |answer|`, saturating: an amount that
+/// nobody can escrow stays one.
+pub fn price(terms: &Terms, prompt_bytes: u64, answer_bytes: u64) -> u64 {
+    terms
+        .base_price
+        .saturating_add(terms.price_per_prompt_byte.saturating_mul(prompt_bytes))
+        .saturating_add(terms.price_per_answer_byte.saturating_mul(answer_bytes))
+}
+
+/// The part of its full share that an inference node earns, ppm: 0 at or below the floor or below
+/// the user's limit, 1 from the target on, linear between.
+pub fn earned_part(terms: &Terms, min_quality: u32, quality: u32) -> u64 {
+    let (floor, target) = (terms.quality_floor, terms.quality_target);
+    if quality < min_quality || quality <= floor {
+        0
+    } else if quality >= target {
+        PPM
+    } else {
+        ratio(PPM, (quality - floor).into(), (target - floor).into())
+    }
+}
+
+/// Splits the escrow.
+pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
+    let params = bill.params;
+    let price = price(bill.terms, bill.prompt_bytes, bill.answer_bytes).min(bill.escrow);
+    let for_evaluators = share(price, params.evaluator_share.into());
+    let protocol = share(price, params.protocol_share.into());
+    let for_inference = price
+        .checked_sub(for_evaluators)
+        .and_then(|rest| rest.checked_sub(protocol))
+        .ok_or_else(|| Error::internal("the shares exceed the price"))?;
+    let inference = share(
+        for_inference,
+        earned_part(bill.terms, bill.min_quality, bill.quality),
+    );
+    let per_seat = for_evaluators
+        .checked_div(bill.revealed.len() as u64)
+        .unwrap_or(0);
+    let tolerance = u64::from(params.score_tolerance);
+    let evaluators: Vec<u64> = bill
+        .revealed
+        .iter()
+        .map(|revealed| {
+            let distance =
+                revealed.map_or(tolerance, |quality| quality.abs_diff(bill.quality).into());
+            ratio(per_seat, tolerance.saturating_sub(distance), tolerance)
+        })
+        .collect();
+    let spent = sum(evaluators.iter().copied().chain([inference, protocol]))?;
+    let refund = bill
+        .escrow
+        .checked_sub(spent)
+        .ok_or_else(|| Error::internal("a task costs more than its escrow"))?;
+    Ok(Amounts {
+        price,
+        inference,
+        evaluators,
+        protocol,
+        refund,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::modules::params::default_params;
+
+    fn terms() -> Terms {
+        Terms {
+            base_price: 1_000,
+            price_per_prompt_byte: 1,
+            price_per_answer_byte: 10,
+            quality_floor: 200_000,
+            quality_target: 700_000,
+        }
+    }
+
+    fn bill<'a>(params: &'a Params, terms: &'a Terms) -> Bill<'a> {
+        Bill {
+            params,
+            terms,
+            prompt_bytes: 100,
+            answer_bytes: 890,
+            escrow: 20_000,
+            min_quality: 0,
+            quality: 700_000,
+            revealed: vec![Some(700_000), Some(600_000), Some(900_001), None],
+        }
+    }
+
+    #[test]
+    fn known_amounts() {
+        let (params, terms) = (default_params(), terms());
+        assert_eq!(
+            split(&bill(&params, &terms)).unwrap(),
+            Amounts {
+                price: 10_000,
+                inference: 7_500,
+                evaluators: vec![500, 250, 0, 0],
+                protocol: 500,
+                refund: 11_250,
+            }
+        );
+    }
+
+    #[test]
+    fn rejected_answer_costs_only_the_evaluation() {
+        let (params, terms) = (default_params(), terms());
+        let mut bill = bill(&params, &terms);
+        bill.min_quality = 700_001;
+        let amounts = split(&bill).unwrap();
+        assert_eq!((amounts.inference, amounts.refund), (0, 18_750));
+    }
+
+    #[test]
+    fn half_way_between_floor_and_target_earns_half() {
+        assert_eq!(earned_part(&terms(), 0, 450_000), PPM / 2);
+        assert_eq!(earned_part(&terms(), 0, 200_000), 0);
+        assert_eq!(earned_part(&terms(), 0, 700_000), PPM);
+    }
+
+    proptest! {
+        #[test]
+        fn sum_out_is_sum_in(
+            escrow in any::<u64>(),
+            base in any::<u64>(),
+            per_byte in any::<u64>(),
+            (prompt_bytes, answer_bytes) in (0u64..1 << 20, 0u64..1 << 20),
+            (quality, min_quality) in (0u32..=1_000_000, 0u32..=1_000_000),
+            revealed in prop::collection::vec(prop::option::of(0u32..=1_000_000), 1..64),
+            (evaluator_share, protocol_share) in (0u32..=500_000, 0u32..=500_000),
+            score_tolerance in 1u32..=1_000_000,
+        ) {
+            let params = Params { evaluator_share, protocol_share, score_tolerance, ..default_params() };
+            let terms = Terms {
+                base_price: base,
+                price_per_prompt_byte: per_byte,
+                price_per_answer_byte: per_byte,
+                ..terms()
+            };
+            let bill = Bill {
+                params: &params, terms: &terms, prompt_bytes, answer_bytes, escrow, min_quality,
+                quality, revealed,
+            };
+            let amounts = split(&bill).unwrap();
+            let out = u128::from(amounts.inference)
+                + u128::from(amounts.protocol)
+                + u128::from(amounts.refund)
+                + amounts.evaluators.iter().map(|amount| u128::from(*amount)).sum::<u128>();
+            prop_assert_eq!(out, u128::from(escrow));
+            prop_assert!(amounts.price <= escrow);
+        }
+    }
+}

@@ -1,0 +1,129 @@
+use poq_proto::v1::{
+    Model, MsgSubmitTask, MsgSubmitTaskResponse, Role, Sampling, Task, TaskStatus, Terms,
+};
+use poq_proto::{PPM, code, event};
+use sha2::{Digest, Sha256};
+
+use super::{enter, keys, put, settlement};
+use crate::address::Address;
+use crate::error::{Result, ensure};
+use crate::execution::Execution;
+use crate::modules::{bank, models, nodes};
+
+/// Highest sampling temperature, ppm.
+const MAX_TEMPERATURE: u32 = 2_000_000;
+
+/// `MsgSubmitTask`: checks the request, escrows its fee and queues it for the draw at the end of
+/// this block, whose beacon its sender cannot know.
+pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgSubmitTaskResponse> {
+    let params = &x.block.params;
+    let user = Address::parse(&message.user, &params.bech32_prefix)?;
+    let model = models::model(x.state, &message.model)?;
+    validate(x, &message)?;
+    let terms = terms(&model);
+    let prompt_bytes = message.prompt.len() as u64;
+    let highest = settlement::price(&terms, prompt_bytes, message.max_answer_bytes.into());
+    ensure!(
+        message.max_fee >= highest,
+        code::FEE_BELOW_PRICE,
+        "max_fee {} is below {highest}{}, the price of the longest allowed answer; raise it or lower max_answer_bytes",
+        message.max_fee,
+        params.denom
+    );
+    ensure!(
+        nodes::serves(x.state, Role::Inference, &model.id)?,
+        code::NO_NODES,
+        "no active inference node serves model {}; try again later",
+        model.id
+    );
+    bank::debit(x.state, &user, &params.denom, message.max_fee.into())?;
+    count_open(x, &message.user)?;
+
+    let id = x.state.get_u64(keys::NEXT_ID)?.unwrap_or(1);
+    x.state.put_u64(keys::NEXT_ID, id.saturating_add(1))?;
+    x.state.mark(keys::task_of(&message.user, id))?;
+    x.state
+        .put_payload(keys::prompt(id), message.prompt.as_bytes())?;
+    let mut task = Task {
+        id,
+        user: message.user,
+        model: message.model,
+        prompt_sha256: Sha256::digest(&message.prompt).to_vec(),
+        prompt_bytes: u32::try_from(prompt_bytes).unwrap_or(u32::MAX),
+        max_answer_bytes: message.max_answer_bytes,
+        min_quality: message.min_quality,
+        escrow: message.max_fee,
+        seed: message.seed,
+        sampling: message.sampling,
+        submitted_height: x.block.height,
+        terms: Some(terms),
+        ..Task::default()
+    };
+    let now = x.block.height;
+    enter(x, &mut task, TaskStatus::Submitted, now)?;
+    put(x.state, &task)?;
+    x.emit(
+        event::TASK_SUBMITTED,
+        &[
+            (event::TASK, &id),
+            (event::USER, &task.user),
+            (event::MODEL, &task.model),
+        ],
+    );
+    Ok(MsgSubmitTaskResponse { task_id: id })
+}
+
+fn validate(x: &Execution<'_>, message: &MsgSubmitTask) -> Result<()> {
+    let params = &x.block.params;
+    ensure!(
+        (1..=params.max_prompt_bytes as usize).contains(&message.prompt.len()),
+        code::INVALID_PROMPT,
+        "a prompt has 1 to {} bytes, got {}",
+        params.max_prompt_bytes,
+        message.prompt.len()
+    );
+    ensure!(
+        (1..=params.max_answer_bytes).contains(&message.max_answer_bytes),
+        code::INVALID_REQUEST,
+        "max_answer_bytes must be in 1..={}, got {}",
+        params.max_answer_bytes,
+        message.max_answer_bytes
+    );
+    ensure!(
+        u64::from(message.min_quality) <= PPM,
+        code::INVALID_REQUEST,
+        "min_quality must be at most {PPM} ppm, got {}",
+        message.min_quality
+    );
+    let sampling = message.sampling.unwrap_or_default();
+    let Sampling {
+        temperature, top_p, ..
+    } = sampling;
+    ensure!(
+        temperature <= MAX_TEMPERATURE && u64::from(top_p) <= PPM,
+        code::INVALID_REQUEST,
+        "temperature must be at most {MAX_TEMPERATURE} ppm and top_p at most {PPM} ppm, got {temperature} and {top_p}"
+    );
+    Ok(())
+}
+
+fn terms(model: &Model) -> Terms {
+    Terms {
+        base_price: model.base_price,
+        price_per_prompt_byte: model.price_per_prompt_byte,
+        price_per_answer_byte: model.price_per_answer_byte,
+        quality_floor: model.quality_floor,
+        quality_target: model.quality_target,
+    }
+}
+
+fn count_open(x: &mut Execution<'_>, user: &str) -> Result<()> {
+    let limit = x.block.params.max_open_tasks;
+    let open = x.state.get_u64(keys::open(user))?.unwrap_or(0);
+    ensure!(
+        open < u64::from(limit),
+        code::TOO_MANY_OPEN_TASKS,
+        "{user} has {open} open tasks, the most that are allowed; wait for one to end"
+    );
+    Ok(x.state.put_u64(keys::open(user), open + 1)?)
+}

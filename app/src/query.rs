@@ -1,0 +1,92 @@
+//! The one router of queries, keyed by gRPC path.
+
+use cosmos_sdk_proto::cosmos::base::abci::v1beta1::GasInfo;
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{SimulateRequest, SimulateResponse};
+use poq_proto::code;
+use poq_proto::v1::{QueryBeaconRequest, QueryBeaconResponse};
+use prost::Message;
+
+use crate::block;
+use crate::chain;
+use crate::error::{Error, Result, reject};
+use crate::modules::{auth, bank, models, nodes, params, tasks};
+use crate::store::State;
+use crate::tx::Signatures;
+
+/// Answers a query on a state that is dropped afterwards.
+pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
+    match path {
+        "/poq.v1.Query/Params" => answer(state, data, params::query::query_params),
+        "/poq.v1.Query/Model" => answer(state, data, models::query::query_model),
+        "/poq.v1.Query/Models" => answer(state, data, models::query::query_models),
+        "/poq.v1.Query/EvaluatorModel" => answer(state, data, models::query::query_evaluator_model),
+        "/poq.v1.Query/EvaluatorModels" => {
+            answer(state, data, models::query::query_evaluator_models)
+        }
+        "/poq.v1.Query/Node" => answer(state, data, nodes::query::query_node),
+        "/poq.v1.Query/Nodes" => answer(state, data, nodes::query::query_nodes),
+        "/poq.v1.Query/Task" => answer(state, data, tasks::query::query_task),
+        "/poq.v1.Query/Tasks" => answer(state, data, tasks::query::query_tasks),
+        "/poq.v1.Query/Payload" => answer(state, data, tasks::query::query_payload),
+        "/poq.v1.Query/Duties" => answer(state, data, tasks::query::query_duties),
+        "/poq.v1.Query/Beacon" => answer(state, data, query_beacon),
+        "/cosmos.auth.v1beta1.Query/Account" => answer(state, data, auth::query::query_account),
+        "/cosmos.bank.v1beta1.Query/Balance" => answer(state, data, bank::query::query_balance),
+        "/cosmos.bank.v1beta1.Query/AllBalances" => {
+            answer(state, data, bank::query::query_all_balances)
+        }
+        "/cosmos.bank.v1beta1.Query/TotalSupply" => {
+            answer(state, data, bank::query::query_total_supply)
+        }
+        "/cosmos.bank.v1beta1.Query/SupplyOf" => answer(state, data, bank::query::query_supply_of),
+        "/cosmos.tx.v1beta1.Service/Simulate" => {
+            Ok(simulate(state, decode(data)?)?.encode_to_vec())
+        }
+        _ => reject!(code::UNKNOWN_REQUEST, "unknown query path {path:?}"),
+    }
+}
+
+/// Entries of a page that a client asked for: 0 means 100, at most 1,000.
+pub fn page_limit(limit: u32) -> usize {
+    match limit {
+        0 => 100,
+        limit => limit.min(1_000) as usize,
+    }
+}
+
+fn answer<Q: Message + Default, A: Message>(
+    state: &State,
+    data: &[u8],
+    query: impl Fn(&State, Q) -> Result<A>,
+) -> Result<Vec<u8>> {
+    Ok(query(state, decode(data)?)?.encode_to_vec())
+}
+
+fn decode<Q: Message + Default>(data: &[u8]) -> Result<Q> {
+    Q::decode(data).map_err(|error| {
+        Error::rejected(
+            code::INVALID_REQUEST,
+            format!("the query's data does not decode: {error}"),
+        )
+    })
+}
+
+fn query_beacon(state: &State, _request: QueryBeaconRequest) -> Result<QueryBeaconResponse> {
+    Ok(QueryBeaconResponse {
+        height: state.version(),
+        beacon: chain::beacon(state)?.to_vec(),
+    })
+}
+
+/// `cosmos.tx.v1beta1.Service/Simulate`: the gas that a transaction needs, if it would succeed.
+fn simulate(state: &mut State, request: SimulateRequest) -> Result<SimulateResponse> {
+    let next = chain::context(state, state.version().saturating_add(1))?;
+    let gas = block::check(state, &next, &request.tx_bytes, Signatures::Simulated)?;
+    Ok(SimulateResponse {
+        gas_info: Some(GasInfo {
+            gas_wanted: u64::try_from(gas.wanted).unwrap_or(0),
+            gas_used: u64::try_from(gas.used).unwrap_or(0),
+        }),
+        ..SimulateResponse::default()
+    })
+}

@@ -1,0 +1,104 @@
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, TxBody, TxRaw};
+use poq_proto::code;
+use poq_proto::v1::Params;
+use prost::Message as _;
+
+use super::messages::Message;
+use crate::address::Address;
+use crate::error::{Result, ensure, reject};
+
+/// Bytes of a memo.
+const MAX_MEMO: usize = 256;
+/// Signers of one transaction.
+const MAX_SIGNERS: usize = 8;
+
+/// A well-formed transaction whose signatures, sequences and fee nobody has checked yet.
+#[derive(Clone, Debug)]
+pub struct Unverified {
+    /// As received; the signatures are over these bytes.
+    pub(super) raw: TxRaw,
+    pub(super) auth_info: AuthInfo,
+    pub(super) messages: Vec<Message>,
+    /// Who must have signed, in order, without duplicates; the first pays.
+    pub(super) signers: Vec<Address>,
+    pub(super) timeout_height: u64,
+    /// Length of the received bytes.
+    pub(super) bytes: u64,
+}
+
+/// Decodes a transaction strictly: every part must be exactly the canonical encoding of what it
+/// means, so that unknown fields, duplicates and padded integers are refused.
+pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
+    ensure!(
+        bytes.len() <= params.max_tx_bytes as usize,
+        code::TX_TOO_LARGE,
+        "a transaction has at most {} bytes, got {}",
+        params.max_tx_bytes,
+        bytes.len()
+    );
+    let raw: TxRaw = strict(bytes, "TxRaw")?;
+    let body: TxBody = strict(&raw.body_bytes, "TxBody")?;
+    let auth_info: AuthInfo = strict(&raw.auth_info_bytes, "AuthInfo")?;
+    ensure!(
+        body.extension_options.is_empty() && body.non_critical_extension_options.is_empty(),
+        code::UNKNOWN_REQUEST,
+        "extension options are not supported"
+    );
+    ensure!(
+        body.memo.len() <= MAX_MEMO,
+        code::MEMO_TOO_LARGE,
+        "a memo has at most {MAX_MEMO} bytes, got {}",
+        body.memo.len()
+    );
+    ensure!(
+        (1..=params.max_tx_messages as usize).contains(&body.messages.len()),
+        code::INVALID_REQUEST,
+        "a transaction has 1 to {} messages, got {}",
+        params.max_tx_messages,
+        body.messages.len()
+    );
+    let messages: Vec<Message> = body
+        .messages
+        .iter()
+        .map(|any| Message::decode(&any.type_url, &any.value))
+        .collect::<Result<_>>()?;
+    Ok(Unverified {
+        signers: signers(&messages, &params.bech32_prefix)?,
+        timeout_height: body.timeout_height,
+        bytes: bytes.len() as u64,
+        raw,
+        auth_info,
+        messages,
+    })
+}
+
+/// Decodes a message whose canonical encoding the bytes must be.
+pub(super) fn strict<M: prost::Message + Default>(bytes: &[u8], what: &str) -> Result<M> {
+    let message = match M::decode(bytes) {
+        Ok(message) => message,
+        Err(error) => reject!(code::TX_DECODE, "{what} does not decode: {error}"),
+    };
+    ensure!(
+        message.encoded_len() == bytes.len() && message.encode_to_vec() == bytes,
+        code::TX_DECODE,
+        "{what} is not canonical: it has unknown, duplicate, default or unordered fields"
+    );
+    Ok(message)
+}
+
+fn signers(messages: &[Message], prefix: &str) -> Result<Vec<Address>> {
+    let mut signers = Vec::new();
+    for message in messages {
+        let signer = Address::parse(message.signer(), prefix)?;
+        if !signers.contains(&signer) {
+            signers.push(signer);
+        }
+    }
+    ensure!(
+        signers.len() <= MAX_SIGNERS,
+        code::NO_SIGNATURES,
+        "a transaction has at most {MAX_SIGNERS} signers, got {}",
+        signers.len()
+    );
+    Ok(signers)
+}

@@ -1,0 +1,103 @@
+use poq_proto::PPM;
+use poq_proto::code;
+use poq_proto::v1::Params;
+
+use super::decode::Unverified;
+use crate::address::Address;
+use crate::error::{Error, Result, ensure};
+use crate::modules::bank::{self, msgs::parse_coins};
+use crate::modules::tasks::PROTOCOL_ACCOUNT;
+use crate::store::State;
+
+/// Gas of one byte of a transaction.
+const BYTE_GAS: u64 = 10;
+/// Gas of one signature.
+const SIGNATURE_GAS: u64 = 10_000;
+/// Gas that a transaction may ask for, so that no arithmetic on it overflows.
+const MAX_GAS: u64 = 1 << 40;
+
+impl Unverified {
+    /// Gas that the transaction needs: a pure function of its content, so that an estimate is
+    /// exact.
+    pub fn gas_needed(&self) -> u64 {
+        let bytes = BYTE_GAS.saturating_mul(self.bytes);
+        let signatures = SIGNATURE_GAS.saturating_mul(self.signers.len() as u64);
+        self.messages
+            .iter()
+            .map(super::Message::gas)
+            .fold(bytes.saturating_add(signatures), u64::saturating_add)
+    }
+
+    /// Gas limit that the sender set.
+    pub fn gas_limit(&self) -> u64 {
+        self.auth_info.fee.as_ref().map_or(0, |fee| fee.gas_limit)
+    }
+
+    /// Whether only duties are in it, which cost no fee.
+    pub fn is_free(&self) -> bool {
+        self.messages.iter().all(super::Message::is_duty)
+    }
+
+    /// Checks gas limit and fee against what the chain asks.
+    pub(super) fn check_fee(&self, params: &Params) -> Result<u128> {
+        if self.is_free() {
+            return self.offered_fee(params);
+        }
+        let (limit, needed) = (self.gas_limit(), self.gas_needed());
+        ensure!(
+            limit >= needed,
+            code::OUT_OF_GAS,
+            "out of gas: the transaction needs {needed}, its limit is {limit}"
+        );
+        ensure!(
+            limit <= MAX_GAS,
+            code::OUT_OF_GAS,
+            "the gas limit is at most {MAX_GAS}, got {limit}"
+        );
+        let required = (u128::from(limit) * u128::from(params.gas_price)).div_ceil(u128::from(PPM));
+        let offered = self.offered_fee(params)?;
+        let denom = &params.denom;
+        ensure!(
+            offered >= required,
+            code::INSUFFICIENT_FEE,
+            "insufficient fee: got {offered}{denom}, required {required}{denom}"
+        );
+        Ok(offered)
+    }
+
+    fn offered_fee(&self, params: &Params) -> Result<u128> {
+        let Some(fee) = self.auth_info.fee.as_ref() else {
+            return Ok(0);
+        };
+        let first_signer = self.signers.first().map_or("", Address::as_str);
+        ensure!(
+            fee.granter.is_empty() && (fee.payer.is_empty() || fee.payer == first_signer),
+            code::UNAUTHORIZED,
+            "fees are paid by the first signer"
+        );
+        if fee.amount.is_empty() {
+            return Ok(0);
+        }
+        let coins = parse_coins(&fee.amount)?;
+        ensure!(
+            coins.iter().all(|(denom, _)| *denom == params.denom),
+            code::INVALID_COINS,
+            "fees are paid in {}",
+            params.denom
+        );
+        Ok(coins.iter().map(|(_, amount)| *amount).sum())
+    }
+
+    /// Takes the fee from the first signer.
+    pub(super) fn pay_fee(&self, state: &mut State, params: &Params, fee: u128) -> Result<()> {
+        if fee == 0 {
+            return Ok(());
+        }
+        let payer = self
+            .signers
+            .first()
+            .ok_or_else(|| Error::internal("a transaction without signers was decoded"))?;
+        let protocol = Address::of_module(PROTOCOL_ACCOUNT, &params.bech32_prefix)?;
+        bank::transfer(state, payer, &protocol, &params.denom, fee)
+    }
+}

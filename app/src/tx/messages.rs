@@ -1,0 +1,107 @@
+use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
+use poq_proto::code;
+use poq_proto::v1::{
+    MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRevealScores,
+    MsgSubmitAnswers, MsgSubmitTask,
+};
+use prost::{Message as _, Name};
+use tendermint_proto::google::protobuf::Any;
+
+use super::decode::strict;
+use crate::error::{Result, reject};
+use crate::execution::Execution;
+use crate::modules::{bank, nodes, tasks};
+
+/// Gas of a message that moves or escrows money.
+const TRANSFER_GAS: u64 = 20_000;
+/// Gas of a message that registers something.
+const REGISTER_GAS: u64 = 60_000;
+/// Gas of a task, which the chain itself moves on several times.
+const TASK_GAS: u64 = 100_000;
+/// Gas of one item of a batch of duties.
+const DUTY_GAS: u64 = 10_000;
+
+/// Declares every message of the chain: its type, who signs it, its gas, and its handler.
+macro_rules! messages {
+    ($($name:ident { signer: $signer:ident, gas: $gas:expr, run: $run:path })*) => {
+        /// Every message that this chain executes.
+        #[derive(Clone, Debug)]
+        #[allow(clippy::enum_variant_names, missing_docs)]
+        pub enum Message {
+            $($name($name),)*
+        }
+
+        impl Message {
+            /// Decodes the message that a type URL names.
+            pub fn decode(type_url: &str, value: &[u8]) -> Result<Self> {
+                $(if type_url == $name::type_url() {
+                    return strict(value, type_url).map(Self::$name);
+                })*
+                reject!(code::UNKNOWN_REQUEST, "unknown message {type_url:?}")
+            }
+
+            /// The message's type URL.
+            pub fn type_url(&self) -> String {
+                match self {
+                    $(Self::$name(_) => $name::type_url(),)*
+                }
+            }
+
+            /// The account that must sign.
+            pub fn signer(&self) -> &str {
+                match self {
+                    $(Self::$name(message) => &message.$signer,)*
+                }
+            }
+
+            /// What the message costs, besides its bytes.
+            pub fn gas(&self) -> u64 {
+                match self {
+                    $(Self::$name(message) => {
+                        let gas: fn(&$name) -> u64 = $gas;
+                        gas(message)
+                    })*
+                }
+            }
+
+            /// Executes the message; the response is packed as in the Cosmos SDK.
+            pub fn run(self, x: &mut Execution<'_>) -> Result<Any> {
+                match self {
+                    $(Self::$name(message) => $run(x, message).map(|response| pack(&response)),)*
+                }
+            }
+        }
+    };
+}
+
+messages! {
+    MsgSend { signer: from_address, gas: |_| TRANSFER_GAS, run: bank::msgs::send }
+    MsgSubmitTask { signer: user, gas: |_| TASK_GAS, run: tasks::submit_task }
+    MsgSubmitAnswers { signer: operator, gas: |m| duties(m.items.len()), run: tasks::submit_answers }
+    MsgCommitScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::commit_scores }
+    MsgRevealScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::reveal_scores }
+    MsgRegisterInferenceNode { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::register_inference_node }
+    MsgRegisterEvaluator { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::register_evaluator }
+}
+
+impl Message {
+    /// Whether it does a duty that the chain assigned; such messages are free of fees, because
+    /// they can only succeed once each.
+    pub fn is_duty(&self) -> bool {
+        matches!(
+            self,
+            Self::MsgSubmitAnswers(_) | Self::MsgCommitScores(_) | Self::MsgRevealScores(_)
+        )
+    }
+}
+
+fn duties(items: usize) -> u64 {
+    DUTY_GAS.saturating_mul(items as u64)
+}
+
+fn pack<M: prost::Message + Name>(message: &M) -> Any {
+    Any {
+        type_url: M::type_url(),
+        value: message.encode_to_vec(),
+    }
+}
