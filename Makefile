@@ -42,7 +42,7 @@ setup: ## fetch what is missing: system packages, CometBFT, ONNX Runtime, models
 .PHONY: build
 build: setup ## compile all binaries and tests
 	cargo build --workspace --all-targets --locked
-	@"$(BIN)/poq-evaluator" transcode "$(EVALUATOR_MODEL)/model.int8.onnx" "$(EVALUATOR_MODEL)/model.onnx"
+	@"$(BIN)/poq-evaluator" transcode --input "$(EVALUATOR_MODEL)/model.int8.onnx" --output "$(EVALUATOR_MODEL)/model.onnx"
 
 .PHONY: lint
 lint: setup ## formatting, clippy, licences and advisories, wire format

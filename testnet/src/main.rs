@@ -1,1 +1,50 @@
-fn main() {}
+//! `poq-testnet`: a local network in one command.
+
+mod cli;
+mod run;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    drop_empty_settings();
+    let cli = Cli::parse();
+    poq_client::logging::init(cli.log_format);
+    // One thread: the processes are tied to the thread that starts them.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let Command::Run(options) = &cli.command;
+    let result = match runtime {
+        Ok(runtime) => runtime.block_on(run::run(options)),
+        Err(error) => Err(error.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The Makefile exports all of its settings, the unset ones as empty.
+fn drop_empty_settings() {
+    for name in [
+        "VALIDATORS",
+        "INFERENCE",
+        "EVALUATORS",
+        "PROMPT",
+        "OUTPUT",
+        "BASE_PORT",
+    ] {
+        if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
+            // SAFETY: no other thread exists yet that could read the environment meanwhile.
+            unsafe { std::env::remove_var(name) };
+        }
+    }
+}

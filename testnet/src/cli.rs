@@ -1,0 +1,99 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use poq_client::logging::Format;
+
+/// Runs a local network of a Proof of Quality chain with real models.
+#[derive(Debug, Parser)]
+#[command(name = "poq-testnet", version)]
+pub struct Cli {
+    /// Form of the log on stderr; RUST_LOG selects what is logged
+    #[arg(long, global = true, default_value_t = Format::Text, value_name = "text|json")]
+    pub log_format: Format,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a new network, ask it a question, show the answer's way to its receipt, stay up
+    Run(Run),
+}
+
+/// Options of `run`. An empty environment variable counts as not set.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Stop after the receipt
+    #[arg(long)]
+    pub once: bool,
+    /// Validators
+    #[arg(long, env = "VALIDATORS", default_value = "4", value_parser = count(1))]
+    pub validators: usize,
+    /// Inference nodes
+    #[arg(long, env = "INFERENCE", default_value = "2", value_parser = count(1))]
+    pub inference: usize,
+    /// Evaluators
+    #[arg(long, env = "EVALUATORS", default_value = "5", value_parser = count(1))]
+    pub evaluators: usize,
+    /// The question
+    #[arg(long, env = "PROMPT", default_value = "What is the capital of France?")]
+    pub prompt: String,
+    /// Form of the receipt on stdout
+    #[arg(long, env = "OUTPUT", value_enum, default_value = "text")]
+    pub output: Output,
+    /// First port of the network; the others follow it
+    #[arg(long, env = "BASE_PORT", default_value = "26650")]
+    pub base_port: u16,
+    /// Folder of the homes and logs; what an earlier network left in it is removed
+    #[arg(long, env = "POQ_TESTNET_ROOT", default_value = ".testnet")]
+    pub root: PathBuf,
+}
+
+/// Form of a result on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON value.
+    Json,
+}
+
+/// Most processes of one kind on one machine.
+const MOST: usize = 64;
+
+fn count(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {
+    move |text| match text.parse() {
+        Ok(number) if (least..=MOST).contains(&number) => Ok(number),
+        _ => Err(format!("expected a number from {least} to {MOST}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_network_needs_every_role() {
+        for option in [
+            "--validators=0",
+            "--inference=0",
+            "--evaluators=65",
+            "--output=xml",
+        ] {
+            assert!(
+                Cli::try_parse_from(["poq-testnet", "run", option]).is_err(),
+                "{option}"
+            );
+        }
+    }
+}

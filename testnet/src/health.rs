@@ -1,0 +1,102 @@
+//! When a network is ready for questions.
+
+use std::time::Duration;
+
+use poq_client::Client;
+use tokio::time::{Instant, sleep};
+
+use crate::{Error, Network, Result};
+
+/// Height from which a validator counts as healthy: it has seen others' votes by then.
+const HEALTHY_HEIGHT: u64 = 2;
+/// Pause between two looks.
+const PAUSE: Duration = Duration::from_millis(200);
+
+impl Network {
+    /// Waits until every running validator makes blocks and every running worker follows the
+    /// chain; `progress` gets the number of healthy processes and the names of the others.
+    pub async fn wait_healthy(
+        &mut self,
+        timeout: Duration,
+        mut progress: impl FnMut(usize, &[String]),
+    ) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            self.check()?;
+            let waiting = self.unhealthy().await?;
+            progress(self.processes().count() - waiting.len(), &waiting);
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            if started.elapsed() > timeout {
+                return Err(Error::Timeout {
+                    what: format!("{} not healthy", waiting.join(", ")),
+                    timeout,
+                    logs: self.logs(),
+                });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Waits until the validator at this position has the block at `height`.
+    pub async fn wait_height(
+        &mut self,
+        validator: usize,
+        height: u64,
+        timeout: Duration,
+    ) -> Result<()> {
+        let client = self.client(validator)?;
+        let started = Instant::now();
+        while latest_height(&client)
+            .await
+            .is_none_or(|latest| latest < height)
+        {
+            self.check()?;
+            if started.elapsed() > timeout {
+                return Err(Error::Timeout {
+                    what: format!("node{} has no block {height}", validator + 1),
+                    timeout,
+                    logs: self.logs(),
+                });
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// Names of the running processes that are not healthy.
+    async fn unhealthy(&self) -> Result<Vec<String>> {
+        let running = |name: &str| self.processes().any(|process| process.name() == name);
+        let mut waiting = Vec::new();
+        for node in &self.description().validators {
+            if running(&node.name) && !makes_blocks(&Client::new(&node.rpc)?).await {
+                waiting.push(node.name.clone());
+            }
+        }
+        let description = self.description();
+        let workers = description.inference_nodes.iter();
+        for worker in workers.chain(&description.evaluators) {
+            // A worker writes its cursor once its model is loaded and it has seen a block.
+            let cursor = self.root().join(&worker.home).join("data/cursor.json");
+            if running(&worker.name) && !cursor.exists() {
+                waiting.push(worker.name.clone());
+            }
+        }
+        Ok(waiting)
+    }
+}
+
+/// An unreachable node has no height.
+async fn latest_height(client: &Client) -> Option<u64> {
+    client
+        .status()
+        .await
+        .ok()
+        .map(|status| status.latest_height)
+}
+
+async fn makes_blocks(client: &Client) -> bool {
+    let status = client.status().await;
+    status.is_ok_and(|status| !status.catching_up && status.latest_height >= HEALTHY_HEIGHT)
+}

@@ -1,0 +1,23 @@
+//! Local networks of real processes: makes their homes, runs them, asks them questions, stops
+//! them. The command and the end-to-end tests share it.
+
+mod ask;
+mod description;
+mod error;
+mod health;
+mod network;
+mod ports;
+mod process;
+mod programs;
+mod receipt;
+mod watch;
+
+pub use ask::{Question, Submitted};
+pub use description::{Account, Description, Validator, Worker};
+pub use error::{Error, Result};
+pub use network::{Network, Spec};
+pub use ports::free_range;
+pub use process::Process;
+pub use programs::{Programs, genesis_template};
+pub use receipt::{EvaluatorPart, Heights, InferencePart, Milliseconds, Receipt, logits, ratio};
+pub use watch::{Seen, Step, Watch};

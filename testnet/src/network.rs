@@ -1,0 +1,315 @@
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use poq_client::keyring::{Backend, Keyring};
+use poq_client::{Client, Key, Sender, keyring};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::description::{Account, Description};
+use crate::process::{self, Process};
+use crate::{Error, Programs, Result, genesis_template, ports};
+
+/// How long a process may take to stop before it is killed.
+const STOP_GRACE: Duration = Duration::from_secs(10);
+/// Committee of a network with enough evaluators.
+const COMMITTEE_SIZE: usize = 5;
+
+/// What a network is to have.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Validators, each with CometBFT and the application; at least 1.
+    pub validators: usize,
+    /// Inference nodes.
+    pub inference_nodes: usize,
+    /// Evaluators; the committee has five seats, or as many as there are evaluators.
+    pub evaluators: usize,
+    /// First port; the others follow it.
+    pub base_port: u16,
+    /// The chain's id.
+    pub chain_id: String,
+}
+
+/// A local network: its homes under one folder, and its processes.
+#[derive(Debug)]
+pub struct Network {
+    root: PathBuf,
+    programs: Programs,
+    description: Description,
+    processes: BTreeMap<String, Process>,
+    /// Locked as long as the network exists, so that no other one uses the folder.
+    _lock: File,
+}
+
+impl Network {
+    /// Makes the homes of a new network in `root`. What an earlier network left there is
+    /// removed.
+    pub async fn create(root: &Path, programs: Programs, spec: &Spec) -> Result<Self> {
+        let lock = lock(root)?;
+        // An absolute path serves from whatever folder a process works in.
+        let root = fs::canonicalize(root).map_err(Error::file(root))?;
+        clear(&root)?;
+        fs::create_dir(root.join("logs")).map_err(Error::file(&root))?;
+        let description = init_files(&root, &programs, spec).await?;
+        let wanted = description.ports();
+        ports::check(
+            spec.base_port,
+            wanted.iter().map(|(port, user)| (*port, user.as_str())),
+        )?;
+        let network = Self {
+            root,
+            programs,
+            description,
+            processes: BTreeMap::new(),
+            _lock: lock,
+        };
+        network.init_workers().await?;
+        Ok(network)
+    }
+
+    /// The folder with the homes and logs.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The programs that it runs.
+    pub fn programs(&self) -> &Programs {
+        &self.programs
+    }
+
+    /// The folder with one log per process.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
+    }
+
+    /// What is in the network.
+    pub fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// Starts every process that is not running.
+    pub fn start_all(&mut self) -> Result<()> {
+        for name in self.names() {
+            if !self.processes.contains_key(&name) {
+                self.start(&name)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts one process by its name.
+    pub fn start(&mut self, name: &str) -> Result<()> {
+        let command = self.command(name)?;
+        let log = self.logs().join(format!("{name}.log"));
+        let process = Process::start(name, command, &log)?;
+        self.processes.insert(name.into(), process);
+        Ok(())
+    }
+
+    /// Asks one process to stop and waits for it.
+    pub async fn stop(&mut self, name: &str) -> Result<()> {
+        match self.processes.remove(name) {
+            Some(mut process) => process.stop(STOP_GRACE).await,
+            None => Err(Error::NoProcess(name.into())),
+        }
+    }
+
+    /// Ends one process, and those that it started, with SIGKILL.
+    pub async fn kill(&mut self, name: &str) -> Result<()> {
+        match self.processes.remove(name) {
+            Some(mut process) => process.kill().await,
+            None => Err(Error::NoProcess(name.into())),
+        }
+    }
+
+    /// The processes that run.
+    pub fn processes(&self) -> impl Iterator<Item = &Process> {
+        self.processes.values()
+    }
+
+    /// [`Error::Crashed`] for the first process that ended by itself.
+    pub fn check(&mut self) -> Result<()> {
+        self.processes.values_mut().try_for_each(Process::check)
+    }
+
+    /// Goes on without the processes that ended by themselves.
+    pub fn forget_crashed(&mut self) {
+        self.processes.retain(|_, process| process.check().is_ok());
+    }
+
+    /// Stops every process: workers first, so that none complains about a missing chain.
+    pub async fn shut_down(mut self) -> Result<()> {
+        let validators: Vec<String> = self.validator_names();
+        let (validators, workers): (Vec<_>, Vec<_>) = std::mem::take(&mut self.processes)
+            .into_values()
+            .partition(|process| validators.iter().any(|name| name == process.name()));
+        for mut group in [workers, validators] {
+            for process in &mut group {
+                process.terminate()?;
+            }
+            for process in &mut group {
+                process.stop(STOP_GRACE).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A client of the validator at this position.
+    pub fn client(&self, validator: usize) -> Result<Client> {
+        let node = self
+            .description
+            .validators
+            .get(validator)
+            .ok_or_else(|| Error::NoProcess(format!("node{}", validator + 1)))?;
+        Ok(Client::new(&node.rpc)?)
+    }
+
+    /// Signs and broadcasts for the funded user.
+    pub async fn user(&self) -> Result<Sender> {
+        let key = self.key(&self.description.user)?;
+        let chain_id = Some(self.description.chain_id.as_str());
+        Ok(Sender::new(self.client(0)?, key, chain_id).await?)
+    }
+
+    /// The signing key of an account.
+    pub fn key(&self, account: &Account) -> Result<Key> {
+        let home = self.root.join(&account.home);
+        let keyring = Keyring::open(&home, Backend::Test, keyring::ask)?;
+        Ok(keyring.key(&account.key)?)
+    }
+
+    fn validator_names(&self) -> Vec<String> {
+        let validators = self.description.validators.iter();
+        validators.map(|node| node.name.clone()).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names = self.validator_names();
+        let workers = self.description.inference_nodes.iter();
+        let workers = workers.chain(&self.description.evaluators);
+        names.extend(workers.map(|worker| worker.name.clone()));
+        names
+    }
+
+    fn command(&self, name: &str) -> Result<Command> {
+        let Description {
+            validators,
+            inference_nodes,
+            evaluators,
+            ..
+        } = &self.description;
+        let (root, programs) = (&self.root, &self.programs);
+        let named = |worker: &&crate::Worker| worker.name == name;
+        if let Some(node) = validators.iter().find(|node| node.name == name) {
+            return Ok(programs.start_validator(root, node));
+        }
+        if let Some(worker) = inference_nodes.iter().find(named) {
+            return Ok(programs.start_inference_node(root, worker));
+        }
+        if let Some(worker) = evaluators.iter().find(named) {
+            return Ok(programs.start_evaluator(root, worker));
+        }
+        Err(Error::NoProcess(name.into()))
+    }
+
+    async fn init_workers(&self) -> Result<()> {
+        let (root, chain_id) = (&self.root, &self.description.chain_id);
+        for worker in &self.description.inference_nodes {
+            let mut command = self.programs.init_inference_node(root, chain_id, worker);
+            process::output("poq-inference-node init", &mut command).await?;
+        }
+        for worker in &self.description.evaluators {
+            let mut command = self.programs.init_evaluator(root, chain_id, worker);
+            process::output("poq-evaluator init", &mut command).await?;
+        }
+        Ok(())
+    }
+}
+
+fn lock(root: &Path) -> Result<File> {
+    fs::create_dir_all(root).map_err(Error::file(root))?;
+    let path = root.join("lock");
+    let file = File::create(&path).map_err(Error::file(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Running(root.into())),
+        Err(fs::TryLockError::Error(error)) => Err(Error::file(&path)(error)),
+    }
+}
+
+/// Removes an earlier network. A folder with anything else in it is left alone.
+fn clear(root: &Path) -> Result<()> {
+    let entries = || fs::read_dir(root).map_err(Error::file(root));
+    let is_network = root.join("network.json").exists() || root.join("logs").exists();
+    for entry in entries()? {
+        let entry = entry.map_err(Error::file(root))?;
+        let path = entry.path();
+        if entry.file_name() == "lock" {
+            continue;
+        }
+        if !is_network {
+            return Err(Error::NotEmpty(root.into()));
+        }
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        removed.map_err(Error::file(&path))?;
+    }
+    Ok(())
+}
+
+async fn init_files(root: &Path, programs: &Programs, spec: &Spec) -> Result<Description> {
+    let template = root.join("genesis-template.json");
+    let genesis = genesis(spec)?.to_string();
+    fs::write(&template, genesis).map_err(Error::file(&template))?;
+    let mut command = Command::new(programs.poqd());
+    command
+        .args(["testnet", "init-files", "--output-dir"])
+        .arg(root)
+        .arg("--genesis-template")
+        .arg(&template)
+        .arg("--cometbft")
+        .arg(programs.cometbft())
+        .args(["--chain-id", &spec.chain_id])
+        .args(["--validators", &spec.validators.to_string()])
+        .args(["--inference-nodes", &spec.inference_nodes.to_string()])
+        .args(["--evaluators", &spec.evaluators.to_string()])
+        .args(["--base-port", &spec.base_port.to_string()]);
+    process::output("poqd testnet init-files", &mut command).await?;
+    Description::read(root)
+}
+
+fn genesis(spec: &Spec) -> Result<Value> {
+    let mut genesis = genesis_template()?;
+    genesis["params"]["committee_size"] = json!(spec.evaluators.clamp(1, COMMITTEE_SIZE));
+    Ok(genesis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_used_by_one_network_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = lock(folder.path()).unwrap();
+        assert!(matches!(lock(folder.path()), Err(Error::Running(_))));
+        drop(held);
+        lock(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn only_networks_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let _lock = lock(folder.path()).unwrap();
+        fs::write(folder.path().join("thesis.tex"), "").unwrap();
+        assert!(matches!(clear(folder.path()), Err(Error::NotEmpty(_))));
+        fs::write(folder.path().join("network.json"), "{}").unwrap();
+        fs::create_dir(folder.path().join("node1")).unwrap();
+        clear(folder.path()).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

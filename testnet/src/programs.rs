@@ -1,0 +1,130 @@
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::description::{Validator, Worker};
+use crate::{Error, Result};
+
+/// The programs that a network runs.
+#[derive(Clone, Debug)]
+pub struct Programs {
+    poqd: PathBuf,
+    inference_node: PathBuf,
+    evaluator: PathBuf,
+    cometbft: PathBuf,
+}
+
+impl Programs {
+    /// This project's programs in the folder of `program`, which is one of them, and CometBFT
+    /// from the cache that set-up fills.
+    pub fn beside(program: &Path) -> Result<Self> {
+        let folder = program.parent().unwrap_or(Path::new("."));
+        let programs = Self {
+            poqd: folder.join("poqd"),
+            inference_node: folder.join("poq-inference-node"),
+            evaluator: folder.join("poq-evaluator"),
+            cometbft: cache().join("bin/cometbft"),
+        };
+        let all = [
+            &programs.poqd,
+            &programs.inference_node,
+            &programs.evaluator,
+            &programs.cometbft,
+        ];
+        if let Some(missing) = all.into_iter().find(|path| !path.is_file()) {
+            return Err(Error::Missing(missing.clone()));
+        }
+        Ok(programs)
+    }
+
+    /// The node daemon and command line.
+    pub fn poqd(&self) -> &Path {
+        &self.poqd
+    }
+
+    pub(crate) fn cometbft(&self) -> &Path {
+        &self.cometbft
+    }
+
+    pub(crate) fn start_validator(&self, root: &Path, node: &Validator) -> Command {
+        let mut command = Command::new(&self.poqd);
+        command
+            .arg("start")
+            .arg("--home")
+            .arg(root.join(&node.home))
+            .arg("--with-comet")
+            .arg("--cometbft")
+            .arg(&self.cometbft);
+        command
+    }
+
+    pub(crate) fn init_inference_node(
+        &self,
+        root: &Path,
+        chain_id: &str,
+        worker: &Worker,
+    ) -> Command {
+        let mut command = init(&self.inference_node, root, chain_id, worker);
+        if let Some(http) = &worker.http {
+            command.arg("--listen").arg(http);
+        }
+        command
+    }
+
+    pub(crate) fn init_evaluator(&self, root: &Path, chain_id: &str, worker: &Worker) -> Command {
+        init(&self.evaluator, root, chain_id, worker)
+    }
+
+    pub(crate) fn start_inference_node(&self, root: &Path, worker: &Worker) -> Command {
+        start(&self.inference_node, root, worker)
+    }
+
+    pub(crate) fn start_evaluator(&self, root: &Path, worker: &Worker) -> Command {
+        start(&self.evaluator, root, worker)
+    }
+}
+
+fn init(program: &Path, root: &Path, chain_id: &str, worker: &Worker) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("init")
+        .arg("--home")
+        .arg(root.join(&worker.home))
+        .args(["--chain-id", chain_id, "--node", &worker.rpc])
+        .args(["--key", &worker.key, "--keyring-backend", "test"]);
+    command
+}
+
+fn start(program: &Path, root: &Path, worker: &Worker) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("start")
+        .arg("--home")
+        .arg(root.join(&worker.home));
+    command
+}
+
+/// The `GenesisState` that local networks start from; accounts and nodes are added to it.
+pub fn genesis_template() -> Result<Value> {
+    let path = "testnet/config/genesis-template.json";
+    serde_json::from_str(include_str!("../config/genesis-template.json")).map_err(|error| {
+        Error::Contents {
+            path: path.into(),
+            reason: error.to_string(),
+        }
+    })
+}
+
+/// The folder that set-up fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else `~/.cache/poq`.
+fn cache() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let user_cache = || match set("XDG_CACHE_HOME") {
+        Some(cache) => cache.into(),
+        None => std::env::home_dir().unwrap_or_default().join(".cache"),
+    };
+    match set("POQ_CACHE") {
+        Some(cache) => cache.into(),
+        None => user_cache().join("poq"),
+    }
+}

@@ -1,0 +1,289 @@
+//! What a finalised task leaves for people and programs.
+
+use std::fmt::{self, Display, Formatter};
+use std::time::Duration;
+
+use poq_proto::PPM;
+use poq_proto::v1::{Settlement, Task};
+use serde::Serialize;
+
+use crate::description::Description;
+use crate::watch::{Seen, Step, Watch};
+
+/// A finalised task. Money is in base units of the denom, qualities are parts per million.
+#[derive(Clone, Debug, Serialize)]
+pub struct Receipt {
+    /// The chain's id.
+    pub chain_id: String,
+    /// Of all money below.
+    pub denom: String,
+    /// Id of the task.
+    pub task: u64,
+    /// Hash of the transaction that submitted it.
+    pub tx_hash: String,
+    /// Who asked.
+    pub user: String,
+    /// Language model.
+    pub model: String,
+    /// What was asked.
+    pub prompt: String,
+    /// SHA-256 of the prompt, hex, as it is on chain.
+    pub prompt_sha256: String,
+    /// What was answered.
+    pub answer: String,
+    /// SHA-256 of the answer, hex, as it is on chain.
+    pub answer_sha256: String,
+    /// Who answered.
+    pub inference: InferencePart,
+    /// Who scored, in the order of the seats.
+    pub committee: Vec<EvaluatorPart>,
+    /// Consensus quality.
+    pub quality: u32,
+    /// Of the answer.
+    pub price: u64,
+    /// For the validators.
+    pub protocol: u64,
+    /// What the user had set aside.
+    pub escrow: u64,
+    /// What of it the user got back.
+    pub refund: u64,
+    /// When each phase ended, in blocks.
+    pub heights: Heights,
+    /// How long each phase took, as seen by the user.
+    pub milliseconds: Milliseconds,
+}
+
+/// The inference node's part.
+#[derive(Clone, Debug, Serialize)]
+pub struct InferencePart {
+    /// Name in this network.
+    pub name: String,
+    /// Its account.
+    pub operator: String,
+    /// As it told.
+    pub prompt_tokens: u32,
+    /// As it told.
+    pub answer_tokens: u32,
+    /// What it earned.
+    pub payout: u64,
+}
+
+/// One evaluator's part.
+#[derive(Clone, Debug, Serialize)]
+pub struct EvaluatorPart {
+    /// Name in this network.
+    pub name: String,
+    /// Its account.
+    pub operator: String,
+    /// Micro-logits; absent if it revealed nothing.
+    pub raw_score: Option<i32>,
+    /// Calibrated; absent if it revealed nothing.
+    pub quality: Option<u32>,
+    /// What it earned.
+    pub payout: u64,
+}
+
+/// Block heights.
+#[derive(Clone, Debug, Serialize)]
+pub struct Heights {
+    /// The task is in this block.
+    pub submitted: u64,
+    /// The answer is.
+    pub answered: u64,
+    /// The reveal phase opened.
+    pub revealing: u64,
+    /// The quality was known.
+    pub settled: u64,
+    /// The money was paid.
+    pub finalised: u64,
+}
+
+/// Durations of the phases; they add up to `total`.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Milliseconds {
+    /// From sending the transaction to the drawn inference node.
+    pub inclusion: u64,
+    /// To the answer on chain.
+    pub answer: u64,
+    /// To the last score.
+    pub scores: u64,
+    /// To the payout.
+    pub finality: u64,
+    /// From sending to payout.
+    pub total: u64,
+}
+
+impl Receipt {
+    /// The receipt of a task that was watched to its payout; nothing if it was not paid out.
+    pub fn new(
+        network: &Description,
+        tx_hash: String,
+        watch: &Watch,
+        seen: &[Seen],
+    ) -> Option<Self> {
+        let task = watch.task();
+        let (answer, settlement) = (task.answer.as_ref()?, task.settlement.as_ref()?);
+        Some(Self {
+            chain_id: network.chain_id.clone(),
+            denom: network.denom.clone(),
+            task: task.id,
+            tx_hash,
+            user: task.user.clone(),
+            model: task.model.clone(),
+            prompt: watch.payload().prompt.clone(),
+            prompt_sha256: hex::encode(&task.prompt_sha256),
+            answer: watch.payload().answer.clone().unwrap_or_default(),
+            answer_sha256: hex::encode(&answer.sha256),
+            inference: InferencePart {
+                name: network.name(&answer.operator).into(),
+                operator: answer.operator.clone(),
+                prompt_tokens: answer.prompt_tokens,
+                answer_tokens: answer.answer_tokens,
+                payout: settlement
+                    .inference
+                    .as_ref()
+                    .map_or(0, |payout| payout.amount),
+            },
+            committee: committee(network, task, settlement),
+            quality: settlement.quality,
+            price: settlement.price,
+            protocol: settlement.protocol,
+            escrow: task.escrow,
+            refund: settlement.refund,
+            heights: Heights {
+                submitted: task.submitted_height,
+                answered: answer.height,
+                revealing: task.committees.last().map_or(0, |last| last.reveal_height),
+                settled: settlement.height,
+                finalised: settlement.final_height,
+            },
+            milliseconds: Milliseconds::new(seen),
+        })
+    }
+}
+
+fn committee(network: &Description, task: &Task, settlement: &Settlement) -> Vec<EvaluatorPart> {
+    let seats = task.committees.last().map(|committee| &committee.seats);
+    let payouts = settlement.evaluators.iter().map(|payout| payout.amount);
+    seats
+        .into_iter()
+        .flatten()
+        .zip(payouts)
+        .map(|(seat, payout)| EvaluatorPart {
+            name: network.name(&seat.operator).into(),
+            operator: seat.operator.clone(),
+            raw_score: seat.reveal.map(|reveal| reveal.raw_score),
+            quality: seat.reveal.map(|reveal| reveal.quality),
+            payout,
+        })
+        .collect()
+}
+
+impl Milliseconds {
+    fn new(seen: &[Seen]) -> Self {
+        let at = |matches: fn(&Step) -> bool| {
+            let first = seen.iter().find(|seen| matches(&seen.step));
+            first.map_or(0, |seen| millis(seen.after))
+        };
+        let assigned = at(|step| matches!(step, Step::Assigned { .. }));
+        let answered = at(|step| matches!(step, Step::Answered { .. }));
+        let settled = at(|step| matches!(step, Step::Settled { .. }));
+        let paid = at(|step| matches!(step, Step::Final));
+        Self {
+            inclusion: assigned,
+            answer: answered - assigned,
+            scores: settled - answered,
+            finality: paid - settled,
+            total: paid,
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Parts per million as a number between 0 and 1.
+pub fn ratio(ppm: u32) -> String {
+    format!("{:.3}", f64::from(ppm) / PPM as f64)
+}
+
+/// Micro-logits as logits.
+pub fn logits(raw_score: i32) -> String {
+    format!("{:+.6}", f64::from(raw_score) / PPM as f64)
+}
+
+impl Display for Receipt {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let denom = &self.denom;
+        writeln!(f, "Receipt of task {} on {}", self.task, self.chain_id)?;
+        writeln!(f, "  transaction   {}", self.tx_hash)?;
+        writeln!(f, "  user          {}", self.user)?;
+        writeln!(f, "  model         {}", self.model)?;
+        writeln!(f, "  prompt        {}", indented(&self.prompt))?;
+        writeln!(f, "    sha256      {}", self.prompt_sha256)?;
+        writeln!(f, "  answer        {}", indented(&self.answer))?;
+        writeln!(f, "    sha256      {}", self.answer_sha256)?;
+        writeln!(f, "  quality       {}", ratio(self.quality))?;
+        writeln!(f, "  inference     {}", self.inference(denom))?;
+        for evaluator in &self.committee {
+            writeln!(f, "  evaluator     {}", evaluator.text(denom))?;
+        }
+        writeln!(f, "  protocol      {} {denom}", self.protocol)?;
+        writeln!(
+            f,
+            "  user          escrow {} {denom}, refund {} {denom}",
+            self.escrow, self.refund
+        )?;
+        let Heights {
+            submitted,
+            answered,
+            revealing,
+            settled,
+            finalised,
+        } = self.heights;
+        writeln!(
+            f,
+            "  heights       submitted {submitted}, answered {answered}, revealing {revealing}, \
+             settled {settled}, final {finalised}"
+        )?;
+        let ms = &self.milliseconds;
+        write!(
+            f,
+            "  milliseconds  inclusion {}, answer {}, scores {}, finality {}, total {}",
+            ms.inclusion, ms.answer, ms.scores, ms.finality, ms.total
+        )
+    }
+}
+
+impl Receipt {
+    fn inference(&self, denom: &str) -> String {
+        let InferencePart {
+            name,
+            prompt_tokens,
+            answer_tokens,
+            payout,
+            ..
+        } = &self.inference;
+        format!("{name}: {prompt_tokens} + {answer_tokens} tokens, paid {payout} {denom}")
+    }
+}
+
+impl EvaluatorPart {
+    fn text(&self, denom: &str) -> String {
+        let Self { name, payout, .. } = self;
+        match (self.raw_score, self.quality) {
+            (Some(raw_score), Some(quality)) => format!(
+                "{name}: score {}, quality {}, paid {payout} {denom}",
+                logits(raw_score),
+                ratio(quality)
+            ),
+            _ => format!("{name}: silent, paid {payout} {denom}"),
+        }
+    }
+}
+
+/// Further lines of a text under its first one.
+fn indented(text: &str) -> String {
+    text.trim().replace('\n', "\n                ")
+}

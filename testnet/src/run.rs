@@ -1,0 +1,142 @@
+//! The command `run`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use poq_client::worker;
+use poq_testnet::{Error, Network, Programs, Question, Receipt, Seen, Spec};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Output, Run};
+use crate::show;
+
+/// How long a network may take to become healthy; loading eleven models on two cores is slow.
+const HEALTHY: Duration = Duration::from_secs(300);
+/// Pause between two looks for crashed processes.
+const CRASH_PAUSE: Duration = Duration::from_millis(500);
+/// The answer's limits; an answer of this many tokens fits.
+const MAX_ANSWER_BYTES: u32 = 2048;
+
+/// Runs a network until its receipt, or until it is told to stop.
+pub async fn run(options: &Run) -> anyhow::Result<()> {
+    let shutdown = worker::shutdown_on_signals()?;
+    let program = std::env::current_exe().context("cannot find the folder of the programs")?;
+    let spec = Spec {
+        validators: options.validators,
+        inference_nodes: options.inference,
+        evaluators: options.evaluators,
+        base_port: options.base_port,
+        chain_id: "poq-local-1".into(),
+    };
+    let mut network = Network::create(&options.root, Programs::beside(&program)?, &spec).await?;
+    let result = serve(&mut network, options, &shutdown).await;
+    // A message about the end of the network must not be lost behind its shutdown.
+    if let Err(error) = &result {
+        tracing::debug!("{error:#}");
+    }
+    eprintln!("Stopping every process …");
+    network.shut_down().await?;
+    match result {
+        // Asked for, once the receipt is out; before that, nothing was shown.
+        Err(error) if matches!(error.downcast_ref(), Some(Error::Interrupted)) && !options.once => {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+async fn serve(
+    network: &mut Network,
+    options: &Run,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let receipt = tokio::select! {
+        receipt = first_receipt(network, options) => receipt?,
+        () = shutdown.cancelled() => return Err(Error::Interrupted.into()),
+    };
+    match options.output {
+        Output::Text => println!("\n{receipt}"),
+        Output::Json => println!("{}", serde_json::to_string_pretty(&receipt)?),
+    }
+    if options.once {
+        return Ok(());
+    }
+    show::addresses(network);
+    stay_up(network, shutdown).await;
+    Ok(())
+}
+
+async fn first_receipt(network: &mut Network, options: &Run) -> Result<Receipt, Error> {
+    start(network).await?;
+    let question = Question {
+        prompt: options.prompt.clone(),
+        max_answer_bytes: MAX_ANSWER_BYTES,
+        max_tokens: 0,
+    };
+    let user = network.user().await?;
+    let (client, description) = (network.client(0)?, network.description().clone());
+    let ask = async {
+        show::question(&question);
+        let submitted = question.submit(&user).await?;
+        show::submitted(&submitted, &description.denom);
+        let show_step = |seen: &Seen| show::step(&description, seen);
+        submitted.receipt(client, &description, show_step).await
+    };
+    tokio::select! {
+        receipt = ask => receipt,
+        error = crash(network) => Err(error),
+    }
+}
+
+async fn start(network: &mut Network) -> Result<(), Error> {
+    let started = Instant::now();
+    network.start_all()?;
+    let count = network.processes().count();
+    eprintln!(
+        "Starting {count} processes; their logs are in {}",
+        network.logs().display()
+    );
+    let bar = ProgressBar::new(count as u64);
+    if let Ok(style) = ProgressStyle::with_template("{spinner} {pos}/{len} healthy {wide_msg}") {
+        bar.set_style(style);
+    }
+    let progress = |healthy, waiting: &[String]| {
+        bar.set_position(healthy as u64);
+        bar.set_message(format!("waiting for {}", waiting.join(", ")));
+        bar.tick();
+    };
+    let result = network.wait_healthy(HEALTHY, progress).await;
+    bar.finish_and_clear();
+    result?;
+    eprintln!(
+        "All are healthy after {:.1} s",
+        started.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Ends with the first crash of a process.
+async fn crash(network: &mut Network) -> Error {
+    loop {
+        if let Err(error) = network.check() {
+            return error;
+        }
+        sleep(CRASH_PAUSE).await;
+    }
+}
+
+/// Until Ctrl-C. A crash is told, and the rest of the network goes on: a user may want to see
+/// how it copes.
+async fn stay_up(network: &mut Network, shutdown: &CancellationToken) {
+    loop {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            error = crash(network) => {
+                eprintln!("{error}");
+                network.forget_crashed();
+            }
+        }
+    }
+}
