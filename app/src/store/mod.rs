@@ -30,6 +30,8 @@ mod prepare;
 mod prune;
 mod snapshot;
 mod state;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod typed;
 mod values;

@@ -1,0 +1,95 @@
+//! The store against simple models of what it must do.
+
+mod commit;
+mod model;
+mod open;
+mod proofs;
+mod pruning;
+mod state;
+
+use std::collections::BTreeMap;
+
+use rocksdb::IteratorMode;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use super::{Head, Snapshot, State, Store, db};
+
+type Map = BTreeMap<Vec<u8>, Vec<u8>>;
+
+fn open(folder: &TempDir, keep_versions: u64) -> Store {
+    Store::open(folder.path(), keep_versions).expect("the database opens")
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Commits the block after the newest one.
+fn commit(store: &Store, write: impl FnOnce(&mut State)) -> Head {
+    let mut state = State::new(store.snapshot());
+    write(&mut state);
+    let changes = state.into_changes().expect("balanced layers");
+    let prepared = store
+        .prepare(changes, store.head().height + 1)
+        .expect("a valid block");
+    store.commit(prepared).expect("a commit")
+}
+
+fn contents(snapshot: &Snapshot) -> Map {
+    snapshot
+        .scan("", None, usize::MAX)
+        .expect("a scan")
+        .into_iter()
+        .collect()
+}
+
+/// How many rows a column family has.
+fn rows(store: &Store, family: &str) -> usize {
+    let db = &store.inner.db;
+    db.rocks()
+        .iterator_cf(db.family(family).expect("a family"), IteratorMode::Start)
+        .count()
+}
+
+fn all_rows(store: &Store) -> Vec<usize> {
+    [
+        db::TREE,
+        db::VALUES,
+        db::PREIMAGES,
+        db::PAYLOADS,
+        db::STALE,
+        db::META,
+    ]
+    .map(|family| rows(store, family))
+    .to_vec()
+}
+
+/// The root of a sparse Merkle tree, straight from its definition.
+fn naive_root(map: &Map) -> [u8; 32] {
+    fn node(leaves: &[([u8; 32], [u8; 32])], depth: usize) -> [u8; 32] {
+        match leaves {
+            [] => *b"SPARSE_MERKLE_PLACEHOLDER_HASH__",
+            [(key, value)] => digest(&[b"JMT::LeafNode", key, value]),
+            _ => {
+                let bit = |hash: &[u8; 32]| hash[depth / 8] >> (7 - depth % 8) & 1;
+                let middle = leaves.partition_point(|(key, _)| bit(key) == 0);
+                let (left, right) = leaves.split_at(middle);
+                digest(&[
+                    b"JMT::IntrnalNode",
+                    &node(left, depth + 1),
+                    &node(right, depth + 1),
+                ])
+            }
+        }
+    }
+    fn digest(parts: &[&[u8]]) -> [u8; 32] {
+        Sha256::digest(parts.concat()).into()
+    }
+    let mut leaves: Vec<_> = map
+        .iter()
+        .map(|(key, value)| (digest(&[key]), digest(&[value])))
+        .collect();
+    leaves.sort();
+    node(&leaves, 0)
+}
