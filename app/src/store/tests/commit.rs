@@ -223,6 +223,6 @@ fn root_is_pinned() {
     });
     assert_eq!(
         hex::encode(head.app_hash),
-        "0000000000000000000000000000000000000000000000000000000000000000"
+        "da73badd8f3bd352a495d1f29d993e0dc3d8cff06529672d6dcff100ff9f5a32"
     );
 }

@@ -84,8 +84,10 @@ proptest! {
         commit(&fresh, |state| {
             live.iter().for_each(|(key, value)| state.put(key, value.as_slice()).expect("a put"));
         });
-        // The same nodes as a tree that was never changed, and a root for each kept version.
-        prop_assert_eq!(rows(&store, db::TREE), rows(&fresh, db::TREE) + keep as usize - 1);
+        // The same nodes as a tree that was never changed, and the roots of the versions before;
+        // of one at least, as a block's own notes are worked off by the next one.
+        let older_roots = (keep as usize - 1).max(1);
+        prop_assert_eq!(rows(&store, db::TREE), rows(&fresh, db::TREE) + older_roots);
     }
 }
 
