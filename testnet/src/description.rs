@@ -31,12 +31,9 @@ pub struct Description {
 pub struct Validator {
     /// For example `node1`.
     pub name: String,
-    /// Folder.
-    pub home: PathBuf,
-    /// Name of its key in its keyring.
-    pub key: String,
-    /// Of that key.
-    pub address: String,
+    /// Its home and its operator's key.
+    #[serde(flatten)]
+    pub account: Account,
     /// URL of CometBFT's RPC.
     pub rpc: String,
     /// Where CometBFT listens for its peers.
@@ -50,20 +47,16 @@ pub struct Validator {
 pub struct Worker {
     /// For example `evaluator-1`.
     pub name: String,
-    /// Folder.
-    pub home: PathBuf,
-    /// Name of its key in its keyring.
-    pub key: String,
-    /// Of that key.
-    pub address: String,
+    /// Its home and its operator's key.
+    #[serde(flatten)]
+    pub account: Account,
     /// RPC of the validator that it uses.
     pub rpc: String,
-    /// Where its HTTP server listens, if it has one.
-    #[serde(default)]
-    pub http: Option<String>,
+    /// Where its HTTP server listens.
+    pub http: String,
 }
 
-/// An account that no process of the network uses.
+/// A key and where it is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
     /// Folder with its keyring.
@@ -89,7 +82,7 @@ impl Description {
     pub fn name<'a>(&'a self, address: &'a str) -> &'a str {
         let workers = self.inference_nodes.iter().chain(&self.evaluators);
         workers
-            .filter(|worker| worker.address == address)
+            .filter(|worker| worker.account.address == address)
             .map(|worker| worker.name.as_str())
             .next()
             .unwrap_or(address)
@@ -102,10 +95,7 @@ impl Description {
                 .map(|(what, address)| (address, format!("{what} of {}", node.name)))
         });
         let workers = self.inference_nodes.iter().chain(&self.evaluators);
-        let workers = workers.filter_map(|worker| {
-            let address = worker.http.as_ref()?;
-            Some((address, format!("HTTP of {}", worker.name)))
-        });
+        let workers = workers.map(|worker| (&worker.http, format!("HTTP of {}", worker.name)));
         validators
             .chain(workers)
             .filter_map(|(address, user)| Some((port(address)?, user)))

@@ -78,7 +78,10 @@ impl Network {
         let workers = description.inference_nodes.iter();
         for worker in workers.chain(&description.evaluators) {
             // A worker writes its cursor once its model is loaded and it has seen a block.
-            let cursor = self.root().join(&worker.home).join("data/cursor.json");
+            let cursor = self
+                .root()
+                .join(&worker.account.home)
+                .join("data/cursor.json");
             if running(&worker.name) && !cursor.exists() {
                 waiting.push(worker.name.clone());
             }

@@ -10,12 +10,15 @@ use tokio::process::Command;
 
 use crate::description::{Account, Description};
 use crate::process::{self, Process};
-use crate::{Error, Programs, Result, genesis_template, ports};
+use crate::programs::genesis_template;
+use crate::{Error, Programs, Result, ports};
 
 /// How long a process may take to stop before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(10);
 /// Committee of a network with enough evaluators.
 const COMMITTEE_SIZE: usize = 5;
+/// Chain id of local networks.
+const CHAIN_ID: &str = "poq-local-1";
 
 /// What a network is to have.
 #[derive(Clone, Debug)]
@@ -24,12 +27,36 @@ pub struct Spec {
     pub validators: usize,
     /// Inference nodes.
     pub inference_nodes: usize,
-    /// Evaluators; the committee has five seats, or as many as there are evaluators.
+    /// Evaluators.
     pub evaluators: usize,
     /// First port; the others follow it.
     pub base_port: u16,
     /// The chain's id.
     pub chain_id: String,
+    /// `GenesisState` as proto3 JSON; accounts and nodes are added to it.
+    pub genesis: Value,
+}
+
+impl Spec {
+    /// This many processes, on the ports from `base_port`, with the parameters and models of
+    /// local networks. Committees have five seats, or as many as there are evaluators.
+    pub fn new(
+        validators: usize,
+        inference_nodes: usize,
+        evaluators: usize,
+        base_port: u16,
+    ) -> Result<Self> {
+        let mut genesis = genesis_template()?;
+        genesis["params"]["committee_size"] = json!(evaluators.clamp(1, COMMITTEE_SIZE));
+        Ok(Self {
+            validators,
+            inference_nodes,
+            evaluators,
+            base_port,
+            chain_id: CHAIN_ID.into(),
+            genesis,
+        })
+    }
 }
 
 /// A local network: its homes under one folder, and its processes.
@@ -124,6 +151,12 @@ impl Network {
         }
     }
 
+    /// Ids of a process and of those that it started.
+    pub fn pids(&self, name: &str) -> Result<Vec<i32>> {
+        let process = self.processes.get(name);
+        Ok(process.ok_or_else(|| Error::NoProcess(name.into()))?.pids())
+    }
+
     /// The processes that run.
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
         self.processes.values()
@@ -166,11 +199,10 @@ impl Network {
         Ok(Client::new(&node.rpc)?)
     }
 
-    /// Signs and broadcasts for the funded user.
-    pub async fn user(&self) -> Result<Sender> {
-        let key = self.key(&self.description.user)?;
+    /// Signs and broadcasts for an account, through the first validator.
+    pub async fn sender(&self, account: &Account) -> Result<Sender> {
         let chain_id = Some(self.description.chain_id.as_str());
-        Ok(Sender::new(self.client(0)?, key, chain_id).await?)
+        Ok(Sender::new(self.client(0)?, self.key(account)?, chain_id).await?)
     }
 
     /// The signing key of an account.
@@ -263,8 +295,7 @@ fn clear(root: &Path) -> Result<()> {
 
 async fn init_files(root: &Path, programs: &Programs, spec: &Spec) -> Result<Description> {
     let template = root.join("genesis-template.json");
-    let genesis = genesis(spec)?.to_string();
-    fs::write(&template, genesis).map_err(Error::file(&template))?;
+    fs::write(&template, spec.genesis.to_string()).map_err(Error::file(&template))?;
     let mut command = Command::new(programs.poqd());
     command
         .args(["testnet", "init-files", "--output-dir"])
@@ -280,12 +311,6 @@ async fn init_files(root: &Path, programs: &Programs, spec: &Spec) -> Result<Des
         .args(["--base-port", &spec.base_port.to_string()]);
     process::output("poqd testnet init-files", &mut command).await?;
     Description::read(root)
-}
-
-fn genesis(spec: &Spec) -> Result<Value> {
-    let mut genesis = genesis_template()?;
-    genesis["params"]["committee_size"] = json!(spec.evaluators.clamp(1, COMMITTEE_SIZE));
-    Ok(genesis)
 }
 
 #[cfg(test)]

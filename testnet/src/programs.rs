@@ -52,7 +52,7 @@ impl Programs {
         command
             .arg("start")
             .arg("--home")
-            .arg(root.join(&node.home))
+            .arg(root.join(&node.account.home))
             .arg("--with-comet")
             .arg("--cometbft")
             .arg(&self.cometbft);
@@ -66,9 +66,7 @@ impl Programs {
         worker: &Worker,
     ) -> Command {
         let mut command = init(&self.inference_node, root, chain_id, worker);
-        if let Some(http) = &worker.http {
-            command.arg("--listen").arg(http);
-        }
+        command.args(["--listen", &worker.http]);
         command
     }
 
@@ -90,9 +88,9 @@ fn init(program: &Path, root: &Path, chain_id: &str, worker: &Worker) -> Command
     command
         .arg("init")
         .arg("--home")
-        .arg(root.join(&worker.home))
+        .arg(root.join(&worker.account.home))
         .args(["--chain-id", chain_id, "--node", &worker.rpc])
-        .args(["--key", &worker.key, "--keyring-backend", "test"]);
+        .args(["--key", &worker.account.key, "--keyring-backend", "test"]);
     command
 }
 
@@ -101,12 +99,12 @@ fn start(program: &Path, root: &Path, worker: &Worker) -> Command {
     command
         .arg("start")
         .arg("--home")
-        .arg(root.join(&worker.home));
+        .arg(root.join(&worker.account.home));
     command
 }
 
 /// The `GenesisState` that local networks start from; accounts and nodes are added to it.
-pub fn genesis_template() -> Result<Value> {
+pub(crate) fn genesis_template() -> Result<Value> {
     let path = "testnet/config/genesis-template.json";
     serde_json::from_str(include_str!("../config/genesis-template.json")).map_err(|error| {
         Error::Contents {

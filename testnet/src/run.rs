@@ -23,13 +23,12 @@ const MAX_ANSWER_BYTES: u32 = 2048;
 pub async fn run(options: &Run) -> anyhow::Result<()> {
     let shutdown = worker::shutdown_on_signals()?;
     let program = std::env::current_exe().context("cannot find the folder of the programs")?;
-    let spec = Spec {
-        validators: options.validators,
-        inference_nodes: options.inference,
-        evaluators: options.evaluators,
-        base_port: options.base_port,
-        chain_id: "poq-local-1".into(),
-    };
+    let spec = Spec::new(
+        options.validators,
+        options.inference,
+        options.evaluators,
+        options.base_port,
+    )?;
     let mut network = Network::create(&options.root, Programs::beside(&program)?, &spec).await?;
     let result = serve(&mut network, options, &shutdown).await;
     // A message about the end of the network must not be lost behind its shutdown.
@@ -75,7 +74,7 @@ async fn first_receipt(network: &mut Network, options: &Run) -> Result<Receipt, 
         max_answer_bytes: MAX_ANSWER_BYTES,
         max_tokens: 0,
     };
-    let user = network.user().await?;
+    let user = network.sender(&network.description().user).await?;
     let (client, description) = (network.client(0)?, network.description().clone());
     let ask = async {
         show::question(&question);

@@ -70,19 +70,13 @@ pub fn addresses(network: &Network) {
         eprintln!("  {:14} RPC {}", node.name, node.rpc);
     }
     for worker in &description.inference_nodes {
-        let http = worker
-            .http
-            .as_ref()
-            .map(|http| format!("  OpenAI API http://{http}/v1"));
         eprintln!(
-            "  {:14} {}{}",
-            worker.name,
-            worker.address,
-            http.unwrap_or_default()
+            "  {:14} {}  OpenAI API http://{}/v1",
+            worker.name, worker.account.address, worker.http
         );
     }
     for worker in &description.evaluators {
-        eprintln!("  {:14} {}", worker.name, worker.address);
+        eprintln!("  {:14} {}", worker.name, worker.account.address);
     }
     eprintln!("  {:14} {}", "user", description.user.address);
     eprintln!("\n{}", examples(network));

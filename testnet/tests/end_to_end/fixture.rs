@@ -1,0 +1,104 @@
+//! A running network for one test.
+
+use std::path::Path;
+use std::time::Duration;
+
+use poq_client::{Client, Sender};
+use poq_testnet::{Network, Programs, Question, Receipt, Result, Spec, free_range};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// Processes of several networks at once would miss deadlines on a small machine.
+static TURN: Mutex<()> = Mutex::const_new(());
+/// For slow machines; a healthy network is done long before.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+/// More than any network of these tests needs.
+const PORTS: u16 = 100;
+
+/// A network whose folder stays after the test, with its logs.
+pub struct Fixture {
+    pub network: Network,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Fixture {
+    /// Makes a network; nothing runs yet. `change` may alter its genesis.
+    pub async fn create(
+        name: &str,
+        [validators, inference_nodes, evaluators]: [usize; 3],
+        change: impl FnOnce(&mut Spec),
+    ) -> Self {
+        let turn = TURN.lock().await;
+        let programs = Programs::beside(Path::new(env!("CARGO_BIN_EXE_poq-testnet"))).unwrap();
+        let base_port = free_range(PORTS).unwrap();
+        let mut spec = Spec::new(validators, inference_nodes, evaluators, base_port).unwrap();
+        change(&mut spec);
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let network = Network::create(&root, programs, &spec).await.unwrap();
+        eprintln!("logs of this test are in {}", network.logs().display());
+        Self {
+            network,
+            _turn: turn,
+        }
+    }
+
+    /// Makes a network and waits until all of its processes are healthy.
+    pub async fn start(name: &str, size: [usize; 3], change: impl FnOnce(&mut Spec)) -> Self {
+        let mut fixture = Self::create(name, size, change).await;
+        fixture.network.start_all().unwrap();
+        fixture
+            .network
+            .wait_healthy(PATIENCE, |_, _| {})
+            .await
+            .unwrap();
+        fixture
+    }
+
+    pub fn client(&self) -> Client {
+        self.network.client(0).unwrap()
+    }
+
+    pub async fn user(&self) -> Sender {
+        self.network
+            .sender(&self.network.description().user)
+            .await
+            .unwrap()
+    }
+
+    /// Asks a question and waits for its receipt.
+    pub async fn ask(&self, user: &Sender, question: &Question) -> Result<Receipt> {
+        let submitted = question.submit(user).await?;
+        let description = self.network.description();
+        submitted.receipt(self.client(), description, |_| {}).await
+    }
+
+    /// Every validator has the same state after the block at `height`.
+    pub async fn assert_equal_hashes(&mut self, height: u64) {
+        let mut hashes = Vec::new();
+        for validator in 0..self.network.description().validators.len() {
+            // The hash is in the header of the next block.
+            self.network
+                .wait_height(validator, height + 1, PATIENCE)
+                .await
+                .unwrap();
+            let client = self.network.client(validator).unwrap();
+            hashes.push(hex::encode(client.app_hash(height).await.unwrap()));
+        }
+        assert!(
+            hashes.iter().all(|hash| *hash == hashes[0]),
+            "block {height}: {hashes:?}"
+        );
+    }
+
+    pub async fn shut_down(self) {
+        self.network.shut_down().await.unwrap();
+    }
+}
+
+/// A question with a short answer.
+pub fn short(prompt: &str) -> Question {
+    Question {
+        prompt: prompt.into(),
+        max_answer_bytes: 512,
+        max_tokens: 16,
+    }
+}

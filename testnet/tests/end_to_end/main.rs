@@ -1,0 +1,7 @@
+//! Whole networks of real processes: CometBFT, the node daemon and, where answers and scores
+//! matter, the real models. `make build` makes everything that they need.
+
+mod faults;
+mod fixture;
+mod questions;
+mod refusals;

@@ -1,0 +1,239 @@
+//! The undisturbed path: several questions at once, to their receipts.
+
+use std::collections::BTreeMap;
+
+use futures::future::try_join_all;
+use poq_client::{Client, Order};
+use poq_proto::event;
+use poq_proto::v1::Role;
+use poq_testnet::{Account, Description, Receipt};
+use sha2::{Digest, Sha256};
+use tendermint_rpc::query::Query;
+use tendermint_rpc::{Client as _, HttpClient};
+
+use crate::fixture::{Fixture, short};
+
+const PROMPTS: [&str; 4] = [
+    "What is the capital of France?",
+    "Name a primary colour.",
+    "How many legs does a spider have?",
+    "Which planet is closest to the sun?",
+];
+
+#[tokio::test]
+async fn questions_in_parallel_are_answered_scored_and_paid() {
+    let mut fixture = Fixture::start("questions", [4, 2, 5], |_| {}).await;
+    let client = fixture.client();
+    let description = fixture.network.description().clone();
+    let before = Money::read(&client, &description).await;
+
+    let user = fixture.user().await;
+    let questions = PROMPTS.map(short);
+    let asked = questions
+        .iter()
+        .map(|question| fixture.ask(&user, question));
+    let receipts = try_join_all(asked).await.unwrap();
+
+    for (receipt, prompt) in receipts.iter().zip(PROMPTS) {
+        check_receipt(receipt, prompt);
+    }
+    assert!(
+        receipts[0].answer.contains("Paris"),
+        "{}",
+        receipts[0].answer
+    );
+    let tolerance = u64::from(
+        client
+            .evaluator_model(EVALUATOR)
+            .await
+            .unwrap()
+            .audit_tolerance,
+    );
+    assert!(receipts.iter().all(|receipt| spread(receipt) <= tolerance));
+
+    let after = Money::read(&client, &description).await;
+    check_payouts(&receipts, &description, &before, &after);
+    check_events(&client, &description, &receipts).await;
+    for receipt in &receipts {
+        fixture.assert_equal_hashes(receipt.heights.submitted).await;
+        fixture.assert_equal_hashes(receipt.heights.finalised).await;
+    }
+    fixture.shut_down().await;
+}
+
+const EVALUATOR: &str = "ms-marco-minilm-l-12-v2";
+
+fn check_receipt(receipt: &Receipt, prompt: &str) {
+    let digest = |text: &str| hex::encode(Sha256::digest(text));
+    assert_eq!(receipt.prompt, prompt);
+    assert_eq!(receipt.prompt_sha256, digest(prompt));
+    assert!(!receipt.answer.is_empty());
+    assert_eq!(receipt.answer_sha256, digest(&receipt.answer));
+    assert_eq!(receipt.committee.len(), 5);
+    assert!(
+        receipt.committee.iter().all(|seat| seat.quality.is_some()),
+        "{receipt}"
+    );
+    assert!(receipt.quality > 0, "{receipt}");
+    let heights = &receipt.heights;
+    let order = [
+        heights.submitted,
+        heights.answered,
+        heights.revealing,
+        heights.settled,
+        heights.finalised,
+    ];
+    assert!(order.is_sorted(), "{receipt}");
+    let evaluators: u64 = receipt.committee.iter().map(|seat| seat.payout).sum();
+    let paid = receipt.inference.payout + evaluators + receipt.protocol;
+    assert!(paid <= receipt.price, "{receipt}");
+    assert_eq!(paid + receipt.refund, receipt.escrow, "{receipt}");
+}
+
+/// Difference of the highest and the lowest score of one answer, micro-logits.
+fn spread(receipt: &Receipt) -> u64 {
+    let scores = || receipt.committee.iter().filter_map(|seat| seat.raw_score);
+    let extremes = scores().max().zip(scores().min());
+    extremes.map_or(0, |(most, least)| u64::from(most.abs_diff(least)))
+}
+
+/// All the money there is.
+struct Money {
+    supply: u128,
+    /// By address.
+    balances: BTreeMap<String, u128>,
+    protocol: u128,
+    stakes: u128,
+}
+
+impl Money {
+    /// Without open tasks nothing is in escrow.
+    async fn read(client: &Client, network: &Description) -> Self {
+        let denom = &network.denom;
+        let mut balances = BTreeMap::new();
+        for account in accounts(network) {
+            let balance = client.balance(&account.address, denom).await.unwrap();
+            balances.insert(account.address.clone(), balance);
+        }
+        let mut stakes = 0;
+        for role in [Role::Inference, Role::Evaluator] {
+            let nodes = client.nodes(role, "", 0).await.unwrap();
+            stakes += nodes
+                .iter()
+                .map(|node| u128::from(node.stake))
+                .sum::<u128>();
+        }
+        let protocol = client.balance(&protocol_account(), denom).await.unwrap();
+        let supply = client.supply(denom).await.unwrap();
+        assert_eq!(balances.values().sum::<u128>() + protocol + stakes, supply);
+        Self {
+            supply,
+            balances,
+            protocol,
+            stakes,
+        }
+    }
+
+    fn gain(&self, before: &Self, address: &str) -> i128 {
+        self.balances[address] as i128 - before.balances[address] as i128
+    }
+}
+
+fn accounts(network: &Description) -> impl Iterator<Item = &Account> {
+    let workers = network.inference_nodes.iter().chain(&network.evaluators);
+    let validators = network.validators.iter().map(|node| &node.account);
+    validators
+        .chain(workers.map(|worker| &worker.account))
+        .chain([&network.user, &network.authority])
+}
+
+/// Nobody has its key: the first 20 bytes of a digest of its name.
+fn protocol_account() -> String {
+    let digest = Sha256::digest("poq/module/protocol");
+    bech32::encode::<bech32::Bech32>(bech32::Hrp::parse("poq").unwrap(), &digest[..20]).unwrap()
+}
+
+fn check_payouts(receipts: &[Receipt], network: &Description, before: &Money, after: &Money) {
+    let paid_to = |name: &str| -> u64 {
+        let parts = receipts.iter().flat_map(|receipt| {
+            let inference = (&receipt.inference.name, receipt.inference.payout);
+            let seats = receipt
+                .committee
+                .iter()
+                .map(|seat| (&seat.name, seat.payout));
+            seats.chain([inference])
+        });
+        parts
+            .filter(|(paid, _)| *paid == name)
+            .map(|(_, amount)| amount)
+            .sum()
+    };
+    for worker in network.inference_nodes.iter().chain(&network.evaluators) {
+        let gain = after.gain(before, &worker.account.address);
+        assert_eq!(gain, i128::from(paid_to(&worker.name)), "{}", worker.name);
+    }
+    let spent: u64 = receipts
+        .iter()
+        .map(|receipt| receipt.escrow - receipt.refund)
+        .sum();
+    let fees = -after.gain(before, &network.user.address) - i128::from(spent);
+    assert!(fees > 0, "{fees}");
+    let protocol: u64 = receipts.iter().map(|receipt| receipt.protocol).sum();
+    let earned = (after.protocol - before.protocol) as i128;
+    assert_eq!(earned, i128::from(protocol) + fees);
+    assert_eq!(after.supply, before.supply);
+    assert_eq!(after.stakes, before.stakes);
+}
+
+/// Everything that happened to a task is found by task, by user and by node.
+async fn check_events(client: &Client, network: &Description, receipts: &[Receipt]) {
+    let count = async |query: String| {
+        client
+            .tx_search(&query, 1, 100, Order::Ascending)
+            .await
+            .unwrap()
+            .total
+    };
+    let attribute = |kind: &str, key: &str, value: &str| format!("{kind}.{key}='{value}'");
+    let tasks = receipts.len() as u32;
+    let user = attribute(event::TASK_SUBMITTED, event::USER, &network.user.address);
+    assert_eq!(count(user).await, tasks);
+    let evaluator = &network.evaluators[0].account.address;
+    let committed = attribute(event::TASK_COMMITTED, event::NODE, evaluator);
+    // An evaluator may commit to several tasks in one transaction.
+    assert!((1..=tasks).contains(&count(committed).await));
+
+    let rpc = HttpClient::new(client.url()).unwrap();
+    let block_of = async |query: String| {
+        let query: Query = query.parse().unwrap();
+        let found = rpc
+            .block_search(query, 1, 10, Order::Ascending)
+            .await
+            .unwrap();
+        found
+            .blocks
+            .first()
+            .map(|found| found.block.header.height.value())
+    };
+    for receipt in receipts {
+        let task = receipt.task.to_string();
+        for kind in [event::TASK_SUBMITTED, event::TASK_ANSWERED] {
+            assert_eq!(
+                count(attribute(kind, event::TASK, &task)).await,
+                1,
+                "{kind}"
+            );
+        }
+        let heights = &receipt.heights;
+        for (kind, height) in [
+            (event::TASK_ASSIGNED, heights.submitted),
+            (event::TASK_SEATED, heights.answered),
+            (event::TASK_REVEALING, heights.revealing),
+            (event::TASK_SETTLED, heights.settled),
+            (event::TASK_FINAL, heights.finalised),
+        ] {
+            let query = attribute(kind, event::TASK, &task);
+            assert_eq!(block_of(query).await, Some(height), "{kind}");
+        }
+    }
+}
