@@ -1,1 +1,39 @@
-fn main() {}
+//! `poqd`: the node daemon of the Proof of Quality chain, and its command line.
+
+mod cli;
+mod comet;
+mod commands;
+mod genesis;
+mod home;
+mod output;
+mod settings;
+mod transport;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    abort_on_panic();
+    let cli = cli::Cli::parse();
+    poq_client::logging::init(cli.log_format);
+    let format = cli.error_format();
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::print_error(format, &error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A panic on any thread ends the process with its message: a node that lost a thread would look
+/// alive and answer nothing.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        eprintln!("poqd: stopped by the panic above; this is a bug, please report it");
+        std::process::abort();
+    }));
+}

@@ -1,0 +1,27 @@
+//! One file for each group of commands.
+
+pub mod init;
+pub mod keys;
+mod node;
+pub mod query;
+mod query_block;
+mod query_chain;
+mod query_poq;
+pub mod start;
+pub mod status;
+pub mod testnet;
+pub mod tx;
+mod tx_bank;
+mod tx_poq;
+pub mod version;
+
+use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
+
+/// The runtime of a command: it runs on the calling thread.
+fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}

@@ -1,0 +1,124 @@
+//! `poqd start`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use poq_app::{App, Options};
+use poq_client::worker::shutdown_on_signals;
+
+use super::runtime;
+use crate::comet::{Binary, Comet, CometConfig, Log};
+use crate::home::Home;
+use crate::settings::AppSettings;
+use crate::transport::{Address, Listener, Server};
+
+/// Flags of `start`; what is not given is as in app.toml.
+#[derive(Debug, clap::Args)]
+pub struct Start {
+    /// Where to serve ABCI: tcp://HOST:PORT or unix:///PATH.
+    #[arg(long, value_name = "ADDRESS")]
+    abci: Option<Address>,
+    /// Run CometBFT too: when one of the two ends, the other one is stopped.
+    #[arg(long)]
+    with_comet: bool,
+    /// The program `cometbft` 0.38; default: in $PATH, else in the cache.
+    #[arg(long, value_name = "PATH", alias = "comet-binary")]
+    cometbft: Option<PathBuf>,
+    /// File to append CometBFT's log to; default: the standard error output.
+    #[arg(long, value_name = "FILE")]
+    comet_log: Option<PathBuf>,
+    /// Versions of the state that queries can reach back to; 0 keeps all.
+    #[arg(long, value_name = "NUMBER")]
+    keep_versions: Option<u64>,
+}
+
+/// What CometBFT is started with.
+struct CometPlan {
+    binary: Binary,
+    log: Log,
+}
+
+impl Start {
+    /// Runs until a signal comes or a part fails.
+    ///
+    /// # Errors
+    /// What could not start, or who ended by itself.
+    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+        let settings = self.settings(home)?;
+        // Everything that can be wrong is found before anything runs.
+        let comet = plan(home, &settings)?;
+        let listener = Listener::bind(&settings.abci)
+            .context("set `abci` in app.toml or --abci to a free address")?;
+        let data = home.app_data();
+        std::fs::create_dir_all(&data)
+            .with_context(|| format!("cannot create {}", data.display()))?;
+        let options = Options {
+            keep_versions: settings.keep_versions,
+        };
+        let app = App::open(&data, options)
+            .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
+        let server = Server::start(listener, app)?;
+        // On this thread, which lives as long as the process: see `Comet::start`.
+        let outcome = runtime()?.block_on(supervise(home, comet, server.address()));
+        // Whatever happened to CometBFT, a request in progress ends in order.
+        server.stop()?;
+        outcome
+    }
+
+    fn settings(&self, home: &Home) -> anyhow::Result<AppSettings> {
+        let mut settings = AppSettings::load(home)?;
+        if let Some(abci) = &self.abci {
+            settings.abci = abci.clone();
+        }
+        if let Some(keep_versions) = self.keep_versions {
+            settings.keep_versions = keep_versions;
+        }
+        settings.comet.supervise |= self.with_comet;
+        settings.comet.binary = self.cometbft.clone().or(settings.comet.binary);
+        settings.comet.log = self.comet_log.clone().or(settings.comet.log);
+        Ok(settings)
+    }
+}
+
+fn plan(home: &Home, settings: &AppSettings) -> anyhow::Result<Option<CometPlan>> {
+    if !settings.comet.supervise {
+        return Ok(None);
+    }
+    if !home.genesis().is_file() {
+        bail!(
+            "{} is no node's home: it has no config/genesis.json; create one with `poqd init`, or \
+             check --home",
+            home.path().display()
+        );
+    }
+    let binary = Binary::find(settings.comet.binary.as_deref())?;
+    CometConfig::open(home.comet_toml())?.check_addresses()?;
+    let log = settings.comet.log.clone().map_or(Log::Stderr, Log::File);
+    Ok(Some(CometPlan { binary, log }))
+}
+
+/// Runs CometBFT, if it is planned, until a signal comes; then stops it.
+async fn supervise(
+    home: &Home,
+    comet: Option<CometPlan>,
+    address: &Address,
+) -> anyhow::Result<()> {
+    let shutdown = shutdown_on_signals()?;
+    let Some(plan) = comet else {
+        shutdown.cancelled().await;
+        return Ok(());
+    };
+    let mut comet = Comet::start(&plan.binary, home, address, &plan.log)?;
+    let ended = tokio::select! {
+        () = shutdown.cancelled() => None,
+        status = comet.ended() => Some(status?),
+    };
+    match ended {
+        None => Ok(comet.stop().await?),
+        Some(status) => bail!(
+            "CometBFT ended by itself ({status}); the application is stopped too. The last lines \
+             of its log:\n{}",
+            comet.last_lines().await
+        ),
+    }
+}

@@ -1,0 +1,318 @@
+//! Making the files of a network.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail, ensure};
+use poq_client::keyring::{Keyring, ask};
+use poq_proto::v1::{GenesisAccount, GenesisCoin, GenesisNode, GenesisState, Params, Role};
+
+use super::InitFiles;
+use super::network::{Account, Network, Validator, Worker};
+use crate::comet::{Binary, CometConfig};
+use crate::commands::init::{self, NodeSettings};
+use crate::genesis::{self, Genesis};
+use crate::home::Home;
+use crate::settings::{AppSettings, ClientSettings};
+use crate::transport::Address;
+
+const HOST: &str = "127.0.0.1";
+/// Ports of each node, of which three are used.
+const PORTS_PER_NODE: u16 = 10;
+const FILE: &str = "network.json";
+
+/// Makes the network. All files appear at once, or none.
+pub(super) fn create(flags: &InitFiles) -> anyhow::Result<Network> {
+    let target = &flags.output_dir;
+    check_target(target, flags.overwrite)?;
+    let ports = Ports::new(flags)?;
+    let binary = Binary::find(flags.cometbft.as_deref())?;
+    let mut app_state = genesis::read_app_state(&flags.genesis_template)?;
+    let mut params = app_state.params.take().with_context(|| {
+        format!("{} has no `params`", flags.genesis_template.display())
+    })?;
+
+    let parent = target
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+    let draft = tempfile::tempdir_in(parent)
+        .with_context(|| format!("cannot create a folder in {}", parent.display()))?;
+    let accounts = Accounts::create(draft.path(), flags, &params)?;
+    if params.authority.is_empty() {
+        params.authority.clone_from(&accounts.authority.address);
+    }
+    let network = describe(flags, &ports, accounts, &params, &app_state);
+    complete(&mut app_state, flags, &network, params);
+    genesis::validate(&flags.chain_id, &app_state)?;
+    let network = write_nodes(draft.path(), flags, &binary, network, &ports, app_state)?;
+    let json = serde_json::to_string_pretty(&network)? + "\n";
+    init::write(&draft.path().join(FILE), &json)?;
+    publish(draft, target)?;
+    Ok(network)
+}
+
+/// A folder is only ever replaced if it is a network.
+fn check_target(target: &Path, overwrite: bool) -> anyhow::Result<()> {
+    if !target.exists() {
+        return Ok(());
+    }
+    let name = target.display();
+    ensure!(target.is_dir(), "{name} is no folder; choose another --output-dir");
+    let is_network = target.join(FILE).is_file();
+    let is_empty = fs::read_dir(target)
+        .with_context(|| format!("cannot read {name}"))?
+        .next()
+        .is_none();
+    match (is_network, is_empty) {
+        (_, true) => Ok(()),
+        (true, _) if overwrite => Ok(()),
+        (true, _) => bail!("{name} has a network already; replace it with --overwrite"),
+        (false, _) => bail!(
+            "{name} is not empty and has no {FILE}; choose another --output-dir or empty it"
+        ),
+    }
+}
+
+fn publish(draft: tempfile::TempDir, target: &Path) -> anyhow::Result<()> {
+    if target.exists() {
+        fs::remove_dir_all(target).with_context(|| format!("cannot replace {}", target.display()))?;
+    }
+    let draft = draft.keep();
+    fs::rename(&draft, target)
+        .with_context(|| format!("cannot move {} to {}", draft.display(), target.display()))
+}
+
+/// Who listens where.
+struct Ports {
+    nodes: Vec<u16>,
+    inference_nodes: Vec<u16>,
+    evaluators: Vec<u16>,
+}
+
+impl Ports {
+    fn new(flags: &InitFiles) -> anyhow::Result<Self> {
+        let workers = flags.base_port.checked_add(PORTS_PER_NODE * flags.validators);
+        let evaluators = workers.and_then(|first| first.checked_add(flags.inference_nodes));
+        let end = evaluators.and_then(|first| first.checked_add(flags.evaluators));
+        let (Some(workers), Some(evaluators), Some(end)) = (workers, evaluators, end) else {
+            bail!(
+                "the ports of the network would go beyond 65535; choose a --base-port below {}",
+                flags.base_port
+            );
+        };
+        Ok(Self {
+            nodes: (0..flags.validators)
+                .map(|index| flags.base_port + PORTS_PER_NODE * index)
+                .collect(),
+            inference_nodes: (workers..evaluators).collect(),
+            evaluators: (evaluators..end).collect(),
+        })
+    }
+}
+
+/// Every account of the network.
+struct Accounts {
+    validators: Vec<Account>,
+    inference_nodes: Vec<Account>,
+    evaluators: Vec<Account>,
+    user: Account,
+    authority: Account,
+}
+
+impl Accounts {
+    fn create(root: &Path, flags: &InitFiles, params: &Params) -> anyhow::Result<Self> {
+        let account = |home: String, key: String| -> anyhow::Result<Account> {
+            let keyring = Keyring::open(&root.join(&home), flags.keyring_backend, ask)?;
+            keyring.add(&key)?;
+            let address = keyring.key(&key)?.address(&params.bech32_prefix)?;
+            Ok(Account { home, key, address })
+        };
+        let several = |count: u16, home: &str, key: &str| -> anyhow::Result<Vec<Account>> {
+            (1..=count)
+                .map(|index| account(format!("{home}{index}"), format!("{key}-{index}")))
+                .collect()
+        };
+        Ok(Self {
+            validators: several(flags.validators, "node", "validator")?,
+            inference_nodes: several(flags.inference_nodes, "inference-", "inference")?,
+            evaluators: several(flags.evaluators, "evaluator-", "evaluator")?,
+            user: account("user".into(), "user".into())?,
+            authority: account("user".into(), "authority".into())?,
+        })
+    }
+}
+
+/// Everything but what only CometBFT knows: the ids of its keys.
+fn describe(
+    flags: &InitFiles,
+    ports: &Ports,
+    accounts: Accounts,
+    params: &Params,
+    app_state: &GenesisState,
+) -> Network {
+    let rpc = |port: u16| format!("http://{HOST}:{}", port + 1);
+    let validators: Vec<_> = accounts
+        .validators
+        .into_iter()
+        .zip(&ports.nodes)
+        .map(|(account, port)| Validator {
+            name: account.home.clone(),
+            account,
+            rpc: rpc(*port),
+            p2p: format!("{HOST}:{port}"),
+            abci: format!("{HOST}:{}", port + 2),
+            node_id: String::new(),
+            consensus_address: String::new(),
+        })
+        .collect();
+    let workers = |accounts: Vec<Account>, http: &[u16], models: Vec<String>, least: u64| {
+        // Spread over the nodes.
+        let nodes = ports.nodes.iter().cycle();
+        let workers = accounts.into_iter().zip(http).zip(nodes);
+        Vec::from_iter(workers.map(|((account, http), node)| Worker {
+            name: account.home.clone(),
+            account,
+            rpc: rpc(*node),
+            http: format!("{HOST}:{http}"),
+            models: models.clone(),
+            stake: flags.stake.unwrap_or(least.saturating_mul(2)),
+        }))
+    };
+    let models = app_state.models.iter().map(|model| model.id.clone()).collect();
+    let evaluator_models = app_state.evaluator_models.iter();
+    let evaluator_models = evaluator_models.map(|model| model.id.clone()).collect();
+    Network {
+        chain_id: flags.chain_id.clone(),
+        denom: params.denom.clone(),
+        keyring_backend: flags.keyring_backend.to_string(),
+        validators,
+        inference_nodes: workers(
+            accounts.inference_nodes,
+            &ports.inference_nodes,
+            models,
+            params.min_inference_stake,
+        ),
+        evaluators: workers(
+            accounts.evaluators,
+            &ports.evaluators,
+            evaluator_models,
+            params.min_evaluator_stake,
+        ),
+        user: accounts.user,
+        authority: accounts.authority,
+    }
+}
+
+/// Adds the network's accounts and nodes to the template.
+fn complete(app_state: &mut GenesisState, flags: &InitFiles, network: &Network, params: Params) {
+    let validators = network.validators.iter().map(|node| &node.account);
+    let workers = network.inference_nodes.iter().chain(&network.evaluators);
+    let accounts = [&network.user, &network.authority]
+        .into_iter()
+        .chain(validators)
+        .chain(workers.map(|worker| &worker.account));
+    app_state.accounts.extend(accounts.map(|account| GenesisAccount {
+        address: account.address.clone(),
+        coins: vec![GenesisCoin {
+            denom: params.denom.clone(),
+            amount: flags.balance.to_string(),
+        }],
+    }));
+    let node = |role: Role, worker: &Worker, endpoint: String| GenesisNode {
+        role: role.into(),
+        operator: worker.account.address.clone(),
+        payout: String::new(),
+        endpoint,
+        models: worker.models.clone(),
+        stake: worker.stake,
+    };
+    let inference_nodes = network.inference_nodes.iter();
+    let inference_nodes = inference_nodes
+        .map(|worker| node(Role::Inference, worker, format!("http://{}", worker.http)));
+    let evaluators = network.evaluators.iter();
+    let evaluators = evaluators.map(|worker| node(Role::Evaluator, worker, String::new()));
+    app_state.nodes.extend(inference_nodes.chain(evaluators));
+    app_state.params = Some(params);
+}
+
+/// Makes the nodes' homes and the user's settings; fills in the ids of CometBFT's keys.
+fn write_nodes(
+    root: &Path,
+    flags: &InitFiles,
+    binary: &Binary,
+    mut network: Network,
+    ports: &Ports,
+    app_state: GenesisState,
+) -> anyhow::Result<Network> {
+    let client = |rpc: &str| ClientSettings {
+        chain_id: flags.chain_id.clone(),
+        node: rpc.to_owned(),
+        keyring_backend: flags.keyring_backend,
+        ..ClientSettings::default()
+    };
+    let mut homes: Vec<(PathBuf, CometConfig, Genesis)> = Vec::new();
+    for node in &mut network.validators {
+        let path = root.join(&node.account.home);
+        let home = Home::new(&path);
+        let settings = NodeSettings {
+            moniker: &node.name,
+            app: AppSettings {
+                abci: Address::Tcp(node.abci.clone()),
+                ..AppSettings::default()
+            },
+            client: client(&node.rpc),
+        };
+        let (config, genesis) = init::create(binary, &home, &settings)?;
+        node.node_id = binary.node_id(&home)?;
+        homes.push((path, config, genesis));
+    }
+    let mut validators = Vec::new();
+    for (node, (_, _, genesis)) in network.validators.iter_mut().zip(&homes) {
+        for mut validator in genesis.validators.iter().cloned() {
+            node.consensus_address.clone_from(&validator.address);
+            validator.name.clone_from(&node.name);
+            validators.push(validator);
+        }
+    }
+    let Some((_, _, genesis)) = homes.first() else {
+        bail!("a network needs a validator");
+    };
+    let mut genesis = genesis.clone();
+    genesis.found(&flags.chain_id, validators, app_state);
+    for (index, (path, mut config, _)) in homes.into_iter().enumerate() {
+        configure(&mut config, flags, &network, index, ports.nodes[index])?;
+        config.save()?;
+        genesis.write(&Home::new(path).genesis())?;
+    }
+    let user = Home::new(root.join(&network.user.home));
+    let config = user.config();
+    fs::create_dir_all(&config).with_context(|| format!("cannot create {}", config.display()))?;
+    let rpc = network.validators.first().map_or("", |node| node.rpc.as_str());
+    init::write(&user.client_toml(), &client(rpc).to_toml())?;
+    Ok(network)
+}
+
+/// CometBFT's settings for nodes that share one machine and know one another from the start.
+fn configure(
+    config: &mut CometConfig,
+    flags: &InitFiles,
+    network: &Network,
+    index: usize,
+    port: u16,
+) -> anyhow::Result<()> {
+    let others = network.validators.iter().enumerate().filter(|(other, _)| *other != index);
+    let peers: Vec<_> = others.map(|(_, node)| format!("{}@{}", node.node_id, node.p2p)).collect();
+    config.set("p2p.laddr", format!("tcp://{HOST}:{port}"))?;
+    config.set("rpc.laddr", format!("tcp://{HOST}:{}", port + 1))?;
+    config.set("p2p.persistent_peers", peers.join(","))?;
+    // A node that comes back is found again soon.
+    config.set("p2p.persistent_peers_max_dial_period", "2s")?;
+    config.set("p2p.pex", false)?;
+    config.set("p2p.addr_book_strict", false)?;
+    config.set("p2p.allow_duplicate_ip", true)?;
+    config.set("p2p.flush_throttle_timeout", "10ms")?;
+    config.set("consensus.timeout_commit", flags.timeout_commit.as_str())?;
+    Ok(())
+}

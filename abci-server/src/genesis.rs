@@ -1,0 +1,162 @@
+//! `genesis.json`: CometBFT's document with the application's part inside.
+
+use std::path::{Path, PathBuf};
+
+use poq_proto::v1::GenesisState;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// Longest block, bytes.
+pub const MAX_BLOCK_BYTES: u64 = 4 << 20;
+
+/// CometBFT's genesis document. Everything that this program need not know stays as CometBFT
+/// wrote it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Genesis {
+    genesis_time: String,
+    /// Id of the chain, 1..=50 bytes.
+    pub chain_id: String,
+    initial_height: String,
+    consensus_params: Value,
+    /// The first validators.
+    pub validators: Vec<Validator>,
+    app_hash: String,
+    /// The application's part.
+    #[serde(default)]
+    pub app_state: Option<GenesisState>,
+}
+
+/// A validator of the genesis document.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Validator {
+    /// Of its consensus key, 40 hex digits.
+    pub address: String,
+    pub_key: Value,
+    /// Voting power.
+    pub power: String,
+    /// For people.
+    pub name: String,
+}
+
+/// A genesis that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read or written.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    File {
+        /// "read" or "write".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// From the operating system.
+        source: std::io::Error,
+    },
+    /// It is not what it should be.
+    #[error("{path} is not valid: {reason}", path = path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// The application refuses it.
+    #[error("the application refuses the genesis: {0}")]
+    Refused(#[from] poq_app::Error),
+    /// The chain's id cannot be used.
+    #[error("`{0}` is not a chain id; expected 1 to 50 letters, digits, '-', '_' and '.'")]
+    ChainId(String),
+    /// There is no place to check it.
+    #[error("cannot check the genesis in a temporary folder: {0}")]
+    Check(std::io::Error),
+}
+
+impl Genesis {
+    /// Reads the document at `path`.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Invalid`].
+    pub fn read(path: &Path) -> Result<Self, Error> {
+        read_json(path)
+    }
+
+    /// Makes a fresh document of CometBFT's the genesis of a chain.
+    pub fn found(&mut self, chain_id: &str, validators: Vec<Validator>, app_state: GenesisState) {
+        self.chain_id = chain_id.to_owned();
+        self.initial_height = "1".into();
+        self.consensus_params["block"]["max_bytes"] = json!(MAX_BLOCK_BYTES.to_string());
+        self.validators = validators;
+        self.app_state = Some(app_state);
+    }
+
+    /// Writes the document.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn write(&self, path: &Path) -> Result<(), Error> {
+        serde_json::to_vec_pretty(self)
+            .map_err(std::io::Error::other)
+            .and_then(|json| std::fs::write(path, json))
+            .map_err(|source| Error::File {
+                action: "write",
+                path: path.to_owned(),
+                source,
+            })
+    }
+}
+
+/// Reads an `app_state` from a file: proto3 JSON with snake_case names.
+///
+/// # Errors
+/// [`Error::File`], [`Error::Invalid`].
+pub fn read_app_state(path: &Path) -> Result<GenesisState, Error> {
+    read_json(path)
+}
+
+/// Has the application check everything, as at the start of the chain.
+///
+/// # Errors
+/// [`Error::Refused`] says what is wrong; [`Error::Check`].
+pub fn validate(chain_id: &str, app_state: &GenesisState) -> Result<(), Error> {
+    let folder = tempfile::tempdir().map_err(Error::Check)?;
+    let json = serde_json::to_vec(app_state).map_err(|error| Error::Check(error.into()))?;
+    poq_app::App::open(folder.path(), poq_app::Options::default())?.init_chain(chain_id, &json)?;
+    Ok(())
+}
+
+/// Checks the form of a chain id; CometBFT's limit is 50 bytes.
+///
+/// # Errors
+/// [`Error::ChainId`].
+pub fn parse_chain_id(text: &str) -> Result<String, Error> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=50).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err(Error::ChainId(text.to_owned()))
+    }
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
+    let text = std::fs::read(path).map_err(|source| Error::File {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    serde_json::from_slice(&text).map_err(|error| Error::Invalid {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chain_ids() {
+        assert!(parse_chain_id("poq-local-1").is_ok());
+        for bad in ["", "a b", "käse", &"x".repeat(51)] {
+            assert!(parse_chain_id(bad).is_err(), "{bad}");
+        }
+    }
+}

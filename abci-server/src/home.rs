@@ -1,0 +1,54 @@
+//! Where a node keeps its files.
+
+use std::path::{Path, PathBuf};
+
+/// A node's home, `--home`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The home at `path`, which need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself; the keyrings are in it.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Settings, genesis, and CometBFT's keys.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("config")
+    }
+
+    /// The genesis document.
+    pub fn genesis(&self) -> PathBuf {
+        self.config().join("genesis.json")
+    }
+
+    /// CometBFT's settings.
+    pub fn comet_toml(&self) -> PathBuf {
+        self.config().join("config.toml")
+    }
+
+    /// The daemon's settings.
+    pub fn app_toml(&self) -> PathBuf {
+        self.config().join("app.toml")
+    }
+
+    /// Defaults of the commands that talk to a node.
+    pub fn client_toml(&self) -> PathBuf {
+        self.config().join("client.toml")
+    }
+
+    /// The application's database; CometBFT's are beside it.
+    pub fn app_data(&self) -> PathBuf {
+        self.0.join("data").join("app")
+    }
+}
+
+/// `~/.poqd`, or `.poqd` here for a user without a home.
+pub fn default_home() -> PathBuf {
+    std::env::home_dir().unwrap_or_default().join(".poqd")
+}

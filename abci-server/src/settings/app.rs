@@ -1,0 +1,124 @@
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::{Error, load, quoted};
+use crate::home::Home;
+use crate::transport::Address;
+
+/// Where `start` serves ABCI unless told otherwise; CometBFT's default of `proxy_app`.
+const DEFAULT_ABCI: &str = "127.0.0.1:26658";
+
+/// `app.toml`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct AppSettings {
+    /// Where ABCI is served.
+    pub abci: Address,
+    /// Versions of the state that queries can reach back to; 0 keeps all.
+    pub keep_versions: u64,
+    /// Settings of the supervised CometBFT.
+    pub comet: CometSettings,
+}
+
+/// The table `[comet]` of `app.toml`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct CometSettings {
+    /// Whether `start` runs CometBFT too.
+    pub supervise: bool,
+    /// The program; `None` looks for it.
+    pub binary: Option<PathBuf>,
+    /// File for its log; `None` is the standard error output.
+    pub log: Option<PathBuf>,
+}
+
+impl Default for AppSettings {
+    fn default() -> Self {
+        Self {
+            abci: Address::Tcp(DEFAULT_ABCI.into()),
+            keep_versions: poq_app::Options::default().keep_versions,
+            comet: CometSettings::default(),
+        }
+    }
+}
+
+impl AppSettings {
+    /// Reads `app.toml`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn load(home: &Home) -> Result<Self, Error> {
+        load(&home.app_toml())
+    }
+
+    /// The file's text, with every option explained.
+    pub fn to_toml(&self) -> String {
+        let path = |name: &str, path: &Option<PathBuf>| match path {
+            Some(path) => format!("{name} = {}", quoted(path.display())),
+            None => format!("# {name} = \"\""),
+        };
+        format!(
+            r#"# Settings of `poqd start`. Flags of the command line go first. Relative paths are relative to
+# the working directory.
+
+# Where ABCI is served: "tcp://HOST:PORT" or "unix:///PATH". ABCI has no authentication: never
+# let it listen to the outside.
+abci = {abci}
+
+# Versions of the state, one per block, that queries and proofs can reach back to; 0 keeps all.
+keep-versions = {keep_versions}
+
+[comet]
+# Whether `poqd start` runs and supervises CometBFT too, as with --with-comet.
+supervise = {supervise}
+
+# The program `cometbft`, version 0.38. Default: the one in $PATH, else the one in the folder
+# `bin` of the cache ($POQ_CACHE, else $XDG_CACHE_HOME/poq, else ~/.cache/poq).
+{binary}
+
+# File to which CometBFT's log is appended. Default: the standard error output.
+{log}
+"#,
+            abci = quoted(&self.abci),
+            keep_versions = self.keep_versions,
+            supervise = self.comet.supervise,
+            binary = path("binary", &self.comet.binary),
+            log = path("log", &self.comet.log),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_has_every_setting() {
+        let settings = AppSettings {
+            abci: "unix:///tmp/a \"b\".sock".parse().unwrap(),
+            keep_versions: 7,
+            comet: CometSettings {
+                supervise: true,
+                binary: Some("bin/cometbft".into()),
+                log: Some("comet.log".into()),
+            },
+        };
+        assert_eq!(toml::from_str::<AppSettings>(&settings.to_toml()).unwrap(), settings);
+        let default = AppSettings::default();
+        assert_eq!(toml::from_str::<AppSettings>(&default.to_toml()).unwrap(), default);
+    }
+
+    #[test]
+    fn a_missing_file_has_defaults_and_a_wrong_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        assert_eq!(AppSettings::load(&home).unwrap(), AppSettings::default());
+        std::fs::create_dir(home.config()).unwrap();
+        for wrong in ["abci = \"127.0.0.1:1\"", "[comet]\nsupervised = true"] {
+            std::fs::write(home.app_toml(), wrong).unwrap();
+            let error = AppSettings::load(&home).unwrap_err().to_string();
+            assert!(error.contains("app.toml") && error.contains("line"), "{error}");
+        }
+    }
+}
