@@ -8,6 +8,7 @@ use poq_client::logging;
 use crate::commands::{init, keys, query, start, status, testnet, tx, version};
 use crate::home::{Home, default_home};
 use crate::output::Format;
+use crate::settings::ClientSettings;
 
 /// Node daemon and command line of the Proof of Quality chain.
 #[derive(Debug, Parser)]
@@ -34,7 +35,7 @@ enum Command {
     /// Show what a node says about itself.
     Status(status::Status),
     /// Send a transaction and wait for its result.
-    Tx(tx::Tx),
+    Tx(Box<tx::Tx>),
     /// Ask a node about the chain.
     #[command(visible_alias = "q")]
     Query(query::Query),
@@ -63,7 +64,7 @@ impl Cli {
         }
     }
 
-    /// How a failure is printed: as results are, where a flag says how.
+    /// How a failure is printed: as results are.
     pub fn error_format(&self) -> Format {
         let flag = match &self.command {
             Command::Init(command) => command.output,
@@ -75,6 +76,10 @@ impl Cli {
             Command::Testnet(command) => command.output(),
             Command::Version(command) => command.output,
         };
-        flag.unwrap_or_default()
+        flag.or_else(|| {
+            let settings = ClientSettings::load(&Home::new(&self.home));
+            settings.map(|settings| settings.output).ok()
+        })
+        .unwrap_or_default()
     }
 }

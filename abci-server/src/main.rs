@@ -1,6 +1,7 @@
 //! `poqd`: the node daemon of the Proof of Quality chain, and its command line.
 
 mod cli;
+mod coin;
 mod comet;
 mod commands;
 mod genesis;

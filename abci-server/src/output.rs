@@ -46,9 +46,21 @@ impl Format {
 /// Prints a failure to the standard error output: for people, or as one JSON line.
 pub fn print_error(format: Format, error: &anyhow::Error) {
     match format {
-        Format::Text => eprintln!("Error: {error:#}"),
+        Format::Text => eprintln!("Error: {}", message(error)),
         Format::Json => eprintln!("{}", Failure::from(error).to_json()),
     }
+}
+
+/// An error and its causes. A cause that the error itself quotes is not said again.
+fn message(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |text, cause| {
+        let cause = cause.to_string();
+        match text.as_str() {
+            "" => cause,
+            text if text.contains(&cause) => text.to_owned(),
+            text => format!("{text}: {cause}"),
+        }
+    })
 }
 
 /// A failure as JSON. `code` and `codespace` are the application's, if it refused something.
@@ -68,7 +80,7 @@ struct Failure {
 impl From<&anyhow::Error> for Failure {
     fn from(error: &anyhow::Error) -> Self {
         let mut failure = Self {
-            error: format!("{error:#}"),
+            error: message(error),
             code: None,
             codespace: None,
             log: None,
@@ -141,6 +153,18 @@ mod tests {
             text,
             "task_id: '7'\nphase: TASK_STATUS_COMMITTING\ndue_height: '9'\nevaluator_model: m\n"
         );
+    }
+
+    #[test]
+    fn every_cause_is_said_once() {
+        let cause = io::Error::other("disk full");
+        let error = poq_client::Error::File {
+            action: "write",
+            path: "a".into(),
+            source: cause,
+        };
+        let error = anyhow::Error::from(error).context("no key");
+        assert_eq!(message(&error), "no key: cannot write a: disk full");
     }
 
     #[test]

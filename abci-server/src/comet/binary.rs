@@ -39,7 +39,11 @@ impl Binary {
             version: String::new(),
         };
         binary.version = binary.run(["version"])?;
-        if binary.version.strip_prefix(SERIES).is_some_and(|patch| patch.starts_with('.')) {
+        if binary
+            .version
+            .strip_prefix(SERIES)
+            .is_some_and(|patch| patch.starts_with('.'))
+        {
             Ok(binary)
         } else {
             Err(Error::Version {
@@ -64,8 +68,12 @@ impl Binary {
     /// # Errors
     /// [`Error::Run`], [`Error::Command`].
     pub fn init(&self, home: &Home) -> Result<(), Error> {
-        self.run([OsStr::new("init"), OsStr::new("--home"), home.path().as_os_str()])
-            .map(drop)
+        self.run([
+            OsStr::new("init"),
+            OsStr::new("--home"),
+            home.path().as_os_str(),
+        ])
+        .map(drop)
     }
 
     /// The peer-to-peer id of `home`, 40 hex digits.
@@ -89,7 +97,10 @@ impl Binary {
         if output.status.success() {
             return Ok(text(&output.stdout));
         }
-        let command: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy()).collect();
+        let command: Vec<_> = arguments
+            .iter()
+            .map(|word| word.as_ref().to_string_lossy())
+            .collect();
         Err(Error::Command {
             path: self.path.clone(),
             command: command.join(" "),
@@ -149,7 +160,10 @@ mod tests {
         let path = std::env::join_paths([first.path(), second.path()]).unwrap();
         let error = search(Some(&path), cache.path()).unwrap_err().to_string();
         assert!(error.contains("go install"), "{error}");
-        assert!(error.contains(&cache.path().display().to_string()), "{error}");
+        assert!(
+            error.contains(&cache.path().display().to_string()),
+            "{error}"
+        );
         let cached = program(cache.path(), "");
         assert_eq!(search(Some(&path), cache.path()).unwrap(), cached);
         // A file that is no program is passed over.
@@ -176,7 +190,9 @@ mod tests {
         let path = program(folder.path(), "#!/bin/sh\necho broken >&2\nexit 3\n");
         let error = Binary::find(Some(&path)).unwrap_err().to_string();
         assert!(error.contains("broken") && error.contains("3"), "{error}");
-        let error = Binary::find(Some(Path::new("/nonexistent"))).unwrap_err().to_string();
+        let error = Binary::find(Some(Path::new("/nonexistent")))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("/nonexistent is no program"), "{error}");
     }
 }

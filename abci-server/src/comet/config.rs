@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use toml_edit::{DocumentMut, Item, Value};
 
@@ -65,7 +65,8 @@ impl CometConfig {
         for part in option.split('.') {
             item = item.and_then(|item| item.get(part));
         }
-        item.and_then(Item::as_str).ok_or_else(|| self.missing(option))
+        item.and_then(Item::as_str)
+            .ok_or_else(|| self.missing(option))
     }
 
     /// Writes the file.
@@ -112,9 +113,9 @@ fn check_free(address: &str) -> Result<(), String> {
     };
     match TcpListener::bind(endpoint) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(
-            "another process uses the port; stop that process or choose another port".into(),
-        ),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Err("another process uses the port; stop that process or choose another port".into())
+        }
         Err(error) => Err(error.to_string()),
     }
 }
@@ -162,7 +163,10 @@ mod tests {
         config.check_addresses().unwrap();
         config.set("p2p.laddr", &address).unwrap();
         let error = config.check_addresses().unwrap_err().to_string();
-        assert!(error.contains(&address) && error.contains("p2p.laddr"), "{error}");
+        assert!(
+            error.contains(&address) && error.contains("p2p.laddr"),
+            "{error}"
+        );
         assert!(error.contains("another process"), "{error}");
     }
 }

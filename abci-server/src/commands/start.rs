@@ -98,11 +98,7 @@ fn plan(home: &Home, settings: &AppSettings) -> anyhow::Result<Option<CometPlan>
 }
 
 /// Runs CometBFT, if it is planned, until a signal comes; then stops it.
-async fn supervise(
-    home: &Home,
-    comet: Option<CometPlan>,
-    address: &Address,
-) -> anyhow::Result<()> {
+async fn supervise(home: &Home, comet: Option<CometPlan>, address: &Address) -> anyhow::Result<()> {
     let shutdown = shutdown_on_signals()?;
     let Some(plan) = comet else {
         shutdown.cancelled().await;

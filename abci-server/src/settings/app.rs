@@ -104,9 +104,15 @@ mod tests {
                 log: Some("comet.log".into()),
             },
         };
-        assert_eq!(toml::from_str::<AppSettings>(&settings.to_toml()).unwrap(), settings);
+        assert_eq!(
+            toml::from_str::<AppSettings>(&settings.to_toml()).unwrap(),
+            settings
+        );
         let default = AppSettings::default();
-        assert_eq!(toml::from_str::<AppSettings>(&default.to_toml()).unwrap(), default);
+        assert_eq!(
+            toml::from_str::<AppSettings>(&default.to_toml()).unwrap(),
+            default
+        );
     }
 
     #[test]
@@ -118,7 +124,10 @@ mod tests {
         for wrong in ["abci = \"127.0.0.1:1\"", "[comet]\nsupervised = true"] {
             std::fs::write(home.app_toml(), wrong).unwrap();
             let error = AppSettings::load(&home).unwrap_err().to_string();
-            assert!(error.contains("app.toml") && error.contains("line"), "{error}");
+            assert!(
+                error.contains("app.toml") && error.contains("line"),
+                "{error}"
+            );
         }
     }
 }

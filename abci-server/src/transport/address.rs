@@ -17,9 +17,8 @@ impl FromStr for Address {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let invalid = || {
-            format!("`{text}` is not an ABCI address; expected tcp://HOST:PORT or unix:///PATH")
-        };
+        let invalid =
+            || format!("`{text}` is not an ABCI address; expected tcp://HOST:PORT or unix:///PATH");
         if let Some(path) = text.strip_prefix("unix://") {
             return match path {
                 "" => Err(invalid()),

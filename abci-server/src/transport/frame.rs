@@ -43,7 +43,10 @@ impl<R: Read> FrameReader<R> {
             })?;
         // Grows with what really arrives, so that a mere announcement takes no memory.
         let mut message = Vec::new();
-        self.stream.by_ref().take(length).read_to_end(&mut message)?;
+        self.stream
+            .by_ref()
+            .take(length)
+            .read_to_end(&mut message)?;
         if message.len() < size {
             return Err(Error::Truncated);
         }
@@ -131,11 +134,23 @@ mod tests {
     fn the_limit_is_the_last_accepted_length() {
         assert!(read(&[3, 1, 2, 3], 3).is_ok());
         let error = read(&[4, 1, 2, 3, 4], 3).unwrap_err();
-        assert!(matches!(error, Error::Oversized { length: 4, limit: 3 }));
+        assert!(matches!(
+            error,
+            Error::Oversized {
+                length: 4,
+                limit: 3
+            }
+        ));
         let mut huge = [0xff; 10];
         huge[9] = 1;
         let error = read(&huge, 3).unwrap_err();
-        assert!(matches!(error, Error::Oversized { length: u64::MAX, .. }));
+        assert!(matches!(
+            error,
+            Error::Oversized {
+                length: u64::MAX,
+                ..
+            }
+        ));
     }
 
     #[test]

@@ -161,10 +161,7 @@ fn serve<A: Application>(app: &A, stream: &Stream, limit: usize) -> Result<(), E
         let response = answer(app, request);
         responses.write(&response)?;
         // Nobody sends a Flush after an exception: CometBFT gives the connection up.
-        if matches!(
-            response.value,
-            Some(Value::Flush(_) | Value::Exception(_))
-        ) {
+        if matches!(response.value, Some(Value::Flush(_) | Value::Exception(_))) {
             responses.flush()?;
         }
     }
@@ -183,4 +180,3 @@ fn join(thread: JoinHandle<()>) {
         warn!("a thread of the ABCI server panicked");
     }
 }
-

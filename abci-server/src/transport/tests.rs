@@ -147,9 +147,7 @@ fn pipelined_requests_are_answered_in_order() {
     }
     peer.flush();
     for size in &sizes {
-        assert!(
-            matches!(peer.receive(), Answered::CheckTx(tx) if tx.gas_used == *size as i64)
-        );
+        assert!(matches!(peer.receive(), Answered::CheckTx(tx) if tx.gas_used == *size as i64));
     }
     assert!(matches!(peer.receive(), Answered::Flush(_)));
     assert_eq!(app.0.load(Ordering::SeqCst), sizes.len());
@@ -249,7 +247,9 @@ fn an_empty_request_gets_an_exception_at_once() {
 #[test]
 fn many_connections_are_served_at_once_and_no_more_than_the_limit() {
     let server = tcp_server(Counter::default());
-    let mut peers: Vec<_> = (0..MAX_CONNECTIONS).map(|_| Peer::connect(&server)).collect();
+    let mut peers: Vec<_> = (0..MAX_CONNECTIONS)
+        .map(|_| Peer::connect(&server))
+        .collect();
     for (index, peer) in peers.iter_mut().enumerate() {
         peer.echo(&index.to_string());
     }
@@ -263,7 +263,9 @@ fn many_connections_are_served_at_once_and_no_more_than_the_limit() {
         let request = Request {
             value: Some(Asked::Flush(RequestFlush {})),
         };
-        let sent = peer.stream.write_all(&request.encode_length_delimited_to_vec());
+        let sent = peer
+            .stream
+            .write_all(&request.encode_length_delimited_to_vec());
         served = sent.is_ok() && matches!(peer.responses.next(), Ok(Some(_)));
         if served {
             break;

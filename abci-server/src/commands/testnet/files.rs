@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use poq_client::keyring::{Keyring, ask};
 use poq_proto::v1::{GenesisAccount, GenesisCoin, GenesisNode, GenesisState, Params, Role};
 
 use super::InitFiles;
+use super::folder::{Draft, FILE};
 use super::network::{Account, Network, Validator, Worker};
 use crate::comet::{Binary, CometConfig};
 use crate::commands::init::{self, NodeSettings};
@@ -19,26 +20,18 @@ use crate::transport::Address;
 const HOST: &str = "127.0.0.1";
 /// Ports of each node, of which three are used.
 const PORTS_PER_NODE: u16 = 10;
-const FILE: &str = "network.json";
 
 /// Makes the network. All files appear at once, or none.
 pub(super) fn create(flags: &InitFiles) -> anyhow::Result<Network> {
-    let target = &flags.output_dir;
-    check_target(target, flags.overwrite)?;
     let ports = Ports::new(flags)?;
     let binary = Binary::find(flags.cometbft.as_deref())?;
     let mut app_state = genesis::read_app_state(&flags.genesis_template)?;
-    let mut params = app_state.params.take().with_context(|| {
-        format!("{} has no `params`", flags.genesis_template.display())
-    })?;
+    let mut params = app_state
+        .params
+        .take()
+        .with_context(|| format!("{} has no `params`", flags.genesis_template.display()))?;
 
-    let parent = target
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
-    let draft = tempfile::tempdir_in(parent)
-        .with_context(|| format!("cannot create a folder in {}", parent.display()))?;
+    let draft = Draft::new(&flags.output_dir, flags.overwrite)?;
     let accounts = Accounts::create(draft.path(), flags, &params)?;
     if params.authority.is_empty() {
         params.authority.clone_from(&accounts.authority.address);
@@ -49,39 +42,8 @@ pub(super) fn create(flags: &InitFiles) -> anyhow::Result<Network> {
     let network = write_nodes(draft.path(), flags, &binary, network, &ports, app_state)?;
     let json = serde_json::to_string_pretty(&network)? + "\n";
     init::write(&draft.path().join(FILE), &json)?;
-    publish(draft, target)?;
+    draft.publish(&network)?;
     Ok(network)
-}
-
-/// A folder is only ever replaced if it is a network.
-fn check_target(target: &Path, overwrite: bool) -> anyhow::Result<()> {
-    if !target.exists() {
-        return Ok(());
-    }
-    let name = target.display();
-    ensure!(target.is_dir(), "{name} is no folder; choose another --output-dir");
-    let is_network = target.join(FILE).is_file();
-    let is_empty = fs::read_dir(target)
-        .with_context(|| format!("cannot read {name}"))?
-        .next()
-        .is_none();
-    match (is_network, is_empty) {
-        (_, true) => Ok(()),
-        (true, _) if overwrite => Ok(()),
-        (true, _) => bail!("{name} has a network already; replace it with --overwrite"),
-        (false, _) => bail!(
-            "{name} is not empty and has no {FILE}; choose another --output-dir or empty it"
-        ),
-    }
-}
-
-fn publish(draft: tempfile::TempDir, target: &Path) -> anyhow::Result<()> {
-    if target.exists() {
-        fs::remove_dir_all(target).with_context(|| format!("cannot replace {}", target.display()))?;
-    }
-    let draft = draft.keep();
-    fs::rename(&draft, target)
-        .with_context(|| format!("cannot move {} to {}", draft.display(), target.display()))
 }
 
 /// Who listens where.
@@ -93,7 +55,9 @@ struct Ports {
 
 impl Ports {
     fn new(flags: &InitFiles) -> anyhow::Result<Self> {
-        let workers = flags.base_port.checked_add(PORTS_PER_NODE * flags.validators);
+        let workers = flags
+            .base_port
+            .checked_add(PORTS_PER_NODE * flags.validators);
         let evaluators = workers.and_then(|first| first.checked_add(flags.inference_nodes));
         let end = evaluators.and_then(|first| first.checked_add(flags.evaluators));
         let (Some(workers), Some(evaluators), Some(end)) = (workers, evaluators, end) else {
@@ -167,10 +131,10 @@ fn describe(
             consensus_address: String::new(),
         })
         .collect();
-    let workers = |accounts: Vec<Account>, http: &[u16], models: Vec<String>, least: u64| {
-        // Spread over the nodes.
-        let nodes = ports.nodes.iter().cycle();
-        let workers = accounts.into_iter().zip(http).zip(nodes);
+    // Spread over the nodes.
+    let mut nodes = ports.nodes.iter().cycle();
+    let mut workers = |accounts: Vec<Account>, http: &[u16], models: Vec<String>, least: u64| {
+        let workers = accounts.into_iter().zip(http).zip(&mut nodes);
         Vec::from_iter(workers.map(|((account, http), node)| Worker {
             name: account.home.clone(),
             account,
@@ -180,7 +144,11 @@ fn describe(
             stake: flags.stake.unwrap_or(least.saturating_mul(2)),
         }))
     };
-    let models = app_state.models.iter().map(|model| model.id.clone()).collect();
+    let models = app_state
+        .models
+        .iter()
+        .map(|model| model.id.clone())
+        .collect();
     let evaluator_models = app_state.evaluator_models.iter();
     let evaluator_models = evaluator_models.map(|model| model.id.clone()).collect();
     Network {
@@ -213,13 +181,15 @@ fn complete(app_state: &mut GenesisState, flags: &InitFiles, network: &Network, 
         .into_iter()
         .chain(validators)
         .chain(workers.map(|worker| &worker.account));
-    app_state.accounts.extend(accounts.map(|account| GenesisAccount {
-        address: account.address.clone(),
-        coins: vec![GenesisCoin {
-            denom: params.denom.clone(),
-            amount: flags.balance.to_string(),
-        }],
-    }));
+    app_state
+        .accounts
+        .extend(accounts.map(|account| GenesisAccount {
+            address: account.address.clone(),
+            coins: vec![GenesisCoin {
+                denom: params.denom.clone(),
+                amount: flags.balance.to_string(),
+            }],
+        }));
     let node = |role: Role, worker: &Worker, endpoint: String| GenesisNode {
         role: role.into(),
         operator: worker.account.address.clone(),
@@ -289,7 +259,10 @@ fn write_nodes(
     let user = Home::new(root.join(&network.user.home));
     let config = user.config();
     fs::create_dir_all(&config).with_context(|| format!("cannot create {}", config.display()))?;
-    let rpc = network.validators.first().map_or("", |node| node.rpc.as_str());
+    let rpc = network
+        .validators
+        .first()
+        .map_or("", |node| node.rpc.as_str());
     init::write(&user.client_toml(), &client(rpc).to_toml())?;
     Ok(network)
 }
@@ -302,8 +275,14 @@ fn configure(
     index: usize,
     port: u16,
 ) -> anyhow::Result<()> {
-    let others = network.validators.iter().enumerate().filter(|(other, _)| *other != index);
-    let peers: Vec<_> = others.map(|(_, node)| format!("{}@{}", node.node_id, node.p2p)).collect();
+    let others = network
+        .validators
+        .iter()
+        .enumerate()
+        .filter(|(other, _)| *other != index);
+    let peers: Vec<_> = others
+        .map(|(_, node)| format!("{}@{}", node.node_id, node.p2p))
+        .collect();
     config.set("p2p.laddr", format!("tcp://{HOST}:{port}"))?;
     config.set("rpc.laddr", format!("tcp://{HOST}:{}", port + 1))?;
     config.set("p2p.persistent_peers", peers.join(","))?;

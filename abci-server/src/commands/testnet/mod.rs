@@ -1,6 +1,7 @@
 //! `poqd testnet`.
 
 mod files;
+mod folder;
 mod network;
 
 use std::path::PathBuf;
@@ -26,7 +27,7 @@ enum TestnetCommand {
 /// Flags of `testnet init-files`.
 #[derive(Debug, clap::Args)]
 struct InitFiles {
-    /// Folder to make; its network.json lists every home, key, address and port.
+    /// Folder to make them in; its network.json lists every home, key, address and port.
     #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
     /// Replace a network that is there.

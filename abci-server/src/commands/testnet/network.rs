@@ -1,9 +1,9 @@
 //! `network.json`: all that a program needs to know to run and use the network.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The network. Homes are relative to the folder of the file.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Network {
     /// Id of the chain.
     pub chain_id: String,
@@ -23,8 +23,20 @@ pub struct Network {
     pub authority: Account,
 }
 
+impl Network {
+    /// Every home; the same one for accounts that share it.
+    pub fn homes(&self) -> impl Iterator<Item = &str> {
+        let validators = self.validators.iter().map(|node| &node.account);
+        let workers = self.inference_nodes.iter().chain(&self.evaluators);
+        validators
+            .chain(workers.map(|worker| &worker.account))
+            .chain([&self.user, &self.authority])
+            .map(|account| account.home.as_str())
+    }
+}
+
 /// A key and where it is.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
     /// Folder with the keyring.
     pub home: String,
@@ -35,7 +47,7 @@ pub struct Account {
 }
 
 /// One node: the application and CometBFT.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Validator {
     /// For people; the node's moniker.
     pub name: String,
@@ -55,7 +67,7 @@ pub struct Validator {
 }
 
 /// One inference node or evaluator, registered in the genesis.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Worker {
     /// For people.
     pub name: String,

@@ -1,0 +1,102 @@
+//! `poqd query`: what all queries have in common.
+
+use poq_client::Client;
+use prost::Message;
+use serde::Serialize;
+
+use super::node::NodeFlags;
+use super::{query_block, query_chain, query_poq, runtime};
+use crate::home::Home;
+use crate::output::Format;
+use crate::settings::ClientSettings;
+
+/// Commands of `query`.
+#[derive(Debug, clap::Args)]
+pub struct Query {
+    #[command(flatten)]
+    node: NodeFlags,
+    /// Height of the state to ask; default: the newest.
+    #[arg(long, global = true, value_parser = clap::value_parser!(u64).range(1..))]
+    height: Option<u64>,
+    #[command(subcommand)]
+    command: QueryCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum QueryCommand {
+    /// Balances and supply.
+    #[command(subcommand)]
+    Bank(query_chain::Bank),
+    /// Accounts.
+    #[command(subcommand)]
+    Auth(query_chain::Auth),
+    /// Tasks, models, nodes and parameters.
+    #[command(subcommand)]
+    Poq(query_poq::Poq),
+    /// A transaction by its hash.
+    Tx(query_block::Tx),
+    /// Transactions by their events.
+    Txs(query_block::Txs),
+    /// A block, by default the newest.
+    Block(query_block::Block),
+    /// A raw key of the state.
+    Store(query_block::Store),
+}
+
+/// Where to ask, and how to print the answer.
+pub(super) struct Node {
+    pub(super) client: Client,
+    pub(super) height: Option<u64>,
+    format: Format,
+}
+
+impl Query {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// The node's or the application's.
+    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+        let (client, format) = self.node.open(&ClientSettings::load(home)?)?;
+        let node = Node {
+            client,
+            height: self.height,
+            format,
+        };
+        runtime()?.block_on(async {
+            match self.command {
+                QueryCommand::Bank(query) => query.run(&node).await,
+                QueryCommand::Auth(query) => query.run(&node).await,
+                QueryCommand::Poq(query) => query.run(&node).await,
+                QueryCommand::Tx(query) => query.run(&node).await,
+                QueryCommand::Txs(query) => query.run(&node).await,
+                QueryCommand::Block(query) => query.run(&node).await,
+                QueryCommand::Store(query) => query.run(&node).await,
+            }
+        })
+    }
+
+    /// Value of `--output`.
+    pub fn output(&self) -> Option<Format> {
+        self.node.output
+    }
+}
+
+impl Node {
+    /// Asks the application by gRPC path and prints its whole response.
+    pub(super) async fn ask<Q, R>(&self, path: &str, request: &Q) -> anyhow::Result<()>
+    where
+        Q: Message,
+        R: Message + Default + Serialize,
+    {
+        let answer = self
+            .client
+            .query::<Q, R>(path, request, self.height)
+            .await?;
+        self.print(&answer.value)
+    }
+
+    /// Prints a result.
+    pub(super) fn print(&self, value: &impl Serialize) -> anyhow::Result<()> {
+        Ok(self.format.print(value)?)
+    }
+}

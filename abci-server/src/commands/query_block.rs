@@ -1,0 +1,148 @@
+//! `poqd query tx|txs|block|store`.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use poq_client::proof::Proven;
+use poq_client::{Client, Order, TxHash};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::query::Node;
+
+/// How long to wait for the header that has the hash of the newest state.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+const HEADER_PAUSE: Duration = Duration::from_millis(200);
+
+/// Flags of `query tx`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Tx {
+    /// 64 hex digits.
+    hash: TxHash,
+}
+
+/// Flags of `query txs`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Txs {
+    /// What the events must be, for example "poq_task_submitted.task='7'".
+    #[arg(long)]
+    query: String,
+    /// Page, from 1.
+    #[arg(long, default_value_t = 1)]
+    page: u32,
+    /// Transactions on a page, 1 to 100.
+    #[arg(long, default_value_t = 30)]
+    limit: u8,
+}
+
+/// Flags of `query block`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Block {
+    /// Height of the block; default: the newest.
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    block: Option<u64>,
+}
+
+/// Flags of `query store`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Store {
+    /// The raw key, as text or as hex digits after 0x.
+    key: String,
+    /// Check the value's proof against the header of the next block.
+    #[arg(long)]
+    prove: bool,
+}
+
+/// A raw value of the state.
+#[derive(Serialize)]
+struct StoreValue {
+    key: String,
+    /// Hex; absent if the state has no such key.
+    value: Option<String>,
+    /// The block after whose execution the state was read.
+    height: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    proof: Option<Checked>,
+}
+
+/// A proof that was checked.
+#[derive(Serialize)]
+struct Checked {
+    /// Always true: a proof that is not valid is an error.
+    valid: bool,
+    /// Application hash, hex, of the header that it was checked against.
+    app_hash: String,
+    /// Height of that header.
+    header_height: u64,
+    /// Encoded `ics23.CommitmentProof`, hex.
+    commitment_proof: String,
+}
+
+impl Tx {
+    pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        let outcome = node.client.tx(self.hash).await?;
+        let outcome = outcome
+            .with_context(|| format!("{} is in no block that the node has indexed", self.hash))?;
+        node.print(&outcome)
+    }
+}
+
+impl Txs {
+    pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        let order = Order::Ascending;
+        let found = node
+            .client
+            .tx_search(&self.query, self.page, self.limit, order);
+        node.print(&found.await?)
+    }
+}
+
+impl Block {
+    pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        node.print(&node.client.block(self.block.or(node.height)).await?)
+    }
+}
+
+impl Store {
+    pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        let key = match self.key.strip_prefix("0x") {
+            Some(digits) => hex::decode(digits).context("KEY is no hex")?,
+            None => self.key.clone().into_bytes(),
+        };
+        let proven = node.client.proven(&key, node.height).await?;
+        let proof = match self.prove {
+            true => Some(check(&node.client, &proven).await?),
+            false => None,
+        };
+        node.print(&StoreValue {
+            key: self.key,
+            value: proven.value.as_ref().map(hex::encode),
+            height: proven.height,
+            proof,
+        })
+    }
+}
+
+/// Checks a proof against the node's header that has the state's hash: the next block's.
+async fn check(client: &Client, proven: &Proven) -> anyhow::Result<Checked> {
+    let header_height = proven.height + 1;
+    let started = Instant::now();
+    while client.status().await?.latest_height < header_height {
+        ensure!(
+            started.elapsed() < HEADER_TIMEOUT,
+            "there is no block {header_height} yet, whose header has the state's hash; try again \
+             later or with a smaller --height"
+        );
+        sleep(HEADER_PAUSE).await;
+    }
+    let app_hash = client.app_hash(proven.height).await?;
+    if let Err(error) = proven.verify(&app_hash) {
+        bail!("the node's answer is not proven by the header of block {header_height}: {error}");
+    }
+    Ok(Checked {
+        valid: true,
+        app_hash: hex::encode_upper(&app_hash),
+        header_height,
+        commitment_proof: hex::encode(&proven.proof),
+    })
+}

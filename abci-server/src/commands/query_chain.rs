@@ -1,0 +1,82 @@
+//! `poqd query bank` and `poqd query auth`.
+
+use cosmos_sdk_proto::cosmos::bank::v1beta1::{
+    QueryAllBalancesRequest, QueryAllBalancesResponse, QueryBalanceRequest, QueryBalanceResponse,
+    QuerySupplyOfRequest, QuerySupplyOfResponse, QueryTotalSupplyRequest, QueryTotalSupplyResponse,
+};
+
+use super::query::Node;
+
+/// Commands of `query bank`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Bank {
+    /// Everything that an account has.
+    Balances {
+        /// Of the account.
+        address: String,
+    },
+    /// What an account has of one denom.
+    Balance {
+        /// Of the account.
+        address: String,
+        /// For example upoq.
+        denom: String,
+    },
+    /// The supply of every denom, or of one.
+    Total {
+        /// For example upoq.
+        #[arg(long)]
+        denom: Option<String>,
+    },
+}
+
+/// Commands of `query auth`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Auth {
+    /// Number, sequence and public key of an account.
+    Account {
+        /// Of the account.
+        address: String,
+    },
+}
+
+impl Bank {
+    pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        const BANK: &str = "/cosmos.bank.v1beta1.Query";
+        match self {
+            Self::Balances { address } => {
+                let request = QueryAllBalancesRequest {
+                    address,
+                    ..Default::default()
+                };
+                let path = format!("{BANK}/AllBalances");
+                node.ask::<_, QueryAllBalancesResponse>(&path, &request)
+                    .await
+            }
+            Self::Balance { address, denom } => {
+                let request = QueryBalanceRequest { address, denom };
+                let path = format!("{BANK}/Balance");
+                node.ask::<_, QueryBalanceResponse>(&path, &request).await
+            }
+            Self::Total { denom: Some(denom) } => {
+                let path = format!("{BANK}/SupplyOf");
+                let request = QuerySupplyOfRequest { denom };
+                node.ask::<_, QuerySupplyOfResponse>(&path, &request).await
+            }
+            Self::Total { denom: None } => {
+                let path = format!("{BANK}/TotalSupply");
+                let request = QueryTotalSupplyRequest::default();
+                node.ask::<_, QueryTotalSupplyResponse>(&path, &request)
+                    .await
+            }
+        }
+    }
+}
+
+impl Auth {
+    pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        match self {
+            Self::Account { address } => node.print(&node.client.account(&address).await?),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! `poqd query poq`.
+
+use poq_proto::v1::{
+    QueryBeaconRequest, QueryBeaconResponse, QueryDutiesRequest, QueryDutiesResponse,
+    QueryEvaluatorModelRequest, QueryEvaluatorModelResponse, QueryEvaluatorModelsRequest,
+    QueryEvaluatorModelsResponse, QueryModelRequest, QueryModelResponse, QueryModelsRequest,
+    QueryModelsResponse, QueryNodeRequest, QueryNodeResponse, QueryNodesRequest,
+    QueryNodesResponse, QueryParamsRequest, QueryParamsResponse, QueryPayloadRequest,
+    QueryPayloadResponse, QueryTaskRequest, QueryTaskResponse, QueryTasksRequest,
+    QueryTasksResponse, Role,
+};
+
+use super::query::Node;
+
+/// Commands of `query poq`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Poq {
+    /// The parameters.
+    Params,
+    /// A task.
+    Task {
+        /// Id of the task.
+        id: u64,
+    },
+    /// Tasks in the order of their ids.
+    Tasks {
+        /// Only this user's.
+        #[arg(long, default_value = "", value_name = "ADDRESS")]
+        user: String,
+        /// Only those after this one.
+        #[arg(long, default_value_t = 0, value_name = "ID")]
+        after: u64,
+        /// At most so many, up to 1000.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
+    },
+    /// Prompt and answer of a task that is not over.
+    Payload {
+        /// Id of the task.
+        task: u64,
+    },
+    /// A language model.
+    Model {
+        /// Id of the model.
+        id: String,
+    },
+    /// The language models.
+    Models(Page),
+    /// An evaluator model.
+    EvaluatorModel {
+        /// Id of the model.
+        id: String,
+    },
+    /// The evaluator models.
+    EvaluatorModels(Page),
+    /// A registered operator.
+    Node {
+        /// What it does.
+        role: NodeRole,
+        /// Its address.
+        operator: String,
+    },
+    /// The registered operators.
+    Nodes {
+        /// What they do.
+        role: NodeRole,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// What an operator has to do now.
+    Duties {
+        /// What it does.
+        role: NodeRole,
+        /// Its address.
+        operator: String,
+    },
+    /// The newest beacon.
+    Beacon,
+}
+
+/// Which part of a list.
+#[derive(Debug, clap::Args)]
+pub(super) struct Page {
+    /// Only what comes after this key.
+    #[arg(long, default_value = "", value_name = "KEY")]
+    after: String,
+    /// At most so many, up to 1000.
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+}
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(super) enum NodeRole {
+    /// Answers.
+    Inference,
+    /// Scores.
+    Evaluator,
+}
+
+impl From<NodeRole> for i32 {
+    fn from(role: NodeRole) -> Self {
+        match role {
+            NodeRole::Inference => Role::Inference.into(),
+            NodeRole::Evaluator => Role::Evaluator.into(),
+        }
+    }
+}
+
+/// Asks a method of `poq.v1.Query`, whose types are named after it.
+macro_rules! ask {
+    ($node:ident, $method:literal, $request:expr, $response:ty) => {
+        $node
+            .ask::<_, $response>(concat!("/poq.v1.Query/", $method), &$request)
+            .await
+    };
+}
+
+impl Poq {
+    pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        match self {
+            Self::Params => ask!(node, "Params", QueryParamsRequest {}, QueryParamsResponse),
+            Self::Task { id } => ask!(node, "Task", QueryTaskRequest { id }, QueryTaskResponse),
+            Self::Tasks { user, after, limit } => {
+                let request = QueryTasksRequest { user, after, limit };
+                ask!(node, "Tasks", request, QueryTasksResponse)
+            }
+            Self::Payload { task } => {
+                let request = QueryPayloadRequest { task_id: task };
+                ask!(node, "Payload", request, QueryPayloadResponse)
+            }
+            Self::Model { id } => ask!(node, "Model", QueryModelRequest { id }, QueryModelResponse),
+            Self::Models(Page { after, limit }) => {
+                let request = QueryModelsRequest { after, limit };
+                ask!(node, "Models", request, QueryModelsResponse)
+            }
+            Self::EvaluatorModel { id } => {
+                let request = QueryEvaluatorModelRequest { id };
+                ask!(node, "EvaluatorModel", request, QueryEvaluatorModelResponse)
+            }
+            Self::EvaluatorModels(Page { after, limit }) => {
+                let request = QueryEvaluatorModelsRequest { after, limit };
+                ask!(
+                    node,
+                    "EvaluatorModels",
+                    request,
+                    QueryEvaluatorModelsResponse
+                )
+            }
+            Self::Node { role, operator } => {
+                let role = role.into();
+                ask!(
+                    node,
+                    "Node",
+                    QueryNodeRequest { role, operator },
+                    QueryNodeResponse
+                )
+            }
+            Self::Nodes { role, page } => {
+                let request = QueryNodesRequest {
+                    role: role.into(),
+                    after: page.after,
+                    limit: page.limit,
+                };
+                ask!(node, "Nodes", request, QueryNodesResponse)
+            }
+            Self::Duties { role, operator } => {
+                let request = QueryDutiesRequest {
+                    role: role.into(),
+                    operator,
+                    ..Default::default()
+                };
+                ask!(node, "Duties", request, QueryDutiesResponse)
+            }
+            Self::Beacon => ask!(node, "Beacon", QueryBeaconRequest {}, QueryBeaconResponse),
+        }
+    }
+}
