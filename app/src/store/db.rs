@@ -12,6 +12,8 @@ use super::key;
 
 /// Nodes of the Merkle tree.
 pub(super) const TREE: &str = "tree";
+/// The newest version of every value.
+pub(super) const CURRENT: &str = "current";
 /// Every version of every value.
 pub(super) const VALUES: &str = "values";
 /// SHA-256 of a key → the key.
@@ -23,7 +25,7 @@ pub(super) const STALE: &str = "stale";
 /// The format of the database and the head of the chain.
 pub(super) const META: &str = "meta";
 
-const FAMILIES: [&str; 6] = [TREE, VALUES, PREIMAGES, PAYLOADS, STALE, META];
+const FAMILIES: [&str; 7] = [TREE, CURRENT, VALUES, PREIMAGES, PAYLOADS, STALE, META];
 
 /// The layout that this program reads and writes.
 const FORMAT: u32 = 1;
@@ -37,6 +39,7 @@ const WRITE_BUFFERS_TOTAL_BYTES: usize = 64 << 20;
 const WAL_BYTES: u64 = 128 << 20;
 const OPEN_FILES: i32 = 512;
 const BACKGROUND_JOBS: i32 = 2;
+const SCANNED_DELETIONS: &str = "4096";
 const FILTER_BITS_PER_KEY: f64 = 10.0;
 
 /// An open database of this format.
@@ -58,8 +61,15 @@ impl Database {
         let rocks = DB::open_cf_descriptors(&options, path, families)
             .map_err(|error| open_error(path, &error))?;
         let database = Self { rocks };
+        database.flush_scanned_deletions()?;
         database.check_format(path)?;
         Ok(database)
+    }
+
+    /// Lets a scan that steps over many deleted keys in memory cause them to be cleared away.
+    fn flush_scanned_deletions(&self) -> Result<()> {
+        let trigger = [("memtable_op_scan_flush_trigger", SCANNED_DELETIONS)];
+        Ok(self.rocks.set_options_cf(self.family(CURRENT)?, &trigger)?)
     }
 
     fn check_format(&self, path: &Path) -> Result<()> {
@@ -178,16 +188,19 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     let mut options = Options::default();
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
-    if matches!(name, VALUES | PAYLOADS) {
-        // A look-up seeks the newest version of a key; with filters over the key alone it opens
-        // only the files that may hold it.
-        table.set_whole_key_filtering(false);
-        options.set_prefix_extractor(SliceTransform::create("key", key::unversioned, None));
-        options.set_memtable_prefix_bloom_ratio(0.1);
-    }
-    if name == STALE {
-        // Read and deleted from the front, like a queue.
-        options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
+    match name {
+        VALUES | PAYLOADS => {
+            // A look-up seeks the newest version of a key; with filters over the key alone it
+            // opens only the files that may hold it.
+            table.set_whole_key_filtering(false);
+            options.set_prefix_extractor(SliceTransform::create("key", key::unversioned, None));
+            options.set_memtable_prefix_bloom_ratio(0.1);
+        }
+        // Queues are read and deleted from the front, so what is deleted must go soon.
+        CURRENT | STALE => {
+            options.add_compact_on_deletion_collector_factory(4096, 2048, 0.5);
+        }
+        _ => {}
     }
     options.set_block_based_table_factory(&table);
     options

@@ -5,8 +5,7 @@ use std::ops::Bound;
 use super::changes::{Write, Writes};
 use super::error::Result;
 use super::key::Span;
-use super::snapshot::Entry;
-use super::values::Values;
+use super::snapshot::{Entries, Entry};
 
 type Layer<'a> = Peekable<btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>>;
 
@@ -14,18 +13,14 @@ type Layer<'a> = Peekable<btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>>;
 pub(super) struct Merge<'a> {
     /// Newest first.
     layers: Vec<Layer<'a>>,
-    base: Option<Values<'a>>,
+    base: Entries<'a>,
     /// The next entry of the base.
     ahead: Option<Entry>,
 }
 
 impl<'a> Merge<'a> {
     /// `layers` come newest first.
-    pub fn new(
-        span: &Span,
-        layers: impl Iterator<Item = &'a Writes>,
-        base: Option<Values<'a>>,
-    ) -> Self {
+    pub fn new(span: &Span, layers: impl Iterator<Item = &'a Writes>, base: Entries<'a>) -> Self {
         let range = (
             Bound::Included(span.start.as_slice()),
             Bound::Excluded(span.end.as_slice()),
@@ -43,7 +38,7 @@ impl<'a> Merge<'a> {
     /// Takes the first key of all sources out of every source; the newest one decides its value.
     fn advance(&mut self) -> Result<Option<Write>> {
         if self.ahead.is_none() {
-            self.ahead = self.base.as_mut().and_then(Iterator::next).transpose()?;
+            self.ahead = self.base.next().transpose()?;
         }
         let in_layers = self
             .layers

@@ -13,6 +13,7 @@
 //! | column family | key | value |
 //! | --- | --- | --- |
 //! | `tree` | version ‖ number of nibbles ‖ nibbles | node of the tree (Borsh) |
+//! | `current` | key | version ‖ bytes: the newest value and the version that wrote it |
 //! | `values`, `payloads` | key ‖ 0x00 ‖ (u64::MAX − version) | 0x01 ‖ bytes, or 0x00: deleted |
 //! | `preimages` | SHA-256 of a key | key |
 //! | `stale` | version ‖ kind ‖ row | nothing: the row is obsolete since the version |
@@ -22,8 +23,10 @@
 //! state while the next version is written, without locks.
 
 mod changes;
+mod current;
 mod db;
 mod error;
+mod history;
 mod key;
 mod merge;
 mod prepare;
@@ -34,7 +37,6 @@ mod state;
 mod tests;
 mod tree;
 mod typed;
-mod values;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,6 +74,8 @@ struct Inner {
     /// How many versions stay readable; 0: all.
     keep_versions: u64,
     head: RwLock<Head>,
+    /// The newest version; already while it is written.
+    newest: AtomicU64,
     /// The oldest version that can be read, apart from the empty version 0.
     oldest: AtomicU64,
     /// How far the pruning is; held while a version is written.
@@ -105,6 +109,7 @@ impl Store {
             db,
             keep_versions,
             head: RwLock::new(head),
+            newest: AtomicU64::new(head.height),
             oldest: AtomicU64::new(oldest),
             pruned: Mutex::new(None),
         };
@@ -209,7 +214,8 @@ impl Store {
                 latest,
             });
         }
-        // Announced first: see `Snapshot::checked`.
+        // Announced first: see `Snapshot::is_newest` and `Snapshot::checked`.
+        self.inner.newest.store(head.height, Ordering::Release);
         self.inner.oldest.store(oldest, Ordering::Release);
         self.inner.db.write(batch)?;
         *writing = pruned;

@@ -7,8 +7,8 @@ use super::changes::{Changes, Writes};
 use super::db::{self, Database};
 use super::error::Result;
 use super::prune::{self, Kind, Notes};
-use super::tree::{self, TreeUpdate};
-use super::{Head, key, values};
+use super::tree::TreeUpdate;
+use super::{Head, current, history, key, tree};
 
 /// A version that is computed, and written by [`Store::commit`](super::Store::commit). Dropping
 /// it leaves nothing behind.
@@ -41,6 +41,25 @@ impl std::fmt::Debug for Prepared {
             .finish_non_exhaustive()
     }
 }
+
+/// Where versioned rows are, and how they become obsolete.
+struct Rows {
+    family: &'static str,
+    overwritten: Kind,
+    deleted: Kind,
+}
+
+const VALUES: Rows = Rows {
+    family: db::VALUES,
+    overwritten: Kind::Value,
+    deleted: Kind::DeletedValue,
+};
+
+const PAYLOADS: Rows = Rows {
+    family: db::PAYLOADS,
+    overwritten: Kind::Payload,
+    deleted: Kind::DeletedPayload,
+};
 
 /// The writes of one block, on their way into a batch.
 pub(super) struct Block<'a> {
@@ -93,21 +112,18 @@ impl<'a> Block<'a> {
 
     fn write_values(&mut self, writes: Writes) -> Result<()> {
         for (key, value) in writes {
-            let Some(was_there) = self.write_row(
-                db::VALUES,
-                Kind::Value,
-                Kind::DeletedValue,
-                &key,
-                value.as_deref(),
-            )?
-            else {
+            let before = current::find(self.db, &key)?;
+            if before.as_ref().map(|(_, value)| value) == value.as_ref() {
                 continue;
-            };
-            let hash = tree::hash(&key);
-            if !was_there {
-                self.batch
-                    .put_cf(self.db.family(db::PREIMAGES)?, hash.0, &key);
             }
+            let hash = tree::hash(&key);
+            if before.is_none() {
+                let family = self.db.family(db::PREIMAGES)?;
+                self.batch.put_cf(family, hash.0, &key);
+            }
+            let written = value.as_deref();
+            current::write(self.db, &mut self.batch, &key, self.height, written)?;
+            self.write_row(&VALUES, &key, before.map(|(version, _)| version), written)?;
             match value {
                 Some(value) => self.puts.push((hash, value)),
                 None => self.deletes.push(hash),
@@ -118,42 +134,36 @@ impl<'a> Block<'a> {
 
     fn write_payloads(&mut self, writes: Writes) -> Result<()> {
         for (key, payload) in writes {
-            self.write_row(
-                db::PAYLOADS,
-                Kind::Payload,
-                Kind::DeletedPayload,
-                &key,
-                payload.as_deref(),
-            )?;
+            let before = history::find(self.db, db::PAYLOADS, &key, u64::MAX)?
+                .and_then(|row| Some((row.version, row.value?)));
+            if before.as_ref().map(|(_, payload)| payload) == payload.as_ref() {
+                continue;
+            }
+            let version = before.map(|(version, _)| version);
+            self.write_row(&PAYLOADS, &key, version, payload.as_deref())?;
         }
         Ok(())
     }
 
-    /// Adds a row, unless it says what the base says already: then `None`, else whether the key
-    /// had a value before.
+    /// Adds a row that takes the place of the one that version `before` wrote, if there is one.
     fn write_row(
         &mut self,
-        family: &str,
-        overwritten: Kind,
-        deleted: Kind,
+        rows: &Rows,
         key: &[u8],
+        before: Option<u64>,
         value: Option<&[u8]>,
-    ) -> Result<Option<bool>> {
-        let before = values::find(self.db, family, key, u64::MAX)?;
-        let before = before.and_then(|row| Some((row.version, row.value?)));
-        if before.as_ref().map(|(_, value)| value.as_slice()) == value {
-            return Ok(None);
-        }
+    ) -> Result<()> {
         let row = key::versioned(key, self.height);
-        self.batch
-            .put_cf(self.db.family(family)?, &row, values::encode(value));
-        if let Some((version, _)) = &before {
-            self.notes.add(overwritten, key::versioned(key, *version));
+        let family = self.db.family(rows.family)?;
+        self.batch.put_cf(family, &row, history::encode(value));
+        if let Some(version) = before {
+            self.notes
+                .add(rows.overwritten, key::versioned(key, version));
         }
         if value.is_none() {
-            self.notes.add(deleted, row);
+            self.notes.add(rows.deleted, row);
         }
-        Ok(Some(before.is_some()))
+        Ok(())
     }
 
     /// Computes the tree of what was written so far.

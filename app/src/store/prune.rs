@@ -11,7 +11,7 @@ use rocksdb::{IteratorMode, WriteBatch};
 
 use super::db::{self, Database};
 use super::error::{Result, StoreError};
-use super::{key, values};
+use super::{history, key};
 
 /// How many notes are worked off with a block that changes `changes` keys: more than it adds (a
 /// changed key makes its row and the nodes on its path obsolete), so that any backlog shrinks.
@@ -112,7 +112,7 @@ pub(super) fn prune(
 fn forget_preimage(db: &Database, row: &[u8], batch: &mut WriteBatch) -> Result<()> {
     let (key, version) =
         key::split_versioned(row).ok_or_else(|| StoreError::corrupt(row, "not a versioned key"))?;
-    match values::find(db, db::VALUES, key, u64::MAX)? {
+    match history::find(db, db::VALUES, key, u64::MAX)? {
         Some(newest) if newest.version > version => {}
         _ => batch.delete_cf(db.family(db::PREIMAGES)?, super::tree::hash(key).0),
     }

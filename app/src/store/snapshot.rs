@@ -1,14 +1,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::current::{self, Current};
 use super::db;
 use super::error::{Result, StoreError};
+use super::history::{self, History};
 use super::key::{self, Span};
-use super::values::{self, Values};
 use super::{Inner, tree};
 
 /// A key and its value.
 pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// Values in the order of their keys.
+pub(super) type Entries<'a> = Box<dyn Iterator<Item = Result<Entry>> + 'a>;
 
 /// An immutable view of one version. Cheap to clone; readers never wait for the writer.
 ///
@@ -32,7 +36,14 @@ impl Snapshot {
 
     /// The value of `key`. What cannot be a key has none.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        self.find(db::VALUES, key.as_ref())
+        let key = key.as_ref();
+        if self.is_newest() {
+            let current = current::find(&self.inner.db, key);
+            if self.is_newest() {
+                return Ok(current?.map(|(_, value)| value));
+            }
+        }
+        self.find(db::VALUES, key)
     }
 
     /// The payload of `key`, which is not authenticated.
@@ -51,10 +62,7 @@ impl Snapshot {
         let Some(span) = Span::new(prefix.as_ref(), start_after) else {
             return Ok(Vec::new());
         };
-        let entries = match self.values(&span)? {
-            Some(values) => values.take(limit).collect::<Result<_>>(),
-            None => Ok(Vec::new()),
-        };
+        let entries = self.values(&span)?.take(limit).collect();
         self.checked(entries)
     }
 
@@ -91,20 +99,34 @@ impl Snapshot {
         self.checked(tree::prove(&self.inner.db, key, self.version))
     }
 
-    /// The values of a span in the order of their keys; `None` for the empty state. The caller
-    /// must pass what it reads through [`checked`](Self::checked).
-    pub(super) fn values(&self, span: &Span) -> Result<Option<Values<'_>>> {
+    /// The values of a span in the order of their keys. The caller must pass what it reads
+    /// through [`checked`](Self::checked).
+    pub(super) fn values(&self, span: &Span) -> Result<Entries<'_>> {
         if self.version == 0 {
-            return Ok(None);
+            return Ok(Box::new(std::iter::empty()));
         }
-        Values::new(&self.inner.db, db::VALUES, span, self.version).map(Some)
+        if self.is_newest() {
+            let current = Current::new(&self.inner.db, span)?;
+            if self.is_newest() {
+                return Ok(Box::new(current));
+            }
+        }
+        Ok(Box::new(History::new(&self.inner.db, span, self.version)?))
+    }
+
+    /// Whether the database shows this version without its history.
+    ///
+    /// The writer announces a version before it writes any of it. So what was read is of this
+    /// version if this is true thereafter.
+    fn is_newest(&self) -> bool {
+        self.version == self.inner.newest.load(Ordering::Acquire)
     }
 
     fn find(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
         if self.version == 0 {
             return Ok(None);
         }
-        let row = values::find(&self.inner.db, family, key, self.version);
+        let row = history::find(&self.inner.db, family, key, self.version);
         Ok(self.checked(row)?.and_then(|row| row.value))
     }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::db::{self, Database};
 use super::error::{Result, StoreError};
-use super::values;
+use super::history;
 
 /// The tree hashes every key, so that its shape does not depend on who chooses the keys.
 pub(super) fn hash(key: &[u8]) -> KeyHash {
@@ -30,7 +30,8 @@ pub(super) struct TreeUpdate {
 
 /// The tree at `version` after `puts` and `deletes`, on top of the version before.
 ///
-/// `jmt` deletes key by key, but has a batch insertion that hashes every inner node once. So the
+/// `jmt` deletes key by key, but has a batch insertion that hashes every inner node once, in about
+/// half the time. So the
 /// deletions come first, and the insertions are made on top of their unsaved outcome. The tree's
 /// shape depends on its keys alone, so the order does not show in the root.
 pub(super) fn update(
@@ -183,7 +184,7 @@ impl TreeReader for Stored<'_> {
         let Some(key) = self.preimage(key_hash)? else {
             return Ok(None);
         };
-        Ok(values::find(self.db, db::VALUES, &key, max_version)?.and_then(|row| row.value))
+        Ok(history::find(self.db, db::VALUES, &key, max_version)?.and_then(|row| row.value))
     }
 
     fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {

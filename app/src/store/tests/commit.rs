@@ -134,7 +134,7 @@ fn empty_blocks_keep_the_root() {
         .zip(before)
         .map(|(now, before)| now - before)
         .collect();
-    assert_eq!(added, [1, 0, 0, 0, 1, 0]);
+    assert_eq!(added, [1, 0, 0, 0, 0, 1, 0]);
     assert_eq!(
         commit(&store, |state| state.delete("key").expect("a delete")).app_hash,
         empty

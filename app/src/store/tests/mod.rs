@@ -55,6 +55,7 @@ fn rows(store: &Store, family: &str) -> usize {
 fn all_rows(store: &Store) -> Vec<usize> {
     [
         db::TREE,
+        db::CURRENT,
         db::VALUES,
         db::PREIMAGES,
         db::PAYLOADS,

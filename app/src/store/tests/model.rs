@@ -190,7 +190,7 @@ fn check_version(snapshot: &Snapshot, model: &Model, question: &Question) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(32))]
 
     /// Reads and scans, uncommitted and of every version, are those of a plain map, and so are
     /// the roots; also after the database was closed and opened.

@@ -32,7 +32,7 @@ fn verify(snapshot: &Snapshot, key: &[u8]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Every key and every absent key has a valid proof at every version.
     #[test]

@@ -29,7 +29,7 @@ fn write(state: &mut State, writes: &Writes) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// The newest versions are as they were, older ones say that they are gone, and nothing of
     /// them stays in the database.
@@ -76,6 +76,7 @@ proptest! {
         }
 
         let live = versions.last().expect("a version");
+        prop_assert_eq!(rows(&store, db::CURRENT), live.len());
         prop_assert_eq!(rows(&store, db::VALUES), live.len());
         prop_assert_eq!(rows(&store, db::PAYLOADS), live.len());
         prop_assert_eq!(rows(&store, db::PREIMAGES), live.len());

@@ -1,10 +1,11 @@
-//! Versioned rows: how a value (or a payload) is found as of a version.
+//! Versioned rows: how a value or a payload is found as of a version.
 
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
 
-use super::db::Database;
+use super::db::{self, Database};
 use super::error::{Result, StoreError};
 use super::key::{self, Span};
+use super::snapshot::Entry;
 
 const DELETED: u8 = 0;
 const PRESENT: u8 = 1;
@@ -64,17 +65,19 @@ pub(super) fn find(db: &Database, family: &str, key: &[u8], version: u64) -> Res
 }
 
 /// The values of a span of keys as of a version, in key order.
-pub(super) struct Values<'a> {
+pub(super) struct History<'a> {
     rows: DBRawIteratorWithThreadMode<'a, DB>,
     version: u64,
 }
 
-impl<'a> Values<'a> {
-    pub fn new(db: &'a Database, family: &str, span: &Span, version: u64) -> Result<Self> {
+impl<'a> History<'a> {
+    pub fn new(db: &'a Database, span: &Span, version: u64) -> Result<Self> {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
         options.set_iterate_upper_bound(span.end.as_slice());
-        let mut rows = db.rocks().raw_iterator_cf_opt(db.family(family)?, options);
+        let mut rows = db
+            .rocks()
+            .raw_iterator_cf_opt(db.family(db::VALUES)?, options);
         rows.seek(&span.start);
         Ok(Self { rows, version })
     }
@@ -91,7 +94,7 @@ impl<'a> Values<'a> {
         self.rows.seek(key::after(key));
     }
 
-    fn advance(&mut self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+    fn advance(&mut self) -> Result<Option<Entry>> {
         while let Some((found, bytes)) = self.rows.item() {
             let (key, version) = key::split_versioned(found)
                 .ok_or_else(|| StoreError::corrupt(found, "not a versioned key"))?;
@@ -111,8 +114,8 @@ impl<'a> Values<'a> {
     }
 }
 
-impl Iterator for Values<'_> {
-    type Item = Result<(Vec<u8>, Vec<u8>)>;
+impl Iterator for History<'_> {
+    type Item = Result<Entry>;
 
     fn next(&mut self) -> Option<Self::Item> {
         self.advance().transpose()

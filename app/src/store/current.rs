@@ -1,0 +1,78 @@
+//! The newest version once more, with a single row per key.
+//!
+//! Execution, the mempool and most queries read the newest version. Here a value is one look-up,
+//! and a scan of a queue steps over nothing but what is in it: among the versioned rows it would
+//! step over everything that ever was in it and is not pruned yet.
+
+use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions, WriteBatch};
+
+use super::db::{self, Database};
+use super::error::{Result, StoreError};
+use super::key::Span;
+use super::snapshot::Entry;
+
+/// The newest value of `key`, and the version that wrote it.
+pub(super) fn find(db: &Database, key: &[u8]) -> Result<Option<(u64, Vec<u8>)>> {
+    match db.rocks().get_pinned_cf(db.family(db::CURRENT)?, key)? {
+        Some(row) => decode(key, &row).map(|(version, value)| Some((version, value.to_vec()))),
+        None => Ok(None),
+    }
+}
+
+/// Adds to `batch` that `version` sets `key` to `value`, or deletes it.
+pub(super) fn write(
+    db: &Database,
+    batch: &mut WriteBatch,
+    key: &[u8],
+    version: u64,
+    value: Option<&[u8]>,
+) -> Result<()> {
+    let family = db.family(db::CURRENT)?;
+    match value {
+        Some(value) => batch.put_cf(family, key, [&version.to_be_bytes(), value].concat()),
+        None => batch.delete_cf(family, key),
+    }
+    Ok(())
+}
+
+fn decode<'a>(key: &[u8], row: &'a [u8]) -> Result<(u64, &'a [u8])> {
+    row.split_first_chunk()
+        .map(|(version, value)| (u64::from_be_bytes(*version), value))
+        .ok_or_else(|| StoreError::corrupt(key, "a row without its version"))
+}
+
+/// The newest values of a span of keys, in key order, as they were when this was made.
+pub(super) struct Current<'a> {
+    rows: DBRawIteratorWithThreadMode<'a, DB>,
+}
+
+impl<'a> Current<'a> {
+    pub fn new(db: &'a Database, span: &Span) -> Result<Self> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(span.end.as_slice());
+        let mut rows = db
+            .rocks()
+            .raw_iterator_cf_opt(db.family(db::CURRENT)?, options);
+        rows.seek(&span.start);
+        Ok(Self { rows })
+    }
+
+    fn advance(&mut self) -> Result<Option<Entry>> {
+        let Some((key, row)) = self.rows.item() else {
+            self.rows.status()?;
+            return Ok(None);
+        };
+        let (_, value) = decode(key, row)?;
+        let entry = (key.to_vec(), value.to_vec());
+        self.rows.next();
+        Ok(Some(entry))
+    }
+}
+
+impl Iterator for Current<'_> {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.advance().transpose()
+    }
+}
