@@ -17,6 +17,7 @@ EVALUATOR_MODEL := $(POQ_CACHE)/models/ms-marco-minilm-l-12-v2
 # Old messages must stay readable: the wire format is compared with the newest release, or
 # with the commit before where there is none.
 PROTO_BASE ?= $(shell git describe --tags --match 'v*' --abbrev=0 2>/dev/null || git rev-parse --verify --quiet HEAD~1)
+PROTO_ARCHIVE := $(CARGO_TARGET_DIR)/proto-base.tar
 
 .PHONY: help
 help: ## list the targets
@@ -52,8 +53,9 @@ lint: setup ## formatting, clippy, licences and advisories, wire format
 	else echo 'lint: cargo-deny is not installed, so licences and advisories are not checked' >&2; fi
 	@testnet/setup/setup.sh lint
 	"$(POQ_CACHE)/bin/buf" lint proto
-	@if [ -n "$(PROTO_BASE)" ]; then set -x; \
-	"$(POQ_CACHE)/bin/buf" breaking proto --against '.git#ref=$(PROTO_BASE),subdir=proto'; fi
+	@if [ -n "$(PROTO_BASE)" ]; then \
+		git archive --format=tar --output="$(PROTO_ARCHIVE)" "$(PROTO_BASE)" proto && set -x && \
+		"$(POQ_CACHE)/bin/buf" breaking proto --against "$(PROTO_ARCHIVE)#subdir=proto"; fi
 
 .PHONY: clean-testnet
 clean-testnet: ## remove the homes and logs of the local network

@@ -6,7 +6,7 @@ set -eu
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cache=${POQ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/poq}
 COMETBFT=0.38.26
-BUF=1.75.0
+BUF=1.57.2
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
