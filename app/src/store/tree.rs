@@ -31,9 +31,8 @@ pub(super) struct TreeUpdate {
 /// The tree at `version` after `puts` and `deletes`, on top of the version before.
 ///
 /// `jmt` deletes key by key, but has a batch insertion that hashes every inner node once, in about
-/// half the time. So the
-/// deletions come first, and the insertions are made on top of their unsaved outcome. The tree's
-/// shape depends on its keys alone, so the order does not show in the root.
+/// half the time. So the deletions come first, and the insertions are made on top of their unsaved
+/// outcome. The tree's shape depends on its keys alone, so the order does not show in the root.
 pub(super) fn update(
     db: &Database,
     base: u64,

@@ -188,13 +188,16 @@ fn readers_see_one_version_while_blocks_are_written() {
             let mut read = 0_u32;
             while !done.load(Ordering::Relaxed) || read == 0 {
                 let snapshot = store.snapshot();
-                match snapshot.scan("k/", None, usize::MAX) {
-                    Ok(entries) => {
-                        let version = snapshot.version().to_be_bytes();
-                        assert_eq!(entries.len(), keys.len());
-                        assert!(entries.iter().all(|(_, value)| *value == version));
-                        read += 1;
-                    }
+                let version = snapshot.version().to_be_bytes();
+                let one = snapshot
+                    .get("k/0")
+                    .map(|value| assert_eq!(value, Some(version.into())));
+                let all = snapshot.scan("k/", None, usize::MAX).map(|entries| {
+                    assert_eq!(entries.len(), keys.len());
+                    assert!(entries.iter().all(|(_, value)| *value == version));
+                });
+                match one.and(all) {
+                    Ok(()) => read += 1,
                     Err(error) => assert!(error.is_unavailable_version(), "{error}"),
                 }
             }
