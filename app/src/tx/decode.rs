@@ -1,7 +1,6 @@
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, TxBody, TxRaw};
 use poq_proto::code;
 use poq_proto::v1::Params;
-use prost::Message as _;
 
 use super::messages::Message;
 use crate::address::Address;

@@ -4,7 +4,7 @@ use poq_proto::v1::{
     MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRevealScores,
     MsgSubmitAnswers, MsgSubmitTask,
 };
-use prost::{Message as _, Name};
+use prost::Name;
 use tendermint_proto::google::protobuf::Any;
 
 use super::decode::strict;

@@ -1,0 +1,241 @@
+//! What must hold whatever anyone does (protocol section 13).
+
+mod support;
+
+use poq_app::tx::Signatures;
+use poq_proto::v1::{AnswerItem, MsgSubmitAnswers, Role, Task, TaskStatus};
+use proptest::prelude::*;
+use support::{
+    Chain, Draft, FUNDS, Wallet, any, commit_message, find, is_over, reveal_message, send,
+    submit_message,
+};
+
+/// What one participant does in one block.
+#[derive(Clone, Debug)]
+enum Act {
+    Submit { min_quality: u32, max_fee: u64 },
+    Answer { task: u64, length: usize },
+    Commit { task: u64, seat: usize, score: i32 },
+    Reveal { task: u64, seat: usize, score: i32 },
+    Send { amount: u64 },
+    Garbage(Vec<u8>),
+}
+
+/// Few scores, so that commitments and reveals often agree, and sometimes do not.
+fn score() -> impl Strategy<Value = i32> {
+    prop_oneof![8 => Just(4_000_000), 1 => Just(-12_000_000), 1 => any::<i32>()]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let task = 1u64..6;
+    prop_oneof![
+        2 => (0u32..=1_000_001, prop_oneof![Just(50_000u64), Just(FUNDS), 0u64..50_000])
+            .prop_map(|(min_quality, max_fee)| Act::Submit { min_quality, max_fee }),
+        4 => (task.clone(), 0usize..1_100).prop_map(|(task, length)| Act::Answer { task, length }),
+        9 => (task.clone(), 0usize..5, score())
+            .prop_map(|(task, seat, score)| Act::Commit { task, seat, score }),
+        9 => (task, 0usize..5, score())
+            .prop_map(|(task, seat, score)| Act::Reveal { task, seat, score }),
+        1 => (0u64..2 * FUNDS).prop_map(|amount| Act::Send { amount }),
+        1 => prop::collection::vec(any::<u8>(), 0..200).prop_map(Act::Garbage),
+    ]
+}
+
+/// The transaction of an act, signed with the next sequence; none if nobody could even try.
+fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> {
+    let task = |id: &u64| tasks.iter().find(|task| task.id == *id);
+    let seat_of = |id: &u64, seat: &usize| -> Option<(u32, String)> {
+        let committees = &task(id)?.committees;
+        let seat = committees.last()?.seats.get(*seat)?;
+        Some((committees.len() as u32 - 1, seat.operator.clone()))
+    };
+    Some(match act {
+        Act::Submit { min_quality, max_fee } => {
+            let mut message = submit_message(&chain.user);
+            (message.min_quality, message.max_fee) = (*min_quality, *max_fee);
+            chain.user.sign(vec![any(&message)])
+        }
+        Act::Answer { task: id, length } => {
+            let operator = task(id)?.assignments.last()?.operator.clone();
+            let wallet = find(&mut chain.inference, &operator);
+            wallet.sign(vec![any(&MsgSubmitAnswers {
+                operator,
+                items: vec![AnswerItem {
+                    task_id: *id,
+                    answer: "a".repeat(*length),
+                    ..AnswerItem::default()
+                }],
+            })])
+        }
+        Act::Commit { task, seat, score } => {
+            let (attempt, operator) = seat_of(task, seat)?;
+            let wallet = find(&mut chain.evaluators, &operator);
+            let message = commit_message(wallet, *task, attempt, *score);
+            wallet.sign(vec![any(&message)])
+        }
+        Act::Reveal { task, seat, score } => {
+            let (_, operator) = seat_of(task, seat)?;
+            let wallet = find(&mut chain.evaluators, &operator);
+            let message = reveal_message(wallet, *task, *score);
+            wallet.sign(vec![any(&message)])
+        }
+        Act::Send { amount } => {
+            let message = send(&chain.user, &chain.inference[0].address, *amount);
+            chain.user.sign(vec![message])
+        }
+        Act::Garbage(bytes) => bytes.clone(),
+    })
+}
+
+/// A transaction that never entered used no sequence.
+fn read_sequences(chain: &mut Chain) {
+    use cosmos_sdk_proto::cosmos::auth::v1beta1::{
+        BaseAccount, QueryAccountRequest, QueryAccountResponse,
+    };
+    use prost::Message;
+    let sequence = |chain: &Chain, wallet: &Wallet| {
+        let request = QueryAccountRequest {
+            address: wallet.address.clone(),
+        };
+        let answer: QueryAccountResponse =
+            chain.query("/cosmos.auth.v1beta1.Query/Account", &request);
+        BaseAccount::decode(answer.account.unwrap().value.as_slice())
+            .unwrap()
+            .sequence
+    };
+    chain.user.sequence = sequence(chain, &chain.user);
+    for index in 0..chain.inference.len() {
+        chain.inference[index].sequence = sequence(chain, &chain.inference[index]);
+    }
+    for index in 0..chain.evaluators.len() {
+        chain.evaluators[index].sequence = sequence(chain, &chain.evaluators[index]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    /// Invariants 1, 2, 4 and 6 on random histories of honest, lazy and hostile participants.
+    #[test]
+    fn any_history_is_conserving_terminating_and_deterministic(
+        history in prop::collection::vec(prop::collection::vec(act(), 0..8), 1..25),
+    ) {
+        let (mut chain, mut twin) = (Chain::new(2, 6), Chain::new(2, 6));
+        for acts in history {
+            let tasks = chain.tasks();
+            let txs: Vec<Vec<u8>> = acts
+                .iter()
+                .filter_map(|act| transaction(&mut chain, &tasks, act))
+                .collect();
+            let height = chain.height + 1;
+            let proposal = chain.app.prepare_proposal(height, txs.clone(), 1 << 22).unwrap();
+            // What PrepareProposal makes, ProcessProposal accepts, on every node.
+            twin.app.process_proposal(height, &proposal).unwrap();
+            // A byzantine proposer may have put in anything; execution stands it on both nodes.
+            let block = if height % 3 == 0 { txs } else { proposal };
+            let results = chain.block(&block);
+            prop_assert_eq!(&results, &twin.block(&block));
+            prop_assert_eq!(chain.app_hash, twin.app_hash);
+            chain.assert_money_is_conserved();
+            read_sequences(&mut chain);
+        }
+        // 2 inference attempts, then 2 committees of commit and reveal, then finality.
+        chain.blocks(2 * 4 + 2 * (3 + 3) + 2 + 2);
+        prop_assert!(chain.tasks().iter().all(is_over));
+        chain.assert_money_is_conserved();
+        for role in [Role::Inference, Role::Evaluator] {
+            prop_assert!(chain.nodes(role).iter().all(|node| node.open_duties == 0));
+        }
+    }
+
+    /// Invariant 5: no bytes make a query or the mempool panic.
+    #[test]
+    fn garbage_gets_an_answer(
+        path in prop_oneof![
+            Just("/poq.v1.Query/Tasks".to_owned()),
+            Just("/poq.v1.Query/Duties".to_owned()),
+            Just("/poq.v1.Query/Nodes".to_owned()),
+            Just("/cosmos.bank.v1beta1.Query/AllBalances".to_owned()),
+            Just("/cosmos.auth.v1beta1.Query/Account".to_owned()),
+            Just("/cosmos.tx.v1beta1.Service/Simulate".to_owned()),
+            ".*",
+        ],
+        data in prop::collection::vec(any::<u8>(), 0..300),
+        height in prop::option::of(any::<u64>()),
+    ) {
+        let chain = Chain::new(1, 1);
+        let _ = chain.app.query(&path, &data, height);
+        let _ = chain.app.prove(&data, height);
+        prop_assert!(chain.app.check_tx(&data, Signatures::Verify).is_err());
+        prop_assert!(chain.app.process_proposal(2, &[data]).is_err());
+    }
+}
+
+#[test]
+fn a_restart_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let user = Wallet::new(1, 0);
+    let genesis = support::genesis(support::params(), &user, &[], &[]);
+    let json = serde_json::to_vec(&genesis).unwrap();
+    let open = || poq_app::App::open(folder.path(), poq_app::Options::default()).unwrap();
+    let none: [Vec<u8>; 0] = [];
+
+    // Nothing is kept before the first commit, so genesis can be repeated.
+    let first = open();
+    let genesis_hash = first.init_chain(support::CHAIN_ID, &json).unwrap();
+    first.finalize_block(1, &[1; 32], &none).unwrap();
+    drop(first);
+    let second = open();
+    assert_eq!(second.head().height, 0);
+    assert_eq!(second.init_chain(support::CHAIN_ID, &json).unwrap(), genesis_hash);
+    let (_, hash) = second.finalize_block(1, &[1; 32], &none).unwrap();
+    second.commit().unwrap();
+    let (_, next) = second.finalize_block(2, &[2; 32], &none).unwrap();
+    drop(second);
+
+    // A block that was finalized and not committed is executed again, with the same result.
+    let third = open();
+    assert_eq!((third.head().height, third.head().app_hash), (1, hash));
+    assert_eq!(third.finalize_block(2, &[2; 32], &none).unwrap().1, next);
+    third.commit().unwrap();
+    assert_eq!(third.head().app_hash, next);
+}
+
+#[test]
+fn a_refused_transaction_leaves_no_trace() {
+    let (mut chain, mut twin) = (Chain::new(1, 5), Chain::new(1, 5));
+    let mut draft = Draft::new(&chain.user, vec![send(&chain.user, &chain.inference[0].address, 1)]);
+    draft.chain_id = "other-1".into();
+    let refused = draft.sign(&chain.user);
+    chain.block(&[refused, vec![1, 2, 3]]);
+    twin.block(&[]);
+    assert_eq!(chain.app_hash, twin.app_hash);
+}
+
+#[test]
+fn a_proposal_with_a_bad_transaction_is_refused() {
+    let mut chain = Chain::new(1, 5);
+    let good = chain.user.sign(vec![any(&submit_message(&chain.user))]);
+    let height = chain.height + 1;
+    chain.app.process_proposal(height, std::slice::from_ref(&good)).unwrap();
+    chain.app.process_proposal(height, &[good.clone(), good.clone()]).unwrap_err();
+    // A proposer leaves it out instead.
+    let prepared = chain.app.prepare_proposal(height, vec![good.clone(), good.clone()], 1 << 20);
+    assert_eq!(prepared.unwrap(), [good.clone()]);
+    // And keeps to the block's size.
+    let prepared = chain.app.prepare_proposal(height, vec![good.clone()], good.len());
+    assert!(prepared.unwrap().is_empty());
+}
+
+#[test]
+fn settled_tasks_are_paid_only_at_finality() {
+    let mut chain = Chain::new(1, 5);
+    let id = chain.submit();
+    chain.answer(id, "Paris.");
+    chain.commit(id, 1, &[]);
+    chain.reveal(id, 1, &[]);
+    assert_eq!(chain.task(id).status(), TaskStatus::Settled);
+    assert_eq!(chain.balance(&chain.inference[0].address), u128::from(FUNDS));
+    chain.blocks(2);
+    assert!(chain.balance(&chain.inference[0].address) > u128::from(FUNDS));
+}
