@@ -3,7 +3,7 @@ use std::sync::{Arc, Mutex as StdMutex};
 
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{BaseAccount, QueryAccountResponse};
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::GasInfo;
-use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, SimulateResponse, TxRaw};
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, SimulateRequest, SimulateResponse, TxRaw};
 use poq_proto::v1::{MsgCommitScores, Params, QueryParamsResponse};
 use prost::Message;
 use serde_json::{Value, json};
@@ -73,15 +73,30 @@ impl Script {
                 })
             }
             "/cosmos.auth.v1beta1.Query/Account" => query_failure(9, "sdk", "no such account"),
-            "/cosmos.tx.v1beta1.Service/Simulate" => answer(&SimulateResponse {
-                gas_info: Some(GasInfo {
-                    gas_wanted: 0,
-                    gas_used: 100_000,
-                }),
-                result: None,
-            }),
+            "/cosmos.tx.v1beta1.Service/Simulate" => {
+                let request = SimulateRequest::decode(request.data.as_slice()).unwrap();
+                self.simulate(sequence_and_fee(&request.tx_bytes).0)
+            }
             other => panic!("unexpected query {other}"),
         }
+    }
+
+    /// Like the application, on the state alone: what waits in the mempool is unknown to it.
+    fn simulate(&self, sequence: u64) -> Value {
+        if sequence != self.sequence {
+            let log = format!(
+                "account sequence mismatch, expected {}, got {sequence}",
+                self.sequence
+            );
+            return query_failure(32, "sdk", &log);
+        }
+        answer(&SimulateResponse {
+            gas_info: Some(GasInfo {
+                gas_wanted: 0,
+                gas_used: 100_000,
+            }),
+            result: None,
+        })
     }
 
     fn broadcast(&mut self, params: Value) -> Result<Value, String> {
@@ -92,20 +107,24 @@ impl Script {
             Reply::Fail(_) => (0, "", ""),
         };
         let (tx, answer) = checked(params, code, codespace, log);
-        let raw = TxRaw::decode(tx.as_slice()).unwrap();
-        let auth = AuthInfo::decode(raw.auth_info_bytes.as_slice()).unwrap();
-        let fee = auth
-            .fee
-            .unwrap()
-            .amount
-            .first()
-            .map(|coin| coin.amount.clone());
-        self.broadcasts.push((auth.signer_infos[0].sequence, fee));
+        self.broadcasts.push(sequence_and_fee(&tx));
         match reply {
             Reply::Fail(data) => Err(data.into()),
             _ => Ok(answer),
         }
     }
+}
+
+fn sequence_and_fee(tx: &[u8]) -> (u64, Option<String>) {
+    let raw = TxRaw::decode(tx).unwrap();
+    let auth = AuthInfo::decode(raw.auth_info_bytes.as_slice()).unwrap();
+    let fee = auth
+        .fee
+        .unwrap()
+        .amount
+        .first()
+        .map(|coin| coin.amount.clone());
+    (auth.signer_infos[0].sequence, fee)
 }
 
 async fn start(sequence: u64, replies: impl IntoIterator<Item = Reply>) -> (FakeNode, Shared) {
