@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tendermint_rpc::endpoint::abci_query;
 
 use super::*;
-use crate::fake_node::{FakeNode, checked, found as answer, query_failure, status};
+use crate::fake_node::{FakeNode, RpcResult, checked, found as answer, query_failure, status};
 
 /// What a scripted node says to one broadcast.
 enum Reply {
@@ -34,7 +34,7 @@ struct Script {
 type Shared = Arc<StdMutex<Script>>;
 
 impl Script {
-    fn handle(&mut self, method: &str, params: Value) -> Result<Value, String> {
+    fn handle(&mut self, method: &str, params: Value) -> RpcResult {
         match method {
             "status" => Ok(status("poq-local-1", 7)),
             "abci_query" => Ok(self.query(params)),
@@ -99,7 +99,7 @@ impl Script {
         })
     }
 
-    fn broadcast(&mut self, params: Value) -> Result<Value, String> {
+    fn broadcast(&mut self, params: Value) -> RpcResult {
         let reply = self.replies.pop_front().unwrap_or(Reply::Accept);
         let (code, codespace, log) = match reply {
             Reply::Accept => (0, "", ""),
@@ -248,7 +248,15 @@ async fn waits_while_the_mempool_is_full() {
 
 #[tokio::test]
 async fn a_refused_transaction_uses_no_sequence() {
-    let (node, script) = start(5, [Reply::Refuse(119, "poq", "nothing to do")]).await;
+    let (node, script) = start(
+        5,
+        [Reply::Refuse(
+            code::NOTHING_TO_DO.number,
+            code::POQ,
+            "nothing to do",
+        )],
+    )
+    .await;
     let sender = sender(&node).await;
     let error = sender.send(messages(), Fee::Free).await.unwrap_err();
     assert!(error.is(code::NOT_ASSIGNED), "{error}");
