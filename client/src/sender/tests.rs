@@ -251,9 +251,9 @@ async fn a_refused_transaction_uses_no_sequence() {
     let (node, script) = start(
         5,
         [Reply::Refuse(
-            code::NOTHING_TO_DO.number,
+            code::NOT_ASSIGNED.number,
             code::POQ,
-            "nothing to do",
+            "not assigned",
         )],
     )
     .await;
