@@ -15,8 +15,10 @@ use tokio::task::JoinHandle;
 
 use crate::TxHash;
 
-/// Answers a method; `Err` is the data of an internal error.
-type Handler = dyn Fn(&str, Value) -> Result<Value, String> + Send + Sync;
+/// What a method returns; `Err` is the data of an internal error.
+pub type RpcResult = Result<Value, String>;
+
+type Handler = dyn Fn(&str, Value) -> RpcResult + Send + Sync;
 
 pub struct FakeNode {
     pub url: String,
@@ -24,16 +26,14 @@ pub struct FakeNode {
 }
 
 impl FakeNode {
-    pub async fn start(
-        handler: impl Fn(&str, Value) -> Result<Value, String> + Send + Sync + 'static,
-    ) -> Self {
+    pub async fn start(handler: impl Fn(&str, Value) -> RpcResult + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::serve(listener, handler)
     }
 
     pub fn serve(
         listener: TcpListener,
-        handler: impl Fn(&str, Value) -> Result<Value, String> + Send + Sync + 'static,
+        handler: impl Fn(&str, Value) -> RpcResult + Send + Sync + 'static,
     ) -> Self {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let handler: Arc<Handler> = Arc::new(handler);

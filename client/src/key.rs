@@ -29,9 +29,11 @@ impl Key {
 
     /// A key from its 32 secret bytes.
     pub fn from_bytes(secret: &[u8]) -> Result<Self> {
-        SigningKey::from_slice(secret)
+        <&[u8; 32]>::try_from(secret)
+            .ok()
+            .and_then(|secret| SigningKey::from_bytes(secret.into()).ok())
             .map(Self)
-            .map_err(|_| Error::Key("expected 32 bytes of a secp256k1 secret key".into()))
+            .ok_or_else(|| Error::Key("expected the 32 bytes of a secp256k1 secret key".into()))
     }
 
     /// The 32 secret bytes.

@@ -14,14 +14,16 @@ const SEQUENCE_ATTEMPTS: u32 = 4;
 const MEMPOOL_ATTEMPTS: u32 = 8;
 /// First and longest pause before a full mempool is tried again.
 const MEMPOOL_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// Gas limit of [`Fee::Auto`] and [`Fee::Free`] over the simulated gas: state can change between
-/// the simulation and the block.
+/// Gas limit of [`Fee::Auto`] over the simulated gas: the transaction that is sent is a little
+/// longer than the simulated one, and the state can change until it is in a block.
 const GAS_ADJUSTMENT: f64 = 1.3;
+/// Largest factor that is not taken for a mistake.
+const MAX_GAS_ADJUSTMENT: f64 = 100.0;
 
 /// How a transaction's gas limit and fee are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fee {
-    /// Gas limit from a simulation, no fee: for duty messages, alone in their transaction.
+    /// No gas limit and no fee: for duty messages, alone in their transaction.
     Free,
     /// Gas limit from a simulation times 1.3, fee at the chain's gas price.
     Auto,
@@ -219,8 +221,9 @@ impl Sender {
         signer: &Signer,
     ) -> Result<(u64, Option<u128>)> {
         let gas = match fee {
+            Fee::Free => 0,
             Fee::Gas(gas) | Fee::Fixed { gas, .. } => gas,
-            Fee::Free | Fee::Auto => self.simulate(unsigned, signer, GAS_ADJUSTMENT).await?,
+            Fee::Auto => self.simulate(unsigned, signer, GAS_ADJUSTMENT).await?,
             Fee::Adjusted(factor) => self.simulate(unsigned, signer, factor).await?,
         };
         let amount = match fee {
@@ -234,14 +237,28 @@ impl Sender {
         Ok((gas, amount.filter(|amount| *amount > 0)))
     }
 
+    /// The gas limit for a transaction. It is simulated on the state, which knows nothing of
+    /// what waits in the mempool, so at the sequence that the state expects.
     async fn simulate(&self, unsigned: &Unsigned, signer: &Signer, factor: f64) -> Result<u64> {
-        if !(1.0..=100.0).contains(&factor) {
+        if !(1.0..=MAX_GAS_ADJUSTMENT).contains(&factor) {
             return Err(Error::InvalidTx(format!(
-                "the gas adjustment {factor} is not between 1 and 100"
+                "the gas adjustment {factor} is not between 1 and {MAX_GAS_ADJUSTMENT}"
             )));
         }
-        let tx = tx::sign(unsigned, signer, &self.key)?;
-        let used = self.client.simulate(tx).await?;
+        let mut signer = signer.clone();
+        let mut attempts = 0;
+        let used = loop {
+            let tx = tx::sign(unsigned, &signer, &self.key)?;
+            attempts += 1;
+            match self.client.simulate(tx).await {
+                Ok(used) => break used,
+                Err(error) if attempts < SEQUENCE_ATTEMPTS => match expected_sequence(&error) {
+                    Some(sequence) => signer.sequence = sequence,
+                    None => return Err(error),
+                },
+                Err(error) => return Err(error),
+            }
+        };
         Ok((used as f64 * factor).ceil() as u64)
     }
 }
@@ -279,11 +296,14 @@ fn fee_for(gas: u64, price: u64) -> u128 {
     (u128::from(gas) * u128::from(price)).div_ceil(1_000_000)
 }
 
-/// E of "account sequence mismatch, expected E, got G".
+/// E of "account sequence mismatch, expected E, got G", if that is the error.
 fn expected_sequence(error: &Error) -> Option<u64> {
     let (Error::Tx { log, .. } | Error::Query { log, .. }) = error else {
         return None;
     };
+    if !error.is(code::WRONG_SEQUENCE) {
+        return None;
+    }
     let (_, rest) = log.split_once("expected ")?;
     rest.split(',').next()?.trim().parse().ok()
 }

@@ -3,14 +3,14 @@ use std::sync::{Arc, Mutex as StdMutex};
 
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{BaseAccount, QueryAccountResponse};
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::GasInfo;
-use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, SimulateResponse, TxRaw};
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, SimulateRequest, SimulateResponse, TxRaw};
 use poq_proto::v1::{MsgCommitScores, Params, QueryParamsResponse};
 use prost::Message;
 use serde_json::{Value, json};
 use tendermint_rpc::endpoint::abci_query;
 
 use super::*;
-use crate::fake_node::{FakeNode, checked, found as answer, query_failure, status};
+use crate::fake_node::{FakeNode, RpcResult, checked, found as answer, query_failure, status};
 
 /// What a scripted node says to one broadcast.
 enum Reply {
@@ -34,7 +34,7 @@ struct Script {
 type Shared = Arc<StdMutex<Script>>;
 
 impl Script {
-    fn handle(&mut self, method: &str, params: Value) -> Result<Value, String> {
+    fn handle(&mut self, method: &str, params: Value) -> RpcResult {
         match method {
             "status" => Ok(status("poq-local-1", 7)),
             "abci_query" => Ok(self.query(params)),
@@ -73,18 +73,33 @@ impl Script {
                 })
             }
             "/cosmos.auth.v1beta1.Query/Account" => query_failure(9, "sdk", "no such account"),
-            "/cosmos.tx.v1beta1.Service/Simulate" => answer(&SimulateResponse {
-                gas_info: Some(GasInfo {
-                    gas_wanted: 0,
-                    gas_used: 100_000,
-                }),
-                result: None,
-            }),
+            "/cosmos.tx.v1beta1.Service/Simulate" => {
+                let request = SimulateRequest::decode(request.data.as_slice()).unwrap();
+                self.simulate(sequence_and_fee(&request.tx_bytes).0)
+            }
             other => panic!("unexpected query {other}"),
         }
     }
 
-    fn broadcast(&mut self, params: Value) -> Result<Value, String> {
+    /// Like the application, on the state alone: what waits in the mempool is unknown to it.
+    fn simulate(&self, sequence: u64) -> Value {
+        if sequence != self.sequence {
+            let log = format!(
+                "account sequence mismatch, expected {}, got {sequence}",
+                self.sequence
+            );
+            return query_failure(32, "sdk", &log);
+        }
+        answer(&SimulateResponse {
+            gas_info: Some(GasInfo {
+                gas_wanted: 0,
+                gas_used: 100_000,
+            }),
+            result: None,
+        })
+    }
+
+    fn broadcast(&mut self, params: Value) -> RpcResult {
         let reply = self.replies.pop_front().unwrap_or(Reply::Accept);
         let (code, codespace, log) = match reply {
             Reply::Accept => (0, "", ""),
@@ -92,20 +107,24 @@ impl Script {
             Reply::Fail(_) => (0, "", ""),
         };
         let (tx, answer) = checked(params, code, codespace, log);
-        let raw = TxRaw::decode(tx.as_slice()).unwrap();
-        let auth = AuthInfo::decode(raw.auth_info_bytes.as_slice()).unwrap();
-        let fee = auth
-            .fee
-            .unwrap()
-            .amount
-            .first()
-            .map(|coin| coin.amount.clone());
-        self.broadcasts.push((auth.signer_infos[0].sequence, fee));
+        self.broadcasts.push(sequence_and_fee(&tx));
         match reply {
             Reply::Fail(data) => Err(data.into()),
             _ => Ok(answer),
         }
     }
+}
+
+fn sequence_and_fee(tx: &[u8]) -> (u64, Option<String>) {
+    let raw = TxRaw::decode(tx).unwrap();
+    let auth = AuthInfo::decode(raw.auth_info_bytes.as_slice()).unwrap();
+    let fee = auth
+        .fee
+        .unwrap()
+        .amount
+        .first()
+        .map(|coin| coin.amount.clone());
+    (auth.signer_infos[0].sequence, fee)
 }
 
 async fn start(sequence: u64, replies: impl IntoIterator<Item = Reply>) -> (FakeNode, Shared) {
@@ -229,7 +248,15 @@ async fn waits_while_the_mempool_is_full() {
 
 #[tokio::test]
 async fn a_refused_transaction_uses_no_sequence() {
-    let (node, script) = start(5, [Reply::Refuse(119, "poq", "nothing to do")]).await;
+    let (node, script) = start(
+        5,
+        [Reply::Refuse(
+            code::NOT_ASSIGNED.number,
+            code::POQ,
+            "not assigned",
+        )],
+    )
+    .await;
     let sender = sender(&node).await;
     let error = sender.send(messages(), Fee::Free).await.unwrap_err();
     assert!(error.is(code::NOT_ASSIGNED), "{error}");
