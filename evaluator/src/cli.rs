@@ -1,0 +1,163 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use poq_client::keyring::Backend;
+use poq_client::logging::Format;
+
+use crate::{config, registry};
+
+/// Scores answers of language models and commits to the scores on a Proof of Quality chain.
+#[derive(Debug, Parser)]
+#[command(name = "poq-evaluator", version)]
+pub struct Cli {
+    /// Form of the logs on stderr; RUST_LOG selects what is logged
+    #[arg(long, global = true, default_value_t, value_name = "text|json")]
+    pub log_format: Format,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Makes a home: a documented config.toml and the operator's key
+    Init(Init),
+    /// Registers the operator as an evaluator and stakes
+    Register(Register),
+    /// Does the operator's duties until it is stopped
+    Start(Home),
+    /// Shows the operator's registration and open duties
+    Status(Status),
+    /// Scores one answer, without a chain
+    Score(Score),
+    /// Makes the canonical f32 model of the published int8 one
+    Transcode(Transcode),
+    /// Prints the version of the program and of its default model
+    Version(Output),
+}
+
+#[derive(Debug, Args)]
+pub struct Home {
+    /// Folder with config.toml, the keyring and the journal
+    #[arg(long, env = "POQ_EVALUATOR_HOME", default_value_os_t = config::default_home())]
+    pub home: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Output {
+    /// Form of the result on stdout
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum OutputFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Init {
+    #[command(flatten)]
+    pub home: Home,
+    /// CometBFT RPC of a node that you trust
+    #[arg(long, default_value = "http://127.0.0.1:26657")]
+    pub node: String,
+    /// Id of the chain; asked from the node unless given
+    #[arg(long)]
+    pub chain_id: Option<String>,
+    /// Name of the operator's key; made unless there is such a key
+    #[arg(long, default_value = "evaluator")]
+    pub key: String,
+    /// `file` (encrypted) or `test` (plain files)
+    #[arg(long, default_value_t = Backend::File, value_name = "file|test")]
+    pub keyring_backend: Backend,
+    /// Read the key's 24 words from stdin instead of making a new key
+    #[arg(long)]
+    pub recover: bool,
+    /// Id of the evaluator model to run
+    #[arg(long, default_value = registry::DEFAULT_MODEL)]
+    pub model: String,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Register {
+    #[command(flatten)]
+    pub home: Home,
+    /// Base units to stake from the operator's balance
+    #[arg(long)]
+    pub stake: u64,
+    /// Account that earns; the operator unless given
+    #[arg(long, default_value = "")]
+    pub payout: String,
+    /// Evaluator models, by id; the configured one unless given
+    #[arg(long = "evaluator-model", value_name = "ID")]
+    pub evaluator_models: Vec<String>,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub home: Home,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Score {
+    /// What was asked
+    #[arg(long)]
+    pub prompt: String,
+    /// What was answered
+    #[arg(long)]
+    pub answer: String,
+    /// Take the registry entry of the model from this node
+    #[arg(long, value_name = "URL", conflicts_with = "registry")]
+    pub node: Option<String>,
+    /// Take the registry entry from this file, proto3 JSON of poq.v1.EvaluatorModel; without
+    /// --node and --registry it is the one of the test networks
+    #[arg(long, value_name = "FILE")]
+    pub registry: Option<PathBuf>,
+    /// Id of the evaluator model
+    #[arg(long, default_value = registry::DEFAULT_MODEL)]
+    pub model: String,
+    /// Folder with model.onnx and tokenizer.json; in the cache unless given
+    #[arg(long, value_name = "FOLDER")]
+    pub model_folder: Option<PathBuf>,
+    /// Shared library of ONNX Runtime; in the cache unless given
+    #[arg(long, value_name = "FILE")]
+    pub library: Option<PathBuf>,
+    /// Compute threads
+    #[arg(long, default_value_t = 1)]
+    pub threads: usize,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Transcode {
+    /// The published int8 ONNX file
+    #[arg(long, value_name = "FILE")]
+    pub input: PathBuf,
+    /// Where to write the f32 ONNX file
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

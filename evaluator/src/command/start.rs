@@ -1,0 +1,93 @@
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use poq_client::Error;
+use poq_client::worker::{Worker, WorkerHome, shutdown_on_signals};
+use poq_proto::v1::Role;
+use tracing::{info, warn};
+
+use crate::cli::Home;
+use crate::compute::Compute;
+use crate::config::{self, Config};
+use crate::journal::Journal;
+use crate::scorer::Model;
+use crate::worker::Evaluator;
+
+/// Does the operator's duties until SIGINT or SIGTERM.
+pub async fn start(args: Home) -> Result<()> {
+    let shutdown = shutdown_on_signals()?;
+    let home = WorkerHome::open(&args.home)?;
+    let config: Config = home.config()?;
+    config.scoring.validate()?;
+    let files = config::model_files(&config.model, &config.scoring)?;
+    let _lock = lock(&home.data())?;
+    let journal = Journal::open(home.data().join("journal"))?;
+    let worker = match Worker::connect(&home, &config.chain, Role::Evaluator, &shutdown).await {
+        Err(Error::Interrupted) => return Ok(()),
+        worker => worker?,
+    };
+    check_models(&worker, &config.model.id).await?;
+    let registered = worker.client.evaluator_model(&config.model.id).await?;
+    let threads = config.scoring.threads;
+    let model = tokio::task::spawn_blocking(move || Model::open(&registered, &files, threads))
+        .await?
+        .context("the evaluator does not start")?;
+    let scoring = &config.scoring;
+    let compute = Compute::start(model, scoring.queue, scoring.batch_tokens)?;
+    info!(
+        operator = worker.sender.address(),
+        chain = worker.sender.chain_id(),
+        "evaluator started"
+    );
+    Evaluator::run(worker, config.model.id, journal, compute, shutdown).await
+}
+
+/// An operator is drawn for every model of its registration, and slashed where it is silent.
+async fn check_models(worker: &Worker, loaded: &str) -> Result<()> {
+    let operator = worker.sender.address();
+    let node = worker.client.node(Role::Evaluator, operator).await?;
+    ensure!(
+        node.models.iter().any(|model| model == loaded),
+        "{operator} is registered for {}, not for {loaded}; set `id` in config.toml to one of them",
+        node.models.join(", ")
+    );
+    for model in node.models.iter().filter(|model| *model != loaded) {
+        warn!(
+            model,
+            loaded,
+            "registered for a model that is not loaded: its duties will be missed and slashed"
+        );
+    }
+    Ok(())
+}
+
+/// Two evaluators on one home would commit to scores that the other one cannot open.
+fn lock(data: &Path) -> Result<File> {
+    let path = data.join("lock");
+    let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("another poq-evaluator runs with this home; stop it or choose another --home")
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_home_is_for_one_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = lock(folder.path()).unwrap();
+        let error = lock(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("another poq-evaluator"), "{error}");
+        drop(first);
+        lock(folder.path()).unwrap();
+    }
+}

@@ -1,0 +1,38 @@
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::cli::Output;
+use crate::{output, registry};
+
+#[derive(Serialize)]
+struct Version {
+    version: &'static str,
+    model: String,
+    weights_sha256: String,
+    tokenizer_sha256: String,
+}
+
+/// Prints what this program is and which model it runs by default.
+pub fn version(args: &Output) -> Result<()> {
+    let entry = registry::default_entry()?;
+    let version = Version {
+        version: env!("CARGO_PKG_VERSION"),
+        model: entry.id,
+        weights_sha256: entry.weights_sha256,
+        tokenizer_sha256: entry.tokenizer_sha256,
+    };
+    output::print(
+        args.output,
+        &version,
+        &[
+            ("poq-evaluator", version.version.to_owned()),
+            ("default model", version.model.clone()),
+            ("its weights", format!("SHA-256 {}", version.weights_sha256)),
+            (
+                "its tokenizer",
+                format!("SHA-256 {}", version.tokenizer_sha256),
+            ),
+        ],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! The evaluator's `config.toml`, and the defaults that depend on the machine.
+
+use std::path::{Path, PathBuf};
+
+use poq_client::worker::ChainConfig;
+use serde::Deserialize;
+
+use crate::registry;
+use crate::scorer::ModelFiles;
+
+/// File name of ONNX Runtime in the cache's `lib/`.
+pub const LIBRARY: &str = "libonnxruntime.so.1.31.1";
+
+const TEMPLATE: &str = include_str!("config.toml");
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Neither of the variables that lead to the cache is set.
+    #[error(
+        "cannot find the cache: set POQ_CACHE, XDG_CACHE_HOME or HOME, or `folder` and `library` in config.toml"
+    )]
+    NoCache,
+    /// A number is out of its range.
+    #[error("config.toml: `{name}` is {value}, expected {range}")]
+    Range {
+        /// Name of the option.
+        name: &'static str,
+        /// As given.
+        value: usize,
+        /// In words.
+        range: &'static str,
+    },
+}
+
+/// Everything in `config.toml`; the file that [`render`] makes says what the options mean.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The chain and the operator's key.
+    pub chain: ChainConfig,
+    /// The evaluator model.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// How scores are computed.
+    #[serde(default)]
+    pub scoring: ScoringConfig,
+}
+
+/// The table `[model]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Id in the chain's registry.
+    #[serde(default = "default_model")]
+    pub id: String,
+    /// Folder with the model's files; `None` is the cache.
+    pub folder: Option<PathBuf>,
+}
+
+/// The table `[scoring]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoringConfig {
+    /// Shared library of ONNX Runtime; `None` is the cache.
+    pub library: Option<PathBuf>,
+    /// Compute threads.
+    pub threads: usize,
+    /// Tokens of one batch after padding.
+    pub batch_tokens: usize,
+    /// Pairs that wait for the model.
+    pub queue: usize,
+}
+
+fn default_model() -> String {
+    registry::DEFAULT_MODEL.to_owned()
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            id: default_model(),
+            folder: None,
+        }
+    }
+}
+
+impl Default for ScoringConfig {
+    fn default() -> Self {
+        Self {
+            library: None,
+            threads: 1,
+            batch_tokens: 1024,
+            queue: 64,
+        }
+    }
+}
+
+impl ScoringConfig {
+    /// Checks the ranges that the generated file names.
+    pub fn validate(&self) -> Result<(), Error> {
+        let checks = [
+            ("threads", self.threads, 256, "1..=256"),
+            ("batch_tokens", self.batch_tokens, 65_536, "1..=65536"),
+            ("queue", self.queue, 10_000, "1..=10000"),
+        ];
+        for (name, value, most, range) in checks {
+            if !(1..=most).contains(&value) {
+                return Err(Error::Range { name, value, range });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where the configured model's files are.
+pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> Result<ModelFiles, Error> {
+    let folder = match &model.folder {
+        Some(folder) => folder.clone(),
+        None => cache()?.join("models").join(&model.id),
+    };
+    let library = match &scoring.library {
+        Some(library) => library.clone(),
+        None => cache()?.join("lib").join(LIBRARY),
+    };
+    Ok(ModelFiles {
+        weights: folder.join(registry::WEIGHTS),
+        tokenizer: folder.join(registry::TOKENIZER),
+        library,
+    })
+}
+
+/// The folder that `make setup` fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else
+/// `~/.cache/poq`.
+pub fn cache() -> Result<PathBuf, Error> {
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    variable("POQ_CACHE")
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("poq")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache/poq")))
+        .ok_or(Error::NoCache)
+}
+
+/// The default home, `~/.poq-evaluator`.
+pub fn default_home() -> PathBuf {
+    std::env::home_dir()
+        .unwrap_or_else(|| Path::new(".").to_owned())
+        .join(".poq-evaluator")
+}
+
+/// A documented `config.toml` with these settings.
+pub fn render(chain: &ChainConfig, model: &str) -> String {
+    let text = |value: &str| toml::Value::from(value).to_string();
+    TEMPLATE
+        .replace("{chain_id}", &text(&chain.id))
+        .replace("{node}", &text(&chain.node))
+        .replace("{key}", &text(&chain.key))
+        .replace("{keyring}", &text(&chain.keyring.to_string()))
+        .replace("{model}", &text(model))
+        .replace("{library_name}", LIBRARY)
+}
+
+#[cfg(test)]
+mod tests {
+    use poq_client::keyring::Backend;
+
+    use super::*;
+
+    fn chain() -> ChainConfig {
+        ChainConfig {
+            id: "poq-\"1\"".into(),
+            node: "http://127.0.0.1:26657".into(),
+            key: "evaluator-0".into(),
+            keyring: Backend::Test,
+            poll_interval_ms: 1000,
+        }
+    }
+
+    #[test]
+    fn the_generated_file_has_the_defaults() {
+        let config: Config = toml::from_str(&render(&chain(), "some-model")).unwrap();
+        assert_eq!(config.chain, chain());
+        assert_eq!(config.model.id, "some-model");
+        assert_eq!(config.scoring, ScoringConfig::default());
+        config.scoring.validate().unwrap();
+    }
+
+    #[test]
+    fn the_generated_file_names_every_option() {
+        let uncommented = render(&chain(), "some-model")
+            .replace("# folder =", "folder =")
+            .replace("# library =", "library =");
+        let config: Config = toml::from_str(&uncommented).unwrap();
+        assert!(config.model.folder.is_some() && config.scoring.library.is_some());
+    }
+
+    #[test]
+    fn an_unknown_option_is_refused() {
+        let content = render(&chain(), "m") + "\nthread = 2\n";
+        assert!(toml::from_str::<Config>(&content).is_err());
+    }
+
+    #[test]
+    fn numbers_have_ranges() {
+        let config = ScoringConfig {
+            threads: 0,
+            ..ScoringConfig::default()
+        };
+        let error = config.validate().unwrap_err().to_string();
+        assert_eq!(error, "config.toml: `threads` is 0, expected 1..=256");
+    }
+
+    #[test]
+    fn files_are_in_the_configured_folders() {
+        let model = ModelConfig {
+            folder: Some("/models/m".into()),
+            ..ModelConfig::default()
+        };
+        let scoring = ScoringConfig {
+            library: Some("/lib/ort.so".into()),
+            ..ScoringConfig::default()
+        };
+        let files = model_files(&model, &scoring).unwrap();
+        assert_eq!(files.weights, Path::new("/models/m/model.onnx"));
+        assert_eq!(files.tokenizer, Path::new("/models/m/tokenizer.json"));
+        assert_eq!(files.library, Path::new("/lib/ort.so"));
+    }
+}

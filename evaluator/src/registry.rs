@@ -1,0 +1,92 @@
+//! Evaluator models as a registry describes them, and where their files are.
+
+use std::path::{Path, PathBuf};
+
+use poq_proto::v1::EvaluatorModel;
+
+/// Name of the canonical ONNX file in a model's folder.
+pub const WEIGHTS: &str = "model.onnx";
+/// Name of the tokenizer in a model's folder.
+pub const TOKENIZER: &str = "tokenizer.json";
+/// The model that this program runs unless told otherwise.
+pub const DEFAULT_MODEL: &str = "ms-marco-minilm-l-12-v2";
+
+/// The entry of [`DEFAULT_MODEL`] for test networks; `registry/README.md` says how its
+/// calibration was made.
+const DEFAULT_ENTRY: &str = include_str!("../registry/ms-marco-minilm-l-12-v2.json");
+
+/// Why there is no registry entry.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// From the operating system.
+        source: std::io::Error,
+    },
+    /// The file is not an entry.
+    #[error("{origin} is not a poq.v1.EvaluatorModel in proto3 JSON: {source}")]
+    Invalid {
+        /// The file.
+        origin: String,
+        /// From the parser.
+        source: serde_json::Error,
+    },
+}
+
+/// The entry of [`DEFAULT_MODEL`] that test networks have in their genesis.
+pub fn default_entry() -> Result<EvaluatorModel, Error> {
+    parse(DEFAULT_ENTRY, "the default registry entry")
+}
+
+/// An entry from a file with proto3 JSON.
+pub fn read(path: &Path) -> Result<EvaluatorModel, Error> {
+    let content = std::fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&content, &path.display().to_string())
+}
+
+fn parse(content: &str, origin: &str) -> Result<EvaluatorModel, Error> {
+    serde_json::from_str(content).map_err(|source| Error::Invalid {
+        origin: origin.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use poq_proto::calibrate;
+
+    use super::*;
+    use crate::transcode::CANONICAL_SHA256;
+
+    #[test]
+    fn the_default_entry_is_of_the_transcoded_model() {
+        let entry = default_entry().unwrap();
+        assert_eq!(entry.id, DEFAULT_MODEL);
+        assert_eq!(entry.weights_sha256, CANONICAL_SHA256);
+        assert_eq!(entry.max_tokens, 512);
+    }
+
+    #[test]
+    fn the_default_calibration_is_a_valid_table() {
+        let table = default_entry().unwrap().calibration;
+        assert!((2..=256).contains(&table.len()));
+        assert!(table.is_sorted_by(|a, b| a.raw_score < b.raw_score && a.quality <= b.quality));
+        assert_eq!(calibrate(&table, i32::MIN), 0);
+        assert_eq!(calibrate(&table, i32::MAX), 1_000_000);
+    }
+
+    #[test]
+    fn a_broken_entry_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("entry.json");
+        std::fs::write(&path, r#"{ "id": 5 }"#).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        assert!(error.contains("entry.json"), "{error}");
+    }
+}

@@ -1,0 +1,101 @@
+//! Scores of pairs (prompt, answer) by a cross-encoder.
+
+mod batch;
+mod model;
+mod runtime;
+mod tokenize;
+
+pub use batch::plan;
+pub use model::{Model, ModelFiles, Score};
+pub use runtime::OrtScorer;
+pub use tokenize::{Encoded, PairTokenizer};
+
+use std::path::PathBuf;
+
+use crate::digest;
+
+/// Why there is no score.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file is missing or is not the registry's.
+    #[error(transparent)]
+    Digest(#[from] digest::Error),
+    /// The library of ONNX Runtime cannot be loaded.
+    #[error(
+        "cannot load ONNX Runtime from {path}: {reason}; run `make setup` to fetch it, or set `library` in config.toml",
+        path = path.display()
+    )]
+    Library {
+        /// The library.
+        path: PathBuf,
+        /// From the loader.
+        reason: String,
+    },
+    /// ONNX Runtime refused the model or a batch.
+    #[error("ONNX Runtime cannot {action}: {reason}")]
+    Runtime {
+        /// "load the model", ...
+        action: &'static str,
+        /// From ONNX Runtime.
+        reason: String,
+    },
+    /// The tokenizer cannot be used.
+    #[error("tokenizer {path}: {reason}", path = path.display())]
+    Tokenizer {
+        /// Its `tokenizer.json`.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A text cannot be tokenized.
+    #[error("cannot tokenize a text of {bytes} bytes: {reason}")]
+    Text {
+        /// Its length.
+        bytes: usize,
+        /// From the tokenizer.
+        reason: String,
+    },
+    /// The model answered with something that is no score.
+    #[error("the model's output is not a number")]
+    NotANumber,
+}
+
+/// Computes logits of encoded pairs.
+pub trait Scorer: Send {
+    /// One logit per pair, in their order, from one padded batch.
+    fn logits(&mut self, batch: &[Encoded]) -> Result<Vec<f32>, Error>;
+}
+
+/// The raw score of a logit in micro-logits: `logit · 1e6`, computed in f64, rounded half away
+/// from zero, saturating at the range of `i32`. This is the only place where it is computed.
+pub fn micro_logits(logit: f32) -> Result<i32, Error> {
+    if logit.is_nan() {
+        return Err(Error::NotANumber);
+    }
+    // `f64::round` rounds half away from zero; `as` saturates.
+    Ok((f64::from(logit) * 1e6).round() as i32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn micro_logits_round_half_away_from_zero_and_saturate() {
+        assert_eq!(micro_logits(0.0).unwrap(), 0);
+        assert_eq!(micro_logits(-0.0).unwrap(), 0);
+        assert_eq!(micro_logits(9.085_089).unwrap(), 9_085_089);
+        assert_eq!(micro_logits(-11.187_496).unwrap(), -11_187_496);
+        // 2^-7 and 2^-8 are exact in f32: 7812.5 and 3906.25 micro-logits.
+        assert_eq!(micro_logits(0.007_812_5).unwrap(), 7_813);
+        assert_eq!(micro_logits(-0.007_812_5).unwrap(), -7_813);
+        assert_eq!(micro_logits(0.003_906_25).unwrap(), 3_906);
+        assert_eq!(micro_logits(1e9).unwrap(), i32::MAX);
+        assert_eq!(micro_logits(f32::NEG_INFINITY).unwrap(), i32::MIN);
+    }
+
+    #[test]
+    fn not_a_number_is_an_error() {
+        assert!(matches!(micro_logits(f32::NAN), Err(Error::NotANumber)));
+    }
+}
