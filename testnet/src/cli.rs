@@ -45,7 +45,7 @@ pub struct Run {
     #[arg(long, env = "OUTPUT", value_enum, default_value = "text")]
     pub output: Output,
     /// First port of the network; the others follow it
-    #[arg(long, env = "BASE_PORT", default_value = "26650")]
+    #[arg(long, env = "BASE_PORT", default_value = "26656")]
     pub base_port: u16,
     /// Folder of the homes and logs; what an earlier network left in it is removed
     #[arg(long, env = "POQ_TESTNET_ROOT", default_value = ".testnet")]

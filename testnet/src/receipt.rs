@@ -191,9 +191,9 @@ impl Milliseconds {
         let paid = at(|step| matches!(step, Step::Final));
         Self {
             inclusion: assigned,
-            answer: answered - assigned,
-            scores: settled - answered,
-            finality: paid - settled,
+            answer: answered.saturating_sub(assigned),
+            scores: settled.saturating_sub(answered),
+            finality: paid.saturating_sub(settled),
             total: paid,
         }
     }
@@ -286,4 +286,61 @@ impl EvaluatorPart {
 /// Further lines of a text under its first one.
 fn indented(text: &str) -> String {
     text.trim().replace('\n', "\n                ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_add_up_to_the_total() {
+        let operator = || "a".to_owned();
+        let steps = [
+            (
+                Step::Assigned {
+                    operator: operator(),
+                    attempt: 0,
+                },
+                600,
+            ),
+            (
+                Step::Missed {
+                    operator: operator(),
+                },
+                60_000,
+            ),
+            (
+                Step::Assigned {
+                    operator: operator(),
+                    attempt: 1,
+                },
+                60_000,
+            ),
+            (
+                Step::Answered {
+                    text: "Paris".into(),
+                },
+                61_500,
+            ),
+            (Step::Settled { quality: 900_000 }, 63_000),
+            (Step::Final, 65_000),
+        ];
+        let seen = steps.map(|(step, after)| Seen {
+            step,
+            height: 1,
+            after: Duration::from_millis(after),
+        });
+        let ms = Milliseconds::new(&seen);
+        assert_eq!(
+            (ms.inclusion, ms.answer, ms.scores, ms.finality),
+            (600, 60_900, 1_500, 2_000)
+        );
+        assert_eq!(ms.inclusion + ms.answer + ms.scores + ms.finality, ms.total);
+    }
+
+    #[test]
+    fn numbers_are_shown_in_their_units() {
+        assert_eq!(ratio(912_345), "0.912");
+        assert_eq!(logits(-11_010_000), "-11.010000");
+    }
 }

@@ -83,19 +83,22 @@ pub fn addresses(network: &Network) {
 }
 
 fn examples(network: &Network) -> String {
-    let description = network.description();
-    let rpc = &description.validators[0].rpc;
-    let home = network.root().join(&description.user.home);
-    let poqd = network.programs().poqd().display();
-    let home = home.display();
+    let user = &network.description().user;
+    let rpc = &network.description().validators[0].rpc;
+    let home = network.root().join(&user.home);
+    let poqd = network.programs().poqd();
     format!(
-        "Try:
-  {poqd} tx poq submit-task \"Why is the sky blue?\" --from user --keyring-backend test --home {home} --node {rpc}
-  {poqd} query poq task 1 --node {rpc}
-  {poqd} query bank balances {user} --node {rpc}
-  curl -s '{rpc}/status'
-  curl -s -G '{rpc}/tx_search' --data-urlencode \"query=\\\"poq_task_submitted.task='1'\\\"\"
-",
-        user = description.user.address
+        r#"Try, in another terminal:
+  export POQD_HOME={home}
+  {poqd} tx poq submit-task "Why is the sky blue?" --from {key} --yes --wait final
+  {poqd} query poq task 1
+  {poqd} query bank balances {address}
+  curl -s {rpc}/status
+  curl -sG {rpc}/tx_search --data-urlencode "query=\"poq_task_submitted.user='{address}'\""
+"#,
+        home = home.display(),
+        poqd = poqd.display(),
+        key = user.key,
+        address = user.address,
     )
 }
