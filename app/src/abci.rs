@@ -1,6 +1,6 @@
 //! Translation between ABCI 2.0 and [`App`]; nothing is decided here.
 
-use poq_proto::code::Code;
+use poq_proto::code::{self, Code};
 use prost::Message as _;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
@@ -15,6 +15,7 @@ use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
 use crate::app::App;
 use crate::block::rejection;
 use crate::error::{Error, Result};
+use crate::store::StoreError;
 use crate::tx::Signatures;
 
 /// Version of the application's protocol; a binary refuses the state of another one.
@@ -126,11 +127,7 @@ impl Application for App {
             })
         };
         answer.unwrap_or_else(|error| {
-            // A query must never stop the node: even a failed store is only reported here.
-            let (code, log) = match error {
-                Error::Rejected { code, log } => (code, log),
-                Error::Store(error) => (poq_proto::code::INTERNAL, error.to_string()),
-            };
+            let (code, log) = refused_query(error);
             ResponseQuery {
                 code: code.number,
                 codespace: code.codespace.into(),
@@ -158,6 +155,21 @@ fn raw_query(app: &App, request: &RequestQuery, height: Option<u64>) -> Result<R
         height: signed(height),
         ..ResponseQuery::default()
     })
+}
+
+/// A query must never stop the node: even a failed store is only reported.
+fn refused_query(error: Error) -> (Code, String) {
+    match error {
+        Error::Rejected { code, log } => (code, log),
+        Error::Store(error) => {
+            let code = match error {
+                StoreError::NoProof { .. } => code::INVALID_REQUEST,
+                ref error if error.is_unavailable_version() => code::INVALID_REQUEST,
+                _ => code::INTERNAL,
+            };
+            (code, error.to_string())
+        }
+    }
 }
 
 fn rejected(error: Error) -> (Code, String) {

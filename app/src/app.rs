@@ -180,12 +180,7 @@ impl App {
             code::INVALID_REQUEST,
             "height {height} does not exist yet, the last one is {head}"
         );
-        self.store.snapshot_at(height).map_err(|error| match error {
-            crate::store::StoreError::Pruned { .. } => {
-                Error::rejected(code::INVALID_REQUEST, error.to_string())
-            }
-            error => error.into(),
-        })
+        Ok(self.store.snapshot_at(height)?)
     }
 
     /// A fresh state on the last committed block, or on genesis before the first.

@@ -74,7 +74,10 @@ fn stored_values_should_not_change() {
         format!("tasks/due/{:020}/{id:020}", chain.task(id).due_height),
         format!("tasks/user/{}/{id:020}", chain.user.address),
         format!("tasks/open/{}", chain.user.address),
-        format!("tasks/duty/evaluator/{}/{id:020}", chain.evaluators[0].address),
+        format!(
+            "tasks/duty/evaluator/{}/{id:020}",
+            chain.evaluators[0].address
+        ),
     ] {
         let (proven, _) = chain.app.prove(key.as_bytes(), None).unwrap();
         values.push(format!("{key} = {}", hex::encode(proven.value.unwrap())));

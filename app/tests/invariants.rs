@@ -6,7 +6,7 @@ use poq_app::tx::Signatures;
 use poq_proto::v1::{AnswerItem, MsgSubmitAnswers, Role, Task, TaskStatus};
 use proptest::prelude::*;
 use support::{
-    Chain, Draft, FUNDS, Wallet, any, commit_message, find, is_over, reveal_message, send,
+    Chain, Draft, FUNDS, Wallet, any as pack, commit_message, find, is_over, reveal_message, send,
     submit_message,
 };
 
@@ -50,15 +50,18 @@ fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> 
         Some((committees.len() as u32 - 1, seat.operator.clone()))
     };
     Some(match act {
-        Act::Submit { min_quality, max_fee } => {
+        Act::Submit {
+            min_quality,
+            max_fee,
+        } => {
             let mut message = submit_message(&chain.user);
             (message.min_quality, message.max_fee) = (*min_quality, *max_fee);
-            chain.user.sign(vec![any(&message)])
+            chain.user.sign(vec![pack(&message)])
         }
         Act::Answer { task: id, length } => {
             let operator = task(id)?.assignments.last()?.operator.clone();
             let wallet = find(&mut chain.inference, &operator);
-            wallet.sign(vec![any(&MsgSubmitAnswers {
+            wallet.sign(vec![pack(&MsgSubmitAnswers {
                 operator,
                 items: vec![AnswerItem {
                     task_id: *id,
@@ -71,13 +74,13 @@ fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> 
             let (attempt, operator) = seat_of(task, seat)?;
             let wallet = find(&mut chain.evaluators, &operator);
             let message = commit_message(wallet, *task, attempt, *score);
-            wallet.sign(vec![any(&message)])
+            wallet.sign(vec![pack(&message)])
         }
         Act::Reveal { task, seat, score } => {
             let (_, operator) = seat_of(task, seat)?;
             let wallet = find(&mut chain.evaluators, &operator);
             let message = reveal_message(wallet, *task, *score);
-            wallet.sign(vec![any(&message)])
+            wallet.sign(vec![pack(&message)])
         }
         Act::Send { amount } => {
             let message = send(&chain.user, &chain.inference[0].address, *amount);
@@ -187,7 +190,10 @@ fn a_restart_changes_nothing() {
     drop(first);
     let second = open();
     assert_eq!(second.head().height, 0);
-    assert_eq!(second.init_chain(support::CHAIN_ID, &json).unwrap(), genesis_hash);
+    assert_eq!(
+        second.init_chain(support::CHAIN_ID, &json).unwrap(),
+        genesis_hash
+    );
     let (_, hash) = second.finalize_block(1, &[1; 32], &none).unwrap();
     second.commit().unwrap();
     let (_, next) = second.finalize_block(2, &[2; 32], &none).unwrap();
@@ -204,7 +210,10 @@ fn a_restart_changes_nothing() {
 #[test]
 fn a_refused_transaction_leaves_no_trace() {
     let (mut chain, mut twin) = (Chain::new(1, 5), Chain::new(1, 5));
-    let mut draft = Draft::new(&chain.user, vec![send(&chain.user, &chain.inference[0].address, 1)]);
+    let mut draft = Draft::new(
+        &chain.user,
+        vec![send(&chain.user, &chain.inference[0].address, 1)],
+    );
     draft.chain_id = "other-1".into();
     let refused = draft.sign(&chain.user);
     chain.block(&[refused, vec![1, 2, 3]]);
@@ -215,15 +224,25 @@ fn a_refused_transaction_leaves_no_trace() {
 #[test]
 fn a_proposal_with_a_bad_transaction_is_refused() {
     let mut chain = Chain::new(1, 5);
-    let good = chain.user.sign(vec![any(&submit_message(&chain.user))]);
+    let good = chain.user.sign(vec![pack(&submit_message(&chain.user))]);
     let height = chain.height + 1;
-    chain.app.process_proposal(height, std::slice::from_ref(&good)).unwrap();
-    chain.app.process_proposal(height, &[good.clone(), good.clone()]).unwrap_err();
+    chain
+        .app
+        .process_proposal(height, std::slice::from_ref(&good))
+        .unwrap();
+    chain
+        .app
+        .process_proposal(height, &[good.clone(), good.clone()])
+        .unwrap_err();
     // A proposer leaves it out instead.
-    let prepared = chain.app.prepare_proposal(height, vec![good.clone(), good.clone()], 1 << 20);
+    let prepared = chain
+        .app
+        .prepare_proposal(height, vec![good.clone(), good.clone()], 1 << 20);
     assert_eq!(prepared.unwrap(), [good.clone()]);
     // And keeps to the block's size.
-    let prepared = chain.app.prepare_proposal(height, vec![good.clone()], good.len());
+    let prepared = chain
+        .app
+        .prepare_proposal(height, vec![good.clone()], good.len());
     assert!(prepared.unwrap().is_empty());
 }
 
@@ -235,7 +254,10 @@ fn settled_tasks_are_paid_only_at_finality() {
     chain.commit(id, 1, &[]);
     chain.reveal(id, 1, &[]);
     assert_eq!(chain.task(id).status(), TaskStatus::Settled);
-    assert_eq!(chain.balance(&chain.inference[0].address), u128::from(FUNDS));
+    assert_eq!(
+        chain.balance(&chain.inference[0].address),
+        u128::from(FUNDS)
+    );
     chain.blocks(2);
     assert!(chain.balance(&chain.inference[0].address) > u128::from(FUNDS));
 }
