@@ -1,9 +1,13 @@
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use nix::sys::signal::{Signal, kill};
 
 use crate::support::{Network, eventually};
 
 fn is_alive(pid: nix::unistd::Pid) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // A zombie waits for its parent, and does nothing.
     !stat.is_empty() && !stat.contains(") Z ")
 }
@@ -54,12 +58,30 @@ fn the_end_of_cometbft_ends_the_node_and_is_explained() {
 }
 
 #[test]
+fn a_cometbft_that_lives_on_without_consensus_is_stopped() {
+    let network = Network::new();
+    // Nothing that the application does makes a healthy CometBFT fail like this.
+    let program = network.path().join("cometbft");
+    let script = "#!/bin/sh\n[ \"$1\" = version ] && echo 0.38.26 && exit\n\
+        echo 'E[2026] CONSENSUS FAILURE!!! module=consensus err=boom'\nexec sleep 600\n";
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+    let mut node = network.spawn(&[OsStr::new("--cometbft"), program.as_os_str()]);
+    assert_eq!(node.ended(), Some(1));
+    let log = node.log();
+    assert!(
+        log.contains("CometBFT's consensus failed") && log.contains("err=boom"),
+        "{log}"
+    );
+}
+
+#[test]
 fn a_refused_genesis_is_named() {
     let network = Network::new();
     let path = network.node().join("config/genesis.json");
-    let genesis = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, genesis.replace("\"upoq\"", "\"UPOQ!\"")).unwrap();
-    let mut node = network.spawn();
+    let genesis = fs::read_to_string(&path).unwrap();
+    fs::write(&path, genesis.replace("\"upoq\"", "\"UPOQ!\"")).unwrap();
+    let mut node = network.spawn(&[]);
     assert_ne!(node.ended(), Some(0));
     let comet = node.log();
     assert!(comet.contains("denom"), "{comet}");

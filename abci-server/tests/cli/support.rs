@@ -1,5 +1,6 @@
 //! Running `poqd`.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -145,12 +146,13 @@ impl Network {
             .to_owned()
     }
 
-    /// Starts the node; it need not live.
-    pub fn spawn(&self) -> Running {
+    /// Starts the node with these flags; it need not live.
+    pub fn spawn(&self, flags: &[&OsStr]) -> Running {
         let log = self.path().join("poqd.log");
         let file = std::fs::File::create(&log).unwrap();
         let child = poqd("start --with-comet --home")
             .arg(self.node())
+            .args(flags)
             .stdin(Stdio::null())
             .stderr(file)
             .spawn()
@@ -160,7 +162,7 @@ impl Network {
 
     /// Starts the node and waits for the first blocks.
     pub fn start(&self) -> Running {
-        let mut running = self.spawn();
+        let mut running = self.spawn(&[]);
         eventually("the second block", || {
             running.assert_lives();
             let output = self.user("status --output json").finish();
