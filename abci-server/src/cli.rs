@@ -83,3 +83,58 @@ impl Cli {
         .unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_may_stand_anywhere() {
+        for line in [
+            "poqd --home h tx bank send poq1x 1upoq --from a",
+            "poqd tx --from a bank send poq1x 1upoq --home h --output json",
+            "poqd q poq task 7 --node tcp://n:1 --height 3",
+            "poqd query block",
+            "poqd query --output json block 5",
+            "poqd keys show a -a --keyring-backend test",
+            "poqd tx poq submit-task hello --from a --wait final --temperature 0.7",
+            "poqd tx poq register-evaluator --evaluator-models a,b --stake 5upoq --from a",
+            "poqd start --abci unix:///tmp/a.sock --with-comet",
+            "poqd init n --chain-id c",
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn wrong_values_are_refused() {
+        for line in [
+            "poqd",
+            "poqd start --abci 127.0.0.1:1",
+            "poqd init n --chain-id a/b",
+            "poqd init n",
+            "poqd tx bank send poq1x upoq",
+            "poqd tx bank send poq1x 1upoq --fees 1upoq --gas-prices 1upoq",
+            "poqd tx bank send poq1x 1upoq --gas much",
+            "poqd tx poq submit-task",
+            "poqd tx poq submit-task hello --prompt-file f",
+            "poqd tx poq submit-task hello --top-p 1.5",
+            "poqd query poq task seven",
+            "poqd query block 0",
+            "poqd query tx 1234",
+            "poqd query poq nodes validator",
+            "poqd keys list --keyring-backend os",
+            "poqd status --output xml",
+            "poqd testnet init-files --output-dir d",
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}

@@ -133,12 +133,7 @@ impl Client {
     pub async fn tx(&self, hash: TxHash) -> Result<Option<TxOutcome>> {
         let found = self.rpc.http().tx(hash.into(), false).await;
         match self.rpc.check("tx", found) {
-            Ok(tx) => Ok(Some(TxOutcome::new(
-                hash,
-                tx.height.value(),
-                tx.index,
-                tx.tx_result,
-            ))),
+            Ok(tx) => TxOutcome::new(hash, tx.height.value(), tx.index, tx.tx_result).map(Some),
             Err(Error::Rpc { reason, .. }) if reason.contains("not found") => Ok(None),
             Err(error) => Err(error),
         }
@@ -187,7 +182,7 @@ impl Client {
         };
         Ok(TxPage {
             total: found.total_count,
-            txs: found.txs.into_iter().map(outcome).collect(),
+            txs: found.txs.into_iter().map(outcome).collect::<Result<_>>()?,
         })
     }
 

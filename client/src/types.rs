@@ -1,6 +1,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tendermint::Hash;
@@ -190,8 +192,14 @@ impl TxOutcome {
         })
     }
 
-    pub(crate) fn new(hash: TxHash, height: u64, index: u32, result: ExecTxResult) -> Self {
-        Self {
+    /// `result` is from the node's JSON, whose base64 the `tendermint` crate leaves as it is in
+    /// `data`.
+    pub(crate) fn new(hash: TxHash, height: u64, index: u32, result: ExecTxResult) -> Result<Self> {
+        let data = BASE64.decode(&result.data).map_err(|error| Error::Decode {
+            what: format!("the data of transaction {hash}"),
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
             hash,
             height,
             index,
@@ -201,8 +209,8 @@ impl TxOutcome {
             gas_wanted: result.gas_wanted,
             gas_used: result.gas_used,
             events: result.events.into_iter().map(Event::from).collect(),
-            data: result.data.into(),
-        }
+            data,
+        })
     }
 }
 
@@ -253,4 +261,22 @@ pub(crate) fn as_hex<S: serde::Serializer>(
     serializer: S,
 ) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_str(&hex::encode(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_of_a_transaction_is_decoded() {
+        let result = |data: &str| {
+            let json =
+                serde_json::json!({"code": 0, "data": data, "gas_wanted": "2", "gas_used": "1"});
+            let result = serde_json::from_value(json).unwrap();
+            TxOutcome::new(TxHash([0; 32]), 1, 0, result)
+        };
+        assert_eq!(result("EgA=").unwrap().data, [0x12, 0]);
+        assert!(result("").unwrap().data.is_empty());
+        assert!(matches!(result("?"), Err(Error::Decode { .. })));
+    }
 }

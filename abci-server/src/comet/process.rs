@@ -1,6 +1,7 @@
 //! CometBFT as a child process that never outlives this one.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -12,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
@@ -27,6 +29,10 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
 /// Lines of its output that are kept for a message about its end.
 const KEPT_LINES: usize = 20;
 
+/// What CometBFT logs when its consensus has panicked. It then lives on, and takes part in no
+/// block any more.
+const CONSENSUS_FAILURE: &str = "CONSENSUS FAILURE!!!";
+
 /// Where CometBFT's log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Log {
@@ -40,13 +46,33 @@ pub enum Log {
 pub struct Comet {
     child: Child,
     output: Arc<Mutex<Output>>,
+    failed: Arc<Notify>,
     forwarders: Vec<JoinHandle<()>>,
+}
+
+/// How CometBFT ended by itself.
+#[derive(Debug)]
+pub enum End {
+    /// The process ended.
+    Exited(ExitStatus),
+    /// Its consensus did, and the process does not know what to do.
+    ConsensusFailed,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exited(status) => write!(f, "CometBFT ended by itself ({status})"),
+            Self::ConsensusFailed => f.write_str("CometBFT's consensus failed"),
+        }
+    }
 }
 
 /// What the child prints: passed on, and the last lines kept.
 struct Output {
     sink: Box<dyn Write + Send>,
     last: VecDeque<String>,
+    failed: Arc<Notify>,
 }
 
 impl Comet {
@@ -61,9 +87,11 @@ impl Comet {
         proxy_app: &Address,
         log: &Log,
     ) -> Result<Self, Error> {
+        let failed = Arc::new(Notify::new());
         let output = Arc::new(Mutex::new(Output {
             sink: open(log)?,
             last: VecDeque::new(),
+            failed: Arc::clone(&failed),
         }));
         let mut command = Command::new(binary.path());
         command
@@ -98,16 +126,20 @@ impl Comet {
         Ok(Self {
             child,
             output,
+            failed,
             forwarders,
         })
     }
 
-    /// Waits until CometBFT ends by itself. Cancel by dropping.
+    /// Waits until CometBFT ends by itself, or fails for good. Cancel by dropping.
     ///
     /// # Errors
     /// From the operating system.
-    pub async fn ended(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+    pub async fn ended(&mut self) -> io::Result<End> {
+        tokio::select! {
+            status = self.child.wait() => status.map(End::Exited),
+            () = self.failed.notified() => Ok(End::ConsensusFailed),
+        }
     }
 
     /// The last lines of its output, once it has ended.
@@ -199,7 +231,10 @@ impl Output {
         if self.last.len() == KEPT_LINES {
             self.last.pop_front();
         }
-        self.last
-            .push_back(String::from_utf8_lossy(line).trim_end().to_owned());
+        let line = String::from_utf8_lossy(line).trim_end().to_owned();
+        if line.contains(CONSENSUS_FAILURE) {
+            self.failed.notify_one();
+        }
+        self.last.push_back(line);
     }
 }

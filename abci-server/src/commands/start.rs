@@ -107,14 +107,16 @@ async fn supervise(home: &Home, comet: Option<CometPlan>, address: &Address) -> 
     let mut comet = Comet::start(&plan.binary, home, address, &plan.log)?;
     let ended = tokio::select! {
         () = shutdown.cancelled() => None,
-        status = comet.ended() => Some(status?),
+        end = comet.ended() => Some(end?),
     };
     match ended {
         None => Ok(comet.stop().await?),
-        Some(status) => bail!(
-            "CometBFT ended by itself ({status}); the application is stopped too. The last lines \
-             of its log:\n{}",
-            comet.last_lines().await
-        ),
+        Some(end) => {
+            comet.stop().await?;
+            bail!(
+                "{end}; the node is stopped. The last lines of CometBFT's log:\n{}",
+                comet.last_lines().await
+            )
+        }
     }
 }

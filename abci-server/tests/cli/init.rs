@@ -1,0 +1,189 @@
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{Network, Run, free_ports, poqd};
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_new_home_has_everything_and_keeps_its_keys() {
+    let home = tempfile::tempdir().unwrap();
+    let init = |words: &str| {
+        let mut command = poqd("init alice --chain-id poq-test-1");
+        command
+            .args(words.split_whitespace())
+            .arg("--home")
+            .arg(home.path());
+        command
+    };
+    let created = init("").json();
+    assert_eq!(created["node_id"].as_str().unwrap().len(), 40);
+
+    let config = home.path().join("config");
+    let genesis = json(&config.join("genesis.json"));
+    assert_eq!(genesis["chain_id"], "poq-test-1");
+    assert_eq!(genesis["consensus_params"]["block"]["max_bytes"], "4194304");
+    assert_eq!(genesis["validators"][0]["name"], "alice");
+    let params = &genesis["app_state"]["params"];
+    assert_eq!(params["denom"], "upoq");
+    // proto3 JSON: 64-bit integers are strings, enums are names.
+    assert!(params["answer_window"].is_string());
+    assert_eq!(params["aggregation"], "AGGREGATION_WEIGHTED_MEDIAN");
+    let client = fs::read_to_string(config.join("client.toml")).unwrap();
+    assert!(client.contains("chain-id = \"poq-test-1\""));
+    assert!(config.join("app.toml").is_file());
+
+    assert!(init("").failure().contains("--overwrite"));
+    let again = init("--overwrite").json();
+    assert_eq!(again["node_id"], created["node_id"]);
+    let validators = json(&config.join("genesis.json"))["validators"].clone();
+    assert_eq!(
+        validators[0]["address"],
+        genesis["validators"][0]["address"]
+    );
+}
+
+#[test]
+fn a_genesis_that_the_application_refuses_is_not_written() {
+    let home = tempfile::tempdir().unwrap();
+    let template = home.path().join("template.json");
+    for (bad, reason) in [
+        (r#"{"params": {"denom": "upoq"}}"#, "bech32_prefix"),
+        (r#"{"parameters": {}}"#, "parameters"),
+        ("", "EOF"),
+    ] {
+        fs::write(&template, bad).unwrap();
+        let error = poqd("init alice --chain-id poq-test-1 --genesis-template")
+            .arg(&template)
+            .arg("--home")
+            .arg(home.path().join("node"))
+            .failure();
+        assert!(error.contains(reason), "{error}");
+        assert!(!home.path().join("node/config/genesis.json").exists());
+    }
+}
+
+#[test]
+fn a_network_is_described_completely() {
+    let network = Network::new();
+    let description = json(&network.path().join("network.json"));
+    assert_eq!(description, network.description);
+    let genesis = json(&network.node().join("config/genesis.json"));
+    let nodes = genesis["app_state"]["nodes"].as_array().unwrap();
+    assert_eq!(nodes.len(), 6);
+    assert_eq!(
+        nodes[0]["operator"],
+        description["inference_nodes"][0]["address"]
+    );
+    assert_eq!(
+        genesis["app_state"]["params"]["authority"],
+        description["authority"]["address"]
+    );
+    // Nine accounts: user, authority, validator, inference node and five evaluators.
+    assert_eq!(
+        genesis["app_state"]["accounts"].as_array().unwrap().len(),
+        9
+    );
+    let listed = network.user("keys list").json();
+    let addresses: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| &key["address"])
+        .collect();
+    assert!(addresses.contains(&&description["user"]["address"]));
+    assert!(addresses.contains(&&description["authority"]["address"]));
+}
+
+#[test]
+fn networks_are_only_replaced_when_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let template = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../testnet/config/genesis-template.json"
+    );
+    let base = free_ports();
+    let init = |words: &str| {
+        let mut command = poqd("testnet init-files --inference-nodes 0 --evaluators 0");
+        command
+            .args(words.split_whitespace())
+            .args(["--genesis-template", template]);
+        command
+            .args(["--base-port", &base.to_string(), "--output-dir"])
+            .arg(folder.path());
+        command
+    };
+    fs::write(folder.path().join("notes"), "mine").unwrap();
+    let first = init("--validators 3").json();
+    let error = init("--validators 1").failure();
+    assert!(error.contains("--overwrite"), "{error}");
+    let second = init("--validators 1 --overwrite").json();
+    assert_ne!(first["user"]["address"], second["user"]["address"]);
+    assert!(!folder.path().join("node3").exists());
+    assert_eq!(
+        fs::read_to_string(folder.path().join("notes")).unwrap(),
+        "mine"
+    );
+
+    let peers = |config: &str| config.matches('@').count();
+    init("--validators 3 --overwrite").json();
+    for node in ["node1", "node2", "node3"] {
+        let config = fs::read_to_string(folder.path().join(node).join("config/config.toml"));
+        let config = config.unwrap();
+        let line = config
+            .lines()
+            .find(|line| line.starts_with("persistent_peers ="));
+        assert_eq!(peers(line.unwrap()), 2);
+    }
+}
+
+#[test]
+fn ports_beyond_the_last_one_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = poqd("testnet init-files --base-port 65500 --genesis-template none --output-dir")
+        .arg(folder.path().join("net"))
+        .failure();
+    assert!(error.contains("--base-port"), "{error}");
+    assert!(!folder.path().join("net").exists());
+}
+
+#[test]
+fn what_start_lacks_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = |home: &Path| {
+        let mut command = poqd("start --with-comet --home");
+        command.arg(home);
+        command
+    };
+    let error = start(&folder.path().join("nothing")).failure();
+    assert!(error.contains("poqd init"), "{error}");
+
+    let network = Network::new();
+    let fake = folder.path().join("cometbft");
+    fs::write(&fake, "#!/bin/sh\necho 1.0.0\n").unwrap();
+    fs::set_permissions(&fake, fs::Permissions::from_mode(0o755)).unwrap();
+    let error = start(&network.node())
+        .arg("--cometbft")
+        .arg(&fake)
+        .failure();
+    assert!(
+        error.contains("is CometBFT 1.0.0, but 0.38 is needed"),
+        "{error}"
+    );
+
+    for (pointer, name) in [
+        ("/validators/0/abci", "--abci"),
+        ("/validators/0/p2p", "p2p.laddr"),
+    ] {
+        let address = network.get(pointer);
+        let _taken = TcpListener::bind(&address).unwrap();
+        let error = start(&network.node()).failure();
+        assert!(error.contains(&address) && error.contains(name), "{error}");
+    }
+}

@@ -1,0 +1,8 @@
+//! The binary itself: its commands, its files, and a chain of one validator with real CometBFT,
+//! which must be in `$PATH` or in the cache.
+
+mod init;
+mod keys;
+mod node;
+mod supervision;
+mod support;

@@ -1,0 +1,173 @@
+use serde_json::Value;
+
+use crate::support::{Network, Run, text};
+
+fn string(value: &Value) -> &str {
+    value
+        .as_str()
+        .unwrap_or_else(|| panic!("{value} is no string"))
+}
+
+#[test]
+fn transactions_are_included_and_queried() {
+    let network = Network::new();
+    let _node = network.start();
+    let user = network.get("/user/address");
+    let friend = network.get("/authority/address");
+
+    let balance = |address: &str| {
+        let answer = network
+            .user(&format!("query bank balance {address} upoq"))
+            .json();
+        string(&answer["balance"]["amount"])
+            .parse::<u128>()
+            .unwrap()
+    };
+    let before = balance(&friend);
+    let sent = network
+        .user(&format!(
+            "tx bank send {friend} 1000upoq --from user --yes --memo hello"
+        ))
+        .json();
+    assert_eq!(sent["code"], 0);
+    assert_eq!(balance(&friend), before + 1000);
+    let hash = string(&sent["hash"]);
+    assert_eq!(
+        network.user(&format!("query tx {hash}")).json()["height"],
+        sent["height"]
+    );
+    let height = &sent["height"];
+    let block = network.user(&format!("query block {height}")).json();
+    assert_eq!(
+        string(&block["block"]["header"]["height"]),
+        height.to_string()
+    );
+    let account = network.user(&format!("query auth account {user}")).json();
+    assert_eq!(account["sequence"], 1);
+    // The sender may be named by its address too, and gas, fee and price be given.
+    for fee in [
+        "--gas 200000 --fees 5000upoq",
+        "--gas-prices 0.1upoq",
+        "--fees 5000upoq",
+    ] {
+        network
+            .user(&format!(
+                "tx bank send {friend} 1upoq --from {user} --yes {fee}"
+            ))
+            .json();
+    }
+    let early = network
+        .user(&format!("query bank balance {friend} upoq --height 1"))
+        .json();
+    assert_eq!(string(&early["balance"]["amount"]), before.to_string());
+}
+
+#[test]
+fn a_task_is_submitted_and_proven() {
+    let network = Network::new();
+    let _node = network.start();
+    let prompt = "Why is the sky blue?";
+    let submitted = network
+        .user("tx poq submit-task --from user --yes")
+        .arg(prompt)
+        .json();
+    let id = string(&submitted["task_id"]).to_owned();
+    let task = network.user(&format!("query poq task {id}")).json();
+    assert_eq!(task["task"]["prompt_bytes"], prompt.len());
+    assert_eq!(task["task"]["status"], "TASK_STATUS_ASSIGNED");
+    assert_eq!(
+        network.user(&format!("query poq payload {id}")).json()["prompt"],
+        prompt
+    );
+    let operator = network.get("/inference_nodes/0/address");
+    let duties = network
+        .user(&format!("query poq duties inference {operator}"))
+        .json();
+    assert_eq!(duties["duties"][0]["task_id"], id.as_str());
+    let found = network
+        .user("query txs --query")
+        .arg(format!("poq_task_submitted.task='{id}'"))
+        .json();
+    assert_eq!(found["total"], 1);
+    assert_eq!(found["txs"][0]["hash"], submitted["hash"]);
+
+    let proven = network.user("query store params/params --prove").json();
+    assert_eq!(proven["proof"]["valid"], true);
+    assert!(string(&proven["value"]).len() > 100);
+    let absent = network.user("query store no/such/key --prove").json();
+    assert_eq!(
+        (&absent["value"], &absent["proof"]["valid"]),
+        (&Value::Null, &true.into())
+    );
+}
+
+#[test]
+fn queries_of_every_kind_answer() {
+    let network = Network::new();
+    let _node = network.start();
+    let evaluator = network.get("/evaluators/0/address");
+    for (query, field) in [
+        ("poq params", "/params/denom"),
+        ("poq models", "/models/0/id"),
+        ("poq model smollm2-135m-instruct", "/model/id"),
+        ("poq evaluator-models", "/evaluator_models/0/id"),
+        (
+            "poq evaluator-model ms-marco-minilm-l-12-v2",
+            "/evaluator_model/id",
+        ),
+        ("poq nodes inference", "/nodes/0/operator"),
+        (&format!("poq node evaluator {evaluator}"), "/node/stake"),
+        ("poq beacon", "/beacon"),
+        ("bank total", "/supply/0/amount"),
+        ("bank total --denom upoq", "/amount/amount"),
+        (&format!("bank balances {evaluator}"), "/balances/0/denom"),
+    ] {
+        let answer = network.user(&format!("query {query}")).json();
+        assert!(
+            answer.pointer(field).is_some_and(Value::is_string),
+            "{query}: {answer}"
+        );
+    }
+    assert_eq!(
+        network.user("query poq tasks").json(),
+        serde_json::json!({})
+    );
+    let text_form = network.user("query poq params").finish();
+    assert!(text(&text_form.stdout).contains("  denom: upoq\n"));
+}
+
+#[test]
+fn failures_have_codes() {
+    let network = Network::new();
+    let _node = network.start();
+    let friend = network.get("/authority/address");
+    let failure = |words: &str| -> Value {
+        let error = network.user(words).args(["--output", "json"]).failure();
+        serde_json::from_str(error.lines().last().unwrap()).unwrap()
+    };
+    let send = |words: &str| failure(&format!("tx bank send {friend} {words} --from user --yes"));
+    let poor = send("99999999999999999upoq --gas 200000");
+    assert_eq!(
+        (&poor["code"], &poor["codespace"]),
+        (&5.into(), &"sdk".into())
+    );
+    assert_eq!(poor["hash"].as_str().map(str::len), Some(64));
+    assert!(string(&poor["log"]).contains("99999999999999999upoq"));
+    // Refused by the simulation.
+    assert_eq!(send("99999999999999999upoq")["code"], 5);
+    assert_eq!(send("1upoq --gas 200000 --fees 1upoq")["code"], 13);
+    assert_eq!(send("1upoq --gas 200000 --timeout-height 1")["code"], 30);
+    assert!(string(&send("1upoq --fees 1atom")["error"]).contains("atom"));
+    assert!(string(&send("1upoq --chain-id other-1")["error"]).contains("other-1"));
+    let unknown = failure("query poq task 99");
+    assert_eq!(
+        (&unknown["code"], &unknown["codespace"]),
+        (&101.into(), &"poq".into())
+    );
+    let nobody = failure(&format!("tx bank send {friend} 1upoq --from nobody --yes"));
+    assert!(string(&nobody["error"]).contains("nobody"));
+    let unconfirmed = failure(&format!("tx bank send {friend} 1upoq --from user"));
+    assert!(string(&unconfirmed["error"]).contains("--yes"));
+    let unreachable = failure("status --node http://127.0.0.1:1");
+    assert!(string(&unreachable["error"]).contains("http://127.0.0.1:1"));
+}
