@@ -1,1 +1,53 @@
-fn main() {}
+//! `poq-inference-node`: answers tasks of a Proof of Quality chain with a language model.
+
+mod cli;
+mod commands;
+mod compute;
+mod config;
+mod duties;
+mod generator;
+mod http;
+mod journal;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+
+/// What is logged unless RUST_LOG says otherwise: mistral.rs tells the stages of its loading.
+const LOG_FILTER: &str = "info,mistralrs_core=error,mistralrs_quant=error";
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let threads = match &cli.command {
+        Command::Start => commands::settings(&cli.home)?.1.model.threads,
+        Command::Generate(options) => commands::model_settings(&cli.home, options)?.threads,
+        _ => 0,
+    };
+    // SAFETY: no other thread exists yet that could read the environment meanwhile.
+    unsafe {
+        if std::env::var_os("RUST_LOG").is_none() {
+            std::env::set_var("RUST_LOG", LOG_FILTER);
+        }
+        if threads > 0 {
+            // The only setting that all three thread pools of mistral.rs listen to.
+            std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
+        }
+    }
+    poq_client::logging::init(cli.log_format);
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(commands::run(cli))
+}

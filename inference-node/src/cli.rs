@@ -1,0 +1,213 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use poq_client::keyring::Backend;
+use poq_client::logging::Format;
+
+use crate::config;
+use crate::generator::weights::WeightType;
+
+/// Inference node of a Proof of Quality chain: answers the tasks it is assigned with a language
+/// model on mistral.rs, and serves the model over an OpenAI-compatible HTTP interface.
+#[derive(Debug, Parser)]
+#[command(name = "poq-inference-node", version)]
+pub struct Cli {
+    /// Folder of config.toml, keys and data.
+    #[arg(long, global = true, env = "POQ_INFERENCE_HOME", default_value_os_t = default_home())]
+    pub home: PathBuf,
+    /// Form of the log on stderr: text or json. RUST_LOG selects what is logged.
+    #[arg(long, global = true, default_value_t = Format::Text)]
+    pub log_format: Format,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+fn default_home() -> PathBuf {
+    config::home().join(".poq-inference-node")
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Write config.toml and make the operator's key.
+    Init(Init),
+    /// Register the operator's account as an inference node and move its stake.
+    Register(Register),
+    /// Answer the tasks that the chain assigns, until SIGINT or SIGTERM.
+    Start,
+    /// Show the node as the chain sees it, and its journal.
+    Status(OutputArg),
+    /// Answer one prompt, without the chain.
+    Generate(Generate),
+    /// Print the version.
+    Version,
+}
+
+/// Form of a result on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// One JSON value.
+    Json,
+}
+
+/// The option `--output`.
+#[derive(Debug, Args)]
+pub struct OutputArg {
+    /// Form of the result on stdout.
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Id of the chain.
+    #[arg(long, default_value = "poq-local-1")]
+    pub chain_id: String,
+    /// RPC address of a node of the chain.
+    #[arg(long, default_value = "http://127.0.0.1:26657")]
+    pub node: String,
+    /// Name of the operator's key; made if the keyring does not have it.
+    #[arg(long, default_value = "inference")]
+    pub key: String,
+    /// Where the key is kept: test or file.
+    #[arg(long, default_value_t = Backend::File)]
+    pub keyring_backend: Backend,
+    /// Id of the model in the chain's registry.
+    #[arg(long, default_value = config::DEFAULT_MODEL)]
+    pub model: String,
+    /// The model's GGUF file.
+    #[arg(long, default_value_os_t = config::default_model_file())]
+    pub model_file: PathBuf,
+    /// Compute threads; 0 is one per core.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Where the HTTP server listens.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Form of the result.
+    #[command(flatten)]
+    pub output: OutputArg,
+}
+
+/// Options of `register`.
+#[derive(Debug, Args)]
+pub struct Register {
+    /// Stake in base units of the fee denom.
+    #[arg(long)]
+    pub stake: u64,
+    /// Account that earns; the operator's if not given.
+    #[arg(long, default_value = "")]
+    pub payout: String,
+    /// Address where users may reach the node, for their information.
+    #[arg(long, default_value = "")]
+    pub endpoint: String,
+    /// Form of the result.
+    #[command(flatten)]
+    pub output: OutputArg,
+}
+
+/// Options of `generate`. What is not given is taken from config.toml where there is one.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// The question.
+    #[arg(long)]
+    pub prompt: String,
+    /// Instructions for the model in place of its own.
+    #[arg(long)]
+    pub system: Option<String>,
+    /// Most tokens of the answer.
+    #[arg(long, default_value_t = 256, value_parser = positive)]
+    pub max_tokens: usize,
+    /// Most bytes of the answer.
+    #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
+    pub max_bytes: usize,
+    /// 0 takes the most likely token; at most 2.
+    #[arg(long, default_value_t = 0.0, value_parser = temperature)]
+    pub temperature: f64,
+    /// Nucleus mass, above 0 and at most 1.
+    #[arg(long, default_value_t = 1.0, value_parser = mass)]
+    pub top_p: f64,
+    /// Decides the answer where the temperature is above 0.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// The model's GGUF file.
+    #[arg(long)]
+    pub model_file: Option<PathBuf>,
+    /// How the matrices are kept in memory.
+    #[arg(long, value_enum)]
+    pub weights: Option<WeightType>,
+    /// Compute threads; 0 is one per core.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Answers the prompt this often and reports the last time, to measure a warm model.
+    #[arg(long, default_value_t = 1, value_parser = positive)]
+    pub repeat: usize,
+    /// Form of the result.
+    #[command(flatten)]
+    pub output: OutputArg,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+fn temperature(text: &str) -> Result<f64, String> {
+    number(
+        text,
+        |value| (0.0..=2.0).contains(&value),
+        "must be between 0 and 2",
+    )
+}
+
+fn mass(text: &str) -> Result<f64, String> {
+    number(
+        text,
+        |value| value > 0.0 && value <= 1.0,
+        "must be above 0 and at most 1",
+    )
+}
+
+fn number(text: &str, fits: impl Fn(f64) -> bool, range: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if fits(value) {
+        Ok(value)
+    } else {
+        Err(range.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_refused() {
+        for option in [
+            "--temperature=2.1",
+            "--temperature=NaN",
+            "--top-p=0",
+            "--max-tokens=0",
+        ] {
+            let args = ["poq-inference-node", "generate", "--prompt", "x", option];
+            assert!(Cli::try_parse_from(args).is_err(), "{option}");
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! `config.toml` of an inference node's home.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use poq_client::worker::ChainConfig;
+use serde::Deserialize;
+
+use crate::generator::weights::WeightType;
+
+/// The model that set-up fetches.
+pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
+
+/// All settings. [`template`] writes the file with every one of them explained.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The way onto the chain.
+    pub chain: ChainConfig,
+    /// The language model.
+    #[serde(default)]
+    pub model: ModelConfig,
+    /// How duties are done.
+    #[serde(default)]
+    pub duties: DutiesConfig,
+    /// The OpenAI-compatible server.
+    #[serde(default)]
+    pub http: HttpConfig,
+}
+
+/// The table `[model]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Id in the chain's registry.
+    pub id: String,
+    /// The GGUF file whose SHA-256 is in the registry.
+    pub file: PathBuf,
+    /// Folder of converted weights.
+    pub converted: PathBuf,
+    /// How the matrices are kept in memory.
+    pub weights: WeightType,
+    /// Compute threads; 0 is one per core.
+    pub threads: usize,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            id: DEFAULT_MODEL.into(),
+            file: default_model_file(),
+            converted: default_converted(),
+            weights: WeightType::default(),
+            threads: 0,
+        }
+    }
+}
+
+/// The table `[duties]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DutiesConfig {
+    /// Most tokens of an answer, also where the task would allow more; at least 1.
+    pub max_tokens: usize,
+    /// Duties that may wait at once; more are left for a later look.
+    pub queue: usize,
+    /// An answer is cut short and handed in this many blocks before it is due.
+    pub margin_blocks: u64,
+}
+
+impl Default for DutiesConfig {
+    fn default() -> Self {
+        Self {
+            max_tokens: 256,
+            queue: 64,
+            margin_blocks: 3,
+        }
+    }
+}
+
+/// The table `[http]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// Whether there is a server.
+    pub enabled: bool,
+    /// Most tokens of an answer; at least 1.
+    pub max_tokens: usize,
+    /// Requests that may wait at once; more are refused.
+    pub queue: usize,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            enabled: true,
+            max_tokens: 1024,
+            queue: 16,
+        }
+    }
+}
+
+impl Config {
+    /// Says what is out of its range.
+    ///
+    /// # Errors
+    /// The setting and its range, in words.
+    pub fn validate(&self) -> Result<(), String> {
+        let positive = [
+            ("duties.max_tokens", self.duties.max_tokens),
+            ("duties.queue", self.duties.queue),
+            ("http.max_tokens", self.http.max_tokens),
+            ("http.queue", self.http.queue),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(format!("{name} must be at least 1")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Where set-up keeps what it fetched: `POQ_CACHE`, else `poq` in the user's cache folder.
+pub fn cache() -> PathBuf {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(cache) = set("POQ_CACHE") {
+        return cache.into();
+    }
+    let user = set("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| home().join(".cache"));
+    user.join("poq")
+}
+
+/// The user's home folder, or the current one where there is none.
+pub fn home() -> PathBuf {
+    std::env::home_dir().unwrap_or_default()
+}
+
+/// The file of SmolLM2-135M-Instruct as set-up lays it out.
+pub fn default_model_file() -> PathBuf {
+    cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
+}
+
+fn default_converted() -> PathBuf {
+    cache().join("converted")
+}
+
+/// A value of the template, quoted as TOML wants it.
+fn quoted(text: impl std::fmt::Display) -> String {
+    toml::Value::String(text.to_string()).to_string()
+}
+
+/// What `init` can set.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// `chain.id`.
+    pub chain_id: String,
+    /// `chain.node`.
+    pub node: String,
+    /// `chain.key`.
+    pub key: String,
+    /// `chain.keyring`.
+    pub keyring: String,
+    /// `model.id`.
+    pub model: String,
+    /// `model.file`.
+    pub model_file: PathBuf,
+    /// `model.threads`.
+    pub threads: usize,
+    /// `http.listen`.
+    pub listen: SocketAddr,
+}
+
+/// The text of a new `config.toml`.
+pub fn template(values: &Template) -> String {
+    let duties = DutiesConfig::default();
+    let http = HttpConfig::default();
+    format!(
+        r#"# Settings of an inference node. Relative paths are relative to the working directory.
+
+[chain]
+# Id of the chain; the node below must be on it.
+id = {chain_id}
+# RPC address of a node of the chain.
+node = {node}
+# Name of the operator's key, and where it is kept: "test" (plain, for test networks) or "file"
+# (encrypted; the passphrase is asked for or taken from POQ_KEYRING_PASSPHRASE).
+key = {key}
+keyring = {keyring}
+# Pause between two looks for new blocks, in milliseconds. New blocks are noticed at once while
+# the node's WebSocket works.
+poll_interval_ms = 1000
+
+[model]
+# Id of the model in the chain's registry.
+id = {model}
+# The GGUF file. The node starts only if its SHA-256 is the one in the registry.
+file = {file}
+# Folder of converted weights; nodes of one machine can share it.
+converted = {converted}
+# How the matrices are kept in memory: "q8_0" (8-bit blocks, the fastest answers),
+# "f32" (reads long prompts faster, four times the memory) or "original" (as the file has them).
+weights = "q8_0"
+# Compute threads; 0 is one per core. Give fewer where several nodes share a machine.
+threads = {threads}
+
+[duties]
+# Most tokens of an answer, also where the task would allow more.
+max_tokens = {duties_tokens}
+# Duties that may wait at once; more are left for a later look.
+queue = {duties_queue}
+# An answer is cut short and handed in this many blocks before it is due.
+margin_blocks = {margin}
+
+[http]
+# The OpenAI-compatible server: POST /v1/chat/completions, GET /v1/models, GET /health. It has no
+# authentication: let it listen to the outside only behind a proxy that has.
+enabled = {http_enabled}
+listen = {listen}
+# Most tokens of an answer.
+max_tokens = {http_tokens}
+# Requests that may wait at once; more are refused with status 503. Duties always go first.
+queue = {http_queue}
+"#,
+        chain_id = quoted(&values.chain_id),
+        node = quoted(&values.node),
+        key = quoted(&values.key),
+        keyring = quoted(&values.keyring),
+        model = quoted(&values.model),
+        file = quoted(values.model_file.display()),
+        converted = quoted(default_converted().display()),
+        threads = values.threads,
+        duties_tokens = duties.max_tokens,
+        duties_queue = duties.queue,
+        margin = duties.margin_blocks,
+        http_enabled = http.enabled,
+        listen = quoted(values.listen),
+        http_tokens = http.max_tokens,
+        http_queue = http.queue,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values() -> Template {
+        Template {
+            chain_id: "poq-local-1".into(),
+            node: "http://127.0.0.1:26657".into(),
+            key: "inference \"1\"".into(),
+            keyring: "test".into(),
+            model: "smollm2-135m-instruct".into(),
+            model_file: r"C:\models\a.gguf".into(),
+            threads: 1,
+            listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
+        }
+    }
+
+    #[test]
+    fn template_has_every_setting_with_its_default() {
+        let config: Config = toml::from_str(&template(&values())).unwrap();
+        assert_eq!(config.chain.key, "inference \"1\"");
+        assert_eq!(config.model.file, PathBuf::from(r"C:\models\a.gguf"));
+        assert_eq!(config.model.weights, WeightType::default());
+        assert_eq!(config.model.threads, 1);
+        assert_eq!(config.duties, DutiesConfig::default());
+        assert_eq!(config.http.listen.port(), 9000);
+        assert_eq!(config.http.max_tokens, HttpConfig::default().max_tokens);
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn unknown_settings_and_zero_limits_are_refused() {
+        let text = template(&values());
+        let typo = text.replace("queue = 64", "que = 64");
+        assert!(
+            toml::from_str::<Config>(&typo)
+                .unwrap_err()
+                .to_string()
+                .contains("que")
+        );
+        let zero: Config = toml::from_str(&text.replace("queue = 64", "queue = 0")).unwrap();
+        assert_eq!(
+            zero.validate().unwrap_err(),
+            "duties.queue must be at least 1"
+        );
+    }
+}

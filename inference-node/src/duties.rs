@@ -1,0 +1,273 @@
+//! Which duty is done next, which is too late, and which answer is handed in again. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use poq_proto::v1::{Duty, TaskStatus};
+
+use crate::journal::DutyKey;
+
+/// Blocks after which an answer that the chain still asks for is handed in once more.
+const RESUBMIT_AFTER: u64 = 4;
+
+/// An answer to give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assigned {
+    /// The duty.
+    pub key: DutyKey,
+    /// Last block that may include the answer.
+    pub due_height: u64,
+    /// Id of the model that must answer.
+    pub model: String,
+}
+
+/// What follows from a new height.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Actions {
+    /// Answers of the journal to hand in now.
+    pub submit: Vec<DutyKey>,
+    /// Duties that cannot be done in time any more, each told once.
+    pub too_late: Vec<DutyKey>,
+    /// The running generation must end: its answer is due, or nobody waits for it any more.
+    pub stop_running: bool,
+}
+
+/// The duties of this node as far as it knows them.
+#[derive(Debug)]
+pub struct Duties {
+    margin: u64,
+    capacity: usize,
+    waiting: BTreeMap<(u64, DutyKey), Assigned>,
+    running: Option<Assigned>,
+    submitted: BTreeMap<DutyKey, u64>,
+    given_up: BTreeSet<DutyKey>,
+}
+
+impl Duties {
+    /// No duties yet. Answers are handed in `margin` blocks before they are due; at most
+    /// `capacity` duties wait.
+    pub fn new(margin: u64, capacity: usize) -> Self {
+        Self {
+            margin,
+            capacity,
+            waiting: BTreeMap::new(),
+            running: None,
+            submitted: BTreeMap::new(),
+            given_up: BTreeSet::new(),
+        }
+    }
+
+    /// Takes over what the chain lists at `height`; `answered` says whether the journal has an
+    /// answer.
+    pub fn update<E>(
+        &mut self,
+        height: u64,
+        listed: &[Duty],
+        answered: impl Fn(DutyKey) -> Result<bool, E>,
+    ) -> Result<Actions, E> {
+        let listed: BTreeMap<DutyKey, Assigned> = listed
+            .iter()
+            .filter(|duty| duty.phase() == TaskStatus::Assigned)
+            .map(assigned)
+            .map(|duty| (duty.key, duty))
+            .collect();
+        self.waiting.retain(|(_, key), _| listed.contains_key(key));
+        self.submitted.retain(|key, _| listed.contains_key(key));
+        self.given_up.retain(|key| listed.contains_key(key));
+
+        let mut actions = Actions {
+            stop_running: self.running.as_ref().is_some_and(|running| {
+                !listed.contains_key(&running.key) || self.is_late(running, height)
+            }),
+            ..Actions::default()
+        };
+        for duty in listed.into_values() {
+            if answered(duty.key)? {
+                // It must be in a block up to the due height, and the next one is above `height`.
+                if height < duty.due_height && self.may_submit(duty.key, height) {
+                    actions.submit.push(duty.key);
+                }
+            } else if self
+                .running
+                .as_ref()
+                .is_some_and(|running| running.key == duty.key)
+            {
+                // Stopped above if it is late; what there is will be handed in.
+            } else if self.is_late(&duty, height) {
+                self.waiting.remove(&(duty.due_height, duty.key));
+                if self.given_up.insert(duty.key) {
+                    actions.too_late.push(duty.key);
+                }
+            } else if self.waiting.len() < self.capacity {
+                self.waiting.insert((duty.due_height, duty.key), duty);
+            }
+        }
+        Ok(actions)
+    }
+
+    /// The duty to start now: the one due first, if none is running.
+    pub fn start_next(&mut self) -> Option<Assigned> {
+        if self.running.is_some() {
+            return None;
+        }
+        let (_, duty) = self.waiting.pop_first()?;
+        self.running = Some(duty.clone());
+        Some(duty)
+    }
+
+    /// The running generation is over, with an answer or without.
+    pub fn finished(&mut self) {
+        self.running = None;
+    }
+
+    /// An answer was broadcast at `height`.
+    pub fn submitted(&mut self, key: DutyKey, height: u64) {
+        self.submitted.insert(key, height);
+    }
+
+    /// Duties that wait or run.
+    pub fn open(&self) -> usize {
+        self.waiting.len() + usize::from(self.running.is_some())
+    }
+
+    fn is_late(&self, duty: &Assigned, height: u64) -> bool {
+        height.saturating_add(self.margin) >= duty.due_height
+    }
+
+    fn may_submit(&self, key: DutyKey, height: u64) -> bool {
+        self.submitted
+            .get(&key)
+            .is_none_or(|at| height >= at.saturating_add(RESUBMIT_AFTER))
+    }
+}
+
+fn assigned(duty: &Duty) -> Assigned {
+    Assigned {
+        key: DutyKey {
+            task: duty.task_id,
+            attempt: duty.attempt,
+        },
+        due_height: duty.due_height,
+        model: duty.model.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+
+    fn duty(task: u64, due: u64) -> Duty {
+        Duty {
+            task_id: task,
+            phase: TaskStatus::Assigned.into(),
+            attempt: 0,
+            due_height: due,
+            model: "m".into(),
+            evaluator_model: String::new(),
+        }
+    }
+
+    fn key(task: u64) -> DutyKey {
+        DutyKey { task, attempt: 0 }
+    }
+
+    fn update(duties: &mut Duties, height: u64, listed: &[Duty], answered: &[u64]) -> Actions {
+        let answered = |key: DutyKey| Ok::<_, Infallible>(answered.contains(&key.task));
+        duties.update(height, listed, answered).unwrap()
+    }
+
+    #[test]
+    fn earliest_due_goes_first_one_at_a_time() {
+        let mut duties = Duties::new(3, 8);
+        let listed = [duty(1, 30), duty(2, 20), duty(3, 25)];
+        assert_eq!(update(&mut duties, 10, &listed, &[]), Actions::default());
+        assert_eq!(duties.start_next().unwrap().key, key(2));
+        assert_eq!(duties.start_next(), None);
+        // Listed again while it runs, it is not taken a second time.
+        update(&mut duties, 11, &listed, &[]);
+        duties.finished();
+        assert_eq!(duties.start_next().unwrap().key, key(3));
+        assert_eq!(duties.open(), 2);
+    }
+
+    #[test]
+    fn capacity_bounds_what_waits() {
+        let mut duties = Duties::new(3, 2);
+        let listed: Vec<Duty> = (1..=5).map(|task| duty(task, 100)).collect();
+        update(&mut duties, 10, &listed, &[]);
+        assert_eq!(duties.open(), 2);
+        // The others are taken when there is room.
+        assert_eq!(duties.start_next().unwrap().key, key(1));
+        update(&mut duties, 11, &listed, &[]);
+        assert_eq!(duties.open(), 3);
+    }
+
+    #[test]
+    fn what_is_too_late_is_skipped_and_told_once() {
+        let mut duties = Duties::new(3, 8);
+        update(&mut duties, 10, &[duty(1, 14)], &[]);
+        assert_eq!(duties.open(), 1);
+        let actions = update(&mut duties, 11, &[duty(1, 14)], &[]);
+        assert_eq!((actions.too_late, duties.open()), (vec![key(1)], 0));
+        assert_eq!(
+            update(&mut duties, 12, &[duty(1, 14)], &[]),
+            Actions::default()
+        );
+    }
+
+    #[test]
+    fn the_running_one_stops_when_due_or_gone() {
+        let mut duties = Duties::new(3, 8);
+        update(&mut duties, 10, &[duty(1, 20)], &[]);
+        duties.start_next().unwrap();
+        assert!(!update(&mut duties, 16, &[duty(1, 20)], &[]).stop_running);
+        let actions = update(&mut duties, 17, &[duty(1, 20)], &[]);
+        assert!(actions.stop_running && actions.too_late.is_empty());
+        assert!(update(&mut duties, 12, &[], &[]).stop_running);
+    }
+
+    #[test]
+    fn answers_are_handed_in_until_the_chain_has_them() {
+        let mut duties = Duties::new(3, 8);
+        let listed = [duty(1, 40), duty(2, 40)];
+        // After a restart both are in the journal: one batch, nothing is generated again.
+        assert_eq!(
+            update(&mut duties, 20, &listed, &[1, 2]).submit,
+            [key(1), key(2)]
+        );
+        assert_eq!(duties.open(), 0);
+        // The first broadcast failed for the second.
+        duties.submitted(key(1), 20);
+        assert_eq!(update(&mut duties, 21, &listed, &[1, 2]).submit, [key(2)]);
+        duties.submitted(key(2), 21);
+        assert!(update(&mut duties, 23, &listed, &[1, 2]).submit.is_empty());
+        assert_eq!(update(&mut duties, 24, &listed, &[1, 2]).submit, [key(1)]);
+        // Gone from the list: forgotten.
+        assert_eq!(update(&mut duties, 25, &[], &[1, 2]), Actions::default());
+        assert!(duties.submitted.is_empty());
+    }
+
+    #[test]
+    fn an_answer_is_not_handed_in_after_the_last_block() {
+        let mut duties = Duties::new(3, 8);
+        assert_eq!(
+            update(&mut duties, 39, &[duty(1, 40)], &[1]).submit,
+            [key(1)]
+        );
+        assert!(
+            update(&mut duties, 40, &[duty(1, 40)], &[1])
+                .submit
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn other_phases_are_not_ours() {
+        let mut duties = Duties::new(3, 8);
+        let mut seat = duty(1, 40);
+        seat.phase = TaskStatus::Committing.into();
+        update(&mut duties, 10, &[seat], &[]);
+        assert_eq!(duties.open(), 0);
+    }
+}

@@ -1,0 +1,376 @@
+//! The language model on mistral.rs, on the CPU.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use mistralrs::core::{
+    AdapterPaths, DefaultSchedulerMethod, DeviceMapSetting, GGUFLoaderBuilder, GGUFSpecificConfig,
+    LocalModelPaths, MistralRsBuilder, ModelDType, ModelPaths, SchedulerConfig,
+};
+use mistralrs::{
+    Device, Model, RequestBuilder, Response, SamplingParams,
+    TextMessageRole, TextMessages,
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::sampler::SeededSampler;
+use super::text::BoundedText;
+use super::threads::Enrolment;
+use super::weights::Prepared;
+use super::{Completion, Error, Finish, Generator, Message, Request, Sampling, Speaker};
+
+/// Finished conversations whose attention cache is kept, so that the next one does not read the
+/// common beginning (the system prompt) again.
+const PREFIX_CACHE: usize = 4;
+
+/// A GGUF model loaded into mistral.rs.
+pub struct MistralGenerator {
+    model: Model,
+    context_tokens: usize,
+}
+
+impl MistralGenerator {
+    /// Loads prepared weights; takes seconds and needs a multi-threaded tokio runtime.
+    ///
+    /// # Errors
+    /// [`Error::Load`] if mistral.rs does not take the file.
+    pub async fn load(prepared: &Prepared) -> Result<Self, Error> {
+        let load_error = |reason: String| Error::Load {
+            path: prepared.gguf.clone(),
+            reason,
+        };
+        let paths = model_paths(prepared);
+        let name = prepared.gguf.display().to_string();
+        // Loading computes for seconds and mistral.rs blocks while it warms up.
+        let pipeline = tokio::task::spawn_blocking(move || {
+            GGUFLoaderBuilder::new(
+                None,
+                None,
+                name.clone(),
+                vec![name],
+                GGUFSpecificConfig::default(),
+                false,
+                None,
+            )
+            .build()
+            .load_model_from_path(
+                &paths,
+                // Automatic choice takes f16, which this CPU path converts element by element.
+                &ModelDType::F32,
+                &Device::Cpu,
+                true,
+                DeviceMapSetting::dummy(),
+                None,
+                None,
+            )
+        })
+        .await
+        .map_err(|error| load_error(error.to_string()))?
+        .map_err(|error| load_error(format!("{error:#}")))?;
+
+        let scheduler = SchedulerConfig::DefaultScheduler {
+            // One at a time: two answers side by side would both be late.
+            method: DefaultSchedulerMethod::Fixed(NonZeroUsize::MIN),
+        };
+        let runner = MistralRsBuilder::new(pipeline, scheduler, false, None)
+            .with_prefix_cache_n(PREFIX_CACHE)
+            .build()
+            .await;
+        let context_tokens = runner
+            .max_sequence_length(None)
+            .map_err(|error| load_error(error.to_string()))?
+            .ok_or_else(|| load_error("it is no text model".into()))?;
+        Ok(Self {
+            model: Model::new(runner),
+            context_tokens,
+        })
+    }
+
+    /// Tokens of the prompt once the chat template is applied.
+    async fn prompt_tokens(&self, messages: &[Message]) -> Result<usize, Error> {
+        let messages = messages.iter().fold(TextMessages::new(), |all, message| {
+            all.add_message(role(message.speaker), &message.text)
+        });
+        self.model
+            .tokenize(either::Either::Left(messages), None, true, true, None)
+            .await
+            .map(|tokens| tokens.len())
+            .map_err(engine_error)
+    }
+}
+
+#[async_trait]
+impl Generator for MistralGenerator {
+    fn context_tokens(&self) -> usize {
+        self.context_tokens
+    }
+
+    async fn generate(
+        &self,
+        request: &Request,
+        stop: &CancellationToken,
+        deltas: Option<mpsc::Sender<String>>,
+    ) -> Result<Completion, Error> {
+        let start = Instant::now();
+        let prompt_tokens = self.prompt_tokens(&request.messages).await?;
+        if prompt_tokens >= self.context_tokens {
+            return Err(Error::PromptTooLong {
+                prompt: prompt_tokens,
+                context: self.context_tokens,
+            });
+        }
+        let mut stream = self
+            .model
+            .stream_chat_request(engine_request(request))
+            .await
+            .map_err(engine_error)?;
+
+        let mut text = BoundedText::new(request.max_bytes);
+        let mut answer_tokens = 0;
+        let mut first_token = None;
+        let mut finish = None;
+        while finish.is_none() {
+            let response = tokio::select! {
+                biased;
+                () = stop.cancelled() => None,
+                response = stream.next() => response,
+            };
+            let chunk = match response {
+                Some(Response::Chunk(chunk)) => chunk,
+                Some(other) => return Err(unexpected(other)),
+                None if stop.is_cancelled() => {
+                    finish = Some(Finish::Cancelled);
+                    continue;
+                }
+                // mistral.rs drops the last chunk when the text ends inside a character.
+                None if answer_tokens > 0 => {
+                    finish = Some(Finish::Length);
+                    continue;
+                }
+                None => return Err(Error::Engine("it ended the answer without a word".into())),
+            };
+            answer_tokens += 1;
+            first_token.get_or_insert_with(|| start.elapsed());
+            if let Some(usage) = &chunk.usage {
+                answer_tokens = usage.completion_tokens;
+            }
+            for choice in &chunk.choices {
+                let delta = text.push(choice.delta.content.as_deref().unwrap_or_default());
+                if text.is_full() {
+                    finish = Some(Finish::Bytes);
+                } else if let Some(reason) = &choice.finish_reason {
+                    finish = Some(if reason == "length" {
+                        Finish::Length
+                    } else {
+                        Finish::Stop
+                    });
+                }
+                if !delta.is_empty()
+                    && let Some(deltas) = &deltas
+                    && deltas.send(delta.to_owned()).await.is_err()
+                {
+                    finish = Some(Finish::Cancelled);
+                }
+            }
+        }
+        // Dropping the stream makes mistral.rs give up the rest of the answer.
+        let total = start.elapsed();
+        Ok(Completion {
+            text: text.into_string(),
+            finish: finish.unwrap_or(Finish::Stop),
+            prompt_tokens,
+            answer_tokens,
+            first_token: first_token.unwrap_or(total),
+            total,
+        })
+    }
+}
+
+fn model_paths(prepared: &Prepared) -> Box<dyn ModelPaths> {
+    Box::new(LocalModelPaths {
+        // Empty means: out of the GGUF file.
+        tokenizer_filename: prepared.tokenizer.clone().unwrap_or_default(),
+        config_filename: Path::new("").to_path_buf(),
+        template_filename: prepared.tokenizer_config.clone(),
+        filenames: vec![prepared.gguf.clone()],
+        adapter_paths: AdapterPaths::None,
+        gen_conf: None,
+        preprocessor_config: None,
+        processor_config: None,
+        chat_template_json_filename: None,
+    })
+}
+
+fn warm_up() -> Request {
+    Request {
+        messages: vec![Message { speaker: Speaker::User, text: "Hello".into() }],
+        sampling: Sampling { temperature: 0.0, top_p: 1.0, seed: 0 },
+        max_tokens: 2,
+        max_bytes: usize::MAX,
+    }
+}
+
+fn engine_request(request: &Request) -> RequestBuilder {
+    // Temperature 0 is what makes mistral.rs take the most likely token; the seeded sampler
+    // leaves it no other.
+    let sampling = SamplingParams {
+        temperature: Some(0.0),
+        max_len: Some(request.max_tokens),
+        ..SamplingParams::neutral()
+    };
+    let mut builder =
+        RequestBuilder::new().set_sampling(sampling).add_logits_processor(Arc::new(Enrolment));
+    if request.sampling.temperature > 0.0 {
+        builder = builder.add_logits_processor(Arc::new(SeededSampler::new(request.sampling)));
+    }
+    request.messages.iter().fold(builder, |builder, message| {
+        builder.add_message(role(message.speaker), &message.text)
+    })
+}
+
+fn role(speaker: Speaker) -> TextMessageRole {
+    match speaker {
+        Speaker::System => TextMessageRole::System,
+        Speaker::User => TextMessageRole::User,
+        Speaker::Assistant => TextMessageRole::Assistant,
+    }
+}
+
+fn engine_error(error: impl std::fmt::Display) -> Error {
+    Error::Engine(error.to_string())
+}
+
+fn unexpected(response: Response) -> Error {
+    Error::Engine(match response {
+        Response::InternalError(error) | Response::ValidationError(error) => error.to_string(),
+        Response::ModelError(message, _) => message,
+        _ => "it sent something else than text".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::OnceCell;
+
+    use super::super::weights::{self, WeightType};
+    use super::*;
+    use crate::config;
+
+    /// One model for all tests: loading takes seconds and half a gigabyte.
+    async fn model() -> &'static MistralGenerator {
+        static MODEL: OnceCell<MistralGenerator> = OnceCell::const_new();
+        MODEL
+            .get_or_init(|| async {
+                let file = config::default_model_file();
+                let digest = weights::digest(&file).unwrap_or_else(|error| panic!("{error}"));
+                let converted = config::cache().join("converted");
+                let prepared =
+                    weights::prepare(&file, &digest, &converted, WeightType::default()).unwrap();
+                MistralGenerator::load(&prepared).await.unwrap()
+            })
+            .await
+    }
+
+    fn question(text: &str) -> Request {
+        Request {
+            messages: vec![Message { speaker: Speaker::User, text: text.into() }],
+            sampling: Sampling { temperature: 0.0, top_p: 1.0, seed: 0 },
+            max_tokens: 64,
+            max_bytes: 10_000,
+        }
+    }
+
+    async fn ask(request: &Request) -> Completion {
+        model().await.generate(request, &CancellationToken::new(), None).await.unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn answers_are_sensible() {
+        for (prompt, word) in [
+            ("What is the capital of France?", "Paris"),
+            ("What is the capital of Italy?", "Rome"),
+            ("How many days are in a week?", "7"),
+            ("What is the chemical formula of water?", "H2O"),
+            ("Which planet is known as the Red Planet?", "Mars"),
+        ] {
+            let completion = ask(&question(prompt)).await;
+            assert!(completion.text.contains(word), "{prompt} {}", completion.text);
+            assert!(completion.prompt_tokens > 20 && completion.answer_tokens > 2);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn greedy_answers_repeat_and_end_by_themselves() {
+        let request = question("What is the capital of France?");
+        let first = ask(&request).await;
+        assert_eq!(first.finish, Finish::Stop);
+        assert_eq!(ask(&request).await.text, first.text);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_seed_decides() {
+        let mut request = question("Tell me a story about a fox.");
+        request.max_tokens = 16;
+        let mut tell = async |seed| {
+            request.sampling = Sampling { temperature: 1.0, top_p: 0.95, seed };
+            ask(&request).await.text
+        };
+        let first = tell(1).await;
+        assert_ne!(tell(2).await, first);
+        assert_eq!(tell(1).await, first);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn limits_cut_the_answer() {
+        let mut request = question("Count from one to fifty in words.");
+        request.max_tokens = 5;
+        let completion = ask(&request).await;
+        assert_eq!((completion.finish, completion.answer_tokens), (Finish::Length, 5));
+
+        request.max_tokens = 64;
+        request.max_bytes = 12;
+        let completion = ask(&request).await;
+        assert_eq!((completion.finish, completion.text.len()), (Finish::Bytes, 12));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_stopped_answer_leaves_the_next_one_alone() {
+        let request = question("What is the capital of France?");
+        let expected = ask(&request).await.text;
+
+        let stop = CancellationToken::new();
+        let (sender, mut deltas) = mpsc::channel(1);
+        let long = question("Tell me a very long story.");
+        let reader = async {
+            let first = deltas.recv().await;
+            stop.cancel();
+            while deltas.recv().await.is_some() {}
+            first
+        };
+        let generation = model().await.generate(&long, &stop, Some(sender));
+        let (completion, first) = tokio::join!(generation, reader);
+        let completion = completion.unwrap();
+        assert_eq!(completion.finish, Finish::Cancelled);
+        assert!(completion.text.starts_with(&first.unwrap()));
+        assert!(completion.answer_tokens < 20);
+
+        assert_eq!(ask(&request).await.text, expected);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_prompt_beyond_the_context_is_refused() {
+        let request = question(&"word ".repeat(9000));
+        let result = model().await.generate(&request, &CancellationToken::new(), None).await;
+        match result {
+            Err(Error::PromptTooLong { prompt, context }) => {
+                assert_eq!(context, 8192);
+                assert!(prompt > 9000);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

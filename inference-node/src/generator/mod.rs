@@ -1,0 +1,150 @@
+//! What an inference node needs of a language model, and the mistral.rs implementation of it.
+
+mod mistral;
+mod sampler;
+mod text;
+mod threads;
+pub mod weights;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+pub use mistral::MistralGenerator;
+
+/// Who said a message of a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaker {
+    /// Instructions for the whole conversation.
+    System,
+    /// The one who asks.
+    User,
+    /// The model.
+    Assistant,
+}
+
+/// One message of a conversation.
+#[derive(Clone, Debug)]
+pub struct Message {
+    /// Who said it.
+    pub speaker: Speaker,
+    /// What was said.
+    pub text: String,
+}
+
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// 0 is greedy; at most 2.
+    pub temperature: f64,
+    /// Nucleus mass, above 0 and at most 1.
+    pub top_p: f64,
+    /// Same seed, prompt and settings give the same answer on the same build.
+    pub seed: u64,
+}
+
+/// A question for a language model.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The conversation so far, oldest message first, never empty.
+    pub messages: Vec<Message>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// Most tokens to generate, at least 1.
+    pub max_tokens: usize,
+    /// Most bytes of UTF-8 to return; the text is cut at a character boundary.
+    pub max_bytes: usize,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Finish {
+    /// The model said all it had to say.
+    Stop,
+    /// The token limit or the end of the context was reached.
+    Length,
+    /// The byte limit was reached.
+    Bytes,
+    /// The caller stopped it; the text so far is valid.
+    Cancelled,
+}
+
+/// A generated answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Completion {
+    /// The text, within the request's limits.
+    pub text: String,
+    /// Why it ended.
+    pub finish: Finish,
+    /// Tokens of the prompt, chat template included.
+    pub prompt_tokens: usize,
+    /// Generated tokens.
+    pub answer_tokens: usize,
+    /// From the call to the first generated token.
+    pub first_token: Duration,
+    /// From the call to the end.
+    pub total: Duration,
+}
+
+impl Completion {
+    /// Tokens per second after the first token; none with fewer than two tokens.
+    pub fn tokens_per_second(&self) -> Option<f64> {
+        let seconds = self.total.saturating_sub(self.first_token).as_secs_f64();
+        (self.answer_tokens > 1 && seconds > 0.0).then(|| (self.answer_tokens - 1) as f64 / seconds)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The prompt leaves no room for an answer.
+    #[error(
+        "the prompt has {prompt} tokens and the model reads at most {context}: shorten the prompt"
+    )]
+    PromptTooLong {
+        /// Tokens of the prompt, chat template included.
+        prompt: usize,
+        /// Tokens of prompt and answer together that the model can hold.
+        context: usize,
+    },
+    /// The engine refused or lost the request.
+    #[error("the language model failed: {0}")]
+    Engine(String),
+    /// The model could not be loaded.
+    #[error("cannot load the language model from {path}: {reason}")]
+    Load {
+        /// The weights file.
+        path: std::path::PathBuf,
+        /// What the engine says.
+        reason: String,
+    },
+    /// The weights are missing, damaged or others than the chain's registry names.
+    #[error(transparent)]
+    Weights(#[from] weights::Error),
+}
+
+/// A language model.
+#[async_trait]
+pub trait Generator: Send + Sync {
+    /// Tokens of prompt and answer together that the model can hold.
+    fn context_tokens(&self) -> usize;
+
+    /// Answers a request.
+    ///
+    /// Text is sent to `deltas` as it is generated; their concatenation is the answer's text.
+    /// When `stop` is cancelled or the receiver of `deltas` is gone, generation ends with what
+    /// there is.
+    ///
+    /// # Errors
+    /// [`Error::PromptTooLong`], or [`Error::Engine`] when the engine fails.
+    async fn generate(
+        &self,
+        request: &Request,
+        stop: &CancellationToken,
+        deltas: Option<mpsc::Sender<String>>,
+    ) -> Result<Completion, Error>;
+}
