@@ -5,13 +5,16 @@ mod support;
 use poq_app::tx::Signatures;
 use poq_app::{Error, Result};
 use poq_proto::code::{self, Code};
-use poq_proto::v1::{AnswerItem, MsgRegisterEvaluator, MsgSubmitAnswers};
+use poq_proto::v1::{AnswerItem, MsgRegisterEvaluator, MsgSubmitAnswers, MsgSubmitTask};
 use prost::Message;
 use support::{
     Chain, Draft, FUNDS, SCORER, STAKE, Wallet, any, coin, commit_message, reveal_message, send,
     submit_message,
 };
 use tendermint_proto::google::protobuf::Any;
+
+/// What to spoil, and the code that it must get.
+type Case<T> = (fn(&mut T), Code);
 
 fn code_of<T: std::fmt::Debug>(result: Result<T>) -> Code {
     match result {
@@ -139,7 +142,7 @@ fn fees_gas_and_timeouts() {
         change(&mut draft);
         draft.sign(&chain.user)
     };
-    let cases: [(fn(&mut Draft), Code); 6] = [
+    let cases: [Case<Draft>; 6] = [
         (
             |d| d.auth_info.fee.as_mut().unwrap().amount = vec![coin(1)],
             code::INSUFFICIENT_FEE,
@@ -216,7 +219,7 @@ fn a_failed_message_undoes_the_others_but_not_the_fee() {
 #[test]
 fn tasks_that_cannot_be_submitted() {
     let chain = Chain::new(1, 5);
-    let cases: [(fn(&mut poq_proto::v1::MsgSubmitTask), Code); 7] = [
+    let cases: [Case<MsgSubmitTask>; 7] = [
         (|m| m.model = "no-such".into(), code::UNKNOWN_MODEL),
         (|m| m.prompt.clear(), code::INVALID_PROMPT),
         (|m| m.prompt = "x".repeat(40_000), code::INVALID_PROMPT),
@@ -358,7 +361,7 @@ fn registrations() {
         evaluator_models: vec![SCORER.into()],
         stake: STAKE,
     };
-    let cases: [(fn(&mut MsgRegisterEvaluator), Code); 4] = [
+    let cases: [Case<MsgRegisterEvaluator>; 4] = [
         (|m| m.stake = 1, code::STAKE_TOO_LOW),
         (
             |m| m.evaluator_models = vec!["none".into()],

@@ -94,6 +94,6 @@ pub(super) mod hex_bytes {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         let digits = String::deserialize(deserializer)?;
-        hex::decode(digits).map_err(|error| D::Error::custom(error))
+        hex::decode(digits).map_err(D::Error::custom)
     }
 }
