@@ -8,14 +8,19 @@ use tracing::{debug, warn};
 use crate::tx::{self, Signer, Unsigned};
 use crate::{Account, Any, Client, Error, Key, Result, TxHash, TxOutcome, found};
 
-/// Broadcasts of one transaction before its sender gives up on a wrong sequence.
-const SEQUENCE_ATTEMPTS: u32 = 4;
+/// Broadcasts of one transaction before its sender gives up on a wrong sequence. Another program
+/// that sends for the same account can win a few races.
+const SEQUENCE_ATTEMPTS: u32 = 8;
 /// Broadcasts of one transaction before its sender gives up on a full mempool.
 const MEMPOOL_ATTEMPTS: u32 = 8;
 /// First and longest pause before a full mempool is tried again.
 const MEMPOOL_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// Gas limit of [`Fee::Auto`] over the simulated gas: the transaction that is sent is a little
-/// longer than the simulated one, and the state can change until it is in a block.
+/// Gas limit and fee of a simulated transaction, which change nothing but its length: they make
+/// it at least as long as the one that is sent, as bytes cost gas.
+const PLACEHOLDER_GAS: u64 = 1_000_000_000;
+const PLACEHOLDER_FEE: u128 = 1_000_000_000_000;
+/// Gas limit of [`Fee::Auto`] over the simulated gas: what a message takes may grow until it is
+/// in a block.
 const GAS_ADJUSTMENT: f64 = 1.3;
 /// Largest factor that is not taken for a mistake.
 const MAX_GAS_ADJUSTMENT: f64 = 100.0;
@@ -245,10 +250,15 @@ impl Sender {
                 "the gas adjustment {factor} is not between 1 and {MAX_GAS_ADJUSTMENT}"
             )));
         }
+        let unsigned = Unsigned {
+            gas_limit: PLACEHOLDER_GAS,
+            fee: Some((self.denom.clone(), PLACEHOLDER_FEE)),
+            ..unsigned.clone()
+        };
         let mut signer = signer.clone();
         let mut attempts = 0;
         let used = loop {
-            let tx = tx::sign(unsigned, &signer, &self.key)?;
+            let tx = tx::sign(&unsigned, &signer, &self.key)?;
             attempts += 1;
             match self.client.simulate(tx).await {
                 Ok(used) => break used,

@@ -42,7 +42,7 @@ impl Script {
             "tx" => Ok(json!({
                 "hash": "00".repeat(32), "height": "8", "index": 0, "tx": "",
                 "tx_result": {
-                    "code": self.execution_code, "data": null, "log": "", "info": "",
+                    "code": self.execution_code, "data": "EgA=", "log": "", "info": "",
                     "gas_wanted": "130000", "gas_used": "100000", "events": [],
                     "codespace": "poq"
                 }
@@ -295,6 +295,7 @@ async fn a_failed_execution_is_an_error() {
         .await
         .unwrap();
     assert_eq!((outcome.height, outcome.gas_used), (8, 100_000));
+    assert_eq!(tx::responses(&outcome.data).unwrap().len(), 1);
     script.lock().unwrap().execution_code = code::WRONG_PHASE.number;
     let error = sender
         .send_and_wait(messages(), Fee::Free, wait)
