@@ -201,8 +201,8 @@ id = {model}
 file = {file}
 # Folder of converted weights; nodes of one machine can share it.
 converted = {converted}
-# How the matrices are kept in memory: "q8_0" (8-bit blocks, the fastest answers),
-# "f32" (reads long prompts faster, four times the memory) or "original" (as the file has them).
+# How the matrices are kept in memory: "q8_0" (8-bit blocks where they do no harm, the fastest
+# answers), "f32" (reads long prompts faster, more memory) or "original" (as the file has them).
 weights = "q8_0"
 # Compute threads; 0 is one per core. Give fewer where several nodes share a machine.
 threads = {threads}

@@ -1,6 +1,8 @@
 //! Seeded sampling. mistral.rs draws from one generator for all requests, so a request's seed
 //! would not decide its answer; this picks the token before mistral.rs does.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use mistralrs::{CustomLogitsProcessor, Result, Tensor};
 use sha2::{Digest, Sha256};
 
@@ -10,27 +12,28 @@ const DOMAIN: &[u8] = b"poq/sample/v1";
 
 /// Leaves one token possible: the one that temperature, nucleus and seed choose.
 ///
-/// The random number of a step depends on the seed and on the number of tokens before it only,
+/// The random number of a step depends on the seed and on the number of steps before it only,
 /// so equal requests get equal answers whatever ran before or beside them.
 pub struct SeededSampler {
     sampling: Sampling,
+    steps: AtomicU64,
 }
 
 impl SeededSampler {
     /// A sampler for one request; `sampling.temperature` is above 0.
     pub fn new(sampling: Sampling) -> Self {
-        Self { sampling }
+        Self {
+            sampling,
+            steps: AtomicU64::new(0),
+        }
     }
 }
 
 impl CustomLogitsProcessor for SeededSampler {
-    fn apply(&self, logits: &Tensor, context: &[u32]) -> Result<Tensor> {
+    fn apply(&self, logits: &Tensor, _context: &[u32]) -> Result<Tensor> {
         let mut logits: Vec<f32> = logits.to_vec1()?;
-        let chosen = choose(
-            &logits,
-            &self.sampling,
-            uniform(self.sampling.seed, context.len()),
-        );
+        let step = self.steps.fetch_add(1, Ordering::Relaxed);
+        let chosen = choose(&logits, &self.sampling, uniform(self.sampling.seed, step));
         logits.fill(f32::NEG_INFINITY);
         logits[chosen] = 0.0;
         let length = logits.len();
@@ -39,11 +42,11 @@ impl CustomLogitsProcessor for SeededSampler {
 }
 
 /// A number in `0..1` with 53 random bits.
-fn uniform(seed: u64, step: usize) -> f64 {
+fn uniform(seed: u64, step: u64) -> f64 {
     let mut hash = Sha256::new();
     hash.update(DOMAIN);
     hash.update(seed.to_be_bytes());
-    hash.update((step as u64).to_be_bytes());
+    hash.update(step.to_be_bytes());
     let digest = hash.finalize();
     let bits = digest[..8]
         .iter()

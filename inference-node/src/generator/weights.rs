@@ -1,7 +1,7 @@
 //! From the weights file that the chain's registry names to the files that mistral.rs is fast with.
 //!
 //! The file is checked by its SHA-256, then transcoded once: its 4-bit blocks have no vector
-//! kernel in mistral.rs's CPU path, 8-bit blocks have. The result is kept in the cache under the
+//! kernel in mistral.rs's CPU path, 8-bit blocks and single precision have. The result is kept in the cache under the
 //! digest of its source, so that every node of a machine shares it.
 
 mod tokenizer;
@@ -27,7 +27,7 @@ const CONVERSION: u32 = 1;
 pub enum WeightType {
     /// As the file has them.
     Original,
-    /// 8-bit blocks.
+    /// 8-bit blocks, except where they would spoil the answers.
     #[default]
     Q8_0,
     /// Single precision: reads prompts faster, writes answers slower, takes four times the memory.
@@ -241,7 +241,7 @@ fn transcode(
     for name in names {
         let tensor = content
             .tensor(reader, name, &Device::Cpu)
-            .and_then(|tensor| convert(tensor, dtype))
+            .and_then(|tensor| convert(tensor, type_of(name, dtype)))
             .map_err(format_error(source))?;
         tensors.push((name, tensor));
         bar.inc(1);
@@ -256,6 +256,17 @@ fn transcode(
     gguf_file::write(target, &metadata, &tensors).map_err(format_error(source))?;
     bar.finish_and_clear();
     Ok(())
+}
+
+/// The type that a matrix gets. What comes in at `ffn_down` has single values thousands of times
+/// larger than their neighbours; the 8-bit kernels round activations to 8 bits too, in blocks of
+/// 32, and lose the neighbours. SmolLM2 then answers "What is the capital of France?" with
+/// French exclamations. These matrices multiply unrounded activations instead.
+fn type_of(name: &str, dtype: GgmlDType) -> GgmlDType {
+    match name.contains("ffn_down") {
+        true => GgmlDType::F32,
+        false => dtype,
+    }
 }
 
 fn convert(tensor: QTensor, dtype: GgmlDType) -> candle_core::Result<QTensor> {
@@ -283,8 +294,13 @@ mod tests {
 
     #[test]
     fn a_missing_file_says_what_to_do() {
-        let error = digest(Path::new("/nonexistent/model.gguf")).unwrap_err().to_string();
-        assert!(error.contains("/nonexistent/model.gguf") && error.contains("make setup"), "{error}");
+        let error = digest(Path::new("/nonexistent/model.gguf"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("/nonexistent/model.gguf") && error.contains("make setup"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -295,8 +311,13 @@ mod tests {
         let found = digest(&path).unwrap();
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         expect(&path, &found, abc).unwrap();
-        let error = expect(&path, &found, &"0".repeat(64)).unwrap_err().to_string();
-        assert!(error.contains(abc) && error.contains("model.gguf"), "{error}");
+        let error = expect(&path, &found, &"0".repeat(64))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(abc) && error.contains("model.gguf"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -329,8 +350,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let prepared =
             prepare(&source, &digest_of_source, folder.path(), WeightType::Q8_0).unwrap();
-        let digests = [prepared.gguf, prepared.tokenizer.unwrap(), prepared.tokenizer_config.unwrap()]
-            .map(|path| digest(&path).unwrap());
-        assert_eq!(digests, ["", "", ""]);
+        let digests = [
+            prepared.gguf,
+            prepared.tokenizer.unwrap(),
+            prepared.tokenizer_config.unwrap(),
+        ]
+        .map(|path| digest(&path).unwrap());
+        let pinned = [
+            "fa92519ba430c0ed00d889ff4c671f086ac8a3064dacb4161384251f3fb28ed5",
+            "52d4a6a7de7d73c8d8239922fba862910e7679c4c82208f3a896ee5e191f529b",
+            "425631675504c5c78edff538ff083545aca17477d855337e1613b7cef6861bce",
+        ];
+        assert_eq!(digests, pinned);
     }
 }

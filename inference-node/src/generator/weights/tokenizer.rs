@@ -57,12 +57,11 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
         .iter()
         .zip(types)
         .enumerate()
-        .filter_map(|(id, (token, kind))| {
-            (kind.to_i32().ok()? == CONTROL).then(|| {
-                json!({
-                    "id": id, "content": token, "single_word": false, "lstrip": false,
-                    "rstrip": false, "normalized": false, "special": true,
-                })
+        .filter(|(_, (_, kind))| kind.to_i32().is_ok_and(|kind| kind == CONTROL))
+        .map(|(id, (token, _))| {
+            json!({
+                "id": id, "content": token, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": true,
             })
         });
     let tokenizer = json!({
