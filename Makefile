@@ -7,6 +7,7 @@ SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 export POQ_CACHE := $(or $(POQ_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/poq)
+export BUF_CACHE_DIR := $(POQ_CACHE)/downloads/buf
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(POQ_CACHE)/target)
 
 # Read by poq-testnet; empty means its default.
