@@ -1,37 +1,53 @@
 //! The WebSocket subscription that wakes a follower: a loss of it costs time, never a block.
+//!
+//! Only the arrival of a message counts. `tendermint-rpc` decodes events and drops those of kinds
+//! that it does not know, block headers among them, so the socket is read without it.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use tendermint_rpc::client::CompatMode;
-use tendermint_rpc::query::Query;
-use tendermint_rpc::{SubscriptionClient, WebSocketClient};
+use async_tungstenite::tokio::connect_async;
+use async_tungstenite::tungstenite::{Error, Message};
+use futures::{SinkExt, StreamExt};
+use serde_json::json;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{error::Elapsed, sleep, timeout};
 use tracing::debug;
 
-use crate::{Client, Error, Result};
+use crate::Client;
 
 /// Longest time to connect and to subscribe, each.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection without a message or a ping for so long is dead; CometBFT pings every 27 s.
+const SILENCE: Duration = Duration::from_secs(60);
 /// First and longest pause before connecting again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The header alone: the block itself would be sent for nothing.
+const QUERY: &str = "tm.event='NewBlockHeader'";
 
-/// Notifies with every new block and with every new connection, for ever.
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error(transparent)]
+    Socket(#[from] Error),
+    #[error("no answer in time")]
+    Silent(#[from] Elapsed),
+}
+
+/// Notifies with every new connection and with every new block, for ever.
 pub(super) async fn on_blocks(client: Client, wake: Arc<Notify>) {
+    let url = client.rpc().websocket_url();
     let (first, longest) = PAUSE;
     let mut pause = first;
     loop {
         let mut is_connected = false;
-        let ended = subscription(&client, || {
+        let ended = subscription(&url, || {
             is_connected = true;
             wake.notify_one();
         })
         .await;
         if let Err(error) = ended {
-            debug!("no news of blocks by WebSocket, polling only: {error}");
+            debug!(url, "no news of blocks by WebSocket, polling only: {error}");
         }
         pause = if is_connected {
             first
@@ -42,33 +58,58 @@ pub(super) async fn on_blocks(client: Client, wake: Arc<Notify>) {
     }
 }
 
-/// Calls `notify` once subscribed and with every block, until the connection ends.
-async fn subscription(client: &Client, mut notify: impl FnMut()) -> Result<()> {
-    let rpc = client.rpc();
-    let connecting = WebSocketClient::builder(rpc.websocket_url()?)
-        .compat_mode(CompatMode::V0_38)
-        .build();
-    let connected = timeout(TIMEOUT, connecting).await;
-    let (socket, driver) = rpc.check("websocket", connected.map_err(|_| late(rpc.url()))?)?;
-    // Ends the driver together with this future.
-    let mut drivers = JoinSet::new();
-    drivers.spawn(driver.run());
-
-    // The header alone: the block itself would be sent, and decoded, for nothing.
-    let query = Query::eq("tm.event", "NewBlockHeader");
-    let subscribed = timeout(TIMEOUT, socket.subscribe(query)).await;
-    let mut blocks = rpc.check("subscribe", subscribed.map_err(|_| late(rpc.url()))?)?;
-    notify();
-    while let Some(block) = blocks.next().await {
-        rpc.check("subscribe", block)?;
-        notify();
+/// Calls `notify` with the node's confirmation and with every block, until the connection ends.
+async fn subscription(url: &str, mut notify: impl FnMut()) -> Result<(), Ended> {
+    let (mut socket, _) = timeout(TIMEOUT, connect_async(url)).await??;
+    let request = json!({
+        "jsonrpc": "2.0", "id": 0, "method": "subscribe", "params": {"query": QUERY}
+    });
+    timeout(TIMEOUT, socket.send(Message::Text(request.to_string()))).await??;
+    // Reading answers pings, too.
+    while let Some(message) = timeout(SILENCE, socket.next()).await? {
+        if message?.is_text() {
+            notify();
+        }
     }
     Ok(())
 }
 
-fn late(url: &str) -> Error {
-    Error::Unreachable {
-        url: url.into(),
-        reason: format!("no WebSocket connection within {TIMEOUT:?}"),
+#[cfg(test)]
+mod tests {
+    use async_tungstenite::tokio::accept_async;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn every_text_is_news_until_the_connection_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("ws://{}/websocket", listener.local_addr().unwrap());
+        let node = tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut socket = accept_async(stream).await.unwrap();
+            let request = socket.next().await.unwrap().unwrap().into_text().unwrap();
+            assert!(request.contains(QUERY), "{request}");
+            for message in [
+                Message::Text("{\"result\":{}}".into()),
+                Message::Ping(Vec::new()),
+                Message::Text("no JSON at all".into()),
+            ] {
+                socket.send(message).await.unwrap();
+            }
+            socket.close(None).await.unwrap();
+            // Until the other side has closed, too.
+            while socket.next().await.is_some() {}
+        });
+        let mut news = 0;
+        subscription(&url, || news += 1).await.unwrap();
+        node.await.unwrap();
+        assert_eq!(news, 2);
+    }
+
+    #[tokio::test]
+    async fn a_refused_connection_is_an_error() {
+        let ended = subscription("ws://127.0.0.1:1/websocket", || {}).await;
+        assert!(matches!(ended, Err(Ended::Socket(_))), "{ended:?}");
     }
 }
