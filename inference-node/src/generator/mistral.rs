@@ -13,9 +13,10 @@ use mistralrs::core::{
 use mistralrs::{
     Device, Model, RequestBuilder, Response, SamplingParams, TextMessageRole, TextMessages,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::ending::Ending;
 use super::sampler::SeededSampler;
 use super::text::BoundedText;
 use super::threads::Enrolment;
@@ -26,6 +27,9 @@ use super::{Completion, Error, Finish, Generator, Message, Request, Sampling, Sp
 pub struct MistralGenerator {
     model: Model,
     context_tokens: usize,
+    end_token: u32,
+    /// mistral.rs mixes up the attention caches of sequences that overlap on this path.
+    turn: Mutex<()>,
 }
 
 impl MistralGenerator {
@@ -83,6 +87,8 @@ impl MistralGenerator {
         let generator = Self {
             model: Model::new(runner),
             context_tokens,
+            end_token: prepared.end_token,
+            turn: Mutex::new(()),
         };
         // Enrols the engine's thread before anybody waits for an answer.
         generator
@@ -117,6 +123,7 @@ impl Generator for MistralGenerator {
         deltas: Option<mpsc::Sender<String>>,
     ) -> Result<Completion, Error> {
         let start = Instant::now();
+        let _turn = self.turn.lock().await;
         let prompt_tokens = self.prompt_tokens(&request.messages).await?;
         if prompt_tokens >= self.context_tokens {
             return Err(Error::PromptTooLong {
@@ -124,9 +131,10 @@ impl Generator for MistralGenerator {
                 context: self.context_tokens,
             });
         }
+        let ending = Ending::new(self.end_token);
         let mut stream = self
             .model
-            .stream_chat_request(engine_request(request))
+            .stream_chat_request(engine_request(request, ending.clone()))
             .await
             .map_err(engine_error)?;
 
@@ -134,28 +142,29 @@ impl Generator for MistralGenerator {
         let mut answer_tokens = 0;
         let mut first_token = None;
         let mut finish = None;
-        while finish.is_none() {
+        let mut total = None;
+        // To the end of the stream, so that the engine is done with the answer.
+        loop {
             let response = tokio::select! {
                 biased;
-                () = stop.cancelled() => None,
+                () = stop.cancelled(), if finish.is_none() => {
+                    finish = Some(Finish::Cancelled);
+                    ending.request();
+                    continue;
+                }
                 response = stream.next() => response,
             };
             let chunk = match response {
                 Some(Response::Chunk(chunk)) => chunk,
                 Some(other) => return Err(unexpected(other)),
-                None if stop.is_cancelled() => {
-                    finish = Some(Finish::Cancelled);
-                    continue;
-                }
-                // mistral.rs drops the last chunk when the text ends inside a character.
-                None if answer_tokens > 0 => {
-                    finish = Some(Finish::Length);
-                    continue;
-                }
-                None => return Err(Error::Engine("it ended the answer without a word".into())),
+                None => break,
             };
+            total = Some(start.elapsed());
+            if finish.is_some() {
+                continue;
+            }
             answer_tokens += 1;
-            first_token.get_or_insert_with(|| start.elapsed());
+            first_token = first_token.or(total);
             if let Some(usage) = &chunk.usage {
                 answer_tokens = usage.completion_tokens;
             }
@@ -164,11 +173,8 @@ impl Generator for MistralGenerator {
                 if text.is_full() {
                     finish = Some(Finish::Bytes);
                 } else if let Some(reason) = &choice.finish_reason {
-                    finish = Some(if reason == "length" {
-                        Finish::Length
-                    } else {
-                        Finish::Stop
-                    });
+                    let is_cut = reason == "length";
+                    finish = Some(if is_cut { Finish::Length } else { Finish::Stop });
                 }
                 if !delta.is_empty()
                     && let Some(deltas) = &deltas
@@ -177,12 +183,15 @@ impl Generator for MistralGenerator {
                     finish = Some(Finish::Cancelled);
                 }
             }
+            if finish.is_some() {
+                ending.request();
+            }
         }
-        // Dropping the stream makes mistral.rs give up the rest of the answer.
-        let total = start.elapsed();
+        let total = total.ok_or_else(|| engine_error("it ended the answer without a word"))?;
         Ok(Completion {
             text: text.into_string(),
-            finish: finish.unwrap_or(Finish::Stop),
+            // mistral.rs drops the last chunk when the text ends inside a character.
+            finish: finish.unwrap_or(Finish::Length),
             prompt_tokens,
             answer_tokens,
             first_token: first_token.unwrap_or(total),
@@ -222,7 +231,7 @@ fn warm_up() -> Request {
     }
 }
 
-fn engine_request(request: &Request) -> RequestBuilder {
+fn engine_request(request: &Request, ending: Ending) -> RequestBuilder {
     // Temperature 0 is what makes mistral.rs take the most likely token; the seeded sampler
     // leaves it no other.
     let sampling = SamplingParams {
@@ -236,6 +245,7 @@ fn engine_request(request: &Request) -> RequestBuilder {
     if request.sampling.temperature > 0.0 {
         builder = builder.add_logits_processor(Arc::new(SeededSampler::new(request.sampling)));
     }
+    builder = builder.add_logits_processor(Arc::new(ending));
     request.messages.iter().fold(builder, |builder, message| {
         builder.add_message(role(message.speaker), &message.text)
     })

@@ -1,5 +1,6 @@
 //! What an inference node needs of a language model, and the mistral.rs implementation of it.
 
+mod ending;
 mod mistral;
 mod sampler;
 mod text;

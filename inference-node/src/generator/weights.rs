@@ -59,6 +59,8 @@ pub struct Prepared {
     pub gguf: PathBuf,
     /// The tokenizer; absent where mistral.rs's own reading of the GGUF file is right.
     pub tokenizer: Option<PathBuf>,
+    /// Id of the token that ends an answer.
+    pub end_token: u32,
     /// Special tokens and chat template that go with `tokenizer`.
     pub tokenizer_config: Option<PathBuf>,
 }
@@ -164,6 +166,15 @@ pub fn prepare(source: &Path, digest: &str, cache: &Path, weights: WeightType) -
     let mut reader = BufReader::new(File::open(source).map_err(io_error("open", source))?);
     let content = Content::read(&mut reader).map_err(format_error(source))?;
 
+    let end_token = content
+        .metadata
+        .get("tokenizer.ggml.eos_token_id")
+        .and_then(|id| id.to_u32().ok())
+        .ok_or_else(|| Error::Format {
+            path: source.to_owned(),
+            reason: "tokenizer.ggml.eos_token_id is missing".into(),
+        })?;
+
     let gguf = match weights.ggml() {
         None => source.to_owned(),
         Some(dtype) => {
@@ -181,6 +192,7 @@ pub fn prepare(source: &Path, digest: &str, cache: &Path, weights: WeightType) -
     else {
         return Ok(Prepared {
             gguf,
+            end_token,
             tokenizer: None,
             tokenizer_config: None,
         });
@@ -197,6 +209,7 @@ pub fn prepare(source: &Path, digest: &str, cache: &Path, weights: WeightType) -
     })?;
     Ok(Prepared {
         gguf,
+        end_token,
         tokenizer: Some(tokenizer),
         tokenizer_config: Some(tokenizer_config),
     })
