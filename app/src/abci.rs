@@ -5,10 +5,12 @@ use prost::Message as _;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{
-    CheckTxType, RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain,
-    RequestPrepareProposal, RequestProcessProposal, RequestQuery, ResponseCheckTx, ResponseCommit,
-    ResponseFinalizeBlock, ResponseInfo, ResponseInitChain, ResponsePrepareProposal,
-    ResponseProcessProposal, ResponseQuery,
+    CheckTxType, RequestApplySnapshotChunk, RequestCheckTx, RequestFinalizeBlock, RequestInfo,
+    RequestInitChain, RequestOfferSnapshot, RequestPrepareProposal, RequestProcessProposal,
+    RequestQuery, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit,
+    ResponseFinalizeBlock, ResponseInfo, ResponseInitChain, ResponseOfferSnapshot,
+    ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, response_apply_snapshot_chunk,
+    response_offer_snapshot,
 };
 use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
 
@@ -109,6 +111,23 @@ impl Application for App {
     fn commit(&self) -> ResponseCommit {
         App::commit(self).unwrap_or_else(|error| halt("a block cannot be committed", &error));
         ResponseCommit::default()
+    }
+
+    /// There are no snapshots yet: none is listed (the trait's default), none is taken.
+    fn offer_snapshot(&self, _request: RequestOfferSnapshot) -> ResponseOfferSnapshot {
+        ResponseOfferSnapshot {
+            result: response_offer_snapshot::Result::Reject.into(),
+        }
+    }
+
+    fn apply_snapshot_chunk(
+        &self,
+        _request: RequestApplySnapshotChunk,
+    ) -> ResponseApplySnapshotChunk {
+        ResponseApplySnapshotChunk {
+            result: response_apply_snapshot_chunk::Result::Abort.into(),
+            ..ResponseApplySnapshotChunk::default()
+        }
     }
 
     fn query(&self, request: RequestQuery) -> ResponseQuery {
