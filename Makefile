@@ -38,13 +38,14 @@ test: build ## all tests, unit to end to end
 
 .PHONY: setup
 setup: ## fetch what is missing: system packages, CometBFT, ONNX Runtime, models
-	@testnet/setup/setup.sh network
+	@testnet/setup/setup.sh network >&2
 
 # One invocation for everything: with the same set of features nothing is compiled twice.
+# What is built says so on stderr: stdout belongs to the receipt.
 .PHONY: build
 build: setup ## compile all binaries and tests
-	cargo build --workspace --all-targets --locked
-	@"$(BIN)/poq-evaluator" transcode --input "$(EVALUATOR_MODEL)/model.int8.onnx" --output "$(EVALUATOR_MODEL)/model.onnx"
+	@cargo build --workspace --all-targets --locked >&2
+	@"$(BIN)/poq-evaluator" transcode --input "$(EVALUATOR_MODEL)/model.int8.onnx" --output "$(EVALUATOR_MODEL)/model.onnx" >&2
 
 .PHONY: lint
 lint: setup ## formatting, clippy, licences and advisories, wire format
