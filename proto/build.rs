@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "poq/v1/genesis.proto",
     "poq/v1/model.proto",
     "poq/v1/node.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 8] = [
     "poq/v1/state.proto",
     "poq/v1/task.proto",
     "poq/v1/tx.proto",
+    "poq/v1/validator.proto",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

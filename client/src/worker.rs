@@ -181,6 +181,7 @@ async fn readiness(client: &Client, operator: &str, role: Role) -> Result<Option
         let name = match role {
             Role::Inference => "inference-node",
             Role::Evaluator => "evaluator",
+            Role::Validator => "validator",
             Role::Unspecified => "node",
         };
         return Ok(Some(format!(

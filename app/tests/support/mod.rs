@@ -452,6 +452,7 @@ pub fn genesis(
         ..GenesisNode::default()
     };
     GenesisState {
+        validators: Vec::new(),
         params: Some(params),
         accounts: [user]
             .into_iter()
@@ -460,6 +461,7 @@ pub fn genesis(
             .map(account)
             .collect(),
         models: vec![Model {
+            deprecated: false,
             id: MODEL.into(),
             architecture: "llama".into(),
             weights_sha256: "ab".repeat(32),
@@ -475,6 +477,7 @@ pub fn genesis(
             }],
         }],
         evaluator_models: vec![EvaluatorModel {
+            deprecated: false,
             id: SCORER.into(),
             kind: EvaluatorKind::CrossEncoder.into(),
             weights_sha256: "cd".repeat(32),

@@ -38,6 +38,7 @@ pub fn name(role: Role) -> &'static str {
     match role {
         Role::Inference => "inference",
         Role::Evaluator => "evaluator",
+        Role::Validator => "validator",
         Role::Unspecified => "unspecified",
     }
 }
@@ -140,7 +141,7 @@ pub fn miss_duty(
 pub fn min_stake(x: &Execution<'_>, role: Role) -> u64 {
     match role {
         Role::Evaluator => x.block.params.min_evaluator_stake,
-        Role::Inference | Role::Unspecified => x.block.params.min_inference_stake,
+        Role::Inference | Role::Validator | Role::Unspecified => x.block.params.min_inference_stake,
     }
 }
 
@@ -167,7 +168,10 @@ fn put_weighted(x: &mut Execution<'_>, node: &Node) -> Result<()> {
     put(x.state, node)?;
     let weight = match node.status() {
         NodeStatus::Active => u128::from(capped_stake(x, node)) * u128::from(node.reputation),
-        NodeStatus::Understaked | NodeStatus::Unspecified => 0,
+        NodeStatus::Understaked
+        | NodeStatus::Jailed
+        | NodeStatus::Unbonding
+        | NodeStatus::Unspecified => 0,
     };
     for model in &node.models {
         keys::index(node.role(), model).set_weight(x.state, node.slot, weight)?;

@@ -156,7 +156,9 @@ fn validate(
         match role {
             Role::Inference => models::model(x.state, model).map(drop)?,
             Role::Evaluator => models::evaluator_model(x.state, model).map(drop)?,
-            Role::Unspecified => return Err(Error::internal("role was checked before")),
+            Role::Validator | Role::Unspecified => {
+                return Err(Error::internal("role was checked before"));
+            }
         }
     }
     Ok(())

@@ -57,6 +57,14 @@ pub fn default_params() -> Params {
         gas_price: 10_000,
         max_tx_bytes: 1 << 20,
         max_tx_messages: 16,
+        unbonding_window: 20_000,
+        jail_window: 600,
+        jail_after_misses: 3,
+        task_retention: 10_000,
+        slash_audit: 100_000,
+        audit_margin: 1_500_000,
+        slash_double_sign: 50_000,
+        min_validator_stake: 100_000_000,
     }
 }
 
