@@ -2,7 +2,8 @@ use std::fmt;
 
 use bip32::{DerivationPath, Language, XPrv};
 use cosmrs::AccountId;
-use k256::ecdsa::{SigningKey, VerifyingKey};
+use k256::ecdsa::signature::Signer as _;
+use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use rand::rngs::OsRng;
 use zeroize::Zeroizing;
 
@@ -56,9 +57,14 @@ impl Key {
         format_address(prefix, &self.address_bytes())
     }
 
-    /// For SIGN_MODE_DIRECT: deterministic ECDSA (RFC 6979) over SHA-256, low S.
-    pub(crate) fn signer(&self) -> cosmrs::crypto::secp256k1::SigningKey {
-        cosmrs::crypto::secp256k1::SigningKey::new(Box::new(self.0.clone()))
+    /// Deterministic ECDSA (RFC 6979) over SHA-256 of `document`: 64 bytes `r ‖ s`, low `s`.
+    pub(crate) fn sign(&self, document: &[u8]) -> Result<Vec<u8>> {
+        let signature: Signature = self
+            .0
+            .try_sign(document)
+            .map_err(|error| Error::Key(error.to_string()))?;
+        let signature = signature.normalize_s().unwrap_or(signature);
+        Ok(signature.to_bytes().to_vec())
     }
 }
 
@@ -118,7 +124,7 @@ pub fn parse_address(address: &str, prefix: &str) -> Result<[u8; 20]> {
 }
 
 /// The bech32 address of a compressed public key.
-pub(crate) fn address_of(public_key: &[u8], prefix: &str) -> Result<String> {
+pub fn address_of(public_key: &[u8], prefix: &str) -> Result<String> {
     let key = VerifyingKey::from_sec1_bytes(public_key)
         .map_err(|_| Error::Key("it is not a compressed secp256k1 public key".into()))?;
     format_address(prefix, &address_bytes(&key))

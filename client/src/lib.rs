@@ -7,6 +7,7 @@ mod error;
 #[cfg(test)]
 mod fake_node;
 pub mod follow;
+pub mod journal;
 mod key;
 pub mod keyring;
 pub mod logging;
@@ -22,7 +23,7 @@ pub use client::{Answer, Client};
 pub use cosmos_sdk_proto::Any;
 pub use error::{Error, Result, found};
 pub use follow::Follower;
-pub use key::{HD_PATH, Key, Mnemonic, parse_address};
+pub use key::{HD_PATH, Key, Mnemonic, address_of, parse_address};
 pub use query::Account;
 pub use sender::{Fee, Sender, TxOptions};
 pub use tendermint_rpc::Order;

@@ -122,7 +122,7 @@ impl ComputeThread {
         };
         for (((job, tokenizing), pair), score) in jobs.into_iter().zip(&pairs).zip(scores) {
             info!(
-                task = job.seat.task_id,
+                task = job.seat.task,
                 attempt = job.seat.attempt,
                 tokens = pair.ids.len(),
                 truncated_tokens = pair.truncated,
@@ -171,7 +171,7 @@ mod tests {
         for (task_id, (prompt, answer)) in (0..).zip(pairs.clone()) {
             let job = Job {
                 seat: Seat {
-                    task_id,
+                    task: task_id,
                     attempt: 2,
                 },
                 due_height: 9,
@@ -185,8 +185,8 @@ mod tests {
         drop(compute.jobs);
         let mut scores = vec![None; pairs.len()];
         while let Some(finished) = compute.finished.blocking_recv() {
-            assert_eq!(finished.pair_sha256, finished.seat.task_id.to_string());
-            scores[finished.seat.task_id as usize] = Some(finished.raw_score.unwrap());
+            assert_eq!(finished.pair_sha256, finished.seat.task.to_string());
+            scores[finished.seat.task as usize] = Some(finished.raw_score.unwrap());
         }
         let mut model = testing::model();
         for ((prompt, answer), raw_score) in pairs.iter().zip(scores) {

@@ -33,7 +33,7 @@ impl Key {
             _ => return None,
         };
         let seat = Seat {
-            task_id: duty.task_id,
+            task: duty.task_id,
             attempt: duty.attempt,
         };
         Some(Self { seat, step })
@@ -104,7 +104,7 @@ mod tests {
     }
 
     fn tasks(untouched: &[(Key, Duty)]) -> Vec<u64> {
-        untouched.iter().map(|(key, _)| key.seat.task_id).collect()
+        untouched.iter().map(|(key, _)| key.seat.task).collect()
     }
 
     #[test]

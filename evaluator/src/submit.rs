@@ -106,7 +106,7 @@ impl Submission {
             Step::Commit => {
                 let address = sender.address_bytes();
                 let items = self.entries.iter().map(|entry| CommitItem {
-                    task_id: entry.seat.task_id,
+                    task_id: entry.seat.task,
                     commitment: entry.commitment(&address).to_vec(),
                 });
                 any(&MsgCommitScores {
@@ -116,7 +116,7 @@ impl Submission {
             }
             Step::Reveal => {
                 let items = self.entries.iter().map(|entry| RevealItem {
-                    task_id: entry.seat.task_id,
+                    task_id: entry.seat.task,
                     raw_score: entry.raw_score,
                     salt: entry.salt.to_vec(),
                 });
@@ -138,7 +138,7 @@ impl Submission {
 }
 
 fn report(step: Step, entry: &Entry, code: u32) {
-    let (task, attempt) = (entry.seat.task_id, entry.seat.attempt);
+    let (task, attempt) = (entry.seat.task, entry.seat.attempt);
     match (code, step) {
         (0, Step::Commit) => info!(task, attempt, "committed"),
         (0, Step::Reveal) => info!(task, attempt, raw_score = entry.raw_score, "revealed"),

@@ -139,7 +139,8 @@ impl InferenceWorker {
         self.submit(&actions.submit, height).await?;
         self.start_next();
         let oldest_open = listed.value.iter().map(|duty| duty.task_id).min();
-        self.journal.prune(oldest_open.unwrap_or(u64::MAX))?;
+        self.journal
+            .prune(journal::KEPT, oldest_open.unwrap_or(u64::MAX))?;
         self.chain.follower.done(height)?;
         Ok(())
     }

@@ -11,8 +11,12 @@ pub mod start;
 pub mod status;
 pub mod testnet;
 pub mod tx;
+mod tx_account;
+mod tx_authority;
 mod tx_bank;
+mod tx_file;
 mod tx_poq;
+mod tx_submit;
 pub mod version;
 
 use anyhow::Context;
