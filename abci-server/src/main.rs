@@ -6,6 +6,7 @@ mod comet;
 mod commands;
 mod genesis;
 mod home;
+mod metrics;
 mod output;
 mod settings;
 mod transport;

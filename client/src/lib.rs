@@ -3,6 +3,7 @@
 
 mod client;
 pub mod durable;
+mod earnings;
 mod error;
 #[cfg(test)]
 mod fake_node;
@@ -11,6 +12,7 @@ pub mod journal;
 mod key;
 pub mod keyring;
 pub mod logging;
+pub mod metrics;
 pub mod proof;
 mod query;
 mod rpc;
@@ -21,6 +23,7 @@ pub mod worker;
 
 pub use client::{Answer, Client};
 pub use cosmos_sdk_proto::Any;
+pub use earnings::{Earnings, Payment};
 pub use error::{Error, Result, found};
 pub use follow::Follower;
 pub use key::{HD_PATH, Key, Mnemonic, address_of, parse_address};

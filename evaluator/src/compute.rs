@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use metrics::{counter, histogram};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
@@ -109,6 +110,7 @@ impl ComputeThread {
         }
         let scores = self.model.score(&pairs);
         let inference = started.elapsed();
+        histogram!("poq_evaluator_scoring_seconds").record(inference);
         let scores = match scores {
             Ok(scores) => scores,
             Err(error) => {
@@ -121,13 +123,15 @@ impl ComputeThread {
             }
         };
         for (((job, tokenizing), pair), score) in jobs.into_iter().zip(&pairs).zip(scores) {
+            let queued = started.duration_since(job.queued);
+            histogram!("poq_evaluator_queue_seconds").record(queued);
             info!(
                 task = job.seat.task,
                 attempt = job.seat.attempt,
                 tokens = pair.ids.len(),
                 truncated_tokens = pair.truncated,
                 batch_pairs = pairs.len(),
-                queue_ms = milliseconds(started.duration_since(job.queued)),
+                queue_ms = milliseconds(queued),
                 tokenize_ms = milliseconds(tokenizing),
                 batch_inference_ms = milliseconds(inference),
                 "scored"
@@ -137,6 +141,11 @@ impl ComputeThread {
     }
 
     fn finish(&self, job: Job, raw_score: Result<i32, String>) {
+        let outcome = match raw_score {
+            Ok(_) => "scored",
+            Err(_) => "failed",
+        };
+        counter!("poq_evaluator_pairs_total", "outcome" => outcome).increment(1);
         let finished = Finished {
             seat: job.seat,
             due_height: job.due_height,

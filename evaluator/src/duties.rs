@@ -15,6 +15,18 @@ pub enum Step {
     Reveal,
 }
 
+impl Step {
+    /// Counts a duty of this kind that is over.
+    pub fn count(self, outcome: &'static str) {
+        let step = match self {
+            Self::Commit => "commit",
+            Self::Reveal => "reveal",
+        };
+        metrics::counter!("poq_evaluator_duties_total", "step" => step, "outcome" => outcome)
+            .increment(1);
+    }
+}
+
 /// One thing to do for one seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {

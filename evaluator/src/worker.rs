@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use metrics::gauge;
 use poq_client::worker::Worker;
 use poq_client::{Client, Follower, Sender};
 use poq_proto::v1::{Duty, Role, TaskStatus};
@@ -139,6 +140,8 @@ impl Evaluator {
         // Reveals first: their window is the one whose miss costs most.
         self.submit(Step::Reveal, reveals);
         self.submit(Step::Commit, commits);
+        let waiting = self.jobs.max_capacity() - self.jobs.capacity();
+        gauge!("poq_evaluator_queue").set(waiting as f64);
         self.looks += 1;
         if self.looks % PRUNE_INTERVAL == 1 {
             self.prune(&listed).await?;
@@ -157,6 +160,7 @@ impl Evaluator {
                 loaded = self.model,
                 "cannot score with a model that is not loaded"
             );
+            key.step.count("skipped");
             self.duties.finish(key);
             return Ok(None);
         }
@@ -196,6 +200,7 @@ impl Evaluator {
                 attempt,
                 "the journal has no entry for a committed score; it cannot be revealed. Was the home moved, or is a second evaluator running with this key?"
             );
+            key.step.count("skipped");
             self.duties.finish(key);
         }
         Ok(entry)
@@ -229,6 +234,7 @@ impl Evaluator {
                         reason,
                         "no score; not tried again"
                     );
+                    key.step.count("skipped");
                     self.duties.finish(key);
                 }
             }

@@ -156,6 +156,26 @@ impl Keyring {
         Ok((self.recover(name, &mnemonic)?, mnemonic))
     }
 
+    /// The key with this name; the key of `mnemonic` or a new one is added if there is none. A new
+    /// key's mnemonic is returned: show it to the user, it is kept nowhere.
+    pub fn ensure(
+        &self,
+        name: &str,
+        mnemonic: Option<&Mnemonic>,
+    ) -> crate::Result<(KeyInfo, Option<Mnemonic>)> {
+        if let Some(mnemonic) = mnemonic {
+            return Ok((self.recover(name, mnemonic)?, None));
+        }
+        match self.show(name) {
+            Ok(key) => Ok((key, None)),
+            Err(crate::Error::Keyring(Error::NotFound { .. })) => {
+                let (key, mnemonic) = self.add(name)?;
+                Ok((key, Some(mnemonic)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Adds the key of a mnemonic.
     pub fn recover(&self, name: &str, mnemonic: &Mnemonic) -> crate::Result<KeyInfo> {
         let path = self.path(name)?;

@@ -2,12 +2,12 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use poq_client::Error;
 use poq_client::worker::{Worker, WorkerHome, shutdown_on_signals};
+use poq_client::{Error, metrics};
 use poq_proto::v1::Role;
 use tracing::{info, warn};
 
-use crate::cli::Home;
+use crate::cli::Start;
 use crate::compute::Compute;
 use crate::config::{self, Config};
 use crate::journal::Journal;
@@ -15,13 +15,16 @@ use crate::scorer::Model;
 use crate::worker::Evaluator;
 
 /// Does the operator's duties until SIGINT or SIGTERM.
-pub async fn start(args: Home) -> Result<()> {
+pub async fn start(args: Start) -> Result<()> {
     let shutdown = shutdown_on_signals()?;
-    let home = WorkerHome::open(&args.home)?;
+    let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
     config.scoring.validate()?;
     let files = config::model_files(&config.model, &config.scoring)?;
     let _lock = lock(&home.data())?;
+    if let Some(address) = args.metrics_address.or(config.metrics.listen) {
+        metrics::serve(address, shutdown.clone()).await?;
+    }
     let journal = Journal::open(home.data().join("journal"))?;
     let worker = match Worker::connect(&home, &config.chain, Role::Evaluator, &shutdown).await {
         Err(Error::Interrupted) => return Ok(()),
