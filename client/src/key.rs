@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::{Error, Result};
 
-/// Derivation path of every key, as Cosmos wallets have it.
+/// Derivation path of the first key, as Cosmos wallets have it.
 pub const HD_PATH: &str = "m/44'/118'/0'/0/0";
 
 /// A secp256k1 signing key. Its secret is erased from memory when dropped and is never printed.
@@ -19,13 +19,18 @@ pub struct Key(SigningKey);
 impl Key {
     /// The first key of a wallet: BIP-39 seed without passphrase, path [`HD_PATH`].
     pub fn from_mnemonic(mnemonic: &Mnemonic) -> Result<Self> {
+        Self::derive(mnemonic, HD_PATH)
+    }
+
+    /// The key of a wallet at a derivation path like [`HD_PATH`].
+    pub fn derive(mnemonic: &Mnemonic, path: &str) -> Result<Self> {
         let derive = || -> bip32::Result<XPrv> {
-            let path: DerivationPath = HD_PATH.parse()?;
+            let path: DerivationPath = path.parse()?;
             XPrv::derive_from_path(mnemonic.0.to_seed(""), &path)
         };
         derive()
             .map(|key| Self(key.private_key().clone()))
-            .map_err(|error| Error::Key(error.to_string()))
+            .map_err(|error| Error::Key(format!("{error} (derivation path `{path}`)")))
     }
 
     /// A key from its 32 secret bytes.
@@ -168,6 +173,20 @@ mod tests {
             key.address_bytes()
         );
         assert_eq!(address_of(&key.public_key(), "cosmos").unwrap(), ADDRESS);
+    }
+
+    #[test]
+    fn other_paths_give_other_keys() {
+        let mnemonic = Mnemonic::parse(WORDS).unwrap();
+        // The second faucet account of CosmJS's tests.
+        let second = Key::derive(&mnemonic, "m/44'/118'/0'/0/1").unwrap();
+        assert_eq!(
+            second.address("cosmos").unwrap(),
+            "cosmos10dyr9899g6t0pelew4nvf4j5c3jcgv0r73qga5"
+        );
+        for bad in ["", "44/x", "m/44'/118'/0'/0/9999999999"] {
+            assert!(Key::derive(&mnemonic, bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -6,3 +6,4 @@ mod keys;
 mod node;
 mod supervision;
 mod support;
+mod tx;
