@@ -1,5 +1,9 @@
 //! One file for each group of commands.
 
+pub mod completions;
+pub mod config;
+pub mod faucet;
+pub mod genesis;
 pub mod init;
 pub mod keys;
 mod node;

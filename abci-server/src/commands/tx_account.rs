@@ -17,7 +17,7 @@ use super::tx::{BroadcastMode, Gas, TxFlags, chain_of};
 use crate::coin::Coin;
 use crate::home::Home;
 use crate::output::Format;
-use crate::settings::ClientSettings;
+use crate::settings::{ClientSettings, GAS_ADJUSTMENT};
 
 /// Gas limit and fee of a simulated transaction, which change nothing but its length: they make
 /// it at least as long as the one that is sent, as bytes cost gas.
@@ -241,7 +241,7 @@ impl Account {
     fn limit(&self, used: u64) -> anyhow::Result<u64> {
         let factor = self.gas_adjustment;
         ensure!(
-            (1.0..=100.0).contains(&factor),
+            GAS_ADJUSTMENT.contains(&factor),
             "the gas adjustment {factor} is not between 1 and 100"
         );
         Ok((used as f64 * factor).ceil() as u64)

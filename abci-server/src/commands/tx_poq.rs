@@ -270,9 +270,9 @@ async fn update_node(
 
 /// Bytes of a consensus key. A `Vec` of its own would be a list of values to clap.
 #[derive(Clone, Debug)]
-pub(super) struct PublicKey(Vec<u8>);
+pub(super) struct PublicKey(pub(super) Vec<u8>);
 
-fn public_key(text: &str) -> Result<PublicKey, String> {
+pub(super) fn public_key(text: &str) -> Result<PublicKey, String> {
     match BASE64.decode(text) {
         Ok(key) if key.len() == 32 => Ok(PublicKey(key)),
         _ => Err("expected 32 bytes in base64, as `value` in priv_validator_key.json".into()),
@@ -280,7 +280,7 @@ fn public_key(text: &str) -> Result<PublicKey, String> {
 }
 
 /// The consensus key of the node in this home.
-fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
+pub(super) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
     let path = home.validator_key();
     let name = path.display();
     let json = std::fs::read(&path).with_context(|| {
@@ -295,7 +295,8 @@ fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
         .with_context(|| format!("{name} has no Ed25519 public key"))
 }
 
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
+/// Ids as the chain keeps them.
+pub(super) fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids.sort();
     ids.dedup();
     ids

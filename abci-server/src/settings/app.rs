@@ -1,7 +1,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
 use crate::home::Home;
@@ -11,7 +11,7 @@ use crate::transport::Address;
 const DEFAULT_ABCI: &str = "127.0.0.1:26658";
 
 /// `app.toml`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct AppSettings {
     /// Where ABCI is served.
@@ -25,7 +25,7 @@ pub struct AppSettings {
 }
 
 /// The table `[comet]` of `app.toml`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct CometSettings {
     /// Whether `start` runs CometBFT too.
