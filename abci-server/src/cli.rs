@@ -6,7 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use poq_client::logging;
 
 use crate::commands::{
-    completions, config, faucet, genesis, init, keys, query, start, status, testnet, tx, version,
+    completions, config, export, faucet, genesis, init, keys, query, start, status, testnet, tx,
+    version,
 };
 use crate::home::{Home, default_home};
 use crate::output::Format;
@@ -34,6 +35,8 @@ enum Command {
     Start(start::Start),
     /// Say what a new chain starts with.
     Genesis(genesis::Genesis),
+    /// Print the state of a stopped node as the genesis of a new chain.
+    Export(export::Export),
     /// Read and change the settings of a home.
     Config(config::Config),
     /// Manage keys.
@@ -66,6 +69,7 @@ impl Cli {
             Command::Init(command) => command.run(&home),
             Command::Start(command) => command.run(&home),
             Command::Genesis(command) => command.run(&home),
+            Command::Export(command) => command.run(&home),
             Command::Config(command) => command.run(&home),
             Command::Keys(command) => command.run(&home),
             Command::Status(command) => command.run(&home),
@@ -85,7 +89,10 @@ impl Cli {
     pub fn error_format(&self) -> Format {
         let flag = match &self.command {
             Command::Init(command) => command.output,
-            Command::Start(_) | Command::Faucet(_) | Command::Completions(_) => None,
+            Command::Start(_)
+            | Command::Faucet(_)
+            | Command::Completions(_)
+            | Command::Export(_) => None,
             Command::Genesis(command) => command.output,
             Command::Config(command) => command.output,
             Command::Keys(command) => command.output(),

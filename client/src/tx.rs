@@ -15,7 +15,7 @@ use tendermint::block::Height;
 use crate::{Any, Error, Key, Result};
 
 pub use cosmos_sdk_proto::cosmos::tx::v1beta1::Tx;
-pub use json::{from_json, message_from_json, message_to_json, to_json};
+pub use json::{from_json, message_from_json, message_to_json, snake_case, to_json};
 
 /// Bytes of a signature.
 const SIGNATURE_BYTES: usize = 64;

@@ -2,6 +2,7 @@
 
 pub mod completions;
 pub mod config;
+pub mod export;
 pub mod faucet;
 pub mod genesis;
 pub mod init;

@@ -22,6 +22,7 @@ fn a_genesis_is_made_step_by_step() {
         key["address"].as_str().unwrap().to_owned()
     };
     let (alice, bob) = (address("alice"), address("bob"));
+    address("carol");
 
     let genesis_command = |words: &str| run(&format!("genesis --keyring-backend test {words}"));
     genesis_command("add-account alice 5000000000upoq,7atom").json();
@@ -39,7 +40,7 @@ fn a_genesis_is_made_step_by_step() {
     for (words, reason) in [
         ("add-account alice 1upoq", "twice"),
         ("add-account nobody 1upoq", "nobody"),
-        ("add-account bob 1u", "denom"),
+        ("add-account carol 1u", "denom"),
         ("add-node evaluator bob --models m --stake 1upoq", "m"),
         ("add-node evaluator bob --models m --stake 1atom", "atom"),
         ("add-model missing.json", "missing.json"),

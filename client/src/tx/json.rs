@@ -326,8 +326,9 @@ fn signer_from_json(json: SignerJson) -> Result<SignerInfo> {
     })
 }
 
-/// Names of fields as the SDK and this chain have them; the types of the bank come in camelCase.
-fn snake_case(value: Value) -> Value {
+/// JSON with the names of fields as the SDK and this chain have them: the SDK's types come in
+/// camelCase.
+pub fn snake_case(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields
             .into_iter()
