@@ -137,3 +137,165 @@ fn http_get(address: &str) -> String {
     stream.read_to_string(&mut page).unwrap();
     page
 }
+
+#[test]
+fn every_message_can_be_generated() {
+    let network = Network::new();
+    let _node = network.start();
+    let user = network.get("/user/address");
+    let evaluator = network.get("/evaluators/0/address");
+    let key = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=";
+    let path = |name: &str, content: &str| {
+        let path = network.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let answers = path(
+        "answers",
+        r#"{"items": [{"task_id": "7", "answer": "Paris"}]}"#,
+    );
+    let commits = path(
+        "commits",
+        r#"{"items": [{"task_id": "7", "commitment": "AA=="}]}"#,
+    );
+    let reveals = path(
+        "reveals",
+        r#"{"items": [{"task_id": "7", "raw_score": -5}]}"#,
+    );
+    let model = network.user("query poq models").json()["models"][0].clone();
+    let model = path("model", &model.to_string());
+    let judge = network.user("query poq evaluator-models").json();
+    let judge = path("judge", &judge["evaluator_models"][0].to_string());
+    let params = path(
+        "params",
+        &network.user("query poq params").json().to_string(),
+    );
+    for (words, kind, pointer, expected) in [
+        (
+            &*format!("poq cancel-task 7 --from {user}"),
+            "CancelTask",
+            "/task_id",
+            "7",
+        ),
+        (
+            &format!("poq submit-task hi --from {user}"),
+            "SubmitTask",
+            "/prompt",
+            "hi",
+        ),
+        (
+            &format!("poq register-inference-node --models b,a,b --stake 5upoq --from {user}"),
+            "RegisterInferenceNode",
+            "/models/1",
+            "b",
+        ),
+        (
+            &format!("poq register-evaluator --evaluator-models m --stake 5upoq --from {user}"),
+            "RegisterEvaluator",
+            "/stake",
+            "5",
+        ),
+        (
+            &format!("poq register-validator --stake 5upoq --public-key {key} --from {user}"),
+            "RegisterValidator",
+            "/public_key",
+            key,
+        ),
+        (
+            &format!("poq update-node evaluator --payout {user} --from {evaluator}"),
+            "UpdateNode",
+            "/models/0",
+            "ms-marco-minilm-l-12-v2",
+        ),
+        (
+            &format!("poq add-stake validator 5upoq --from {user}"),
+            "AddStake",
+            "/role",
+            "ROLE_VALIDATOR",
+        ),
+        (
+            &format!("poq unbond evaluator 5upoq --from {user}"),
+            "Unbond",
+            "/amount",
+            "5",
+        ),
+        (
+            &format!("poq unjail inference --from {user}"),
+            "Unjail",
+            "/role",
+            "ROLE_INFERENCE",
+        ),
+        (
+            &format!("poq set-validator-power {evaluator} 9 --from {user}"),
+            "SetValidatorPower",
+            "/power",
+            "9",
+        ),
+        (
+            &format!("poq set-model {model} --from {user}"),
+            "SetModel",
+            "/model/id",
+            "smollm2-135m-instruct",
+        ),
+        (
+            &format!("poq set-evaluator-model {judge} --from {user}"),
+            "SetEvaluatorModel",
+            "/evaluator_model/id",
+            "ms-marco-minilm-l-12-v2",
+        ),
+        (
+            &format!("poq update-params --set answer_window=99 --from {user}"),
+            "UpdateParams",
+            "/params/answer_window",
+            "99",
+        ),
+        (
+            &format!("poq update-params {params} --from {user}"),
+            "UpdateParams",
+            "/params/denom",
+            "upoq",
+        ),
+        (
+            &format!("poq submit-answers {answers} --from {user}"),
+            "SubmitAnswers",
+            "/items/0/answer",
+            "Paris",
+        ),
+        (
+            &format!("poq commit-scores {commits} --from {user}"),
+            "CommitScores",
+            "/items/0/commitment",
+            "AA==",
+        ),
+        (
+            &format!("poq reveal-scores {reveals} --from {user}"),
+            "RevealScores",
+            "/operator",
+            &user,
+        ),
+    ] {
+        let tx = network
+            .user(&format!("tx {words} --generate-only --gas 5"))
+            .json();
+        let message = &tx["body"]["messages"][0];
+        assert_eq!(message["@type"], format!("/poq.v1.Msg{kind}"));
+        assert_eq!(
+            message.pointer(pointer),
+            Some(&json!(expected)),
+            "{message}"
+        );
+        // Duties are free of fees.
+        let is_duty = words.contains("submit-answers") || words.contains("-scores");
+        let gas = if is_duty { "0" } else { "5" };
+        assert_eq!(tx["auth_info"]["fee"]["gas_limit"], gas, "{words}");
+    }
+    let multi = format!("tx bank multi-send {user}=5upoq {evaluator}=7upoq --from {user}");
+    let tx = network
+        .user(&format!("{multi} --generate-only --gas 5"))
+        .json();
+    let message = &tx["body"]["messages"][0];
+    assert_eq!(message["inputs"][0]["coins"][0]["amount"], "12");
+    let own_key = format!("tx poq register-validator --stake 5upoq --from {user} --generate-only");
+    let missing = network.user(&format!("{own_key} --gas 5")).failure();
+    assert!(missing.contains("--public-key"), "{missing}");
+}
