@@ -49,7 +49,7 @@ impl Version {
             version: env!("CARGO_PKG_VERSION"),
             app_version: poq_app::abci::APP_VERSION,
             cometbft: crate::comet::SERIES,
-            build: self.long.then(|| Build {
+            build: self.long.then_some(Build {
                 abci: "2.0",
                 rust: env!("CARGO_PKG_RUST_VERSION"),
                 os: std::env::consts::OS,
