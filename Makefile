@@ -51,9 +51,10 @@ build: setup ## compile all binaries and tests
 lint: setup ## formatting, clippy, licences and advisories, wire format
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --workspace check; \
-	else echo 'lint: cargo-deny is not installed, so licences and advisories are not checked' >&2; fi
 	@testnet/setup/setup.sh lint
+	"$(POQ_CACHE)/bin/cargo-deny" --workspace check licenses bans sources
+	@if "$(POQ_CACHE)/bin/cargo-deny" --workspace fetch db; then "$(POQ_CACHE)/bin/cargo-deny" --workspace check advisories; \
+	else echo 'lint: ADVISORIES ARE NOT CHECKED: their database cannot be fetched' >&2; fi
 	"$(POQ_CACHE)/bin/buf" lint proto
 	@if [ -n "$(PROTO_BASE)" ]; then \
 		git archive --format=tar --output="$(PROTO_ARCHIVE)" "$(PROTO_BASE)" proto && set -x && \
