@@ -10,6 +10,7 @@ pub mod follow;
 mod key;
 pub mod keyring;
 pub mod logging;
+pub mod network;
 pub mod proof;
 mod query;
 mod rpc;

@@ -2,7 +2,6 @@
 //! them. The command and the end-to-end tests share it.
 
 mod ask;
-mod description;
 mod error;
 mod health;
 mod network;
@@ -12,8 +11,9 @@ mod programs;
 mod receipt;
 mod watch;
 
+pub use poq_client::network::{Account, Description, Validator, Worker};
+
 pub use ask::{Question, Submitted};
-pub use description::{Account, Description, Validator, Worker};
 pub use error::{Error, Result};
 pub use network::{Network, Spec};
 pub use ports::free_range;

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::description::{Validator, Worker};
 use crate::{Error, Result};
+use poq_client::network::{Validator, Worker};
 
 /// The programs that a network runs.
 #[derive(Clone, Debug)]

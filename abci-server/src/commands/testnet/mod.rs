@@ -2,7 +2,6 @@
 
 mod files;
 mod folder;
-mod network;
 
 use std::path::PathBuf;
 
