@@ -32,6 +32,26 @@ testnet: build ## run a local network, ask PROMPT, stay up until Ctrl-C
 testnet-once: build ## the same, but stop after the receipt
 	@exec "$(BIN)/poq-testnet" run --once
 
+# For a second terminal; they build nothing, so that they answer at once.
+.PHONY: testnet-status testnet-logs testnet-start testnet-stop testnet-add testnet-prompt
+testnet-status: ## how every process of the running network is
+	@exec "$(BIN)/poq-testnet" status
+
+testnet-logs: ## follow the log of NAME, for example node1
+	@exec "$(BIN)/poq-testnet" logs "$(NAME)" --follow
+
+testnet-start: ## start NAME, which was stopped or crashed
+	@exec "$(BIN)/poq-testnet" start "$(NAME)"
+
+testnet-stop: ## stop NAME
+	@exec "$(BIN)/poq-testnet" stop "$(NAME)"
+
+testnet-add: ## add another ROLE, evaluator or inference-node
+	@exec "$(BIN)/poq-testnet" add "$(or $(ROLE),evaluator)"
+
+testnet-prompt: ## ask PROMPT
+	@exec "$(BIN)/poq-testnet" prompt
+
 .PHONY: test
 test: build ## all tests, unit to end to end
 	cargo test --workspace --locked

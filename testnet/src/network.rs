@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use poq_client::{Client, Key, Sender};
+use poq_proto::v1::Role;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::process::{self, Process};
 use crate::programs::genesis_template;
 use crate::{Error, Programs, Result, ports};
-use poq_client::network::{Account, Description, FILE};
+use poq_client::network::{Account, Description, FILE, Worker};
 
 /// How long a process may take to stop before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -214,8 +215,7 @@ impl Network {
 
     fn names(&self) -> Vec<String> {
         let mut names = self.validator_names();
-        let workers = self.description.inference_nodes.iter();
-        let workers = workers.chain(&self.description.evaluators);
+        let workers = self.description.workers();
         names.extend(workers.map(|worker| worker.name.clone()));
         names
     }
@@ -239,6 +239,15 @@ impl Network {
             return Ok(programs.start_evaluator(root, worker));
         }
         Err(Error::NoProcess(name.into()))
+    }
+
+    /// Adds a worker to the network and to its `network.json`.
+    pub(crate) fn insert(&mut self, role: Role, worker: Worker) -> Result<()> {
+        match role {
+            Role::Inference => self.description.inference_nodes.push(worker),
+            _ => self.description.evaluators.push(worker),
+        }
+        Ok(self.description.write(&self.root)?)
     }
 
     async fn init_workers(&self) -> Result<()> {

@@ -3,5 +3,6 @@
 
 mod faults;
 mod fixture;
+mod growth;
 mod questions;
 mod refusals;
