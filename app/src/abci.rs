@@ -16,7 +16,7 @@ use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
 
 use crate::app::App;
 use crate::block::rejection;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reject};
 use crate::store::StoreError;
 use crate::tx::Signatures;
 
@@ -131,20 +131,17 @@ impl Application for App {
     }
 
     fn query(&self, request: RequestQuery) -> ResponseQuery {
-        let height = u64::try_from(request.height)
-            .ok()
-            .filter(|height| *height > 0);
-        let answer = if request.path == RAW_KEY_PATH {
-            raw_query(self, &request, height)
-        } else {
-            App::query(self, &request.path, &request.data, height).map(|(value, height)| {
-                ResponseQuery {
-                    value: value.into(),
-                    height: signed(height),
-                    ..ResponseQuery::default()
-                }
+        let answer = wanted_height(request.height).and_then(|height| {
+            if request.path == RAW_KEY_PATH {
+                return raw_query(self, &request, height);
+            }
+            let (value, height) = App::query(self, &request.path, &request.data, height)?;
+            Ok(ResponseQuery {
+                value: value.into(),
+                height: signed(height),
+                ..ResponseQuery::default()
             })
-        };
+        });
         answer.unwrap_or_else(|error| {
             let (code, log) = refused_query(error);
             ResponseQuery {
@@ -155,6 +152,15 @@ impl Application for App {
                 ..ResponseQuery::default()
             }
         })
+    }
+}
+
+/// The height of a query; 0 means the last one.
+fn wanted_height(height: i64) -> Result<Option<u64>> {
+    match u64::try_from(height) {
+        Ok(0) => Ok(None),
+        Ok(height) => Ok(Some(height)),
+        Err(_) => reject!(code::INVALID_REQUEST, "height {height} is negative"),
     }
 }
 

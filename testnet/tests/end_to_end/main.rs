@@ -4,5 +4,6 @@
 mod faults;
 mod fixture;
 mod growth;
+mod outages;
 mod questions;
 mod refusals;
