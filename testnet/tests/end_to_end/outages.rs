@@ -74,7 +74,7 @@ async fn wrong_models_are_refused(network: &mut Network) {
     }
 
     for (name, break_it, reason) in [
-        ("none", None, "model.onnx"),
+        ("none", None, "none/tokenizer.json"),
         (
             "cut",
             Some("model.onnx"),
