@@ -2,6 +2,7 @@
 
 mod support;
 
+use poq_app::block::Block;
 use poq_app::tx::Signatures;
 use poq_proto::v1::{AnswerItem, MsgSubmitAnswers, Role, Task, TaskStatus};
 use proptest::prelude::*;
@@ -178,31 +179,47 @@ proptest! {
 fn a_restart_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let user = Wallet::new(1, 0);
-    let genesis = support::genesis(support::params(), &user, &[], &[]);
+    let validators = [Wallet::new(30, 1)];
+    let genesis = support::genesis(support::params(), &user, &[], &[], &validators);
     let json = serde_json::to_vec(&genesis).unwrap();
+    let powers = support::powers(&validators);
     let open = || poq_app::App::open(folder.path(), poq_app::Options::default()).unwrap();
     let none: [Vec<u8>; 0] = [];
 
     // Nothing is kept before the first commit, so genesis can be repeated.
     let first = open();
-    let genesis_hash = first.init_chain(support::CHAIN_ID, &json).unwrap();
-    first.finalize_block(1, &[1; 32], &none).unwrap();
+    let genesis_hash = first.init_chain(support::CHAIN_ID, &json, &powers).unwrap();
+    first
+        .finalize_block(&Block::new(1, &[1; 32], &none))
+        .unwrap();
     drop(first);
     let second = open();
     assert_eq!(second.head().height, 0);
     assert_eq!(
-        second.init_chain(support::CHAIN_ID, &json).unwrap(),
+        second
+            .init_chain(support::CHAIN_ID, &json, &powers)
+            .unwrap(),
         genesis_hash
     );
-    let (_, hash) = second.finalize_block(1, &[1; 32], &none).unwrap();
+    let (_, hash) = second
+        .finalize_block(&Block::new(1, &[1; 32], &none))
+        .unwrap();
     second.commit().unwrap();
-    let (_, next) = second.finalize_block(2, &[2; 32], &none).unwrap();
+    let (_, next) = second
+        .finalize_block(&Block::new(2, &[2; 32], &none))
+        .unwrap();
     drop(second);
 
     // A block that was finalized and not committed is executed again, with the same result.
     let third = open();
     assert_eq!((third.head().height, third.head().app_hash), (1, hash));
-    assert_eq!(third.finalize_block(2, &[2; 32], &none).unwrap().1, next);
+    assert_eq!(
+        third
+            .finalize_block(&Block::new(2, &[2; 32], &none))
+            .unwrap()
+            .1,
+        next
+    );
     third.commit().unwrap();
     assert_eq!(third.head().app_hash, next);
 }
