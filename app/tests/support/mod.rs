@@ -1,6 +1,6 @@
 //! A chain of one process for tests: the real application, driven block by block through its
 //! public interface, with real signatures.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
 mod genesis;
 mod messages;

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use poq_client::keyring::{Keyring, ask};
-use poq_proto::v1::{GenesisAccount, GenesisCoin, GenesisNode, GenesisState, Params, Role};
+use poq_proto::v1::{
+    GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator, Params, Role,
+};
 
 use super::InitFiles;
 use super::folder::{Draft, FILE};
@@ -214,8 +216,12 @@ fn write_nodes(
     binary: &Binary,
     mut network: Network,
     ports: &Ports,
-    app_state: GenesisState,
+    mut app_state: GenesisState,
 ) -> anyhow::Result<Network> {
+    let least = app_state
+        .params
+        .as_ref()
+        .map_or(0, |params| params.min_validator_stake);
     let client = |rpc: &str| ClientSettings {
         chain_id: flags.chain_id.clone(),
         node: rpc.to_owned(),
@@ -243,6 +249,12 @@ fn write_nodes(
         for mut validator in genesis.validators.iter().cloned() {
             node.consensus_address.clone_from(&validator.address);
             validator.name.clone_from(&node.name);
+            app_state.validators.push(GenesisValidator {
+                operator: node.account.address.clone(),
+                payout: String::new(),
+                public_key: validator.public_key()?,
+                stake: flags.stake.unwrap_or(least.saturating_mul(2)),
+            });
             validators.push(validator);
         }
     }
@@ -251,6 +263,7 @@ fn write_nodes(
     };
     let mut genesis = genesis.clone();
     genesis.found(&flags.chain_id, validators, app_state);
+    genesis.check()?;
     for (index, (path, mut config, _)) in homes.into_iter().enumerate() {
         configure(&mut config, flags, &network, index, ports.nodes[index])?;
         config.save()?;
