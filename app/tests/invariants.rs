@@ -91,31 +91,6 @@ fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> 
     })
 }
 
-/// A transaction that never entered used no sequence.
-fn read_sequences(chain: &mut Chain) {
-    use cosmos_sdk_proto::cosmos::auth::v1beta1::{
-        BaseAccount, QueryAccountRequest, QueryAccountResponse,
-    };
-    use prost::Message;
-    let sequence = |chain: &Chain, wallet: &Wallet| {
-        let request = QueryAccountRequest {
-            address: wallet.address.clone(),
-        };
-        let answer: QueryAccountResponse =
-            chain.query("/cosmos.auth.v1beta1.Query/Account", &request);
-        BaseAccount::decode(answer.account.unwrap().value.as_slice())
-            .unwrap()
-            .sequence
-    };
-    chain.user.sequence = sequence(chain, &chain.user);
-    for index in 0..chain.inference.len() {
-        chain.inference[index].sequence = sequence(chain, &chain.inference[index]);
-    }
-    for index in 0..chain.evaluators.len() {
-        chain.evaluators[index].sequence = sequence(chain, &chain.evaluators[index]);
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -141,7 +116,7 @@ proptest! {
             prop_assert_eq!(&results, &twin.block(&block));
             prop_assert_eq!(chain.app_hash, twin.app_hash);
             chain.assert_money_is_conserved();
-            read_sequences(&mut chain);
+            support::read_sequences(&mut chain);
         }
         // 2 inference attempts, then 2 committees of commit and reveal, then finality.
         chain.blocks(2 * 4 + 2 * (3 + 3) + 2 + 2);

@@ -6,6 +6,9 @@ mod genesis;
 mod messages;
 mod wallet;
 
+use cosmos_sdk_proto::cosmos::auth::v1beta1::{
+    BaseAccount, QueryAccountRequest, QueryAccountResponse,
+};
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     QueryBalanceRequest, QueryBalanceResponse, QuerySupplyOfRequest, QuerySupplyOfResponse,
 };
@@ -325,4 +328,30 @@ pub fn find<'w>(wallets: &'w mut [Wallet], address: &str) -> &'w mut Wallet {
         .iter_mut()
         .find(|wallet| wallet.address == address)
         .unwrap()
+}
+
+/// Reads what sequences the wallets must use next: a transaction that never entered used none.
+pub fn read_sequences(chain: &mut Chain) {
+    let sequence = |app: &App, wallet: &Wallet| {
+        let request = QueryAccountRequest {
+            address: wallet.address.clone(),
+        };
+        let path = "/cosmos.auth.v1beta1.Query/Account";
+        let (answer, _) = app.query(path, &request.encode_to_vec(), None).unwrap();
+        let answer = QueryAccountResponse::decode(answer.as_slice()).unwrap();
+        let account = BaseAccount::decode(answer.account.unwrap().value.as_slice());
+        account.unwrap().sequence
+    };
+    let Chain {
+        app,
+        user,
+        inference,
+        evaluators,
+        validators,
+        ..
+    } = chain;
+    let wallets = inference.iter_mut().chain(evaluators).chain(validators);
+    for wallet in wallets.chain([user]) {
+        wallet.sequence = sequence(app, wallet);
+    }
 }
