@@ -270,7 +270,7 @@ fn answer(wallet: &Wallet, task_id: u64) -> MsgSubmitAnswers {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
     fn any_history_of_operators_is_conserving_and_leaves_validators(
