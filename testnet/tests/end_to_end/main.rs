@@ -5,3 +5,4 @@ mod faults;
 mod fixture;
 mod questions;
 mod refusals;
+mod validators;

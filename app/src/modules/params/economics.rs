@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn sets_that_make_a_lie_pay_are_refused() {
-        let change: [(fn(&mut Params), &str); 5] = [
+        type Case = (fn(&mut Params), &'static str);
+        let cases: [Case; 5] = [
             // 0.2 · 0.1 / (2 · 1.5) = 0.00666…
             (|p| p.slash_no_reveal = 6_666, "at least 6667 ppm"),
             (|p| p.slash_no_commit = 20_001, "slash_no_commit"),
@@ -116,7 +117,7 @@ mod tests {
             (|p| p.unbonding_window = 290, "290 blocks"),
             (|p| p.jail_window = 20_001, "jail_window"),
         ];
-        for (change, reason) in change {
+        for (change, reason) in cases {
             let mut params = default_params();
             change(&mut params);
             let error = validate(&params).unwrap_err().to_string();

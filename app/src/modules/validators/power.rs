@@ -158,10 +158,11 @@ fn check_set(state: &State, operator: &str, power: u64) -> Result<()> {
 fn assign(state: &mut State, validator: &mut Validator, power: u64) -> Result<()> {
     validator.power = power;
     let active = keys::active(&validator.operator);
-    Ok(match power {
+    match power {
         0 => state.delete(active)?,
         power => state.put_u64(active, power)?,
-    })
+    }
+    Ok(())
 }
 
 /// The operators with voting power, and how much.
