@@ -7,3 +7,4 @@ mod growth;
 mod outages;
 mod questions;
 mod refusals;
+mod validators;

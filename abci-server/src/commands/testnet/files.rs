@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use poq_client::keyring::{Keyring, ask};
 use poq_client::network::{Account, Description, Validator, Worker};
-use poq_proto::v1::{GenesisAccount, GenesisCoin, GenesisNode, GenesisState, Params, Role};
+use poq_proto::v1::{
+    GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator, Params, Role,
+};
 
 use super::InitFiles;
 use super::folder::Draft;
@@ -218,8 +220,12 @@ fn write_nodes(
     binary: &Binary,
     mut network: Description,
     ports: &Ports,
-    app_state: GenesisState,
+    mut app_state: GenesisState,
 ) -> anyhow::Result<Description> {
+    let least = app_state
+        .params
+        .as_ref()
+        .map_or(0, |params| params.min_validator_stake);
     let client = |rpc: &str| ClientSettings {
         chain_id: flags.chain_id.clone(),
         node: rpc.to_owned(),
@@ -247,6 +253,12 @@ fn write_nodes(
         for mut validator in genesis.validators.iter().cloned() {
             node.consensus_address.clone_from(&validator.address);
             validator.name.clone_from(&node.name);
+            app_state.validators.push(GenesisValidator {
+                operator: node.account.address.clone(),
+                payout: String::new(),
+                public_key: validator.public_key()?,
+                stake: flags.stake.unwrap_or(least.saturating_mul(2)),
+            });
             validators.push(validator);
         }
     }
@@ -255,6 +267,7 @@ fn write_nodes(
     };
     let mut genesis = genesis.clone();
     genesis.found(&flags.chain_id, validators, app_state);
+    genesis.check()?;
     for (index, (path, mut config, _)) in homes.into_iter().enumerate() {
         configure(&mut config, flags, &network, index, ports.nodes[index])?;
         config.save()?;
