@@ -1,15 +1,23 @@
 //! `genesis.json`: CometBFT's document with the application's part inside.
 
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use poq_app::modules::validators::ValidatorPower;
 use poq_proto::v1::GenesisState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use tendermint_proto::v0_38::crypto::public_key;
 
 /// Longest block, bytes.
 pub const MAX_BLOCK_BYTES: u64 = 4 << 20;
+/// Bytes of a consensus key's hash that are its address.
+const ADDRESS_BYTES: usize = 20;
 
 /// CometBFT's genesis document. Everything that this program need not know stays as CometBFT
 /// wrote it.
@@ -110,14 +118,14 @@ impl Genesis {
         Ok(())
     }
 
-    /// Writes the document.
+    /// Replaces the document at once: a reader finds the old or the new one.
     ///
     /// # Errors
     /// [`Error::File`].
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         serde_json::to_vec_pretty(self)
             .map_err(std::io::Error::other)
-            .and_then(|json| std::fs::write(path, json))
+            .and_then(|json| replace(path, &json))
             .map_err(|source| Error::File {
                 action: "write",
                 path: path.to_owned(),
@@ -127,6 +135,25 @@ impl Genesis {
 }
 
 impl Validator {
+    /// A validator with an Ed25519 key of 32 bytes.
+    pub fn new(public_key: &[u8], power: u64, name: String) -> Self {
+        let digest = Sha256::digest(public_key);
+        Self {
+            address: hex::encode_upper(&digest[..ADDRESS_BYTES]),
+            pub_key: json!({
+                "type": "tendermint/PubKeyEd25519",
+                "value": BASE64.encode(public_key),
+            }),
+            power: power.to_string(),
+            name,
+        }
+    }
+
+    /// Whether it has this key.
+    pub fn has_key(&self, public_key: &[u8]) -> bool {
+        self.pub_key["value"] == BASE64.encode(public_key)
+    }
+
     /// The Ed25519 key, 32 bytes.
     ///
     /// # Errors
@@ -150,6 +177,18 @@ impl Validator {
             name: self.name.clone(),
         }
     }
+}
+
+/// Everybody may read the document.
+fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Reads an `app_state` from a file: proto3 JSON with snake_case names.
@@ -206,6 +245,13 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn validators_are_known_by_their_keys() {
+        let validator = Validator::new(&[7; 32], 10, "a".into());
+        assert_eq!(validator.address.len(), 40);
+        assert!(validator.has_key(&[7; 32]) && !validator.has_key(&[0; 32]));
+    }
 
     #[test]
     fn chain_ids() {

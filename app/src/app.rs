@@ -8,6 +8,7 @@ use crate::chain;
 use crate::error::{Error, Result, ensure};
 use crate::execution::BlockContext;
 use crate::genesis;
+use crate::modules::bank;
 use crate::modules::validators::{self, ValidatorPower};
 use crate::query;
 use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
@@ -182,6 +183,11 @@ impl App {
         let snapshot = self.snapshot(height)?;
         let (value, proof) = snapshot.prove(key)?;
         Ok((Proven { value, proof }, snapshot.version()))
+    }
+
+    /// Every balance at a height, or at the last one: address, denom, base units. For tools.
+    pub fn balances(&self, height: Option<u64>) -> Result<Vec<(String, String, u128)>> {
+        bank::all_balances(&State::new(self.snapshot(height)?))
     }
 
     fn snapshot(&self, height: Option<u64>) -> Result<Snapshot> {

@@ -2,8 +2,12 @@
 //! which must be in `$PATH` or in the cache.
 
 mod bad_input;
+mod faucet;
+mod genesis;
 mod init;
 mod keys;
 mod node;
+mod settings;
 mod supervision;
 mod support;
+mod tx;

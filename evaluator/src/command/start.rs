@@ -3,12 +3,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use poq_client::worker::{Worker, WorkerHome, shutdown_on_signals};
-use poq_client::{Client, Error};
+use poq_client::{Client, Error, metrics};
 use poq_proto::v1::{Node, Role};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::cli::Home;
+use crate::cli::Start;
 use crate::compute::Compute;
 use crate::config::{self, Config};
 use crate::journal::Journal;
@@ -16,7 +16,7 @@ use crate::scorer::Model;
 use crate::worker::Evaluator;
 
 /// Does the operator's duties until SIGINT or SIGTERM.
-pub async fn start(args: Home) -> Result<()> {
+pub async fn start(args: Start) -> Result<()> {
     let shutdown = shutdown_on_signals()?;
     match serve(args, &shutdown).await {
         // Asked to stop before it was ready: that is a clean end.
@@ -25,12 +25,15 @@ pub async fn start(args: Home) -> Result<()> {
     }
 }
 
-async fn serve(args: Home, shutdown: &CancellationToken) -> Result<()> {
-    let home = WorkerHome::open(&args.home)?;
+async fn serve(args: Start, shutdown: &CancellationToken) -> Result<()> {
+    let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
     config.scoring.validate()?;
     let files = config::model_files(&config.model, &config.scoring)?;
     let _lock = lock(&home.data())?;
+    if let Some(address) = args.metrics_address.or(config.metrics.listen) {
+        metrics::serve(address, shutdown.clone()).await?;
+    }
     let journal = Journal::open(home.data().join("journal"))?;
     let worker = Worker::connect(&home, &config.chain, Role::Evaluator, shutdown).await?;
     let operator = worker.sender.address();
