@@ -13,6 +13,7 @@ mod key;
 pub mod keyring;
 pub mod logging;
 pub mod metrics;
+pub mod network;
 pub mod proof;
 mod query;
 mod rpc;

@@ -38,20 +38,20 @@ pub struct Evaluator {
 
 impl Evaluator {
     /// Runs until `shutdown` is cancelled. `model` is the id of the evaluator model that `compute`
-    /// has. An error is one that only a person can mend.
+    /// has, `max_items` what the chain takes in one message at most. An error is one that only a person can mend.
     pub async fn run(
         worker: Worker,
         model: String,
+        max_items: u32,
         journal: Journal,
         compute: Compute,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let params = worker.client.params().await?;
         let evaluator = Self {
             client: worker.client,
             sender: Arc::new(worker.sender),
             model,
-            max_items: params.max_batch_items.max(1) as usize,
+            max_items: max_items.max(1) as usize,
             journal,
             duties: Duties::default(),
             jobs: compute.jobs,

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use poq_client::keyring::{self, Keyring};
 use poq_client::worker::{Worker, WorkerHome, shutdown_on_signals};
 use poq_client::{Client, Earnings, Fee, Mnemonic, Sender, any, durable, found, metrics};
-use poq_proto::v1::{MsgRegisterInferenceNode, Role};
+use poq_proto::v1::{Model, MsgRegisterInferenceNode, Role};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -155,9 +155,9 @@ async fn digest(file: PathBuf) -> anyhow::Result<String> {
 }
 
 /// Refuses a file that is not the one in the chain's registry.
-async fn check_registry(client: &Client, model: &ModelConfig) -> anyhow::Result<String> {
+async fn check_registry(registered: Option<Model>, model: &ModelConfig) -> anyhow::Result<String> {
     let digest = digest(model.file.clone()).await?;
-    let registered = found(client.model(&model.id).await)?.with_context(|| {
+    let registered = registered.with_context(|| {
         format!(
             "the chain has no model `{}`: check model.id in config.toml",
             model.id
@@ -170,7 +170,8 @@ async fn check_registry(client: &Client, model: &ModelConfig) -> anyhow::Result<
 async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
     let client = Client::new(&config.chain.node)?;
-    check_registry(&client, &config.model).await?;
+    let registered = found(client.model(&config.model.id).await)?;
+    check_registry(registered, &config.model).await?;
     let keyring = Keyring::open(home.path(), config.chain.keyring, keyring::ask)?;
     let key = keyring.key(&config.chain.key)?;
     let sender = Sender::new(client, key, Some(&config.chain.id)).await?;
@@ -248,10 +249,17 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
         metrics::serve(address, shutdown.clone()).await?;
     }
     let chain = Worker::connect(&home, &config.chain, Role::Inference, shutdown).await?;
-    let digest = check_registry(&chain.client, &config.model).await?;
+    let registered = chain
+        .insist(shutdown, async |client| {
+            found(client.model(&config.model.id).await)
+        })
+        .await?;
+    let digest = check_registry(registered, &config.model).await?;
+    let operator = chain.sender.address();
     let node = chain
-        .client
-        .node(Role::Inference, chain.sender.address())
+        .insist(shutdown, async |client| {
+            client.node(Role::Inference, operator).await
+        })
         .await?;
     if !node.models.contains(&config.model.id) {
         bail!(
@@ -260,7 +268,7 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
             config.model.id
         );
     }
-    let params = chain.client.params().await?;
+    let params = chain.insist(shutdown, Client::params).await?;
     let generator = Arc::new(load(&config.model, digest).await?);
     let (compute, runner) = Compute::start(generator, config.http.queue);
     let journal = Journal::open(home.data().join("journal"))?;
