@@ -2,6 +2,7 @@
 //! which must be in `$PATH` or in the cache.
 
 mod bad_input;
+mod export;
 mod faucet;
 mod genesis;
 mod init;
