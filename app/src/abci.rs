@@ -268,3 +268,66 @@ fn signed(height: u64) -> i64 {
 fn unsigned(height: i64) -> u64 {
     u64::try_from(height).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use tendermint_proto::v0_38::abci::{Validator, VoteInfo};
+
+    use super::*;
+
+    fn validator(byte: u8, power: i64) -> Option<Validator> {
+        Some(Validator {
+            address: vec![byte; 20].into(),
+            power,
+        })
+    }
+
+    #[test]
+    fn only_who_signed_the_block_itself_has_a_vote() {
+        let flags = [
+            BlockIdFlag::Commit,
+            BlockIdFlag::Nil,
+            BlockIdFlag::Absent,
+            BlockIdFlag::Unknown,
+        ];
+        let votes_of = flags.map(|flag| VoteInfo {
+            validator: validator(7, 10),
+            block_id_flag: flag.into(),
+        });
+        let commit = CommitInfo {
+            votes: votes_of.to_vec(),
+            ..CommitInfo::default()
+        };
+        let expected = Vote {
+            address: vec![7; 20],
+            power: 10,
+        };
+        assert_eq!(votes(Some(commit)), [expected]);
+        assert!(votes(None).is_empty());
+    }
+
+    #[test]
+    fn both_kinds_of_evidence_count() {
+        let kinds = [
+            MisbehaviorType::DuplicateVote,
+            MisbehaviorType::LightClientAttack,
+            MisbehaviorType::Unknown,
+        ];
+        let found = kinds.map(|kind| Misbehavior {
+            r#type: kind.into(),
+            validator: validator(kind as u8, 10),
+            ..Misbehavior::default()
+        });
+        assert_eq!(offenders(found.to_vec()), [vec![1; 20], vec![2; 20]]);
+    }
+
+    #[test]
+    fn powers_survive_the_translation() {
+        let power = ValidatorPower {
+            public_key: vec![3; 32],
+            power: 9,
+        };
+        assert_eq!(power_of(update(power.clone())), power);
+        assert!(power_of(ValidatorUpdate::default()).public_key.is_empty());
+    }
+}
