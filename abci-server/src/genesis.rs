@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tendermint_proto::v0_38::crypto::public_key;
 
+/// Short, so that the age of evidence is limited in blocks.
+const EVIDENCE_DURATION_NANOSECONDS: u64 = 1_000_000_000;
 /// Longest block, bytes.
 pub const MAX_BLOCK_BYTES: u64 = 4 << 20;
 /// Bytes of a consensus key's hash that are its address.
@@ -100,6 +102,13 @@ impl Genesis {
         self.chain_id = chain_id.to_owned();
         self.initial_height = "1".into();
         self.consensus_params["block"]["max_bytes"] = json!(MAX_BLOCK_BYTES.to_string());
+        // Evidence counts as long as a validator's stake can be slashed, by blocks alone: it is too
+        // old only once both limits have passed.
+        if let Some(params) = &app_state.params {
+            let evidence = &mut self.consensus_params["evidence"];
+            evidence["max_age_num_blocks"] = json!(params.unbonding_window.to_string());
+            evidence["max_age_duration"] = json!(EVIDENCE_DURATION_NANOSECONDS.to_string());
+        }
         self.validators = validators;
         self.app_state = Some(app_state);
     }
