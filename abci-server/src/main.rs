@@ -5,6 +5,7 @@ mod coin;
 mod comet;
 mod commands;
 mod genesis;
+mod grpc;
 mod home;
 mod output;
 mod settings;

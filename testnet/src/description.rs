@@ -40,6 +40,8 @@ pub struct Validator {
     pub p2p: String,
     /// Where the application listens for CometBFT.
     pub abci: String,
+    /// Where the daemon serves gRPC.
+    pub grpc: String,
 }
 
 /// An inference node or an evaluator.
@@ -91,8 +93,13 @@ impl Description {
     /// Every port that a process will listen on, and for what.
     pub(crate) fn ports(&self) -> Vec<(u16, String)> {
         let validators = self.validators.iter().flat_map(|node| {
-            [("RPC", &node.rpc), ("P2P", &node.p2p), ("ABCI", &node.abci)]
-                .map(|(what, address)| (address, format!("{what} of {}", node.name)))
+            [
+                ("RPC", &node.rpc),
+                ("P2P", &node.p2p),
+                ("ABCI", &node.abci),
+                ("gRPC", &node.grpc),
+            ]
+            .map(|(what, address)| (address, format!("{what} of {}", node.name)))
         });
         let workers = self.inference_nodes.iter().chain(&self.evaluators);
         let workers = workers.map(|worker| (&worker.http, format!("HTTP of {}", worker.name)));
