@@ -65,15 +65,19 @@ impl Start {
         };
         let app = App::open(&data, options)
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
-        let server = Server::start(listener, app.clone())?;
         let node = grpc::Node::new(CometConfig::open(home.comet_toml()).ok().as_ref());
+        let runtime = runtime()?;
+        let served = grpc::WithNode::new(app.clone(), node.clone(), runtime.handle().clone());
+        let server = Server::start(listener, served)?;
         // On this thread, which lives as long as the process: see `Comet::start`.
-        let outcome = runtime()?.block_on(async {
+        let outcome = runtime.block_on(async {
             tokio::select! {
                 outcome = supervise(home, comet, server.address()) => outcome,
                 error = serve(grpc, grpc::Router::new(app, node)) => Err(error),
             }
         });
+        // Ends queries that wait for CometBFT.
+        drop(runtime);
         // Whatever happened to CometBFT, a request in progress ends in order.
         server.stop()?;
         outcome

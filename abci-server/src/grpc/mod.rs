@@ -5,11 +5,13 @@
 //! and passes bytes on: [`Router`] knows who answers. HTTP/2 is hyper's, framing and status are
 //! tonic's.
 
+mod abci;
 mod codec;
 mod node;
 mod router;
 mod txs;
 
+pub use abci::WithNode;
 pub use node::Node;
 pub use router::Router;
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use cosmos_sdk_proto::cosmos::base::tendermint::v1beta1::{
     GetBlockByHeightRequest, GetBlockByHeightResponse, GetLatestBlockResponse, GetNodeInfoResponse,
     GetSyncingResponse, VersionInfo,
@@ -19,6 +21,27 @@ use crate::comet::CometConfig;
 
 /// Version of the Cosmos SDK whose interfaces this chain has; clients choose their calls by it.
 const COSMOS_SDK: &str = "v0.50.0";
+
+const BROADCAST: &str = "/cosmos.tx.v1beta1.Service/BroadcastTx";
+const GET_TX: &str = "/cosmos.tx.v1beta1.Service/GetTx";
+const SEARCH: &str = "/cosmos.tx.v1beta1.Service/GetTxsEvent";
+const NODE_INFO: &str = "/cosmos.base.tendermint.v1beta1.Service/GetNodeInfo";
+const SYNCING: &str = "/cosmos.base.tendermint.v1beta1.Service/GetSyncing";
+const LATEST_BLOCK: &str = "/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock";
+const BLOCK: &str = "/cosmos.base.tendermint.v1beta1.Service/GetBlockByHeight";
+const CONSENSUS_PARAMS: &str = "/cosmos.consensus.v1.Query/Params";
+/// The methods that only read.
+const QUERIES: [&str; 7] = [
+    GET_TX,
+    SEARCH,
+    NODE_INFO,
+    SYNCING,
+    LATEST_BLOCK,
+    BLOCK,
+    CONSENSUS_PARAMS,
+];
+/// Longest time for one request to CometBFT.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `cosmos.consensus.v1.QueryParamsResponse`, which `cosmos-sdk-proto` leaves out.
 #[derive(Clone, PartialEq, Message)]
@@ -43,32 +66,29 @@ impl Node {
         Self { rpc }
     }
 
-    /// Answers a method, unless it is the application's.
-    pub(super) async fn answer(&self, path: &str, data: Bytes) -> Option<Result<Bytes, Status>> {
-        Some(match path {
-            "/cosmos.tx.v1beta1.Service/GetTx" => self.encoded(txs::get_tx, data).await,
-            "/cosmos.tx.v1beta1.Service/GetTxsEvent" => self.encoded(txs::search, data).await,
-            "/cosmos.tx.v1beta1.Service/BroadcastTx" => self.encoded(txs::broadcast, data).await,
-            "/cosmos.base.tendermint.v1beta1.Service/GetNodeInfo" => {
-                self.encoded(async |rpc, ()| node_info(rpc).await, data)
-                    .await
-            }
-            "/cosmos.base.tendermint.v1beta1.Service/GetSyncing" => {
-                self.encoded(async |rpc, ()| syncing(rpc).await, data).await
-            }
-            "/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock" => {
-                self.encoded(async |rpc, ()| latest_block(rpc).await, data)
-                    .await
-            }
-            "/cosmos.base.tendermint.v1beta1.Service/GetBlockByHeight" => {
-                self.encoded(block_by_height, data).await
-            }
-            "/cosmos.consensus.v1.Query/Params" => {
-                self.encoded(async |rpc, ()| consensus_params(rpc).await, data)
-                    .await
-            }
-            _ => return None,
-        })
+    /// Whether CometBFT answers this method, rather than the application.
+    pub(super) fn answers(path: &str) -> bool {
+        path == BROADCAST || Self::is_query(path)
+    }
+
+    /// Whether CometBFT answers it and it changes nothing.
+    pub(super) fn is_query(path: &str) -> bool {
+        QUERIES.contains(&path)
+    }
+
+    /// Answers a method for which [`Self::answers`] holds.
+    pub(super) async fn answer(&self, path: &str, data: Bytes) -> Result<Bytes, Status> {
+        match path {
+            BROADCAST => self.encoded(txs::broadcast, data).await,
+            GET_TX => self.encoded(txs::get_tx, data).await,
+            SEARCH => self.encoded(txs::search, data).await,
+            NODE_INFO => self.encoded(node_info, data).await,
+            SYNCING => self.encoded(syncing, data).await,
+            LATEST_BLOCK => self.encoded(latest_block, data).await,
+            BLOCK => self.encoded(block_by_height, data).await,
+            CONSENSUS_PARAMS => self.encoded(consensus_params, data).await,
+            _ => Err(Status::unimplemented(format!("unknown method {path:?}"))),
+        }
     }
 
     async fn encoded<Q, A>(
@@ -92,6 +112,7 @@ impl Node {
 fn client(listen: &str) -> Result<HttpClient, tendermint_rpc::Error> {
     HttpClient::builder(url(listen).parse::<HttpClientUrl>()?)
         .compat_mode(CompatMode::V0_38)
+        .timeout(TIMEOUT)
         .build()
 }
 
@@ -122,7 +143,7 @@ pub(super) fn failed(error: &tendermint_rpc::Error) -> Status {
     }
 }
 
-async fn node_info(rpc: HttpClient) -> Result<GetNodeInfoResponse, Status> {
+async fn node_info(rpc: HttpClient, (): ()) -> Result<GetNodeInfoResponse, Status> {
     let status = rpc.status().await.map_err(|error| failed(&error))?;
     let info = status.node_info;
     Ok(GetNodeInfoResponse {
@@ -144,7 +165,7 @@ async fn node_info(rpc: HttpClient) -> Result<GetNodeInfoResponse, Status> {
     })
 }
 
-async fn syncing(rpc: HttpClient) -> Result<GetSyncingResponse, Status> {
+async fn syncing(rpc: HttpClient, (): ()) -> Result<GetSyncingResponse, Status> {
     let status = rpc.status().await.map_err(|error| failed(&error))?;
     Ok(GetSyncingResponse {
         syncing: status.sync_info.catching_up,
@@ -152,7 +173,7 @@ async fn syncing(rpc: HttpClient) -> Result<GetSyncingResponse, Status> {
 }
 
 #[allow(deprecated)]
-async fn latest_block(rpc: HttpClient) -> Result<GetLatestBlockResponse, Status> {
+async fn latest_block(rpc: HttpClient, (): ()) -> Result<GetLatestBlockResponse, Status> {
     let found = rpc.latest_block().await.map_err(|error| failed(&error))?;
     let block::Response { block_id, block } = found;
     Ok(GetLatestBlockResponse {
@@ -178,7 +199,7 @@ async fn block_by_height(
     })
 }
 
-async fn consensus_params(rpc: HttpClient) -> Result<ConsensusParamsResponse, Status> {
+async fn consensus_params(rpc: HttpClient, (): ()) -> Result<ConsensusParamsResponse, Status> {
     let found = rpc.latest_consensus_params().await;
     let found = found.map_err(|error| failed(&error))?;
     Ok(ConsensusParamsResponse {
