@@ -106,7 +106,7 @@ async fn queries_and_transactions_over_grpc() {
     let found = account(user.clone(), None).await;
     assert_ne!(found.decode::<QueryAccountResponse>().account, None);
     assert!(found.height.parse::<u64>().unwrap() > 1);
-    let missing = account("poq1qyqszqgpqyqszqgpqyqszqgpqyqszqgp7xjpt8".into(), None).await;
+    let missing = account("poq12xq57yyxwzkw6tthcxq9mhtxxj7f63e324de5e".into(), None).await;
     assert_eq!(missing.status, NOT_FOUND);
     assert!(
         missing.message.starts_with("account poq1"),

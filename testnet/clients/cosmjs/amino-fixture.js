@@ -5,7 +5,7 @@ const { SigningStargateClient } = require("@cosmjs/stargate");
 const { TxRaw } = require("cosmjs-types/cosmos/tx/v1beta1/tx");
 const { aminoTypes, messages, registry } = require("./poq");
 
-const other = "poq1qyqszqgpqyqszqgpqyqszqgpqyqszqgp7xjpt8";
+const other = "poq12xq57yyxwzkw6tthcxq9mhtxxj7f63e324de5e";
 const awkward = 'Is "a < b" & c > d? \\ \n\t\b\f\u0001\u007f ü 漢 😀 </script>';
 const bytes = Buffer.from(Array.from({ length: 32 }, (_, index) => 255 - index));
 const max64 = "18446744073709551615";
