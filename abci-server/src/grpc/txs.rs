@@ -1,6 +1,7 @@
 //! `cosmos.tx.v1beta1.Service`: what CometBFT's mempool and index know about transactions.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -82,10 +83,10 @@ pub(super) async fn search(
     };
     for tx in found.txs {
         let height = tx.height.value();
-        if !times.contains_key(&height) {
-            times.insert(height, block_time(&rpc, height).await?);
-        }
-        let time = times.get(&height).cloned().unwrap_or_default();
+        let time = match times.entry(height) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(unknown) => unknown.insert(block_time(&rpc, height).await?).clone(),
+        };
         let (tx, tx_response) = describe(tx, time)?;
         response.txs.push(tx);
         response.tx_responses.push(tx_response);
