@@ -6,6 +6,7 @@ mod comet;
 mod commands;
 mod export;
 mod genesis;
+mod grpc;
 mod home;
 mod metrics;
 mod output;

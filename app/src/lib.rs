@@ -14,6 +14,7 @@ mod error;
 mod execution;
 pub mod genesis;
 pub mod modules;
+mod pagination;
 mod query;
 pub mod selection;
 pub mod store;

@@ -1,17 +1,18 @@
 //! The one router of queries, keyed by gRPC path.
 
-use cosmos_sdk_proto::cosmos::base::abci::v1beta1::GasInfo;
+use cosmos_sdk_proto::cosmos::base::abci::v1beta1::{self as abci, GasInfo, TxMsgData};
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SimulateRequest, SimulateResponse};
 use poq_proto::code;
 use poq_proto::v1::{QueryBeaconRequest, QueryBeaconResponse};
 use prost::Message;
+use tendermint_proto::v0_38::abci::Event;
 
-use crate::block;
 use crate::chain;
 use crate::error::{Error, Result, reject};
+use crate::execution::Execution;
 use crate::modules::{auth, bank, models, nodes, params, tasks, validators};
 use crate::store::State;
-use crate::tx::Signatures;
+use crate::tx::{self, Signatures};
 
 /// Answers a query on a state that is dropped afterwards.
 pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
@@ -33,9 +34,25 @@ pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
         "/poq.v1.Query/Validators" => answer(state, data, validators::query::query_validators),
         "/poq.v1.Query/Beacon" => answer(state, data, query_beacon),
         "/cosmos.auth.v1beta1.Query/Account" => answer(state, data, auth::query::query_account),
+        "/cosmos.auth.v1beta1.Query/AccountInfo" => {
+            answer(state, data, auth::query::query_account_info)
+        }
+        "/cosmos.auth.v1beta1.Query/ModuleAccounts" => {
+            answer(state, data, auth::query::query_module_accounts)
+        }
+        "/cosmos.auth.v1beta1.Query/ModuleAccountByName" => {
+            answer(state, data, auth::query::query_module_account_by_name)
+        }
+        "/cosmos.auth.v1beta1.Query/Params" => answer(state, data, auth::query::query_params),
         "/cosmos.bank.v1beta1.Query/Balance" => answer(state, data, bank::query::query_balance),
         "/cosmos.bank.v1beta1.Query/AllBalances" => {
             answer(state, data, bank::query::query_all_balances)
+        }
+        "/cosmos.bank.v1beta1.Query/SpendableBalances" => {
+            answer(state, data, bank::query::query_spendable_balances)
+        }
+        "/cosmos.bank.v1beta1.Query/SpendableBalanceByDenom" => {
+            answer(state, data, bank::query::query_spendable_balance_by_denom)
         }
         "/cosmos.bank.v1beta1.Query/TotalSupply" => {
             answer(state, data, bank::query::query_total_supply)
@@ -80,15 +97,41 @@ fn query_beacon(state: &State, _request: QueryBeaconRequest) -> Result<QueryBeac
     })
 }
 
-/// `cosmos.tx.v1beta1.Service/Simulate`: the gas that a transaction needs, if it would succeed.
+/// `cosmos.tx.v1beta1.Service/Simulate`: the gas that a transaction needs, and what it does, if
+/// it would succeed. Signatures, sign modes, public keys and the fee may be missing.
 fn simulate(state: &mut State, request: SimulateRequest) -> Result<SimulateResponse> {
     let next = chain::context(state, state.version().saturating_add(1))?;
-    let gas = block::check(state, &next, &request.tx_bytes, Signatures::Simulated)?;
+    let tx = tx::decode(&transaction(request), &next.params)?;
+    let gas_info = GasInfo {
+        gas_wanted: tx.gas_limit(),
+        gas_used: tx.gas_needed(),
+    };
+    let mut x = Execution::new(state, &next);
+    let data = tx
+        .authenticate(&mut x, Signatures::Simulated)?
+        .execute(&mut x)?;
     Ok(SimulateResponse {
-        gas_info: Some(GasInfo {
-            gas_wanted: u64::try_from(gas.wanted).unwrap_or(0),
-            gas_used: u64::try_from(gas.used).unwrap_or(0),
-        }),
-        ..SimulateResponse::default()
+        gas_info: Some(gas_info),
+        result: Some(result(data, x.into_events())?),
+    })
+}
+
+/// The transaction's bytes; some clients still send it in the field that came before.
+#[allow(deprecated)]
+fn transaction(request: SimulateRequest) -> Vec<u8> {
+    match request.tx {
+        Some(tx) if request.tx_bytes.is_empty() => tx.encode_to_vec(),
+        _ => request.tx_bytes,
+    }
+}
+
+#[allow(deprecated)]
+fn result(data: Vec<u8>, events: Vec<Event>) -> Result<abci::Result> {
+    let TxMsgData { msg_responses, .. } = decode(&data)?;
+    Ok(abci::Result {
+        data,
+        log: String::new(),
+        events,
+        msg_responses,
     })
 }

@@ -56,6 +56,8 @@ pub struct Validator {
     pub p2p: String,
     /// Host and port where the application serves ABCI.
     pub abci: String,
+    /// Host and port where the daemon serves gRPC.
+    pub grpc: String,
     /// Peer-to-peer id.
     pub node_id: String,
     /// Of the consensus key, 40 hex digits, as in block headers.

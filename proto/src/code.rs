@@ -46,7 +46,9 @@ codes! {
     MEMO_TOO_LARGE = 12, SDK;
     /// The fee is below gas limit times gas price.
     INSUFFICIENT_FEE = 13, SDK;
-    /// Wrong number of signatures.
+    /// More signers than a transaction may have.
+    TOO_MANY_SIGNATURES = 14, SDK;
+    /// No signatures.
     NO_SIGNATURES = 15, SDK;
     /// A field of a message is out of its range.
     INVALID_REQUEST = 18, SDK;

@@ -83,6 +83,47 @@ cargo_tool() {
         fail "could not build $1 v$2; the message is above. Run the same command again to go on"
 }
 
+# The clients that the tests run unmodified. npm and pip check what the lock files pin; a folder is
+# complete once it has its name.
+install_clients() {
+    missing=
+    { have node && have npm; } || missing="$missing
+  Node.js 20.19 or newer with npm: the Node.js project's release, or Debian packages nodejs and npm"
+    python3 -m pip --version >/dev/null 2>&1 || missing="$missing
+  pip: Debian package python3-pip"
+    [ -z "$missing" ] || fail "the tests with clients need these tools:$missing"
+    node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019 ? 1 : 0)' ||
+        fail "CosmJS needs Node.js 20.19 or newer, this is $(node --version)"
+    mkdir -p "$cache/clients"
+    install_cosmjs "$here/../clients/cosmjs" "$cache/clients/cosmjs"
+    install_cosmpy "$here/../clients/cosmpy/requirements.txt" "$cache/clients/cosmpy"
+}
+
+# install_cosmjs SOURCE DESTINATION
+install_cosmjs() {
+    cmp -s "$1/package-lock.json" "$2/package-lock.json" && return 0
+    say "installing CosmJS"
+    rm -rf "$2" "$2.partial"
+    mkdir "$2.partial"
+    cp "$1/package.json" "$1/package-lock.json" "$2.partial"
+    npm ci --prefix "$2.partial" --ignore-scripts --no-audit --no-fund >&2 ||
+        fail "npm could not install CosmJS; its message is above. Run the same command again"
+    mv "$2.partial" "$2"
+}
+
+# install_cosmpy REQUIREMENTS DESTINATION; compiled packages are for one version of Python.
+install_cosmpy() {
+    wanted=$(python3 --version && cat "$1")
+    [ "$(cat "$2/installed-from" 2>/dev/null)" != "$wanted" ] || return 0
+    say "installing cosmpy"
+    rm -rf "$2" "$2.partial"
+    python3 -m pip install --target "$2.partial" --require-hashes --no-deps --only-binary=:all: --no-cache-dir \
+        --disable-pip-version-check --root-user-action=ignore --quiet --requirement "$1" >&2 ||
+        fail "pip could not install cosmpy; its message is above. Run the same command again"
+    printf '%s\n' "$wanted" >"$2.partial/installed-from"
+    mv "$2.partial" "$2"
+}
+
 check_toolchains
 case ${1:-network} in
     network)
@@ -90,9 +131,10 @@ case ${1:-network} in
         go_tool cometbft github.com/cometbft/cometbft/cmd/cometbft "$COMETBFT"
         python3 "$here/fetch.py" "$cache"
         ;;
+    clients) install_clients ;;
     lint)
         go_tool buf github.com/bufbuild/buf/cmd/buf "$BUF"
         cargo_tool cargo-deny "$CARGO_DENY"
         ;;
-    *) fail "unknown argument '$1'; use 'network' (default) or 'lint'" ;;
+    *) fail "unknown argument '$1'; use 'network' (default), 'clients' or 'lint'" ;;
 esac

@@ -133,7 +133,7 @@ pub(crate) fn genesis_template() -> Result<Value> {
 }
 
 /// The folder that set-up fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else `~/.cache/poq`.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let user_cache = || match set("XDG_CACHE_HOME") {
         Some(cache) => cache.into(),

@@ -103,7 +103,7 @@ pub fn addresses(network: &Network) {
     let description = network.description();
     eprintln!("\nThe network stays up; Ctrl-C stops it.\n");
     for node in &description.validators {
-        eprintln!("  {:14} RPC {}", node.name, node.rpc);
+        eprintln!("  {:14} RPC {}  gRPC {}", node.name, node.rpc, node.grpc);
     }
     for worker in &description.inference_nodes {
         eprintln!(

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::runtime;
 use crate::comet::{Binary, Comet, CometConfig, Log};
+use crate::grpc;
 use crate::home::Home;
 use crate::settings::AppSettings;
 use crate::transport::{Address, Listener, Server};
@@ -21,6 +22,9 @@ pub struct Start {
     /// Where to serve ABCI: tcp://HOST:PORT or unix:///PATH.
     #[arg(long, value_name = "ADDRESS")]
     abci: Option<Address>,
+    /// Where to serve gRPC: HOST:PORT, or "" for nowhere.
+    #[arg(long, value_name = "ADDRESS")]
+    grpc_address: Option<String>,
     /// Run CometBFT too: when one of the two ends, the other one is stopped.
     #[arg(long)]
     with_comet: bool,
@@ -55,6 +59,10 @@ impl Start {
         let comet = plan(home, &settings)?;
         let listener = Listener::bind(&settings.abci)
             .context("set `abci` in app.toml or --abci to a free address")?;
+        let grpc = match settings.grpc_address.as_str() {
+            "" => None,
+            address => Some(grpc::Listener::bind(address)?),
+        };
         let data = home.app_data();
         std::fs::create_dir_all(&data)
             .with_context(|| format!("cannot create {}", data.display()))?;
@@ -63,15 +71,23 @@ impl Start {
         };
         let app = App::open(&data, options)
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
-        let server = Server::start(listener, app)?;
+        let node = grpc::Node::new(CometConfig::open(home.comet_toml()).ok().as_ref());
+        let runtime = runtime()?;
+        let served = grpc::WithNode::new(app.clone(), node.clone(), runtime.handle().clone());
+        let server = Server::start(listener, served)?;
         // On this thread, which lives as long as the process: see `Comet::start`.
-        let outcome = runtime()?.block_on(async {
+        let outcome = runtime.block_on(async {
             let shutdown = shutdown_on_signals()?;
             if let Some(address) = settings.metrics_address {
                 metrics::serve(address, shutdown.clone()).await?;
             }
-            supervise(home, comet, server.address(), shutdown).await
+            tokio::select! {
+                outcome = supervise(home, comet, server.address(), shutdown) => outcome,
+                error = serve(grpc, grpc::Router::new(app, node)) => Err(error),
+            }
         });
+        // Ends queries that wait for CometBFT.
+        drop(runtime);
         // Whatever happened to CometBFT, a request in progress ends in order.
         server.stop()?;
         outcome
@@ -82,6 +98,9 @@ impl Start {
         if let Some(abci) = &self.abci {
             settings.abci = abci.clone();
         }
+        if let Some(address) = &self.grpc_address {
+            settings.grpc_address.clone_from(address);
+        }
         if let Some(keep_versions) = self.keep_versions {
             settings.keep_versions = keep_versions;
         }
@@ -90,6 +109,16 @@ impl Start {
         settings.comet.binary = self.cometbft.clone().or(settings.comet.binary);
         settings.comet.log = self.comet_log.clone().or(settings.comet.log);
         Ok(settings)
+    }
+}
+
+/// Serves gRPC, if it is to be served, for ever.
+async fn serve(listener: Option<grpc::Listener>, router: grpc::Router) -> anyhow::Error {
+    match listener {
+        None => std::future::pending().await,
+        Some(listener) => match listener.serve(router).await {
+            Err(error) => error.into(),
+        },
     }
 }
 

@@ -9,6 +9,8 @@ use crate::transport::Address;
 
 /// Where `start` serves ABCI unless told otherwise; CometBFT's default of `proxy_app`.
 const DEFAULT_ABCI: &str = "127.0.0.1:26658";
+/// Where `start` serves gRPC unless told otherwise; the Cosmos SDK's port.
+const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 
 /// `app.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,8 @@ const DEFAULT_ABCI: &str = "127.0.0.1:26658";
 pub struct AppSettings {
     /// Where ABCI is served.
     pub abci: Address,
+    /// Where gRPC is served, `HOST:PORT`; empty is nowhere.
+    pub grpc_address: String,
     /// Versions of the state that queries can reach back to; 0 keeps all.
     pub keep_versions: u64,
     /// Where Prometheus metrics are served; `None` is nowhere.
@@ -40,6 +44,7 @@ impl Default for AppSettings {
     fn default() -> Self {
         Self {
             abci: Address::Tcp(DEFAULT_ABCI.into()),
+            grpc_address: DEFAULT_GRPC.into(),
             keep_versions: poq_app::Options::default().keep_versions,
             metrics_address: None,
             comet: CometSettings::default(),
@@ -73,6 +78,10 @@ impl AppSettings {
 # let it listen to the outside.
 abci = {abci}
 
+# Where gRPC is served for clients, HOST:PORT; "" for nowhere. All can be asked there that a query
+# through CometBFT's RPC can, and transactions be sent and found.
+grpc-address = {grpc_address}
+
 # Versions of the state, one per block, that queries and proofs can reach back to; 0 keeps all.
 keep-versions = {keep_versions}
 
@@ -91,6 +100,7 @@ supervise = {supervise}
 {log}
 "#,
             abci = quoted(&self.abci),
+            grpc_address = quoted(&self.grpc_address),
             keep_versions = self.keep_versions,
             metrics_address = optional(
                 "metrics-address",
@@ -111,6 +121,7 @@ mod tests {
     fn the_file_has_every_setting() {
         let settings = AppSettings {
             abci: "unix:///tmp/a \"b\".sock".parse().unwrap(),
+            grpc_address: String::new(),
             keep_versions: 7,
             metrics_address: Some(([127, 0, 0, 1], 26660).into()),
             comet: CometSettings {

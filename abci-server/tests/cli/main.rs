@@ -5,6 +5,7 @@ mod bad_input;
 mod export;
 mod faucet;
 mod genesis;
+mod grpc;
 mod init;
 mod keys;
 mod node;

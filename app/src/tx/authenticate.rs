@@ -8,6 +8,7 @@ use poq_proto::code;
 use poq_proto::v1::Account;
 use prost::{Message as _, Name};
 
+use super::amino::{self, Signer};
 use super::decode::{Unverified, strict};
 use super::messages::Message;
 use crate::address::Address;
@@ -43,24 +44,16 @@ impl Unverified {
         let params = &x.block.params;
         let height = x.block.height;
         ensure!(
-            self.timeout_height == 0 || height <= self.timeout_height,
+            self.body.timeout_height == 0 || height <= self.body.timeout_height,
             code::TIMEOUT_HEIGHT,
             "tx timeout height {} has passed, the block is {height}",
-            self.timeout_height
+            self.body.timeout_height
         );
         let fee = match signatures {
             Signatures::Simulated => 0,
             Signatures::Verify | Signatures::Verified => self.check_fee(params)?,
         };
-        let count = self.signers.len();
-        ensure!(
-            self.auth_info.signer_infos.len() == count
-                && (signatures == Signatures::Simulated || self.raw.signatures.len() == count),
-            code::NO_SIGNATURES,
-            "expected {count} signers and signatures, got {} and {}",
-            self.auth_info.signer_infos.len(),
-            self.raw.signatures.len()
-        );
+        self.check_count(signatures)?;
         for (index, (signer, info)) in self
             .signers
             .iter()
@@ -74,7 +67,13 @@ impl Unverified {
                     params.denom
                 );
             };
-            let key = public_key(info, &account, signer, &params.bech32_prefix, signatures)?;
+            let key = match signatures {
+                // Whatever a client fills in, what it simulates has the same gas.
+                Signatures::Simulated => account.public_key.clone(),
+                Signatures::Verify | Signatures::Verified => {
+                    public_key(info, &account, signer, &params.bech32_prefix)?
+                }
+            };
             ensure!(
                 info.sequence == account.sequence,
                 code::WRONG_SEQUENCE,
@@ -82,14 +81,26 @@ impl Unverified {
                 account.sequence,
                 info.sequence
             );
-            check_mode(info, signatures)?;
-            if signatures == Signatures::Verify {
-                let signature = self
-                    .raw
-                    .signatures
-                    .get(index)
-                    .map_or(&[][..], Vec::as_slice);
-                self.verify(&key, signature, &x.block.chain_id, account.account_number)?;
+            if signatures != Signatures::Simulated {
+                let mode = sign_mode(info)?;
+                if signatures == Signatures::Verify {
+                    let signature = self
+                        .raw
+                        .signatures
+                        .get(index)
+                        .map_or(&[][..], Vec::as_slice);
+                    let signer = Signer {
+                        chain_id: &x.block.chain_id,
+                        account_number: account.account_number,
+                        sequence: account.sequence,
+                    };
+                    verify(
+                        &key,
+                        signature,
+                        &self.document(mode, info, &signer)?,
+                        &signer,
+                    )?;
+                }
             }
             auth::record_signature(x.state, signer, &key)?;
         }
@@ -99,29 +110,70 @@ impl Unverified {
         })
     }
 
-    /// ECDSA over SHA-256 of the sign document, which holds the received bytes; 64 bytes `r ‖ s`
-    /// with a low `s`, so that nobody but the signer can make a second valid form.
-    fn verify(&self, key: &[u8], signature: &[u8], chain_id: &str, number: u64) -> Result<()> {
-        let document = SignDoc {
-            body_bytes: self.raw.body_bytes.clone(),
-            auth_info_bytes: self.raw.auth_info_bytes.clone(),
-            chain_id: chain_id.to_owned(),
-            account_number: number,
+    /// One signer's part and one signature for each account that must sign.
+    fn check_count(&self, signatures: Signatures) -> Result<()> {
+        let expected = self.signers.len();
+        let infos = self.auth_info.signer_infos.len();
+        let given = match signatures {
+            Signatures::Simulated => infos,
+            Signatures::Verify | Signatures::Verified => self.raw.signatures.len(),
         };
-        let verified = Signature::from_slice(signature)
-            .ok()
-            .filter(|signature| signature.normalize_s().is_none())
-            .zip(VerifyingKey::from_sec1_bytes(key).ok())
-            .is_some_and(|(signature, key)| {
-                key.verify(&document.encode_to_vec(), &signature).is_ok()
-            });
+        ensure!(given > 0, code::NO_SIGNATURES, "no signatures supplied");
         ensure!(
-            verified,
+            infos == expected && given == expected,
             code::UNAUTHORIZED,
-            "signature verification failed; please verify account number ({number}) and chain-id ({chain_id})"
+            "wrong number of signers; expected {expected}, got {infos} with {given} signatures"
         );
         Ok(())
     }
+
+    /// The bytes that were signed. A document in protobuf holds the transaction as it was
+    /// received; one in JSON only what it means, so that whatever else the bytes can say is fixed
+    /// here: nobody but the signer can give them another form.
+    fn document(&self, mode: Mode, info: &SignerInfo, signer: &Signer<'_>) -> Result<Vec<u8>> {
+        match mode {
+            Mode::Direct => Ok(SignDoc {
+                body_bytes: self.raw.body_bytes.clone(),
+                auth_info_bytes: self.raw.auth_info_bytes.clone(),
+                chain_id: signer.chain_id.to_owned(),
+                account_number: signer.account_number,
+            }
+            .encode_to_vec()),
+            Mode::Amino => {
+                ensure!(
+                    info.public_key.is_some(),
+                    code::INVALID_PUBKEY,
+                    "a transaction signed in amino's JSON must carry the public key"
+                );
+                let Some(fee) = &self.auth_info.fee else {
+                    reject!(
+                        code::INVALID_REQUEST,
+                        "a transaction signed in amino's JSON must have a fee, which may be empty"
+                    );
+                };
+                amino::sign_document(&self.body, fee, signer)
+            }
+        }
+    }
+}
+
+/// ECDSA over SHA-256 of the sign document; 64 bytes `r ‖ s` with a low `s`, so that nobody but
+/// the signer can make a second valid form.
+fn verify(key: &[u8], signature: &[u8], document: &[u8], signer: &Signer<'_>) -> Result<()> {
+    let verified = Signature::from_slice(signature)
+        .ok()
+        .filter(|signature| signature.normalize_s().is_none())
+        .zip(VerifyingKey::from_sec1_bytes(key).ok())
+        .is_some_and(|(signature, key)| key.verify(document, &signature).is_ok());
+    ensure!(
+        verified,
+        code::UNAUTHORIZED,
+        "signature verification failed; please verify account number ({}), sequence ({}) and chain-id ({})",
+        signer.account_number,
+        signer.sequence,
+        signer.chain_id
+    );
+    Ok(())
 }
 
 impl Authenticated {
@@ -156,11 +208,10 @@ fn public_key(
     account: &Account,
     signer: &Address,
     prefix: &str,
-    signatures: Signatures,
 ) -> Result<Vec<u8>> {
     let Some(any) = &info.public_key else {
         ensure!(
-            !account.public_key.is_empty() || signatures == Signatures::Simulated,
+            !account.public_key.is_empty(),
             code::INVALID_PUBKEY,
             "the first transaction of {signer} must carry its public key"
         );
@@ -173,9 +224,6 @@ fn public_key(
         any.type_url
     );
     let key = strict::<PubKey>(&any.value, &any.type_url)?.key;
-    if key.is_empty() && signatures == Signatures::Simulated {
-        return Ok(account.public_key.clone());
-    }
     ensure!(
         key.len() == 33 && VerifyingKey::from_sec1_bytes(&key).is_ok(),
         code::INVALID_PUBKEY,
@@ -189,16 +237,29 @@ fn public_key(
     Ok(key)
 }
 
-fn check_mode(info: &SignerInfo, signatures: Signatures) -> Result<()> {
-    let mode = match info.mode_info.as_ref().and_then(|mode| mode.sum.as_ref()) {
-        Some(mode_info::Sum::Single(single)) => single.mode(),
-        Some(mode_info::Sum::Multi(_)) | None => SignMode::Unspecified,
+/// How a document is made out of a transaction.
+#[derive(Clone, Copy)]
+enum Mode {
+    Direct,
+    Amino,
+}
+
+fn sign_mode(info: &SignerInfo) -> Result<Mode> {
+    let single = match info.mode_info.as_ref().and_then(|mode| mode.sum.as_ref()) {
+        Some(mode_info::Sum::Single(single)) => single,
+        Some(mode_info::Sum::Multi(_)) => reject!(
+            code::UNAUTHORIZED,
+            "multisignatures are not supported: one secp256k1 key signs"
+        ),
+        None => reject!(code::UNAUTHORIZED, "the signer's sign mode is missing"),
     };
-    ensure!(
-        mode == SignMode::Direct || signatures == Signatures::Simulated,
-        code::UNAUTHORIZED,
-        "only SIGN_MODE_DIRECT with one key is supported, got {}",
-        mode.as_str_name()
-    );
-    Ok(())
+    match SignMode::try_from(single.mode) {
+        Ok(SignMode::Direct) => Ok(Mode::Direct),
+        Ok(SignMode::LegacyAminoJson) => Ok(Mode::Amino),
+        other => reject!(
+            code::UNAUTHORIZED,
+            "{} is not supported: sign in SIGN_MODE_DIRECT or SIGN_MODE_LEGACY_AMINO_JSON",
+            other.map_or("this sign mode", |mode| mode.as_str_name())
+        ),
+    }
 }

@@ -7,20 +7,20 @@ use crate::address::Address;
 use crate::error::{Result, ensure, reject};
 
 /// Bytes of a memo.
-const MAX_MEMO: usize = 256;
+pub const MAX_MEMO: usize = 256;
 /// Signers of one transaction.
-const MAX_SIGNERS: usize = 8;
+pub const MAX_SIGNERS: usize = 8;
 
 /// A well-formed transaction whose signatures, sequences and fee nobody has checked yet.
 #[derive(Clone, Debug)]
 pub struct Unverified {
     /// As received; the signatures are over these bytes.
     pub(super) raw: TxRaw,
+    pub(super) body: TxBody,
     pub(super) auth_info: AuthInfo,
     pub(super) messages: Vec<Message>,
     /// Who must have signed, in order, without duplicates; the first pays.
     pub(super) signers: Vec<Address>,
-    pub(super) timeout_height: u64,
     /// Length of the received bytes.
     pub(super) bytes: u64,
 }
@@ -44,6 +44,11 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
         "extension options are not supported"
     );
     ensure!(
+        !has_tip(&auth_info),
+        code::UNKNOWN_REQUEST,
+        "tips are not supported"
+    );
+    ensure!(
         body.memo.len() <= MAX_MEMO,
         code::MEMO_TOO_LARGE,
         "a memo has at most {MAX_MEMO} bytes, got {}",
@@ -63,9 +68,9 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
         .collect::<Result<_>>()?;
     Ok(Unverified {
         signers: signers(&messages, &params.bech32_prefix)?,
-        timeout_height: body.timeout_height,
         bytes: bytes.len() as u64,
         raw,
+        body,
         auth_info,
         messages,
     })
@@ -85,6 +90,12 @@ pub(super) fn strict<M: prost::Message + Default>(bytes: &[u8], what: &str) -> R
     Ok(message)
 }
 
+/// The Cosmos SDK has given tips up; one that is ignored would mislead who signs it.
+#[allow(deprecated)]
+fn has_tip(auth_info: &AuthInfo) -> bool {
+    auth_info.tip.is_some()
+}
+
 fn signers(messages: &[Message], prefix: &str) -> Result<Vec<Address>> {
     let mut signers = Vec::new();
     for message in messages {
@@ -95,7 +106,7 @@ fn signers(messages: &[Message], prefix: &str) -> Result<Vec<Address>> {
     }
     ensure!(
         signers.len() <= MAX_SIGNERS,
-        code::NO_SIGNATURES,
+        code::TOO_MANY_SIGNATURES,
         "a transaction has at most {MAX_SIGNERS} signers, got {}",
         signers.len()
     );

@@ -10,9 +10,9 @@ use crate::modules::tasks::PROTOCOL_ACCOUNT;
 use crate::store::State;
 
 /// Gas of one byte of a transaction.
-const BYTE_GAS: u64 = 10;
+pub const BYTE_GAS: u64 = 10;
 /// Gas of one signature.
-const SIGNATURE_GAS: u64 = 10_000;
+pub const SIGNATURE_GAS: u64 = 10_000;
 /// Gas that a transaction may ask for, so that no arithmetic on it overflows.
 const MAX_GAS: u64 = 1 << 40;
 
@@ -47,7 +47,7 @@ impl Unverified {
         ensure!(
             limit >= needed,
             code::OUT_OF_GAS,
-            "out of gas: the transaction needs {needed}, its limit is {limit}"
+            "out of gas; gasWanted: {limit}, gasUsed: {needed}: raise the gas limit"
         );
         ensure!(
             limit <= MAX_GAS,
@@ -60,7 +60,7 @@ impl Unverified {
         ensure!(
             offered >= required,
             code::INSUFFICIENT_FEE,
-            "insufficient fee: got {offered}{denom}, required {required}{denom}"
+            "insufficient fees; got: {offered}{denom} required: {required}{denom}"
         );
         Ok(offered)
     }

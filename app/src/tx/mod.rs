@@ -2,11 +2,13 @@
 //! [`authenticate`](Unverified::authenticate) → [`Authenticated`] → [`execute`](Authenticated::execute).
 //! What is not authenticated has another type and cannot be executed.
 
+mod amino;
 mod authenticate;
 mod decode;
 mod fees;
 mod messages;
 
 pub use authenticate::{Authenticated, Signatures};
-pub use decode::{Unverified, decode};
+pub use decode::{MAX_MEMO, MAX_SIGNERS, Unverified, decode};
+pub use fees::{BYTE_GAS, SIGNATURE_GAS};
 pub use messages::Message;

@@ -100,6 +100,15 @@ impl Draft {
         self
     }
 
+    /// With another sign mode; what is signed stays the protobuf document.
+    pub fn mode(mut self, mode: SignMode) -> Self {
+        let single = mode_info::Single { mode: mode.into() };
+        self.auth_info.signer_infos[0].mode_info = Some(ModeInfo {
+            sum: Some(mode_info::Sum::Single(single)),
+        });
+        self
+    }
+
     pub fn sign(&self, wallet: &Wallet) -> Vec<u8> {
         let (body_bytes, auth_info_bytes) =
             (self.body.encode_to_vec(), self.auth_info.encode_to_vec());

@@ -1,10 +1,9 @@
 //! Workers whose node is away, and workers with wrong model files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use poq_testnet::{Error, Network};
+use poq_testnet::{Error, Network, cache};
 use tokio::time::sleep;
 
 use crate::fixture::{Fixture, PATIENCE, short};
@@ -133,12 +132,4 @@ async fn refuse(network: &mut Network, name: &str, line: &str, setting: &str, re
     fs::write(&config, right).unwrap();
     network.start(name).unwrap();
     network.wait_healthy(PATIENCE, |_, _| {}).await.unwrap();
-}
-
-/// Where set-up puts the models.
-fn cache() -> PathBuf {
-    match std::env::var_os("POQ_CACHE").filter(|value| !value.is_empty()) {
-        Some(cache) => cache.into(),
-        None => Path::new(&std::env::var_os("HOME").unwrap()).join(".cache/poq"),
-    }
 }

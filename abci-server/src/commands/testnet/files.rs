@@ -20,7 +20,7 @@ use crate::settings::{AppSettings, ClientSettings};
 use crate::transport::Address;
 
 const HOST: &str = "127.0.0.1";
-/// Ports of each node, of which three are used.
+/// Ports of each node, of which four are used.
 const PORTS_PER_NODE: u16 = 10;
 
 /// Makes the network. All files appear at once, or none.
@@ -128,6 +128,7 @@ fn describe(
             rpc: rpc(*port),
             p2p: format!("{HOST}:{port}"),
             abci: format!("{HOST}:{}", port + 2),
+            grpc: format!("{HOST}:{}", port + 3),
             node_id: String::new(),
             consensus_address: String::new(),
         })
@@ -240,6 +241,7 @@ fn write_nodes(
             moniker: &node.name,
             app: AppSettings {
                 abci: Address::Tcp(node.abci.clone()),
+                grpc_address: node.grpc.clone(),
                 ..AppSettings::default()
             },
             client: client(&node.rpc),

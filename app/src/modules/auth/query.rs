@@ -1,5 +1,8 @@
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{
-    BaseAccount, QueryAccountRequest, QueryAccountResponse,
+    BaseAccount, ModuleAccount, Params, QueryAccountInfoRequest, QueryAccountInfoResponse,
+    QueryAccountRequest, QueryAccountResponse, QueryModuleAccountByNameRequest,
+    QueryModuleAccountByNameResponse, QueryModuleAccountsRequest, QueryModuleAccountsResponse,
+    QueryParamsRequest, QueryParamsResponse,
 };
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use poq_proto::code;
@@ -10,35 +13,118 @@ use super::account;
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::modules::params;
+use crate::modules::tasks::PROTOCOL_ACCOUNT;
 use crate::store::State;
+use crate::tx;
+
+/// Modules that hold coins in an account of their own.
+const MODULES: [&str; 1] = [PROTOCOL_ACCOUNT];
 
 /// `cosmos.auth.v1beta1.Query/Account`.
 pub fn query_account(state: &State, request: QueryAccountRequest) -> Result<QueryAccountResponse> {
-    let address = Address::parse(&request.address, &params::get(state)?.bech32_prefix)?;
-    let stored = account(state, &address)?.ok_or_else(|| {
-        // Clients of the Cosmos SDK look for this text.
-        Error::rejected(
-            code::NOT_FOUND,
-            format!("rpc error: code = NotFound desc = account {address} not found"),
-        )
-    })?;
-    let pub_key = (!stored.public_key.is_empty()).then(|| Any {
-        type_url: PubKey::type_url(),
-        value: PubKey {
-            key: stored.public_key.clone(),
+    let prefix = params::get(state)?.bech32_prefix;
+    let address = Address::parse(&request.address, &prefix)?;
+    for name in MODULES {
+        if Address::of_module(name, &prefix)? == address {
+            let account = Some(module_account(state, name)?);
+            return Ok(QueryAccountResponse { account });
         }
-        .encode_to_vec(),
+    }
+    let base = base_account(state, &address)?;
+    Ok(QueryAccountResponse {
+        account: Some(pack(&base)),
+    })
+}
+
+/// `cosmos.auth.v1beta1.Query/AccountInfo`.
+pub fn query_account_info(
+    state: &State,
+    request: QueryAccountInfoRequest,
+) -> Result<QueryAccountInfoResponse> {
+    let address = Address::parse(&request.address, &params::get(state)?.bech32_prefix)?;
+    Ok(QueryAccountInfoResponse {
+        info: Some(base_account(state, &address)?),
+    })
+}
+
+/// `cosmos.auth.v1beta1.Query/ModuleAccounts`: those that have received coins.
+pub fn query_module_accounts(
+    state: &State,
+    _request: QueryModuleAccountsRequest,
+) -> Result<QueryModuleAccountsResponse> {
+    let mut accounts = Vec::new();
+    for name in MODULES {
+        match module_account(state, name) {
+            Ok(account) => accounts.push(account),
+            Err(Error::Rejected { code, .. }) if code == code::NOT_FOUND => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(QueryModuleAccountsResponse { accounts })
+}
+
+/// `cosmos.auth.v1beta1.Query/ModuleAccountByName`.
+pub fn query_module_account_by_name(
+    state: &State,
+    request: QueryModuleAccountByNameRequest,
+) -> Result<QueryModuleAccountByNameResponse> {
+    let name = MODULES
+        .into_iter()
+        .find(|name| *name == request.name)
+        .ok_or_else(|| not_found(&request.name))?;
+    Ok(QueryModuleAccountByNameResponse {
+        account: Some(module_account(state, name)?),
+    })
+}
+
+/// `cosmos.auth.v1beta1.Query/Params`: limits and gas of transactions, which are fixed.
+pub fn query_params(_state: &State, _request: QueryParamsRequest) -> Result<QueryParamsResponse> {
+    Ok(QueryParamsResponse {
+        params: Some(Params {
+            max_memo_characters: tx::MAX_MEMO as u64,
+            tx_sig_limit: tx::MAX_SIGNERS as u64,
+            tx_size_cost_per_byte: tx::BYTE_GAS,
+            sig_verify_cost_ed25519: 0,
+            sig_verify_cost_secp256k1: tx::SIGNATURE_GAS,
+        }),
+    })
+}
+
+fn module_account(state: &State, name: &str) -> Result<Any> {
+    let address = Address::of_module(name, &params::get(state)?.bech32_prefix)?;
+    Ok(pack(&ModuleAccount {
+        base_account: Some(base_account(state, &address)?),
+        name: name.to_owned(),
+        permissions: Vec::new(),
+    }))
+}
+
+fn base_account(state: &State, address: &Address) -> Result<BaseAccount> {
+    let stored = account(state, address)?.ok_or_else(|| not_found(address.as_str()))?;
+    let pub_key = (!stored.public_key.is_empty()).then(|| {
+        pack(&PubKey {
+            key: stored.public_key.clone(),
+        })
     });
-    let base = BaseAccount {
+    Ok(BaseAccount {
         address: address.to_string(),
         pub_key,
         account_number: stored.account_number,
         sequence: stored.sequence,
-    };
-    Ok(QueryAccountResponse {
-        account: Some(Any {
-            type_url: BaseAccount::type_url(),
-            value: base.encode_to_vec(),
-        }),
     })
+}
+
+/// Clients of the Cosmos SDK look for this text.
+fn not_found(account: &str) -> Error {
+    Error::rejected(
+        code::NOT_FOUND,
+        format!("rpc error: code = NotFound desc = account {account} not found"),
+    )
+}
+
+fn pack<M: Message + Name>(message: &M) -> Any {
+    Any {
+        type_url: M::type_url(),
+        value: message.encode_to_vec(),
+    }
 }

@@ -1,18 +1,18 @@
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     QueryAllBalancesRequest, QueryAllBalancesResponse, QueryBalanceRequest, QueryBalanceResponse,
-    QuerySupplyOfRequest, QuerySupplyOfResponse, QueryTotalSupplyRequest, QueryTotalSupplyResponse,
+    QuerySpendableBalanceByDenomRequest, QuerySpendableBalanceByDenomResponse,
+    QuerySpendableBalancesRequest, QuerySpendableBalancesResponse, QuerySupplyOfRequest,
+    QuerySupplyOfResponse, QueryTotalSupplyRequest, QueryTotalSupplyResponse,
 };
-use cosmos_sdk_proto::cosmos::base::query::v1beta1::PageResponse;
+use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 
 use super::{balance, keys, supply, validate_denom};
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::modules::params;
+use crate::pagination::page;
 use crate::store::State;
-
-/// Denoms listed at most.
-const LIST_LIMIT: usize = 1_000;
 
 /// `cosmos.bank.v1beta1.Query/Balance`.
 pub fn query_balance(state: &State, request: QueryBalanceRequest) -> Result<QueryBalanceResponse> {
@@ -29,23 +29,45 @@ pub fn query_all_balances(
     state: &State,
     request: QueryAllBalancesRequest,
 ) -> Result<QueryAllBalancesResponse> {
-    let address = parse_address(state, &request.address)?;
-    let balances = list(state, &keys::balances(&address))?;
+    let (balances, pagination) = balances(state, &request.address, request.pagination)?;
     Ok(QueryAllBalancesResponse {
-        pagination: Some(whole_page(balances.len())),
         balances,
+        pagination: Some(pagination),
     })
+}
+
+/// `cosmos.bank.v1beta1.Query/SpendableBalances`: nothing in a balance is locked.
+pub fn query_spendable_balances(
+    state: &State,
+    request: QuerySpendableBalancesRequest,
+) -> Result<QuerySpendableBalancesResponse> {
+    let (balances, pagination) = balances(state, &request.address, request.pagination)?;
+    Ok(QuerySpendableBalancesResponse {
+        balances,
+        pagination: Some(pagination),
+    })
+}
+
+/// `cosmos.bank.v1beta1.Query/SpendableBalanceByDenom`.
+pub fn query_spendable_balance_by_denom(
+    state: &State,
+    request: QuerySpendableBalanceByDenomRequest,
+) -> Result<QuerySpendableBalanceByDenomResponse> {
+    let QuerySpendableBalanceByDenomRequest { address, denom } = request;
+    let QueryBalanceResponse { balance } =
+        query_balance(state, QueryBalanceRequest { address, denom })?;
+    Ok(QuerySpendableBalanceByDenomResponse { balance })
 }
 
 /// `cosmos.bank.v1beta1.Query/TotalSupply`.
 pub fn query_total_supply(
     state: &State,
-    _request: QueryTotalSupplyRequest,
+    request: QueryTotalSupplyRequest,
 ) -> Result<QueryTotalSupplyResponse> {
-    let supply = list(state, keys::SUPPLIES)?;
+    let (supply, pagination) = page_of_coins(state, keys::SUPPLIES, request.pagination)?;
     Ok(QueryTotalSupplyResponse {
-        pagination: Some(whole_page(supply.len())),
         supply,
+        pagination: Some(pagination),
     })
 }
 
@@ -65,9 +87,27 @@ fn parse_address(state: &State, text: &str) -> Result<Address> {
     Address::parse(text, &params::get(state)?.bech32_prefix)
 }
 
+fn balances(
+    state: &State,
+    address: &str,
+    request: Option<PageRequest>,
+) -> Result<(Vec<Coin>, PageResponse)> {
+    let address = parse_address(state, address)?;
+    page_of_coins(state, &keys::balances(&address), request)
+}
+
+/// Denoms come from genesis alone, so that the whole list is short.
+fn page_of_coins(
+    state: &State,
+    prefix: &str,
+    request: Option<PageRequest>,
+) -> Result<(Vec<Coin>, PageResponse)> {
+    page(list(state, prefix)?, |coin| coin.denom.as_bytes(), request)
+}
+
 fn list(state: &State, prefix: &str) -> Result<Vec<Coin>> {
     state
-        .scan(prefix, None, LIST_LIMIT)?
+        .scan(prefix, None, usize::MAX)?
         .into_iter()
         .map(|(key, value)| {
             let denom = key
@@ -86,12 +126,5 @@ fn coin(denom: String, amount: u128) -> Coin {
     Coin {
         denom,
         amount: amount.to_string(),
-    }
-}
-
-fn whole_page(items: usize) -> PageResponse {
-    PageResponse {
-        next_key: Vec::new(),
-        total: items as u64,
     }
 }

@@ -1,0 +1,226 @@
+use std::time::Duration;
+
+use cosmos_sdk_proto::cosmos::base::tendermint::v1beta1::{
+    GetBlockByHeightRequest, GetBlockByHeightResponse, GetLatestBlockResponse, GetNodeInfoResponse,
+    GetSyncingResponse, VersionInfo,
+};
+use prost::Message;
+use prost::bytes::Bytes;
+use tendermint::block::Height;
+use tendermint_proto::p2p::DefaultNodeInfo;
+use tendermint_proto::types::ConsensusParams;
+use tendermint_rpc::client::CompatMode;
+use tendermint_rpc::endpoint::block;
+use tendermint_rpc::error::ErrorDetail;
+use tendermint_rpc::{Client as _, HttpClient, HttpClientUrl};
+use tonic::Status;
+
+use super::router::decode;
+use super::txs;
+use crate::comet::CometConfig;
+
+/// Version of the Cosmos SDK whose interfaces this chain has; clients choose their calls by it.
+const COSMOS_SDK: &str = "v0.50.0";
+
+const BROADCAST: &str = "/cosmos.tx.v1beta1.Service/BroadcastTx";
+const GET_TX: &str = "/cosmos.tx.v1beta1.Service/GetTx";
+const SEARCH: &str = "/cosmos.tx.v1beta1.Service/GetTxsEvent";
+const NODE_INFO: &str = "/cosmos.base.tendermint.v1beta1.Service/GetNodeInfo";
+const SYNCING: &str = "/cosmos.base.tendermint.v1beta1.Service/GetSyncing";
+const LATEST_BLOCK: &str = "/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock";
+const BLOCK: &str = "/cosmos.base.tendermint.v1beta1.Service/GetBlockByHeight";
+const CONSENSUS_PARAMS: &str = "/cosmos.consensus.v1.Query/Params";
+/// The methods that only read.
+const QUERIES: [&str; 7] = [
+    GET_TX,
+    SEARCH,
+    NODE_INFO,
+    SYNCING,
+    LATEST_BLOCK,
+    BLOCK,
+    CONSENSUS_PARAMS,
+];
+/// Longest time for one request to CometBFT.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// `cosmos.consensus.v1.QueryParamsResponse`, which `cosmos-sdk-proto` leaves out.
+#[derive(Clone, PartialEq, Message)]
+struct ConsensusParamsResponse {
+    #[prost(message, optional, tag = "1")]
+    params: Option<ConsensusParams>,
+}
+
+/// The methods that CometBFT answers through its RPC.
+#[derive(Clone)]
+pub struct Node {
+    /// `None` if its address is not known.
+    rpc: Option<HttpClient>,
+}
+
+impl Node {
+    /// The CometBFT that these settings are for. Nothing is sent yet.
+    pub fn new(config: Option<&CometConfig>) -> Self {
+        let rpc = config
+            .and_then(|config| config.text("rpc.laddr").ok())
+            .and_then(|address| client(address).ok());
+        Self { rpc }
+    }
+
+    /// Whether CometBFT answers this method, rather than the application.
+    pub(super) fn answers(path: &str) -> bool {
+        path == BROADCAST || Self::is_query(path)
+    }
+
+    /// Whether CometBFT answers it and it changes nothing.
+    pub(super) fn is_query(path: &str) -> bool {
+        QUERIES.contains(&path)
+    }
+
+    /// Answers a method for which [`Self::answers`] holds.
+    pub(super) async fn answer(&self, path: &str, data: Bytes) -> Result<Bytes, Status> {
+        match path {
+            BROADCAST => self.encoded(txs::broadcast, data).await,
+            GET_TX => self.encoded(txs::get_tx, data).await,
+            SEARCH => self.encoded(txs::search, data).await,
+            NODE_INFO => self.encoded(node_info, data).await,
+            SYNCING => self.encoded(syncing, data).await,
+            LATEST_BLOCK => self.encoded(latest_block, data).await,
+            BLOCK => self.encoded(block_by_height, data).await,
+            CONSENSUS_PARAMS => self.encoded(consensus_params, data).await,
+            _ => Err(Status::unimplemented(format!("unknown method {path:?}"))),
+        }
+    }
+
+    async fn encoded<Q, A>(
+        &self,
+        method: impl AsyncFnOnce(HttpClient, Q) -> Result<A, Status>,
+        data: Bytes,
+    ) -> Result<Bytes, Status>
+    where
+        Q: Message + Default,
+        A: Message,
+    {
+        let request = decode(data)?;
+        let rpc = self.rpc.clone().ok_or_else(|| {
+            Status::unavailable("this node's config.toml has no address of CometBFT's RPC")
+        })?;
+        Ok(method(rpc, request).await?.encode_to_vec().into())
+    }
+}
+
+/// A client for the address that CometBFT listens on.
+fn client(listen: &str) -> Result<HttpClient, tendermint_rpc::Error> {
+    HttpClient::builder(url(listen).parse::<HttpClientUrl>()?)
+        .compat_mode(CompatMode::V0_38)
+        .timeout(TIMEOUT)
+        .build()
+}
+
+fn url(listen: &str) -> String {
+    let address = listen.strip_prefix("tcp://").unwrap_or(listen);
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "26657"));
+    match host {
+        "" | "0.0.0.0" => format!("http://127.0.0.1:{port}"),
+        "[::]" => format!("http://[::1]:{port}"),
+        host => format!("http://{host}:{port}"),
+    }
+}
+
+/// The status of a failed request to CometBFT.
+pub(super) fn failed(error: &tendermint_rpc::Error) -> Status {
+    match error.detail() {
+        ErrorDetail::Response(response) => {
+            let text = response.source.to_string();
+            if text.contains("not found") {
+                Status::not_found(text)
+            } else if text.contains("mempool is full") {
+                Status::resource_exhausted(text)
+            } else {
+                Status::invalid_argument(text)
+            }
+        }
+        _ => Status::unavailable(format!("CometBFT does not answer: {}", error.trace())),
+    }
+}
+
+async fn node_info(rpc: HttpClient, (): ()) -> Result<GetNodeInfoResponse, Status> {
+    let status = rpc.status().await.map_err(|error| failed(&error))?;
+    let info = status.node_info;
+    Ok(GetNodeInfoResponse {
+        default_node_info: Some(DefaultNodeInfo {
+            default_node_id: info.id.to_string(),
+            listen_addr: info.listen_addr.to_string(),
+            network: info.network.to_string(),
+            version: info.version.to_string(),
+            moniker: info.moniker.to_string(),
+            ..DefaultNodeInfo::default()
+        }),
+        application_version: Some(VersionInfo {
+            name: "poq".into(),
+            app_name: "poqd".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            cosmos_sdk_version: COSMOS_SDK.into(),
+            ..VersionInfo::default()
+        }),
+    })
+}
+
+async fn syncing(rpc: HttpClient, (): ()) -> Result<GetSyncingResponse, Status> {
+    let status = rpc.status().await.map_err(|error| failed(&error))?;
+    Ok(GetSyncingResponse {
+        syncing: status.sync_info.catching_up,
+    })
+}
+
+#[allow(deprecated)]
+async fn latest_block(rpc: HttpClient, (): ()) -> Result<GetLatestBlockResponse, Status> {
+    let found = rpc.latest_block().await.map_err(|error| failed(&error))?;
+    let block::Response { block_id, block } = found;
+    Ok(GetLatestBlockResponse {
+        block_id: Some(block_id.into()),
+        block: Some(block.into()),
+        sdk_block: None,
+    })
+}
+
+#[allow(deprecated)]
+async fn block_by_height(
+    rpc: HttpClient,
+    request: GetBlockByHeightRequest,
+) -> Result<GetBlockByHeightResponse, Status> {
+    let height = Height::try_from(request.height)
+        .map_err(|_| Status::invalid_argument(format!("{} is no height", request.height)))?;
+    let found = rpc.block(height).await.map_err(|error| failed(&error))?;
+    let block::Response { block_id, block } = found;
+    Ok(GetBlockByHeightResponse {
+        block_id: Some(block_id.into()),
+        block: Some(block.into()),
+        sdk_block: None,
+    })
+}
+
+async fn consensus_params(rpc: HttpClient, (): ()) -> Result<ConsensusParamsResponse, Status> {
+    let found = rpc.latest_consensus_params().await;
+    let found = found.map_err(|error| failed(&error))?;
+    Ok(ConsensusParamsResponse {
+        params: Some(found.consensus_params.into()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rpc_is_reached_where_it_listens() {
+        for (listen, expected) in [
+            ("tcp://127.0.0.1:1", "http://127.0.0.1:1"),
+            ("tcp://0.0.0.0:26657", "http://127.0.0.1:26657"),
+            ("tcp://[::]:2", "http://[::1]:2"),
+            ("tcp://:3", "http://127.0.0.1:3"),
+            ("localhost:4", "http://localhost:4"),
+        ] {
+            assert_eq!(url(listen), expected);
+        }
+    }
+}

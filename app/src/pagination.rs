@@ -1,0 +1,113 @@
+//! Pages of lists as the Cosmos SDK's clients ask for them.
+
+use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
+use poq_proto::code;
+
+use crate::error::{Result, ensure};
+use crate::query::page_limit;
+
+/// Cuts a page out of a whole list that is in the order of its keys. A request names the first
+/// key (of [`PageResponse::next_key`]) or how many items to skip; the total is counted if it is
+/// asked for, or if there is no limit.
+pub fn page<T>(
+    items: Vec<T>,
+    key: impl Fn(&T) -> &[u8],
+    request: Option<PageRequest>,
+) -> Result<(Vec<T>, PageResponse)> {
+    let request = request.unwrap_or_default();
+    ensure!(
+        request.key.is_empty() || request.offset == 0,
+        code::INVALID_REQUEST,
+        "invalid request, either offset or key is expected, got both"
+    );
+    let total = items.len();
+    let mut items = items;
+    if request.reverse {
+        items.reverse();
+    }
+    let behind = |item: &T| match request.reverse {
+        true => key(item) > request.key.as_slice(),
+        false => key(item) < request.key.as_slice(),
+    };
+    let skipped = match request.key.is_empty() {
+        true => usize::try_from(request.offset).unwrap_or(usize::MAX),
+        false => items.iter().take_while(|item| behind(item)).count(),
+    };
+    let limit = page_limit(u32::try_from(request.limit).unwrap_or(u32::MAX));
+    let mut rest = items.into_iter().skip(skipped);
+    let page: Vec<T> = rest.by_ref().take(limit).collect();
+    let next_key = rest.next().map_or(Vec::new(), |item| key(&item).to_vec());
+    let counted = request.key.is_empty() && (request.count_total || request.limit == 0);
+    let response = PageResponse {
+        next_key,
+        total: if counted { total as u64 } else { 0 },
+    };
+    Ok((page, response))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(request: PageRequest) -> (String, String, u64) {
+        let items = vec!["a", "b", "c", "d", "e"];
+        let (page, response) = page(items, |item| item.as_bytes(), Some(request)).unwrap();
+        let next = String::from_utf8(response.next_key).unwrap();
+        (page.concat(), next, response.total)
+    }
+
+    fn request() -> PageRequest {
+        PageRequest {
+            limit: 2,
+            ..PageRequest::default()
+        }
+    }
+
+    fn found(page: &str, next: &str, total: u64) -> (String, String, u64) {
+        (page.into(), next.into(), total)
+    }
+
+    #[test]
+    fn pages_follow_one_another() {
+        let from = |key: &str| PageRequest {
+            key: key.into(),
+            ..request()
+        };
+        assert_eq!(ask(request()), found("ab", "c", 0));
+        assert_eq!(ask(from("c")), found("cd", "e", 0));
+        assert_eq!(ask(from("e")), found("e", "", 0));
+        assert_eq!(ask(from("z")), found("", "", 0));
+    }
+
+    #[test]
+    fn totals_offsets_and_directions() {
+        assert_eq!(ask(PageRequest::default()), found("abcde", "", 5));
+        let counted = PageRequest {
+            offset: 3,
+            count_total: true,
+            ..request()
+        };
+        assert_eq!(ask(counted), found("de", "", 5));
+        let beyond = PageRequest {
+            offset: u64::MAX,
+            ..request()
+        };
+        assert_eq!(ask(beyond), found("", "", 0));
+        let reverse = PageRequest {
+            reverse: true,
+            key: "d".into(),
+            ..request()
+        };
+        assert_eq!(ask(reverse), found("dc", "b", 0));
+    }
+
+    #[test]
+    fn a_key_and_an_offset_exclude_each_other() {
+        let both = PageRequest {
+            key: "a".into(),
+            offset: 1,
+            ..request()
+        };
+        assert!(page(vec!["a"], |item| item.as_bytes(), Some(both)).is_err());
+    }
+}

@@ -1,0 +1,110 @@
+//! Unmodified clients of the Cosmos SDK, CosmJS and cosmpy, on a real network. Their scripts are
+//! examples for users too and check most of what they see themselves.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
+use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
+use poq_client::{Fee, Key, Mnemonic, any};
+use poq_testnet::cache;
+use serde_json::Value;
+use tokio::process::Command;
+
+use crate::fixture::{Fixture, PATIENCE};
+
+/// For questions, sends and fees of one script.
+const FUNDS: u64 = 100_000_000;
+
+#[tokio::test]
+async fn cosmjs_and_cosmpy_send_ask_and_find() {
+    let mut fixture = Fixture::create("clients", [1, 1, 3], |_| {}).await;
+    fixture.network.start("node1").unwrap();
+    fixture
+        .network
+        .wait_healthy(PATIENCE, |_, _| {})
+        .await
+        .unwrap();
+    let node = fixture.network.description().validators[0].clone();
+
+    let mut cosmjs = Command::new("node");
+    cosmjs
+        .arg(scripts().join("cosmjs/tour.js"))
+        .env("NODE_PATH", installed("cosmjs/node_modules"))
+        .env("RPC", &node.rpc);
+    let found = run(&fixture, cosmjs).await;
+    assert_task(&fixture, &found, &found["tasks"][0]).await;
+    assert_task(&fixture, &found, &found["tasks"][1]).await;
+
+    let mut cosmpy = Command::new("python3");
+    cosmpy
+        .arg(scripts().join("cosmpy/tour.py"))
+        .env("PYTHONPATH", installed("cosmpy"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("CHAIN_ID", &fixture.network.description().chain_id)
+        .env("GRPC", &node.grpc);
+    let found = run(&fixture, cosmpy).await;
+    assert_task(&fixture, &found, &found["task"]).await;
+    fixture.shut_down().await;
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
+}
+
+fn installed(what: &str) -> PathBuf {
+    let path = cache().join("clients").join(what);
+    assert!(
+        path.is_dir(),
+        "{} is missing: run testnet/setup/setup.sh clients",
+        path.display()
+    );
+    path
+}
+
+/// Runs a script with an account of its own; its standard output is one JSON value.
+async fn run(fixture: &Fixture, mut script: Command) -> Value {
+    let mnemonic = Mnemonic::random();
+    let address = Key::from_mnemonic(&mnemonic).unwrap();
+    let address = address.address("poq").unwrap();
+    fund(fixture, &address).await;
+    script.env("MNEMONIC", mnemonic.words());
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = script
+        .output()
+        .await
+        .unwrap_or_else(|error| panic!("cannot run {script:?}: {error}"));
+    let stderr = String::from_utf8_lossy(&stderr);
+    assert!(status.success(), "{script:?}: {stderr}");
+    let found: Value = serde_json::from_slice(&stdout).unwrap();
+    assert_eq!(found["address"], address.as_str());
+    found
+}
+
+async fn fund(fixture: &Fixture, address: &str) {
+    let user = fixture.user().await;
+    let send = MsgSend {
+        from_address: user.address().into(),
+        to_address: address.into(),
+        amount: vec![Coin {
+            denom: "upoq".into(),
+            amount: FUNDS.to_string(),
+        }],
+    };
+    user.send_and_wait(vec![any(&send)], Fee::Gas(200_000), PATIENCE)
+        .await
+        .unwrap();
+}
+
+/// The chain has the task that the script says it has submitted.
+async fn assert_task(fixture: &Fixture, found: &Value, id: &Value) {
+    let id = id
+        .as_u64()
+        .or_else(|| id.as_str()?.parse().ok())
+        .unwrap_or_else(|| panic!("no task in {found}"));
+    let task = fixture.client().task(id).await.unwrap();
+    assert_eq!(found["address"], task.user.as_str());
+}
