@@ -1,10 +1,10 @@
 //! The phases of a block, without ABCI: which transactions may enter one, and what they do.
 
-use poq_proto::code::Code;
+use poq_proto::code::{self, Code};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::chain;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ensure};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::tasks;
 use crate::store::State;
@@ -37,8 +37,8 @@ pub struct Outcome {
     pub events: Vec<Event>,
 }
 
-/// Executes a block: the beacon moves on, every transaction gets a result, then tasks that are due
-/// move on.
+/// Executes a block: the beacon moves on, every transaction gets a result, tasks that are due move
+/// on, and at last those draw who need somebody.
 pub fn finalize(
     state: &mut State,
     height: u64,
@@ -51,8 +51,12 @@ pub fn finalize(
         .iter()
         .map(|tx| deliver(state, &block, tx.as_ref()))
         .collect::<Result<_>>()?;
+    // The end of a block goes by the parameters that its transactions leave, so that the state of
+    // this height alone explains what happened here.
+    let block = chain::context(state, height)?;
     let mut x = Execution::new(state, &block);
-    tasks::advance_due(&mut x)?;
+    // Last: its draws must see the weights that the block commits (ADR 12).
+    tasks::end_block(&mut x)?;
     Ok(Outcome {
         results,
         events: x.into_events(),
@@ -112,14 +116,17 @@ pub fn check(
 ) -> Result<Gas> {
     let tx = decode(bytes, &block.params)?;
     let gas = Gas::of(&tx);
+    let free = tx.is_free();
     Execution::new(state, block).attempt(|x| {
         tx.authenticate(x, signatures)?.execute(x)?;
+        require_useful(x, free)?;
         Ok(gas)
     })
 }
 
 /// Whether a transaction may stand in a block after those that were admitted before: it is
-/// authentic and pays its fee, or it is free and succeeds. Proposers and validators ask the same.
+/// authentic and pays its fee, or it is free, succeeds and is of use. Proposers and validators ask
+/// the same.
 pub fn admit(state: &mut State, block: &BlockContext, bytes: &[u8]) -> Result<()> {
     let tx = decode(bytes, &block.params)?;
     let free = tx.is_free();
@@ -127,7 +134,23 @@ pub fn admit(state: &mut State, block: &BlockContext, bytes: &[u8]) -> Result<()
         let outcome = tx.authenticate(x, Signatures::Verify)?.execute(x);
         match outcome {
             Err(Error::Rejected { .. }) if !free => Ok(()),
-            outcome => outcome.map(drop),
+            outcome => {
+                outcome?;
+                require_useful(x, free)
+            }
         }
     })
+}
+
+/// A free transaction gets its room in blocks for the duties that it does. Items may fail, because
+/// tasks move on while it travels, but not the greater part of it: one duty must not carry
+/// megabytes of anything.
+fn require_useful(x: &Execution<'_>, free: bool) -> Result<()> {
+    let (done, failed) = (x.items.done, x.items.failed);
+    ensure!(
+        !free || done >= failed,
+        code::MOSTLY_FAILING,
+        "the greater part of this free transaction would fail; leave out the items that the chain does not ask for"
+    );
+    Ok(())
 }

@@ -101,6 +101,15 @@ codes! {
     INVALID_BATCH = 117, POQ;
     /// No active inference node or too few evaluators serve the model.
     NO_NODES = 118, POQ;
+
+    /// The task has its answer already, so it cannot be cancelled.
+    ALREADY_ANSWERED = 140, POQ;
+    /// The task is over.
+    TASK_OVER = 141, POQ;
+    /// The account is not the task's user.
+    NOT_THE_USER = 142, POQ;
+    /// The greater part of a free transaction would fail.
+    MOSTLY_FAILING = 143, POQ;
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use poq_proto::code;
 use poq_proto::v1::{
-    MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRevealScores,
+    MsgCancelTask, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRevealScores,
     MsgSubmitAnswers, MsgSubmitTask,
 };
 use prost::Name;
@@ -77,6 +77,7 @@ macro_rules! messages {
 messages! {
     MsgSend { signer: from_address, gas: |_| TRANSFER_GAS, run: bank::msgs::send }
     MsgSubmitTask { signer: user, gas: |_| TASK_GAS, run: tasks::submit_task }
+    MsgCancelTask { signer: user, gas: |_| TRANSFER_GAS, run: tasks::cancel_task }
     MsgSubmitAnswers { signer: operator, gas: |m| duties(m.items.len()), run: tasks::submit_answers }
     MsgCommitScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::commit_scores }
     MsgRevealScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::reveal_scores }

@@ -1,6 +1,6 @@
 //! From revealed qualities to one consensus quality (protocol section 8).
 
-use poq_proto::v1::Aggregation;
+use poq_proto::v1::{Aggregation, Committee};
 
 /// A revealed quality (ppm) and the weight of its evaluator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,6 +9,20 @@ pub struct Opinion {
     pub quality: u32,
     /// min(stake, cap).
     pub weight: u64,
+}
+
+/// What the committee revealed, in the order of the seats.
+pub fn opinions(committee: &Committee) -> Vec<Opinion> {
+    committee
+        .seats
+        .iter()
+        .filter_map(|seat| {
+            seat.reveal.map(|reveal| Opinion {
+                quality: reveal.quality,
+                weight: seat.weight,
+            })
+        })
+        .collect()
 }
 
 /// The consensus quality in ppm; 0 without opinions. Independent of the order of the opinions.

@@ -1,7 +1,7 @@
 //! Who gets what, in integers, every remainder to the user (protocol section 9).
 
 use poq_proto::PPM;
-use poq_proto::v1::{Params, Terms};
+use poq_proto::v1::{Committee, Params, Task, Terms};
 
 use crate::arithmetic::{ratio, share, sum};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ pub struct Bill<'a> {
     /// Parameters in force.
     pub params: &'a Params,
     /// The model's terms when the task was submitted.
-    pub terms: &'a Terms,
+    pub terms: Terms,
     /// Length of the prompt.
     pub prompt_bytes: u64,
     /// Length of the answer.
@@ -24,6 +24,26 @@ pub struct Bill<'a> {
     pub quality: u32,
     /// Quality that each seat revealed, ppm; none for a silent seat.
     pub revealed: Vec<Option<u32>>,
+}
+
+impl<'a> Bill<'a> {
+    /// The bill of a task whose committee found a quality.
+    pub fn of(params: &'a Params, task: &Task, committee: &Committee, quality: u32) -> Self {
+        Self {
+            params,
+            terms: task.terms.unwrap_or_default(),
+            prompt_bytes: task.prompt_bytes.into(),
+            answer_bytes: task.answer.as_ref().map_or(0, |answer| answer.bytes.into()),
+            escrow: task.escrow,
+            min_quality: task.min_quality,
+            quality,
+            revealed: committee
+                .seats
+                .iter()
+                .map(|seat| seat.reveal.map(|reveal| reveal.quality))
+                .collect(),
+        }
+    }
 }
 
 /// Base units for everybody; together they are the escrow.
@@ -66,7 +86,7 @@ pub fn earned_part(terms: &Terms, min_quality: u32, quality: u32) -> u64 {
 /// Splits the escrow.
 pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
     let params = bill.params;
-    let price = price(bill.terms, bill.prompt_bytes, bill.answer_bytes).min(bill.escrow);
+    let price = price(&bill.terms, bill.prompt_bytes, bill.answer_bytes).min(bill.escrow);
     let for_evaluators = share(price, params.evaluator_share.into());
     let protocol = share(price, params.protocol_share.into());
     let for_inference = price
@@ -75,7 +95,7 @@ pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
         .ok_or_else(|| Error::internal("the shares exceed the price"))?;
     let inference = share(
         for_inference,
-        earned_part(bill.terms, bill.min_quality, bill.quality),
+        earned_part(&bill.terms, bill.min_quality, bill.quality),
     );
     let per_seat = for_evaluators
         .checked_div(bill.revealed.len() as u64)
@@ -121,7 +141,7 @@ mod tests {
         }
     }
 
-    fn bill<'a>(params: &'a Params, terms: &'a Terms) -> Bill<'a> {
+    fn bill(params: &Params, terms: Terms) -> Bill<'_> {
         Bill {
             params,
             terms,
@@ -138,7 +158,7 @@ mod tests {
     fn known_amounts() {
         let (params, terms) = (default_params(), terms());
         assert_eq!(
-            split(&bill(&params, &terms)).unwrap(),
+            split(&bill(&params, terms)).unwrap(),
             Amounts {
                 price: 10_000,
                 inference: 7_500,
@@ -152,7 +172,7 @@ mod tests {
     #[test]
     fn rejected_answer_costs_only_the_evaluation() {
         let (params, terms) = (default_params(), terms());
-        let mut bill = bill(&params, &terms);
+        let mut bill = bill(&params, terms);
         bill.min_quality = 700_001;
         let amounts = split(&bill).unwrap();
         assert_eq!((amounts.inference, amounts.refund), (0, 18_750));
@@ -185,7 +205,7 @@ mod tests {
                 ..terms()
             };
             let bill = Bill {
-                params: &params, terms: &terms, prompt_bytes, answer_bytes, escrow, min_quality,
+                params: &params, terms, prompt_bytes, answer_bytes, escrow, min_quality,
                 quality, revealed,
             };
             let amounts = split(&bill).unwrap();
