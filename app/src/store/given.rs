@@ -73,7 +73,10 @@ mod tests {
         ));
         state.put("c", [2]).unwrap();
         assert_eq!(state.get("c").unwrap(), Some(vec![2]));
-        for listed in [state.scan("a", None, 1).map(drop), state.payload("a").map(drop)] {
+        for listed in [
+            state.scan("a", None, 1).map(drop),
+            state.payload("a").map(drop),
+        ] {
             assert!(matches!(listed.unwrap_err(), StoreError::NoStore(_)));
         }
     }

@@ -1,8 +1,8 @@
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use poq_proto::code;
 use poq_proto::v1::{
-    MsgCancelTask, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRevealScores,
-    MsgSubmitAnswers, MsgSubmitTask,
+    MsgCancelTask, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode,
+    MsgRevealScores, MsgSubmitAnswers, MsgSubmitTask,
 };
 use prost::Name;
 use tendermint_proto::google::protobuf::Any;

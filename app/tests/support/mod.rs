@@ -169,7 +169,7 @@ pub struct Chain {
     pub inference: Vec<Wallet>,
     pub evaluators: Vec<Wallet>,
     pub events: Vec<Event>,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl Chain {
@@ -178,8 +178,12 @@ impl Chain {
     }
 
     pub fn with_params(params: Params, inference: u8, evaluators: u8) -> Self {
+        Self::with_options(params, Options::default(), inference, evaluators)
+    }
+
+    pub fn with_options(params: Params, options: Options, inference: u8, evaluators: u8) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let app = App::open(folder.path(), Options::default()).unwrap();
+        let app = App::open(folder.path(), options).unwrap();
         let user = Wallet::new(1, 0);
         let wallets = |first: u8, count: u8, number: u8| {
             (0..count)
@@ -199,7 +203,7 @@ impl Chain {
             inference: inference_nodes,
             evaluators: evaluator_nodes,
             events: Vec::new(),
-            _folder: folder,
+            folder,
         };
         chain.block(&[]);
         chain

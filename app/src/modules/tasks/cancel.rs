@@ -1,7 +1,5 @@
 use poq_proto::code;
-use poq_proto::v1::{
-    MsgCancelTask, MsgCancelTaskResponse, RefundReason, Role, Task, TaskStatus,
-};
+use poq_proto::v1::{MsgCancelTask, MsgCancelTaskResponse, RefundReason, Role, Task, TaskStatus};
 
 use super::lifecycle::refund;
 use super::{get, keys, put};

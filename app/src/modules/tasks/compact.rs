@@ -9,10 +9,7 @@ use crate::execution::Execution;
 
 /// Queues the record of a task that ends now.
 pub fn schedule(x: &mut Execution<'_>, id: u64) -> Result<()> {
-    let height = x
-        .block
-        .height
-        .saturating_add(x.block.params.task_retention);
+    let height = x.block.height.saturating_add(x.block.params.task_retention);
     Ok(x.state.mark(keys::compact(height, id))?)
 }
 
@@ -26,7 +23,9 @@ pub fn compact_due(x: &mut Execution<'_>) -> Result<()> {
         }
         x.state.delete(&key)?;
         let Some(record) = x.state.get(keys::task(id))? else {
-            return Err(Error::internal(format!("the ended task {id} has no record")));
+            return Err(Error::internal(format!(
+                "the ended task {id} has no record"
+            )));
         };
         let task = compacted(get(x.state, id)?, &record);
         put(x.state, &task)?;
