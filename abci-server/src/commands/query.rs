@@ -95,6 +95,11 @@ impl Node {
         self.print(&answer.value)
     }
 
+    /// Prints a result that has a text of its own for people.
+    pub(super) fn print_told(&self, value: &impl Serialize, text: &str) -> anyhow::Result<()> {
+        Ok(self.format.print_told(value, text)?)
+    }
+
     /// Prints a result.
     pub(super) fn print(&self, value: &impl Serialize) -> anyhow::Result<()> {
         Ok(self.format.print(value)?)

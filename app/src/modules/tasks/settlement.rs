@@ -83,34 +83,59 @@ pub fn earned_part(terms: &Terms, min_quality: u32, quality: u32) -> u64 {
     }
 }
 
-/// Splits the escrow.
-pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
-    let params = bill.params;
-    let price = price(&bill.terms, bill.prompt_bytes, bill.answer_bytes).min(bill.escrow);
-    let for_evaluators = share(price, params.evaluator_share.into());
+/// How a price is divided before anybody's work is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// For the whole committee.
+    pub evaluators: u64,
+    /// For one seat at most.
+    pub per_seat: u64,
+    /// For the inference node at most.
+    pub inference: u64,
+    /// For the protocol.
+    pub protocol: u64,
+}
+
+/// Divides a price among the roles and the seats of the committee.
+///
+/// # Errors
+/// `INTERNAL` if the parameters give away more than the price.
+pub fn shares(params: &Params, price: u64, seats: usize) -> Result<Shares> {
+    let evaluators = share(price, params.evaluator_share.into());
     let protocol = share(price, params.protocol_share.into());
-    let for_inference = price
-        .checked_sub(for_evaluators)
+    let inference = price
+        .checked_sub(evaluators)
         .and_then(|rest| rest.checked_sub(protocol))
         .ok_or_else(|| Error::internal("the shares exceed the price"))?;
-    let inference = share(
-        for_inference,
-        earned_part(&bill.terms, bill.min_quality, bill.quality),
-    );
-    let per_seat = for_evaluators
-        .checked_div(bill.revealed.len() as u64)
-        .unwrap_or(0);
+    Ok(Shares {
+        evaluators,
+        per_seat: evaluators.checked_div(seats as u64).unwrap_or(0),
+        inference,
+        protocol,
+    })
+}
+
+/// What a seat earns of its share: all of it at the consensus quality, nothing from
+/// `score_tolerance` away or without a reveal, linear between.
+pub fn seat_amount(params: &Params, per_seat: u64, quality: u32, revealed: Option<u32>) -> u64 {
     let tolerance = u64::from(params.score_tolerance);
+    let distance = revealed.map_or(tolerance, |revealed| revealed.abs_diff(quality).into());
+    ratio(per_seat, tolerance.saturating_sub(distance), tolerance)
+}
+
+/// Splits the escrow.
+pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
+    let price = price(&bill.terms, bill.prompt_bytes, bill.answer_bytes).min(bill.escrow);
+    let shares = shares(bill.params, price, bill.revealed.len())?;
+    let earned = earned_part(&bill.terms, bill.min_quality, bill.quality);
+    let inference = share(shares.inference, earned);
     let evaluators: Vec<u64> = bill
         .revealed
         .iter()
-        .map(|revealed| {
-            let distance =
-                revealed.map_or(tolerance, |quality| quality.abs_diff(bill.quality).into());
-            ratio(per_seat, tolerance.saturating_sub(distance), tolerance)
-        })
+        .map(|revealed| seat_amount(bill.params, shares.per_seat, bill.quality, *revealed))
         .collect();
-    let spent = sum(evaluators.iter().copied().chain([inference, protocol]))?;
+    let paid = evaluators.iter().copied();
+    let spent = sum(paid.chain([inference, shares.protocol]))?;
     let refund = bill
         .escrow
         .checked_sub(spent)
@@ -119,7 +144,7 @@ pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
         price,
         inference,
         evaluators,
-        protocol,
+        protocol: shares.protocol,
         refund,
     })
 }
