@@ -147,8 +147,9 @@ impl InferenceWorker {
     /// Puts a finished answer on disk, then hands it in.
     async fn keep(&mut self, finished: Finished) -> Result<(), Error> {
         let Finished { key, result } = finished;
-        self.duties.finished();
+        let is_wanted = self.duties.finished();
         match result {
+            _ if !is_wanted => info!(task = key.task, "nobody waits for this answer any more"),
             Ok(answer) => {
                 self.journal.put(key, &answer)?;
                 let height = self.chain.follower.cursor();
