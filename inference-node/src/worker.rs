@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use poq_client::worker::Worker;
 use poq_client::{Client, Fee, any};
-use poq_proto::PPM;
 use poq_proto::v1::{AnswerItem, MsgSubmitAnswers, Params, Role, Task};
+use poq_proto::{PPM, code};
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -208,7 +208,8 @@ impl InferenceWorker {
             let tasks: Vec<u64> = keys.iter().map(|key| key.task).collect();
             match self.chain.sender.send(vec![any(&message)], Fee::Free).await {
                 Ok(hash) => info!(?tasks, %hash, "answers handed in"),
-                Err(error) if error.is_retryable() => {
+                // What the chain no longer asks for is not listed at the next height.
+                Err(error) if error.is_retryable() || error.is(code::MOSTLY_FAILING) => {
                     warn!(?tasks, "cannot hand in the answers yet: {error}");
                     continue;
                 }

@@ -80,6 +80,7 @@ struct Checked {
 
 impl Tx {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        node.refuse_height()?;
         let outcome = node.client.tx(self.hash).await?;
         let outcome = outcome
             .with_context(|| format!("{} is in no block that the node has indexed", self.hash))?;
@@ -89,6 +90,7 @@ impl Tx {
 
 impl Txs {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        node.refuse_height()?;
         let order = Order::Ascending;
         let found = node
             .client

@@ -66,7 +66,9 @@ impl AppSettings {
 # let it listen to the outside.
 abci = {abci}
 
-# Versions of the state, one per block, that queries and proofs can reach back to; 0 keeps all.
+# Versions of the state, one per block, that queries with --height, proofs and
+# `query poq draw --verify` can reach back to; 0 keeps all, which takes about ten times the disk.
+# Older ones are pruned for good: raising the number does not bring them back.
 keep-versions = {keep_versions}
 
 [comet]

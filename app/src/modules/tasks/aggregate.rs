@@ -101,6 +101,33 @@ mod tests {
         assert_eq!(aggregate(Aggregation::TrimmedMean, &all), 15);
     }
 
+    /// A quarter of fewer than four is nobody, and there is always somebody left.
+    #[test]
+    fn trimming_small_committees() {
+        let trimmed = |qualities: &[u32]| {
+            let pairs: Vec<_> = qualities.iter().map(|quality| (*quality, 1)).collect();
+            aggregate(Aggregation::TrimmedMean, &opinions(&pairs))
+        };
+        assert_eq!(trimmed(&[]), 0);
+        assert_eq!(trimmed(&[7]), 7);
+        assert_eq!(trimmed(&[0, 9]), 4);
+        assert_eq!(trimmed(&[0, 1, 8]), 3);
+        assert_eq!(trimmed(&[0, 4, 6, 1_000_000]), 5);
+        assert_eq!(trimmed(&[0, 4, 6, 8, 1_000_000]), 6);
+        assert_eq!(trimmed(&[0, 0, 3, 4, 5, 6, 1_000_000, 1_000_000]), 4);
+        assert_eq!(trimmed(&[1_000_000; 64]), 1_000_000);
+    }
+
+    /// Weights count in the median only.
+    #[test]
+    fn means_are_unweighted_and_round_down() {
+        let all = opinions(&[(0, 1), (1, u64::MAX)]);
+        assert_eq!(aggregate(Aggregation::Mean, &all), 0);
+        assert_eq!(aggregate(Aggregation::TrimmedMean, &all), 0);
+        assert_eq!(aggregate(Aggregation::WeightedMedian, &all), 1);
+        assert_eq!(aggregate(Aggregation::Mean, &[]), 0);
+    }
+
     #[test]
     fn quorums() {
         assert_eq!([1, 2, 3, 4, 5, 6, 21].map(quorum), [1, 2, 2, 3, 4, 4, 14]);
