@@ -67,8 +67,8 @@ impl AppSettings {
 abci = {abci}
 
 # Versions of the state, one per block, that queries with --height, proofs and
-# `query poq draw --verify` can reach back to; 0 keeps all, which takes about ten times the disk.
-# Older ones are pruned for good: raising the number does not bring them back.
+# `query poq draw --verify` can reach back to. Older ones are pruned for good: raising the number
+# does not bring them back. 0 keeps all: a finished task then leaves about 65 kB instead of 1.
 keep-versions = {keep_versions}
 
 [comet]
