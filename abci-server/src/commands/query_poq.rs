@@ -6,7 +6,8 @@ use poq_proto::v1::{
     QueryEvaluatorModelsResponse, QueryModelRequest, QueryModelResponse, QueryModelsRequest,
     QueryModelsResponse, QueryNodeRequest, QueryNodeResponse, QueryNodesRequest,
     QueryNodesResponse, QueryParamsRequest, QueryParamsResponse, QueryPayloadRequest,
-    QueryPayloadResponse, QueryTasksRequest, QueryTasksResponse, Role,
+    QueryPayloadResponse, QueryTasksRequest, QueryTasksResponse, QueryValidatorRequest,
+    QueryValidatorResponse, QueryValidatorsRequest, QueryValidatorsResponse, Role,
 };
 
 use super::query::Node;
@@ -77,6 +78,13 @@ pub(super) enum Poq {
         /// Its address.
         operator: String,
     },
+    /// A registered validator.
+    Validator {
+        /// Address of its operator.
+        operator: String,
+    },
+    /// The registered validators.
+    Validators(Page),
     /// The newest beacon.
     Beacon,
 }
@@ -181,6 +189,14 @@ impl Poq {
                     ..Default::default()
                 };
                 ask!(node, "Duties", request, QueryDutiesResponse)
+            }
+            Self::Validator { operator } => {
+                let request = QueryValidatorRequest { operator };
+                ask!(node, "Validator", request, QueryValidatorResponse)
+            }
+            Self::Validators(Page { after, limit }) => {
+                let request = QueryValidatorsRequest { after, limit };
+                ask!(node, "Validators", request, QueryValidatorsResponse)
             }
             Self::Beacon => ask!(node, "Beacon", QueryBeaconRequest {}, QueryBeaconResponse),
         }

@@ -162,7 +162,12 @@ impl Network {
 
     /// Starts the node and waits for the first blocks.
     pub fn start(&self) -> Running {
-        let mut running = self.spawn(&[]);
+        self.start_with(&[])
+    }
+
+    /// As [`Self::start`], with these flags.
+    pub fn start_with(&self, flags: &[&OsStr]) -> Running {
+        let mut running = self.spawn(flags);
         eventually("the second block", || {
             running.assert_lives();
             let output = self.user("status --output json").finish();
@@ -207,7 +212,7 @@ impl Running {
         })
     }
 
-    fn assert_lives(&mut self) {
+    pub fn assert_lives(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("poqd ended ({status}): {}", self.log());
         }

@@ -3,5 +3,8 @@
 
 mod faults;
 mod fixture;
+mod growth;
+mod outages;
 mod questions;
 mod refusals;
+mod validators;

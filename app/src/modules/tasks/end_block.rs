@@ -16,9 +16,12 @@ use crate::execution::Execution;
 /// An entry of the queue: its key, and the task.
 type Due = (Vec<u8>, u64);
 
-/// Moves every task on that is due, at most `max_transitions_per_block`, makes old records compact,
-/// and draws. What exceeds the limit stays due, the oldest first.
-pub fn end_block(x: &mut Execution<'_>) -> Result<()> {
+/// The tasks that need somebody, for [`draw_waiting`].
+pub struct Waiting(Vec<Due>);
+
+/// Moves every task on that is due, at most `max_transitions_per_block`, and makes old records
+/// compact. What exceeds the limit stays due, the oldest first.
+pub fn advance_due(x: &mut Execution<'_>) -> Result<Waiting> {
     let mut waiting = Vec::new();
     for due in due(x)? {
         if step(x, &due, lifecycle::advance)? == Some(true) {
@@ -26,7 +29,12 @@ pub fn end_block(x: &mut Execution<'_>) -> Result<()> {
         }
     }
     compact::compact_due(x)?;
-    for due in waiting {
+    Ok(Waiting(waiting))
+}
+
+/// Draws for the tasks that wait. It must be the last thing in a block that has to do with nodes.
+pub fn draw_waiting(x: &mut Execution<'_>, waiting: Waiting) -> Result<()> {
+    for due in waiting.0 {
         step(x, &due, lifecycle::draw)?;
     }
     Ok(())

@@ -205,10 +205,9 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     };
     let amounts = split(&Bill::of(params, task, &committee, quality))?;
     let payout = |role, operator: &str, amount| -> Result<Payout> {
-        let node = nodes::get(x.state, role, operator)?;
         Ok(Payout {
-            operator: node.operator,
-            payout: node.payout,
+            operator: operator.to_owned(),
+            payout: nodes::payout_account(x.state, role, operator)?,
             amount,
         })
     };

@@ -16,7 +16,7 @@ mod submit;
 
 pub use answers::submit_answers;
 pub use cancel::cancel_task;
-pub use end_block::end_block;
+pub use end_block::{Waiting, advance_due, draw_waiting};
 pub use lifecycle::PROTOCOL_ACCOUNT;
 pub use scores::{commit_scores, reveal_scores};
 pub use submit::submit_task;
