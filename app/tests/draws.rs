@@ -6,8 +6,10 @@ use poq_app::modules::tasks::replay::{Replay, draw_height, replay};
 use poq_app::store::{Given, State, StoreError};
 use poq_app::{App, Error};
 use poq_proto::code;
-use poq_proto::v1::{Params, Role, Task};
-use support::Chain;
+use poq_proto::v1::{MsgUnbond, Params, Role, Seat, Task, TaskStatus};
+use proptest::arbitrary::any as arbitrary;
+use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_oneof, proptest};
+use support::{Chain, any, submit_message};
 
 const GOOD: i32 = 4_000_000;
 
@@ -175,4 +177,114 @@ fn draws_of_a_compact_task_can_be_repeated_at_their_height() {
     assert!(error.to_string().contains("compact"), "{error}");
     let replay = repeat(&chain.app, height, id, Role::Inference, 0).unwrap();
     assert!(replay.is_right());
+}
+
+/// What happens in one block of a random history.
+#[derive(Clone, Debug)]
+enum Step {
+    Submit,
+    Answer(usize),
+    /// Which task, and a bit for each seat that keeps silent.
+    Commit(usize, u8),
+    Reveal(usize, u8),
+    Unbond(Role, usize),
+    Wait,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let task = 0usize..4;
+    let silent = prop_oneof![3 => Just(0u8), 1 => arbitrary::<u8>()];
+    prop_oneof![
+        3 => Just(Step::Submit),
+        3 => task.clone().prop_map(Step::Answer),
+        4 => (task.clone(), silent.clone()).prop_map(|(task, bits)| Step::Commit(task, bits)),
+        4 => (task, silent).prop_map(|(task, bits)| Step::Reveal(task, bits)),
+        1 => (0usize..9).prop_map(|index| Step::Unbond(Role::Evaluator, index)),
+        1 => (0usize..2).prop_map(|index| Step::Unbond(Role::Inference, index)),
+        1 => Just(Step::Wait),
+    ]
+}
+
+/// Ids of the tasks in a phase.
+fn in_phase(chain: &Chain, phase: TaskStatus) -> Vec<u64> {
+    let tasks = chain.tasks().into_iter();
+    tasks
+        .filter(|task| task.status() == phase)
+        .map(|task| task.id)
+        .collect()
+}
+
+/// Seats of the current committee that do nothing now: the silent, and those that are done.
+fn idle(chain: &Chain, id: u64, bits: u8, is_done: impl Fn(&Seat) -> bool) -> Vec<String> {
+    let committees = chain.task(id).committees;
+    let seats = committees.last().unwrap().seats.iter().enumerate();
+    seats
+        .filter(|(index, seat)| bits >> index & 1 == 1 || is_done(seat))
+        .map(|(_, seat)| seat.operator.clone())
+        .collect()
+}
+
+fn run(chain: &mut Chain, step: Step) {
+    let pick = |tasks: Vec<u64>, index: usize| tasks.get(index).copied();
+    match step {
+        Step::Submit => {
+            let tx = chain.user.sign(vec![any(&submit_message(&chain.user))]);
+            chain.block(&[tx]);
+        }
+        Step::Answer(index) => {
+            if let Some(id) = pick(in_phase(chain, TaskStatus::Assigned), index) {
+                chain.answer(id, "Paris.");
+            }
+        }
+        Step::Commit(index, bits) => {
+            if let Some(id) = pick(in_phase(chain, TaskStatus::Committing), index) {
+                let silent = idle(chain, id, bits, |seat| !seat.commitment.is_empty());
+                chain.commit(id, GOOD, &silent);
+            }
+        }
+        Step::Reveal(index, bits) => {
+            if let Some(id) = pick(in_phase(chain, TaskStatus::Revealing), index) {
+                let silent = idle(chain, id, bits, |seat| seat.reveal.is_some());
+                chain.reveal(id, GOOD, &silent);
+            }
+        }
+        Step::Unbond(role, index) => {
+            let wallets = match role {
+                Role::Inference => &mut chain.inference,
+                _ => &mut chain.evaluators,
+            };
+            let wallet = &mut wallets[index];
+            let tx = wallet.sign(vec![any(&MsgUnbond {
+                operator: wallet.address.clone(),
+                role: role.into(),
+                amount: support::STAKE,
+            })]);
+            chain.block(&[tx]);
+        }
+        Step::Wait => chain.blocks(1),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    /// Whatever else happens in a block: silence, slashes, payouts, nodes that leave and are gone.
+    #[test]
+    fn every_draw_of_any_history_can_be_repeated(
+        history in prop::collection::vec(step(), 20..120),
+    ) {
+        let params = Params {
+            unbonding_window: 27,
+            jail_window: 3,
+            min_evaluator_stake: support::STAKE / 2,
+            min_inference_stake: support::STAKE / 2,
+            ..support::params()
+        };
+        let mut chain = Chain::with_params(params, 2, 9);
+        for step in history {
+            run(&mut chain, step);
+        }
+        chain.blocks(6);
+        repeat_all(&chain);
+    }
 }
