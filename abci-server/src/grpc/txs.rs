@@ -76,7 +76,7 @@ pub(super) async fn search(
         .tx_search(query, false, page, limit, order)
         .await
         .map_err(|error| failed(&error))?;
-    let mut times = BTreeMap::new();
+    let mut times: BTreeMap<u64, String> = BTreeMap::new();
     let mut response = GetTxsEventResponse {
         total: found.total_count.into(),
         ..GetTxsEventResponse::default()
