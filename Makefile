@@ -32,6 +32,26 @@ testnet: build ## run a local network, ask PROMPT, stay up until Ctrl-C
 testnet-once: build ## the same, but stop after the receipt
 	@exec "$(BIN)/poq-testnet" run --once
 
+# For a second terminal; they build nothing, so that they answer at once.
+.PHONY: testnet-status testnet-logs testnet-start testnet-stop testnet-add testnet-prompt
+testnet-status: ## how every process of the running network is
+	@exec "$(BIN)/poq-testnet" status
+
+testnet-logs: ## follow the log of NAME, for example node1
+	@exec "$(BIN)/poq-testnet" logs "$(NAME)" --follow
+
+testnet-start: ## start NAME, which was stopped or crashed
+	@exec "$(BIN)/poq-testnet" start "$(NAME)"
+
+testnet-stop: ## stop NAME
+	@exec "$(BIN)/poq-testnet" stop "$(NAME)"
+
+testnet-add: ## add another ROLE, evaluator or inference-node
+	@exec "$(BIN)/poq-testnet" add "$(or $(ROLE),evaluator)"
+
+testnet-prompt: ## ask PROMPT
+	@exec "$(BIN)/poq-testnet" prompt
+
 .PHONY: test
 test: build ## all tests, unit to end to end
 	cargo test --workspace --locked
@@ -51,9 +71,10 @@ build: setup ## compile all binaries and tests
 lint: setup ## formatting, clippy, licences and advisories, wire format
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	@if command -v cargo-deny >/dev/null; then cargo deny --workspace check; \
-	else echo 'lint: cargo-deny is not installed, so licences and advisories are not checked' >&2; fi
 	@testnet/setup/setup.sh lint
+	"$(POQ_CACHE)/bin/cargo-deny" --workspace check licenses bans sources
+	@if "$(POQ_CACHE)/bin/cargo-deny" --workspace fetch db; then "$(POQ_CACHE)/bin/cargo-deny" --workspace check advisories; \
+	else echo 'lint: ADVISORIES ARE NOT CHECKED: their database cannot be fetched' >&2; fi
 	"$(POQ_CACHE)/bin/buf" lint proto
 	@if [ -n "$(PROTO_BASE)" ]; then \
 		git archive --format=tar --output="$(PROTO_ARCHIVE)" "$(PROTO_BASE)" proto && set -x && \

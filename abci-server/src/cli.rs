@@ -2,10 +2,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use poq_client::logging;
 
-use crate::commands::{init, keys, query, start, status, testnet, tx, version};
+use crate::commands::{
+    completions, config, export, faucet, genesis, init, keys, query, start, status, testnet, tx,
+    version,
+};
 use crate::home::{Home, default_home};
 use crate::output::Format;
 use crate::settings::ClientSettings;
@@ -30,6 +33,12 @@ enum Command {
     Init(init::Init),
     /// Run the node: serve the application, and run CometBFT if asked to.
     Start(start::Start),
+    /// Say what a new chain starts with.
+    Genesis(genesis::Genesis),
+    /// Print the state of a stopped node as the genesis of a new chain.
+    Export(export::Export),
+    /// Read and change the settings of a home.
+    Config(config::Config),
     /// Manage keys.
     Keys(keys::Keys),
     /// Show what a node says about itself.
@@ -41,6 +50,10 @@ enum Command {
     Query(query::Query),
     /// Make networks for tests.
     Testnet(testnet::Testnet),
+    /// Give coins to whoever asks, on a test network.
+    Faucet(faucet::Faucet),
+    /// Print a script that completes this command line in a shell.
+    Completions(completions::Completions),
     /// Show the versions of this program and of what it speaks.
     Version(version::Version),
 }
@@ -55,11 +68,19 @@ impl Cli {
         match self.command {
             Command::Init(command) => command.run(&home),
             Command::Start(command) => command.run(&home),
+            Command::Genesis(command) => command.run(&home),
+            Command::Export(command) => command.run(&home),
+            Command::Config(command) => command.run(&home),
             Command::Keys(command) => command.run(&home),
             Command::Status(command) => command.run(&home),
             Command::Tx(command) => command.run(&home),
             Command::Query(command) => command.run(&home),
             Command::Testnet(command) => command.run(),
+            Command::Faucet(command) => command.run(&home),
+            Command::Completions(command) => {
+                command.run(Self::command());
+                Ok(())
+            }
             Command::Version(command) => command.run(),
         }
     }
@@ -68,7 +89,12 @@ impl Cli {
     pub fn error_format(&self) -> Format {
         let flag = match &self.command {
             Command::Init(command) => command.output,
-            Command::Start(_) => None,
+            Command::Start(_)
+            | Command::Faucet(_)
+            | Command::Completions(_)
+            | Command::Export(_) => None,
+            Command::Genesis(command) => command.output,
+            Command::Config(command) => command.output,
             Command::Keys(command) => command.output(),
             Command::Status(command) => command.node.output,
             Command::Tx(command) => command.output(),
@@ -86,8 +112,6 @@ impl Cli {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -108,6 +132,15 @@ mod tests {
             "poqd tx poq register-evaluator --evaluator-models a,b --stake 5upoq --from a",
             "poqd start --abci unix:///tmp/a.sock --with-comet",
             "poqd init n --chain-id c",
+            "poqd tx poq cancel-task 7 --from a --generate-only",
+            "poqd tx poq add-stake validator 5upoq --from a --broadcast-mode sync",
+            "poqd tx poq update-params --set answer_window=9 --set jail_window=5 --from a",
+            "poqd tx bank multi-send poq1x=1upoq poq1y=2upoq --from a --dry-run",
+            "poqd tx sign f --from a --offline --account-number 1 --sequence 2",
+            "poqd genesis add-validator a --stake 5upoq --power 3",
+            "poqd config set client.node http://n:1",
+            "poqd completions zsh",
+            "poqd version --long",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -133,6 +166,15 @@ mod tests {
             "poqd keys list --keyring-backend os",
             "poqd status --output xml",
             "poqd testnet init-files --output-dir d",
+            "poqd tx bank send poq1x 1upoq --dry-run --generate-only",
+            "poqd tx bank multi-send poq1x",
+            "poqd tx poq update-params",
+            "poqd tx poq update-params f --set a=b",
+            "poqd tx poq unjail judge",
+            "poqd tx sign f --from a --offline",
+            "poqd keys export a --unarmored-hex",
+            "poqd genesis add-node validator a --models m --stake 1upoq",
+            "poqd config get node",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -1,13 +1,25 @@
 //! `genesis.json`: CometBFT's document with the application's part inside.
 
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use poq_app::modules::validators::ValidatorPower;
 use poq_proto::v1::GenesisState;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tendermint_proto::v0_38::crypto::public_key;
 
+/// Short, so that the age of evidence is limited in blocks.
+const EVIDENCE_DURATION_NANOSECONDS: u64 = 1_000_000_000;
 /// Longest block, bytes.
 pub const MAX_BLOCK_BYTES: u64 = 4 << 20;
+/// Bytes of a consensus key's hash that are its address.
+const ADDRESS_BYTES: usize = 20;
 
 /// CometBFT's genesis document. Everything that this program need not know stays as CometBFT
 /// wrote it.
@@ -59,6 +71,12 @@ pub enum Error {
         /// Where and why.
         reason: String,
     },
+    /// A validator's key or power cannot be used.
+    #[error("validator `{name}` of genesis.json has no Ed25519 key with a power above 0")]
+    Validator {
+        /// For people.
+        name: String,
+    },
     /// The application refuses it.
     #[error("the application refuses the genesis: {0}")]
     Refused(#[from] poq_app::Error),
@@ -84,24 +102,102 @@ impl Genesis {
         self.chain_id = chain_id.to_owned();
         self.initial_height = "1".into();
         self.consensus_params["block"]["max_bytes"] = json!(MAX_BLOCK_BYTES.to_string());
+        // Evidence counts as long as a validator's stake can be slashed, by blocks alone: it is too
+        // old only once both limits have passed.
+        if let Some(params) = &app_state.params {
+            let evidence = &mut self.consensus_params["evidence"];
+            evidence["max_age_num_blocks"] = json!(params.unbonding_window.to_string());
+            evidence["max_age_duration"] = json!(EVIDENCE_DURATION_NANOSECONDS.to_string());
+        }
         self.validators = validators;
         self.app_state = Some(app_state);
     }
 
-    /// Writes the document.
+    /// Has the application check everything, as at the start of the chain.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] says what is wrong; [`Error::Validator`], [`Error::Check`].
+    pub fn check(&self) -> Result<(), Error> {
+        let json =
+            serde_json::to_vec(&self.app_state).map_err(|error| Error::Check(error.into()))?;
+        let validators = self.validators.iter().map(Validator::voting_power);
+        let validators = validators.collect::<Result<Vec<_>, _>>()?;
+        let (_folder, app) = scratch()?;
+        app.init_chain(&self.chain_id, &json, &validators)?;
+        Ok(())
+    }
+
+    /// Replaces the document at once: a reader finds the old or the new one.
     ///
     /// # Errors
     /// [`Error::File`].
     pub fn write(&self, path: &Path) -> Result<(), Error> {
         serde_json::to_vec_pretty(self)
             .map_err(std::io::Error::other)
-            .and_then(|json| std::fs::write(path, json))
+            .and_then(|json| replace(path, &json))
             .map_err(|source| Error::File {
                 action: "write",
                 path: path.to_owned(),
                 source,
             })
     }
+}
+
+impl Validator {
+    /// A validator with an Ed25519 key of 32 bytes.
+    pub fn new(public_key: &[u8], power: u64, name: String) -> Self {
+        let digest = Sha256::digest(public_key);
+        Self {
+            address: hex::encode_upper(&digest[..ADDRESS_BYTES]),
+            pub_key: json!({
+                "type": "tendermint/PubKeyEd25519",
+                "value": BASE64.encode(public_key),
+            }),
+            power: power.to_string(),
+            name,
+        }
+    }
+
+    /// Whether it has this key.
+    pub fn has_key(&self, public_key: &[u8]) -> bool {
+        self.pub_key["value"] == BASE64.encode(public_key)
+    }
+
+    /// The Ed25519 key, 32 bytes.
+    ///
+    /// # Errors
+    /// [`Error::Validator`].
+    pub fn public_key(&self) -> Result<Vec<u8>, Error> {
+        match serde_json::from_value(self.pub_key.clone()) {
+            Ok(public_key::Sum::Ed25519(key)) => Ok(key),
+            _ => Err(self.unusable()),
+        }
+    }
+
+    fn voting_power(&self) -> Result<ValidatorPower, Error> {
+        Ok(ValidatorPower {
+            public_key: self.public_key()?,
+            power: self.power.parse().map_err(|_| self.unusable())?,
+        })
+    }
+
+    fn unusable(&self) -> Error {
+        Error::Validator {
+            name: self.name.clone(),
+        }
+    }
+}
+
+/// Everybody may read the document.
+fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new()
+        .permissions(Permissions::from_mode(0o644))
+        .tempfile_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// Reads an `app_state` from a file: proto3 JSON with snake_case names.
@@ -112,15 +208,22 @@ pub fn read_app_state(path: &Path) -> Result<GenesisState, Error> {
     read_json(path)
 }
 
-/// Has the application check everything, as at the start of the chain.
+/// Has the application check its part by itself: everything but whether the validators are the
+/// document's.
 ///
 /// # Errors
 /// [`Error::Refused`] says what is wrong; [`Error::Check`].
 pub fn validate(chain_id: &str, app_state: &GenesisState) -> Result<(), Error> {
-    let folder = tempfile::tempdir().map_err(Error::Check)?;
     let json = serde_json::to_vec(app_state).map_err(|error| Error::Check(error.into()))?;
-    poq_app::App::open(folder.path(), poq_app::Options::default())?.init_chain(chain_id, &json)?;
-    Ok(())
+    let (_folder, app) = scratch()?;
+    Ok(app.check_genesis(chain_id, &json)?)
+}
+
+/// An application without a chain, in a folder that goes when it is dropped.
+fn scratch() -> Result<(tempfile::TempDir, poq_app::App), Error> {
+    let folder = tempfile::tempdir().map_err(Error::Check)?;
+    let app = poq_app::App::open(folder.path(), poq_app::Options::default())?;
+    Ok((folder, app))
 }
 
 /// Checks the form of a chain id; CometBFT's limit is 50 bytes.
@@ -151,6 +254,13 @@ fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn validators_are_known_by_their_keys() {
+        let validator = Validator::new(&[7; 32], 10, "a".into());
+        assert_eq!(validator.address.len(), 40);
+        assert!(validator.has_key(&[7; 32]) && !validator.has_key(&[0; 32]));
+    }
 
     #[test]
     fn chain_ids() {

@@ -27,6 +27,11 @@ impl Home {
         self.config().join("genesis.json")
     }
 
+    /// The node's key of consensus.
+    pub fn validator_key(&self) -> PathBuf {
+        self.config().join("priv_validator_key.json")
+    }
+
     /// CometBFT's settings.
     pub fn comet_toml(&self) -> PathBuf {
         self.config().join("config.toml")

@@ -5,18 +5,20 @@ use prost::Message as _;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::{
-    CheckTxType, RequestApplySnapshotChunk, RequestCheckTx, RequestFinalizeBlock, RequestInfo,
-    RequestInitChain, RequestOfferSnapshot, RequestPrepareProposal, RequestProcessProposal,
-    RequestQuery, ResponseApplySnapshotChunk, ResponseCheckTx, ResponseCommit,
-    ResponseFinalizeBlock, ResponseInfo, ResponseInitChain, ResponseOfferSnapshot,
-    ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery, response_apply_snapshot_chunk,
-    response_offer_snapshot,
+    CheckTxType, CommitInfo, Misbehavior, MisbehaviorType, RequestApplySnapshotChunk,
+    RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestOfferSnapshot,
+    RequestPrepareProposal, RequestProcessProposal, RequestQuery, ResponseApplySnapshotChunk,
+    ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo, ResponseInitChain,
+    ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
+    ValidatorUpdate, response_apply_snapshot_chunk, response_offer_snapshot,
 };
-use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps};
+use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps, PublicKey, public_key};
+use tendermint_proto::v0_38::types::BlockIdFlag;
 
 use crate::app::App;
-use crate::block::rejection;
-use crate::error::{Error, Result};
+use crate::block::{Block, rejection};
+use crate::error::{Error, Result, reject};
+use crate::modules::validators::{ValidatorPower, Vote};
 use crate::store::StoreError;
 use crate::tx::Signatures;
 
@@ -44,7 +46,9 @@ impl Application for App {
     }
 
     fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
-        let app_hash = App::init_chain(self, &request.chain_id, &request.app_state_bytes)
+        let validators: Vec<_> = request.validators.into_iter().map(power_of).collect();
+        let app_state = &request.app_state_bytes;
+        let app_hash = App::init_chain(self, &request.chain_id, app_state, &validators)
             .unwrap_or_else(|error| halt("the genesis is invalid", &error));
         ResponseInitChain {
             app_hash: app_hash.to_vec().into(),
@@ -97,12 +101,19 @@ impl Application for App {
     }
 
     fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
-        let height = unsigned(request.height);
-        let (outcome, app_hash) = App::finalize_block(self, height, &request.hash, &request.txs)
+        let block = Block {
+            height: unsigned(request.height),
+            hash: &request.hash,
+            txs: &request.txs,
+            votes: votes(request.decided_last_commit),
+            offenders: offenders(request.misbehavior),
+        };
+        let (outcome, app_hash) = App::finalize_block(self, &block)
             .unwrap_or_else(|error| halt("a block cannot be executed", &error));
         ResponseFinalizeBlock {
             events: outcome.events,
             tx_results: outcome.results,
+            validator_updates: outcome.validator_updates.into_iter().map(update).collect(),
             app_hash: app_hash.to_vec().into(),
             ..ResponseFinalizeBlock::default()
         }
@@ -131,20 +142,17 @@ impl Application for App {
     }
 
     fn query(&self, request: RequestQuery) -> ResponseQuery {
-        let height = u64::try_from(request.height)
-            .ok()
-            .filter(|height| *height > 0);
-        let answer = if request.path == RAW_KEY_PATH {
-            raw_query(self, &request, height)
-        } else {
-            App::query(self, &request.path, &request.data, height).map(|(value, height)| {
-                ResponseQuery {
-                    value: value.into(),
-                    height: signed(height),
-                    ..ResponseQuery::default()
-                }
+        let answer = wanted_height(request.height).and_then(|height| {
+            if request.path == RAW_KEY_PATH {
+                return raw_query(self, &request, height);
+            }
+            let (value, height) = App::query(self, &request.path, &request.data, height)?;
+            Ok(ResponseQuery {
+                value: value.into(),
+                height: signed(height),
+                ..ResponseQuery::default()
             })
-        };
+        });
         answer.unwrap_or_else(|error| {
             let (code, log) = refused_query(error);
             ResponseQuery {
@@ -155,6 +163,58 @@ impl Application for App {
                 ..ResponseQuery::default()
             }
         })
+    }
+}
+
+fn power_of(update: ValidatorUpdate) -> ValidatorPower {
+    let public_key = match update.pub_key.and_then(|key| key.sum) {
+        Some(public_key::Sum::Ed25519(bytes) | public_key::Sum::Secp256k1(bytes)) => bytes,
+        None => Vec::new(),
+    };
+    ValidatorPower {
+        public_key,
+        power: unsigned(update.power),
+    }
+}
+
+fn update(validator: ValidatorPower) -> ValidatorUpdate {
+    ValidatorUpdate {
+        pub_key: Some(PublicKey {
+            sum: Some(public_key::Sum::Ed25519(validator.public_key)),
+        }),
+        power: signed(validator.power),
+    }
+}
+
+/// The validators that signed the last block itself, not its absence.
+fn votes(commit: Option<CommitInfo>) -> Vec<Vote> {
+    let votes = commit.map_or_else(Vec::new, |commit| commit.votes);
+    votes
+        .into_iter()
+        .filter(|vote| vote.block_id_flag() == BlockIdFlag::Commit)
+        .filter_map(|vote| vote.validator)
+        .map(|validator| Vote {
+            address: validator.address.to_vec(),
+            power: unsigned(validator.power),
+        })
+        .collect()
+}
+
+fn offenders(misbehavior: Vec<Misbehavior>) -> Vec<Vec<u8>> {
+    misbehavior
+        .into_iter()
+        .filter(|found| found.r#type() != MisbehaviorType::Unknown)
+        .filter_map(|found| found.validator)
+        .map(|validator| validator.address.to_vec())
+        .collect()
+}
+
+/// The height of a query; 0 means the last one.
+fn wanted_height(height: i64) -> Result<Option<u64>> {
+    match u64::try_from(height) {
+        Ok(0) => Ok(None),
+        Ok(height) => Ok(Some(height)),
+        Err(_) => reject!(code::INVALID_REQUEST, "height {height} is negative"),
     }
 }
 
@@ -207,4 +267,67 @@ fn signed(height: u64) -> i64 {
 
 fn unsigned(height: i64) -> u64 {
     u64::try_from(height).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use tendermint_proto::v0_38::abci::{Validator, VoteInfo};
+
+    use super::*;
+
+    fn validator(byte: u8, power: i64) -> Option<Validator> {
+        Some(Validator {
+            address: vec![byte; 20].into(),
+            power,
+        })
+    }
+
+    #[test]
+    fn only_who_signed_the_block_itself_has_a_vote() {
+        let flags = [
+            BlockIdFlag::Commit,
+            BlockIdFlag::Nil,
+            BlockIdFlag::Absent,
+            BlockIdFlag::Unknown,
+        ];
+        let votes_of = flags.map(|flag| VoteInfo {
+            validator: validator(7, 10),
+            block_id_flag: flag.into(),
+        });
+        let commit = CommitInfo {
+            votes: votes_of.to_vec(),
+            ..CommitInfo::default()
+        };
+        let expected = Vote {
+            address: vec![7; 20],
+            power: 10,
+        };
+        assert_eq!(votes(Some(commit)), [expected]);
+        assert!(votes(None).is_empty());
+    }
+
+    #[test]
+    fn both_kinds_of_evidence_count() {
+        let kinds = [
+            MisbehaviorType::DuplicateVote,
+            MisbehaviorType::LightClientAttack,
+            MisbehaviorType::Unknown,
+        ];
+        let found = kinds.map(|kind| Misbehavior {
+            r#type: kind.into(),
+            validator: validator(kind as u8, 10),
+            ..Misbehavior::default()
+        });
+        assert_eq!(offenders(found.to_vec()), [vec![1; 20], vec![2; 20]]);
+    }
+
+    #[test]
+    fn powers_survive_the_translation() {
+        let power = ValidatorPower {
+            public_key: vec![3; 32],
+            power: 9,
+        };
+        assert_eq!(power_of(update(power.clone())), power);
+        assert!(power_of(ValidatorUpdate::default()).public_key.is_empty());
+    }
 }

@@ -3,11 +3,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use poq_proto::code;
 
-use crate::block::{self, Gas, Outcome};
+use crate::block::{self, Block, Gas, Outcome};
 use crate::chain;
 use crate::error::{Error, Result, ensure};
 use crate::execution::BlockContext;
 use crate::genesis;
+use crate::modules::bank;
+use crate::modules::validators::{self, ValidatorPower};
 use crate::query;
 use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
 use crate::tx::Signatures;
@@ -71,11 +73,24 @@ impl App {
         self.store.head()
     }
 
+    /// Checks an `app_state` by itself: everything but who the validators of consensus are.
+    pub fn check_genesis(&self, chain_id: &str, app_state: &[u8]) -> Result<()> {
+        let mut state = State::new(self.store.snapshot());
+        genesis::apply(&mut state, chain_id, genesis::parse(app_state)?)
+    }
+
     /// Computes the state of a genesis and its app hash. Nothing is kept on disk, so it can be
-    /// called again.
-    pub fn init_chain(&self, chain_id: &str, app_state: &[u8]) -> Result<[u8; 32]> {
+    /// called again. `validators` are those that consensus starts with; `app_state` must name the
+    /// owner of each.
+    pub fn init_chain(
+        &self,
+        chain_id: &str,
+        app_state: &[u8],
+        validators: &[ValidatorPower],
+    ) -> Result<[u8; 32]> {
         let mut state = State::new(self.store.snapshot());
         genesis::apply(&mut state, chain_id, genesis::parse(app_state)?)?;
+        validators::begin(&mut state, validators)?;
         let changes = state.into_changes()?;
         let app_hash = self.store.root_after(&changes)?;
         *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = Some(changes);
@@ -86,13 +101,11 @@ impl App {
     /// Executes a block and computes its app hash; only [`App::commit`] makes it last.
     pub fn finalize_block(
         &self,
-        height: u64,
-        hash: &[u8],
-        txs: &[impl AsRef<[u8]>],
+        block: &Block<'_, impl AsRef<[u8]>>,
     ) -> Result<(Outcome, [u8; 32])> {
         let mut state = self.committed_state();
-        let outcome = block::finalize(&mut state, height, hash, txs)?;
-        let prepared = self.store.prepare(state.into_changes()?, height)?;
+        let outcome = block::finalize(&mut state, block)?;
+        let prepared = self.store.prepare(state.into_changes()?, block.height)?;
         let app_hash = prepared.app_hash();
         *lock(&self.pending) = Some(prepared);
         Ok((outcome, app_hash))
@@ -170,6 +183,11 @@ impl App {
         let snapshot = self.snapshot(height)?;
         let (value, proof) = snapshot.prove(key)?;
         Ok((Proven { value, proof }, snapshot.version()))
+    }
+
+    /// Every balance at a height, or at the last one: address, denom, base units. For tools.
+    pub fn balances(&self, height: Option<u64>) -> Result<Vec<(String, String, u128)>> {
+        bank::all_balances(&State::new(self.snapshot(height)?))
     }
 
     fn snapshot(&self, height: Option<u64>) -> Result<Snapshot> {

@@ -16,6 +16,16 @@ pub fn ratio(amount: u64, numerator: u64, denominator: u64) -> u64 {
         .map_or(0, saturate)
 }
 
+/// `⌊amount · part / whole⌋` for `part <= whole`, without overflow; a zero whole gives 0.
+pub fn portion(amount: u128, part: u64, whole: u64) -> u128 {
+    let (part, whole) = (u128::from(part), u128::from(whole));
+    match (amount.checked_div(whole), amount.checked_rem(whole)) {
+        // Both factors of the second product are below 2^64.
+        (Some(each), Some(rest)) => each * part + rest * part / whole,
+        _ => 0,
+    }
+}
+
 /// A sum that must not overflow because the supply does not.
 pub fn sum(amounts: impl IntoIterator<Item = u64>) -> Result<u64> {
     amounts
@@ -39,5 +49,8 @@ mod tests {
         assert_eq!(share(u64::MAX, 2 * PPM), u64::MAX);
         assert_eq!(ratio(10, 1, 3), 3);
         assert_eq!(ratio(10, 1, 0), 0);
+        assert_eq!(portion(10, 2, 3), 6);
+        assert_eq!(portion(u128::MAX, u64::MAX, u64::MAX), u128::MAX);
+        assert_eq!(portion(10, 0, 0), 0);
     }
 }

@@ -6,7 +6,8 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::execution::{BlockContext, Execution};
-use crate::modules::tasks;
+use crate::modules::validators::{self, ValidatorPower, Vote};
+use crate::modules::{stake, tasks};
 use crate::store::State;
 use crate::tx::{Signatures, Unverified, decode};
 
@@ -28,35 +29,82 @@ impl Gas {
     }
 }
 
+/// A block as consensus decided it.
+#[derive(Clone, Debug)]
+pub struct Block<'a, T> {
+    /// One more than the last one.
+    pub height: u64,
+    /// Its hash; it moves the beacon.
+    pub hash: &'a [u8],
+    /// The transactions.
+    pub txs: &'a [T],
+    /// Whose signatures are under the block before.
+    pub votes: Vec<Vote>,
+    /// Consensus addresses of validators that are proven to have signed two blocks at one height.
+    pub offenders: Vec<Vec<u8>>,
+}
+
+impl<'a, T> Block<'a, T> {
+    /// A block with transactions only.
+    pub fn new(height: u64, hash: &'a [u8], txs: &'a [T]) -> Self {
+        Self {
+            height,
+            hash,
+            txs,
+            votes: Vec::new(),
+            offenders: Vec::new(),
+        }
+    }
+}
+
 /// What a finished block reports.
 #[derive(Debug)]
 pub struct Outcome {
     /// One result per transaction, in order.
     pub results: Vec<ExecTxResult>,
-    /// What the chain itself did at the block's end.
+    /// What the chain itself did at the block's beginning and end.
     pub events: Vec<Event>,
+    /// What CometBFT must change in the set of validators; one entry for each key.
+    pub validator_updates: Vec<ValidatorPower>,
 }
 
-/// Executes a block: the beacon moves on, every transaction gets a result, then tasks that are due
-/// move on.
-pub fn finalize(
-    state: &mut State,
-    height: u64,
-    hash: &[u8],
-    txs: &[impl AsRef<[u8]>],
-) -> Result<Outcome> {
-    chain::advance_beacon(state, hash)?;
-    let block = chain::context(state, height)?;
-    let results = txs
+/// Executes a block: the beacon moves on, validators are punished and paid, every transaction gets a
+/// result, then tasks and stakes that are due move on.
+pub fn finalize(state: &mut State, block: &Block<'_, impl AsRef<[u8]>>) -> Result<Outcome> {
+    chain::advance_beacon(state, block.hash)?;
+    let context = chain::context(state, block.height)?;
+    let mut x = Execution::new(state, &context);
+    for offender in &block.offenders {
+        step(&mut x, |x| validators::punish(x, offender))?;
+    }
+    step(&mut x, |x| validators::distribute_fees(x, &block.votes))?;
+    let mut events = x.into_events();
+    let results = block
+        .txs
         .iter()
-        .map(|tx| deliver(state, &block, tx.as_ref()))
+        .map(|tx| deliver(state, &context, tx.as_ref()))
         .collect::<Result<_>>()?;
-    let mut x = Execution::new(state, &block);
+    let mut x = Execution::new(state, &context);
     tasks::advance_due(&mut x)?;
+    stake::release_due(&mut x)?;
+    events.extend(x.into_events());
     Ok(Outcome {
         results,
-        events: x.into_events(),
+        events,
+        validator_updates: validators::take_updates(state)?,
     })
+}
+
+/// Runs a part of a block that cannot fail but for a bug of this application or of CometBFT. The
+/// chain goes on without it.
+fn step(x: &mut Execution<'_>, part: impl FnOnce(&mut Execution<'_>) -> Result<()>) -> Result<()> {
+    match x.attempt(part) {
+        Err(Error::Rejected { log, .. }) => {
+            tracing::error!(height = x.block.height, log, "a part of a block failed");
+            Ok(())
+        }
+        outcome => outcome,
+    }
 }
 
 /// Executes one transaction of a block. A failure is a result, not an error.

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use poq_proto::code;
-use poq_proto::v1::{GenesisAccount, GenesisNode, GenesisState, Params};
+use poq_proto::v1::{GenesisAccount, GenesisState, Params};
 
 use crate::address::Address;
 use crate::chain;
 use crate::error::{Error, Result, ensure};
 use crate::execution::{BlockContext, Execution};
-use crate::modules::{bank, models, nodes, params};
+use crate::modules::{bank, models, nodes, params, validators};
 use crate::store::State;
 
 /// A genesis with default parameters and nothing else.
@@ -32,26 +32,18 @@ pub fn parse(json: &[u8]) -> Result<GenesisState> {
 
 /// Checks a genesis and writes it into an empty state.
 pub fn apply(state: &mut State, chain_id: &str, genesis: GenesisState) -> Result<()> {
-    let Some(genesis_params) = genesis.params else {
+    let Some(genesis_params) = genesis.params.clone() else {
         return Err(Error::rejected(
             code::INVALID_REQUEST,
             "app_state has no params",
         ));
     };
     params::validate(&genesis_params)?;
-    if !genesis_params.authority.is_empty() {
-        Address::parse(&genesis_params.authority, &genesis_params.bech32_prefix)?;
-    }
     params::set(state, &genesis_params)?;
     chain::begin(state, chain_id)?;
     apply_accounts(state, &genesis_params, &genesis.accounts)?;
-    for model in &genesis.evaluator_models {
-        models::set_evaluator_model(state, model)?;
-    }
-    for model in &genesis.models {
-        models::set_model(state, model)?;
-    }
-    apply_nodes(state, chain_id, genesis_params, genesis.nodes)
+    apply_models(state, &genesis)?;
+    apply_operators(state, chain_id, genesis_params, genesis)
 }
 
 fn apply_accounts(state: &mut State, params: &Params, accounts: &[GenesisAccount]) -> Result<()> {
@@ -80,11 +72,36 @@ fn apply_accounts(state: &mut State, params: &Params, accounts: &[GenesisAccount
     Ok(())
 }
 
-fn apply_nodes(
+fn apply_models(state: &mut State, genesis: &GenesisState) -> Result<()> {
+    let mut seen = BTreeSet::new();
+    for model in &genesis.evaluator_models {
+        ensure!(
+            seen.insert(&model.id),
+            code::INVALID_REQUEST,
+            "genesis has evaluator model {} twice",
+            model.id
+        );
+        models::set_evaluator_model(state, model)?;
+    }
+    seen.clear();
+    for model in &genesis.models {
+        ensure!(
+            seen.insert(&model.id),
+            code::INVALID_REQUEST,
+            "genesis has model {} twice",
+            model.id
+        );
+        models::set_model(state, model)?;
+    }
+    Ok(())
+}
+
+/// Nodes and validators; the validators have no power yet, see `validators::begin`.
+fn apply_operators(
     state: &mut State,
     chain_id: &str,
     params: Params,
-    nodes: Vec<GenesisNode>,
+    genesis: GenesisState,
 ) -> Result<()> {
     let block = BlockContext {
         chain_id: chain_id.to_owned(),
@@ -92,10 +109,15 @@ fn apply_nodes(
         params,
         beacon: chain::beacon(state)?,
     };
+    let denom = &block.params.denom;
     let mut x = Execution::new(state, &block);
-    for node in nodes {
-        bank::mint_held(x.state, &block.params.denom, node.stake.into())?;
+    for node in genesis.nodes {
+        bank::mint_held(x.state, denom, node.stake.into())?;
         nodes::msgs::register(&mut x, node)?;
+    }
+    for validator in genesis.validators {
+        bank::mint_held(x.state, denom, validator.stake.into())?;
+        validators::register(&mut x, validator)?;
     }
     Ok(())
 }

@@ -154,6 +154,9 @@ impl WeightedIndex {
         node: u64,
         sums: &Sums,
     ) -> std::result::Result<(), StoreError> {
+        if *sums == Sums::default() {
+            return state.delete(self.key(level, node));
+        }
         let value: Vec<u8> = sums.iter().flat_map(|sum| sum.to_be_bytes()).collect();
         state.put(self.key(level, node), value)
     }

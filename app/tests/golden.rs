@@ -3,9 +3,10 @@
 
 mod support;
 
-use poq_proto::v1::MsgRegisterEvaluator;
+use poq_proto::v1::*;
 use prost::Message;
-use support::{Chain, SCORER, STAKE, any, send};
+use support::{Chain, MODEL, SCORER, STAKE, Wallet, any, send};
+use tendermint_proto::google::protobuf::Any;
 
 /// One line per step, so that a review shows from which message on the states differ.
 #[test]
@@ -90,4 +91,138 @@ fn transaction_bytes_should_not_change() {
     let chain = Chain::new(1, 1);
     let message = send(&chain.user, &chain.inference[0].address, 5);
     insta::assert_snapshot!(hex::encode(message.encode_to_vec()));
+}
+
+/// A chain in which every message of the registries was sent, and a hash after each.
+fn registry() -> (Chain, Vec<String>) {
+    let params = Params {
+        unbonding_window: 30,
+        jail_window: 5,
+        jail_after_misses: 1,
+        max_inference_attempts: 1,
+        ..support::params()
+    };
+    let mut chain = Chain::with_params(params.clone(), 1, 6);
+    let mut hashes = Vec::new();
+    let authority = chain.user.address.clone();
+    let operator = chain.evaluators[0].address.clone();
+    let role = Role::Evaluator.into();
+    let of_evaluator = |chain: &mut Chain, step: &str, message: Any| {
+        let tx = chain.evaluators[0].sign(vec![message]);
+        note(chain, tx, step)
+    };
+    let of_user = |chain: &mut Chain, step: &str, message: Any| {
+        let tx = chain.user.sign(vec![message]);
+        note(chain, tx, step)
+    };
+
+    let (owner, amount) = (operator.clone(), 2 * STAKE);
+    let message = any(&MsgAddStake {
+        operator: owner,
+        role,
+        amount,
+    });
+    hashes.push(of_evaluator(&mut chain, "add stake", message));
+    let update = MsgUpdateNode {
+        operator: operator.clone(),
+        role,
+        payout: Wallet::new(99, 0).address,
+        models: vec![SCORER.into()],
+        ..MsgUpdateNode::default()
+    };
+    hashes.push(of_evaluator(&mut chain, "update node", any(&update)));
+    let (owner, amount) = (operator.clone(), STAKE);
+    let message = any(&MsgUnbond {
+        operator: owner,
+        role,
+        amount,
+    });
+    hashes.push(of_evaluator(&mut chain, "unbond", message));
+    let register = MsgRegisterValidator {
+        operator: operator.clone(),
+        public_key: chain.evaluators[0].consensus_key(),
+        stake: STAKE,
+        ..MsgRegisterValidator::default()
+    };
+    hashes.push(of_evaluator(
+        &mut chain,
+        "register validator",
+        any(&register),
+    ));
+    let power = MsgSetValidatorPower {
+        authority: authority.clone(),
+        operator,
+        power: 7,
+    };
+    hashes.push(of_user(&mut chain, "set validator power", any(&power)));
+    let model = MsgSetModel {
+        authority: authority.clone(),
+        model: Some(Model {
+            base_price: 2_000,
+            ..support::model()
+        }),
+    };
+    hashes.push(of_user(&mut chain, "set model", any(&model)));
+    let scorer = MsgSetEvaluatorModel {
+        authority: authority.clone(),
+        evaluator_model: Some(EvaluatorModel {
+            audit_tolerance: 2_000,
+            ..support::scorer()
+        }),
+    };
+    hashes.push(of_user(&mut chain, "set evaluator model", any(&scorer)));
+    let update = MsgUpdateParams {
+        authority,
+        params: Some(Params {
+            max_open_tasks: 9,
+            ..params
+        }),
+    };
+    hashes.push(of_user(&mut chain, "update params", any(&update)));
+    let key = chain.validators[0].consensus_key();
+    let offender = poq_app::modules::validators::consensus_address(&key);
+    chain.offenders.push(offender.to_vec());
+    chain.block(&[]);
+    hashes.push(format!("evidence: {}", hex::encode(chain.app_hash)));
+    chain.submit();
+    chain.blocks(4);
+    hashes.push(format!("jail: {}", hex::encode(chain.app_hash)));
+    (chain, hashes)
+}
+
+fn note(chain: &mut Chain, tx: Vec<u8>, step: &str) -> String {
+    let result = chain.block(&[tx]).remove(0);
+    assert_eq!(result.code, 0, "{step}: {}", result.log);
+    format!("{step}: {}", hex::encode(chain.app_hash))
+}
+
+#[test]
+fn app_hashes_of_the_registries_should_not_change() {
+    insta::assert_snapshot!(registry().1.join("\n"));
+}
+
+#[test]
+fn stored_values_of_the_registries_should_not_change() {
+    let (chain, _) = registry();
+    let evaluator = &chain.evaluators[0];
+    let address = poq_app::modules::validators::consensus_address(&evaluator.consensus_key());
+    let release = chain.node(Role::Evaluator, &evaluator.address).unbonding[0].release_height;
+    let mut values = Vec::new();
+    for key in [
+        format!("nodes/evaluator/node/{}", evaluator.address),
+        format!("nodes/inference/node/{}", chain.inference[0].address),
+        format!("validators/validator/{}", evaluator.address),
+        format!("validators/validator/{}", chain.validators[0].address),
+        format!("validators/address/{}", hex::encode(address)),
+        format!("validators/active/{}", evaluator.address),
+        format!(
+            "stake/release/{release:020}/evaluator/{}",
+            evaluator.address
+        ),
+        format!("models/model/{MODEL}"),
+    ] {
+        let (proven, _) = chain.app.prove(key.as_bytes(), None).unwrap();
+        values.push(format!("{key} = {}", hex::encode(proven.value.unwrap())));
+    }
+    insta::assert_snapshot!(values.join("\n"));
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use poq_app::block::Block;
 use poq_app::tx::Signatures;
 use poq_proto::v1::{AnswerItem, MsgSubmitAnswers, Role, Task, TaskStatus};
 use proptest::prelude::*;
@@ -90,31 +91,6 @@ fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> 
     })
 }
 
-/// A transaction that never entered used no sequence.
-fn read_sequences(chain: &mut Chain) {
-    use cosmos_sdk_proto::cosmos::auth::v1beta1::{
-        BaseAccount, QueryAccountRequest, QueryAccountResponse,
-    };
-    use prost::Message;
-    let sequence = |chain: &Chain, wallet: &Wallet| {
-        let request = QueryAccountRequest {
-            address: wallet.address.clone(),
-        };
-        let answer: QueryAccountResponse =
-            chain.query("/cosmos.auth.v1beta1.Query/Account", &request);
-        BaseAccount::decode(answer.account.unwrap().value.as_slice())
-            .unwrap()
-            .sequence
-    };
-    chain.user.sequence = sequence(chain, &chain.user);
-    for index in 0..chain.inference.len() {
-        chain.inference[index].sequence = sequence(chain, &chain.inference[index]);
-    }
-    for index in 0..chain.evaluators.len() {
-        chain.evaluators[index].sequence = sequence(chain, &chain.evaluators[index]);
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
@@ -140,7 +116,7 @@ proptest! {
             prop_assert_eq!(&results, &twin.block(&block));
             prop_assert_eq!(chain.app_hash, twin.app_hash);
             chain.assert_money_is_conserved();
-            read_sequences(&mut chain);
+            support::read_sequences(&mut chain);
         }
         // 2 inference attempts, then 2 committees of commit and reveal, then finality.
         chain.blocks(2 * 4 + 2 * (3 + 3) + 2 + 2);
@@ -178,31 +154,47 @@ proptest! {
 fn a_restart_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let user = Wallet::new(1, 0);
-    let genesis = support::genesis(support::params(), &user, &[], &[]);
+    let validators = [Wallet::new(30, 1)];
+    let genesis = support::genesis(support::params(), &user, &[], &[], &validators);
     let json = serde_json::to_vec(&genesis).unwrap();
+    let powers = support::powers(&validators);
     let open = || poq_app::App::open(folder.path(), poq_app::Options::default()).unwrap();
     let none: [Vec<u8>; 0] = [];
 
     // Nothing is kept before the first commit, so genesis can be repeated.
     let first = open();
-    let genesis_hash = first.init_chain(support::CHAIN_ID, &json).unwrap();
-    first.finalize_block(1, &[1; 32], &none).unwrap();
+    let genesis_hash = first.init_chain(support::CHAIN_ID, &json, &powers).unwrap();
+    first
+        .finalize_block(&Block::new(1, &[1; 32], &none))
+        .unwrap();
     drop(first);
     let second = open();
     assert_eq!(second.head().height, 0);
     assert_eq!(
-        second.init_chain(support::CHAIN_ID, &json).unwrap(),
+        second
+            .init_chain(support::CHAIN_ID, &json, &powers)
+            .unwrap(),
         genesis_hash
     );
-    let (_, hash) = second.finalize_block(1, &[1; 32], &none).unwrap();
+    let (_, hash) = second
+        .finalize_block(&Block::new(1, &[1; 32], &none))
+        .unwrap();
     second.commit().unwrap();
-    let (_, next) = second.finalize_block(2, &[2; 32], &none).unwrap();
+    let (_, next) = second
+        .finalize_block(&Block::new(2, &[2; 32], &none))
+        .unwrap();
     drop(second);
 
     // A block that was finalized and not committed is executed again, with the same result.
     let third = open();
     assert_eq!((third.head().height, third.head().app_hash), (1, hash));
-    assert_eq!(third.finalize_block(2, &[2; 32], &none).unwrap().1, next);
+    assert_eq!(
+        third
+            .finalize_block(&Block::new(2, &[2; 32], &none))
+            .unwrap()
+            .1,
+        next
+    );
     third.commit().unwrap();
     assert_eq!(third.head().app_hash, next);
 }

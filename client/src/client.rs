@@ -168,13 +168,10 @@ impl Client {
         per_page: u8,
         order: Order,
     ) -> Result<TxPage> {
-        let query: Query = query
-            .parse()
-            .map_err(|error| Error::InvalidQuery(crate::rpc::message(&error)))?;
         let request = self
             .rpc
             .http()
-            .tx_search(query, false, page, per_page, order);
+            .tx_search(parse_query(query)?, false, page, per_page, order);
         let found = self.rpc.check("tx_search", request.await)?;
         let outcome = |tx: tendermint_rpc::endpoint::tx::Response| {
             let hash = TxHash::of(&tx.tx);
@@ -184,6 +181,27 @@ impl Client {
             total: found.total_count,
             txs: found.txs.into_iter().map(outcome).collect::<Result<_>>()?,
         })
+    }
+
+    /// Heights of blocks whose own events match `query`, for example `poq_node_paid.node='…'`.
+    /// Pages count from 1 and hold up to `per_page` (1..=100) blocks.
+    pub async fn block_search(
+        &self,
+        query: &str,
+        page: u32,
+        per_page: u8,
+        order: Order,
+    ) -> Result<Vec<u64>> {
+        let request = self
+            .rpc
+            .http()
+            .block_search(parse_query(query)?, page, per_page, order);
+        let found = self.rpc.check("block_search", request.await)?;
+        let heights = found
+            .blocks
+            .iter()
+            .map(|block| block.block.header.height.value());
+        Ok(heights.collect())
     }
 
     /// The block at `height`, or the newest.
@@ -221,6 +239,12 @@ impl Client {
     pub(crate) fn rpc(&self) -> &Rpc {
         &self.rpc
     }
+}
+
+fn parse_query(query: &str) -> Result<Query> {
+    query
+        .parse()
+        .map_err(|error| Error::InvalidQuery(crate::rpc::message(&error)))
 }
 
 fn block_height(height: u64) -> Result<Height> {

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -158,6 +159,14 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong and what to do.
+        reason: String,
+    },
+    /// Metrics cannot be served.
+    #[error("cannot serve metrics on {address}: {reason}; choose another address")]
+    Metrics {
+        /// Where they should be served.
+        address: SocketAddr,
+        /// What is in the way.
         reason: String,
     },
     /// The operating system refused to report signals.

@@ -74,6 +74,7 @@ impl Follower {
         loop {
             match self.client.height().await {
                 Ok(height) => {
+                    metrics::gauge!("poq_chain_height").set(height as f64);
                     if is_out {
                         info!(height, "the node answers again");
                         is_out = false;
@@ -85,6 +86,7 @@ impl Follower {
                     }
                 }
                 Err(error) => {
+                    metrics::counter!("poq_chain_errors_total").increment(1);
                     if !is_out {
                         warn!("cannot follow the chain, trying again until it works: {error}");
                         is_out = true;

@@ -2,13 +2,14 @@ use std::fmt;
 
 use bip32::{DerivationPath, Language, XPrv};
 use cosmrs::AccountId;
-use k256::ecdsa::{SigningKey, VerifyingKey};
+use k256::ecdsa::signature::Signer as _;
+use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use rand::rngs::OsRng;
 use zeroize::Zeroizing;
 
 use crate::{Error, Result};
 
-/// Derivation path of every key, as Cosmos wallets have it.
+/// Derivation path of the first key, as Cosmos wallets have it.
 pub const HD_PATH: &str = "m/44'/118'/0'/0/0";
 
 /// A secp256k1 signing key. Its secret is erased from memory when dropped and is never printed.
@@ -18,13 +19,18 @@ pub struct Key(SigningKey);
 impl Key {
     /// The first key of a wallet: BIP-39 seed without passphrase, path [`HD_PATH`].
     pub fn from_mnemonic(mnemonic: &Mnemonic) -> Result<Self> {
+        Self::derive(mnemonic, HD_PATH)
+    }
+
+    /// The key of a wallet at a derivation path like [`HD_PATH`].
+    pub fn derive(mnemonic: &Mnemonic, path: &str) -> Result<Self> {
         let derive = || -> bip32::Result<XPrv> {
-            let path: DerivationPath = HD_PATH.parse()?;
+            let path: DerivationPath = path.parse()?;
             XPrv::derive_from_path(mnemonic.0.to_seed(""), &path)
         };
         derive()
             .map(|key| Self(key.private_key().clone()))
-            .map_err(|error| Error::Key(error.to_string()))
+            .map_err(|error| Error::Key(format!("{error} (derivation path `{path}`)")))
     }
 
     /// A key from its 32 secret bytes.
@@ -56,9 +62,14 @@ impl Key {
         format_address(prefix, &self.address_bytes())
     }
 
-    /// For SIGN_MODE_DIRECT: deterministic ECDSA (RFC 6979) over SHA-256, low S.
-    pub(crate) fn signer(&self) -> cosmrs::crypto::secp256k1::SigningKey {
-        cosmrs::crypto::secp256k1::SigningKey::new(Box::new(self.0.clone()))
+    /// Deterministic ECDSA (RFC 6979) over SHA-256 of `document`: 64 bytes `r ‖ s`, low `s`.
+    pub(crate) fn sign(&self, document: &[u8]) -> Result<Vec<u8>> {
+        let signature: Signature = self
+            .0
+            .try_sign(document)
+            .map_err(|error| Error::Key(error.to_string()))?;
+        let signature = signature.normalize_s().unwrap_or(signature);
+        Ok(signature.to_bytes().to_vec())
     }
 }
 
@@ -118,7 +129,7 @@ pub fn parse_address(address: &str, prefix: &str) -> Result<[u8; 20]> {
 }
 
 /// The bech32 address of a compressed public key.
-pub(crate) fn address_of(public_key: &[u8], prefix: &str) -> Result<String> {
+pub fn address_of(public_key: &[u8], prefix: &str) -> Result<String> {
     let key = VerifyingKey::from_sec1_bytes(public_key)
         .map_err(|_| Error::Key("it is not a compressed secp256k1 public key".into()))?;
     format_address(prefix, &address_bytes(&key))
@@ -162,6 +173,20 @@ mod tests {
             key.address_bytes()
         );
         assert_eq!(address_of(&key.public_key(), "cosmos").unwrap(), ADDRESS);
+    }
+
+    #[test]
+    fn other_paths_give_other_keys() {
+        let mnemonic = Mnemonic::parse(WORDS).unwrap();
+        // The second faucet account of CosmJS's tests.
+        let second = Key::derive(&mnemonic, "m/44'/118'/0'/0/1").unwrap();
+        assert_eq!(
+            second.address("cosmos").unwrap(),
+            "cosmos10dyr9899g6t0pelew4nvf4j5c3jcgv0r73qga5"
+        );
+        for bad in ["", "44/x", "m/44'/118'/0'/0/9999999999"] {
+            assert!(Key::derive(&mnemonic, bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

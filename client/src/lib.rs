@@ -3,13 +3,17 @@
 
 mod client;
 pub mod durable;
+mod earnings;
 mod error;
 #[cfg(test)]
 mod fake_node;
 pub mod follow;
+pub mod journal;
 mod key;
 pub mod keyring;
 pub mod logging;
+pub mod metrics;
+pub mod network;
 pub mod proof;
 mod query;
 mod rpc;
@@ -20,9 +24,10 @@ pub mod worker;
 
 pub use client::{Answer, Client};
 pub use cosmos_sdk_proto::Any;
+pub use earnings::{Earnings, Payment};
 pub use error::{Error, Result, found};
 pub use follow::Follower;
-pub use key::{HD_PATH, Key, Mnemonic, parse_address};
+pub use key::{HD_PATH, Key, Mnemonic, address_of, parse_address};
 pub use query::Account;
 pub use sender::{Fee, Sender, TxOptions};
 pub use tendermint_rpc::Order;

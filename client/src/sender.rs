@@ -255,15 +255,15 @@ impl Sender {
             fee: Some((self.denom.clone(), PLACEHOLDER_FEE)),
             ..unsigned.clone()
         };
-        let mut signer = signer.clone();
+        let mut sequence = signer.sequence;
         let mut attempts = 0;
         let used = loop {
-            let tx = tx::sign(&unsigned, &signer, &self.key)?;
+            let tx = tx::simulated(&unsigned, self.key.public_key(), sequence)?;
             attempts += 1;
             match self.client.simulate(tx).await {
                 Ok(used) => break used,
                 Err(error) if attempts < SEQUENCE_ATTEMPTS => match expected_sequence(&error) {
-                    Some(sequence) => signer.sequence = sequence,
+                    Some(expected) => sequence = expected,
                     None => return Err(error),
                 },
                 Err(error) => return Err(error),

@@ -1,12 +1,24 @@
 //! Building and signing transactions: `cosmos.tx.v1beta1.TxRaw`, SIGN_MODE_DIRECT, one signer.
 
+mod json;
+
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::TxMsgData;
-use cosmrs::crypto::PublicKey;
-use cosmrs::tx::{Body, SignDoc, SignerInfo};
+use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
+use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
+use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{
+    AuthInfo, Fee, ModeInfo, SignDoc, SignerInfo, TxBody, TxRaw, mode_info,
+};
 use prost::{Message, Name};
 use tendermint::block::Height;
 
 use crate::{Any, Error, Key, Result};
+
+pub use cosmos_sdk_proto::cosmos::tx::v1beta1::Tx;
+pub use json::{from_json, message_from_json, message_to_json, snake_case, to_json};
+
+/// Bytes of a signature.
+const SIGNATURE_BYTES: usize = 64;
 
 /// Everything that is signed, except whose signature it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -44,7 +56,51 @@ pub fn any<M: Message + Name>(message: &M) -> Any {
 
 /// Signs a transaction and returns the bytes to broadcast.
 pub fn sign(unsigned: &Unsigned, signer: &Signer, key: &Key) -> Result<Vec<u8>> {
-    build(unsigned, signer, key).map_err(|report| Error::InvalidTx(format!("{report:#}")))
+    Ok(encode(&sign_tx(unsigned.to_tx()?, signer, key)?))
+}
+
+/// Signs a transaction in place of all signatures that it may have.
+pub fn sign_tx(tx: Tx, signer: &Signer, key: &Key) -> Result<Tx> {
+    let mut tx = claim(tx, key.public_key(), signer.sequence);
+    let document = SignDoc {
+        body_bytes: tx.body.encoded(),
+        auth_info_bytes: tx.auth_info.encoded(),
+        chain_id: signer.chain_id.clone(),
+        account_number: signer.account_number,
+    };
+    tx.signatures = vec![key.sign(&document.encode_to_vec())?];
+    Ok(tx)
+}
+
+/// The bytes of a transaction as long as it will be, for a simulation, which takes any signature.
+/// `public_key` may be empty if the chain knows it.
+pub fn simulated(unsigned: &Unsigned, public_key: Vec<u8>, sequence: u64) -> Result<Vec<u8>> {
+    let mut tx = claim(unsigned.to_tx()?, public_key, sequence);
+    tx.signatures = vec![vec![0; SIGNATURE_BYTES]];
+    Ok(encode(&tx))
+}
+
+/// The bytes to broadcast.
+pub fn encode(tx: &Tx) -> Vec<u8> {
+    TxRaw {
+        body_bytes: tx.body.encoded(),
+        auth_info_bytes: tx.auth_info.encoded(),
+        signatures: tx.signatures.clone(),
+    }
+    .encode_to_vec()
+}
+
+/// Reads the bytes of a transaction. They must be exactly what [`encode`] makes of it: the chain
+/// takes nothing else, and a signature is over the bytes.
+pub fn decode(bytes: &[u8]) -> Result<Tx> {
+    let tx = Tx::decode(bytes)
+        .map_err(|error| Error::InvalidTx(format!("the bytes are no transaction: {error}")))?;
+    if encode(&tx) != bytes {
+        return Err(Error::InvalidTx(
+            "the bytes are not the canonical encoding of a transaction".into(),
+        ));
+    }
+    Ok(tx)
 }
 
 /// The responses of a transaction's messages, in order, from [`crate::TxOutcome::data`].
@@ -57,46 +113,72 @@ pub fn responses(data: &[u8]) -> Result<Vec<Any>> {
         })
 }
 
-fn build(
-    unsigned: &Unsigned,
-    signer: &Signer,
-    key: &Key,
-) -> std::result::Result<Vec<u8>, cosmrs::ErrorReport> {
-    let key = key.signer();
-    let body = Body::new(
-        unsigned.messages.clone(),
-        unsigned.memo.clone(),
-        Height::try_from(unsigned.timeout_height)?,
-    );
-    let public_key: PublicKey = key.public_key();
-    let auth_info =
-        SignerInfo::single_direct(Some(public_key), signer.sequence).auth_info(fee(unsigned)?);
-    let chain_id = signer.chain_id.parse()?;
-    SignDoc::new(&body, &auth_info, &chain_id, signer.account_number)?
-        .sign(&key)?
-        .to_bytes()
+impl Unsigned {
+    /// The transaction without signer and signature.
+    ///
+    /// # Errors
+    /// [`Error::InvalidTx`] if the chain could not take it.
+    pub fn to_tx(&self) -> Result<Tx> {
+        Height::try_from(self.timeout_height)
+            .map_err(|error| Error::InvalidTx(format!("the timeout height: {error}")))?;
+        let amount = self.fee.iter().map(|(denom, amount)| Coin {
+            denom: denom.clone(),
+            amount: amount.to_string(),
+        });
+        Ok(Tx {
+            body: Some(TxBody {
+                messages: self.messages.clone(),
+                memo: self.memo.clone(),
+                timeout_height: self.timeout_height,
+                ..TxBody::default()
+            }),
+            auth_info: Some(AuthInfo {
+                fee: Some(Fee {
+                    amount: amount.collect(),
+                    gas_limit: self.gas_limit,
+                    ..Fee::default()
+                }),
+                ..AuthInfo::default()
+            }),
+            signatures: Vec::new(),
+        })
+    }
 }
 
-fn fee(unsigned: &Unsigned) -> std::result::Result<cosmrs::tx::Fee, cosmrs::ErrorReport> {
-    let amount = match &unsigned.fee {
-        Some((denom, amount)) => vec![cosmrs::Coin {
-            denom: denom.parse()?,
-            amount: *amount,
-        }],
-        None => Vec::new(),
+/// Names the one signer of a transaction.
+fn claim(mut tx: Tx, public_key: Vec<u8>, sequence: u64) -> Tx {
+    let public_key = match public_key.is_empty() {
+        true => None,
+        false => Some(any(&PubKey { key: public_key })),
     };
-    Ok(cosmrs::tx::Fee {
-        amount,
-        gas_limit: unsigned.gas_limit,
-        payer: None,
-        granter: None,
-    })
+    let single = mode_info::Single {
+        mode: SignMode::Direct.into(),
+    };
+    let info = SignerInfo {
+        public_key,
+        mode_info: Some(ModeInfo {
+            sum: Some(mode_info::Sum::Single(single)),
+        }),
+        sequence,
+    };
+    tx.auth_info.get_or_insert_default().signer_infos = vec![info];
+    tx
+}
+
+/// The encoding of a part that may be missing.
+trait Encoded {
+    fn encoded(&self) -> Vec<u8>;
+}
+
+impl<M: Message> Encoded for Option<M> {
+    fn encoded(&self) -> Vec<u8> {
+        self.as_ref().map(M::encode_to_vec).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
-    use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 
     use super::*;
     use crate::Mnemonic;
@@ -160,6 +242,35 @@ mod tests {
                 51bab82f1940a83a0a4c"
             )
         );
+    }
+
+    #[test]
+    fn bytes_are_read_back_only_if_canonical() {
+        let (unsigned, key) = transfer();
+        let signer = Signer {
+            chain_id: "simd-testing".into(),
+            account_number: 1,
+            sequence: 1,
+        };
+        let bytes = sign(&unsigned, &signer, &key).unwrap();
+        assert_eq!(encode(&decode(&bytes).unwrap()), bytes);
+        // An unknown field.
+        let longer = [bytes.as_slice(), &[0x20, 1]].concat();
+        assert!(decode(&longer).is_err());
+        assert!(decode(&bytes[1..]).is_err());
+    }
+
+    #[test]
+    fn a_simulated_transaction_is_as_long_as_the_signed_one() {
+        let (unsigned, key) = transfer();
+        let signer = Signer {
+            chain_id: "simd-testing".into(),
+            account_number: 1,
+            sequence: 7,
+        };
+        let signed = sign(&unsigned, &signer, &key).unwrap();
+        let simulated = simulated(&unsigned, key.public_key(), 7).unwrap();
+        assert_eq!(simulated.len(), signed.len());
     }
 
     #[test]

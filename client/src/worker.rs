@@ -135,6 +135,32 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// Asks the node until it answers, however long it is away; [`Error::Interrupted`] once
+    /// `shutdown` is cancelled. For what a worker must know before it can follow the chain.
+    pub async fn insist<T>(
+        &self,
+        shutdown: &CancellationToken,
+        ask: impl AsyncFn(&Client) -> Result<T>,
+    ) -> Result<T> {
+        let mut waiting = Waiting::default();
+        loop {
+            let answer = tokio::select! {
+                answer = ask(&self.client) => answer,
+                () = shutdown.cancelled() => return Err(Error::Interrupted),
+            };
+            match answer {
+                Err(error) if error.is_retryable() => {
+                    waiting
+                        .pause(format!("waiting for the node: {error}"))
+                        .await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+}
+
 /// Waits until a worker can start, and returns its sender.
 async fn join(client: Client, key: Key, config: &ChainConfig, role: Role) -> Result<Sender> {
     let mut waiting = Waiting::default();

@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -26,9 +27,11 @@ pub enum Command {
     /// Registers the operator as an evaluator and stakes
     Register(Register),
     /// Does the operator's duties until it is stopped
-    Start(Home),
+    Start(Start),
     /// Shows the operator's registration and open duties
     Status(Status),
+    /// Shows what the operator earned and lost, and its newest payments
+    Earnings(Earnings),
     /// Scores one answer, without a chain
     Score(Score),
     /// Makes the canonical f32 model of the published int8 one
@@ -42,6 +45,15 @@ pub struct Home {
     /// Folder with config.toml, the keyring and the journal
     #[arg(long, env = "POQ_EVALUATOR_HOME", default_value_os_t = config::default_home())]
     pub home: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Start {
+    #[command(flatten)]
+    pub home: Home,
+    /// Where to serve Prometheus metrics; as in config.toml unless given
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_address: Option<SocketAddr>,
 }
 
 #[derive(Debug, Args)]
@@ -105,6 +117,17 @@ pub struct Register {
 pub struct Status {
     #[command(flatten)]
     pub home: Home,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Earnings {
+    #[command(flatten)]
+    pub home: Home,
+    /// Newest payments to show, up to 100
+    #[arg(long, default_value_t = 10, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..=100))]
+    pub recent: u8,
     #[command(flatten)]
     pub output: Output,
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use metrics::{counter, histogram};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
@@ -109,6 +110,7 @@ impl ComputeThread {
         }
         let scores = self.model.score(&pairs);
         let inference = started.elapsed();
+        histogram!("poq_evaluator_scoring_seconds").record(inference);
         let scores = match scores {
             Ok(scores) => scores,
             Err(error) => {
@@ -121,13 +123,15 @@ impl ComputeThread {
             }
         };
         for (((job, tokenizing), pair), score) in jobs.into_iter().zip(&pairs).zip(scores) {
+            let queued = started.duration_since(job.queued);
+            histogram!("poq_evaluator_queue_seconds").record(queued);
             info!(
-                task = job.seat.task_id,
+                task = job.seat.task,
                 attempt = job.seat.attempt,
                 tokens = pair.ids.len(),
                 truncated_tokens = pair.truncated,
                 batch_pairs = pairs.len(),
-                queue_ms = milliseconds(started.duration_since(job.queued)),
+                queue_ms = milliseconds(queued),
                 tokenize_ms = milliseconds(tokenizing),
                 batch_inference_ms = milliseconds(inference),
                 "scored"
@@ -137,6 +141,11 @@ impl ComputeThread {
     }
 
     fn finish(&self, job: Job, raw_score: Result<i32, String>) {
+        let outcome = match raw_score {
+            Ok(_) => "scored",
+            Err(_) => "failed",
+        };
+        counter!("poq_evaluator_pairs_total", "outcome" => outcome).increment(1);
         let finished = Finished {
             seat: job.seat,
             due_height: job.due_height,
@@ -171,7 +180,7 @@ mod tests {
         for (task_id, (prompt, answer)) in (0..).zip(pairs.clone()) {
             let job = Job {
                 seat: Seat {
-                    task_id,
+                    task: task_id,
                     attempt: 2,
                 },
                 due_height: 9,
@@ -185,8 +194,8 @@ mod tests {
         drop(compute.jobs);
         let mut scores = vec![None; pairs.len()];
         while let Some(finished) = compute.finished.blocking_recv() {
-            assert_eq!(finished.pair_sha256, finished.seat.task_id.to_string());
-            scores[finished.seat.task_id as usize] = Some(finished.raw_score.unwrap());
+            assert_eq!(finished.pair_sha256, finished.seat.task.to_string());
+            scores[finished.seat.task as usize] = Some(finished.raw_score.unwrap());
         }
         let mut model = testing::model();
         for ((prompt, answer), raw_score) in pairs.iter().zip(scores) {

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use poq_client::metrics::MetricsConfig;
 use poq_client::worker::ChainConfig;
 use serde::Deserialize;
 
@@ -45,6 +46,9 @@ pub struct Config {
     /// How scores are computed.
     #[serde(default)]
     pub scoring: ScoringConfig,
+    /// Where metrics are served.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
 }
 
 /// The table `[model]`.
@@ -185,6 +189,7 @@ mod tests {
         assert_eq!(config.chain, chain());
         assert_eq!(config.model.id, "some-model");
         assert_eq!(config.scoring, ScoringConfig::default());
+        assert_eq!(config.metrics, MetricsConfig::default());
         config.scoring.validate().unwrap();
     }
 
@@ -192,9 +197,11 @@ mod tests {
     fn the_generated_file_names_every_option() {
         let uncommented = render(&chain(), "some-model")
             .replace("# folder =", "folder =")
-            .replace("# library =", "library =");
+            .replace("# library =", "library =")
+            .replace("# listen =", "listen =");
         let config: Config = toml::from_str(&uncommented).unwrap();
         assert!(config.model.folder.is_some() && config.scoring.library.is_some());
+        assert!(config.metrics.listen.is_some());
     }
 
     #[test]

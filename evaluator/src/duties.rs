@@ -15,6 +15,18 @@ pub enum Step {
     Reveal,
 }
 
+impl Step {
+    /// Counts a duty of this kind that is over.
+    pub fn count(self, outcome: &'static str) {
+        let step = match self {
+            Self::Commit => "commit",
+            Self::Reveal => "reveal",
+        };
+        metrics::counter!("poq_evaluator_duties_total", "step" => step, "outcome" => outcome)
+            .increment(1);
+    }
+}
+
 /// One thing to do for one seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
@@ -33,7 +45,7 @@ impl Key {
             _ => return None,
         };
         let seat = Seat {
-            task_id: duty.task_id,
+            task: duty.task_id,
             attempt: duty.attempt,
         };
         Some(Self { seat, step })
@@ -104,7 +116,7 @@ mod tests {
     }
 
     fn tasks(untouched: &[(Key, Duty)]) -> Vec<u64> {
-        untouched.iter().map(|(key, _)| key.seat.task_id).collect()
+        untouched.iter().map(|(key, _)| key.seat.task).collect()
     }
 
     #[test]

@@ -42,6 +42,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Register(args) => command::register(args).await,
         Command::Start(args) => command::start(args).await,
         Command::Status(args) => command::status(args).await,
+        Command::Earnings(args) => command::earnings(args).await,
         Command::Score(args) => command::score(args).await,
         Command::Transcode(args) => command::transcode(&args),
         Command::Version(args) => command::version(&args),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use metrics::counter;
 use poq_client::{Any, Error, Fee, Result, Sender, TxOptions, any, tx};
 use poq_proto::code;
 use poq_proto::v1::{
@@ -70,6 +71,7 @@ impl Submission {
                 }
             }
             Err(error) => {
+                counter!("poq_evaluator_failed_transactions_total").increment(1);
                 let items = keys.len();
                 warn!(step = ?self.step, items, %error, "a transaction failed; its duties are tried again while they last");
                 Verdict {
@@ -106,7 +108,7 @@ impl Submission {
             Step::Commit => {
                 let address = sender.address_bytes();
                 let items = self.entries.iter().map(|entry| CommitItem {
-                    task_id: entry.seat.task_id,
+                    task_id: entry.seat.task,
                     commitment: entry.commitment(&address).to_vec(),
                 });
                 any(&MsgCommitScores {
@@ -116,7 +118,7 @@ impl Submission {
             }
             Step::Reveal => {
                 let items = self.entries.iter().map(|entry| RevealItem {
-                    task_id: entry.seat.task_id,
+                    task_id: entry.seat.task,
                     raw_score: entry.raw_score,
                     salt: entry.salt.to_vec(),
                 });
@@ -138,7 +140,13 @@ impl Submission {
 }
 
 fn report(step: Step, entry: &Entry, code: u32) {
-    let (task, attempt) = (entry.seat.task_id, entry.seat.attempt);
+    let (task, attempt) = (entry.seat.task, entry.seat.attempt);
+    let outcome = match code {
+        0 => "done",
+        _ if code == code::DUPLICATE.number => "duplicate",
+        _ => "refused",
+    };
+    step.count(outcome);
     match (code, step) {
         (0, Step::Commit) => info!(task, attempt, "committed"),
         (0, Step::Reveal) => info!(task, attempt, raw_score = entry.raw_score, "revealed"),

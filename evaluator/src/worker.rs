@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use metrics::gauge;
 use poq_client::worker::Worker;
 use poq_client::{Client, Follower, Sender};
 use poq_proto::v1::{Duty, Role, TaskStatus};
@@ -37,20 +38,20 @@ pub struct Evaluator {
 
 impl Evaluator {
     /// Runs until `shutdown` is cancelled. `model` is the id of the evaluator model that `compute`
-    /// has. An error is one that only a person can mend.
+    /// has, `max_items` what the chain takes in one message at most. An error is one that only a person can mend.
     pub async fn run(
         worker: Worker,
         model: String,
+        max_items: u32,
         journal: Journal,
         compute: Compute,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
-        let params = worker.client.params().await?;
         let evaluator = Self {
             client: worker.client,
             sender: Arc::new(worker.sender),
             model,
-            max_items: params.max_batch_items.max(1) as usize,
+            max_items: max_items.max(1) as usize,
             journal,
             duties: Duties::default(),
             jobs: compute.jobs,
@@ -139,6 +140,8 @@ impl Evaluator {
         // Reveals first: their window is the one whose miss costs most.
         self.submit(Step::Reveal, reveals);
         self.submit(Step::Commit, commits);
+        let waiting = self.jobs.max_capacity() - self.jobs.capacity();
+        gauge!("poq_evaluator_queue").set(waiting as f64);
         self.looks += 1;
         if self.looks % PRUNE_INTERVAL == 1 {
             self.prune(&listed).await?;
@@ -148,15 +151,16 @@ impl Evaluator {
 
     /// The journal's entry for a duty to commit; without one, its pair is queued to be scored.
     async fn prepare_commit(&mut self, key: Key, duty: &Duty) -> Result<Option<Entry>, LookError> {
-        let Seat { task_id, attempt } = key.seat;
+        let Seat { task, attempt } = key.seat;
         if duty.evaluator_model != self.model {
             error!(
-                task_id,
+                task,
                 attempt,
                 wanted = duty.evaluator_model,
                 loaded = self.model,
                 "cannot score with a model that is not loaded"
             );
+            key.step.count("skipped");
             self.duties.finish(key);
             return Ok(None);
         }
@@ -164,9 +168,9 @@ impl Evaluator {
         let Ok(permit) = self.jobs.clone().try_reserve_owned() else {
             return Ok(None);
         };
-        let payload = self.client.payload(task_id).await?;
+        let payload = self.client.payload(task).await?;
         let Some(answer) = payload.answer else {
-            warn!(task_id, attempt, "the node has no answer for this duty");
+            warn!(task, attempt, "the node has no answer for this duty");
             return Ok(None);
         };
         let pair_sha256 = journal::pair_digest(&payload.prompt, &answer);
@@ -190,12 +194,13 @@ impl Evaluator {
     fn prepare_reveal(&mut self, key: Key) -> Result<Option<Entry>, LookError> {
         let entry = self.journal.get(key.seat)?;
         if entry.is_none() {
-            let Seat { task_id, attempt } = key.seat;
+            let Seat { task, attempt } = key.seat;
             error!(
-                task_id,
+                task,
                 attempt,
                 "the journal has no entry for a committed score; it cannot be revealed. Was the home moved, or is a second evaluator running with this key?"
             );
+            key.step.count("skipped");
             self.duties.finish(key);
         }
         Ok(entry)
@@ -219,16 +224,17 @@ impl Evaluator {
                 Ok(raw_score) => {
                     let chain_id = self.sender.chain_id();
                     let entry = Entry::new(seat, chain_id, pair_sha256, raw_score);
-                    self.journal.put(&entry)?;
+                    self.journal.put(entry.seat, &entry)?;
                     batch.push(entry, due_height);
                 }
                 Err(reason) => {
                     error!(
-                        task = seat.task_id,
+                        task = seat.task,
                         attempt = seat.attempt,
                         reason,
                         "no score; not tried again"
                     );
+                    key.step.count("skipped");
                     self.duties.finish(key);
                 }
             }
@@ -271,7 +277,7 @@ impl Evaluator {
             .filter_map(|duty| Some(Key::of(duty)?.seat))
             .collect();
         let mut removed = 0_usize;
-        for seat in self.journal.seats()? {
+        for seat in self.journal.keys()? {
             if !open.contains(&seat) && self.is_over(seat).await? {
                 self.journal.remove(seat)?;
                 removed += 1;
@@ -284,7 +290,7 @@ impl Evaluator {
     }
 
     async fn is_over(&self, seat: Seat) -> poq_client::Result<bool> {
-        let task = match self.client.task(seat.task_id).await {
+        let task = match self.client.task(seat.task).await {
             Err(error) if error.is_not_found() => return Ok(true),
             task => task?,
         };

@@ -38,13 +38,15 @@ pub enum Command {
     /// Register the operator's account as an inference node and move its stake.
     Register(Register),
     /// Answer the tasks that the chain assigns, until SIGINT or SIGTERM.
-    Start,
+    Start(Start),
     /// Show the node as the chain sees it, and its journal.
     Status(OutputArg),
+    /// Show what the operator earned and lost, and its newest payments.
+    Earnings(Earnings),
     /// Answer one prompt, without the chain.
     Generate(Generate),
     /// Print the version.
-    Version,
+    Version(OutputArg),
 }
 
 /// Form of a result on stdout.
@@ -64,12 +66,31 @@ pub struct OutputArg {
     pub output: Output,
 }
 
+/// Options of `start`.
+#[derive(Debug, Args)]
+pub struct Start {
+    /// Where to serve Prometheus metrics; as in config.toml if not given.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_address: Option<SocketAddr>,
+}
+
+/// Options of `earnings`.
+#[derive(Debug, Args)]
+pub struct Earnings {
+    /// Newest payments to show, up to 100.
+    #[arg(long, default_value_t = 10, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..=100))]
+    pub recent: u8,
+    /// Form of the result.
+    #[command(flatten)]
+    pub output: OutputArg,
+}
+
 /// Options of `init`.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Id of the chain.
-    #[arg(long, default_value = "poq-local-1")]
-    pub chain_id: String,
+    /// Id of the chain; asked from the node if not given.
+    #[arg(long)]
+    pub chain_id: Option<String>,
     /// RPC address of a node of the chain.
     #[arg(long, default_value = "http://127.0.0.1:26657")]
     pub node: String,
@@ -79,6 +100,9 @@ pub struct Init {
     /// Where the key is kept: test or file.
     #[arg(long, default_value_t = Backend::File)]
     pub keyring_backend: Backend,
+    /// Read the key's 24 words from stdin instead of making a new key.
+    #[arg(long)]
+    pub recover: bool,
     /// Id of the model in the chain's registry.
     #[arg(long, default_value = config::DEFAULT_MODEL)]
     pub model: String,

@@ -7,14 +7,16 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use poq_client::keyring::{self, Keyring};
 use poq_client::worker::{Worker, WorkerHome, shutdown_on_signals};
-use poq_client::{Client, Fee, Sender, any, durable, found};
-use poq_proto::v1::{MsgRegisterInferenceNode, Role};
+use poq_client::{Client, Earnings, Fee, Mnemonic, Sender, any, durable, found, metrics};
+use poq_proto::v1::{Model, MsgRegisterInferenceNode, Role};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use crate::cli::{Cli, Command, Generate, Init, Output, Register};
+use crate::cli::{
+    Cli, Command, Earnings as EarningsOptions, Generate, Init, Output, Register, Start,
+};
 use crate::compute::Compute;
 use crate::config::{self, Config, ModelConfig};
 use crate::generator::{Generator, Message, MistralGenerator, Request, Sampling, Speaker, weights};
@@ -33,13 +35,16 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// What failed and what to do, for the user.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
-        Command::Init(options) => init(&cli.home, options),
+        Command::Init(options) => init(&cli.home, options).await,
         Command::Register(options) => register(&cli.home, options).await,
-        Command::Start => start(&cli.home).await,
+        Command::Start(options) => start(&cli.home, &options).await,
         Command::Status(options) => status(&cli.home, options.output).await,
         Command::Generate(options) => generate(&cli.home, options).await,
-        Command::Version => {
-            println!("{}", env!("CARGO_PKG_VERSION"));
+        Command::Earnings(options) => earnings(&cli.home, &options).await,
+        Command::Version(options) => {
+            let version = env!("CARGO_PKG_VERSION");
+            let value = json!({"name": env!("CARGO_BIN_NAME"), "version": version});
+            print(options.output, &value, || version.to_owned());
             Ok(())
         }
     }
@@ -82,11 +87,20 @@ fn print(output: Output, value: &Value, text: impl FnOnce() -> String) {
     }
 }
 
-fn init(home: &Path, options: Init) -> anyhow::Result<()> {
+async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
+    let chain_id = match options.chain_id {
+        Some(chain_id) => chain_id,
+        None => {
+            let status = Client::new(&options.node)?.status().await;
+            status
+                .context("cannot ask the node for its chain; give --chain-id")?
+                .chain_id
+        }
+    };
     std::fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
     let path = home.join("config.toml");
     let text = config::template(&config::Template {
-        chain_id: options.chain_id,
+        chain_id,
         node: options.node,
         key: options.key.clone(),
         keyring: options.keyring_backend.to_string(),
@@ -102,17 +116,7 @@ fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         );
     }
     let keyring = Keyring::open(home, options.keyring_backend, keyring::ask)?;
-    let (key, mnemonic) = match keyring
-        .list()?
-        .into_iter()
-        .find(|key| key.name == options.key)
-    {
-        Some(key) => (key, None),
-        None => {
-            let (key, mnemonic) = keyring.add(&options.key)?;
-            (key, Some(mnemonic))
-        }
-    };
+    let (key, mnemonic) = keyring.ensure(&options.key, recovered(options.recover)?.as_ref())?;
     durable::create(&path, text.as_bytes())?;
     let value = json!({
         "config": path,
@@ -136,15 +140,24 @@ fn init(home: &Path, options: Init) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The mnemonic on the standard input, if the key is to be recovered.
+fn recovered(recover: bool) -> anyhow::Result<Option<Mnemonic>> {
+    if !recover {
+        return Ok(None);
+    }
+    let words = std::io::read_to_string(std::io::stdin()).context("cannot read the mnemonic")?;
+    Ok(Some(Mnemonic::parse(&words)?))
+}
+
 /// The SHA-256 of the model's file; hashing takes a moment.
 async fn digest(file: PathBuf) -> anyhow::Result<String> {
     Ok(tokio::task::spawn_blocking(move || weights::digest(&file)).await??)
 }
 
 /// Refuses a file that is not the one in the chain's registry.
-async fn check_registry(client: &Client, model: &ModelConfig) -> anyhow::Result<String> {
+async fn check_registry(registered: Option<Model>, model: &ModelConfig) -> anyhow::Result<String> {
     let digest = digest(model.file.clone()).await?;
-    let registered = found(client.model(&model.id).await)?.with_context(|| {
+    let registered = registered.with_context(|| {
         format!(
             "the chain has no model `{}`: check model.id in config.toml",
             model.id
@@ -157,7 +170,8 @@ async fn check_registry(client: &Client, model: &ModelConfig) -> anyhow::Result<
 async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
     let client = Client::new(&config.chain.node)?;
-    check_registry(&client, &config.model).await?;
+    let registered = found(client.model(&config.model.id).await)?;
+    check_registry(registered, &config.model).await?;
     let keyring = Keyring::open(home.path(), config.chain.keyring, keyring::ask)?;
     let key = keyring.key(&config.chain.key)?;
     let sender = Sender::new(client, key, Some(&config.chain.id)).await?;
@@ -205,9 +219,9 @@ async fn load(model: &ModelConfig, digest: String) -> anyhow::Result<MistralGene
     Ok(generator)
 }
 
-async fn start(home: &Path) -> anyhow::Result<()> {
+async fn start(home: &Path, options: &Start) -> anyhow::Result<()> {
     let shutdown = shutdown_on_signals()?;
-    match serve(home, &shutdown).await {
+    match serve(home, options, &shutdown).await {
         // Asked to stop before it was ready: that is a clean end.
         Err(error) if matches!(error.downcast_ref(), Some(poq_client::Error::Interrupted)) => {
             Ok(())
@@ -216,7 +230,7 @@ async fn start(home: &Path) -> anyhow::Result<()> {
     }
 }
 
-async fn serve(home: &Path, shutdown: &CancellationToken) -> anyhow::Result<()> {
+async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
     // Before the wait for the chain: a wrong or missing file should show at once.
     if !config.model.file.exists() {
@@ -231,11 +245,21 @@ async fn serve(home: &Path, shutdown: &CancellationToken) -> anyhow::Result<()> 
         })?),
         false => None,
     };
+    if let Some(address) = options.metrics_address.or(config.metrics.listen) {
+        metrics::serve(address, shutdown.clone()).await?;
+    }
     let chain = Worker::connect(&home, &config.chain, Role::Inference, shutdown).await?;
-    let digest = check_registry(&chain.client, &config.model).await?;
+    let registered = chain
+        .insist(shutdown, async |client| {
+            found(client.model(&config.model.id).await)
+        })
+        .await?;
+    let digest = check_registry(registered, &config.model).await?;
+    let operator = chain.sender.address();
     let node = chain
-        .client
-        .node(Role::Inference, chain.sender.address())
+        .insist(shutdown, async |client| {
+            client.node(Role::Inference, operator).await
+        })
         .await?;
     if !node.models.contains(&config.model.id) {
         bail!(
@@ -244,7 +268,7 @@ async fn serve(home: &Path, shutdown: &CancellationToken) -> anyhow::Result<()> 
             config.model.id
         );
     }
-    let params = chain.client.params().await?;
+    let params = chain.insist(shutdown, Client::params).await?;
     let generator = Arc::new(load(&config.model, digest).await?);
     let (compute, runner) = Compute::start(generator, config.http.queue);
     let journal = Journal::open(home.data().join("journal"))?;
@@ -335,6 +359,24 @@ async fn status(home: &Path, output: Output) -> anyhow::Result<()> {
              duties:   {open} open\njournal:  {answers} answers",
             chain.chain_id, chain.latest_height, config.model.id,
         )
+    });
+    Ok(())
+}
+
+async fn earnings(home: &Path, options: &EarningsOptions) -> anyhow::Result<()> {
+    let (home, config) = settings(home)?;
+    let client = Client::new(&config.chain.node)?;
+    let keyring = Keyring::open(home.path(), config.chain.keyring, keyring::ask)?;
+    let operator = keyring.show(&config.chain.key)?.address;
+    let earnings = Earnings::read(&client, Role::Inference, &operator, options.recent)
+        .await?
+        .with_context(|| {
+            format!("{operator} is not registered; use `poq-inference-node register`")
+        })?;
+    print(options.output.output, &json!(earnings), || {
+        let lines = earnings.lines().into_iter();
+        let lines = lines.map(|(name, value)| format!("{:15} {value}", format!("{name}:")));
+        lines.collect::<Vec<_>>().join("\n")
     });
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use metrics::{counter, histogram};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -145,8 +146,19 @@ async fn answer(generator: &dyn Generator, mut job: Job) {
             generation.await
         }
     };
+    match &result {
+        Ok(completion) => measure(completion),
+        Err(_) => counter!("poq_inference_generation_errors_total").increment(1),
+    }
     // Who asked may be gone by now.
     let _ = job.reply.send(result);
+}
+
+fn measure(completion: &Completion) {
+    counter!("poq_inference_prompt_tokens_total").increment(completion.prompt_tokens as u64);
+    counter!("poq_inference_answer_tokens_total").increment(completion.answer_tokens as u64);
+    histogram!("poq_inference_first_token_seconds").record(completion.first_token);
+    histogram!("poq_inference_generation_seconds").record(completion.total);
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use poq_client::metrics::MetricsConfig;
 use poq_client::worker::ChainConfig;
 use serde::Deserialize;
 
@@ -26,6 +27,9 @@ pub struct Config {
     /// The OpenAI-compatible server.
     #[serde(default)]
     pub http: HttpConfig,
+    /// Where metrics are served.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
 }
 
 /// The table `[model]`.
@@ -224,6 +228,10 @@ listen = {listen}
 max_tokens = {http_tokens}
 # Requests that may wait at once; more are refused with status 503. Duties always go first.
 queue = {http_queue}
+
+[metrics]
+# Where Prometheus metrics are served, at /metrics; nowhere unless set.
+# listen = "127.0.0.1:9101"
 "#,
         chain_id = quoted(&values.chain_id),
         node = quoted(&values.node),
@@ -271,6 +279,14 @@ mod tests {
         assert_eq!(config.http.listen.port(), 9000);
         assert_eq!(config.http.max_tokens, HttpConfig::default().max_tokens);
         config.validate().unwrap();
+        let set = template(&values()).replace("# listen =", "listen =");
+        assert!(
+            toml::from_str::<Config>(&set)
+                .unwrap()
+                .metrics
+                .listen
+                .is_some()
+        );
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> anyhow::Result<()> {
     let threads = match &cli.command {
-        Command::Start => commands::settings(&cli.home)?.1.model.threads,
+        Command::Start(_) => commands::settings(&cli.home)?.1.model.threads,
         Command::Generate(options) => commands::model_settings(&cli.home, options)?.threads,
         _ => 0,
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use metrics::{counter, gauge};
 use poq_client::worker::Worker;
 use poq_client::{Client, Fee, any};
 use poq_proto::PPM;
@@ -125,6 +126,8 @@ impl InferenceWorker {
         let actions = self.duties.update(height, &listed.value, |key| {
             journal.get(key).map(|answer| answer.is_some())
         })?;
+        counter!("poq_inference_duties_total", "outcome" => "too_late")
+            .increment(actions.too_late.len() as u64);
         for key in &actions.too_late {
             warn!(
                 task = key.task,
@@ -138,8 +141,10 @@ impl InferenceWorker {
         }
         self.submit(&actions.submit, height).await?;
         self.start_next();
+        gauge!("poq_inference_duties_open").set(self.duties.open() as f64);
         let oldest_open = listed.value.iter().map(|duty| duty.task_id).min();
-        self.journal.prune(oldest_open.unwrap_or(u64::MAX))?;
+        self.journal
+            .prune(journal::KEPT, oldest_open.unwrap_or(u64::MAX))?;
         self.chain.follower.done(height)?;
         Ok(())
     }
@@ -150,13 +155,17 @@ impl InferenceWorker {
         self.duties.finished();
         match result {
             Ok(answer) => {
+                counter!("poq_inference_duties_total", "outcome" => "answered").increment(1);
                 self.journal.put(key, &answer)?;
                 let height = self.chain.follower.cursor();
                 self.submit(&[key], height).await?;
             }
             Err(DutyError::Compute(compute::Error::ShuttingDown)) => {}
             // Unless it is over, the duty is listed again at the next height.
-            Err(error) => warn!(task = key.task, "no answer: {error}"),
+            Err(error) => {
+                counter!("poq_inference_duties_total", "outcome" => "failed").increment(1);
+                warn!(task = key.task, "no answer: {error}");
+            }
         }
         self.start_next();
         Ok(())
@@ -208,11 +217,16 @@ impl InferenceWorker {
             match self.chain.sender.send(vec![any(&message)], Fee::Free).await {
                 Ok(hash) => info!(?tasks, %hash, "answers handed in"),
                 Err(error) if error.is_retryable() => {
+                    counter!("poq_inference_failed_transactions_total").increment(1);
                     warn!(?tasks, "cannot hand in the answers yet: {error}");
                     continue;
                 }
                 // The chain has them already, or no longer wants them.
-                Err(error) => warn!(?tasks, "the chain refuses the answers: {error}"),
+                Err(error) => {
+                    counter!("poq_inference_duties_total", "outcome" => "refused")
+                        .increment(keys.len() as u64);
+                    warn!(?tasks, "the chain refuses the answers: {error}");
+                }
             }
             for key in keys {
                 self.duties.submitted(key, height);

@@ -103,6 +103,25 @@ codes! {
     INVALID_BATCH = 117, POQ;
     /// No active inference node or too few evaluators serve the model.
     NO_NODES = 118, POQ;
+
+    /// The task could cost more than the stakes behind its committee secure.
+    PRICE_TOO_HIGH = 130, POQ;
+    /// The model takes no new tasks, nodes or references.
+    MODEL_DEPRECATED = 131, POQ;
+    /// The node is leaving; it can only do its open duties.
+    NODE_LEAVING = 132, POQ;
+    /// The node is not jailed.
+    NOT_JAILED = 133, POQ;
+    /// The time in jail is not over.
+    JAIL_NOT_OVER = 134, POQ;
+    /// Too many parts of the stake are on their way back at once.
+    TOO_MANY_UNBONDINGS = 135, POQ;
+    /// The consensus key belongs to another validator.
+    KEY_TAKEN = 136, POQ;
+    /// The validator signed two blocks at one height and can never take part again.
+    TOMBSTONED = 137, POQ;
+    /// Without this validator nobody would have voting power.
+    LAST_VALIDATOR = 138, POQ;
 }
 
 #[cfg(test)]

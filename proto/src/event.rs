@@ -32,16 +32,42 @@ pub const NODE_PAID: &str = "poq_node_paid";
 pub const NODE_SLASHED: &str = "poq_node_slashed";
 /// A node was registered; attributes `node role stake`.
 pub const NODE_REGISTERED: &str = "poq_node_registered";
+/// An operator changed what it declared of its node; attributes `node role`.
+pub const NODE_UPDATED: &str = "poq_node_updated";
+/// A node is not drawn for a while; attributes `node role jailed_until reason`.
+pub const NODE_JAILED: &str = "poq_node_jailed";
+/// A node came out of jail; attributes `node role`.
+pub const NODE_UNJAILED: &str = "poq_node_unjailed";
+/// Stake was added; attributes `node role amount stake`.
+pub const STAKE_ADDED: &str = "poq_stake_added";
+/// Stake is on its way back; attributes `node role amount release_height`.
+pub const STAKE_UNBONDING: &str = "poq_stake_unbonding";
+/// Stake was paid back; attributes `node role amount`.
+pub const STAKE_RELEASED: &str = "poq_stake_released";
+/// A validator was registered; attributes `node stake`.
+pub const VALIDATOR_REGISTERED: &str = "poq_validator_registered";
+/// A validator's voting power changed; attributes `node power`.
+pub const VALIDATOR_POWER: &str = "poq_validator_power";
+/// A validator got its part of the fees; attributes `node payout amount`.
+pub const VALIDATOR_PAID: &str = "poq_validator_paid";
+/// A validator lost stake; attributes `node amount reason`.
+pub const VALIDATOR_SLASHED: &str = "poq_validator_slashed";
+/// A language model's registry entry was set; attribute `model`.
+pub const MODEL_SET: &str = "poq_model_set";
+/// An evaluator model's registry entry was set; attribute `model`.
+pub const EVALUATOR_MODEL_SET: &str = "poq_evaluator_model_set";
+/// The parameters of the next block were set; no attributes.
+pub const PARAMS_UPDATED: &str = "poq_params_updated";
 
 /// Task id, decimal.
 pub const TASK: &str = "task";
 /// The task's user.
 pub const USER: &str = "user";
-/// Model id.
+/// Id of a model or of an evaluator model.
 pub const MODEL: &str = "model";
-/// Operator address of a node.
+/// Operator address of a node or validator.
 pub const NODE: &str = "node";
-/// `inference` or `evaluator`.
+/// `inference`, `evaluator` or `validator`.
 pub const ROLE: &str = "role";
 /// Draws so far for the task and role, from 0.
 pub const ATTEMPT: &str = "attempt";
@@ -61,5 +87,11 @@ pub const AMOUNT: &str = "amount";
 pub const STAKE: &str = "stake";
 /// Account that was paid.
 pub const PAYOUT: &str = "payout";
+/// Voting power in CometBFT.
+pub const POWER: &str = "power";
+/// First height at which a node may come out of jail.
+pub const JAILED_UNTIL: &str = "jailed_until";
+/// Height at whose end stake is paid back.
+pub const RELEASE_HEIGHT: &str = "release_height";
 /// Why, in snake case.
 pub const REASON: &str = "reason";

@@ -7,6 +7,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cache=${POQ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/poq}
 COMETBFT=0.38.26
 BUF=1.57.2
+CARGO_DENY=0.20.2
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -74,6 +75,14 @@ have_go_tool() {
     esac
 }
 
+# cargo_tool CRATE VERSION: builds a pinned Rust program into the cache, apart from the project.
+cargo_tool() {
+    [ "$("$cache/bin/$1" --version 2>/dev/null)" = "$1 $2" ] && return 0
+    say "building $1 v$2, once, some minutes"
+    env -u CARGO_TARGET_DIR cargo install --quiet --locked --force --root "$cache" "$1@$2" >&2 ||
+        fail "could not build $1 v$2; the message is above. Run the same command again to go on"
+}
+
 # The clients that the tests run unmodified. npm and pip check what the lock files pin; a folder is
 # complete once it has its name.
 install_clients() {
@@ -123,6 +132,9 @@ case ${1:-network} in
         python3 "$here/fetch.py" "$cache"
         ;;
     clients) install_clients ;;
-    lint) go_tool buf github.com/bufbuild/buf/cmd/buf "$BUF" ;;
+    lint)
+        go_tool buf github.com/bufbuild/buf/cmd/buf "$BUF"
+        cargo_tool cargo-deny "$CARGO_DENY"
+        ;;
     *) fail "unknown argument '$1'; use 'network' (default), 'clients' or 'lint'" ;;
 esac

@@ -6,10 +6,10 @@ use poq_client::{Client, Fee, Sender, TxHash, any};
 use poq_proto::event;
 use poq_proto::v1::{Model, MsgSubmitTask, Sampling};
 
-use crate::description::Description;
 use crate::receipt::Receipt;
 use crate::watch::{Seen, Step, Watch};
 use crate::{Error, Result};
+use poq_client::network::Description;
 
 /// How long a transaction may take to get into a block.
 const INCLUSION: Duration = Duration::from_secs(60);

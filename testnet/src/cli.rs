@@ -21,6 +21,95 @@ pub struct Cli {
 pub enum Command {
     /// Make a new network, ask it a question, show the answer's way to its receipt, stay up
     Run(Run),
+    /// Show how every process of the running network is
+    Status(Status),
+    /// Show a process's log
+    Logs(Logs),
+    /// Stop a process of the running network
+    Stop(Named),
+    /// Start a process that was stopped or crashed
+    Start(Named),
+    /// Make, fund, register and start another worker
+    Add(Add),
+    /// Ask the running network
+    Prompt(Prompt),
+}
+
+/// Which network.
+#[derive(Debug, Args)]
+pub struct InFolder {
+    /// Folder of the homes and logs
+    #[arg(long, env = "POQ_TESTNET_ROOT", default_value = ".testnet")]
+    pub root: PathBuf,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    pub network: InFolder,
+    /// Form of the result on stdout
+    #[arg(long, env = "OUTPUT", value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// Options of `logs`.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Of the process, for example node1, inference-1 or evaluator-1
+    pub name: String,
+    #[command(flatten)]
+    pub network: InFolder,
+    /// Go on with what is logged from now on
+    #[arg(long, short)]
+    pub follow: bool,
+    /// How many of the last lines
+    #[arg(long, short = 'n', default_value = "100")]
+    pub lines: usize,
+}
+
+/// Options of `start` and `stop`.
+#[derive(Debug, Args)]
+pub struct Named {
+    /// Of the process, for example node1, inference-1 or evaluator-1
+    pub name: String,
+    #[command(flatten)]
+    pub network: InFolder,
+}
+
+/// Options of `add`.
+#[derive(Debug, Args)]
+pub struct Add {
+    /// What the worker does
+    #[arg(value_enum)]
+    pub role: NewWorker,
+    #[command(flatten)]
+    pub network: InFolder,
+}
+
+/// What can be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NewWorker {
+    /// Answers.
+    InferenceNode,
+    /// Scores.
+    Evaluator,
+}
+
+/// Options of `prompt`.
+#[derive(Debug, Args)]
+pub struct Prompt {
+    /// The question
+    #[arg(env = "PROMPT")]
+    pub prompt: String,
+    #[command(flatten)]
+    pub network: InFolder,
+    /// Longest answer, bytes
+    #[arg(long, default_value = "2048")]
+    pub max_answer_bytes: u32,
+    /// Form of the receipt on stdout
+    #[arg(long, env = "OUTPUT", value_enum, default_value = "text")]
+    pub output: Output,
 }
 
 /// Options of `run`. An empty environment variable counts as not set.
@@ -47,9 +136,9 @@ pub struct Run {
     /// First port of the network; the others follow it
     #[arg(long, env = "BASE_PORT", default_value = "26656")]
     pub base_port: u16,
-    /// Folder of the homes and logs; what an earlier network left in it is removed
-    #[arg(long, env = "POQ_TESTNET_ROOT", default_value = ".testnet")]
-    pub root: PathBuf,
+    /// What an earlier network left in the folder is removed.
+    #[command(flatten)]
+    pub network: InFolder,
 }
 
 /// Form of a result on stdout.

@@ -104,6 +104,20 @@ pub enum Error {
     /// The network has no process of this name, or it is not running.
     #[error("the network has no process `{0}` running")]
     NoProcess(String),
+    /// The process is to be started and runs.
+    #[error("`{0}` is running already")]
+    Runs(String),
+    /// Only workers can be added to a running network.
+    #[error("only inference nodes and evaluators can be added")]
+    NotAWorker,
+    /// No network runs in the folder, or it is still answering its first question.
+    #[error(
+        "no network is up in {0}; start one with `make testnet` and wait for its receipt, or choose its folder with --root"
+    )]
+    NotRunning(PathBuf),
+    /// The process that runs the network could not do what was asked.
+    #[error("{0}")]
+    Refused(String),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 use crate::{Error, Network, Result};
 
 /// Height from which a validator counts as healthy: it has seen others' votes by then.
-const HEALTHY_HEIGHT: u64 = 2;
+pub(crate) const HEALTHY_HEIGHT: u64 = 2;
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -67,26 +67,9 @@ impl Network {
 
     /// Names of the running processes that are not healthy.
     async fn unhealthy(&self) -> Result<Vec<String>> {
-        let running = |name: &str| self.processes().any(|process| process.name() == name);
-        let mut waiting = Vec::new();
-        for node in &self.description().validators {
-            if running(&node.name) && !makes_blocks(&Client::new(&node.rpc)?).await {
-                waiting.push(node.name.clone());
-            }
-        }
-        let description = self.description();
-        let workers = description.inference_nodes.iter();
-        for worker in workers.chain(&description.evaluators) {
-            // A worker writes its cursor once its model is loaded and it has seen a block.
-            let cursor = self
-                .root()
-                .join(&worker.account.home)
-                .join("data/cursor.json");
-            if running(&worker.name) && !cursor.exists() {
-                waiting.push(worker.name.clone());
-            }
-        }
-        Ok(waiting)
+        let all = self.status().await?.into_iter();
+        let waiting = all.filter(|status| status.pid.is_some() && !status.healthy);
+        Ok(waiting.map(|status| status.name).collect())
     }
 }
 
@@ -97,9 +80,4 @@ async fn latest_height(client: &Client) -> Option<u64> {
         .await
         .ok()
         .map(|status| status.latest_height)
-}
-
-async fn makes_blocks(client: &Client) -> bool {
-    let status = client.status().await;
-    status.is_ok_and(|status| !status.catching_up && status.latest_height >= HEALTHY_HEIGHT)
 }

@@ -2,22 +2,27 @@
 //! them. The command and the end-to-end tests share it.
 
 mod ask;
-mod description;
+mod control;
 mod error;
+mod growth;
 mod health;
 mod network;
 mod ports;
 mod process;
 mod programs;
 mod receipt;
+mod status;
 mod watch;
 
+pub use poq_client::network::{Account, Description, Validator, Worker};
+
 pub use ask::{Question, Submitted};
-pub use description::{Account, Description, Validator, Worker};
+pub use control::{Control, Request, obey, request};
 pub use error::{Error, Result};
 pub use network::{Network, Spec};
 pub use ports::free_range;
 pub use process::Process;
 pub use programs::{Programs, cache};
 pub use receipt::{EvaluatorPart, Heights, InferencePart, Milliseconds, Receipt, logits, ratio};
+pub use status::ProcessStatus;
 pub use watch::{Seen, Step, Watch};

@@ -2,6 +2,7 @@
 
 mod cli;
 mod run;
+mod second_terminal;
 mod show;
 
 use std::process::ExitCode;
@@ -18,9 +19,8 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let Command::Run(options) = &cli.command;
     let result = match runtime {
-        Ok(runtime) => runtime.block_on(run::run(options)),
+        Ok(runtime) => runtime.block_on(run(&cli.command)),
         Err(error) => Err(error.into()),
     };
     match result {
@@ -29,6 +29,18 @@ fn main() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+async fn run(command: &Command) -> anyhow::Result<()> {
+    match command {
+        Command::Run(options) => run::run(options).await,
+        Command::Status(options) => second_terminal::status(options).await,
+        Command::Logs(options) => second_terminal::logs(options).await,
+        Command::Stop(options) => second_terminal::stop(options).await,
+        Command::Start(options) => second_terminal::start(options).await,
+        Command::Add(options) => second_terminal::add(options).await,
+        Command::Prompt(options) => second_terminal::prompt(options).await,
     }
 }
 

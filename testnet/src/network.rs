@@ -1,17 +1,18 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use poq_client::keyring::{Backend, Keyring};
-use poq_client::{Client, Key, Sender, keyring};
+use poq_client::{Client, Key, Sender};
+use poq_proto::v1::Role;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::description::{Account, Description};
 use crate::process::{self, Process};
 use crate::programs::genesis_template;
 use crate::{Error, Programs, Result, ports};
+use poq_client::network::{Account, Description, FILE, Worker};
 
 /// How long a process may take to stop before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(10);
@@ -74,17 +75,14 @@ impl Network {
     /// Makes the homes of a new network in `root`. What an earlier network left there is
     /// removed.
     pub async fn create(root: &Path, programs: Programs, spec: &Spec) -> Result<Self> {
+        refuse_foreign(root)?;
         let lock = lock(root)?;
         // An absolute path serves from whatever folder a process works in.
         let root = fs::canonicalize(root).map_err(Error::file(root))?;
         clear(&root)?;
         fs::create_dir(root.join("logs")).map_err(Error::file(&root))?;
         let description = init_files(&root, &programs, spec).await?;
-        let wanted = description.ports();
-        ports::check(
-            spec.base_port,
-            wanted.iter().map(|(port, user)| (*port, user.as_str())),
-        )?;
+        ports::check(spec.base_port, ports::of(&description))?;
         let network = Self {
             root,
             programs,
@@ -207,9 +205,7 @@ impl Network {
 
     /// The signing key of an account.
     pub fn key(&self, account: &Account) -> Result<Key> {
-        let home = self.root.join(&account.home);
-        let keyring = Keyring::open(&home, Backend::Test, keyring::ask)?;
-        Ok(keyring.key(&account.key)?)
+        Ok(self.description.key(&self.root, account)?)
     }
 
     fn validator_names(&self) -> Vec<String> {
@@ -219,8 +215,7 @@ impl Network {
 
     fn names(&self) -> Vec<String> {
         let mut names = self.validator_names();
-        let workers = self.description.inference_nodes.iter();
-        let workers = workers.chain(&self.description.evaluators);
+        let workers = self.description.workers();
         names.extend(workers.map(|worker| worker.name.clone()));
         names
     }
@@ -244,6 +239,15 @@ impl Network {
             return Ok(programs.start_evaluator(root, worker));
         }
         Err(Error::NoProcess(name.into()))
+    }
+
+    /// Adds a worker to the network and to its `network.json`.
+    pub(crate) fn insert(&mut self, role: Role, worker: Worker) -> Result<()> {
+        match role {
+            Role::Inference => self.description.inference_nodes.push(worker),
+            _ => self.description.evaluators.push(worker),
+        }
+        Ok(self.description.write(&self.root)?)
     }
 
     async fn init_workers(&self) -> Result<()> {
@@ -271,18 +275,27 @@ fn lock(root: &Path) -> Result<File> {
     }
 }
 
-/// Removes an earlier network. A folder with anything else in it is left alone.
+/// A folder that has other things than a network in it is left alone.
+fn refuse_foreign(root: &Path) -> Result<()> {
+    let is_network = root.join(FILE).exists() || root.join("logs").exists();
+    let is_empty = match fs::read_dir(root) {
+        Ok(entries) => entries.flatten().all(|entry| entry.file_name() == "lock"),
+        Err(error) if error.kind() == ErrorKind::NotFound => true,
+        Err(error) => return Err(Error::file(root)(error)),
+    };
+    match is_network || is_empty {
+        true => Ok(()),
+        false => Err(Error::NotEmpty(root.into())),
+    }
+}
+
+/// Removes an earlier network.
 fn clear(root: &Path) -> Result<()> {
-    let entries = || fs::read_dir(root).map_err(Error::file(root));
-    let is_network = root.join("network.json").exists() || root.join("logs").exists();
-    for entry in entries()? {
+    for entry in fs::read_dir(root).map_err(Error::file(root))? {
         let entry = entry.map_err(Error::file(root))?;
         let path = entry.path();
         if entry.file_name() == "lock" {
             continue;
-        }
-        if !is_network {
-            return Err(Error::NotEmpty(root.into()));
         }
         let removed = match path.is_dir() {
             true => fs::remove_dir_all(&path),
@@ -310,7 +323,7 @@ async fn init_files(root: &Path, programs: &Programs, spec: &Spec) -> Result<Des
         .args(["--evaluators", &spec.evaluators.to_string()])
         .args(["--base-port", &spec.base_port.to_string()]);
     process::output("poqd testnet init-files", &mut command).await?;
-    Description::read(root)
+    Ok(Description::read(root)?)
 }
 
 #[cfg(test)]
@@ -329,11 +342,16 @@ mod tests {
     #[test]
     fn only_networks_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let _lock = lock(folder.path()).unwrap();
+        refuse_foreign(folder.path()).unwrap();
         fs::write(folder.path().join("thesis.tex"), "").unwrap();
-        assert!(matches!(clear(folder.path()), Err(Error::NotEmpty(_))));
-        fs::write(folder.path().join("network.json"), "{}").unwrap();
+        let refused = refuse_foreign(folder.path());
+        assert!(matches!(refused, Err(Error::NotEmpty(_))));
+        let _lock = lock(folder.path()).unwrap();
+        let refused = refuse_foreign(folder.path());
+        assert!(matches!(refused, Err(Error::NotEmpty(_))));
+        fs::write(folder.path().join(FILE), "{}").unwrap();
         fs::create_dir(folder.path().join("node1")).unwrap();
+        refuse_foreign(folder.path()).unwrap();
         clear(folder.path()).unwrap();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -2,17 +2,44 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
+use poq_client::network::Description;
+
 use crate::{Error, Result};
 
+/// Every port that a process of the network will listen on, and for what.
+pub(crate) fn of(network: &Description) -> Vec<(u16, String)> {
+    let validators = network.validators.iter().flat_map(|node| {
+        [
+            ("RPC", &node.rpc),
+            ("P2P", &node.p2p),
+            ("ABCI", &node.abci),
+            ("gRPC", &node.grpc),
+        ]
+        .map(|(what, address)| (address, format!("{what} of {}", node.name)))
+    });
+    let workers = network.workers();
+    let workers = workers.map(|worker| (&worker.http, format!("HTTP of {}", worker.name)));
+    validators
+        .chain(workers)
+        .filter_map(|(address, user)| Some((port(address)?, user)))
+        .collect()
+}
+
+/// The port of a URL or of `host:port`.
+fn port(address: &str) -> Option<u16> {
+    address
+        .trim_end_matches('/')
+        .rsplit(':')
+        .next()?
+        .parse()
+        .ok()
+}
+
 /// Refuses a port that another program listens on, before anything is started.
-pub(crate) fn check<'a>(base: u16, ports: impl IntoIterator<Item = (u16, &'a str)>) -> Result<()> {
+pub(crate) fn check(base: u16, ports: impl IntoIterator<Item = (u16, String)>) -> Result<()> {
     for (port, user) in ports {
         if !is_free(port) {
-            return Err(Error::PortTaken {
-                port,
-                user: user.into(),
-                base,
-            });
+            return Err(Error::PortTaken { port, user, base });
         }
     }
     Ok(())
@@ -36,10 +63,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn ports_are_found_in_urls_and_addresses() {
+        assert_eq!(port("http://127.0.0.1:26657"), Some(26657));
+        assert_eq!(port("tcp://127.0.0.1:26658/"), Some(26658));
+        assert_eq!(port("127.0.0.1:8080"), Some(8080));
+        assert_eq!(port("unix:///tmp/socket"), None);
+    }
+
+    #[test]
     fn a_taken_port_is_named() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
-        let error = check(26_000, [(port, "RPC of node1")])
+        let error = check(26_000, [(port, "RPC of node1".into())])
             .unwrap_err()
             .to_string();
         assert!(

@@ -3,8 +3,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::description::{Validator, Worker};
 use crate::{Error, Result};
+use poq_client::network::{Validator, Worker};
 
 /// The programs that a network runs.
 #[derive(Clone, Debug)]
@@ -74,6 +74,14 @@ impl Programs {
         init(&self.evaluator, root, chain_id, worker)
     }
 
+    pub(crate) fn register_inference_node(&self, root: &Path, worker: &Worker) -> Command {
+        register(&self.inference_node, root, worker)
+    }
+
+    pub(crate) fn register_evaluator(&self, root: &Path, worker: &Worker) -> Command {
+        register(&self.evaluator, root, worker)
+    }
+
     pub(crate) fn start_inference_node(&self, root: &Path, worker: &Worker) -> Command {
         start(&self.inference_node, root, worker)
     }
@@ -91,6 +99,16 @@ fn init(program: &Path, root: &Path, chain_id: &str, worker: &Worker) -> Command
         .arg(root.join(&worker.account.home))
         .args(["--chain-id", chain_id, "--node", &worker.rpc])
         .args(["--key", &worker.account.key, "--keyring-backend", "test"]);
+    command
+}
+
+fn register(program: &Path, root: &Path, worker: &Worker) -> Command {
+    let mut command = Command::new(program);
+    command
+        .arg("register")
+        .arg("--home")
+        .arg(root.join(&worker.account.home))
+        .args(["--stake", &worker.stake.to_string()]);
     command
 }
 

@@ -7,8 +7,8 @@ use poq_proto::PPM;
 use poq_proto::v1::{Settlement, Task};
 use serde::Serialize;
 
-use crate::description::Description;
 use crate::watch::{Seen, Step, Watch};
+use poq_client::network::Description;
 
 /// A finalised task. Money is in base units of the denom, qualities are parts per million.
 #[derive(Clone, Debug, Serialize)]

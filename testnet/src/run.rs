@@ -4,12 +4,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
+use poq_client::Sender;
 use poq_client::worker;
-use poq_testnet::{Error, Network, Programs, Question, Receipt, Seen, Spec};
+use poq_testnet::{
+    Control, Description, Error, Network, Programs, Question, Receipt, Seen, Spec, obey,
+};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::cli::{Output, Run};
+use crate::cli::Run;
 use crate::show;
 
 /// How long a network may take to become healthy; loading eleven models on two cores is slow.
@@ -29,7 +32,8 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
         options.evaluators,
         options.base_port,
     )?;
-    let mut network = Network::create(&options.root, Programs::beside(&program)?, &spec).await?;
+    let mut network =
+        Network::create(&options.network.root, Programs::beside(&program)?, &spec).await?;
     let result = serve(&mut network, options, &shutdown).await;
     // A message about the end of the network must not be lost behind its shutdown.
     if let Err(error) = &result {
@@ -55,16 +59,12 @@ async fn serve(
         receipt = first_receipt(network, options) => receipt?,
         () = shutdown.cancelled() => return Err(Error::Interrupted.into()),
     };
-    match options.output {
-        Output::Text => println!("\n{receipt}"),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&receipt)?),
-    }
+    show::receipt(&receipt, options.output)?;
     if options.once {
         return Ok(());
     }
     show::addresses(network);
-    stay_up(network, shutdown).await;
-    Ok(())
+    stay_up(network, shutdown).await
 }
 
 async fn first_receipt(network: &mut Network, options: &Run) -> Result<Receipt, Error> {
@@ -75,14 +75,8 @@ async fn first_receipt(network: &mut Network, options: &Run) -> Result<Receipt, 
         max_tokens: 0,
     };
     let user = network.sender(&network.description().user).await?;
-    let (client, description) = (network.client(0)?, network.description().clone());
-    let ask = async {
-        show::question(&question);
-        let submitted = question.submit(&user).await?;
-        show::submitted(&submitted, &description.denom);
-        let show_step = |seen: &Seen| show::step(&description, seen);
-        submitted.receipt(client, &description, show_step).await
-    };
+    let description = network.description().clone();
+    let ask = ask(&description, &user, &question);
     tokio::select! {
         receipt = ask => receipt,
         error = crash(network) => Err(error),
@@ -126,16 +120,32 @@ async fn crash(network: &mut Network) -> Error {
     }
 }
 
-/// Until Ctrl-C. A crash is told, and the rest of the network goes on: a user may want to see
-/// how it copes.
-async fn stay_up(network: &mut Network, shutdown: &CancellationToken) {
+/// Sends a question, shows its steps, and returns its receipt.
+pub async fn ask(
+    network: &Description,
+    user: &Sender,
+    question: &Question,
+) -> Result<Receipt, Error> {
+    show::question(question);
+    let submitted = question.submit(user).await?;
+    show::submitted(&submitted, &network.denom);
+    let show_step = |seen: &Seen| show::step(network, seen);
+    let client = user.client().clone();
+    submitted.receipt(client, network, show_step).await
+}
+
+/// Until Ctrl-C, at the service of other terminals. A crash is told, and the rest of the
+/// network goes on: a user may want to see how it copes.
+async fn stay_up(network: &mut Network, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let control = Control::bind(network.root())?;
     loop {
         tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = shutdown.cancelled() => return Ok(()),
             error = crash(network) => {
                 eprintln!("{error}");
                 network.forget_crashed();
             }
+            stream = control.accept() => obey(network, stream?).await,
         }
     }
 }

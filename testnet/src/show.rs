@@ -1,6 +1,10 @@
 //! What a person sees of a network; everything but the receipt goes to stderr.
 
-use poq_testnet::{Description, Network, Question, Seen, Step, Submitted, logits, ratio};
+use poq_testnet::{
+    Description, Network, ProcessStatus, Question, Receipt, Seen, Step, Submitted, logits, ratio,
+};
+
+use crate::cli::Output;
 
 /// Before the question is sent.
 pub fn question(question: &Question) {
@@ -62,6 +66,38 @@ fn describe(network: &Description, step: &Step) -> String {
     }
 }
 
+/// The result of a question, on stdout.
+pub fn receipt(receipt: &Receipt, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Text => println!("\n{receipt}"),
+        Output::Json => println!("{}", serde_json::to_string_pretty(receipt)?),
+    }
+    Ok(())
+}
+
+/// A table of processes, on stdout.
+pub fn statuses(all: &[ProcessStatus]) {
+    println!(
+        "{:14} {:8} {:>8} {:>8}  address",
+        "name", "state", "pid", "height"
+    );
+    for status in all {
+        let state = match (status.pid, status.healthy) {
+            (None, _) => "stopped",
+            (Some(_), true) => "healthy",
+            (Some(_), false) => "starting",
+        };
+        let or_dash = |number: Option<String>| number.unwrap_or_else(|| "-".into());
+        println!(
+            "{:14} {state:8} {:>8} {:>8}  {}",
+            status.name,
+            or_dash(status.pid.map(|pid| pid.to_string())),
+            or_dash(status.height.map(|height| height.to_string())),
+            status.address,
+        );
+    }
+}
+
 /// Where everything is, and what to try.
 pub fn addresses(network: &Network) {
     let description = network.description();
@@ -95,6 +131,9 @@ fn examples(network: &Network) -> String {
   {poqd} query bank balances {address}
   curl -s {rpc}/status
   curl -sG {rpc}/tx_search --data-urlencode "query=\"poq_task_submitted.user='{address}'\""
+  make testnet-status        # also: testnet-logs NAME=node1, testnet-stop NAME=evaluator-2,
+                             # testnet-start NAME=…, testnet-add ROLE=evaluator
+  make testnet-prompt PROMPT="How do magnets work?"
 "#,
         home = home.display(),
         poqd = poqd.display(),

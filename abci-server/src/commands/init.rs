@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use poq_proto::v1::{GenesisState, GenesisValidator};
 use serde::Serialize;
 
 use crate::comet::{Binary, CometConfig};
@@ -26,6 +27,14 @@ pub struct Init {
     /// JSON file with the application's genesis; default: default parameters and nothing else.
     #[arg(long, value_name = "FILE")]
     genesis_template: Option<PathBuf>,
+    /// Account that owns this node's validator in the genesis; without it the genesis cannot start
+    /// a chain until app_state.validators names an owner.
+    #[arg(long, value_name = "ADDRESS")]
+    operator: Option<String>,
+    /// Stake of the validator on top of the operator's balance, base units; default: twice the
+    /// least.
+    #[arg(long, requires = "operator")]
+    stake: Option<u64>,
     /// Write settings and genesis again where they exist; keys and data stay.
     #[arg(long, short = 'o')]
     overwrite: bool,
@@ -44,6 +53,7 @@ struct Created<'a> {
     node_id: String,
     home: &'a Path,
     genesis: PathBuf,
+    operator: Option<&'a str>,
 }
 
 impl Init {
@@ -60,11 +70,18 @@ impl Init {
             );
         }
         let binary = Binary::find(self.cometbft.as_deref())?;
-        let app_state = match &self.genesis_template {
+        let mut app_state = match &self.genesis_template {
             Some(path) => genesis::read_app_state(path)?,
             None => poq_app::genesis::default_genesis(),
         };
-        genesis::validate(&self.chain_id, &app_state)?;
+        let owner = self.owner(&app_state);
+        let mut complete = app_state.clone();
+        // The node has no key yet; any key shows whether the rest is right.
+        let any_key = vec![0; 32];
+        complete
+            .validators
+            .extend(owner.iter().map(|owner| owner.own(any_key.clone())));
+        genesis::validate(&self.chain_id, &complete)?;
         let settings = NodeSettings {
             moniker: &self.moniker,
             app: AppSettings::default(),
@@ -79,7 +96,17 @@ impl Init {
         for validator in &mut validators {
             validator.name.clone_from(&self.moniker);
         }
+        if let Some(owner) = &owner {
+            for validator in &validators {
+                app_state
+                    .validators
+                    .push(owner.own(validator.public_key()?));
+            }
+        }
         genesis.found(&self.chain_id, validators, app_state);
+        if owner.is_some() {
+            genesis.check()?;
+        }
         genesis.write(&genesis_path)?;
         self.output.unwrap_or_default().print(&Created {
             moniker: &self.moniker,
@@ -87,8 +114,37 @@ impl Init {
             node_id: binary.node_id(home)?,
             home: home.path(),
             genesis: genesis_path,
+            operator: self.operator.as_deref(),
         })?;
         Ok(())
+    }
+
+    fn owner(&self, app_state: &GenesisState) -> Option<Owner> {
+        let least = app_state
+            .params
+            .as_ref()
+            .map_or(0, |params| params.min_validator_stake);
+        self.operator.as_ref().map(|operator| Owner {
+            operator: operator.clone(),
+            stake: self.stake.unwrap_or(least.saturating_mul(2)),
+        })
+    }
+}
+
+/// The owner of the node's validator in the genesis, for a key.
+struct Owner {
+    operator: String,
+    stake: u64,
+}
+
+impl Owner {
+    fn own(&self, public_key: Vec<u8>) -> GenesisValidator {
+        GenesisValidator {
+            operator: self.operator.clone(),
+            payout: String::new(),
+            public_key,
+            stake: self.stake,
+        }
     }
 }
 

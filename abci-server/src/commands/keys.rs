@@ -1,13 +1,17 @@
 //! `poqd keys`.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use poq_client::Mnemonic;
-use poq_client::keyring::{KeyInfo, Keyring};
+use poq_client::keyring::{KeyInfo, Keyring, Purpose, ask, export, import};
+use poq_client::{Key, Mnemonic};
 use serde::Serialize;
+use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::node::KeyringFlags;
+use super::tx_file::read_bytes;
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::ClientSettings;
@@ -27,13 +31,7 @@ pub struct Keys {
 #[derive(Debug, clap::Subcommand)]
 enum KeysCommand {
     /// Make a key and show its mnemonic, or recover one from its mnemonic.
-    Add {
-        /// Name of the key.
-        name: String,
-        /// Read the mnemonic from the terminal or the standard input.
-        #[arg(long)]
-        recover: bool,
-    },
+    Add(Add),
     /// List all keys.
     List,
     /// Show one key's address and public key.
@@ -52,6 +50,49 @@ enum KeysCommand {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Print a key, encrypted with a passphrase that is asked for or read from
+    /// POQ_EXPORT_PASSPHRASE.
+    Export {
+        /// Name of the key.
+        name: String,
+        /// Print the secret itself, as 64 hex digits.
+        #[arg(long, requires = "unsafe")]
+        unarmored_hex: bool,
+        /// Whoever sees the secret can spend everything: this flag says that you know.
+        #[arg(long)]
+        r#unsafe: bool,
+    },
+    /// Add a key that was exported.
+    Import {
+        /// Name of the key here.
+        name: String,
+        /// What `keys export` printed; - is the standard input.
+        file: PathBuf,
+        /// The file has the secret itself, as 64 hex digits.
+        #[arg(long)]
+        unarmored_hex: bool,
+    },
+    /// Print a new mnemonic of 24 words and keep nothing.
+    Mnemonic,
+}
+
+/// Flags of `keys add`.
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// Name of the key.
+    name: String,
+    /// Read the mnemonic from the terminal or the standard input.
+    #[arg(long)]
+    recover: bool,
+    /// Account number in the derivation path m/44'/118'/ACCOUNT'/0/INDEX.
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    account: u32,
+    /// Index in the derivation path.
+    #[arg(long, default_value_t = 0, value_name = "NUMBER")]
+    index: u32,
+    /// The whole derivation path.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["account", "index"])]
+    hd_path: Option<String>,
 }
 
 /// A new key. The mnemonic is shown once, here.
@@ -72,22 +113,12 @@ impl Keys {
         let format = self.output.unwrap_or(settings.output);
         let keyring = self.keyring.open(home, &settings)?;
         match self.command {
-            KeysCommand::Add {
-                name,
-                recover: false,
-            } => add(&keyring, &name, format),
-            KeysCommand::Add {
-                name,
-                recover: true,
-            } => Ok(format.print(&keyring.recover(&name, &read_mnemonic()?)?)?),
+            KeysCommand::Add(command) => command.run(&keyring, format),
             KeysCommand::List => Ok(format.print(&keyring.list()?)?),
             KeysCommand::Show {
                 name,
                 address: true,
-            } => {
-                println!("{}", keyring.show(&name)?.address);
-                Ok(())
-            }
+            } => print_line(&keyring.show(&name)?.address),
             KeysCommand::Show {
                 name,
                 address: false,
@@ -99,6 +130,32 @@ impl Keys {
                 }
                 Ok(keyring.delete(&name)?)
             }
+            KeysCommand::Export {
+                name,
+                unarmored_hex,
+                ..
+            } => {
+                let key = keyring.key(&name)?;
+                if unarmored_hex {
+                    return print_line(&hex::encode(key.to_bytes().as_slice()));
+                }
+                print_line(&export(&name, &key, &ask(Purpose::Export)?)?)
+            }
+            KeysCommand::Import {
+                name,
+                file,
+                unarmored_hex,
+            } => {
+                let key = read_key(&file, unarmored_hex)?;
+                Ok(format.print(&keyring.insert(&name, &key)?)?)
+            }
+            KeysCommand::Mnemonic => match format {
+                Format::Text => print_line(Mnemonic::random().words()),
+                Format::Json => {
+                    let mnemonic = Mnemonic::random();
+                    Ok(format.print(&json!({"mnemonic": mnemonic.words()}))?)
+                }
+            },
         }
     }
 
@@ -108,17 +165,44 @@ impl Keys {
     }
 }
 
-fn add(keyring: &Keyring, name: &str, format: Format) -> anyhow::Result<()> {
-    let (info, mnemonic) = keyring.add(name)?;
-    format.print(&NewKey {
-        info: &info,
-        mnemonic: mnemonic.words(),
-    })?;
-    eprintln!(
-        "Write the mnemonic down and keep it safe: it is the only way to get the key back, and it \
-         is not shown again."
-    );
-    Ok(())
+impl Add {
+    fn run(self, keyring: &Keyring, format: Format) -> anyhow::Result<()> {
+        let path = match &self.hd_path {
+            Some(path) => path.clone(),
+            None => format!("m/44'/118'/{}'/0/{}", self.account, self.index),
+        };
+        if self.recover {
+            let key = Key::derive(&read_mnemonic()?, &path)?;
+            return Ok(format.print(&keyring.insert(&self.name, &key)?)?);
+        }
+        let mnemonic = Mnemonic::random();
+        let info = keyring.insert(&self.name, &Key::derive(&mnemonic, &path)?)?;
+        format.print(&NewKey {
+            info: &info,
+            mnemonic: mnemonic.words(),
+        })?;
+        eprintln!(
+            "Write the mnemonic down and keep it safe: it is the only way to get the key back, and \
+             it is not shown again."
+        );
+        Ok(())
+    }
+}
+
+fn read_key(file: &Path, unarmored_hex: bool) -> anyhow::Result<Key> {
+    let name = file.display();
+    let content = Zeroizing::new(read_bytes(file).with_context(|| format!("cannot read {name}"))?);
+    if !unarmored_hex {
+        return Ok(import(&content, &ask(Purpose::Import)?)?);
+    }
+    let secret = hex::decode(content.trim_ascii()).map(Zeroizing::new);
+    let secret = secret.with_context(|| format!("{name} is no hex"))?;
+    Ok(Key::from_bytes(&secret)?)
+}
+
+/// Prints plain text: what other programs take as it is.
+fn print_line(text: &str) -> anyhow::Result<()> {
+    Ok(writeln!(io::stdout().lock(), "{text}")?)
 }
 
 fn read_mnemonic() -> anyhow::Result<Mnemonic> {

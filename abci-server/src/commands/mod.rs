@@ -1,5 +1,10 @@
 //! One file for each group of commands.
 
+pub mod completions;
+pub mod config;
+pub mod export;
+pub mod faucet;
+pub mod genesis;
 pub mod init;
 pub mod keys;
 mod node;
@@ -11,8 +16,12 @@ pub mod start;
 pub mod status;
 pub mod testnet;
 pub mod tx;
+mod tx_account;
+mod tx_authority;
 mod tx_bank;
+mod tx_file;
 mod tx_poq;
+mod tx_submit;
 pub mod version;
 
 use anyhow::Context;

@@ -1,6 +1,7 @@
 //! `poqd query`: what all queries have in common.
 
 use poq_client::Client;
+use poq_client::tx::snake_case;
 use prost::Message;
 use serde::Serialize;
 
@@ -39,6 +40,10 @@ enum QueryCommand {
     Txs(query_block::Txs),
     /// A block, by default the newest.
     Block(query_block::Block),
+    /// What executing a block did, by default the newest.
+    BlockResults(query_block::AtBlock),
+    /// The validators of a block as CometBFT has them, by default the newest.
+    ValidatorSet(query_block::AtBlock),
     /// A raw key of the state.
     Store(query_block::Store),
 }
@@ -70,6 +75,8 @@ impl Query {
                 QueryCommand::Tx(query) => query.run(&node).await,
                 QueryCommand::Txs(query) => query.run(&node).await,
                 QueryCommand::Block(query) => query.run(&node).await,
+                QueryCommand::BlockResults(query) => query.results(&node).await,
+                QueryCommand::ValidatorSet(query) => query.validators(&node).await,
                 QueryCommand::Store(query) => query.run(&node).await,
             }
         })
@@ -93,6 +100,19 @@ impl Node {
             .query::<Q, R>(path, request, self.height)
             .await?;
         self.print(&answer.value)
+    }
+
+    /// As [`Self::ask`], for types of the Cosmos SDK.
+    pub(super) async fn ask_sdk<Q, R>(&self, path: &str, request: &Q) -> anyhow::Result<()>
+    where
+        Q: Message,
+        R: Message + Default + Serialize,
+    {
+        let answer = self
+            .client
+            .query::<Q, R>(path, request, self.height)
+            .await?;
+        self.print(&snake_case(serde_json::to_value(&answer.value)?))
     }
 
     /// Prints a result.

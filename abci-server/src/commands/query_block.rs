@@ -25,7 +25,7 @@ pub(super) struct Tx {
 #[derive(Debug, clap::Args)]
 pub(super) struct Txs {
     /// What the events must be, for example "poq_task_submitted.task='7'".
-    #[arg(long)]
+    #[arg(long, alias = "events")]
     query: String,
     /// Page, from 1.
     #[arg(long, default_value_t = 1)]
@@ -38,6 +38,14 @@ pub(super) struct Txs {
 /// Flags of `query block`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Block {
+    /// Height of the block; default: the newest.
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    block: Option<u64>,
+}
+
+/// Flags of `query block-results` and `query validator-set`.
+#[derive(Debug, clap::Args)]
+pub(super) struct AtBlock {
     /// Height of the block; default: the newest.
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     block: Option<u64>,
@@ -100,6 +108,21 @@ impl Txs {
 impl Block {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
         node.print(&node.client.block(self.block.or(node.height)).await?)
+    }
+}
+
+impl AtBlock {
+    pub(super) async fn results(self, node: &Node) -> anyhow::Result<()> {
+        let block = self.block.or(node.height);
+        node.print(&node.client.block_results(block).await?)
+    }
+
+    pub(super) async fn validators(self, node: &Node) -> anyhow::Result<()> {
+        let block = match self.block.or(node.height) {
+            Some(block) => block,
+            None => node.client.status().await?.latest_height,
+        };
+        node.print(&node.client.validators(block).await?)
     }
 }
 

@@ -50,23 +50,25 @@ impl Bank {
                     ..Default::default()
                 };
                 let path = format!("{BANK}/AllBalances");
-                node.ask::<_, QueryAllBalancesResponse>(&path, &request)
+                node.ask_sdk::<_, QueryAllBalancesResponse>(&path, &request)
                     .await
             }
             Self::Balance { address, denom } => {
                 let request = QueryBalanceRequest { address, denom };
                 let path = format!("{BANK}/Balance");
-                node.ask::<_, QueryBalanceResponse>(&path, &request).await
+                node.ask_sdk::<_, QueryBalanceResponse>(&path, &request)
+                    .await
             }
             Self::Total { denom: Some(denom) } => {
                 let path = format!("{BANK}/SupplyOf");
                 let request = QuerySupplyOfRequest { denom };
-                node.ask::<_, QuerySupplyOfResponse>(&path, &request).await
+                node.ask_sdk::<_, QuerySupplyOfResponse>(&path, &request)
+                    .await
             }
             Self::Total { denom: None } => {
                 let path = format!("{BANK}/TotalSupply");
                 let request = QueryTotalSupplyRequest::default();
-                node.ask::<_, QueryTotalSupplyResponse>(&path, &request)
+                node.ask_sdk::<_, QueryTotalSupplyResponse>(&path, &request)
                     .await
             }
         }

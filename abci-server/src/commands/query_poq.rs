@@ -7,7 +7,8 @@ use poq_proto::v1::{
     QueryModelsResponse, QueryNodeRequest, QueryNodeResponse, QueryNodesRequest,
     QueryNodesResponse, QueryParamsRequest, QueryParamsResponse, QueryPayloadRequest,
     QueryPayloadResponse, QueryTaskRequest, QueryTaskResponse, QueryTasksRequest,
-    QueryTasksResponse, Role,
+    QueryTasksResponse, QueryValidatorRequest, QueryValidatorResponse, QueryValidatorsRequest,
+    QueryValidatorsResponse, Role,
 };
 
 use super::query::Node;
@@ -74,6 +75,13 @@ pub(super) enum Poq {
         /// Its address.
         operator: String,
     },
+    /// A registered validator.
+    Validator {
+        /// Address of its operator.
+        operator: String,
+    },
+    /// The registered validators.
+    Validators(Page),
     /// The newest beacon.
     Beacon,
 }
@@ -171,6 +179,14 @@ impl Poq {
                     ..Default::default()
                 };
                 ask!(node, "Duties", request, QueryDutiesResponse)
+            }
+            Self::Validator { operator } => {
+                let request = QueryValidatorRequest { operator };
+                ask!(node, "Validator", request, QueryValidatorResponse)
+            }
+            Self::Validators(Page { after, limit }) => {
+                let request = QueryValidatorsRequest { after, limit };
+                ask!(node, "Validators", request, QueryValidatorsResponse)
             }
             Self::Beacon => ask!(node, "Beacon", QueryBeaconRequest {}, QueryBeaconResponse),
         }

@@ -1,10 +1,13 @@
 //! `poqd start`.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use poq_app::{App, Options};
+use poq_client::metrics;
 use poq_client::worker::shutdown_on_signals;
+use tokio_util::sync::CancellationToken;
 
 use super::runtime;
 use crate::comet::{Binary, Comet, CometConfig, Log};
@@ -34,6 +37,9 @@ pub struct Start {
     /// Versions of the state that queries can reach back to; 0 keeps all.
     #[arg(long, value_name = "NUMBER")]
     keep_versions: Option<u64>,
+    /// Where to serve Prometheus metrics, at /metrics; default: nowhere.
+    #[arg(long, value_name = "HOST:PORT")]
+    metrics_address: Option<SocketAddr>,
 }
 
 /// What CometBFT is started with.
@@ -71,8 +77,12 @@ impl Start {
         let server = Server::start(listener, served)?;
         // On this thread, which lives as long as the process: see `Comet::start`.
         let outcome = runtime.block_on(async {
+            let shutdown = shutdown_on_signals()?;
+            if let Some(address) = settings.metrics_address {
+                metrics::serve(address, shutdown.clone()).await?;
+            }
             tokio::select! {
-                outcome = supervise(home, comet, server.address()) => outcome,
+                outcome = supervise(home, comet, server.address(), shutdown) => outcome,
                 error = serve(grpc, grpc::Router::new(app, node)) => Err(error),
             }
         });
@@ -94,6 +104,7 @@ impl Start {
         if let Some(keep_versions) = self.keep_versions {
             settings.keep_versions = keep_versions;
         }
+        settings.metrics_address = self.metrics_address.or(settings.metrics_address);
         settings.comet.supervise |= self.with_comet;
         settings.comet.binary = self.cometbft.clone().or(settings.comet.binary);
         settings.comet.log = self.comet_log.clone().or(settings.comet.log);
@@ -129,8 +140,12 @@ fn plan(home: &Home, settings: &AppSettings) -> anyhow::Result<Option<CometPlan>
 }
 
 /// Runs CometBFT, if it is planned, until a signal comes; then stops it.
-async fn supervise(home: &Home, comet: Option<CometPlan>, address: &Address) -> anyhow::Result<()> {
-    let shutdown = shutdown_on_signals()?;
+async fn supervise(
+    home: &Home,
+    comet: Option<CometPlan>,
+    address: &Address,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let Some(plan) = comet else {
         shutdown.cancelled().await;
         return Ok(());

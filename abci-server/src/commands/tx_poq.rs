@@ -1,30 +1,33 @@
-//! `poqd tx poq`.
+//! `poqd tx poq`: tasks, nodes and validators.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
-use anyhow::{Context, bail};
-use poq_client::{Any, Client, TxOutcome, any, tx};
-use poq_proto::PPM;
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use poq_client::{Any, any};
 use poq_proto::v1::{
-    Model, MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgSubmitTask, MsgSubmitTaskResponse,
-    Sampling, Task, TaskStatus,
+    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode,
+    MsgRegisterValidator, MsgRevealScores, MsgSubmitAnswers, MsgUnbond, MsgUnjail, MsgUpdateNode,
+    Role,
 };
-use prost::{Message, Name};
-use serde::Serialize;
 
-use super::tx::Account;
+use super::tx_account::Account;
+use super::tx_authority::{Authority, read_message};
+use super::tx_submit::SubmitTask;
 use crate::coin::Coin;
-
-/// Pause between two looks at a task.
-const LOOK_PAUSE: Duration = Duration::from_millis(300);
+use crate::home::Home;
 
 /// Commands of `tx poq`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Poq {
     /// Ask a question and escrow the most that it may cost.
     SubmitTask(SubmitTask),
+    /// Take back a question of the signer that has no answer yet.
+    CancelTask {
+        /// Id of the task.
+        id: u64,
+    },
     /// Register the signer as an inference node and stake.
     RegisterInferenceNode {
         /// Ids of the models that it serves, separated by commas.
@@ -52,78 +55,148 @@ pub(super) enum Poq {
         #[arg(long, default_value = "")]
         payout: String,
     },
+    /// Register the signer as a validator and stake; the authority gives it power.
+    RegisterValidator {
+        /// For example 1000000upoq.
+        #[arg(long)]
+        stake: Coin,
+        /// Ed25519 key of consensus, base64; default: that of this home's node.
+        #[arg(long, value_name = "BASE64", value_parser = public_key)]
+        public_key: Option<PublicKey>,
+        /// Address that earns; default: the signer's.
+        #[arg(long, default_value = "")]
+        payout: String,
+    },
+    /// Change what the signer declared of its node; what is not given stays.
+    UpdateNode {
+        /// Which of its nodes.
+        role: WorkerRole,
+        /// Ids of the models or evaluator models, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        models: Option<Vec<String>>,
+        /// Where users may reach an inference node directly.
+        #[arg(long)]
+        endpoint: Option<String>,
+        /// Address that earns.
+        #[arg(long)]
+        payout: Option<String>,
+    },
+    /// Move money from the signer's balance to the stake of its node.
+    AddStake {
+        /// Which of its nodes.
+        role: StakeRole,
+        /// For example 1000000upoq.
+        amount: Coin,
+    },
+    /// Start to take stake back; all of it is how a node leaves.
+    Unbond {
+        /// Which of its nodes.
+        role: StakeRole,
+        /// For example 1000000upoq.
+        amount: Coin,
+    },
+    /// End the jailing of the signer's node, once its time is over.
+    Unjail {
+        /// Which of its nodes.
+        role: StakeRole,
+    },
+    /// Hand in answers that the chain asked the signer for; free of fees.
+    SubmitAnswers(Duties),
+    /// Commit to scores that the chain asked the signer for; free of fees.
+    CommitScores(Duties),
+    /// Open commitments of the signer; free of fees.
+    RevealScores(Duties),
+    #[command(flatten)]
+    Authority(Authority),
 }
 
-/// Flags of `tx poq submit-task`.
+/// Flags of the commands that do duties by hand.
 #[derive(Debug, clap::Args)]
-pub(super) struct SubmitTask {
-    /// The question.
-    #[arg(
-        required_unless_present = "prompt_file",
-        conflicts_with = "prompt_file"
-    )]
-    prompt: Option<String>,
-    /// File with the question; - is the standard input.
-    #[arg(long, value_name = "FILE")]
-    prompt_file: Option<PathBuf>,
-    /// Id of the model; default: the only one of the chain.
-    #[arg(long)]
-    model: Option<String>,
-    /// Longest answer, bytes.
-    #[arg(long, default_value_t = 2048, value_name = "BYTES")]
-    max_answer_bytes: u32,
-    /// Quality below which the answer is not paid, ppm.
-    #[arg(long, default_value_t = 0, value_name = "PPM")]
-    min_quality: u32,
-    /// The most that it may cost; default: the price of the longest answer.
-    #[arg(long, value_name = "COIN")]
-    max_fee: Option<Coin>,
-    /// Seed of the sampling.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Temperature of the sampling, 0 to 2; 0 takes the likeliest token each time.
-    #[arg(long, default_value_t = 0.0, value_parser = fraction(2.0))]
-    temperature: f64,
-    /// Nucleus mass of the sampling, 0 to 1.
-    #[arg(long, default_value_t = 1.0, value_parser = fraction(1.0))]
-    top_p: f64,
-    /// Most tokens of the answer; 0 leaves it to the node.
-    #[arg(long, default_value_t = 0)]
-    max_tokens: u32,
-    /// Follow the task to this point and print its record.
-    #[arg(long, value_enum)]
-    wait: Option<Until>,
+pub(super) struct Duties {
+    /// The message as proto3 JSON, {"items": […]}; - is the standard input.
+    file: PathBuf,
 }
 
-/// Value of `--wait`.
+/// A node that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Until {
-    /// The quality is known.
-    Settled,
-    /// Everything is paid.
-    Final,
+pub(super) enum WorkerRole {
+    /// Answers.
+    Inference,
+    /// Scores.
+    Evaluator,
 }
 
-/// The result of a submission.
-#[derive(Serialize)]
-struct Submitted {
-    /// Decimal, as in proto3 JSON.
-    task_id: String,
-    #[serde(flatten)]
-    outcome: TxOutcome,
+/// Something that stakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum StakeRole {
+    /// Answers.
+    Inference,
+    /// Scores.
+    Evaluator,
+    /// Makes blocks.
+    Validator,
+}
+
+impl From<WorkerRole> for Role {
+    fn from(role: WorkerRole) -> Self {
+        match role {
+            WorkerRole::Inference => Self::Inference,
+            WorkerRole::Evaluator => Self::Evaluator,
+        }
+    }
+}
+
+impl From<StakeRole> for Role {
+    fn from(role: StakeRole) -> Self {
+        match role {
+            StakeRole::Inference => Self::Inference,
+            StakeRole::Evaluator => Self::Evaluator,
+            StakeRole::Validator => Self::Validator,
+        }
+    }
 }
 
 impl Poq {
-    pub(super) async fn run(self, account: &Account) -> anyhow::Result<()> {
+    pub(super) async fn run(self, account: &Account, home: &Home) -> anyhow::Result<()> {
+        let operator = account.address().to_owned();
         let message = match self {
             Self::SubmitTask(command) => return command.run(account).await,
+            Self::Authority(command) => return command.run(account).await,
+            Self::SubmitAnswers(duties) => {
+                let message: MsgSubmitAnswers = read_message(&duties.file, None)?;
+                let message = any(&MsgSubmitAnswers {
+                    operator,
+                    ..message
+                });
+                return account.execute_duty(message).await;
+            }
+            Self::CommitScores(duties) => {
+                let message: MsgCommitScores = read_message(&duties.file, None)?;
+                let message = any(&MsgCommitScores {
+                    operator,
+                    ..message
+                });
+                return account.execute_duty(message).await;
+            }
+            Self::RevealScores(duties) => {
+                let message: MsgRevealScores = read_message(&duties.file, None)?;
+                let message = any(&MsgRevealScores {
+                    operator,
+                    ..message
+                });
+                return account.execute_duty(message).await;
+            }
+            Self::CancelTask { id } => any(&MsgCancelTask {
+                user: operator,
+                task_id: id,
+            }),
             Self::RegisterInferenceNode {
                 models,
                 stake,
                 endpoint,
                 payout,
             } => any(&MsgRegisterInferenceNode {
-                operator: account.address().to_owned(),
+                operator,
                 payout,
                 endpoint,
                 models: sorted(models),
@@ -134,173 +207,99 @@ impl Poq {
                 stake,
                 payout,
             } => any(&MsgRegisterEvaluator {
-                operator: account.address().to_owned(),
+                operator,
                 payout,
                 evaluator_models: sorted(evaluator_models),
                 stake: account.base_units(&stake)?,
             }),
-        };
-        Ok(account.format.print(&account.send(message).await?)?)
-    }
-}
-
-impl SubmitTask {
-    async fn run(self, account: &Account) -> anyhow::Result<()> {
-        let outcome = account.send(self.message(account).await?).await?;
-        let id = task_id(&outcome)?;
-        let Some(until) = self.wait else {
-            return Ok(account.format.print(&Submitted {
-                task_id: id.to_string(),
-                outcome,
-            })?);
-        };
-        let task = follow(&account.client, id, until).await?;
-        account.format.print(&task)?;
-        match task.status() {
-            TaskStatus::Settled | TaskStatus::Final => Ok(()),
-            status => bail!(
-                "task {id} ended without a quality: {} ({})",
-                status.as_str_name(),
-                task.refund_reason().as_str_name()
-            ),
-        }
-    }
-
-    async fn message(&self, account: &Account) -> anyhow::Result<Any> {
-        let prompt = match (&self.prompt, &self.prompt_file) {
-            (Some(prompt), _) => prompt.clone(),
-            (None, Some(file)) => read_prompt(file)?,
-            (None, None) => bail!("there is no prompt"),
-        };
-        let model = self.model(&account.client).await?;
-        let max_fee = match &self.max_fee {
-            Some(coin) => account.base_units(coin)?,
-            None => longest_price(&model, &prompt, self.max_answer_bytes),
-        };
-        Ok(any(&MsgSubmitTask {
-            user: account.address().to_owned(),
-            model: model.id,
-            prompt,
-            max_answer_bytes: self.max_answer_bytes,
-            min_quality: self.min_quality,
-            max_fee,
-            seed: self.seed,
-            sampling: Some(Sampling {
-                temperature: ppm(self.temperature),
-                top_p: ppm(self.top_p),
-                max_tokens: self.max_tokens,
+            Self::RegisterValidator {
+                stake,
+                public_key,
+                payout,
+            } => any(&MsgRegisterValidator {
+                operator,
+                payout,
+                public_key: match public_key {
+                    Some(PublicKey(key)) => key,
+                    None => own_key(home)?,
+                },
+                stake: account.base_units(&stake)?,
             }),
-        }))
-    }
-
-    async fn model(&self, client: &Client) -> anyhow::Result<Model> {
-        if let Some(id) = &self.model {
-            return Ok(client.model(id).await?);
-        }
-        let mut models = client.models("", 0).await?;
-        match (models.pop(), models.is_empty()) {
-            (Some(model), true) => Ok(model),
-            (None, _) => bail!("the chain has no model"),
-            (Some(_), false) => {
-                bail!(
-                    "the chain has several models: say which with --model; `poqd query poq models` shows them"
-                )
-            }
-        }
-    }
-}
-
-/// What the longest allowed answer costs (protocol section 9). The chain checks the escrow.
-fn longest_price(model: &Model, prompt: &str, max_answer_bytes: u32) -> u64 {
-    let prompt_bytes = u64::try_from(prompt.len()).unwrap_or(u64::MAX);
-    let prompt = model.price_per_prompt_byte.saturating_mul(prompt_bytes);
-    let answer = model
-        .price_per_answer_byte
-        .saturating_mul(max_answer_bytes.into());
-    model
-        .base_price
-        .saturating_add(prompt)
-        .saturating_add(answer)
-}
-
-fn read_prompt(file: &Path) -> anyhow::Result<String> {
-    let name = file.display();
-    if file != Path::new("-") {
-        return std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"));
-    }
-    let mut prompt = String::new();
-    std::io::stdin()
-        .read_to_string(&mut prompt)
-        .context("cannot read the prompt from the standard input")?;
-    Ok(prompt)
-}
-
-fn task_id(outcome: &TxOutcome) -> anyhow::Result<u64> {
-    let responses = tx::responses(&outcome.data)?;
-    let response = responses
-        .iter()
-        .find(|response| {
-            response.type_url.trim_start_matches('/') == MsgSubmitTaskResponse::full_name()
-        })
-        .context("the transaction's result has no task id")?;
-    Ok(MsgSubmitTaskResponse::decode(response.value.as_slice())?.task_id)
-}
-
-/// Says each new phase on the standard error output until the task is there.
-async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Task> {
-    let mut shown = TaskStatus::Unspecified;
-    loop {
-        match client.task(id).await {
-            Ok(task) => {
-                let status = task.status();
-                if status != shown {
-                    eprintln!(
-                        "task {id}: {} at height {}",
-                        phase(status),
-                        task.updated_height
-                    );
-                    shown = status;
-                }
-                let is_there = match status {
-                    TaskStatus::Final | TaskStatus::Refunded => true,
-                    TaskStatus::Settled => until == Until::Settled,
-                    _ => false,
-                };
-                if is_there {
-                    return Ok(task);
-                }
-            }
-            Err(error) if error.is_retryable() => tracing::warn!("{error}"),
-            Err(error) => return Err(error.into()),
-        }
-        tokio::time::sleep(LOOK_PAUSE).await;
+            Self::UpdateNode {
+                role,
+                models,
+                endpoint,
+                payout,
+            } => update_node(account, role.into(), models, endpoint, payout).await?,
+            Self::AddStake { role, amount } => any(&MsgAddStake {
+                operator,
+                role: Role::from(role).into(),
+                amount: account.base_units(&amount)?,
+            }),
+            Self::Unbond { role, amount } => any(&MsgUnbond {
+                operator,
+                role: Role::from(role).into(),
+                amount: account.base_units(&amount)?,
+            }),
+            Self::Unjail { role } => any(&MsgUnjail {
+                operator,
+                role: Role::from(role).into(),
+            }),
+        };
+        account.execute(message).await
     }
 }
 
-/// A status for people.
-fn phase(status: TaskStatus) -> String {
-    status
-        .as_str_name()
-        .trim_start_matches("TASK_STATUS_")
-        .to_lowercase()
+/// What the chain has of the node, with the changes.
+async fn update_node(
+    account: &Account,
+    role: Role,
+    models: Option<Vec<String>>,
+    endpoint: Option<String>,
+    payout: Option<String>,
+) -> anyhow::Result<Any> {
+    let node = account.client.node(role, account.address()).await?;
+    Ok(any(&MsgUpdateNode {
+        operator: node.operator,
+        role: role.into(),
+        payout: payout.unwrap_or(node.payout),
+        endpoint: endpoint.unwrap_or(node.endpoint),
+        models: models.map_or(node.models, sorted),
+    }))
 }
 
-fn sorted(mut ids: Vec<String>) -> Vec<String> {
+/// Bytes of a consensus key. A `Vec` of its own would be a list of values to clap.
+#[derive(Clone, Debug)]
+pub(super) struct PublicKey(pub(super) Vec<u8>);
+
+pub(super) fn public_key(text: &str) -> Result<PublicKey, String> {
+    match BASE64.decode(text) {
+        Ok(key) if key.len() == 32 => Ok(PublicKey(key)),
+        _ => Err("expected 32 bytes in base64, as `value` in priv_validator_key.json".into()),
+    }
+}
+
+/// The consensus key of the node in this home.
+pub(super) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
+    let path = home.validator_key();
+    let name = path.display();
+    let json = std::fs::read(&path).with_context(|| {
+        format!("cannot read {name}; choose the node's --home or give --public-key")
+    })?;
+    let file: serde_json::Value =
+        serde_json::from_slice(&json).with_context(|| format!("{name} is not valid"))?;
+    file.pointer("/pub_key/value")
+        .and_then(serde_json::Value::as_str)
+        .and_then(|text| public_key(text).ok())
+        .map(|PublicKey(key)| key)
+        .with_context(|| format!("{name} has no Ed25519 public key"))
+}
+
+/// Ids as the chain keeps them.
+pub(super) fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids.sort();
     ids.dedup();
     ids
-}
-
-fn ppm(fraction: f64) -> u32 {
-    (fraction * PPM as f64).round() as u32
-}
-
-/// A parser of numbers from 0 to `high`.
-fn fraction(high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
-    move |text| match text.parse() {
-        Ok(value) if (0.0..=high).contains(&value) => Ok(value),
-        _ => Err(format!("expected a number from 0 to {high}")),
-    }
 }
 
 #[cfg(test)]
@@ -308,33 +307,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_default_escrow_is_the_price_of_the_longest_answer() {
-        let model = Model {
-            base_price: 1000,
-            price_per_prompt_byte: 10,
-            price_per_answer_byte: 3,
-            ..Model::default()
-        };
-        assert_eq!(longest_price(&model, "käse", 100), 1000 + 50 + 300);
-        let dear = Model {
-            base_price: u64::MAX,
-            ..model
-        };
-        assert_eq!(longest_price(&dear, "a", 1), u64::MAX);
+    fn the_key_of_a_home_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let error = own_key(&home).unwrap_err();
+        assert!(error.to_string().contains("--public-key"), "{error}");
+        std::fs::create_dir(home.config()).unwrap();
+        let value = BASE64.encode([7; 32]);
+        let json = serde_json::json!({"pub_key": {"type": "t", "value": value}});
+        std::fs::write(home.validator_key(), json.to_string()).unwrap();
+        assert_eq!(own_key(&home).unwrap(), [7; 32]);
+        std::fs::write(home.validator_key(), "{}").unwrap();
+        assert!(own_key(&home).is_err());
     }
 
     #[test]
-    fn fractions_become_ppm() {
-        assert_eq!(ppm(0.7), 700_000);
-        let parse = fraction(2.0);
-        assert_eq!(parse("2"), Ok(2.0));
-        for bad in ["-0.1", "2.1", "NaN", "x"] {
-            assert!(parse(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn phases_are_words() {
-        assert_eq!(phase(TaskStatus::Committing), "committing");
+    fn public_keys_have_32_bytes() {
+        assert!(public_key(&BASE64.encode([1; 32])).is_ok());
+        assert!(public_key(&BASE64.encode([1; 31])).is_err());
+        assert!(public_key("?").is_err());
     }
 }

@@ -7,6 +7,9 @@ use crate::output::Format;
 /// Flags of `version`.
 #[derive(Debug, clap::Args)]
 pub struct Version {
+    /// Say also what the program was built with and for.
+    #[arg(long)]
+    long: bool,
     /// How the result is printed.
     #[arg(long, value_enum)]
     pub output: Option<Format>,
@@ -18,6 +21,21 @@ struct Versions {
     version: &'static str,
     app_version: u64,
     cometbft: &'static str,
+    #[serde(flatten)]
+    build: Option<Build>,
+}
+
+/// What only `--long` prints.
+#[derive(Serialize)]
+struct Build {
+    /// Version of ABCI.
+    abci: &'static str,
+    /// Oldest Rust that can build it.
+    rust: &'static str,
+    os: &'static str,
+    architecture: &'static str,
+    /// Whether the program checks itself at the cost of speed.
+    debug_assertions: bool,
 }
 
 impl Version {
@@ -31,6 +49,13 @@ impl Version {
             version: env!("CARGO_PKG_VERSION"),
             app_version: poq_app::abci::APP_VERSION,
             cometbft: crate::comet::SERIES,
+            build: self.long.then_some(Build {
+                abci: "2.0",
+                rust: env!("CARGO_PKG_RUST_VERSION"),
+                os: std::env::consts::OS,
+                architecture: std::env::consts::ARCH,
+                debug_assertions: cfg!(debug_assertions),
+            }),
         })?)
     }
 }

@@ -1,6 +1,7 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
 use crate::home::Home;
@@ -12,7 +13,7 @@ const DEFAULT_ABCI: &str = "127.0.0.1:26658";
 const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 
 /// `app.toml`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct AppSettings {
     /// Where ABCI is served.
@@ -21,12 +22,14 @@ pub struct AppSettings {
     pub grpc_address: String,
     /// Versions of the state that queries can reach back to; 0 keeps all.
     pub keep_versions: u64,
+    /// Where Prometheus metrics are served; `None` is nowhere.
+    pub metrics_address: Option<SocketAddr>,
     /// Settings of the supervised CometBFT.
     pub comet: CometSettings,
 }
 
 /// The table `[comet]` of `app.toml`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct CometSettings {
     /// Whether `start` runs CometBFT too.
@@ -43,6 +46,7 @@ impl Default for AppSettings {
             abci: Address::Tcp(DEFAULT_ABCI.into()),
             grpc_address: DEFAULT_GRPC.into(),
             keep_versions: poq_app::Options::default().keep_versions,
+            metrics_address: None,
             comet: CometSettings::default(),
         }
     }
@@ -59,9 +63,12 @@ impl AppSettings {
 
     /// The file's text, with every option explained.
     pub fn to_toml(&self) -> String {
-        let path = |name: &str, path: &Option<PathBuf>| match path {
-            Some(path) => format!("{name} = {}", quoted(path.display())),
+        let optional = |name: &str, value: Option<String>| match value {
+            Some(value) => format!("{name} = {}", quoted(value)),
             None => format!("# {name} = \"\""),
+        };
+        let path = |name: &str, path: &Option<PathBuf>| {
+            optional(name, path.as_ref().map(|path| path.display().to_string()))
         };
         format!(
             r#"# Settings of `poqd start`. Flags of the command line go first. Relative paths are relative to
@@ -78,6 +85,9 @@ grpc-address = {grpc_address}
 # Versions of the state, one per block, that queries and proofs can reach back to; 0 keeps all.
 keep-versions = {keep_versions}
 
+# Where Prometheus metrics are served, at /metrics, for example "127.0.0.1:26660". Default: nowhere.
+{metrics_address}
+
 [comet]
 # Whether `poqd start` runs and supervises CometBFT too, as with --with-comet.
 supervise = {supervise}
@@ -92,6 +102,10 @@ supervise = {supervise}
             abci = quoted(&self.abci),
             grpc_address = quoted(&self.grpc_address),
             keep_versions = self.keep_versions,
+            metrics_address = optional(
+                "metrics-address",
+                self.metrics_address.map(|address| address.to_string())
+            ),
             supervise = self.comet.supervise,
             binary = path("binary", &self.comet.binary),
             log = path("log", &self.comet.log),
@@ -109,6 +123,7 @@ mod tests {
             abci: "unix:///tmp/a \"b\".sock".parse().unwrap(),
             grpc_address: String::new(),
             keep_versions: 7,
+            metrics_address: Some(([127, 0, 0, 1], 26660).into()),
             comet: CometSettings {
                 supervise: true,
                 binary: Some("bin/cometbft".into()),

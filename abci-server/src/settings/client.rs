@@ -1,12 +1,19 @@
+use std::ops::RangeInclusive;
+
+use anyhow::ensure;
+use poq_client::Client;
 use poq_client::keyring::Backend;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
 use crate::home::Home;
 use crate::output::Format;
 
+/// Range of the gas limit over the simulated gas.
+pub const GAS_ADJUSTMENT: RangeInclusive<f64> = 1.0..=100.0;
+
 /// `client.toml`.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ClientSettings {
     /// The chain that transactions are for; empty is the node's.
@@ -40,6 +47,20 @@ impl ClientSettings {
     /// See [`Error`].
     pub fn load(home: &Home) -> Result<Self, Error> {
         load(&home.client_toml())
+    }
+
+    /// Checks what the form of the file does not.
+    ///
+    /// # Errors
+    /// Says which setting is wrong.
+    pub fn validate(&self) -> anyhow::Result<()> {
+        let factor = self.gas_adjustment;
+        ensure!(
+            GAS_ADJUSTMENT.contains(&factor),
+            "the gas adjustment {factor} is not between 1 and 100"
+        );
+        Client::new(&self.node)?;
+        Ok(())
     }
 
     /// The file's text, with every option explained.

@@ -4,7 +4,7 @@ mod app;
 mod client;
 
 pub use app::AppSettings;
-pub use client::ClientSettings;
+pub use client::{ClientSettings, GAS_ADJUSTMENT};
 
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use prost::Message;
 use prost::bytes::Bytes;
 use tendermint_abci::Application;
@@ -5,11 +7,18 @@ use tendermint_proto::v0_38::abci::{
     Request, Response, ResponseException, request::Value as Asked, response::Value as Answered,
 };
 
+use crate::metrics;
+
 /// Has the application answer one encoded request. What is no request gets a
 /// `ResponseException`, and the application is not asked.
 pub(super) fn answer<A: Application>(app: &A, request: Bytes) -> Response {
     let value = match Request::decode(request).map(|request| request.value) {
-        Ok(Some(asked)) => dispatch(app, asked),
+        Ok(Some(asked)) => {
+            let (height, started) = (metrics::executed_height(&asked), Instant::now());
+            let answered = dispatch(app, asked);
+            metrics::record(height, &answered, started.elapsed());
+            answered
+        }
         Ok(None) => exception("the request is empty or of a kind that ABCI 2.0 does not have"),
         Err(error) => exception(format!("the request cannot be decoded: {error}")),
     };

@@ -39,6 +39,10 @@ fn a_new_home_has_everything_and_keeps_its_keys() {
     assert!(client.contains("chain-id = \"poq-test-1\""));
     assert!(config.join("app.toml").is_file());
 
+    // Nobody owns the validator yet.
+    assert!(created["operator"].is_null());
+    assert!(genesis["app_state"]["validators"].is_null());
+
     assert!(init("").failure().contains("--overwrite"));
     let again = init("--overwrite").json();
     assert_eq!(again["node_id"], created["node_id"]);
@@ -46,6 +50,19 @@ fn a_new_home_has_everything_and_keeps_its_keys() {
     assert_eq!(
         validators[0]["address"],
         genesis["validators"][0]["address"]
+    );
+
+    let operator = "poq1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnchxknv";
+    let error = init("--overwrite --operator cosmos1x").failure();
+    assert!(error.contains("bech32"), "{error}");
+    init(&format!("--overwrite --operator {operator}")).json();
+    let genesis = json(&config.join("genesis.json"));
+    let owner = &genesis["app_state"]["validators"][0];
+    assert_eq!(owner["operator"], operator);
+    assert_eq!(owner["stake"], "200000000");
+    assert_eq!(
+        owner["public_key"],
+        genesis["validators"][0]["pub_key"]["value"]
     );
 }
 
@@ -80,6 +97,16 @@ fn a_network_is_described_completely() {
     assert_eq!(
         nodes[0]["operator"],
         description["inference_nodes"][0]["address"]
+    );
+    let validators = genesis["app_state"]["validators"].as_array().unwrap();
+    assert_eq!(validators.len(), 1);
+    assert_eq!(
+        validators[0]["operator"],
+        description["validators"][0]["address"]
+    );
+    assert_eq!(
+        validators[0]["public_key"],
+        genesis["validators"][0]["pub_key"]["value"]
     );
     assert_eq!(
         genesis["app_state"]["params"]["authority"],

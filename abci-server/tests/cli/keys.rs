@@ -50,3 +50,59 @@ fn a_recovered_key_is_the_same_in_both_keyrings() {
     let output = feed(command.arg("--home").arg(home.path()), "not a mnemonic");
     assert!(text(&output.stderr).contains("24 English BIP-39 words"));
 }
+
+#[test]
+fn keys_go_from_one_home_to_another() {
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let keys = |home: usize, words: &str| {
+        let mut command = poqd(&format!("keys --keyring-backend test {words}"));
+        command.arg("--home").arg(homes[home].path());
+        command
+    };
+    let made = keys(0, "add alice").json();
+    let passphrase = ("POQ_EXPORT_PASSPHRASE", "correct horse battery");
+    let exported = keys(0, "export alice")
+        .env(passphrase.0, passphrase.1)
+        .finish();
+    let file = homes[1].path().join("alice.json");
+    std::fs::write(&file, &exported.stdout).unwrap();
+    let import = format!("import bob {}", file.display());
+    let error = keys(1, &import)
+        .env(passphrase.0, "wrong horse battery")
+        .failure();
+    assert!(error.contains("wrong passphrase"), "{error}");
+    let imported = keys(1, &import).env(passphrase.0, passphrase.1).json();
+    assert_eq!(imported["address"], made["address"]);
+    assert_eq!(imported["name"], "bob");
+
+    let refused = keys(0, "export alice --unarmored-hex").finish();
+    assert!(text(&refused.stderr).contains("--unsafe"));
+    let secret = keys(0, "export alice --unarmored-hex --unsafe").finish();
+    assert_eq!(text(&secret.stdout).trim().len(), 64);
+    let output = feed(
+        &mut keys(1, "import carol - --unarmored-hex --output json"),
+        &text(&secret.stdout),
+    );
+    let carol: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(carol["address"], made["address"]);
+}
+
+#[test]
+fn mnemonics_have_many_keys() {
+    let home = tempfile::tempdir().unwrap();
+    let words = poqd("keys mnemonic").finish();
+    assert_eq!(text(&words.stdout).trim().split(' ').count(), 24);
+    let recover = |name: &str, flags: &str| -> serde_json::Value {
+        let mut command = poqd(&format!(
+            "keys add {name} --recover --keyring-backend test --output json {flags}"
+        ));
+        let output = feed(command.arg("--home").arg(home.path()), MNEMONIC);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let first = recover("first", "");
+    let second = recover("second", "--index 1");
+    let same = recover("same", "--hd-path m/44'/118'/0'/0/1");
+    assert_ne!(first["address"], second["address"]);
+    assert_eq!(same["address"], second["address"]);
+}

@@ -1,9 +1,15 @@
 //! The binary itself: its commands, its files, and a chain of one validator with real CometBFT,
 //! which must be in `$PATH` or in the cache.
 
+mod bad_input;
+mod export;
+mod faucet;
+mod genesis;
 mod grpc;
 mod init;
 mod keys;
 mod node;
+mod settings;
 mod supervision;
 mod support;
+mod tx;

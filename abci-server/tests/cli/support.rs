@@ -212,7 +212,7 @@ impl Running {
         })
     }
 
-    fn assert_lives(&mut self) {
+    pub fn assert_lives(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("poqd ended ({status}): {}", self.log());
         }

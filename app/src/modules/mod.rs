@@ -5,4 +5,6 @@ pub mod bank;
 pub mod models;
 pub mod nodes;
 pub mod params;
+pub mod stake;
 pub mod tasks;
+pub mod validators;

@@ -1,8 +1,9 @@
-use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
+use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgSend};
 use poq_proto::code;
 use poq_proto::v1::{
-    MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRevealScores,
-    MsgSubmitAnswers, MsgSubmitTask,
+    MsgAddStake, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode,
+    MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower,
+    MsgSubmitAnswers, MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
 };
 use prost::Name;
 use tendermint_proto::google::protobuf::Any;
@@ -10,7 +11,7 @@ use tendermint_proto::google::protobuf::Any;
 use super::decode::strict;
 use crate::error::{Result, reject};
 use crate::execution::Execution;
-use crate::modules::{bank, nodes, tasks};
+use crate::modules::{bank, models, nodes, params, stake, tasks, validators};
 
 /// Gas of a message that moves or escrows money.
 const TRANSFER_GAS: u64 = 20_000;
@@ -21,9 +22,19 @@ const TASK_GAS: u64 = 100_000;
 /// Gas of one item of a batch of duties.
 const DUTY_GAS: u64 = 10_000;
 
+/// The account that a field of a message names, or that a function finds in it.
+macro_rules! signer {
+    ($message:ident, ($find:path)) => {
+        $find($message)
+    };
+    ($message:ident, $field:ident) => {
+        &$message.$field
+    };
+}
+
 /// Declares every message of the chain: its type, who signs it, its gas, and its handler.
 macro_rules! messages {
-    ($($name:ident { signer: $signer:ident, gas: $gas:expr, run: $run:path })*) => {
+    ($($name:ident { signer: $signer:tt, gas: $gas:expr, run: $run:path })*) => {
         /// Every message that this chain executes.
         #[derive(Clone, Debug)]
         #[allow(clippy::enum_variant_names, missing_docs)]
@@ -50,7 +61,7 @@ macro_rules! messages {
             /// The account that must sign.
             pub fn signer(&self) -> &str {
                 match self {
-                    $(Self::$name(message) => &message.$signer,)*
+                    $(Self::$name(message) => signer!(message, $signer),)*
                 }
             }
 
@@ -76,12 +87,22 @@ macro_rules! messages {
 
 messages! {
     MsgSend { signer: from_address, gas: |_| TRANSFER_GAS, run: bank::msgs::send }
+    MsgMultiSend { signer: (bank::msgs::payer), gas: |m| transfers(m.outputs.len()), run: bank::msgs::multi_send }
     MsgSubmitTask { signer: user, gas: |_| TASK_GAS, run: tasks::submit_task }
     MsgSubmitAnswers { signer: operator, gas: |m| duties(m.items.len()), run: tasks::submit_answers }
     MsgCommitScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::commit_scores }
     MsgRevealScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::reveal_scores }
     MsgRegisterInferenceNode { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::register_inference_node }
     MsgRegisterEvaluator { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::register_evaluator }
+    MsgUpdateNode { signer: operator, gas: |_| REGISTER_GAS, run: nodes::update_node }
+    MsgUnjail { signer: operator, gas: |_| REGISTER_GAS, run: nodes::unjail }
+    MsgAddStake { signer: operator, gas: |_| REGISTER_GAS, run: stake::add_stake }
+    MsgUnbond { signer: operator, gas: |_| REGISTER_GAS, run: stake::unbond }
+    MsgRegisterValidator { signer: operator, gas: |_| REGISTER_GAS, run: validators::register_validator }
+    MsgSetValidatorPower { signer: authority, gas: |_| REGISTER_GAS, run: validators::set_validator_power }
+    MsgSetModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set }
+    MsgSetEvaluatorModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set_evaluator }
+    MsgUpdateParams { signer: authority, gas: |_| REGISTER_GAS, run: params::update_params }
 }
 
 impl Message {
@@ -93,6 +114,10 @@ impl Message {
             Self::MsgSubmitAnswers(_) | Self::MsgCommitScores(_) | Self::MsgRevealScores(_)
         )
     }
+}
+
+fn transfers(outputs: usize) -> u64 {
+    TRANSFER_GAS.saturating_mul(outputs as u64)
 }
 
 fn duties(items: usize) -> u64 {

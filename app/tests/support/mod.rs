@@ -1,23 +1,27 @@
 //! A chain of one process for tests: the real application, driven block by block through its
 //! public interface, with real signatures.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
+mod genesis;
+mod messages;
+mod wallet;
+
+use cosmos_sdk_proto::cosmos::auth::v1beta1::{
+    BaseAccount, QueryAccountRequest, QueryAccountResponse,
+};
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
-    MsgSend, QueryBalanceRequest, QueryBalanceResponse, QuerySupplyOfRequest, QuerySupplyOfResponse,
+    QueryBalanceRequest, QueryBalanceResponse, QuerySupplyOfRequest, QuerySupplyOfResponse,
 };
-use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
-use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
-use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
-use cosmos_sdk_proto::cosmos::tx::v1beta1::{
-    AuthInfo, Fee, ModeInfo, SignDoc, SignerInfo, TxBody, TxRaw, mode_info,
-};
-use k256::ecdsa::signature::Signer;
-use k256::ecdsa::{Signature, SigningKey};
+use poq_app::block::Block;
+use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
 use poq_app::{Address, App, Options};
 use poq_proto::v1::*;
-use prost::{Message, Name};
-use tendermint_proto::google::protobuf::Any;
+use prost::Message;
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
+
+pub use genesis::{genesis, model, params, powers, scorer};
+pub use messages::*;
+pub use wallet::{Draft, Wallet};
 
 pub const CHAIN_ID: &str = "poq-test-1";
 pub const DENOM: &str = "upoq";
@@ -26,148 +30,8 @@ pub const SCORER: &str = "cross-encoder";
 pub const GAS: u64 = 400_000;
 pub const FUNDS: u64 = 1_000_000_000;
 pub const STAKE: u64 = 100_000_000;
-
-/// A key with the sequence that its next transaction must have.
-pub struct Wallet {
-    pub key: SigningKey,
-    pub address: String,
-    pub sequence: u64,
-    pub number: u64,
-}
-
-impl Wallet {
-    pub fn new(seed: u8, number: u64) -> Self {
-        let key = SigningKey::from_slice(&[seed; 32]).unwrap();
-        let public = key.verifying_key().to_encoded_point(true);
-        let address = Address::from_public_key(public.as_bytes(), "poq").unwrap();
-        Self {
-            key,
-            address: address.to_string(),
-            sequence: 0,
-            number,
-        }
-    }
-
-    /// Signs with the next sequence and counts it.
-    pub fn sign(&mut self, messages: Vec<Any>) -> Vec<u8> {
-        let tx = Draft::new(self, messages).sign(self);
-        self.sequence += 1;
-        tx
-    }
-}
-
-/// Everything of a transaction that a test may want to bend.
-pub struct Draft {
-    pub body: TxBody,
-    pub auth_info: AuthInfo,
-    pub chain_id: String,
-    pub number: u64,
-}
-
-impl Draft {
-    pub fn new(wallet: &Wallet, messages: Vec<Any>) -> Self {
-        let public = wallet.key.verifying_key().to_encoded_point(true);
-        let mode = mode_info::Single {
-            mode: SignMode::Direct.into(),
-        };
-        Self {
-            body: TxBody {
-                messages,
-                ..TxBody::default()
-            },
-            auth_info: AuthInfo {
-                signer_infos: vec![SignerInfo {
-                    public_key: Some(Any {
-                        type_url: PubKey::type_url(),
-                        value: PubKey {
-                            key: public.as_bytes().to_vec(),
-                        }
-                        .encode_to_vec(),
-                    }),
-                    mode_info: Some(ModeInfo {
-                        sum: Some(mode_info::Sum::Single(mode)),
-                    }),
-                    sequence: wallet.sequence,
-                }],
-                fee: Some(Fee {
-                    amount: vec![coin(GAS / 100)],
-                    gas_limit: GAS,
-                    ..Fee::default()
-                }),
-                ..AuthInfo::default()
-            },
-            chain_id: CHAIN_ID.into(),
-            number: wallet.number,
-        }
-    }
-
-    pub fn free(mut self) -> Self {
-        if let Some(fee) = &mut self.auth_info.fee {
-            fee.amount.clear();
-        }
-        self
-    }
-
-    /// With another sign mode; what is signed stays the protobuf document.
-    pub fn mode(mut self, mode: SignMode) -> Self {
-        let single = mode_info::Single { mode: mode.into() };
-        self.auth_info.signer_infos[0].mode_info = Some(ModeInfo {
-            sum: Some(mode_info::Sum::Single(single)),
-        });
-        self
-    }
-
-    pub fn sign(&self, wallet: &Wallet) -> Vec<u8> {
-        let (body_bytes, auth_info_bytes) =
-            (self.body.encode_to_vec(), self.auth_info.encode_to_vec());
-        let document = SignDoc {
-            body_bytes: body_bytes.clone(),
-            auth_info_bytes: auth_info_bytes.clone(),
-            chain_id: self.chain_id.clone(),
-            account_number: self.number,
-        };
-        let signature: Signature = wallet.key.sign(&document.encode_to_vec());
-        TxRaw {
-            body_bytes,
-            auth_info_bytes,
-            signatures: vec![signature.to_bytes().to_vec()],
-        }
-        .encode_to_vec()
-    }
-}
-
-pub fn any<M: Message + Name>(message: &M) -> Any {
-    Any {
-        type_url: M::type_url(),
-        value: message.encode_to_vec(),
-    }
-}
-
-pub fn coin(amount: u64) -> Coin {
-    Coin {
-        denom: DENOM.into(),
-        amount: amount.to_string(),
-    }
-}
-
-pub fn send(from: &Wallet, to: &str, amount: u64) -> Any {
-    any(&MsgSend {
-        from_address: from.address.clone(),
-        to_address: to.into(),
-        amount: vec![coin(amount)],
-    })
-}
-
-/// Short windows and no rounding luck.
-pub fn params() -> Params {
-    Params {
-        answer_window: 4,
-        commit_window: 3,
-        reveal_window: 3,
-        audit_window: 2,
-        ..poq_app::modules::params::default_params()
-    }
-}
+/// Of each validator in genesis.
+pub const POWER: u64 = 10;
 
 /// One application with a user, inference nodes and evaluators from genesis.
 pub struct Chain {
@@ -177,7 +41,15 @@ pub struct Chain {
     pub user: Wallet,
     pub inference: Vec<Wallet>,
     pub evaluators: Vec<Wallet>,
+    pub validators: Vec<Wallet>,
+    /// Of the last block.
     pub events: Vec<Event>,
+    /// Of the last block.
+    pub updates: Vec<ValidatorPower>,
+    /// Who signs every block.
+    pub votes: Vec<Vote>,
+    /// Evidence in the next block.
+    pub offenders: Vec<Vec<u8>>,
     _folder: tempfile::TempDir,
 }
 
@@ -197,9 +69,18 @@ impl Chain {
         };
         let inference_nodes = wallets(50, inference, 1);
         let evaluator_nodes = wallets(100, evaluators, 1 + inference);
-        let genesis = genesis(params, &user, &inference_nodes, &evaluator_nodes);
+        let validators = wallets(30, 2, 1 + inference + evaluators);
+        let genesis = genesis(
+            params,
+            &user,
+            &inference_nodes,
+            &evaluator_nodes,
+            &validators,
+        );
         let json = serde_json::to_vec(&genesis).unwrap();
-        let app_hash = app.init_chain(CHAIN_ID, &json).unwrap();
+        let app_hash = app
+            .init_chain(CHAIN_ID, &json, &powers(&validators))
+            .unwrap();
         let mut chain = Self {
             app,
             height: 0,
@@ -207,7 +88,14 @@ impl Chain {
             user,
             inference: inference_nodes,
             evaluators: evaluator_nodes,
+            votes: validators
+                .iter()
+                .map(|wallet| vote(wallet, POWER))
+                .collect(),
+            validators,
             events: Vec::new(),
+            updates: Vec::new(),
+            offenders: Vec::new(),
             _folder: folder,
         };
         chain.block(&[]);
@@ -218,9 +106,15 @@ impl Chain {
     pub fn block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let height = self.height + 1;
         let hash = [height as u8; 32];
-        let (outcome, app_hash) = self.app.finalize_block(height, &hash, txs).unwrap();
+        let block = Block {
+            votes: self.votes.clone(),
+            offenders: std::mem::take(&mut self.offenders),
+            ..Block::new(height, &hash, txs)
+        };
+        let (outcome, app_hash) = self.app.finalize_block(&block).unwrap();
         self.app.commit().unwrap();
-        (self.height, self.app_hash, self.events) = (height, app_hash, outcome.events);
+        (self.height, self.app_hash) = (height, app_hash);
+        (self.events, self.updates) = (outcome.events, outcome.validator_updates);
         assert_eq!(outcome.results.len(), txs.len());
         outcome.results
     }
@@ -327,6 +221,20 @@ impl Chain {
             .unwrap()
     }
 
+    pub fn validators(&self) -> Vec<Validator> {
+        let request = QueryValidatorsRequest::default();
+        let answer: QueryValidatorsResponse = self.query("/poq.v1.Query/Validators", &request);
+        answer.validators
+    }
+
+    pub fn validator(&self, operator: &str) -> Validator {
+        let request = QueryValidatorRequest {
+            operator: operator.into(),
+        };
+        let answer: QueryValidatorResponse = self.query("/poq.v1.Query/Validator", &request);
+        answer.validator.unwrap()
+    }
+
     pub fn duties(&self, role: Role, operator: &str) -> Vec<Duty> {
         let request = QueryDutiesRequest {
             role: role.into(),
@@ -370,6 +278,7 @@ impl Chain {
             .inference
             .iter()
             .chain(&self.evaluators)
+            .chain(&self.validators)
             .chain([&self.user]);
         let balances: u128 = wallets
             .map(|wallet| wallet.address.as_str())
@@ -382,15 +291,31 @@ impl Chain {
             .filter(|task| !is_over(task))
             .map(|task| u128::from(task.escrow))
             .sum();
-        let stake: u128 = [Role::Inference, Role::Evaluator]
+        let nodes = [Role::Inference, Role::Evaluator]
             .into_iter()
             .flat_map(|role| self.nodes(role))
-            .map(|node| u128::from(node.stake))
+            .map(|node| (node.stake, node.unbonding));
+        let validators = self.validators().into_iter();
+        let stake: u128 = nodes
+            .chain(validators.map(|validator| (validator.stake, validator.unbonding)))
+            .map(|(stake, parts)| {
+                let parts = parts.iter().map(|part| u128::from(part.amount));
+                u128::from(stake) + parts.sum::<u128>()
+            })
             .sum();
         assert_eq!(self.supply(), balances + escrow + stake);
-        let workers = (self.inference.len() + self.evaluators.len()) as u128;
+        let workers = self.inference.len() + self.evaluators.len() + self.validators.len();
+        let workers = workers as u128;
         let genesis = u128::from(FUNDS) * (workers + 1) + u128::from(STAKE) * workers;
         assert_eq!(self.supply() + self.burnt(), genesis);
+    }
+}
+
+/// A signature under a block.
+pub fn vote(wallet: &Wallet, power: u64) -> Vote {
+    Vote {
+        address: consensus_address(&wallet.consensus_key()).to_vec(),
+        power,
     }
 }
 
@@ -405,113 +330,28 @@ pub fn find<'w>(wallets: &'w mut [Wallet], address: &str) -> &'w mut Wallet {
         .unwrap()
 }
 
-pub fn submit_message(user: &Wallet) -> MsgSubmitTask {
-    MsgSubmitTask {
-        user: user.address.clone(),
-        model: MODEL.into(),
-        prompt: "What is the capital of France?".into(),
-        max_answer_bytes: 1_000,
-        max_fee: 50_000,
-        ..MsgSubmitTask::default()
-    }
-}
-
-pub fn commit_message(wallet: &Wallet, task: u64, attempt: u32, score: i32) -> MsgCommitScores {
-    let address = Address::parse(&wallet.address, "poq").unwrap();
-    let commitment =
-        poq_proto::commitment(CHAIN_ID, task, attempt, address.bytes(), score, &[9; 32]);
-    MsgCommitScores {
-        operator: wallet.address.clone(),
-        items: vec![CommitItem {
-            task_id: task,
-            commitment: commitment.to_vec(),
-        }],
-    }
-}
-
-pub fn reveal_message(wallet: &Wallet, task: u64, score: i32) -> MsgRevealScores {
-    MsgRevealScores {
-        operator: wallet.address.clone(),
-        items: vec![RevealItem {
-            task_id: task,
-            raw_score: score,
-            salt: vec![9; 32],
-        }],
-    }
-}
-
-pub fn genesis(
-    params: Params,
-    user: &Wallet,
-    inference: &[Wallet],
-    evaluators: &[Wallet],
-) -> GenesisState {
-    let account = |wallet: &Wallet| GenesisAccount {
-        address: wallet.address.clone(),
-        coins: vec![GenesisCoin {
-            denom: DENOM.into(),
-            amount: FUNDS.to_string(),
-        }],
+/// Reads what sequences the wallets must use next: a transaction that never entered used none.
+pub fn read_sequences(chain: &mut Chain) {
+    let sequence = |app: &App, wallet: &Wallet| {
+        let request = QueryAccountRequest {
+            address: wallet.address.clone(),
+        };
+        let path = "/cosmos.auth.v1beta1.Query/Account";
+        let (answer, _) = app.query(path, &request.encode_to_vec(), None).unwrap();
+        let answer = QueryAccountResponse::decode(answer.as_slice()).unwrap();
+        let account = BaseAccount::decode(answer.account.unwrap().value.as_slice());
+        account.unwrap().sequence
     };
-    let node = |role: Role, model: &str, wallet: &Wallet| GenesisNode {
-        role: role.into(),
-        operator: wallet.address.clone(),
-        models: vec![model.into()],
-        stake: STAKE,
-        ..GenesisNode::default()
-    };
-    GenesisState {
-        validators: Vec::new(),
-        params: Some(params),
-        accounts: [user]
-            .into_iter()
-            .chain(inference)
-            .chain(evaluators)
-            .map(account)
-            .collect(),
-        models: vec![Model {
-            deprecated: false,
-            id: MODEL.into(),
-            architecture: "llama".into(),
-            weights_sha256: "ab".repeat(32),
-            context_tokens: 8192,
-            base_price: 1_000,
-            price_per_prompt_byte: 10,
-            price_per_answer_byte: 40,
-            quality_floor: 200_000,
-            quality_target: 700_000,
-            evaluator_models: vec![WeightedEvaluatorModel {
-                id: SCORER.into(),
-                weight: 1,
-            }],
-        }],
-        evaluator_models: vec![EvaluatorModel {
-            deprecated: false,
-            id: SCORER.into(),
-            kind: EvaluatorKind::CrossEncoder.into(),
-            weights_sha256: "cd".repeat(32),
-            tokenizer_sha256: "ef".repeat(32),
-            max_tokens: 512,
-            calibration: vec![
-                CalibrationPoint {
-                    raw_score: -10_000_000,
-                    quality: 0,
-                },
-                CalibrationPoint {
-                    raw_score: 10_000_000,
-                    quality: 1_000_000,
-                },
-            ],
-            audit_tolerance: 1_000,
-        }],
-        nodes: inference
-            .iter()
-            .map(|wallet| node(Role::Inference, MODEL, wallet))
-            .chain(
-                evaluators
-                    .iter()
-                    .map(|wallet| node(Role::Evaluator, SCORER, wallet)),
-            )
-            .collect(),
+    let Chain {
+        app,
+        user,
+        inference,
+        evaluators,
+        validators,
+        ..
+    } = chain;
+    let wallets = inference.iter_mut().chain(evaluators).chain(validators);
+    for wallet in wallets.chain([user]) {
+        wallet.sequence = sequence(app, wallet);
     }
 }

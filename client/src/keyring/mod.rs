@@ -1,5 +1,6 @@
 //! Keys on disk.
 
+mod export;
 mod passphrase;
 mod record;
 #[cfg(test)]
@@ -22,7 +23,8 @@ use self::vault::Vault;
 use crate::key::address_of;
 use crate::{Key, Mnemonic, durable};
 
-pub use passphrase::{PASSPHRASE_VARIABLE, Passphrase, Purpose, ask};
+pub use export::{export, import};
+pub use passphrase::{EXPORT_VARIABLE, PASSPHRASE_VARIABLE, Passphrase, Purpose, ask};
 
 /// Human-readable part of the addresses that a keyring shows.
 pub const ADDRESS_PREFIX: &str = "poq";
@@ -61,6 +63,9 @@ pub enum Error {
     /// No usable passphrase was given.
     #[error("no passphrase: {0}")]
     Passphrase(String),
+    /// What should be an exported key cannot be used.
+    #[error("the exported key cannot be used: {0}")]
+    Import(String),
     /// A file of the keyring was damaged or tampered with.
     #[error("{path} is damaged: {reason}; restore it from a backup, or delete it and recover the key from its mnemonic", path = path.display())]
     Corrupted {
@@ -156,8 +161,33 @@ impl Keyring {
         Ok((self.recover(name, &mnemonic)?, mnemonic))
     }
 
-    /// Adds the key of a mnemonic.
+    /// The key with this name; the key of `mnemonic` or a new one is added if there is none. A new
+    /// key's mnemonic is returned: show it to the user, it is kept nowhere.
+    pub fn ensure(
+        &self,
+        name: &str,
+        mnemonic: Option<&Mnemonic>,
+    ) -> crate::Result<(KeyInfo, Option<Mnemonic>)> {
+        if let Some(mnemonic) = mnemonic {
+            return Ok((self.recover(name, mnemonic)?, None));
+        }
+        match self.show(name) {
+            Ok(key) => Ok((key, None)),
+            Err(crate::Error::Keyring(Error::NotFound { .. })) => {
+                let (key, mnemonic) = self.add(name)?;
+                Ok((key, Some(mnemonic)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Adds the first key of a mnemonic.
     pub fn recover(&self, name: &str, mnemonic: &Mnemonic) -> crate::Result<KeyInfo> {
+        self.insert(name, &Key::from_mnemonic(mnemonic)?)
+    }
+
+    /// Adds a key.
+    pub fn insert(&self, name: &str, key: &Key) -> crate::Result<KeyInfo> {
         let path = self.path(name)?;
         let exists = || Error::Exists {
             name: name.into(),
@@ -172,8 +202,7 @@ impl Keyring {
             .mode(0o700)
             .create(&self.folder)
             .map_err(|source| crate::Error::file("create", &self.folder, source))?;
-        let key = Key::from_mnemonic(mnemonic)?;
-        let record = self.record(name, &key)?;
+        let record = self.record(name, key)?;
         let json = record
             .encode()
             .map_err(|error| crate::Error::Key(error.to_string()))?;

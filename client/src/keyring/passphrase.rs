@@ -10,6 +10,9 @@ pub const PASSPHRASE_VARIABLE: &str = "POQ_KEYRING_PASSPHRASE";
 /// Fewest bytes of a new passphrase.
 const SHORTEST: usize = 8;
 
+/// Environment variable with the passphrase of an exported key, for programs without a terminal.
+pub const EXPORT_VARIABLE: &str = "POQ_EXPORT_PASSPHRASE";
+
 /// What a passphrase is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -17,6 +20,32 @@ pub enum Purpose {
     Unlock,
     /// For a new keyring: ask twice.
     Create,
+    /// For a key in a file.
+    Import,
+    /// For a key that goes to a file: ask twice.
+    Export,
+}
+
+impl Purpose {
+    fn is_new(self) -> bool {
+        matches!(self, Self::Create | Self::Export)
+    }
+
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Unlock | Self::Create => PASSPHRASE_VARIABLE,
+            Self::Import | Self::Export => EXPORT_VARIABLE,
+        }
+    }
+
+    fn prompt(self) -> &'static str {
+        match self {
+            Self::Unlock => "Keyring passphrase: ",
+            Self::Create => "New keyring passphrase: ",
+            Self::Import => "Passphrase of the exported key: ",
+            Self::Export => "New passphrase for the exported key: ",
+        }
+    }
 }
 
 /// A passphrase, erased from memory when dropped and never printed.
@@ -42,28 +71,24 @@ impl fmt::Debug for Passphrase {
     }
 }
 
-/// Takes the passphrase from `POQ_KEYRING_PASSPHRASE`, else asks on the terminal, twice for a
-/// new keyring.
+/// Takes the passphrase from `POQ_KEYRING_PASSPHRASE`, or `POQ_EXPORT_PASSPHRASE` for an exported
+/// key, else asks on the terminal; twice for a new one.
 pub fn ask(purpose: Purpose) -> crate::Result<Passphrase> {
-    if let Ok(text) = std::env::var(PASSPHRASE_VARIABLE) {
+    let variable = purpose.variable();
+    if let Ok(text) = std::env::var(variable) {
         return checked(purpose, text.into());
     }
     if !std::io::stdin().is_terminal() {
         return Err(Error::Passphrase(format!(
-            "there is no terminal to ask on; set {PASSPHRASE_VARIABLE} or use the `test` backend"
+            "there is no terminal to ask on; set {variable} or use the `test` backend"
         ))
         .into());
     }
-    match purpose {
-        Purpose::Unlock => prompt("Keyring passphrase: "),
-        Purpose::Create => {
-            let first = checked(purpose, prompt("New keyring passphrase: ")?)?;
-            if prompt("Repeat the passphrase: ")?.0 != first.0 {
-                return Err(Error::Passphrase("the two passphrases differ".into()).into());
-            }
-            Ok(first)
-        }
+    let passphrase = checked(purpose, prompt(purpose.prompt())?)?;
+    if purpose.is_new() && prompt("Repeat the passphrase: ")?.0 != passphrase.0 {
+        return Err(Error::Passphrase("the two passphrases differ".into()).into());
     }
+    Ok(passphrase)
 }
 
 fn prompt(text: &str) -> crate::Result<Passphrase> {
@@ -73,7 +98,7 @@ fn prompt(text: &str) -> crate::Result<Passphrase> {
 }
 
 fn checked(purpose: Purpose, passphrase: Passphrase) -> crate::Result<Passphrase> {
-    if purpose == Purpose::Create && passphrase.0.len() < SHORTEST {
+    if purpose.is_new() && passphrase.0.len() < SHORTEST {
         return Err(Error::Passphrase(format!("it must have at least {SHORTEST} bytes")).into());
     }
     Ok(passphrase)

@@ -43,7 +43,7 @@ struct Cost {
 /// The file `keyring.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Header {
+pub(super) struct Header {
     version: u32,
     kdf: String,
     cost: Cost,
@@ -66,8 +66,8 @@ pub(super) struct Sealed {
 pub(super) struct Vault(XChaCha20Poly1305);
 
 impl Vault {
-    /// Makes a new vault and its file, which must not exist.
-    pub fn create(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
+    /// A new vault, and the header that it can be opened by.
+    pub fn generate(passphrase: &Passphrase) -> crate::Result<(Self, Header)> {
         let mut salt = vec![0; SALT_BYTES];
         OsRng.fill_bytes(&mut salt);
         let vault = derive(passphrase, &salt, COST).map_err(crate::Error::Key)?;
@@ -78,6 +78,12 @@ impl Vault {
             salt,
             check: vault.seal(CHECK, CHECK)?,
         };
+        Ok((vault, header))
+    }
+
+    /// Makes a new vault and its file, which must not exist.
+    pub fn create(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
+        let (vault, header) = Self::generate(passphrase)?;
         let json = serde_json::to_vec_pretty(&header)
             .map_err(|error| crate::Error::Key(error.to_string()))?;
         durable::create(path, &json)?;
@@ -87,16 +93,17 @@ impl Vault {
     /// Opens the vault of a file.
     pub fn unlock(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
         let json = fs::read(path).map_err(|source| crate::Error::file("read", path, source))?;
-        let header = Header::decode(&json).map_err(|reason| corrupted(path, reason))?;
-        let vault = derive(passphrase, &header.salt, header.cost)
+        let header: Header =
+            serde_json::from_slice(&json).map_err(|error| corrupted(path, error.to_string()))?;
+        let vault = header
+            .open(passphrase)
             .map_err(|reason| corrupted(path, reason))?;
-        match vault.open(&header.check, CHECK) {
-            Some(check) if check.as_slice() == CHECK => Ok(vault),
-            _ => Err(Error::WrongPassphrase {
+        vault.ok_or_else(|| {
+            Error::WrongPassphrase {
                 folder: path.parent().unwrap_or(path).to_owned(),
             }
-            .into()),
-        }
+            .into()
+        })
     }
 
     /// Encrypts; `context` must be the same when it is opened.
@@ -131,23 +138,27 @@ impl Vault {
 }
 
 impl Header {
-    fn decode(json: &[u8]) -> Result<Self, String> {
-        let header: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        if header.version != VERSION || header.kdf != "argon2id" {
+    /// The vault; `None` if the passphrase is wrong.
+    pub fn open(&self, passphrase: &Passphrase) -> Result<Option<Vault>, String> {
+        if self.version != VERSION || self.kdf != "argon2id" {
             return Err(format!(
                 "it has version {} and key derivation `{}`, this program knows version {VERSION} \
                  and `argon2id`",
-                header.version, header.kdf
+                self.version, self.kdf
             ));
         }
-        let cost = header.cost;
+        let cost = self.cost;
         if cost.memory_kib > MAX_COST.memory_kib
             || cost.passes > MAX_COST.passes
             || cost.lanes > MAX_COST.lanes
         {
             return Err("its key derivation would cost too much".into());
         }
-        Ok(header)
+        let vault = derive(passphrase, &self.salt, cost)?;
+        let is_right = vault
+            .open(&self.check, CHECK)
+            .is_some_and(|check| check.as_slice() == CHECK);
+        Ok(is_right.then_some(vault))
     }
 }
 

@@ -1,5 +1,3 @@
-use std::io::Read;
-
 use anyhow::{Context, Result, ensure};
 use poq_client::keyring::{self, KeyInfo, Keyring};
 use poq_client::worker::ChainConfig;
@@ -43,7 +41,7 @@ pub async fn init(args: Init) -> Result<()> {
     };
     std::fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
     let keyring = Keyring::open(home, args.keyring_backend, keyring::ask)?;
-    let (key, mnemonic) = key(&keyring, &args.key, args.recover)?;
+    let (key, mnemonic) = keyring.ensure(&args.key, recovered(args.recover)?.as_ref())?;
     let chain = ChainConfig {
         id: chain_id,
         node: args.node,
@@ -56,7 +54,7 @@ pub async fn init(args: Init) -> Result<()> {
         home: home.display().to_string(),
         chain_id: chain.id,
         key,
-        mnemonic,
+        mnemonic: mnemonic.map(|mnemonic| mnemonic.words().to_owned()),
     };
     let mut lines = vec![
         ("config", config_path.display().to_string()),
@@ -74,22 +72,11 @@ pub async fn init(args: Init) -> Result<()> {
     Ok(())
 }
 
-/// The named key, which is recovered or made if there is none, and a new key's words.
-fn key(keyring: &Keyring, name: &str, recover: bool) -> Result<(KeyInfo, Option<String>)> {
-    if recover {
-        let mut words = String::new();
-        std::io::stdin().read_to_string(&mut words)?;
-        return Ok((
-            keyring.recover(name, &Mnemonic::parse(words.trim())?)?,
-            None,
-        ));
+/// The mnemonic on the standard input, if the key is to be recovered.
+fn recovered(recover: bool) -> Result<Option<Mnemonic>> {
+    if !recover {
+        return Ok(None);
     }
-    match keyring.show(name) {
-        Ok(key) => Ok((key, None)),
-        Err(poq_client::Error::Keyring(keyring::Error::NotFound { .. })) => {
-            let (key, mnemonic) = keyring.add(name)?;
-            Ok((key, Some(mnemonic.words().to_owned())))
-        }
-        Err(error) => Err(error.into()),
-    }
+    let words = std::io::read_to_string(std::io::stdin()).context("cannot read the mnemonic")?;
+    Ok(Some(Mnemonic::parse(&words)?))
 }

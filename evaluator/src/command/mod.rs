@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod earnings;
 mod init;
 mod register;
 mod score;
@@ -11,6 +12,7 @@ mod version;
 use poq_client::keyring::{self, Keyring};
 use poq_client::worker::{ChainConfig, WorkerHome};
 
+pub use earnings::earnings;
 pub use init::init;
 pub use register::register;
 pub use score::score;

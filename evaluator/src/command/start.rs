@@ -2,12 +2,13 @@ use std::fs::{File, TryLockError};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use poq_client::Error;
 use poq_client::worker::{Worker, WorkerHome, shutdown_on_signals};
-use poq_proto::v1::Role;
+use poq_client::{Client, Error, metrics};
+use poq_proto::v1::{Node, Role};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::cli::Home;
+use crate::cli::Start;
 use crate::compute::Compute;
 use crate::config::{self, Config};
 use crate::journal::Journal;
@@ -15,20 +16,39 @@ use crate::scorer::Model;
 use crate::worker::Evaluator;
 
 /// Does the operator's duties until SIGINT or SIGTERM.
-pub async fn start(args: Home) -> Result<()> {
+pub async fn start(args: Start) -> Result<()> {
     let shutdown = shutdown_on_signals()?;
-    let home = WorkerHome::open(&args.home)?;
+    match serve(args, &shutdown).await {
+        // Asked to stop before it was ready: that is a clean end.
+        Err(error) if matches!(error.downcast_ref(), Some(Error::Interrupted)) => Ok(()),
+        result => result,
+    }
+}
+
+async fn serve(args: Start, shutdown: &CancellationToken) -> Result<()> {
+    let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
     config.scoring.validate()?;
     let files = config::model_files(&config.model, &config.scoring)?;
     let _lock = lock(&home.data())?;
+    if let Some(address) = args.metrics_address.or(config.metrics.listen) {
+        metrics::serve(address, shutdown.clone()).await?;
+    }
     let journal = Journal::open(home.data().join("journal"))?;
-    let worker = match Worker::connect(&home, &config.chain, Role::Evaluator, &shutdown).await {
-        Err(Error::Interrupted) => return Ok(()),
-        worker => worker?,
-    };
-    check_models(&worker, &config.model.id).await?;
-    let registered = worker.client.evaluator_model(&config.model.id).await?;
+    let worker = Worker::connect(&home, &config.chain, Role::Evaluator, shutdown).await?;
+    let operator = worker.sender.address();
+    let node = worker
+        .insist(shutdown, async |client| {
+            client.node(Role::Evaluator, operator).await
+        })
+        .await?;
+    check_models(&node, &config.model.id)?;
+    let registered = worker
+        .insist(shutdown, async |client| {
+            client.evaluator_model(&config.model.id).await
+        })
+        .await?;
+    let params = worker.insist(shutdown, Client::params).await?;
     let threads = config.scoring.threads;
     let model = tokio::task::spawn_blocking(move || Model::open(&registered, &files, threads))
         .await?
@@ -40,16 +60,24 @@ pub async fn start(args: Home) -> Result<()> {
         chain = worker.sender.chain_id(),
         "evaluator started"
     );
-    Evaluator::run(worker, config.model.id, journal, compute, shutdown).await
+    let max_items = params.max_batch_items;
+    Evaluator::run(
+        worker,
+        config.model.id,
+        max_items,
+        journal,
+        compute,
+        shutdown.clone(),
+    )
+    .await
 }
 
 /// An operator is drawn for every model of its registration, and slashed where it is silent.
-async fn check_models(worker: &Worker, loaded: &str) -> Result<()> {
-    let operator = worker.sender.address();
-    let node = worker.client.node(Role::Evaluator, operator).await?;
+fn check_models(node: &Node, loaded: &str) -> Result<()> {
     ensure!(
         node.models.iter().any(|model| model == loaded),
-        "{operator} is registered for {}, not for {loaded}; set `id` in config.toml to one of them",
+        "{} is registered for {}, not for {loaded}; set `id` in config.toml to one of them",
+        node.operator,
         node.models.join(", ")
     );
     for model in node.models.iter().filter(|model| *model != loaded) {

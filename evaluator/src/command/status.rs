@@ -48,7 +48,7 @@ pub async fn status(args: cli::Status) -> Result<()> {
         catching_up: chain.catching_up,
         node,
         duties,
-        journal: Journal::open(home.data().join("journal"))?.seats()?.len(),
+        journal: Journal::open(home.data().join("journal"))?.keys()?.len(),
     };
     output::print(args.output.output, &status, &lines(&status))?;
     Ok(())

@@ -4,5 +4,8 @@
 mod clients;
 mod faults;
 mod fixture;
+mod growth;
+mod outages;
 mod questions;
 mod refusals;
+mod validators;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use cosmos_sdk_proto::cosmos::bank::v1beta1::{QueryBalanceRequest, QueryBalanceResponse};
 use futures::future::try_join_all;
-use poq_client::{Client, Order};
+use poq_client::{Answer, Client, Order};
 use poq_proto::event;
-use poq_proto::v1::Role;
+use poq_proto::v1::{QueryValidatorsRequest, QueryValidatorsResponse, Role};
 use poq_testnet::{Account, Description, Receipt};
 use sha2::{Digest, Sha256};
 use tendermint_rpc::query::Query;
@@ -102,18 +103,29 @@ struct Money {
     supply: u128,
     /// By address.
     balances: BTreeMap<String, u128>,
+    /// What validators earned and what waits for them.
     protocol: u128,
     stakes: u128,
 }
 
 impl Money {
-    /// Without open tasks nothing is in escrow.
+    /// Without open tasks nothing is in escrow. Everything is read at one height: the fees move on
+    /// with every block.
     async fn read(client: &Client, network: &Description) -> Self {
-        let denom = &network.denom;
+        let height = Some(client.height().await.unwrap());
+        let balance = async |address: &str| -> u128 {
+            let request = QueryBalanceRequest {
+                address: address.into(),
+                denom: network.denom.clone(),
+            };
+            let path = "/cosmos.bank.v1beta1.Query/Balance";
+            let answer: Answer<QueryBalanceResponse> =
+                client.query(path, &request, height).await.unwrap();
+            answer.value.balance.unwrap().amount.parse().unwrap()
+        };
         let mut balances = BTreeMap::new();
         for account in accounts(network) {
-            let balance = client.balance(&account.address, denom).await.unwrap();
-            balances.insert(account.address.clone(), balance);
+            balances.insert(account.address.clone(), balance(&account.address).await);
         }
         let mut stakes = 0;
         for role in [Role::Inference, Role::Evaluator] {
@@ -123,13 +135,23 @@ impl Money {
                 .map(|node| u128::from(node.stake))
                 .sum::<u128>();
         }
-        let protocol = client.balance(&protocol_account(), denom).await.unwrap();
-        let supply = client.supply(denom).await.unwrap();
-        assert_eq!(balances.values().sum::<u128>() + protocol + stakes, supply);
+        let request = QueryValidatorsRequest::default();
+        let path = "/poq.v1.Query/Validators";
+        let validators: Answer<QueryValidatorsResponse> =
+            client.query(path, &request, height).await.unwrap();
+        let validators = validators.value.validators;
+        stakes += validators
+            .iter()
+            .map(|validator| u128::from(validator.stake))
+            .sum::<u128>();
+        let waiting = balance(&protocol_account()).await;
+        let earned: u64 = validators.iter().map(|validator| validator.earned).sum();
+        let supply = client.supply(&network.denom).await.unwrap();
+        assert_eq!(balances.values().sum::<u128>() + waiting + stakes, supply);
         Self {
             supply,
             balances,
-            protocol,
+            protocol: waiting + u128::from(earned),
             stakes,
         }
     }

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use poq_client::keyring::{Keyring, ask};
-use poq_proto::v1::{GenesisAccount, GenesisCoin, GenesisNode, GenesisState, Params, Role};
+use poq_client::network::{Account, Description, Validator, Worker};
+use poq_proto::v1::{
+    GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator, Params, Role,
+};
 
 use super::InitFiles;
-use super::folder::{Draft, FILE};
-use super::network::{Account, Network, Validator, Worker};
+use super::folder::Draft;
 use crate::comet::{Binary, CometConfig};
 use crate::commands::init::{self, NodeSettings};
 use crate::genesis::{self, Genesis};
@@ -22,7 +24,7 @@ const HOST: &str = "127.0.0.1";
 const PORTS_PER_NODE: u16 = 10;
 
 /// Makes the network. All files appear at once, or none.
-pub(super) fn create(flags: &InitFiles) -> anyhow::Result<Network> {
+pub(super) fn create(flags: &InitFiles) -> anyhow::Result<Description> {
     let ports = Ports::new(flags)?;
     let binary = Binary::find(flags.cometbft.as_deref())?;
     let mut app_state = genesis::read_app_state(&flags.genesis_template)?;
@@ -40,8 +42,7 @@ pub(super) fn create(flags: &InitFiles) -> anyhow::Result<Network> {
     complete(&mut app_state, flags, &network, params);
     genesis::validate(&flags.chain_id, &app_state)?;
     let network = write_nodes(draft.path(), flags, &binary, network, &ports, app_state)?;
-    let json = serde_json::to_string_pretty(&network)? + "\n";
-    init::write(&draft.path().join(FILE), &json)?;
+    network.write(draft.path())?;
     draft.publish(&network)?;
     Ok(network)
 }
@@ -115,7 +116,7 @@ fn describe(
     accounts: Accounts,
     params: &Params,
     app_state: &GenesisState,
-) -> Network {
+) -> Description {
     let rpc = |port: u16| format!("http://{HOST}:{}", port + 1);
     let validators: Vec<_> = accounts
         .validators
@@ -152,10 +153,10 @@ fn describe(
         .collect();
     let evaluator_models = app_state.evaluator_models.iter();
     let evaluator_models = evaluator_models.map(|model| model.id.clone()).collect();
-    Network {
+    Description {
         chain_id: flags.chain_id.clone(),
         denom: params.denom.clone(),
-        keyring_backend: flags.keyring_backend.to_string(),
+        keyring_backend: flags.keyring_backend,
         validators,
         inference_nodes: workers(
             accounts.inference_nodes,
@@ -175,7 +176,12 @@ fn describe(
 }
 
 /// Adds the network's accounts and nodes to the template.
-fn complete(app_state: &mut GenesisState, flags: &InitFiles, network: &Network, params: Params) {
+fn complete(
+    app_state: &mut GenesisState,
+    flags: &InitFiles,
+    network: &Description,
+    params: Params,
+) {
     let validators = network.validators.iter().map(|node| &node.account);
     let workers = network.inference_nodes.iter().chain(&network.evaluators);
     let accounts = [&network.user, &network.authority]
@@ -213,10 +219,14 @@ fn write_nodes(
     root: &Path,
     flags: &InitFiles,
     binary: &Binary,
-    mut network: Network,
+    mut network: Description,
     ports: &Ports,
-    app_state: GenesisState,
-) -> anyhow::Result<Network> {
+    mut app_state: GenesisState,
+) -> anyhow::Result<Description> {
+    let least = app_state
+        .params
+        .as_ref()
+        .map_or(0, |params| params.min_validator_stake);
     let client = |rpc: &str| ClientSettings {
         chain_id: flags.chain_id.clone(),
         node: rpc.to_owned(),
@@ -245,6 +255,12 @@ fn write_nodes(
         for mut validator in genesis.validators.iter().cloned() {
             node.consensus_address.clone_from(&validator.address);
             validator.name.clone_from(&node.name);
+            app_state.validators.push(GenesisValidator {
+                operator: node.account.address.clone(),
+                payout: String::new(),
+                public_key: validator.public_key()?,
+                stake: flags.stake.unwrap_or(least.saturating_mul(2)),
+            });
             validators.push(validator);
         }
     }
@@ -253,6 +269,7 @@ fn write_nodes(
     };
     let mut genesis = genesis.clone();
     genesis.found(&flags.chain_id, validators, app_state);
+    genesis.check()?;
     for (index, (path, mut config, _)) in homes.into_iter().enumerate() {
         configure(&mut config, flags, &network, index, ports.nodes[index])?;
         config.save()?;
@@ -273,7 +290,7 @@ fn write_nodes(
 fn configure(
     config: &mut CometConfig,
     flags: &InitFiles,
-    network: &Network,
+    network: &Description,
     index: usize,
     port: u16,
 ) -> anyhow::Result<()> {

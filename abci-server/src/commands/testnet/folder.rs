@@ -5,12 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use poq_client::network::{Description, FILE};
 use tempfile::TempDir;
-
-use super::network::Network;
-
-/// The file that makes a folder a network.
-pub(super) const FILE: &str = "network.json";
 
 /// A network that is being made: it appears in its folder once it is complete.
 pub(super) struct Draft<'a> {
@@ -41,7 +37,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Moves everything to its place, `network.json` last.
-    pub(super) fn publish(self, network: &Network) -> anyhow::Result<()> {
+    pub(super) fn publish(self, network: &Description) -> anyhow::Result<()> {
         self.remove_old()?;
         let entries: BTreeSet<&str> = network.homes().chain([FILE]).collect();
         for entry in &entries {
@@ -69,8 +65,7 @@ impl<'a> Draft<'a> {
             return Ok(());
         }
         let name = path.display();
-        let json = fs::read(&path).with_context(|| format!("cannot read {name}"))?;
-        let old: Network = serde_json::from_slice(&json)
+        let old = Description::read(self.target)
             .with_context(|| format!("{name} describes no network; remove it by hand"))?;
         for home in old.homes().collect::<BTreeSet<_>>() {
             // Only what this program could have made.

@@ -2,7 +2,6 @@
 
 mod files;
 mod folder;
-mod network;
 
 use std::path::PathBuf;
 
@@ -61,7 +60,8 @@ struct InitFiles {
     /// Balance of every account, base units.
     #[arg(long, default_value_t = 1_000_000_000_000)]
     balance: u64,
-    /// Stake of every inference node and evaluator, base units; default: twice the least.
+    /// Stake of every inference node, evaluator and validator, base units; default: twice the
+    /// least.
     #[arg(long)]
     stake: Option<u64>,
     /// The program `cometbft` 0.38; default: in $PATH, else in the cache.

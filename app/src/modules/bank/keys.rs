@@ -1,8 +1,11 @@
 use crate::address::Address;
 
+/// Prefix of all balances; address and denom follow.
+pub const BALANCES: &str = "bank/balance/";
+
 /// Prefix of the balances of an account; the denom follows.
 pub fn balances(address: &Address) -> String {
-    format!("bank/balance/{address}/")
+    format!("{BALANCES}{address}/")
 }
 
 /// `u128`, absent when zero.

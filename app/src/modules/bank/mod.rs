@@ -19,6 +19,22 @@ pub fn balance(state: &State, address: &Address, denom: &str) -> Result<u128> {
     Ok(state.get_u128(keys::balance(address, denom))?.unwrap_or(0))
 }
 
+/// Every balance as address, denom and base units, in the order of the keys. Its work grows with
+/// the number of accounts: for tools, never in a block.
+pub fn all_balances(state: &State) -> Result<Vec<(String, String, u128)>> {
+    let balance = |key: Vec<u8>| {
+        let amount = state.get_u128(&key)?.unwrap_or(0);
+        let owner = std::str::from_utf8(&key)
+            .ok()
+            .and_then(|key| key.strip_prefix(keys::BALANCES)?.split_once('/'));
+        let (address, denom) =
+            owner.ok_or_else(|| Error::internal("the key of a balance is corrupt"))?;
+        Ok((address.to_owned(), denom.to_owned(), amount))
+    };
+    let entries = state.scan(keys::BALANCES, None, usize::MAX)?;
+    entries.into_iter().map(|(key, _)| balance(key)).collect()
+}
+
 /// Base units in existence.
 pub fn supply(state: &State, denom: &str) -> Result<u128> {
     Ok(state.get_u128(keys::supply(denom))?.unwrap_or(0))

@@ -1,14 +1,20 @@
-use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgSend, MsgSendResponse};
+use std::collections::BTreeMap;
+
+use cosmos_sdk_proto::cosmos::bank::v1beta1::{
+    MsgMultiSend, MsgMultiSendResponse, MsgSend, MsgSendResponse, Output,
+};
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 use poq_proto::code;
 
-use super::{parse_amount, transfer, validate_denom};
+use super::{credit, debit, parse_amount, transfer, validate_denom};
 use crate::address::Address;
-use crate::error::{Result, ensure};
+use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
 
 /// Most denoms in one list of coins.
 const MAX_COINS: usize = 16;
+/// Most receivers of one message.
+const MAX_OUTPUTS: usize = 500;
 
 /// `cosmos.bank.v1beta1.MsgSend`.
 pub fn send(x: &mut Execution<'_>, message: MsgSend) -> Result<MsgSendResponse> {
@@ -17,13 +23,76 @@ pub fn send(x: &mut Execution<'_>, message: MsgSend) -> Result<MsgSendResponse> 
     let to = Address::parse(&message.to_address, prefix)?;
     for (denom, amount) in parse_coins(&message.amount)? {
         transfer(x.state, &from, &to, denom, amount)?;
-        let coin = format!("{amount}{denom}");
-        x.emit(
-            "transfer",
-            &[("sender", &from), ("recipient", &to), ("amount", &coin)],
-        );
+        emit_transfer(x, &from, &to, denom, amount);
     }
     Ok(MsgSendResponse {})
+}
+
+/// The account that pays, and signs, a `MsgMultiSend`.
+pub fn payer(message: &MsgMultiSend) -> &str {
+    message
+        .inputs
+        .first()
+        .map_or("", |input| input.address.as_str())
+}
+
+/// `cosmos.bank.v1beta1.MsgMultiSend`: one input, as in the Cosmos SDK since 0.47, and any number
+/// of outputs with the same coins together.
+pub fn multi_send(x: &mut Execution<'_>, message: MsgMultiSend) -> Result<MsgMultiSendResponse> {
+    let prefix = &x.block.params.bech32_prefix;
+    let [input] = message.inputs.as_slice() else {
+        reject!(
+            code::INVALID_REQUEST,
+            "a multi-send has one input, got {}",
+            message.inputs.len()
+        );
+    };
+    ensure!(
+        (1..=MAX_OUTPUTS).contains(&message.outputs.len()),
+        code::INVALID_REQUEST,
+        "a multi-send has 1 to {MAX_OUTPUTS} outputs, got {}",
+        message.outputs.len()
+    );
+    let from = Address::parse(&input.address, prefix)?;
+    let paid: BTreeMap<_, _> = parse_coins(&input.coins)?.into_iter().collect();
+    ensure!(
+        paid == sum_of(&message.outputs)?,
+        code::INVALID_COINS,
+        "the coins of the input are not the sum of the outputs"
+    );
+    for (denom, amount) in paid {
+        debit(x.state, &from, denom, amount)?;
+    }
+    for output in &message.outputs {
+        let to = Address::parse(&output.address, prefix)?;
+        for (denom, amount) in parse_coins(&output.coins)? {
+            credit(x.state, &to, denom, amount)?;
+            emit_transfer(x, &from, &to, denom, amount);
+        }
+    }
+    Ok(MsgMultiSendResponse {})
+}
+
+fn sum_of(outputs: &[Output]) -> Result<BTreeMap<&str, u128>> {
+    let mut sums = BTreeMap::new();
+    for output in outputs {
+        for (denom, amount) in parse_coins(&output.coins)? {
+            let sum: &mut u128 = sums.entry(denom).or_default();
+            *sum = sum.checked_add(amount).ok_or_else(|| {
+                let log = format!("the outputs in {denom} exceed 128 bits together");
+                Error::rejected(code::INVALID_COINS, log)
+            })?;
+        }
+    }
+    Ok(sums)
+}
+
+fn emit_transfer(x: &mut Execution<'_>, from: &Address, to: &Address, denom: &str, amount: u128) {
+    let coin = format!("{amount}{denom}");
+    x.emit(
+        "transfer",
+        &[("sender", from), ("recipient", to), ("amount", &coin)],
+    );
 }
 
 /// Coins as the Cosmos SDK wants them: not empty, sorted by denom, no duplicates, no zeros.

@@ -1,6 +1,7 @@
 //! The registries of language models and evaluator models.
 
 mod keys;
+pub mod msgs;
 pub mod query;
 mod validate;
 
@@ -24,11 +25,21 @@ pub fn evaluator_model(state: &State, id: &str) -> Result<EvaluatorModel> {
     )
 }
 
-/// Registers or replaces a language model. Its evaluator models must be registered before.
+/// Registers or replaces a language model. Its evaluator models must be registered, and not
+/// deprecated unless the entry before named them too.
 pub fn set_model(state: &mut State, model: &Model) -> Result<()> {
     validate::model(model)?;
+    let before: Option<Model> = state.get_message(keys::model(&model.id))?;
+    let named: Vec<_> = before.map_or_else(Vec::new, |before| before.evaluator_models);
     for entry in &model.evaluator_models {
-        evaluator_model(state, &entry.id)?;
+        let deprecated = evaluator_model(state, &entry.id)?.deprecated;
+        ensure!(
+            !deprecated || named.iter().any(|old| old.id == entry.id),
+            code::MODEL_DEPRECATED,
+            "evaluator model {} is deprecated: model {} cannot begin to use it",
+            entry.id,
+            model.id
+        );
     }
     Ok(state.put_message(keys::model(&model.id), model)?)
 }

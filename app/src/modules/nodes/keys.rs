@@ -23,7 +23,17 @@ pub fn slot(role: Role, slot: u64) -> String {
     format!("nodes/{}/slot/{slot:07}", name(role))
 }
 
-/// Slot of the next new node, `u64`.
+/// Prefix of the slots that nodes have left; the slot follows.
+pub fn free_slots(role: Role) -> String {
+    format!("nodes/{}/free-slot/", name(role))
+}
+
+/// Marks that a node has left a slot, which the next new node takes.
+pub fn free_slot(role: Role, slot: u64) -> String {
+    format!("{}{slot:07}", free_slots(role))
+}
+
+/// Slot of the next new node while none is free, `u64`.
 pub fn next_slot(role: Role) -> String {
     format!("nodes/{}/next-slot", name(role))
 }
@@ -42,6 +52,7 @@ mod tests {
         insta::assert_snapshot!(node(Role::Inference, "poq1x"), @"nodes/inference/node/poq1x");
         insta::assert_snapshot!(payout(Role::Evaluator, "poq1x"), @"nodes/evaluator/payout/poq1x");
         insta::assert_snapshot!(slot(Role::Evaluator, 7), @"nodes/evaluator/slot/0000007");
+        insta::assert_snapshot!(free_slot(Role::Inference, 7), @"nodes/inference/free-slot/0000007");
         insta::assert_snapshot!(next_slot(Role::Evaluator), @"nodes/evaluator/next-slot");
     }
 }

@@ -1,18 +1,25 @@
-//! Inference nodes and evaluators: registration with stake, selection, slashing, reputation.
+//! Inference nodes and evaluators: registration with stake, selection, slashing, reputation, jail.
 
+mod duties;
+mod jail;
 mod keys;
 pub mod msgs;
 pub mod query;
+mod stake;
+mod update;
+
+pub use duties::{begin_duty, complete_duty, miss_duty, release_duty};
+pub use jail::{jail, unjail};
+pub use stake::{add_stake, release, unbond};
+pub use update::update_node;
 
 use std::collections::BTreeSet;
 
+use poq_proto::code;
 use poq_proto::v1::{Node, NodeStatus, Role};
-use poq_proto::{PPM, code, event};
 
-use crate::arithmetic::share;
-use crate::error::{Error, Result, reject};
+use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
-use crate::modules::bank;
 use crate::selection::RandomStream;
 use crate::store::State;
 
@@ -74,67 +81,11 @@ pub fn serves(state: &State, role: Role, model: &str) -> Result<bool> {
     Ok(keys::index(role, model).total(state)? > 0)
 }
 
-/// Counts a task whose outcome depends on the node.
-pub fn begin_duty(state: &mut State, role: Role, operator: &str) -> Result<()> {
-    let mut node = get(state, role, operator)?;
-    node.open_duties = node.open_duties.saturating_add(1);
-    put(state, &node)
-}
-
-/// The end of a duty whose outcome says nothing about the node.
-pub fn release_duty(state: &mut State, role: Role, operator: &str) -> Result<()> {
-    let mut node = get(state, role, operator)?;
-    node.open_duties = node.open_duties.saturating_sub(1);
-    put(state, &node)
-}
-
-/// The end of a duty that was done: `quality` (ppm) enters the reputation, `earned` the record.
-pub fn complete_duty(
-    x: &mut Execution<'_>,
-    role: Role,
-    operator: &str,
-    quality: u64,
-    earned: u64,
-) -> Result<()> {
-    let mut node = get(x.state, role, operator)?;
-    node.open_duties = node.open_duties.saturating_sub(1);
-    node.duties_done = node.duties_done.saturating_add(1);
-    node.earned = node.earned.saturating_add(earned);
-    update_reputation(x, &mut node, quality);
-    put_weighted(x, &node)
-}
-
-/// The end of a duty that was not done: part of the stake is burnt and the reputation falls.
-pub fn miss_duty(
-    x: &mut Execution<'_>,
-    role: Role,
-    operator: &str,
-    task: u64,
-    slash_ppm: u32,
-    reason: &str,
-) -> Result<()> {
-    let mut node = get(x.state, role, operator)?;
-    let lost = share(node.stake, u64::from(slash_ppm)).min(node.stake);
-    node.open_duties = node.open_duties.saturating_sub(1);
-    node.duties_missed = node.duties_missed.saturating_add(1);
-    node.stake = node.stake.saturating_sub(lost);
-    node.slashed = node.slashed.saturating_add(lost);
-    if node.stake < min_stake(x, role) {
-        node.set_status(NodeStatus::Understaked);
-    }
-    update_reputation(x, &mut node, 0);
-    bank::burn_held(x.state, &x.block.params.denom, lost.into())?;
-    x.emit(
-        event::NODE_SLASHED,
-        &[
-            (event::TASK, &task),
-            (event::NODE, &operator),
-            (event::ROLE, &name(role)),
-            (event::AMOUNT, &lost),
-            (event::REASON, &reason),
-        ],
-    );
-    put_weighted(x, &node)
+/// The account that a node's earnings go to: its payout account, or, once the node is gone, its
+/// operator.
+pub fn payout_account(state: &State, role: Role, operator: &str) -> Result<String> {
+    let node = find(state, role, operator)?;
+    Ok(node.map_or_else(|| operator.to_owned(), |node| node.payout))
 }
 
 /// Least stake of an active node, base units.
@@ -150,21 +101,58 @@ pub fn capped_stake(x: &Execution<'_>, node: &Node) -> u64 {
     node.stake.min(x.block.params.stake_cap)
 }
 
-fn update_reputation(x: &Execution<'_>, node: &mut Node, outcome: u64) {
-    let step = u64::from(x.block.params.reputation_step);
-    let kept = share(u64::from(node.reputation), PPM.saturating_sub(step));
-    let updated = kept
-        .saturating_add(share(outcome.min(PPM), step))
-        .clamp(x.block.params.reputation_floor.into(), PPM);
-    node.reputation = u32::try_from(updated).unwrap_or(u32::MAX);
+/// The role must be one that nodes have.
+fn require_role(role: Role) -> Result<()> {
+    ensure!(
+        matches!(role, Role::Inference | Role::Evaluator),
+        code::INVALID_REQUEST,
+        "expected the role inference or evaluator, got {}",
+        name(role)
+    );
+    Ok(())
 }
 
+/// A node that leaves cannot be changed any more.
+fn refuse_leaving(node: &Node) -> Result<()> {
+    ensure!(
+        node.status() != NodeStatus::Unbonding,
+        code::NODE_LEAVING,
+        "the {} node {} is leaving; register it again once all of its stake is released",
+        name(node.role()),
+        node.operator
+    );
+    Ok(())
+}
+
+/// Stores the node, or frees its keys if it has left: nothing of its stake is here any more, and no
+/// task depends on it.
 fn put(state: &mut State, node: &Node) -> Result<()> {
+    let leaving = node.status() == NodeStatus::Unbonding;
+    if leaving && node.unbonding.is_empty() && node.open_duties == 0 {
+        return remove(state, node);
+    }
     Ok(state.put_message(keys::node(node.role(), &node.operator), node)?)
 }
 
-/// Stores the node and brings its weight in every index up to date.
-fn put_weighted(x: &mut Execution<'_>, node: &Node) -> Result<()> {
+/// A leaving node has no weight in any index, so that only its own keys are left.
+fn remove(state: &mut State, node: &Node) -> Result<()> {
+    let role = node.role();
+    state.delete(keys::node(role, &node.operator))?;
+    state.delete(keys::payout(role, &node.payout))?;
+    state.delete(keys::slot(role, node.slot))?;
+    Ok(state.mark(keys::free_slot(role, node.slot))?)
+}
+
+/// Stores the node with the status that its stake gives it, and brings its weight in every index up
+/// to date.
+fn put_weighted(x: &mut Execution<'_>, node: &mut Node) -> Result<()> {
+    if matches!(node.status(), NodeStatus::Active | NodeStatus::Understaked) {
+        let enough = node.stake >= min_stake(x, node.role());
+        node.set_status(match enough {
+            true => NodeStatus::Active,
+            false => NodeStatus::Understaked,
+        });
+    }
     put(x.state, node)?;
     let weight = match node.status() {
         NodeStatus::Active => u128::from(capped_stake(x, node)) * u128::from(node.reputation),

@@ -4,12 +4,13 @@ use poq_proto::v1::{
 };
 use poq_proto::{PPM, code, event};
 
-use super::{find, keys, min_stake, name, put_weighted};
+use super::{find, keys, min_stake, name, put_weighted, require_role};
 use crate::address::Address;
 use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
 use crate::modules::{bank, models};
 use crate::selection::CAPACITY;
+use crate::store::State;
 
 /// Models that one node may serve.
 const MAX_MODELS: usize = 32;
@@ -64,28 +65,31 @@ fn register_from_balance(x: &mut Execution<'_>, node: GenesisNode) -> Result<()>
 /// Registers a node whose stake exists already; genesis does this without an account.
 pub fn register(x: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
     let role = request.role();
-    let prefix = &x.block.params.bech32_prefix;
-    let operator = Address::parse(&request.operator, prefix)?.to_string();
-    let payout = match request.payout.as_str() {
-        "" => operator.clone(),
-        payout => Address::parse(payout, prefix)?.to_string(),
-    };
-    validate(x, role, &operator, &payout, &request)?;
-
-    let next = keys::next_slot(role);
-    let slot = x.state.get_u64(&next)?.unwrap_or(0);
+    require_role(role)?;
+    let operator = Address::parse(&request.operator, &x.block.params.bech32_prefix)?.to_string();
+    let payout = payout_of_request(x, &operator, &request.payout)?;
     ensure!(
-        slot < CAPACITY,
-        code::INVALID_REQUEST,
-        "the chain has its {CAPACITY} {} nodes already",
+        find(x.state, role, &operator)?.is_none(),
+        code::ALREADY_REGISTERED,
+        "{operator} is registered as {} already",
         name(role)
     );
-    x.state.put_u64(next, slot + 1)?;
+    check_payout(x.state, role, &payout)?;
+    let minimum = min_stake(x, role);
+    ensure!(
+        request.stake >= minimum,
+        code::STAKE_TOO_LOW,
+        "stake {} is below the minimum {minimum}",
+        request.stake
+    );
+    check_endpoint(role, &request.endpoint)?;
+    check_models(x, role, &request.models, &[])?;
+
+    let slot = claim_slot(x.state, role)?;
     x.state.put(keys::slot(role, slot), operator.as_bytes())?;
     x.state
         .put(keys::payout(role, &payout), operator.as_bytes())?;
-
-    let node = Node {
+    let mut node = Node {
         role: role.into(),
         operator,
         payout,
@@ -98,7 +102,7 @@ pub fn register(x: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
         slot,
         ..Node::default()
     };
-    put_weighted(x, &node)?;
+    put_weighted(x, &mut node)?;
     x.emit(
         event::NODE_REGISTERED,
         &[
@@ -110,56 +114,87 @@ pub fn register(x: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
     Ok(())
 }
 
-fn validate(
-    x: &Execution<'_>,
-    role: Role,
-    operator: &str,
-    payout: &str,
-    request: &GenesisNode,
-) -> Result<()> {
+/// The first slot that a node has left, or else a new one.
+fn claim_slot(state: &mut State, role: Role) -> Result<u64> {
+    let prefix = keys::free_slots(role);
+    if let Some((key, _)) = state.scan(&prefix, None, 1)?.pop() {
+        let slot = key
+            .strip_prefix(prefix.as_bytes())
+            .and_then(|slot| std::str::from_utf8(slot).ok())
+            .and_then(|slot| slot.parse().ok())
+            .ok_or_else(|| Error::internal(format!("a key under {prefix} is corrupt")))?;
+        state.delete(key)?;
+        return Ok(slot);
+    }
+    let next = keys::next_slot(role);
+    let slot = state.get_u64(&next)?.unwrap_or(0);
     ensure!(
-        role != Role::Unspecified,
+        slot < CAPACITY,
         code::INVALID_REQUEST,
-        "node {operator} has no role"
-    );
-    ensure!(
-        find(x.state, role, operator)?.is_none(),
-        code::ALREADY_REGISTERED,
-        "{operator} is registered as {} already",
+        "the chain has its {CAPACITY} {} nodes already",
         name(role)
     );
+    state.put_u64(next, slot + 1)?;
+    Ok(slot)
+}
+
+/// The payout account that a message asks for; empty means the operator.
+pub(super) fn payout_of_request(x: &Execution<'_>, operator: &str, payout: &str) -> Result<String> {
+    match payout {
+        "" => Ok(operator.to_owned()),
+        payout => Ok(Address::parse(payout, &x.block.params.bech32_prefix)?.to_string()),
+    }
+}
+
+pub(super) fn check_payout(state: &State, role: Role, payout: &str) -> Result<()> {
     ensure!(
-        !x.state.contains(keys::payout(role, payout))?,
+        !state.contains(keys::payout(role, payout))?,
         code::PAYOUT_TAKEN,
         "payout account {payout} belongs to another {} node",
         name(role)
     );
-    let minimum = min_stake(x, role);
+    Ok(())
+}
+
+pub(super) fn check_endpoint(role: Role, endpoint: &str) -> Result<()> {
     ensure!(
-        request.stake >= minimum,
-        code::STAKE_TOO_LOW,
-        "stake {} is below the minimum {minimum}",
-        request.stake
-    );
-    ensure!(
-        request.endpoint.len() <= MAX_ENDPOINT && !request.endpoint.chars().any(char::is_control),
+        endpoint.len() <= MAX_ENDPOINT && !endpoint.chars().any(char::is_control),
         code::INVALID_REQUEST,
         "endpoint must be at most {MAX_ENDPOINT} bytes without control characters"
     );
     ensure!(
-        (1..=MAX_MODELS).contains(&request.models.len())
-            && request.models.is_sorted_by(|a, b| a < b),
+        role == Role::Inference || endpoint.is_empty(),
+        code::INVALID_REQUEST,
+        "only inference nodes have an endpoint"
+    );
+    Ok(())
+}
+
+/// Every model must be registered, and not deprecated unless the node serves it already.
+pub(super) fn check_models(
+    x: &Execution<'_>,
+    role: Role,
+    wanted: &[String],
+    served: &[String],
+) -> Result<()> {
+    ensure!(
+        (1..=MAX_MODELS).contains(&wanted.len()) && wanted.is_sorted_by(|a, b| a < b),
         code::INVALID_REQUEST,
         "a node serves 1 to {MAX_MODELS} models, sorted and without duplicates"
     );
-    for model in &request.models {
-        match role {
-            Role::Inference => models::model(x.state, model).map(drop)?,
-            Role::Evaluator => models::evaluator_model(x.state, model).map(drop)?,
+    for model in wanted {
+        let deprecated = match role {
+            Role::Inference => models::model(x.state, model)?.deprecated,
+            Role::Evaluator => models::evaluator_model(x.state, model)?.deprecated,
             Role::Validator | Role::Unspecified => {
                 return Err(Error::internal("role was checked before"));
             }
-        }
+        };
+        ensure!(
+            !deprecated || served.contains(model),
+            code::MODEL_DEPRECATED,
+            "model {model} is deprecated: it takes no new nodes"
+        );
     }
     Ok(())
 }

@@ -35,9 +35,9 @@ pub fn query_nodes(state: &State, request: QueryNodesRequest) -> Result<QueryNod
 /// A query about nodes must say of which role.
 pub fn check_role(role: Role) -> Result<()> {
     ensure!(
-        role != Role::Unspecified,
+        matches!(role, Role::Inference | Role::Evaluator),
         code::INVALID_REQUEST,
-        "the query does not say which role"
+        "the query does not say which role, inference or evaluator"
     );
     Ok(())
 }

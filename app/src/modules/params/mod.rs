@@ -1,11 +1,16 @@
 //! The consensus parameters: where they are kept, and which values make sense.
 
+mod economics;
 pub mod query;
 
-use poq_proto::v1::{Aggregation, Params};
-use poq_proto::{PPM, code};
+pub use economics::max_price;
 
+use poq_proto::v1::{Aggregation, MsgUpdateParams, MsgUpdateParamsResponse, Params};
+use poq_proto::{PPM, code, event};
+
+use crate::address::Address;
 use crate::error::{Error, Result, ensure};
+use crate::execution::Execution;
 use crate::modules::bank::validate_denom;
 use crate::store::State;
 
@@ -22,6 +27,43 @@ pub fn get(state: &State) -> Result<Params> {
 /// Replaces the parameters.
 pub fn set(state: &mut State, params: &Params) -> Result<()> {
     Ok(state.put_message(KEY, params)?)
+}
+
+/// `MsgUpdateParams`: replaces the parameters from the next block on.
+pub fn update_params(
+    x: &mut Execution<'_>,
+    message: MsgUpdateParams,
+) -> Result<MsgUpdateParamsResponse> {
+    require_authority(x, &message.authority)?;
+    let Some(params) = message.params else {
+        return Err(Error::rejected(
+            code::INVALID_REQUEST,
+            "the message has no params",
+        ));
+    };
+    let now = &x.block.params;
+    ensure!(
+        params.denom == now.denom && params.bech32_prefix == now.bech32_prefix,
+        code::INVALID_REQUEST,
+        "denom and bech32_prefix stay {} and {}: balances and addresses depend on them",
+        now.denom,
+        now.bech32_prefix
+    );
+    validate(&params)?;
+    set(x.state, &params)?;
+    x.emit(event::PARAMS_UPDATED, &[]);
+    Ok(MsgUpdateParamsResponse {})
+}
+
+/// Only the authority may do what follows.
+pub fn require_authority(x: &Execution<'_>, sender: &str) -> Result<()> {
+    let authority = &x.block.params.authority;
+    ensure!(
+        !authority.is_empty() && sender == authority,
+        code::UNAUTHORIZED,
+        "only the authority may do this, and {sender} is not the authority ({authority:?})"
+    );
+    Ok(())
 }
 
 /// Parameters of a new chain, for blocks of about one second.
@@ -82,6 +124,9 @@ pub fn validate(params: &Params) -> Result<()> {
         "bech32_prefix must be lower-case letters, got {:?}",
         params.bech32_prefix
     );
+    if !params.authority.is_empty() {
+        Address::parse(&params.authority, &params.bech32_prefix)?;
+    }
     ensure!(
         matches!(
             params.aggregation(),
@@ -154,6 +199,23 @@ pub fn validate(params: &Params) -> Result<()> {
         ("gas_price", params.gas_price, 0, 1_000_000_000_000),
         ("max_tx_bytes", params.max_tx_bytes.into(), 1 << 10, 4 << 20),
         ("max_tx_messages", params.max_tx_messages.into(), 1, 1_000),
+        ("unbonding_window", params.unbonding_window, 1, 100_000_000),
+        ("jail_window", params.jail_window, 1, 100_000_000),
+        ("task_retention", params.task_retention, 0, 100_000_000),
+        ("slash_audit", params.slash_audit.into(), 1, ppm),
+        (
+            "audit_margin",
+            params.audit_margin.into(),
+            ppm,
+            u32::MAX.into(),
+        ),
+        ("slash_double_sign", params.slash_double_sign.into(), 1, ppm),
+        (
+            "min_validator_stake",
+            params.min_validator_stake,
+            1,
+            u64::MAX,
+        ),
     ] {
         ensure!(
             (low..=high).contains(&value),
@@ -167,12 +229,7 @@ pub fn validate(params: &Params) -> Result<()> {
         code::INVALID_REQUEST,
         "evaluator_share and protocol_share sum to {shares} ppm, more than the whole price"
     );
-    ensure!(
-        params.slash_no_reveal >= params.slash_no_commit,
-        code::INVALID_REQUEST,
-        "slash_no_reveal must not be below slash_no_commit: withholding must not pay"
-    );
-    Ok(())
+    economics::validate(params)
 }
 
 #[cfg(test)]
@@ -186,12 +243,19 @@ mod tests {
 
     #[test]
     fn bad_sets_are_refused() {
-        let bad: [fn(&mut Params); 5] = [
+        let bad: [fn(&mut Params); 12] = [
             |p| p.committee_size = 0,
             |p| p.evaluator_share = 960_000,
             |p| p.denom = "".into(),
             |p| p.aggregation = 9,
             |p| p.slash_no_reveal = 1,
+            |p| p.authority = "poq1x".into(),
+            |p| p.unbonding_window = 0,
+            |p| p.jail_window = 0,
+            |p| p.slash_audit = 0,
+            |p| p.audit_margin = 999_999,
+            |p| p.slash_double_sign = 1_000_001,
+            |p| p.min_validator_stake = 0,
         ];
         for change in bad {
             let mut params = default_params();

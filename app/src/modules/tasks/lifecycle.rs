@@ -233,10 +233,9 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
             .collect(),
     })?;
     let payout = |role, operator: &str, amount| -> Result<Payout> {
-        let node = nodes::get(x.state, role, operator)?;
         Ok(Payout {
-            operator: node.operator,
-            payout: node.payout,
+            operator: operator.to_owned(),
+            payout: nodes::payout_account(x.state, role, operator)?,
             amount,
         })
     };

@@ -8,7 +8,7 @@ use super::{enter, keys, put, settlement};
 use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
-use crate::modules::{bank, models, nodes};
+use crate::modules::{bank, models, nodes, params};
 
 /// Highest sampling temperature, ppm.
 const MAX_TEMPERATURE: u32 = 2_000_000;
@@ -19,10 +19,23 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
     let params = &x.block.params;
     let user = Address::parse(&message.user, &params.bech32_prefix)?;
     let model = models::model(x.state, &message.model)?;
+    ensure!(
+        !model.deprecated,
+        code::MODEL_DEPRECATED,
+        "model {} is deprecated: it takes no new tasks",
+        model.id
+    );
     validate(x, &message)?;
     let terms = terms(&model);
     let prompt_bytes = message.prompt.len() as u64;
     let highest = settlement::price(&terms, prompt_bytes, message.max_answer_bytes.into());
+    let secured = params::max_price(params);
+    ensure!(
+        highest <= secured,
+        code::PRICE_TOO_HIGH,
+        "this task could cost {highest}{0}, more than the {secured}{0} that the evaluators' stakes secure; shorten the prompt or lower max_answer_bytes",
+        params.denom
+    );
     ensure!(
         message.max_fee >= highest,
         code::FEE_BELOW_PRICE,

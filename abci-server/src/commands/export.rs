@@ -1,0 +1,54 @@
+//! `poqd export`.
+
+use anyhow::Context;
+use poq_app::{App, Options};
+
+use crate::export::export;
+use crate::genesis::{Genesis, parse_chain_id};
+use crate::home::Home;
+use crate::output::Format;
+use crate::settings::AppSettings;
+
+/// Flags of `export`.
+#[derive(Debug, clap::Args)]
+pub struct Export {
+    /// Height of the state, one of those that the node keeps; default: the last one.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    height: Option<u64>,
+    /// Id of the new chain; default: the same, which is only for looking: transactions of the old
+    /// chain could be sent again.
+    #[arg(long, value_name = "ID", value_parser = parse_chain_id)]
+    chain_id: Option<String>,
+}
+
+impl Export {
+    /// Prints a genesis document with the state of the home's node, which must be stopped.
+    ///
+    /// # Errors
+    /// If there is no such state.
+    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+        let mut genesis = Genesis::read(&home.genesis())?;
+        let data = home.app_data();
+        anyhow::ensure!(
+            data.is_dir(),
+            "{} does not exist; check --home",
+            data.display()
+        );
+        let options = Options {
+            keep_versions: AppSettings::load(home)?.keep_versions,
+        };
+        let app = App::open(&data, options).with_context(|| {
+            format!(
+                "cannot open the application's data in {}; stop the node first",
+                data.display()
+            )
+        })?;
+        let exported = export(&app, self.height)?;
+        for change in &exported.changes {
+            eprintln!("{change}");
+        }
+        let chain_id = self.chain_id.unwrap_or_else(|| genesis.chain_id.clone());
+        genesis.found(&chain_id, exported.validators, exported.app_state);
+        Ok(Format::Json.print(&genesis)?)
+    }
+}

@@ -1,0 +1,164 @@
+//! `poqd tx sign|broadcast|encode|decode`: transactions in files, as JSON in the form of the
+//! Cosmos SDK.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use poq_client::tx::{self, Signer};
+use poq_client::{Client, Error, address_of, found};
+
+use super::tx::{BroadcastMode, TxFlags, chain_of};
+use super::tx_account::{Accepted, find, missing};
+use crate::home::Home;
+use crate::output::Format;
+use crate::settings::ClientSettings;
+
+/// Flags of `tx sign`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Sign {
+    /// The transaction; - is the standard input.
+    file: PathBuf,
+    /// Ask no node: --chain-id, --account-number and --sequence say what it would.
+    #[arg(long, requires_all = ["account_number", "sequence"])]
+    offline: bool,
+    /// Number of the account; default: as the chain says.
+    #[arg(long, value_name = "NUMBER")]
+    account_number: Option<u64>,
+    /// Transactions of the account before this one; default: as the chain says.
+    #[arg(long, value_name = "NUMBER")]
+    sequence: Option<u64>,
+}
+
+/// Flags of `tx broadcast`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Broadcast {
+    /// The signed transaction; - is the standard input.
+    file: PathBuf,
+}
+
+/// Flags of `tx encode`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Encode {
+    /// The transaction; - is the standard input.
+    file: PathBuf,
+}
+
+/// Flags of `tx decode`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Decode {
+    /// The bytes, in base64.
+    tx: String,
+}
+
+impl Sign {
+    pub(super) async fn run(
+        self,
+        flags: &TxFlags,
+        home: &Home,
+        settings: &ClientSettings,
+    ) -> anyhow::Result<()> {
+        let tx = read(&self.file)?;
+        let keyring = flags.keyring.open(home, settings)?;
+        let from = flags
+            .from
+            .as_deref()
+            .context("say which key signs: --from NAME")?;
+        let key = find(&keyring, from)?.ok_or_else(|| missing(&keyring, from))?;
+        let signer = match self.offline {
+            true => self.offline_signer(flags.chain_id(settings))?,
+            false => {
+                let (client, _) = flags.node.open(settings)?;
+                let chain_id = chain_of(&client, flags.chain_id(settings)).await?;
+                self.online_signer(&client, chain_id, &key.public_key)
+                    .await?
+            }
+        };
+        let signed = tx::sign_tx(tx, &signer, &keyring.key(&key.name)?)?;
+        Ok(Format::Json.print(&tx::to_json(&signed)?)?)
+    }
+
+    fn offline_signer(&self, chain_id: Option<&str>) -> anyhow::Result<Signer> {
+        Ok(Signer {
+            chain_id: chain_id
+                .context("say for which chain: --chain-id ID, or chain-id in client.toml")?
+                .to_owned(),
+            account_number: self.account_number.context("--account-number is missing")?,
+            sequence: self.sequence.context("--sequence is missing")?,
+        })
+    }
+
+    async fn online_signer(
+        &self,
+        client: &Client,
+        chain_id: String,
+        public_key: &[u8],
+    ) -> anyhow::Result<Signer> {
+        let prefix = client.params().await?.bech32_prefix;
+        let address = address_of(public_key, &prefix)?;
+        let account = found(client.account(&address).await)?;
+        let account = account.ok_or(Error::NoAccount { address })?;
+        Ok(Signer {
+            chain_id,
+            account_number: self.account_number.unwrap_or(account.account_number),
+            sequence: self.sequence.unwrap_or(account.sequence),
+        })
+    }
+}
+
+impl Broadcast {
+    pub(super) async fn run(
+        self,
+        flags: &TxFlags,
+        settings: &ClientSettings,
+    ) -> anyhow::Result<()> {
+        let (client, format) = flags.node.open(settings)?;
+        let hash = client.broadcast(tx::encode(&read(&self.file)?)).await?;
+        match flags.broadcast_mode {
+            BroadcastMode::Sync => Ok(format.print(&Accepted { hash })?),
+            BroadcastMode::Block => {
+                let timeout = Duration::from_secs(flags.timeout);
+                let outcome = client.wait(hash, timeout).await?.success()?;
+                Ok(format.print(&outcome)?)
+            }
+        }
+    }
+}
+
+impl Encode {
+    pub(super) fn run(self, format: Format) -> anyhow::Result<()> {
+        let text = BASE64.encode(tx::encode(&read(&self.file)?));
+        match format {
+            // Plain, so that it can stand in a request.
+            Format::Text => println!("{text}"),
+            Format::Json => format.print(&text)?,
+        }
+        Ok(())
+    }
+}
+
+impl Decode {
+    pub(super) fn run(self) -> anyhow::Result<()> {
+        let bytes = BASE64.decode(self.tx.trim()).context("TX is not base64")?;
+        Ok(Format::Json.print(&tx::to_json(&tx::decode(&bytes)?)?)?)
+    }
+}
+
+fn read(file: &Path) -> anyhow::Result<poq_client::tx::Tx> {
+    let name = file.display();
+    let json = read_bytes(file).with_context(|| format!("cannot read {name}"))?;
+    tx::from_json(&json).with_context(|| format!("{name} cannot be used"))
+}
+
+/// The content of a file; - is the standard input.
+pub(super) fn read_bytes(file: &Path) -> std::io::Result<Vec<u8>> {
+    if file != Path::new("-") {
+        return std::fs::read(file);
+    }
+    let mut content = Vec::new();
+    std::io::stdin().read_to_end(&mut content)?;
+    Ok(content)
+}

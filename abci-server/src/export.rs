@@ -1,0 +1,504 @@
+//! The state of a chain as the genesis of another one.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail, ensure};
+use poq_app::App;
+use poq_app::modules::tasks::PROTOCOL_ACCOUNT;
+use poq_proto::v1::{
+    EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator,
+    Model, Node, NodeStatus, Params, Payout, QueryEvaluatorModelsRequest,
+    QueryEvaluatorModelsResponse, QueryModelsRequest, QueryModelsResponse, QueryNodesRequest,
+    QueryNodesResponse, QueryParamsRequest, QueryParamsResponse, QueryTasksRequest,
+    QueryTasksResponse, QueryValidatorsRequest, QueryValidatorsResponse, Role, Task, TaskStatus,
+    Unbonding, Validator,
+};
+use prost::Message;
+
+use crate::genesis;
+
+/// Entries of one page.
+const PAGE: u32 = 1000;
+
+/// Everything of a chain that another one can start with.
+pub struct Export {
+    /// The application's part.
+    pub app_state: GenesisState,
+    /// The validators that have power.
+    pub validators: Vec<genesis::Validator>,
+    /// What could not be carried over as it was, and what became of it.
+    pub changes: Vec<String>,
+}
+
+/// Money by address and denom, base units.
+#[derive(Default)]
+struct Ledger {
+    balances: BTreeMap<String, BTreeMap<String, u128>>,
+}
+
+/// Reads the state at a height, or the last one.
+///
+/// # Errors
+/// If the application has not that height, or the money does not add up.
+pub fn export(app: &App, height: Option<u64>) -> anyhow::Result<Export> {
+    let chain = Chain { app, height };
+    let params = chain.params()?;
+    let mut exporter = Exporter {
+        denom: params.denom.clone(),
+        min_stake: [
+            (Role::Inference, params.min_inference_stake),
+            (Role::Evaluator, params.min_evaluator_stake),
+        ],
+        models: chain.models()?,
+        evaluator_models: chain.evaluator_models()?,
+        ledger: Ledger::default(),
+        changes: Vec::new(),
+    };
+    for (address, denom, amount) in app.balances(height)? {
+        exporter.ledger.add(&address, &denom, amount)?;
+    }
+    let protocol = poq_app::Address::of_module(PROTOCOL_ACCOUNT, &params.bech32_prefix)?;
+    for task in chain.tasks()? {
+        exporter.end(&task, protocol.as_str())?;
+    }
+    let mut nodes = Vec::new();
+    for role in [Role::Inference, Role::Evaluator] {
+        for node in chain.nodes(role)? {
+            nodes.extend(exporter.node(node)?);
+        }
+    }
+    let mut owners = Vec::new();
+    let mut validators = Vec::new();
+    for validator in chain.validators()? {
+        if let Some(owner) = exporter.validator(&validator)? {
+            let (key, power) = (&validator.public_key, validator.power);
+            validators.push(genesis::Validator::new(key, power, String::new()));
+            owners.push(owner);
+        }
+    }
+    let app_state = GenesisState {
+        params: Some(params),
+        accounts: exporter.ledger.accounts(),
+        models: exporter.models,
+        evaluator_models: exporter.evaluator_models,
+        nodes,
+        validators: owners,
+    };
+    check_sums(&chain, &app_state)?;
+    Ok(Export {
+        app_state,
+        validators,
+        changes: exporter.changes,
+    })
+}
+
+/// Decides what of a chain goes into a genesis.
+struct Exporter {
+    denom: String,
+    min_stake: [(Role, u64); 2],
+    models: Vec<Model>,
+    evaluator_models: Vec<EvaluatorModel>,
+    ledger: Ledger,
+    changes: Vec<String>,
+}
+
+impl Exporter {
+    /// Ends a task that is open: it pays what is settled, and otherwise gives all back.
+    fn end(&mut self, task: &Task, protocol: &str) -> anyhow::Result<()> {
+        let (id, denom) = (task.id, self.denom.clone());
+        match (task.status(), &task.settlement) {
+            (TaskStatus::Final | TaskStatus::Refunded, _) => {}
+            (TaskStatus::Settled, Some(settlement)) => {
+                let payouts = settlement.inference.iter().chain(&settlement.evaluators);
+                for Payout { payout, amount, .. } in payouts.filter(|payout| payout.amount > 0) {
+                    self.ledger.add(payout, &denom, (*amount).into())?;
+                }
+                self.ledger
+                    .add(protocol, &denom, settlement.protocol.into())?;
+                self.ledger
+                    .add(&task.user, &denom, settlement.refund.into())?;
+                self.changes.push(format!("task {id} is paid as settled"));
+            }
+            _ => {
+                self.ledger.add(&task.user, &denom, task.escrow.into())?;
+                self.changes
+                    .push(format!("task {id} is over and refunded to {}", task.user));
+            }
+        }
+        Ok(())
+    }
+
+    /// A node as it registers again; one that could not gets its stake back.
+    fn node(&mut self, node: Node) -> anyhow::Result<Option<GenesisNode>> {
+        self.give_back(&node.operator, &node.unbonding)?;
+        let role = node.role();
+        let name = role.as_str_name();
+        let models: Vec<String> = node
+            .models
+            .iter()
+            .filter(|id| self.takes_nodes(role, id))
+            .cloned()
+            .collect();
+        let least = self.min_stake.iter().find(|(of, _)| *of == role);
+        let enough = least.is_some_and(|(_, least)| node.stake >= *least);
+        if models.is_empty() || !enough || node.status() == NodeStatus::Unbonding {
+            let denom = self.denom.clone();
+            self.ledger.add(&node.operator, &denom, node.stake.into())?;
+            self.changes.push(format!(
+                "{name} {} is not registered; its stake is in its balance",
+                node.operator
+            ));
+            return Ok(None);
+        }
+        if node.status() == NodeStatus::Jailed {
+            self.changes
+                .push(format!("{name} {} is free again", node.operator));
+        }
+        Ok(Some(GenesisNode {
+            role: node.role,
+            operator: node.operator,
+            payout: node.payout,
+            endpoint: node.endpoint,
+            models,
+            stake: node.stake,
+        }))
+    }
+
+    fn takes_nodes(&self, role: Role, id: &str) -> bool {
+        match role {
+            Role::Inference => {
+                let mut models = self.models.iter();
+                models.any(|model| model.id == id && !model.deprecated)
+            }
+            _ => {
+                let mut models = self.evaluator_models.iter();
+                models.any(|model| model.id == id && !model.deprecated)
+            }
+        }
+    }
+
+    /// The owner of a validator that has power; another one gets its stake back.
+    fn validator(&mut self, validator: &Validator) -> anyhow::Result<Option<GenesisValidator>> {
+        self.give_back(&validator.operator, &validator.unbonding)?;
+        if validator.power == 0 {
+            let denom = self.denom.clone();
+            self.ledger
+                .add(&validator.operator, &denom, validator.stake.into())?;
+            self.changes.push(format!(
+                "validator {} has no power and is not registered; its stake is in its balance",
+                validator.operator
+            ));
+            return Ok(None);
+        }
+        Ok(Some(GenesisValidator {
+            operator: validator.operator.clone(),
+            payout: validator.payout.clone(),
+            public_key: validator.public_key.clone(),
+            stake: validator.stake,
+        }))
+    }
+
+    fn give_back(&mut self, operator: &str, parts: &[Unbonding]) -> anyhow::Result<()> {
+        let denom = self.denom.clone();
+        for part in parts {
+            self.ledger.add(operator, &denom, part.amount.into())?;
+            self.changes.push(format!(
+                "{}{denom} on their way back to {operator} are in its balance",
+                part.amount
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Ledger {
+    fn add(&mut self, address: &str, denom: &str, amount: u128) -> anyhow::Result<()> {
+        let coins = self.balances.entry(address.to_owned()).or_default();
+        let balance = coins.entry(denom.to_owned()).or_default();
+        *balance = balance
+            .checked_add(amount)
+            .with_context(|| format!("the balance of {address} exceeds 128 bits"))?;
+        Ok(())
+    }
+
+    fn accounts(&self) -> Vec<GenesisAccount> {
+        let account = |(address, coins): (&String, &BTreeMap<String, u128>)| {
+            let coins: Vec<GenesisCoin> = coins
+                .iter()
+                .filter(|(_, amount)| **amount > 0)
+                .map(|(denom, amount)| GenesisCoin {
+                    denom: denom.clone(),
+                    amount: amount.to_string(),
+                })
+                .collect();
+            (!coins.is_empty()).then(|| GenesisAccount {
+                address: address.clone(),
+                coins,
+            })
+        };
+        self.balances.iter().filter_map(account).collect()
+    }
+}
+
+/// Nothing may be lost or made.
+fn check_sums(chain: &Chain<'_>, state: &GenesisState) -> anyhow::Result<()> {
+    let mut sums: BTreeMap<&str, u128> = BTreeMap::new();
+    let coins = state.accounts.iter().flat_map(|account| &account.coins);
+    let coins = coins.map(|coin| (coin.denom.as_str(), coin.amount.parse::<u128>()));
+    let denom = state.params.as_ref().map_or("", |params| &params.denom);
+    let nodes = state.nodes.iter().map(|node| node.stake);
+    let validators = state.validators.iter().map(|validator| validator.stake);
+    let stakes = nodes
+        .chain(validators)
+        .map(|stake| (denom, Ok(stake.into())));
+    for (denom, amount) in coins.chain(stakes) {
+        let sum = sums.entry(denom).or_default();
+        *sum = sum
+            .checked_add(amount?)
+            .with_context(|| format!("the sum of {denom} exceeds 128 bits"))?;
+    }
+    for (denom, supply) in chain.supply()? {
+        let sum = sums.get(denom.as_str()).copied().unwrap_or(0);
+        ensure!(
+            sum == supply,
+            "the genesis would have {sum}{denom}, but the supply is {supply}{denom}; please report it"
+        );
+    }
+    Ok(())
+}
+
+/// A chain's state at one height.
+struct Chain<'a> {
+    app: &'a App,
+    height: Option<u64>,
+}
+
+impl Chain<'_> {
+    fn ask<R: Message + Default>(&self, path: &str, request: &impl Message) -> anyhow::Result<R> {
+        let (answer, _) = self
+            .app
+            .query(path, &request.encode_to_vec(), self.height)?;
+        R::decode(answer.as_slice()).with_context(|| format!("cannot read the answer of {path}"))
+    }
+
+    fn params(&self) -> anyhow::Result<Params> {
+        let answer: QueryParamsResponse =
+            self.ask("/poq.v1.Query/Params", &QueryParamsRequest {})?;
+        answer.params.context("the chain has no parameters")
+    }
+
+    fn supply(&self) -> anyhow::Result<Vec<(String, u128)>> {
+        use cosmos_sdk_proto::cosmos::bank::v1beta1::{
+            QueryTotalSupplyRequest, QueryTotalSupplyResponse,
+        };
+        use cosmos_sdk_proto::cosmos::base::query::v1beta1::PageRequest;
+        let limit = PAGE.into();
+        let request = QueryTotalSupplyRequest {
+            pagination: Some(PageRequest {
+                limit,
+                ..PageRequest::default()
+            }),
+        };
+        let path = "/cosmos.bank.v1beta1.Query/TotalSupply";
+        let answer: QueryTotalSupplyResponse = self.ask(path, &request)?;
+        if answer.supply.len() >= PAGE as usize {
+            bail!("the chain has more than {PAGE} denoms");
+        }
+        let coins = answer.supply.into_iter();
+        coins
+            .map(|coin| Ok((coin.denom, coin.amount.parse()?)))
+            .collect()
+    }
+
+    fn models(&self) -> anyhow::Result<Vec<Model>> {
+        pages(String::new(), |after| {
+            let request = QueryModelsRequest { after, limit: PAGE };
+            let answer: QueryModelsResponse = self.ask("/poq.v1.Query/Models", &request)?;
+            let last = answer.models.last().map(|model| model.id.clone());
+            Ok((answer.models, last))
+        })
+    }
+
+    fn evaluator_models(&self) -> anyhow::Result<Vec<EvaluatorModel>> {
+        pages(String::new(), |after| {
+            let request = QueryEvaluatorModelsRequest { after, limit: PAGE };
+            let answer: QueryEvaluatorModelsResponse =
+                self.ask("/poq.v1.Query/EvaluatorModels", &request)?;
+            let models = answer.evaluator_models;
+            let last = models.last().map(|model| model.id.clone());
+            Ok((models, last))
+        })
+    }
+
+    fn nodes(&self, role: Role) -> anyhow::Result<Vec<Node>> {
+        pages(String::new(), |after| {
+            let request = QueryNodesRequest {
+                role: role.into(),
+                after,
+                limit: PAGE,
+            };
+            let answer: QueryNodesResponse = self.ask("/poq.v1.Query/Nodes", &request)?;
+            let last = answer.nodes.last().map(|node| node.operator.clone());
+            Ok((answer.nodes, last))
+        })
+    }
+
+    fn validators(&self) -> anyhow::Result<Vec<Validator>> {
+        pages(String::new(), |after| {
+            let request = QueryValidatorsRequest { after, limit: PAGE };
+            let answer: QueryValidatorsResponse = self.ask("/poq.v1.Query/Validators", &request)?;
+            let last = answer.validators.last().map(|node| node.operator.clone());
+            Ok((answer.validators, last))
+        })
+    }
+
+    fn tasks(&self) -> anyhow::Result<Vec<Task>> {
+        pages(0, |after| {
+            let request = QueryTasksRequest {
+                user: String::new(),
+                after,
+                limit: PAGE,
+            };
+            let answer: QueryTasksResponse = self.ask("/poq.v1.Query/Tasks", &request)?;
+            let last = answer.tasks.last().map(|task| task.id);
+            Ok((answer.tasks, last))
+        })
+    }
+}
+
+/// Reads page after page, each with the key of its last entry.
+fn pages<T, K>(
+    mut after: K,
+    mut page: impl FnMut(K) -> anyhow::Result<(Vec<T>, Option<K>)>,
+) -> anyhow::Result<Vec<T>> {
+    let mut entries = Vec::new();
+    loop {
+        let (found, last) = page(after)?;
+        let is_last = found.len() < PAGE as usize;
+        entries.extend(found);
+        match last {
+            Some(last) if !is_last => after = last,
+            _ => return Ok(entries),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poq_proto::v1::Settlement;
+
+    use super::*;
+
+    fn exporter() -> Exporter {
+        Exporter {
+            denom: "upoq".into(),
+            min_stake: [(Role::Inference, 100), (Role::Evaluator, 50)],
+            models: vec![Model {
+                id: "m".into(),
+                ..Model::default()
+            }],
+            evaluator_models: vec![EvaluatorModel {
+                id: "old".into(),
+                deprecated: true,
+                ..EvaluatorModel::default()
+            }],
+            ledger: Ledger::default(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn balance(exporter: &Exporter, address: &str) -> u128 {
+        let accounts = exporter.ledger.accounts();
+        let account = accounts.iter().find(|account| account.address == address);
+        account.map_or(0, |account| account.coins[0].amount.parse().unwrap())
+    }
+
+    #[test]
+    fn open_tasks_end() {
+        let mut exporter = exporter();
+        let mut task = Task {
+            id: 1,
+            user: "user".into(),
+            escrow: 100,
+            ..Task::default()
+        };
+        task.set_status(TaskStatus::Committing);
+        exporter.end(&task, "protocol").unwrap();
+        assert_eq!(balance(&exporter, "user"), 100);
+
+        task.set_status(TaskStatus::Settled);
+        let payout = |payout: &str, amount| Payout {
+            payout: payout.into(),
+            amount,
+            ..Payout::default()
+        };
+        task.settlement = Some(Settlement {
+            inference: Some(payout("node", 60)),
+            evaluators: vec![payout("evaluator", 20), payout("silent", 0)],
+            protocol: 5,
+            refund: 15,
+            ..Settlement::default()
+        });
+        exporter.end(&task, "protocol").unwrap();
+        let balances = ["user", "node", "evaluator", "silent", "protocol"];
+        let balances = balances.map(|address| balance(&exporter, address));
+        assert_eq!(balances, [115, 60, 20, 0, 5]);
+
+        task.set_status(TaskStatus::Final);
+        exporter.end(&task, "protocol").unwrap();
+        assert_eq!(balance(&exporter, "user"), 115);
+        assert_eq!(exporter.changes.len(), 2);
+    }
+
+    #[test]
+    fn a_node_that_could_not_register_gets_its_stake_back() {
+        let node = |role: Role, stake, model: &str| Node {
+            role: role.into(),
+            operator: "op".into(),
+            models: vec![model.into()],
+            stake,
+            unbonding: vec![Unbonding {
+                amount: 7,
+                release_height: 9,
+            }],
+            ..Node::default()
+        };
+        let mut exporter = exporter();
+        let kept = exporter.node(node(Role::Inference, 100, "m")).unwrap();
+        assert_eq!(kept.unwrap().stake, 100);
+        assert_eq!(balance(&exporter, "op"), 7);
+        for lost in [
+            node(Role::Inference, 99, "m"),
+            node(Role::Inference, 99, "unknown"),
+            node(Role::Evaluator, 99, "old"),
+        ] {
+            assert_eq!(exporter.node(lost).unwrap(), None);
+        }
+        assert_eq!(balance(&exporter, "op"), 4 * 7 + 3 * 99);
+    }
+
+    #[test]
+    fn only_validators_with_power_stay() {
+        let mut exporter = exporter();
+        let mut validator = Validator {
+            operator: "op".into(),
+            stake: 30,
+            power: 1,
+            ..Validator::default()
+        };
+        assert!(exporter.validator(&validator).unwrap().is_some());
+        validator.power = 0;
+        assert!(exporter.validator(&validator).unwrap().is_none());
+        assert_eq!(balance(&exporter, "op"), 30);
+    }
+
+    #[test]
+    fn all_pages_are_read() {
+        let all = pages(0, |after: u32| {
+            let page: Vec<u32> = (after..2500).take(PAGE as usize).collect();
+            let last = page.last().map(|last| last + 1);
+            Ok((page, last))
+        });
+        assert_eq!(all.unwrap().len(), 2500);
+    }
+}

@@ -1,0 +1,34 @@
+use poq_proto::v1::{
+    MsgSetEvaluatorModel, MsgSetEvaluatorModelResponse, MsgSetModel, MsgSetModelResponse,
+};
+use poq_proto::{code, event};
+
+use super::{set_evaluator_model, set_model};
+use crate::error::{Error, Result};
+use crate::execution::Execution;
+use crate::modules::params;
+
+/// `MsgSetModel`.
+pub fn set(x: &mut Execution<'_>, message: MsgSetModel) -> Result<MsgSetModelResponse> {
+    params::require_authority(x, &message.authority)?;
+    let model = message.model.ok_or_else(missing)?;
+    set_model(x.state, &model)?;
+    x.emit(event::MODEL_SET, &[(event::MODEL, &model.id)]);
+    Ok(MsgSetModelResponse {})
+}
+
+/// `MsgSetEvaluatorModel`.
+pub fn set_evaluator(
+    x: &mut Execution<'_>,
+    message: MsgSetEvaluatorModel,
+) -> Result<MsgSetEvaluatorModelResponse> {
+    params::require_authority(x, &message.authority)?;
+    let model = message.evaluator_model.ok_or_else(missing)?;
+    set_evaluator_model(x.state, &model)?;
+    x.emit(event::EVALUATOR_MODEL_SET, &[(event::MODEL, &model.id)]);
+    Ok(MsgSetEvaluatorModelResponse {})
+}
+
+fn missing() -> Error {
+    Error::rejected(code::INVALID_REQUEST, "the message has no model")
+}

@@ -1,0 +1,52 @@
+//! A node's stake; `crate::modules::stake` has the messages.
+
+use poq_proto::code;
+use poq_proto::v1::{NodeStatus, Role};
+
+use super::{get, min_stake, put_weighted, refuse_leaving};
+use crate::error::{Result, ensure};
+use crate::execution::Execution;
+use crate::modules::stake::entries;
+
+/// Adds to the stake; returns what it is then, base units.
+pub fn add_stake(x: &mut Execution<'_>, role: Role, operator: &str, amount: u64) -> Result<u64> {
+    let mut node = get(x.state, role, operator)?;
+    refuse_leaving(&node)?;
+    node.stake = entries::increased(node.stake, amount)?;
+    put_weighted(x, &mut node)?;
+    Ok(node.stake)
+}
+
+/// Takes a part out of the stake. Nothing may be left, so that the node leaves, or the minimum.
+pub fn unbond(
+    x: &mut Execution<'_>,
+    role: Role,
+    operator: &str,
+    amount: u64,
+    release_height: u64,
+) -> Result<()> {
+    let mut node = get(x.state, role, operator)?;
+    refuse_leaving(&node)?;
+    node.stake = entries::reduced(node.stake, amount)?;
+    let minimum = min_stake(x, role);
+    ensure!(
+        node.stake == 0 || node.stake >= minimum,
+        code::STAKE_TOO_LOW,
+        "a stake of {} would be left, below the minimum {minimum}; unbond less, or all of it to leave",
+        node.stake
+    );
+    if node.stake == 0 {
+        node.set_status(NodeStatus::Unbonding);
+        node.jailed_until = 0;
+    }
+    entries::begin(&mut node.unbonding, amount, release_height)?;
+    put_weighted(x, &mut node)
+}
+
+/// Takes out the part of a height, which the caller pays; returns its base units.
+pub fn release(x: &mut Execution<'_>, role: Role, operator: &str, height: u64) -> Result<u64> {
+    let mut node = get(x.state, role, operator)?;
+    let amount = entries::take(&mut node.unbonding, height);
+    put_weighted(x, &mut node)?;
+    Ok(amount)
+}

@@ -1,0 +1,45 @@
+//! What an operator may change of its node.
+
+use poq_proto::event;
+use poq_proto::v1::{MsgUpdateNode, MsgUpdateNodeResponse, Node};
+
+use super::msgs::{check_endpoint, check_models, check_payout, payout_of_request};
+use super::{get, keys, name, put_weighted, refuse_leaving, require_role};
+use crate::error::Result;
+use crate::execution::Execution;
+
+/// `MsgUpdateNode`: replaces payout account, endpoint and models.
+pub fn update_node(x: &mut Execution<'_>, message: MsgUpdateNode) -> Result<MsgUpdateNodeResponse> {
+    let role = message.role();
+    require_role(role)?;
+    let mut node = get(x.state, role, &message.operator)?;
+    refuse_leaving(&node)?;
+    let payout = payout_of_request(x, &message.operator, &message.payout)?;
+    check_endpoint(role, &message.endpoint)?;
+    check_models(x, role, &message.models, &node.models)?;
+    if payout != node.payout {
+        check_payout(x.state, role, &payout)?;
+        x.state.delete(keys::payout(role, &node.payout))?;
+        x.state
+            .put(keys::payout(role, &payout), node.operator.as_bytes())?;
+    }
+    stop_serving(x, &node, &message.models)?;
+    node.payout = payout;
+    node.endpoint = message.endpoint;
+    node.models = message.models;
+    put_weighted(x, &mut node)?;
+    x.emit(
+        event::NODE_UPDATED,
+        &[(event::NODE, &node.operator), (event::ROLE, &name(role))],
+    );
+    Ok(MsgUpdateNodeResponse {})
+}
+
+/// Takes the node out of the indexes of the models that it no longer names.
+fn stop_serving(x: &mut Execution<'_>, node: &Node, kept: &[String]) -> Result<()> {
+    let dropped = node.models.iter().filter(|model| !kept.contains(model));
+    for model in dropped {
+        keys::index(node.role(), model).set_weight(x.state, node.slot, 0)?;
+    }
+    Ok(())
+}

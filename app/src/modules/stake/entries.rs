@@ -1,0 +1,108 @@
+//! Arithmetic on a stake and its parts that are on their way back.
+
+use poq_proto::code;
+use poq_proto::v1::Unbonding;
+
+use crate::arithmetic::share;
+use crate::error::{Error, Result, ensure};
+
+/// Parts of one stake that are on their way back at once.
+const MAX_UNBONDINGS: usize = 8;
+
+/// A stake after more was added, base units.
+pub fn increased(stake: u64, amount: u64) -> Result<u64> {
+    stake.checked_add(amount).ok_or_else(|| {
+        Error::rejected(
+            code::INVALID_COINS,
+            format!("a stake of {stake} and {amount} more exceed 64 bits"),
+        )
+    })
+}
+
+/// A stake after a part was taken out, base units.
+pub fn reduced(stake: u64, amount: u64) -> Result<u64> {
+    stake.checked_sub(amount).ok_or_else(|| {
+        Error::rejected(
+            code::INSUFFICIENT_FUNDS,
+            format!("the stake is {stake}, smaller than {amount}"),
+        )
+    })
+}
+
+/// Adds a part; parts of the same height are one.
+pub fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Result<()> {
+    let same = |part: &&mut Unbonding| part.release_height == release_height;
+    if let Some(part) = parts.iter_mut().find(same) {
+        part.amount = increased(part.amount, amount)?;
+        return Ok(());
+    }
+    ensure!(
+        parts.len() < MAX_UNBONDINGS,
+        code::TOO_MANY_UNBONDINGS,
+        "{MAX_UNBONDINGS} parts of this stake are on their way back already; wait until the first is released"
+    );
+    parts.push(Unbonding {
+        amount,
+        release_height,
+    });
+    Ok(())
+}
+
+/// Takes out the part of a height; returns its base units.
+pub fn take(parts: &mut Vec<Unbonding>, release_height: u64) -> u64 {
+    let due = |part: &&Unbonding| part.release_height == release_height;
+    let amount = parts.iter().find(due).map_or(0, |part| part.amount);
+    parts.retain(|part| !due(&part));
+    amount
+}
+
+/// Takes the fraction (ppm) from the stake and from each part on its way back; returns the base
+/// units lost.
+pub fn slash(stake: &mut u64, parts: &mut [Unbonding], ppm: u32) -> u64 {
+    let amounts = parts.iter_mut().map(|part| &mut part.amount);
+    let mut lost = 0u64;
+    for amount in std::iter::once(stake).chain(amounts) {
+        let part = share(*amount, ppm.into()).min(*amount);
+        *amount -= part;
+        lost = lost.saturating_add(part);
+    }
+    lost
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_one_height_are_one_and_their_number_is_limited() {
+        let mut parts = Vec::new();
+        for height in 1..=8 {
+            begin(&mut parts, 10, height).unwrap();
+        }
+        begin(&mut parts, 5, 8).unwrap();
+        assert!(begin(&mut parts, 10, 9).is_err());
+        assert!(begin(&mut parts, u64::MAX, 8).is_err());
+        assert_eq!(take(&mut parts, 8), 15);
+        assert_eq!(take(&mut parts, 8), 0);
+        assert_eq!(parts.len(), 7);
+        begin(&mut parts, 10, 9).unwrap();
+    }
+
+    #[test]
+    fn a_slash_reaches_what_is_on_its_way_back() {
+        let (mut stake, mut parts) = (1_000, Vec::new());
+        begin(&mut parts, 500, 1).unwrap();
+        begin(&mut parts, 9, 2).unwrap();
+        assert_eq!(slash(&mut stake, &mut parts, 100_000), 150);
+        assert_eq!((stake, parts[0].amount, parts[1].amount), (900, 450, 9));
+        assert_eq!(slash(&mut stake, &mut parts, 1_000_000), 1_359);
+        assert_eq!((stake, parts[0].amount, parts[1].amount), (0, 0, 0));
+    }
+
+    #[test]
+    fn sums_do_not_overflow() {
+        assert_eq!(increased(1, 2).unwrap(), 3);
+        assert!(increased(u64::MAX, 1).is_err());
+        assert!(reduced(1, 2).is_err());
+    }
+}

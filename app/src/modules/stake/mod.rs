@@ -1,0 +1,119 @@
+//! Stakes that grow and shrink, of nodes and of validators. See the README beside this file.
+
+pub mod entries;
+mod keys;
+
+use poq_proto::v1::{MsgAddStake, MsgAddStakeResponse, MsgUnbond, MsgUnbondResponse, Role};
+use poq_proto::{code, event};
+
+use crate::address::Address;
+use crate::error::{Error, Result, ensure, reject};
+use crate::execution::Execution;
+use crate::modules::{bank, nodes, validators};
+
+/// Releases of one block; what exceeds it waits for the next block.
+const MAX_RELEASES_PER_BLOCK: usize = 500;
+
+/// `MsgAddStake`.
+pub fn add_stake(x: &mut Execution<'_>, message: MsgAddStake) -> Result<MsgAddStakeResponse> {
+    let (role, amount) = (message.role(), message.amount);
+    let operator = checked(x, &message.operator, amount)?;
+    bank::debit(x.state, &operator, &x.block.params.denom, amount.into())?;
+    let stake = match role {
+        Role::Inference | Role::Evaluator => nodes::add_stake(x, role, &message.operator, amount)?,
+        Role::Validator => validators::add_stake(x, &message.operator, amount)?,
+        Role::Unspecified => return no_role(),
+    };
+    x.emit(
+        event::STAKE_ADDED,
+        &[
+            (event::NODE, &operator),
+            (event::ROLE, &nodes::name(role)),
+            (event::AMOUNT, &amount),
+            (event::STAKE, &stake),
+        ],
+    );
+    Ok(MsgAddStakeResponse { stake })
+}
+
+/// `MsgUnbond`: the amount leaves the stake now and comes back to the balance after
+/// `unbonding_window` blocks.
+pub fn unbond(x: &mut Execution<'_>, message: MsgUnbond) -> Result<MsgUnbondResponse> {
+    let (role, amount) = (message.role(), message.amount);
+    let operator = checked(x, &message.operator, amount)?;
+    let window = x.block.params.unbonding_window;
+    let release_height = x.block.height.saturating_add(window);
+    match role {
+        Role::Inference | Role::Evaluator => {
+            nodes::unbond(x, role, &message.operator, amount, release_height)?;
+        }
+        Role::Validator => validators::unbond(x, &message.operator, amount, release_height)?,
+        Role::Unspecified => return no_role(),
+    }
+    x.state
+        .mark(keys::release(release_height, role, &message.operator))?;
+    x.emit(
+        event::STAKE_UNBONDING,
+        &[
+            (event::NODE, &operator),
+            (event::ROLE, &nodes::name(role)),
+            (event::AMOUNT, &amount),
+            (event::RELEASE_HEIGHT, &release_height),
+        ],
+    );
+    Ok(MsgUnbondResponse { release_height })
+}
+
+/// Pays out what is due at the end of this block.
+pub fn release_due(x: &mut Execution<'_>) -> Result<()> {
+    for (key, _) in x.state.scan(keys::RELEASES, None, MAX_RELEASES_PER_BLOCK)? {
+        let (height, role, operator) = keys::parse_release(&key)?;
+        if height > x.block.height {
+            break;
+        }
+        x.state.delete(&key)?;
+        match x.attempt(|x| release(x, height, role, &operator)) {
+            Err(Error::Rejected { log, .. }) => {
+                // A bug of this application; the chain goes on without it.
+                tracing::error!(operator, log, "a stake cannot be released");
+            }
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+fn release(x: &mut Execution<'_>, height: u64, role: Role, operator: &str) -> Result<()> {
+    let amount = match role {
+        Role::Validator => validators::release(x, operator, height)?,
+        role => nodes::release(x, role, operator, height)?,
+    };
+    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+    let account = Address::parse(operator, prefix)?;
+    bank::credit(x.state, &account, denom, amount.into())?;
+    x.emit(
+        event::STAKE_RELEASED,
+        &[
+            (event::NODE, &operator),
+            (event::ROLE, &nodes::name(role)),
+            (event::AMOUNT, &amount),
+        ],
+    );
+    Ok(())
+}
+
+fn checked(x: &Execution<'_>, operator: &str, amount: u64) -> Result<Address> {
+    ensure!(
+        amount > 0,
+        code::INVALID_COINS,
+        "the amount must be positive"
+    );
+    Address::parse(operator, &x.block.params.bech32_prefix)
+}
+
+fn no_role<T>() -> Result<T> {
+    reject!(
+        code::INVALID_REQUEST,
+        "the message does not say which role's stake it moves"
+    )
+}

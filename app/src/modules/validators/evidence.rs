@@ -1,0 +1,52 @@
+//! Validators that signed two blocks at one height (protocol section 10).
+
+use poq_proto::event;
+
+use super::{find_by_address, power, put};
+use crate::error::Result;
+use crate::execution::Execution;
+use crate::modules::bank;
+use crate::modules::stake::entries;
+
+/// Slashes and tombstones the validator with this consensus address. Evidence against a stranger,
+/// or against one that is tombstoned already, changes nothing.
+pub fn punish(x: &mut Execution<'_>, address: &[u8]) -> Result<()> {
+    let Some(mut validator) = find_by_address(x.state, address)? else {
+        tracing::warn!(
+            address = hex::encode(address),
+            "evidence against a stranger"
+        );
+        return Ok(());
+    };
+    if validator.tombstoned {
+        return Ok(());
+    }
+    let lost = entries::slash(
+        &mut validator.stake,
+        &mut validator.unbonding,
+        x.block.params.slash_double_sign,
+    );
+    validator.tombstoned = true;
+    validator.slashed = validator.slashed.saturating_add(lost);
+    bank::burn_held(x.state, &x.block.params.denom, lost.into())?;
+    x.emit(
+        event::VALIDATOR_SLASHED,
+        &[
+            (event::NODE, &validator.operator),
+            (event::AMOUNT, &lost),
+            (event::REASON, &"double_sign"),
+        ],
+    );
+    if validator.power > 0 {
+        if power::is_last(x.state, &validator.operator)? {
+            let operator = &validator.operator;
+            tracing::error!(
+                operator,
+                "the last validator signed twice; it keeps its power"
+            );
+        } else {
+            power::change(x, &mut validator, 0)?;
+        }
+    }
+    put(x.state, &validator)
+}

@@ -1,0 +1,63 @@
+//! The validators' part of what users pay (protocol section 2).
+
+use poq_proto::event;
+
+use super::{find_by_address, put};
+use crate::address::Address;
+use crate::arithmetic::portion;
+use crate::error::{Error, Result};
+use crate::execution::Execution;
+use crate::modules::bank;
+use crate::modules::tasks::PROTOCOL_ACCOUNT;
+
+/// A signature under the last block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// Consensus address, 20 bytes.
+    pub address: Vec<u8>,
+    /// Voting power at that block.
+    pub power: u64,
+}
+
+/// Pays out what fees and the protocol's shares of prices have brought: to each validator that
+/// signed the last block by its power, rounded down. What is left waits for the next block.
+pub fn distribute_fees(x: &mut Execution<'_>, votes: &[Vote]) -> Result<()> {
+    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+    let protocol = Address::of_module(PROTOCOL_ACCOUNT, prefix)?;
+    let pool = bank::balance(x.state, &protocol, denom)?;
+    let total = votes
+        .iter()
+        .try_fold(0u64, |total, vote| total.checked_add(vote.power))
+        .ok_or_else(|| Error::internal("the votes' powers exceed 64 bits"))?;
+    for vote in votes {
+        let amount = portion(pool, vote.power, total);
+        if amount > 0 {
+            pay(x, &protocol, &vote.address, amount)?;
+        }
+    }
+    Ok(())
+}
+
+fn pay(x: &mut Execution<'_>, protocol: &Address, address: &[u8], amount: u128) -> Result<()> {
+    let Some(mut validator) = find_by_address(x.state, address)? else {
+        return Ok(());
+    };
+    if validator.tombstoned {
+        return Ok(());
+    }
+    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+    let payout = Address::parse(&validator.payout, prefix)?;
+    bank::transfer(x.state, protocol, &payout, denom, amount)?;
+    let earned = u64::try_from(amount).unwrap_or(u64::MAX);
+    validator.earned = validator.earned.saturating_add(earned);
+    put(x.state, &validator)?;
+    x.emit(
+        event::VALIDATOR_PAID,
+        &[
+            (event::NODE, &validator.operator),
+            (event::PAYOUT, &payout),
+            (event::AMOUNT, &amount),
+        ],
+    );
+    Ok(())
+}

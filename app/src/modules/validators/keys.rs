@@ -1,0 +1,39 @@
+/// Prefix of the validators; the operator follows.
+pub const VALIDATORS: &str = "validators/validator/";
+/// Prefix of the validators that have voting power; the operator follows.
+pub const ACTIVE: &str = "validators/active/";
+/// Prefix of the changes of power that the end of the block reports; the operator follows.
+pub const CHANGED: &str = "validators/changed/";
+
+/// `poq.v1.Validator` of an operator.
+pub fn validator(operator: &str) -> String {
+    format!("{VALIDATORS}{operator}")
+}
+
+/// Operator of the validator whose key has this consensus address.
+pub fn address(address: &[u8]) -> String {
+    format!("validators/address/{}", hex::encode(address))
+}
+
+/// Voting power, `u64`, absent when zero.
+pub fn active(operator: &str) -> String {
+    format!("{ACTIVE}{operator}")
+}
+
+/// Voting power that CometBFT knows of, `u64`; only inside a block that changes it.
+pub fn changed(operator: &str) -> String {
+    format!("{CHANGED}{operator}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_should_not_change() {
+        insta::assert_snapshot!(validator("poq1x"), @"validators/validator/poq1x");
+        insta::assert_snapshot!(address(&[0xab; 20]), @"validators/address/abababababababababababababababababababab");
+        insta::assert_snapshot!(active("poq1x"), @"validators/active/poq1x");
+        insta::assert_snapshot!(changed("poq1x"), @"validators/changed/poq1x");
+    }
+}

@@ -1,0 +1,79 @@
+//! Validators: who owns which consensus key, with which power and stake. See the README beside this
+//! file.
+
+mod evidence;
+mod fees;
+mod keys;
+mod power;
+pub mod query;
+mod register;
+mod stake;
+
+pub use evidence::punish;
+pub use fees::{Vote, distribute_fees};
+pub use power::{ValidatorPower, begin, set_validator_power, take_updates};
+pub use register::{register, register_validator};
+pub use stake::{add_stake, release, unbond};
+
+use poq_proto::code;
+use poq_proto::v1::Validator;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result, ensure, reject};
+use crate::store::State;
+
+/// CometBFT's name of a consensus key: the first 20 bytes of its SHA-256.
+pub fn consensus_address(public_key: &[u8]) -> [u8; 20] {
+    let mut address = [0; 20];
+    address.copy_from_slice(&Sha256::digest(public_key)[..20]);
+    address
+}
+
+/// The validator, if the operator is registered.
+pub fn find(state: &State, operator: &str) -> Result<Option<Validator>> {
+    Ok(state.get_message(keys::validator(operator))?)
+}
+
+/// The validator, or a rejection that says what to do.
+pub fn get(state: &State, operator: &str) -> Result<Validator> {
+    match find(state, operator)? {
+        Some(validator) => Ok(validator),
+        None => reject!(
+            code::NOT_REGISTERED,
+            "{operator} is not registered as validator; register it first"
+        ),
+    }
+}
+
+/// The validator whose key has this consensus address, if there is one.
+fn find_by_address(state: &State, address: &[u8]) -> Result<Option<Validator>> {
+    let Some(operator) = state.get(keys::address(address))? else {
+        return Ok(None);
+    };
+    let operator = String::from_utf8(operator)
+        .map_err(|_| Error::internal("the operator of a consensus address is corrupt"))?;
+    get(state, &operator).map(Some)
+}
+
+/// Who signed two blocks at one height is never a validator again.
+fn refuse_tombstoned(validator: &Validator) -> Result<()> {
+    ensure!(
+        !validator.tombstoned,
+        code::TOMBSTONED,
+        "validator {} signed two blocks at one height and can never take part again",
+        validator.operator
+    );
+    Ok(())
+}
+
+/// Stores the validator, or frees its keys if it has left. A tombstoned one stays, so that its key
+/// cannot come back.
+fn put(state: &mut State, validator: &Validator) -> Result<()> {
+    let empty = validator.stake == 0 && validator.unbonding.is_empty();
+    if empty && validator.power == 0 && !validator.tombstoned {
+        state.delete(keys::validator(&validator.operator))?;
+        let address = consensus_address(&validator.public_key);
+        return Ok(state.delete(keys::address(&address))?);
+    }
+    Ok(state.put_message(keys::validator(&validator.operator), validator)?)
+}

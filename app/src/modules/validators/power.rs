@@ -1,0 +1,185 @@
+//! Voting power, and how CometBFT learns of it.
+
+use std::collections::BTreeMap;
+
+use poq_proto::v1::{MsgSetValidatorPower, MsgSetValidatorPowerResponse, Validator};
+use poq_proto::{code, event};
+
+use super::{consensus_address, find_by_address, get, keys, put, refuse_tombstoned};
+use crate::error::{Error, Result, ensure, reject};
+use crate::execution::Execution;
+use crate::modules::params;
+use crate::store::State;
+
+/// Validators with power, so that the work of a block is bounded.
+const MAX_ACTIVE: usize = 200;
+/// CometBFT's limit of the power of all validators together.
+const MAX_TOTAL_POWER: u64 = i64::MAX.unsigned_abs() / 8;
+
+/// A consensus key and its voting power.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValidatorPower {
+    /// Ed25519, 32 bytes.
+    pub public_key: Vec<u8>,
+    /// 0 takes it out of consensus.
+    pub power: u64,
+}
+
+/// `MsgSetValidatorPower`.
+pub fn set_validator_power(
+    x: &mut Execution<'_>,
+    message: MsgSetValidatorPower,
+) -> Result<MsgSetValidatorPowerResponse> {
+    params::require_authority(x, &message.authority)?;
+    let mut validator = get(x.state, &message.operator)?;
+    if message.power > 0 {
+        refuse_tombstoned(&validator)?;
+        let minimum = x.block.params.min_validator_stake;
+        ensure!(
+            validator.stake >= minimum,
+            code::STAKE_TOO_LOW,
+            "stake {} of {} is below the minimum {minimum}; it must add stake first",
+            validator.stake,
+            validator.operator
+        );
+    }
+    change(x, &mut validator, message.power)?;
+    put(x.state, &validator)?;
+    Ok(MsgSetValidatorPowerResponse {})
+}
+
+/// Changes the power of a validator that the caller stores; CometBFT hears of it at the end of the
+/// block.
+pub(super) fn change(x: &mut Execution<'_>, validator: &mut Validator, power: u64) -> Result<()> {
+    check_set(x.state, &validator.operator, power)?;
+    let changed = keys::changed(&validator.operator);
+    if !x.state.contains(&changed)? {
+        x.state.put_u64(changed, validator.power)?;
+    }
+    assign(x.state, validator, power)?;
+    x.emit(
+        event::VALIDATOR_POWER,
+        &[(event::NODE, &validator.operator), (event::POWER, &power)],
+    );
+    Ok(())
+}
+
+/// Whether nobody else has voting power.
+pub(super) fn is_last(state: &State, operator: &str) -> Result<bool> {
+    Ok(active(state)?.keys().all(|other| other == operator))
+}
+
+/// What CometBFT must hear at the end of the block: one entry for each key whose power is not what
+/// it was before the block.
+pub fn take_updates(state: &mut State) -> Result<Vec<ValidatorPower>> {
+    let mut updates = Vec::new();
+    for (key, _) in state.scan(keys::CHANGED, None, usize::MAX)? {
+        let operator = operator_of(&key, keys::CHANGED)?;
+        let known = state.get_u64(&key)?;
+        state.delete(&key)?;
+        let validator = get(state, &operator)?;
+        if known != Some(validator.power) {
+            updates.push(ValidatorPower {
+                public_key: validator.public_key,
+                power: validator.power,
+            });
+        }
+    }
+    Ok(updates)
+}
+
+/// Gives the validators of genesis the powers that CometBFT starts with. Both must know the same
+/// keys.
+pub fn begin(state: &mut State, powers: &[ValidatorPower]) -> Result<()> {
+    ensure!(
+        !powers.is_empty(),
+        code::INVALID_REQUEST,
+        "genesis.json has no validators; the chain could not make a block"
+    );
+    for entry in powers {
+        let key = hex::encode(&entry.public_key);
+        let Some(mut validator) = find_by_address(state, &consensus_address(&entry.public_key))?
+        else {
+            reject!(
+                code::INVALID_REQUEST,
+                "the validator with key {key} in genesis.json has no owner; add it to \
+                 app_state.validators"
+            );
+        };
+        ensure!(
+            validator.power == 0 && entry.power > 0,
+            code::INVALID_REQUEST,
+            "the validator with key {key} is in genesis.json twice, or without power"
+        );
+        check_set(state, &validator.operator, entry.power)?;
+        assign(state, &mut validator, entry.power)?;
+        put(state, &validator)?;
+    }
+    let owners = state.scan_messages::<Validator>(keys::VALIDATORS, None, MAX_ACTIVE + 1)?;
+    for (_, owner) in owners {
+        ensure!(
+            owner.power > 0,
+            code::INVALID_REQUEST,
+            "{} in app_state.validators owns the key {}, which is no validator of genesis.json",
+            owner.operator,
+            hex::encode(&owner.public_key)
+        );
+    }
+    Ok(())
+}
+
+/// Whether the set could be one of CometBFT's if the operator's validator had this power.
+fn check_set(state: &State, operator: &str, power: u64) -> Result<()> {
+    let mut set = active(state)?;
+    match power {
+        0 => set.remove(operator),
+        power => set.insert(operator.to_owned(), power),
+    };
+    ensure!(
+        !set.is_empty(),
+        code::LAST_VALIDATOR,
+        "{operator} is the last validator with power; give another one power first"
+    );
+    ensure!(
+        set.len() <= MAX_ACTIVE,
+        code::INVALID_REQUEST,
+        "at most {MAX_ACTIVE} validators have power; take it from another one first"
+    );
+    let total: u128 = set.values().map(|power| u128::from(*power)).sum();
+    ensure!(
+        total <= MAX_TOTAL_POWER.into(),
+        code::INVALID_REQUEST,
+        "all validators together would have power {total}; CometBFT allows {MAX_TOTAL_POWER}"
+    );
+    Ok(())
+}
+
+/// Sets the power in both places where it is kept, except for storing the validator.
+fn assign(state: &mut State, validator: &mut Validator, power: u64) -> Result<()> {
+    validator.power = power;
+    let active = keys::active(&validator.operator);
+    match power {
+        0 => state.delete(active)?,
+        power => state.put_u64(active, power)?,
+    }
+    Ok(())
+}
+
+/// The operators with voting power, and how much.
+fn active(state: &State) -> Result<BTreeMap<String, u64>> {
+    state
+        .scan(keys::ACTIVE, None, MAX_ACTIVE + 1)?
+        .into_iter()
+        .map(|(key, _)| {
+            let operator = operator_of(&key, keys::ACTIVE)?;
+            let power = state.get_u64(&key)?.unwrap_or(0);
+            Ok((operator, power))
+        })
+        .collect()
+}
+
+fn operator_of(key: &[u8], prefix: &str) -> Result<String> {
+    key.strip_prefix(prefix.as_bytes())
+        .and_then(|operator| String::from_utf8(operator.to_vec()).ok())
+        .ok_or_else(|| Error::internal(format!("a key under {prefix} is corrupt")))
+}

@@ -1,0 +1,85 @@
+use poq_proto::v1::{
+    GenesisValidator, MsgRegisterValidator, MsgRegisterValidatorResponse, Validator,
+};
+use poq_proto::{code, event};
+
+use super::{consensus_address, find, find_by_address, keys, put};
+use crate::address::Address;
+use crate::error::{Result, ensure};
+use crate::execution::Execution;
+use crate::modules::bank;
+
+/// Bytes of an Ed25519 key.
+const KEY_BYTES: usize = 32;
+
+/// `MsgRegisterValidator`: a validator without power; the authority gives it some.
+pub fn register_validator(
+    x: &mut Execution<'_>,
+    message: MsgRegisterValidator,
+) -> Result<MsgRegisterValidatorResponse> {
+    let operator = Address::parse(&message.operator, &x.block.params.bech32_prefix)?;
+    let stake = message.stake;
+    let request = GenesisValidator {
+        operator: message.operator,
+        payout: message.payout,
+        public_key: message.public_key,
+        stake,
+    };
+    register(x, request)?;
+    bank::debit(x.state, &operator, &x.block.params.denom, stake.into())?;
+    Ok(MsgRegisterValidatorResponse {})
+}
+
+/// Registers a validator whose stake exists already; genesis does this without an account.
+pub fn register(x: &mut Execution<'_>, request: GenesisValidator) -> Result<()> {
+    let prefix = &x.block.params.bech32_prefix;
+    let operator = Address::parse(&request.operator, prefix)?.to_string();
+    let payout = match request.payout.as_str() {
+        "" => operator.clone(),
+        payout => Address::parse(payout, prefix)?.to_string(),
+    };
+    let key = &request.public_key;
+    ensure!(
+        key.len() == KEY_BYTES,
+        code::INVALID_PUBKEY,
+        "a consensus key is an Ed25519 key of {KEY_BYTES} bytes, got {}",
+        key.len()
+    );
+    ensure!(
+        find(x.state, &operator)?.is_none(),
+        code::ALREADY_REGISTERED,
+        "{operator} is registered as validator already"
+    );
+    let address = consensus_address(key);
+    ensure!(
+        find_by_address(x.state, &address)?.is_none(),
+        code::KEY_TAKEN,
+        "the consensus key {} belongs to another validator",
+        hex::encode(key)
+    );
+    let minimum = x.block.params.min_validator_stake;
+    ensure!(
+        request.stake >= minimum,
+        code::STAKE_TOO_LOW,
+        "stake {} is below the minimum {minimum}",
+        request.stake
+    );
+    x.state.put(keys::address(&address), operator.as_bytes())?;
+    let validator = Validator {
+        operator,
+        payout,
+        public_key: request.public_key,
+        stake: request.stake,
+        registered_height: x.block.height,
+        ..Validator::default()
+    };
+    put(x.state, &validator)?;
+    x.emit(
+        event::VALIDATOR_REGISTERED,
+        &[
+            (event::NODE, &validator.operator),
+            (event::STAKE, &validator.stake),
+        ],
+    );
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! A validator's stake; `crate::modules::stake` has the messages.
+
+use poq_proto::code;
+
+use super::{get, put, refuse_tombstoned};
+use crate::error::{Result, ensure};
+use crate::execution::Execution;
+use crate::modules::stake::entries;
+
+/// Adds to the stake; returns what it is then, base units.
+pub fn add_stake(x: &mut Execution<'_>, operator: &str, amount: u64) -> Result<u64> {
+    let mut validator = get(x.state, operator)?;
+    refuse_tombstoned(&validator)?;
+    validator.stake = entries::increased(validator.stake, amount)?;
+    put(x.state, &validator)?;
+    Ok(validator.stake)
+}
+
+/// Takes a part out of the stake; the minimum stays as long as the validator has power.
+pub fn unbond(
+    x: &mut Execution<'_>,
+    operator: &str,
+    amount: u64,
+    release_height: u64,
+) -> Result<()> {
+    let mut validator = get(x.state, operator)?;
+    validator.stake = entries::reduced(validator.stake, amount)?;
+    let minimum = x.block.params.min_validator_stake;
+    ensure!(
+        validator.power == 0 || validator.stake >= minimum,
+        code::STAKE_TOO_LOW,
+        "a stake of {} would be left, below the minimum {minimum} of a validator with power; \
+         unbond less, or ask the authority to take its power first",
+        validator.stake
+    );
+    entries::begin(&mut validator.unbonding, amount, release_height)?;
+    put(x.state, &validator)
+}
+
+/// Takes out the part of a height, which the caller pays; returns its base units.
+pub fn release(x: &mut Execution<'_>, operator: &str, height: u64) -> Result<u64> {
+    let mut validator = get(x.state, operator)?;
+    let amount = entries::take(&mut validator.unbonding, height);
+    put(x.state, &validator)?;
+    Ok(amount)
+}

@@ -1,0 +1,237 @@
+//! What the authority sets: models and parameters.
+
+use poq_app::tx::Signatures;
+use poq_proto::code;
+use poq_proto::v1::*;
+use tendermint_proto::google::protobuf::Any;
+
+use crate::support::{self, Chain, DENOM, Draft, MODEL, SCORER, STAKE, any, params, scorer};
+use crate::{GOOD, check, code_of, run, user};
+
+fn set_model(chain: &Chain, change: impl FnOnce(&mut Model)) -> MsgSetModel {
+    let mut model = support::model();
+    change(&mut model);
+    MsgSetModel {
+        authority: chain.user.address.clone(),
+        model: Some(model),
+    }
+}
+
+fn set_scorer(chain: &Chain, change: impl FnOnce(&mut EvaluatorModel)) -> MsgSetEvaluatorModel {
+    let mut evaluator_model = scorer();
+    change(&mut evaluator_model);
+    MsgSetEvaluatorModel {
+        authority: chain.user.address.clone(),
+        evaluator_model: Some(evaluator_model),
+    }
+}
+
+#[test]
+fn only_the_authority_sets_registries_and_parameters() {
+    let chain = Chain::new(1, 5);
+    let stranger = &chain.inference[0];
+    let mut model = set_model(&chain, |_| {});
+    let mut evaluator_model = set_scorer(&chain, |_| {});
+    let mut update = MsgUpdateParams {
+        authority: chain.user.address.clone(),
+        params: Some(params()),
+    };
+    let mut power = MsgSetValidatorPower {
+        authority: chain.user.address.clone(),
+        operator: chain.validators[0].address.clone(),
+        power: 1,
+    };
+    for authority in [
+        &mut model.authority,
+        &mut evaluator_model.authority,
+        &mut update.authority,
+        &mut power.authority,
+    ] {
+        authority.clone_from(&stranger.address);
+    }
+    for message in [
+        any(&model),
+        any(&evaluator_model),
+        any(&update),
+        any(&power),
+    ] {
+        assert_eq!(check(&chain, stranger, message), code::UNAUTHORIZED);
+    }
+    // A message that says that the authority signed it must be signed by it.
+    let forged = Draft::new(stranger, vec![any(&set_model(&chain, |_| {}))]).sign(stranger);
+    let refused = code_of(chain.app.check_tx(&forged, Signatures::Verify));
+    assert_eq!(refused, code::INVALID_PUBKEY);
+}
+
+#[test]
+fn a_replaced_model_is_for_tasks_to_come() {
+    let mut chain = Chain::new(1, 5);
+    let id = chain.submit();
+    let dearer = any(&set_model(&chain, |model| model.base_price = 2_000));
+    run(&mut chain, user, dearer);
+    chain.answer(id, "Paris.");
+    chain.commit(id, GOOD, &[]);
+    // The calibration is the one at the time of the reveal.
+    let harsh = set_scorer(&chain, |model| model.calibration[1].quality = 500_000);
+    run(&mut chain, user, any(&harsh));
+    chain.reveal(id, GOOD, &[]);
+    let settlement = chain.task(id).settlement.unwrap();
+    assert_eq!((settlement.price, settlement.quality), (1_540, 350_000));
+    let id = chain.submit();
+    chain.answer(id, "Paris.");
+    chain.commit(id, GOOD, &[]);
+    chain.reveal(id, GOOD, &[]);
+    assert_eq!(chain.task(id).settlement.unwrap().price, 2_540);
+    chain.blocks(2);
+    chain.assert_money_is_conserved();
+}
+
+#[test]
+fn bad_registry_entries_are_refused() {
+    let chain = Chain::new(1, 5);
+    let empty = MsgSetModel {
+        authority: chain.user.address.clone(),
+        model: None,
+    };
+    let unknown = set_model(&chain, |model| model.evaluator_models[0].id = "none".into());
+    let flat = set_scorer(&chain, |model| model.calibration.truncate(1));
+    for (message, expected) in [
+        (any(&empty), code::INVALID_REQUEST),
+        (any(&unknown), code::UNKNOWN_EVALUATOR_MODEL),
+        (
+            any(&set_model(&chain, |model| model.id = "Bad id".into())),
+            code::INVALID_REQUEST,
+        ),
+        (any(&flat), code::INVALID_REQUEST),
+    ] {
+        assert_eq!(check(&chain, &chain.user, message), expected);
+    }
+}
+
+#[test]
+fn a_deprecated_model_takes_nothing_new_and_ends_what_is_open() {
+    let params = Params {
+        answer_window: 20,
+        ..params()
+    };
+    let mut chain = Chain::with_params(params, 1, 5);
+    let id = chain.submit();
+    let deprecated = any(&set_model(&chain, |model| model.deprecated = true));
+    run(&mut chain, user, deprecated);
+    let old_scorer = any(&set_scorer(&chain, |model| model.deprecated = true));
+    run(&mut chain, user, old_scorer);
+
+    let submit = any(&support::submit_message(&chain.user));
+    let inference = any(&MsgRegisterInferenceNode {
+        operator: chain.user.address.clone(),
+        models: vec![MODEL.into()],
+        stake: STAKE,
+        ..MsgRegisterInferenceNode::default()
+    });
+    let evaluator = any(&MsgRegisterEvaluator {
+        operator: chain.user.address.clone(),
+        evaluator_models: vec![SCORER.into()],
+        stake: STAKE,
+        ..MsgRegisterEvaluator::default()
+    });
+    let named = any(&set_model(&chain, |model| model.id = "new".into()));
+    for message in [submit, inference, evaluator, named] {
+        assert_eq!(check(&chain, &chain.user, message), code::MODEL_DEPRECATED);
+    }
+    // Who serves it already keeps it, and the model may keep its evaluator model.
+    let update = any(&MsgUpdateNode {
+        operator: chain.evaluators[0].address.clone(),
+        role: Role::Evaluator.into(),
+        models: vec![SCORER.into()],
+        ..MsgUpdateNode::default()
+    });
+    run(&mut chain, crate::evaluator, update);
+    let revived = any(&set_model(&chain, |_| {}));
+    run(&mut chain, user, revived);
+
+    chain.answer(id, "Paris.");
+    chain.commit(id, GOOD, &[]);
+    chain.reveal(id, GOOD, &[]);
+    chain.blocks(2);
+    assert_eq!(chain.task(id).status(), TaskStatus::Final);
+    chain.assert_money_is_conserved();
+}
+
+fn update_params(chain: &Chain, change: impl FnOnce(&mut Params)) -> Any {
+    let mut params = params();
+    change(&mut params);
+    any(&MsgUpdateParams {
+        authority: chain.user.address.clone(),
+        params: Some(params),
+    })
+}
+
+#[test]
+fn parameters_change_from_the_next_block_on() {
+    let mut chain = Chain::new(1, 5);
+    let cases: [fn(&mut Params); 6] = [
+        |p| p.denom = "uother".into(),
+        |p| p.bech32_prefix = "other".into(),
+        |p| p.unbonding_window = 26,
+        |p| p.slash_no_reveal = 6_666,
+        |p| p.audit_margin = 1,
+        |p| p.authority = "nobody".into(),
+    ];
+    for change in cases {
+        let message = update_params(&chain, change);
+        let refused = check(&chain, &chain.user, message);
+        assert!(
+            [code::INVALID_REQUEST, code::INVALID_ADDRESS].contains(&refused),
+            "{refused:?}"
+        );
+    }
+    let next = chain.inference[0].address.clone();
+    let message = update_params(&chain, |params| {
+        params.authority.clone_from(&next);
+        params.answer_window = 9;
+    });
+    run(&mut chain, user, message);
+    let id = chain.submit();
+    assert_eq!(chain.task(id).due_height, chain.height + 9);
+    // There is another authority now.
+    let message = update_params(&chain, |_| {});
+    assert_eq!(check(&chain, &chain.user, message), code::UNAUTHORIZED);
+}
+
+#[test]
+fn a_price_that_no_stake_secures_is_refused() {
+    let mut chain = Chain::new(1, 5);
+    // 10 % of half of 5 · 100 million over 1.5, less what the prompt costs.
+    let bound = 16_666_666;
+    let price = |chain: &mut Chain, base_price: u64| {
+        let message = any(&set_model(chain, |model| {
+            model.base_price = base_price - 300;
+            model.price_per_answer_byte = 0;
+        }));
+        run(chain, user, message);
+        let mut message = support::submit_message(&chain.user);
+        message.max_fee = base_price;
+        any(&message)
+    };
+    let message = price(&mut chain, bound + 1);
+    assert_eq!(check(&chain, &chain.user, message), code::PRICE_TOO_HIGH);
+    let message = price(&mut chain, bound);
+    run(&mut chain, user, message);
+    chain.assert_money_is_conserved();
+}
+
+#[test]
+fn the_template_of_local_networks_is_sound() {
+    let template = include_bytes!("../../../testnet/config/genesis-template.json");
+    let genesis = poq_app::genesis::parse(template).unwrap();
+    let params = genesis.params.unwrap();
+    poq_app::modules::params::validate(&params).unwrap();
+    let bound = poq_app::modules::params::max_price(&params);
+    for model in genesis.models {
+        let longest = model.base_price
+            + model.price_per_prompt_byte * u64::from(params.max_prompt_bytes)
+            + model.price_per_answer_byte * u64::from(params.max_answer_bytes);
+        assert!(longest <= bound, "{} costs {longest} of {bound}", model.id);
+    }
+    assert_eq!(params.denom, DENOM);
+}

@@ -1,0 +1,123 @@
+//! The genesis of test chains.
+
+use poq_app::modules::validators::ValidatorPower;
+use poq_proto::v1::*;
+
+use super::{DENOM, FUNDS, MODEL, POWER, SCORER, STAKE, Wallet};
+
+/// Short windows and no rounding luck; the user is the authority.
+pub fn params() -> Params {
+    Params {
+        authority: Wallet::new(1, 0).address,
+        answer_window: 4,
+        commit_window: 3,
+        reveal_window: 3,
+        audit_window: 2,
+        ..poq_app::modules::params::default_params()
+    }
+}
+
+pub fn genesis(
+    params: Params,
+    user: &Wallet,
+    inference: &[Wallet],
+    evaluators: &[Wallet],
+    validators: &[Wallet],
+) -> GenesisState {
+    let account = |wallet: &Wallet| GenesisAccount {
+        address: wallet.address.clone(),
+        coins: vec![GenesisCoin {
+            denom: DENOM.into(),
+            amount: FUNDS.to_string(),
+        }],
+    };
+    let node = |role: Role, model: &str, wallet: &Wallet| GenesisNode {
+        role: role.into(),
+        operator: wallet.address.clone(),
+        models: vec![model.into()],
+        stake: STAKE,
+        ..GenesisNode::default()
+    };
+    GenesisState {
+        validators: validators
+            .iter()
+            .map(|wallet| GenesisValidator {
+                operator: wallet.address.clone(),
+                public_key: wallet.consensus_key(),
+                stake: STAKE,
+                ..GenesisValidator::default()
+            })
+            .collect(),
+        params: Some(params),
+        accounts: [user]
+            .into_iter()
+            .chain(inference)
+            .chain(evaluators)
+            .chain(validators)
+            .map(account)
+            .collect(),
+        models: vec![model()],
+        evaluator_models: vec![scorer()],
+        nodes: inference
+            .iter()
+            .map(|wallet| node(Role::Inference, MODEL, wallet))
+            .chain(
+                evaluators
+                    .iter()
+                    .map(|wallet| node(Role::Evaluator, SCORER, wallet)),
+            )
+            .collect(),
+    }
+}
+
+/// The powers that consensus starts with.
+pub fn powers(validators: &[Wallet]) -> Vec<ValidatorPower> {
+    let power = |wallet: &Wallet| ValidatorPower {
+        public_key: wallet.consensus_key(),
+        power: POWER,
+    };
+    validators.iter().map(power).collect()
+}
+
+/// The language model.
+pub fn model() -> Model {
+    Model {
+        deprecated: false,
+        id: MODEL.into(),
+        architecture: "llama".into(),
+        weights_sha256: "ab".repeat(32),
+        context_tokens: 8192,
+        base_price: 1_000,
+        price_per_prompt_byte: 10,
+        price_per_answer_byte: 40,
+        quality_floor: 200_000,
+        quality_target: 700_000,
+        evaluator_models: vec![WeightedEvaluatorModel {
+            id: SCORER.into(),
+            weight: 1,
+        }],
+    }
+}
+
+/// The evaluator model: quality rises from 0 at -10 logits to 1 at 10.
+pub fn scorer() -> EvaluatorModel {
+    EvaluatorModel {
+        deprecated: false,
+        id: SCORER.into(),
+        kind: EvaluatorKind::CrossEncoder.into(),
+        weights_sha256: "cd".repeat(32),
+        tokenizer_sha256: "ef".repeat(32),
+        max_tokens: 512,
+        calibration: vec![
+            CalibrationPoint {
+                raw_score: -10_000_000,
+                quality: 0,
+            },
+            CalibrationPoint {
+                raw_score: 10_000_000,
+                quality: 1_000_000,
+            },
+        ],
+        audit_tolerance: 1_000,
+    }
+}

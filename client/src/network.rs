@@ -1,0 +1,144 @@
+//! `network.json`: all that a program needs to know to run and use a network of one machine.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::keyring::{self, Backend, Keyring};
+use crate::{Error, Key, Result, durable};
+
+/// Name of the file.
+pub const FILE: &str = "network.json";
+
+/// The processes, ports and keys of a network. Homes are relative to the folder of the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Description {
+    /// Id of the chain.
+    pub chain_id: String,
+    /// Denom of fees and stakes.
+    pub denom: String,
+    /// Of every home.
+    pub keyring_backend: Backend,
+    /// Run with `poqd start --with-comet --home HOME`.
+    pub validators: Vec<Validator>,
+    /// Run with `poq-inference-node start --home HOME`.
+    pub inference_nodes: Vec<Worker>,
+    /// Run with `poq-evaluator start --home HOME`.
+    pub evaluators: Vec<Worker>,
+    /// A rich account; its home has client.toml too.
+    pub user: Account,
+    /// The account that may register models and change parameters.
+    pub authority: Account,
+}
+
+/// A key and where it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Account {
+    /// Folder with the keyring.
+    pub home: String,
+    /// Name in the keyring.
+    pub key: String,
+    /// Bech32.
+    pub address: String,
+}
+
+/// One node: the application and CometBFT.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Validator {
+    /// For people, for example `node1`; the node's moniker.
+    pub name: String,
+    /// Its home and its operator's key.
+    #[serde(flatten)]
+    pub account: Account,
+    /// Base URL of CometBFT's RPC.
+    pub rpc: String,
+    /// Host and port of peer-to-peer connections.
+    pub p2p: String,
+    /// Host and port where the application serves ABCI.
+    pub abci: String,
+    /// Host and port where the daemon serves gRPC.
+    pub grpc: String,
+    /// Peer-to-peer id.
+    pub node_id: String,
+    /// Of the consensus key, 40 hex digits, as in block headers.
+    pub consensus_address: String,
+}
+
+/// One inference node or evaluator.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Worker {
+    /// For people, for example `evaluator-1`.
+    pub name: String,
+    /// Its home and its operator's key.
+    #[serde(flatten)]
+    pub account: Account,
+    /// Base URL of the RPC of the node that it uses.
+    pub rpc: String,
+    /// Host and port for its own server.
+    pub http: String,
+    /// Ids of the models that it is registered for.
+    pub models: Vec<String>,
+    /// Base units.
+    pub stake: u64,
+}
+
+impl Description {
+    /// Reads the file in the folder `root`.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it cannot be read, [`Error::InvalidFile`] if it cannot be understood.
+    pub fn read(root: &Path) -> Result<Self> {
+        let path = root.join(FILE);
+        let json = std::fs::read(&path).map_err(|source| Error::file("read", &path, source))?;
+        serde_json::from_slice(&json).map_err(|error| invalid(path, &error))
+    }
+
+    /// Writes the file in the folder `root`, as a whole or not at all.
+    ///
+    /// # Errors
+    /// [`Error::File`] from the operating system.
+    pub fn write(&self, root: &Path) -> Result<()> {
+        let path = root.join(FILE);
+        let json = serde_json::to_string_pretty(self);
+        let json = json.map_err(|error| invalid(path.clone(), &error))?;
+        durable::replace(&path, (json + "\n").as_bytes())
+    }
+
+    /// Inference nodes, then evaluators.
+    pub fn workers(&self) -> impl Iterator<Item = &Worker> {
+        self.inference_nodes.iter().chain(&self.evaluators)
+    }
+
+    /// Every home; the same one again for accounts that share it.
+    pub fn homes(&self) -> impl Iterator<Item = &str> {
+        let validators = self.validators.iter().map(|node| &node.account);
+        validators
+            .chain(self.workers().map(|worker| &worker.account))
+            .chain([&self.user, &self.authority])
+            .map(|account| account.home.as_str())
+    }
+
+    /// The name of the worker with this operator, or the address if it is nobody's here.
+    pub fn name<'a>(&'a self, address: &'a str) -> &'a str {
+        self.workers()
+            .find(|worker| worker.account.address == address)
+            .map_or(address, |worker| &worker.name)
+    }
+
+    /// The signing key of an account of the network in `root`.
+    ///
+    /// # Errors
+    /// The keyring's.
+    pub fn key(&self, root: &Path, account: &Account) -> Result<Key> {
+        let home = root.join(&account.home);
+        let keyring = Keyring::open(&home, self.keyring_backend, keyring::ask)?;
+        Ok(keyring.key(&account.key)?)
+    }
+}
+
+fn invalid(path: PathBuf, error: &serde_json::Error) -> Error {
+    Error::InvalidFile {
+        path,
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,521 @@
+//! Transactions as JSON, in the form of the Cosmos SDK: proto3 JSON with snake_case names, in which
+//! a message is an object with its type URL as `@type`.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgSend};
+use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
+use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
+use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{
+    AuthInfo, Fee, ModeInfo, SignerInfo, Tx, TxBody, mode_info,
+};
+use poq_proto::v1::{
+    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode,
+    MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower,
+    MsgSubmitAnswers, MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
+};
+use prost::{Message, Name};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::any;
+use crate::{Any, Error, Result};
+
+/// Name of the field with a message's type URL.
+const TYPE: &str = "@type";
+
+/// The whole transaction. Fields that this program would lose are refused.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TxJson {
+    body: BodyJson,
+    auth_info: AuthJson,
+    #[serde(default)]
+    signatures: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BodyJson {
+    messages: Vec<Value>,
+    #[serde(default)]
+    memo: String,
+    #[serde(default, with = "decimal")]
+    timeout_height: u64,
+    #[serde(default)]
+    extension_options: [(); 0],
+    #[serde(default)]
+    non_critical_extension_options: [(); 0],
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuthJson {
+    #[serde(default)]
+    signer_infos: Vec<SignerJson>,
+    fee: FeeJson,
+    /// Never set; the SDK writes it.
+    #[serde(default)]
+    tip: Option<()>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FeeJson {
+    amount: Vec<CoinJson>,
+    #[serde(with = "decimal")]
+    gas_limit: u64,
+    #[serde(default)]
+    payer: String,
+    #[serde(default)]
+    granter: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CoinJson {
+    denom: String,
+    amount: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SignerJson {
+    public_key: Option<KeyJson>,
+    mode_info: ModeJson,
+    #[serde(default, with = "decimal")]
+    sequence: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyJson {
+    #[serde(rename = "@type")]
+    type_url: String,
+    /// Base64.
+    key: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ModeJson {
+    single: SingleJson,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SingleJson {
+    mode: String,
+}
+
+/// A transaction as JSON.
+///
+/// # Errors
+/// [`Error::InvalidTx`] if it has something that this program does not know.
+pub fn to_json(tx: &Tx) -> Result<Value> {
+    let body = tx.body.clone().unwrap_or_default();
+    let auth = tx.auth_info.clone().unwrap_or_default();
+    if !body.extension_options.is_empty() || !body.non_critical_extension_options.is_empty() {
+        return Err(invalid("extension options are not supported"));
+    }
+    let fee = auth.fee.unwrap_or_default();
+    let coin = |Coin { denom, amount }| CoinJson { denom, amount };
+    let json = TxJson {
+        body: BodyJson {
+            messages: body
+                .messages
+                .iter()
+                .map(message_to_json)
+                .collect::<Result<_>>()?,
+            memo: body.memo,
+            timeout_height: body.timeout_height,
+            extension_options: [],
+            non_critical_extension_options: [],
+        },
+        auth_info: AuthJson {
+            signer_infos: auth
+                .signer_infos
+                .iter()
+                .map(signer_to_json)
+                .collect::<Result<_>>()?,
+            fee: FeeJson {
+                amount: fee.amount.into_iter().map(coin).collect(),
+                gas_limit: fee.gas_limit,
+                payer: fee.payer,
+                granter: fee.granter,
+            },
+            tip: None,
+        },
+        signatures: tx
+            .signatures
+            .iter()
+            .map(|bytes| BASE64.encode(bytes))
+            .collect(),
+    };
+    serde_json::to_value(json).map_err(|error| invalid(error.to_string()))
+}
+
+/// Reads a transaction.
+///
+/// # Errors
+/// [`Error::InvalidTx`] says what is not as it should be.
+pub fn from_json(json: &[u8]) -> Result<Tx> {
+    let json: TxJson = serde_json::from_slice(json)
+        .map_err(|error| invalid(format!("it is not the JSON of a transaction: {error}")))?;
+    let coin = |CoinJson { denom, amount }| Coin { denom, amount };
+    let fee = json.auth_info.fee;
+    Ok(Tx {
+        body: Some(TxBody {
+            messages: json
+                .body
+                .messages
+                .into_iter()
+                .map(message_from_json)
+                .collect::<Result<_>>()?,
+            memo: json.body.memo,
+            timeout_height: json.body.timeout_height,
+            ..TxBody::default()
+        }),
+        auth_info: Some(AuthInfo {
+            signer_infos: json
+                .auth_info
+                .signer_infos
+                .into_iter()
+                .map(signer_from_json)
+                .collect::<Result<_>>()?,
+            fee: Some(Fee {
+                amount: fee.amount.into_iter().map(coin).collect(),
+                gas_limit: fee.gas_limit,
+                payer: fee.payer,
+                granter: fee.granter,
+            }),
+            ..AuthInfo::default()
+        }),
+        signatures: json
+            .signatures
+            .iter()
+            .map(|text| from_base64(text, "a signature"))
+            .collect::<Result<_>>()?,
+    })
+}
+
+/// Declares the messages that have a JSON form.
+macro_rules! messages {
+    ($($name:ident)*) => {
+        /// A message as JSON.
+        ///
+        /// # Errors
+        /// [`Error::InvalidTx`] if its type is not known or it does not decode.
+        pub fn message_to_json(message: &Any) -> Result<Value> {
+            $(if message.type_url == $name::type_url() {
+                return encode::<$name>(message);
+            })*
+            Err(unknown(&message.type_url))
+        }
+
+        /// Reads a message.
+        ///
+        /// # Errors
+        /// [`Error::InvalidTx`] says what is not as it should be.
+        pub fn message_from_json(mut json: Value) -> Result<Any> {
+            let type_url = json.as_object_mut().and_then(|fields| fields.remove(TYPE));
+            let Some(Value::String(type_url)) = type_url else {
+                return Err(invalid("a message is no object with its type URL as `@type`"));
+            };
+            $(if type_url == $name::type_url() {
+                return decode::<$name>(json);
+            })*
+            Err(unknown(&type_url))
+        }
+    };
+}
+
+messages! {
+    MsgSend
+    MsgMultiSend
+    MsgSubmitTask
+    MsgSubmitAnswers
+    MsgCommitScores
+    MsgRevealScores
+    MsgRegisterInferenceNode
+    MsgRegisterEvaluator
+    MsgCancelTask
+    MsgUpdateNode
+    MsgAddStake
+    MsgUnbond
+    MsgUnjail
+    MsgRegisterValidator
+    MsgSetValidatorPower
+    MsgSetModel
+    MsgSetEvaluatorModel
+    MsgUpdateParams
+}
+
+fn encode<M: Message + Name + Default + Serialize>(message: &Any) -> Result<Value> {
+    let failed = |reason: String| invalid(format!("{}: {reason}", message.type_url));
+    let decoded = M::decode(message.value.as_slice()).map_err(|error| failed(error.to_string()))?;
+    let fields = serde_json::to_value(&decoded).map_err(|error| failed(error.to_string()))?;
+    let mut json = Map::new();
+    json.insert(TYPE.into(), message.type_url.clone().into());
+    if let Value::Object(fields) = snake_case(fields) {
+        json.extend(fields);
+    }
+    Ok(json.into())
+}
+
+fn decode<M: Message + Name + DeserializeOwned>(json: Value) -> Result<Any> {
+    let message: M = serde_json::from_value(json)
+        .map_err(|error| invalid(format!("{}: {error}", M::type_url())))?;
+    Ok(any(&message))
+}
+
+fn signer_to_json(info: &SignerInfo) -> Result<SignerJson> {
+    let public_key = info
+        .public_key
+        .as_ref()
+        .map(|any| {
+            if any.type_url != PubKey::type_url() {
+                return Err(invalid(format!("{} is not a known key", any.type_url)));
+            }
+            let key =
+                PubKey::decode(any.value.as_slice()).map_err(|error| invalid(error.to_string()))?;
+            Ok(KeyJson {
+                type_url: any.type_url.clone(),
+                key: BASE64.encode(key.key),
+            })
+        })
+        .transpose()?;
+    let mode = match info.mode_info.as_ref().and_then(|mode| mode.sum.as_ref()) {
+        Some(mode_info::Sum::Single(single)) => single.mode(),
+        _ => return Err(invalid("only signers with one key are supported")),
+    };
+    Ok(SignerJson {
+        public_key,
+        mode_info: ModeJson {
+            single: SingleJson {
+                mode: mode.as_str_name().into(),
+            },
+        },
+        sequence: info.sequence,
+    })
+}
+
+fn signer_from_json(json: SignerJson) -> Result<SignerInfo> {
+    let public_key = json
+        .public_key
+        .map(|key| {
+            if key.type_url != PubKey::type_url() {
+                return Err(invalid(format!("{} is not a known key", key.type_url)));
+            }
+            let key = from_base64(&key.key, "a public key")?;
+            Ok(any(&PubKey { key }))
+        })
+        .transpose()?;
+    let mode = json.mode_info.single.mode;
+    let mode = SignMode::from_str_name(&mode)
+        .ok_or_else(|| invalid(format!("`{mode}` is not a sign mode")))?;
+    let single = mode_info::Single { mode: mode.into() };
+    Ok(SignerInfo {
+        public_key,
+        mode_info: Some(ModeInfo {
+            sum: Some(mode_info::Sum::Single(single)),
+        }),
+        sequence: json.sequence,
+    })
+}
+
+/// JSON with the names of fields as the SDK and this chain have them: the SDK's types come in
+/// camelCase.
+pub fn snake_case(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| (snake_case_name(&name), snake_case(value)))
+            .collect::<Map<_, _>>()
+            .into(),
+        Value::Array(items) => items.into_iter().map(snake_case).collect(),
+        value => value,
+    }
+}
+
+fn snake_case_name(name: &str) -> String {
+    name.chars().fold(String::new(), |mut text, letter| {
+        if letter.is_ascii_uppercase() {
+            text.push('_');
+        }
+        text.push(letter.to_ascii_lowercase());
+        text
+    })
+}
+
+fn from_base64(text: &str, what: &str) -> Result<Vec<u8>> {
+    BASE64
+        .decode(text)
+        .map_err(|error| invalid(format!("{what} is not base64: {error}")))
+}
+
+fn unknown(type_url: &str) -> Error {
+    invalid(format!("`{type_url}` is not a message of this chain"))
+}
+
+fn invalid(reason: impl Into<String>) -> Error {
+    Error::InvalidTx(reason.into())
+}
+
+/// 64-bit integers as decimal text, as proto3 JSON has them; numbers are read too.
+mod decimal {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Number {
+        Text(String),
+        Plain(u64),
+    }
+
+    pub fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(number)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        match Number::deserialize(deserializer)? {
+            Number::Plain(number) => Ok(number),
+            Number::Text(text) => text.parse().map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poq_proto::v1::RevealItem;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Key;
+    use crate::tx::{Signer, Unsigned, sign_tx};
+
+    fn unsigned(messages: Vec<Any>) -> Unsigned {
+        Unsigned {
+            messages,
+            gas_limit: 200_000,
+            fee: Some(("upoq".into(), 5)),
+            memo: "hi".into(),
+            timeout_height: 0,
+        }
+    }
+
+    fn transfer() -> Any {
+        any(&MsgSend {
+            from_address: "a".into(),
+            to_address: "b".into(),
+            amount: vec![Coin {
+                denom: "upoq".into(),
+                amount: "7".into(),
+            }],
+        })
+    }
+
+    #[test]
+    fn the_form_is_the_sdks() {
+        let json = to_json(&unsigned(vec![transfer()]).to_tx().unwrap()).unwrap();
+        assert_eq!(
+            json,
+            json!({
+                "body": {
+                    "messages": [{
+                        "@type": "/cosmos.bank.v1beta1.MsgSend",
+                        "from_address": "a",
+                        "to_address": "b",
+                        "amount": [{"denom": "upoq", "amount": "7"}],
+                    }],
+                    "memo": "hi",
+                    "timeout_height": "0",
+                    "extension_options": [],
+                    "non_critical_extension_options": [],
+                },
+                "auth_info": {
+                    "signer_infos": [],
+                    "fee": {
+                        "amount": [{"denom": "upoq", "amount": "5"}],
+                        "gas_limit": "200000",
+                        "payer": "",
+                        "granter": "",
+                    },
+                    "tip": null,
+                },
+                "signatures": [],
+            })
+        );
+    }
+
+    #[test]
+    fn a_signed_transaction_survives_the_round_trip() {
+        let reveal = any(&MsgRevealScores {
+            operator: "o".into(),
+            items: vec![RevealItem {
+                task_id: u64::MAX,
+                raw_score: -5,
+                salt: vec![255; 32],
+            }],
+        });
+        let signer = Signer {
+            chain_id: "poq-local-1".into(),
+            account_number: 3,
+            sequence: 9,
+        };
+        let tx = unsigned(vec![transfer(), reveal]).to_tx().unwrap();
+        let tx = sign_tx(tx, &signer, &Key::from_bytes(&[7; 32]).unwrap()).unwrap();
+        let json = serde_json::to_vec(&to_json(&tx).unwrap()).unwrap();
+        assert_eq!(from_json(&json).unwrap(), tx);
+    }
+
+    #[test]
+    fn every_message_of_the_chain_has_a_json_form() {
+        let names = names();
+        let messages = names
+            .iter()
+            .filter(|name| name.starts_with("Msg") && !name.ends_with("Response"));
+        let mut count = 0;
+        for name in messages {
+            let message = Any {
+                type_url: format!("/poq.v1.{name}"),
+                value: Vec::new(),
+            };
+            let json = message_to_json(&message).unwrap();
+            assert_eq!(message_from_json(json).unwrap(), message);
+            count += 1;
+        }
+        assert!(count >= 16);
+    }
+
+    /// Names of the messages in `poq.v1`.
+    fn names() -> Vec<String> {
+        let set = prost_types::FileDescriptorSet::decode(poq_proto::DESCRIPTORS).unwrap();
+        let messages = set.file.into_iter().flat_map(|file| file.message_type);
+        messages.filter_map(|message| message.name).collect()
+    }
+
+    #[test]
+    fn nothing_is_dropped_silently() {
+        let tx = unsigned(vec![transfer()]).to_tx().unwrap();
+        let good = to_json(&tx).unwrap();
+        for (pointer, name) in [
+            ("", "signature"),
+            ("/body", "note"),
+            ("/body/messages/0", "amonut"),
+            ("/auth_info/fee", "gas"),
+        ] {
+            let mut bad = good.clone();
+            let fields = bad.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+            fields.insert(name.into(), json!("1"));
+            let error = from_json(&serde_json::to_vec(&bad).unwrap()).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        let mut bad = good;
+        bad["body"]["messages"][0]["@type"] = json!("/x.Y");
+        let error = from_json(&serde_json::to_vec(&bad).unwrap()).unwrap_err();
+        assert!(error.to_string().contains("/x.Y"), "{error}");
+    }
+}

@@ -1,0 +1,86 @@
+//! How the processes of a network are.
+
+use std::fs;
+use std::path::Path;
+
+use poq_client::Client;
+use serde::{Deserialize, Serialize};
+
+use crate::health::HEALTHY_HEIGHT;
+use crate::{Network, Result, Worker};
+
+/// One process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ProcessStatus {
+    /// For example `node1`.
+    pub name: String,
+    /// Absent if it does not run.
+    pub pid: Option<i32>,
+    /// Whether a validator makes blocks, or a worker has loaded its model and followed the chain.
+    pub healthy: bool,
+    /// A validator's newest block, or the last one that a worker has seen.
+    pub height: Option<u64>,
+    /// RPC of a validator, HTTP server of an inference node; of an evaluator, the RPC that it uses.
+    pub address: String,
+}
+
+/// What a worker keeps on disk of the chain.
+#[derive(Deserialize)]
+struct Cursor {
+    height: u64,
+}
+
+impl Network {
+    /// Every process, validators first.
+    pub async fn status(&self) -> Result<Vec<ProcessStatus>> {
+        let mut all = Vec::new();
+        for node in &self.description().validators {
+            let pid = self.pid(&node.name);
+            // Nobody is asked at the address of a process that does not run.
+            let status = match pid {
+                Some(_) => Client::new(&node.rpc)?.status().await.ok(),
+                None => None,
+            };
+            let height = status.as_ref().map(|status| status.latest_height);
+            all.push(ProcessStatus {
+                name: node.name.clone(),
+                pid,
+                healthy: status.is_some_and(|status| {
+                    !status.catching_up && status.latest_height >= HEALTHY_HEIGHT
+                }),
+                height,
+                address: node.rpc.clone(),
+            });
+        }
+        for worker in &self.description().inference_nodes {
+            all.push(self.worker_status(worker, format!("http://{}", worker.http)));
+        }
+        for worker in &self.description().evaluators {
+            all.push(self.worker_status(worker, worker.rpc.clone()));
+        }
+        Ok(all)
+    }
+
+    fn worker_status(&self, worker: &Worker, address: String) -> ProcessStatus {
+        let pid = self.pid(&worker.name);
+        let height = seen_height(&self.root().join(&worker.account.home));
+        ProcessStatus {
+            name: worker.name.clone(),
+            pid,
+            healthy: pid.is_some() && height.is_some(),
+            height,
+            address,
+        }
+    }
+
+    fn pid(&self, name: &str) -> Option<i32> {
+        self.pids(name).ok()?.first().copied()
+    }
+}
+
+/// A worker writes its cursor once its model is loaded and it has seen a block.
+pub(crate) fn seen_height(home: &Path) -> Option<u64> {
+    let json = fs::read(home.join("data/cursor.json")).ok()?;
+    let cursor: Cursor = serde_json::from_slice(&json).ok()?;
+    Some(cursor.height)
+}
