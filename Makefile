@@ -54,6 +54,7 @@ testnet-prompt: ## ask PROMPT
 
 .PHONY: test
 test: build ## all tests, unit to end to end
+	@testnet/setup/setup.sh clients
 	cargo test --workspace --locked
 
 .PHONY: setup

@@ -4,6 +4,7 @@ mod cli;
 mod coin;
 mod comet;
 mod commands;
+mod explain;
 mod export;
 mod genesis;
 mod grpc;

@@ -35,6 +35,17 @@ impl Format {
         io::stdout().lock().write_all(text.as_bytes())
     }
 
+    /// Prints a result that has a text of its own for people.
+    ///
+    /// # Errors
+    /// If the output is closed.
+    pub fn print_told(self, value: &impl Serialize, text: &str) -> io::Result<()> {
+        match self {
+            Self::Text => io::stdout().lock().write_all(text.as_bytes()),
+            Self::Json => self.print(value),
+        }
+    }
+
     fn render(self, value: &impl Serialize) -> io::Result<String> {
         match self {
             Self::Text => serde_yaml_ng::to_string(value).map_err(io::Error::other),

@@ -1,10 +1,10 @@
 //! The phases of a block, without ABCI: which transactions may enter one, and what they do.
 
-use poq_proto::code::Code;
+use poq_proto::code::{self, Code};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::chain;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, ensure};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
@@ -69,7 +69,7 @@ pub struct Outcome {
 }
 
 /// Executes a block: the beacon moves on, validators are punished and paid, every transaction gets a
-/// result, then tasks and stakes that are due move on.
+/// result, tasks and stakes that are due move on, and at last those tasks draw that need somebody.
 pub fn finalize(state: &mut State, block: &Block<'_, impl AsRef<[u8]>>) -> Result<Outcome> {
     chain::advance_beacon(state, block.hash)?;
     let context = chain::context(state, block.height)?;
@@ -84,9 +84,14 @@ pub fn finalize(state: &mut State, block: &Block<'_, impl AsRef<[u8]>>) -> Resul
         .iter()
         .map(|tx| deliver(state, &context, tx.as_ref()))
         .collect::<Result<_>>()?;
+    // The end of a block goes by the parameters that its transactions leave, so that the state of
+    // this height alone explains what happened here.
+    let context = chain::context(state, block.height)?;
     let mut x = Execution::new(state, &context);
-    tasks::advance_due(&mut x)?;
+    let waiting = tasks::advance_due(&mut x)?;
     stake::release_due(&mut x)?;
+    // Last: draws must see the weights that the block commits (ADR 12).
+    tasks::draw_waiting(&mut x, waiting)?;
     events.extend(x.into_events());
     Ok(Outcome {
         results,
@@ -160,14 +165,17 @@ pub fn check(
 ) -> Result<Gas> {
     let tx = decode(bytes, &block.params)?;
     let gas = Gas::of(&tx);
+    let free = tx.is_free();
     Execution::new(state, block).attempt(|x| {
         tx.authenticate(x, signatures)?.execute(x)?;
+        require_useful(x, free)?;
         Ok(gas)
     })
 }
 
 /// Whether a transaction may stand in a block after those that were admitted before: it is
-/// authentic and pays its fee, or it is free and succeeds. Proposers and validators ask the same.
+/// authentic and pays its fee, or it is free, succeeds and is of use. Proposers and validators ask
+/// the same.
 pub fn admit(state: &mut State, block: &BlockContext, bytes: &[u8]) -> Result<()> {
     let tx = decode(bytes, &block.params)?;
     let free = tx.is_free();
@@ -175,7 +183,23 @@ pub fn admit(state: &mut State, block: &BlockContext, bytes: &[u8]) -> Result<()
         let outcome = tx.authenticate(x, Signatures::Verify)?.execute(x);
         match outcome {
             Err(Error::Rejected { .. }) if !free => Ok(()),
-            outcome => outcome.map(drop),
+            outcome => {
+                outcome?;
+                require_useful(x, free)
+            }
         }
     })
+}
+
+/// A free transaction gets its room in blocks for the duties that it does. Items may fail, because
+/// tasks move on while it travels, but not the greater part of it: one duty must not carry
+/// megabytes of anything.
+fn require_useful(x: &Execution<'_>, free: bool) -> Result<()> {
+    let (done, failed) = (x.items.done, x.items.failed);
+    ensure!(
+        !free || done >= failed,
+        code::MOSTLY_FAILING,
+        "the greater part of this free transaction would fail; leave out the items that the chain does not ask for"
+    );
+    Ok(())
 }

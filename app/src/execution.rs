@@ -23,7 +23,34 @@ pub struct Execution<'a> {
     pub state: &'a mut State,
     /// The block around it.
     pub block: &'a BlockContext,
+    /// What the items of duty messages came to.
+    pub items: Items,
     events: Vec<Event>,
+}
+
+/// How much of the items of duty messages was of use. An item weighs its bytes and
+/// [`Items::BASE_WEIGHT`], in the proportion in which both cost gas.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Items {
+    /// Weight of the items that succeeded.
+    pub done: u64,
+    /// Weight of the items that failed.
+    pub failed: u64,
+}
+
+impl Items {
+    /// Weight of an item without its bytes.
+    pub const BASE_WEIGHT: u64 = 1_000;
+
+    /// Counts an item of `bytes` bytes.
+    pub fn count(&mut self, bytes: usize, succeeded: bool) {
+        let weight = Self::BASE_WEIGHT.saturating_add(bytes as u64);
+        let sum = match succeeded {
+            true => &mut self.done,
+            false => &mut self.failed,
+        };
+        *sum = sum.saturating_add(weight);
+    }
 }
 
 impl<'a> Execution<'a> {
@@ -32,6 +59,7 @@ impl<'a> Execution<'a> {
         Self {
             state,
             block,
+            items: Items::default(),
             events: Vec::new(),
         }
     }

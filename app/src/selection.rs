@@ -78,6 +78,33 @@ impl WeightedIndex {
             .map(Some)
     }
 
+    /// The members with a weight, in the order of their slots, at most `limit`.
+    pub fn members(&self, state: &State, limit: usize) -> Result<Vec<(u64, u128)>> {
+        let mut members = Vec::new();
+        self.collect(state, DEPTH - 1, 0, limit, &mut members)?;
+        Ok(members)
+    }
+
+    fn collect(
+        &self,
+        state: &State,
+        level: u32,
+        node: u64,
+        limit: usize,
+        members: &mut Vec<(u64, u128)>,
+    ) -> Result<()> {
+        for (index, weight) in (0..FAN_OUT).zip(self.sums(state, level, node)?) {
+            let position = node * FAN_OUT + index;
+            match level.checked_sub(1) {
+                _ if weight == 0 => {}
+                _ if members.len() >= limit => return Ok(()),
+                Some(below) => self.collect(state, below, position, limit, members)?,
+                None => members.push((position, weight)),
+            }
+        }
+        Ok(())
+    }
+
     /// Finds the slot at a point of the summed remaining weights.
     fn descend(&self, state: &State, mut point: u128, taken: &BTreeMap<u64, u128>) -> Result<u64> {
         let mut node = 0;
@@ -172,6 +199,9 @@ fn total(sums: &Sums) -> Result<u128> {
         .ok_or_else(|| Error::internal("the weights of an index exceed 128 bits"))
 }
 
+/// Domain separator of draws.
+pub const DRAW_DOMAIN: &str = "poq/select/v1";
+
 /// The random numbers of one draw: `SHA-256(seed ‖ counter)` for counter 0, 1, …, with
 /// `seed = SHA-256("poq/select/v1" ‖ beacon ‖ task ‖ role ‖ attempt)`, integers big-endian.
 pub struct RandomStream {
@@ -183,7 +213,7 @@ impl RandomStream {
     /// The stream of a task's draw for a role.
     pub fn new(beacon: &[u8; 32], task: u64, role: Role, attempt: u32) -> Self {
         let seed = Sha256::new()
-            .chain_update("poq/select/v1")
+            .chain_update(DRAW_DOMAIN)
             .chain_update(beacon)
             .chain_update(task.to_be_bytes())
             .chain_update((role as u32).to_be_bytes())
@@ -277,6 +307,16 @@ mod tests {
         }
         assert_eq!(taken.len(), 39);
         assert!(index.set_weight(&mut state, CAPACITY, 1).is_err());
+    }
+
+    #[test]
+    fn members_are_listed_in_order_up_to_a_limit() {
+        let mut weights = vec![0; 300];
+        (weights[3], weights[17], weights[299]) = (5, 6, 7);
+        let (_folder, state, index) = index_with(&weights);
+        let all = [(3, 5), (17, 6), (299, 7)];
+        assert_eq!(index.members(&state, 9).unwrap(), all);
+        assert_eq!(index.members(&state, 2).unwrap(), all[..2]);
     }
 
     #[test]

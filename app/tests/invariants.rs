@@ -4,7 +4,7 @@ mod support;
 
 use poq_app::block::Block;
 use poq_app::tx::Signatures;
-use poq_proto::v1::{AnswerItem, MsgSubmitAnswers, Role, Task, TaskStatus};
+use poq_proto::v1::{AnswerItem, MsgCancelTask, MsgSubmitAnswers, Role, Task, TaskStatus};
 use proptest::prelude::*;
 use support::{
     Chain, Draft, FUNDS, Wallet, any as pack, commit_message, find, is_over, reveal_message, send,
@@ -15,6 +15,7 @@ use support::{
 #[derive(Clone, Debug)]
 enum Act {
     Submit { min_quality: u32, max_fee: u64 },
+    Cancel { task: u64 },
     Answer { task: u64, length: usize },
     Commit { task: u64, seat: usize, score: i32 },
     Reveal { task: u64, seat: usize, score: i32 },
@@ -32,6 +33,7 @@ fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
         2 => (0u32..=1_000_001, prop_oneof![Just(50_000u64), Just(FUNDS), 0u64..50_000])
             .prop_map(|(min_quality, max_fee)| Act::Submit { min_quality, max_fee }),
+        1 => task.clone().prop_map(|task| Act::Cancel { task }),
         4 => (task.clone(), 0usize..1_100).prop_map(|(task, length)| Act::Answer { task, length }),
         9 => (task.clone(), 0usize..5, score())
             .prop_map(|(task, seat, score)| Act::Commit { task, seat, score }),
@@ -58,6 +60,13 @@ fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> 
             let mut message = submit_message(&chain.user);
             (message.min_quality, message.max_fee) = (*min_quality, *max_fee);
             chain.user.sign(vec![pack(&message)])
+        }
+        Act::Cancel { task: task_id } => {
+            let user = chain.user.address.clone();
+            let task_id = *task_id;
+            chain
+                .user
+                .sign(vec![pack(&MsgCancelTask { user, task_id })])
         }
         Act::Answer { task: id, length } => {
             let operator = task(id)?.assignments.last()?.operator.clone();

@@ -3,10 +3,19 @@
 mod support;
 
 use poq_proto::v1::{RefundReason, Role, TaskStatus};
-use support::{Chain, STAKE, any, is_over, reveal_message};
+use support::{Chain, STAKE, any, reveal_message};
 
 /// Micro-logits whose quality is the model's target: 700,000 ppm.
 const GOOD: i32 = 4_000_000;
+
+fn assert_nobody_has_duties(chain: &Chain) {
+    for role in [Role::Inference, Role::Evaluator] {
+        for node in chain.nodes(role) {
+            assert_eq!(node.open_duties, 0, "{}", node.operator);
+            assert!(chain.duties(role, &node.operator).is_empty());
+        }
+    }
+}
 
 #[test]
 fn an_undisturbed_task_needs_no_waiting() {
@@ -43,16 +52,7 @@ fn an_undisturbed_task_needs_no_waiting() {
         before - fee - 1_155 - 5 * 61 - 77,
         chain.balance(&chain.user.address)
     );
-    for wallet in chain.inference.iter().chain(&chain.evaluators) {
-        assert!(chain.duties(Role::Inference, &wallet.address).is_empty());
-        assert!(chain.duties(Role::Evaluator, &wallet.address).is_empty());
-    }
-    assert!(
-        chain
-            .nodes(Role::Evaluator)
-            .iter()
-            .all(|node| node.open_duties == 0)
-    );
+    assert_nobody_has_duties(&chain);
     chain.assert_money_is_conserved();
 }
 
@@ -154,12 +154,7 @@ fn a_committee_without_quorum_is_redrawn_once_without_the_silent() {
     chain.reveal(id, GOOD, &[]);
     chain.blocks(2);
     assert_eq!(chain.task(id).status(), TaskStatus::Final);
-    assert!(
-        chain
-            .nodes(Role::Evaluator)
-            .iter()
-            .all(|node| node.open_duties == 0)
-    );
+    assert_nobody_has_duties(&chain);
     chain.assert_money_is_conserved();
 }
 
@@ -171,18 +166,7 @@ fn a_task_that_no_quorum_scores_is_refunded() {
     chain.blocks(6);
     let task = chain.task(id);
     assert_eq!(task.status(), TaskStatus::Refunded);
-    assert!(
-        chain
-            .nodes(Role::Inference)
-            .iter()
-            .all(|node| node.open_duties == 0)
-    );
-    assert!(
-        chain
-            .nodes(Role::Evaluator)
-            .iter()
-            .all(|node| node.open_duties == 0)
-    );
+    assert_nobody_has_duties(&chain);
     chain.assert_money_is_conserved();
 }
 
@@ -240,32 +224,4 @@ fn no_reveal_before_the_commit_phase_closes() {
         "{}",
         result.log
     );
-}
-
-#[test]
-fn many_tasks_move_on_in_one_block() {
-    let params = poq_proto::v1::Params {
-        answer_window: 20,
-        ..support::params()
-    };
-    let mut chain = Chain::with_params(params, 3, 9);
-    let messages: Vec<_> = (0..10)
-        .map(|_| any(&support::submit_message(&chain.user)))
-        .collect();
-    let mut tx = support::Draft::new(&chain.user, messages);
-    if let Some(fee) = &mut tx.auth_info.fee {
-        fee.gas_limit = 2_000_000;
-        fee.amount = vec![support::coin(20_000)];
-    }
-    let tx = tx.sign(&chain.user);
-    chain.user.sequence += 1;
-    assert_eq!(chain.block(&[tx])[0].code, 0);
-    for id in 1..=10 {
-        assert_eq!(chain.answer(id, "Paris.").code, 0);
-    }
-    for _ in 0..40 {
-        chain.block(&[]);
-    }
-    assert!(chain.tasks().iter().all(is_over));
-    chain.assert_money_is_conserved();
 }

@@ -38,6 +38,8 @@ pub struct Duties {
     capacity: usize,
     waiting: BTreeMap<(u64, DutyKey), Assigned>,
     running: Option<Assigned>,
+    /// The running one is not listed any more: its user cancelled it, or its window is over.
+    unwanted: bool,
     submitted: BTreeMap<DutyKey, u64>,
     given_up: BTreeSet<DutyKey>,
 }
@@ -51,6 +53,7 @@ impl Duties {
             capacity,
             waiting: BTreeMap::new(),
             running: None,
+            unwanted: false,
             submitted: BTreeMap::new(),
             given_up: BTreeSet::new(),
         }
@@ -74,10 +77,13 @@ impl Duties {
         self.submitted.retain(|key, _| listed.contains_key(key));
         self.given_up.retain(|key| listed.contains_key(key));
 
+        self.unwanted = self
+            .running
+            .as_ref()
+            .is_some_and(|running| !listed.contains_key(&running.key));
+        let is_late = |running| self.is_late(running, height);
         let mut actions = Actions {
-            stop_running: self.running.as_ref().is_some_and(|running| {
-                !listed.contains_key(&running.key) || self.is_late(running, height)
-            }),
+            stop_running: self.unwanted || self.running.as_ref().is_some_and(is_late),
             ..Actions::default()
         };
         for duty in listed.into_values() {
@@ -114,9 +120,11 @@ impl Duties {
         Some(duty)
     }
 
-    /// The running generation is over, with an answer or without.
-    pub fn finished(&mut self) {
+    /// The running generation is over, with an answer or without. Tells whether the chain still
+    /// asks for one.
+    pub fn finished(&mut self) -> bool {
         self.running = None;
+        !std::mem::take(&mut self.unwanted)
     }
 
     /// An answer was broadcast at `height`.
@@ -224,7 +232,22 @@ mod tests {
         assert!(!update(&mut duties, 16, &[duty(1, 20)], &[]).stop_running);
         let actions = update(&mut duties, 17, &[duty(1, 20)], &[]);
         assert!(actions.stop_running && actions.too_late.is_empty());
-        assert!(update(&mut duties, 12, &[], &[]).stop_running);
+        assert!(duties.finished());
+    }
+
+    #[test]
+    fn a_cancelled_one_stops_and_its_answer_is_not_wanted() {
+        let mut duties = Duties::new(3, 8);
+        update(&mut duties, 10, &[duty(1, 20), duty(2, 20)], &[]);
+        assert_eq!(duties.start_next().unwrap().key, key(1));
+        assert!(update(&mut duties, 11, &[duty(2, 20)], &[]).stop_running);
+        assert!(!duties.finished());
+        assert_eq!(duties.start_next().unwrap().key, key(2));
+        assert!(duties.finished());
+        // One that waits is just forgotten.
+        update(&mut duties, 12, &[duty(3, 30)], &[]);
+        update(&mut duties, 13, &[], &[]);
+        assert_eq!((duties.start_next(), duties.open()), (None, 0));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use metrics::{counter, gauge};
 use poq_client::worker::Worker;
 use poq_client::{Client, Fee, any};
-use poq_proto::PPM;
 use poq_proto::v1::{AnswerItem, MsgSubmitAnswers, Params, Role, Task};
+use poq_proto::{PPM, code};
 use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -152,8 +152,9 @@ impl InferenceWorker {
     /// Puts a finished answer on disk, then hands it in.
     async fn keep(&mut self, finished: Finished) -> Result<(), Error> {
         let Finished { key, result } = finished;
-        self.duties.finished();
+        let is_wanted = self.duties.finished();
         match result {
+            _ if !is_wanted => info!(task = key.task, "nobody waits for this answer any more"),
             Ok(answer) => {
                 counter!("poq_inference_duties_total", "outcome" => "answered").increment(1);
                 self.journal.put(key, &answer)?;
@@ -216,7 +217,8 @@ impl InferenceWorker {
             let tasks: Vec<u64> = keys.iter().map(|key| key.task).collect();
             match self.chain.sender.send(vec![any(&message)], Fee::Free).await {
                 Ok(hash) => info!(?tasks, %hash, "answers handed in"),
-                Err(error) if error.is_retryable() => {
+                // What the chain no longer asks for is not listed at the next height.
+                Err(error) if error.is_retryable() || error.is(code::MOSTLY_FAILING) => {
                     counter!("poq_inference_failed_transactions_total").increment(1);
                     warn!(?tasks, "cannot hand in the answers yet: {error}");
                     continue;

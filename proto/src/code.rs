@@ -122,6 +122,14 @@ codes! {
     TOMBSTONED = 137, POQ;
     /// Without this validator nobody would have voting power.
     LAST_VALIDATOR = 138, POQ;
+    /// The task has its answer already, so it cannot be cancelled.
+    ALREADY_ANSWERED = 140, POQ;
+    /// The task is over.
+    TASK_OVER = 141, POQ;
+    /// The account is not the task's user.
+    NOT_THE_USER = 142, POQ;
+    /// The greater part of a free transaction would fail.
+    MOSTLY_FAILING = 143, POQ;
 }
 
 #[cfg(test)]

@@ -22,7 +22,8 @@ pub const TASK_REVEALED: &str = "poq_task_revealed";
 pub const TASK_SETTLED: &str = "poq_task_settled";
 /// A task was paid out; attributes `task user quality`.
 pub const TASK_FINAL: &str = "poq_task_final";
-/// A task was refunded; attributes `task user reason`.
+/// A task was refunded, by the chain or in the transaction that cancels it; attributes
+/// `task user reason`.
 pub const TASK_REFUNDED: &str = "poq_task_refunded";
 /// A task cannot be moved on because of a bug; attribute `task`.
 pub const TASK_SET_ASIDE: &str = "poq_task_set_aside";

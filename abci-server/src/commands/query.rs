@@ -1,5 +1,6 @@
 //! `poqd query`: what all queries have in common.
 
+use anyhow::ensure;
 use poq_client::Client;
 use poq_client::tx::snake_case;
 use prost::Message;
@@ -100,6 +101,20 @@ impl Node {
             .query::<Q, R>(path, request, self.height)
             .await?;
         self.print(&answer.value)
+    }
+
+    /// Refuses `--height` for what is not a query of the state.
+    pub(super) fn refuse_height(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.height.is_none(),
+            "--height is for queries of the state; transactions are found whatever their height"
+        );
+        Ok(())
+    }
+
+    /// Prints a result that has a text of its own for people.
+    pub(super) fn print_told(&self, value: &impl Serialize, text: &str) -> anyhow::Result<()> {
+        Ok(self.format.print_told(value, text)?)
     }
 
     /// As [`Self::ask`], for types of the Cosmos SDK.

@@ -88,6 +88,7 @@ struct Checked {
 
 impl Tx {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        node.refuse_height()?;
         let outcome = node.client.tx(self.hash).await?;
         let outcome = outcome
             .with_context(|| format!("{} is in no block that the node has indexed", self.hash))?;
@@ -97,6 +98,7 @@ impl Tx {
 
 impl Txs {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
+        node.refuse_height()?;
         let order = Order::Ascending;
         let found = node
             .client
@@ -149,16 +151,7 @@ impl Store {
 /// Checks a proof against the node's header that has the state's hash: the next block's.
 async fn check(client: &Client, proven: &Proven) -> anyhow::Result<Checked> {
     let header_height = proven.height + 1;
-    let started = Instant::now();
-    while client.status().await?.latest_height < header_height {
-        ensure!(
-            started.elapsed() < HEADER_TIMEOUT,
-            "there is no block {header_height} yet, whose header has the state's hash; try again \
-             later or with a smaller --height"
-        );
-        sleep(HEADER_PAUSE).await;
-    }
-    let app_hash = client.app_hash(proven.height).await?;
+    let app_hash = app_hash(client, proven.height).await?;
     if let Err(error) = proven.verify(&app_hash) {
         bail!("the node's answer is not proven by the header of block {header_height}: {error}");
     }
@@ -168,4 +161,19 @@ async fn check(client: &Client, proven: &Proven) -> anyhow::Result<Checked> {
         header_height,
         commitment_proof: hex::encode(&proven.proof),
     })
+}
+
+/// The hash of the state of a height, from the header of the next block; waits for that block.
+pub(super) async fn app_hash(client: &Client, height: u64) -> anyhow::Result<Vec<u8>> {
+    let header_height = height + 1;
+    let started = Instant::now();
+    while client.status().await?.latest_height < header_height {
+        ensure!(
+            started.elapsed() < HEADER_TIMEOUT,
+            "there is no block {header_height} yet, whose header has the state's hash; try again \
+             later or with a smaller --height"
+        );
+        sleep(HEADER_PAUSE).await;
+    }
+    Ok(client.app_hash(height).await?)
 }

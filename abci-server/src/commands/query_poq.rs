@@ -6,23 +6,26 @@ use poq_proto::v1::{
     QueryEvaluatorModelsResponse, QueryModelRequest, QueryModelResponse, QueryModelsRequest,
     QueryModelsResponse, QueryNodeRequest, QueryNodeResponse, QueryNodesRequest,
     QueryNodesResponse, QueryParamsRequest, QueryParamsResponse, QueryPayloadRequest,
-    QueryPayloadResponse, QueryTaskRequest, QueryTaskResponse, QueryTasksRequest,
-    QueryTasksResponse, QueryValidatorRequest, QueryValidatorResponse, QueryValidatorsRequest,
-    QueryValidatorsResponse, Role,
+    QueryPayloadResponse, QueryTasksRequest, QueryTasksResponse, QueryValidatorRequest,
+    QueryValidatorResponse, QueryValidatorsRequest, QueryValidatorsResponse, Role,
 };
 
 use super::query::Node;
+use super::query_draw::Draw;
+use super::query_task;
 
 /// Commands of `query poq`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Poq {
     /// The parameters.
     Params,
-    /// A task.
+    /// A task: what happened, who was drawn, how each amount was computed.
     Task {
         /// Id of the task.
         id: u64,
     },
+    /// The draws of a task once more, from the state of their heights.
+    Draw(Draw),
     /// Tasks in the order of their ids.
     Tasks {
         /// Only this user's.
@@ -106,12 +109,18 @@ pub(super) enum NodeRole {
     Evaluator,
 }
 
-impl From<NodeRole> for i32 {
+impl From<NodeRole> for Role {
     fn from(role: NodeRole) -> Self {
         match role {
-            NodeRole::Inference => Role::Inference.into(),
-            NodeRole::Evaluator => Role::Evaluator.into(),
+            NodeRole::Inference => Self::Inference,
+            NodeRole::Evaluator => Self::Evaluator,
         }
+    }
+}
+
+impl From<NodeRole> for i32 {
+    fn from(role: NodeRole) -> Self {
+        Role::from(role).into()
     }
 }
 
@@ -128,7 +137,8 @@ impl Poq {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
         match self {
             Self::Params => ask!(node, "Params", QueryParamsRequest {}, QueryParamsResponse),
-            Self::Task { id } => ask!(node, "Task", QueryTaskRequest { id }, QueryTaskResponse),
+            Self::Task { id } => query_task::run(node, id).await,
+            Self::Draw(draw) => draw.run(node).await,
             Self::Tasks { user, after, limit } => {
                 let request = QueryTasksRequest { user, after, limit };
                 ask!(node, "Tasks", request, QueryTasksResponse)

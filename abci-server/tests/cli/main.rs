@@ -6,6 +6,7 @@ mod export;
 mod faucet;
 mod genesis;
 mod grpc;
+mod history;
 mod init;
 mod keys;
 mod node;

@@ -65,7 +65,10 @@ pub enum StoreError {
     },
 
     /// The version was there once, or is below the first one.
-    #[error("version {version} is not kept, the oldest kept is {oldest}; ask for a later height")]
+    #[error(
+        "version {version} is not kept, the oldest kept is {oldest}; ask for a later height, or a \
+         node that keeps more (keep-versions in its app.toml)"
+    )]
     Pruned {
         /// The version asked for.
         version: u64,
@@ -143,6 +146,17 @@ pub enum StoreError {
         /// Why not.
         reason: &'static str,
     },
+
+    /// A state of given values was asked for one that it was not given.
+    #[error("the value of {} was not given", key.escape_ascii())]
+    NotGiven {
+        /// The key, as it is.
+        key: Vec<u8>,
+    },
+
+    /// A state of given values was asked for what only a store has; a bug of the caller.
+    #[error("a state of given values has no {0}")]
+    NoStore(&'static str),
 
     /// The Merkle tree refused an operation.
     #[error("the state tree failed: {0}; this is a bug or a damaged database")]

@@ -26,6 +26,7 @@ mod changes;
 mod current;
 mod db;
 mod error;
+mod given;
 mod history;
 mod key;
 mod merge;
@@ -44,6 +45,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use changes::Changes;
 pub use error::{Result, StoreError};
+pub use given::Given;
 pub use key::MAX_LEN as MAX_KEY_LEN;
 pub use prepare::Prepared;
 pub use snapshot::{Entry, Snapshot};

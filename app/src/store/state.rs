@@ -2,6 +2,7 @@ use std::cell::RefCell;
 
 use super::changes::{Changes, Writes};
 use super::error::{Result, StoreError};
+use super::given::Given;
 use super::key::{self, Span};
 use super::merge::Merge;
 use super::snapshot::{Entry, Snapshot};
@@ -22,10 +23,34 @@ const MARK: &[u8] = &[1];
 /// be a key has no value, so reading needs no checks; writing it is an error.
 #[derive(Debug)]
 pub struct State {
-    base: Snapshot,
+    base: Base,
     cache: RefCell<Cache>,
     bottom: Changes,
     layers: Vec<Changes>,
+}
+
+/// What lies below the writes.
+#[derive(Debug)]
+enum Base {
+    Snapshot(Snapshot),
+    Given(Given),
+}
+
+impl Base {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Snapshot(snapshot) => snapshot.get(key),
+            Self::Given(given) => given.get(key),
+        }
+    }
+
+    /// The store behind it, for what only a store has.
+    fn snapshot(&self, what: &'static str) -> Result<&Snapshot> {
+        match self {
+            Self::Snapshot(snapshot) => Ok(snapshot),
+            Self::Given(_) => Err(StoreError::NoStore(what)),
+        }
+    }
 }
 
 impl State {
@@ -37,6 +62,15 @@ impl State {
     /// The state of a version with earlier writes on top that are not in it, such as those of
     /// genesis. They are part of [`into_changes`](Self::into_changes).
     pub fn with_changes(base: Snapshot, changes: Changes) -> Self {
+        Self::on(Base::Snapshot(base), changes)
+    }
+
+    /// A state that knows nothing but the given values. It has no lists and no payloads.
+    pub fn of(given: Given) -> Self {
+        Self::on(Base::Given(given), Changes::default())
+    }
+
+    fn on(base: Base, changes: Changes) -> Self {
         Self {
             base,
             cache: RefCell::default(),
@@ -47,7 +81,10 @@ impl State {
 
     /// The version below the writes.
     pub fn version(&self) -> u64 {
-        self.base.version()
+        match &self.base {
+            Base::Snapshot(snapshot) => snapshot.version(),
+            Base::Given(given) => given.version(),
+        }
     }
 
     /// The value of `key`.
@@ -71,10 +108,10 @@ impl State {
         let Some(span) = Span::new(prefix.as_ref(), start_after) else {
             return Ok(Vec::new());
         };
-        let base = self.base.values(&span)?;
+        let base = self.base.snapshot("lists")?;
         let layers = self.newest_first().map(|layer| &layer.values);
-        let entries = Merge::new(&span, layers, base).take(limit).collect();
-        self.base.checked(entries)
+        let entries = Merge::new(&span, layers, base.values(&span)?).take(limit);
+        base.checked(entries.collect())
     }
 
     /// Sets the value of `key`.
@@ -112,7 +149,7 @@ impl State {
             .find_map(|layer| layer.payloads.get(key))
         {
             Some(payload) => Ok(payload.clone()),
-            None => self.base.payload(key),
+            None => self.base.snapshot("payloads")?.payload(key),
         }
     }
 
@@ -224,7 +261,7 @@ struct Cache {
 }
 
 impl Cache {
-    fn get(&mut self, base: &Snapshot, key: &[u8]) -> Result<Option<&[u8]>> {
+    fn get(&mut self, base: &Base, key: &[u8]) -> Result<Option<&[u8]>> {
         if self.bytes > CACHE_BYTES {
             *self = Self::default();
         }

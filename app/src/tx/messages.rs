@@ -1,7 +1,7 @@
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgSend};
 use poq_proto::code;
 use poq_proto::v1::{
-    MsgAddStake, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode,
+    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode,
     MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower,
     MsgSubmitAnswers, MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
 };
@@ -89,6 +89,7 @@ messages! {
     MsgSend { signer: from_address, gas: |_| TRANSFER_GAS, run: bank::msgs::send }
     MsgMultiSend { signer: (bank::msgs::payer), gas: |m| transfers(m.outputs.len()), run: bank::msgs::multi_send }
     MsgSubmitTask { signer: user, gas: |_| TASK_GAS, run: tasks::submit_task }
+    MsgCancelTask { signer: user, gas: |_| TRANSFER_GAS, run: tasks::cancel_task }
     MsgSubmitAnswers { signer: operator, gas: |m| duties(m.items.len()), run: tasks::submit_answers }
     MsgCommitScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::commit_scores }
     MsgRevealScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::reveal_scores }

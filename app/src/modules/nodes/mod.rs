@@ -76,9 +76,29 @@ pub fn draw(
         .transpose()
 }
 
+/// The nodes that can be drawn for a model and their weights, in the order of their slots, at most
+/// `limit`.
+pub fn candidates(
+    state: &State,
+    role: Role,
+    model: &str,
+    limit: usize,
+) -> Result<Vec<(Node, u128)>> {
+    keys::index(role, model)
+        .members(state, limit)?
+        .into_iter()
+        .map(|(slot, weight)| Ok((node_at(state, role, slot)?, weight)))
+        .collect()
+}
+
+/// The weights of all nodes together that can be drawn for a model.
+pub fn total_weight(state: &State, role: Role, model: &str) -> Result<u128> {
+    keys::index(role, model).total(state)
+}
+
 /// Whether an active node of the role serves the model.
 pub fn serves(state: &State, role: Role, model: &str) -> Result<bool> {
-    Ok(keys::index(role, model).total(state)? > 0)
+    Ok(total_weight(state, role, model)? > 0)
 }
 
 /// The account that a node's earnings go to: its payout account, or, once the node is gone, its

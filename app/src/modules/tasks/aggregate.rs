@@ -1,6 +1,6 @@
 //! From revealed qualities to one consensus quality (protocol section 8).
 
-use poq_proto::v1::Aggregation;
+use poq_proto::v1::{Aggregation, Committee};
 
 /// A revealed quality (ppm) and the weight of its evaluator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -9,6 +9,20 @@ pub struct Opinion {
     pub quality: u32,
     /// min(stake, cap).
     pub weight: u64,
+}
+
+/// What the committee revealed, in the order of the seats.
+pub fn opinions(committee: &Committee) -> Vec<Opinion> {
+    committee
+        .seats
+        .iter()
+        .filter_map(|seat| {
+            seat.reveal.map(|reveal| Opinion {
+                quality: reveal.quality,
+                weight: seat.weight,
+            })
+        })
+        .collect()
 }
 
 /// The consensus quality in ppm; 0 without opinions. Independent of the order of the opinions.
@@ -85,6 +99,33 @@ mod tests {
         let all = opinions(&[(0, 1), (10, 1), (20, 1), (1_000_000, 1)]);
         assert_eq!(aggregate(Aggregation::Mean, &all), 250_007);
         assert_eq!(aggregate(Aggregation::TrimmedMean, &all), 15);
+    }
+
+    /// A quarter of fewer than four is nobody, and there is always somebody left.
+    #[test]
+    fn trimming_small_committees() {
+        let trimmed = |qualities: &[u32]| {
+            let pairs: Vec<_> = qualities.iter().map(|quality| (*quality, 1)).collect();
+            aggregate(Aggregation::TrimmedMean, &opinions(&pairs))
+        };
+        assert_eq!(trimmed(&[]), 0);
+        assert_eq!(trimmed(&[7]), 7);
+        assert_eq!(trimmed(&[0, 9]), 4);
+        assert_eq!(trimmed(&[0, 1, 8]), 3);
+        assert_eq!(trimmed(&[0, 4, 6, 1_000_000]), 5);
+        assert_eq!(trimmed(&[0, 4, 6, 8, 1_000_000]), 6);
+        assert_eq!(trimmed(&[0, 0, 3, 4, 5, 6, 1_000_000, 1_000_000]), 4);
+        assert_eq!(trimmed(&[1_000_000; 64]), 1_000_000);
+    }
+
+    /// Weights count in the median only.
+    #[test]
+    fn means_are_unweighted_and_round_down() {
+        let all = opinions(&[(0, 1), (1, u64::MAX)]);
+        assert_eq!(aggregate(Aggregation::Mean, &all), 0);
+        assert_eq!(aggregate(Aggregation::TrimmedMean, &all), 0);
+        assert_eq!(aggregate(Aggregation::WeightedMedian, &all), 1);
+        assert_eq!(aggregate(Aggregation::Mean, &[]), 0);
     }
 
     #[test]

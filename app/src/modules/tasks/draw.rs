@@ -11,12 +11,7 @@ use crate::selection::RandomStream;
 
 /// Draws an inference node that has not missed the task before; none if no other serves the model.
 pub fn inference_node(x: &Execution<'_>, task: &Task) -> Result<Option<Assignment>> {
-    let tried: Vec<&str> = task
-        .assignments
-        .iter()
-        .map(|assignment| assignment.operator.as_str())
-        .collect();
-    let excluded = nodes::slots_of(x.state, Role::Inference, &tried)?;
+    let excluded = excluded_nodes(x, task)?;
     let mut stream = stream(x, task, Role::Inference, task.assignments.len());
     let node = nodes::draw(
         x.state,
@@ -54,6 +49,16 @@ pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Committee> {
     })
 }
 
+/// Slots of the inference nodes that missed the task.
+pub fn excluded_nodes(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
+    let tried: Vec<&str> = task
+        .assignments
+        .iter()
+        .map(|assignment| assignment.operator.as_str())
+        .collect();
+    nodes::slots_of(x.state, Role::Inference, &tried)
+}
+
 fn seat(
     x: &Execution<'_>,
     model: &Model,
@@ -88,7 +93,8 @@ fn evaluator_model<'m>(
     Err(Error::internal("a model without evaluator models"))
 }
 
-fn excluded_evaluators(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
+/// Slots of the evaluators that may not judge the task.
+pub fn excluded_evaluators(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
     let mut accounts = vec![task.user.clone()];
     if let Some(answer) = &task.answer {
         let node = nodes::get(x.state, Role::Inference, &answer.operator)?;

@@ -1,5 +1,6 @@
 use poq_proto::v1::Role;
 
+use crate::error::{Error, Result};
 use crate::modules::nodes;
 
 /// Id of the next task, `u64`; ids start at 1.
@@ -9,6 +10,9 @@ pub const TASKS: &str = "tasks/task/";
 /// Prefix of the queue of tasks by the height at whose end they move on.
 pub const DUE: &str = "tasks/due/";
 
+/// Prefix of the queue of ended tasks by the height at whose end their record becomes compact.
+pub const COMPACT: &str = "tasks/compact/";
+
 /// `poq.v1.Task`.
 pub fn task(id: u64) -> String {
     format!("{TASKS}{id:020}")
@@ -17,6 +21,20 @@ pub fn task(id: u64) -> String {
 /// Marks that a task moves on at the end of a height, at the latest.
 pub fn due(height: u64, id: u64) -> String {
     format!("{DUE}{height:020}/{id:020}")
+}
+
+/// Marks that the record of an ended task becomes compact at the end of a height.
+pub fn compact(height: u64, id: u64) -> String {
+    format!("{COMPACT}{height:020}/{id:020}")
+}
+
+/// Height and task of a key of one of the two queues.
+pub fn parse_queued(queue: &str, key: &[u8]) -> Result<(u64, u64)> {
+    let parsed = std::str::from_utf8(key).ok().and_then(|key| {
+        let (height, id) = key.strip_prefix(queue)?.split_once('/')?;
+        Some((height.parse().ok()?, id.parse().ok()?))
+    });
+    parsed.ok_or_else(|| Error::internal(format!("a key of the queue {queue} is corrupt")))
 }
 
 /// Prefix of the tasks of a user; the id follows.
@@ -59,9 +77,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn queues_are_read_back() {
+        let key = due(9, 7);
+        assert_eq!(parse_queued(DUE, key.as_bytes()).unwrap(), (9, 7));
+        assert!(parse_queued(COMPACT, key.as_bytes()).is_err());
+    }
+
+    #[test]
     fn keys_should_not_change() {
         insta::assert_snapshot!(task(7), @"tasks/task/00000000000000000007");
         insta::assert_snapshot!(due(9, 7), @"tasks/due/00000000000000000009/00000000000000000007");
+        insta::assert_snapshot!(compact(9, 7), @"tasks/compact/00000000000000000009/00000000000000000007");
         insta::assert_snapshot!(task_of("poq1x", 7), @"tasks/user/poq1x/00000000000000000007");
         insta::assert_snapshot!(open("poq1x"), @"tasks/open/poq1x");
         insta::assert_snapshot!(duty(Role::Evaluator, "poq1x", 7), @"tasks/duty/evaluator/poq1x/00000000000000000007");

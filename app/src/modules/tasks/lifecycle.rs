@@ -1,66 +1,50 @@
-//! What happens to tasks at the end of a block. Every open task has exactly one entry in the queue
-//! of due heights; messages that complete a phase move it to the current height, so that early and
-//! late ends of a phase take the same path.
+//! How a task gets from one phase to the next; `end_block.rs` says when.
 
-use poq_proto::v1::{Committee, Payout, RefundReason, Role, Seat, Settlement, Task, TaskStatus};
+use poq_proto::v1::{Payout, RefundReason, Role, Seat, Settlement, Task, TaskStatus};
 use poq_proto::{code, event};
 
-use super::aggregate::{Opinion, aggregate, quorum};
+use super::aggregate::{aggregate, opinions, quorum};
 use super::settlement::{Bill, earned_part, split};
-use super::{committee_attempt, current_committee, draw, enter, get, keys, put};
+use super::{committee_attempt, compact, current_committee, draw, enter, get, keys, put};
 use crate::address::Address;
-use crate::error::{Error, Result, reject};
+use crate::error::{Result, reject};
 use crate::execution::Execution;
 use crate::modules::{bank, nodes};
 
 /// Module account that collects the protocol's share.
 pub const PROTOCOL_ACCOUNT: &str = "protocol";
 
-/// Moves every task on that is due, at most `max_transitions_per_block`; the others stay due.
-pub fn advance_due(x: &mut Execution<'_>) -> Result<()> {
-    let limit = x.block.params.max_transitions_per_block as usize;
-    for (key, _) in x.state.scan(keys::DUE, None, limit)? {
-        let (height, id) = parse_due(&key)?;
-        if height > x.block.height {
-            break;
-        }
-        match x.attempt(|x| advance(x, id)) {
-            Err(Error::Rejected { log, .. }) => set_aside(x, &key, id, &log)?,
-            outcome => outcome?,
-        }
-    }
-    Ok(())
-}
-
-/// A task that cannot be moved on is a bug of this application. The chain goes on without it, its
-/// escrow stays where it is, and everybody can see it.
-fn set_aside(x: &mut Execution<'_>, key: &[u8], id: u64, log: &str) -> Result<()> {
-    tracing::error!(task = id, log, "a task cannot be moved on");
-    x.state.delete(key)?;
-    x.emit(event::TASK_SET_ASIDE, &[(event::TASK, &id)]);
-    Ok(())
-}
-
-fn parse_due(key: &[u8]) -> Result<(u64, u64)> {
-    let parsed = std::str::from_utf8(key).ok().and_then(|key| {
-        let (height, id) = key.strip_prefix(keys::DUE)?.split_once('/')?;
-        Some((height.parse().ok()?, id.parse().ok()?))
-    });
-    parsed.ok_or_else(|| Error::internal("a key of the queue of due tasks is corrupt"))
-}
-
-fn advance(x: &mut Execution<'_>, id: u64) -> Result<()> {
+/// Ends the phase of a task that is due; tells whether somebody must be drawn for it now.
+pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<bool> {
     let mut task = get(x.state, id)?;
     match task.status() {
-        TaskStatus::Submitted => assign(x, &mut task)?,
+        TaskStatus::Submitted | TaskStatus::Answered => return Ok(true),
         TaskStatus::Assigned => miss_answer(x, &mut task)?,
-        TaskStatus::Answered => seat_committee(x, &mut task)?,
         TaskStatus::Committing => close_commits(x, &mut task)?,
         TaskStatus::Revealing => close_reveals(x, &mut task)?,
         TaskStatus::Settled => pay_out(x, &mut task)?,
         TaskStatus::Final | TaskStatus::Refunded | TaskStatus::Unspecified => {
             reject!(code::INTERNAL, "task {id} is over and still due")
         }
+    }
+    put(x.state, &task)?;
+    Ok(matches!(
+        task.status(),
+        TaskStatus::Submitted | TaskStatus::Answered
+    ))
+}
+
+/// Draws who is to work on a task next. Nothing here may change a weight.
+pub fn draw(x: &mut Execution<'_>, id: u64) -> Result<()> {
+    let mut task = get(x.state, id)?;
+    match task.status() {
+        TaskStatus::Submitted => assign(x, &mut task)?,
+        TaskStatus::Answered => seat_committee(x, &mut task)?,
+        status => reject!(
+            code::INTERNAL,
+            "task {id} is {} and needs nobody",
+            status.as_str_name()
+        ),
     }
     put(x.state, &task)
 }
@@ -99,7 +83,8 @@ fn miss_answer(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let slash = x.block.params.slash_no_answer;
     nodes::miss_duty(x, Role::Inference, &operator, task.id, slash, "no_answer")?;
     if attempts < x.block.params.max_inference_attempts as usize {
-        assign(x, task)
+        task.set_status(TaskStatus::Submitted);
+        Ok(())
     } else {
         refund(x, task, RefundReason::NoAnswer)
     }
@@ -204,7 +189,8 @@ fn redraw_committee(
         nodes::release_duty(x.state, Role::Evaluator, &seat.operator)?;
     }
     if task.committees.len() < x.block.params.max_committee_attempts as usize {
-        seat_committee(x, task)
+        task.set_status(TaskStatus::Answered);
+        Ok(())
     } else {
         refund(x, task, RefundReason::NoQuorum)
     }
@@ -214,24 +200,10 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let params = &x.block.params;
     let committee = current_committee(task)?.clone();
     let quality = aggregate(params.aggregation(), &opinions(&committee));
-    let terms = task.terms.unwrap_or_default();
     let Some(answer) = &task.answer else {
         reject!(code::INTERNAL, "task {} settles without an answer", task.id);
     };
-    let amounts = split(&Bill {
-        params,
-        terms: &terms,
-        prompt_bytes: task.prompt_bytes.into(),
-        answer_bytes: answer.bytes.into(),
-        escrow: task.escrow,
-        min_quality: task.min_quality,
-        quality,
-        revealed: committee
-            .seats
-            .iter()
-            .map(|seat| seat.reveal.map(|reveal| reveal.quality))
-            .collect(),
-    })?;
+    let amounts = split(&Bill::of(params, task, &committee, quality))?;
     let payout = |role, operator: &str, amount| -> Result<Payout> {
         Ok(Payout {
             operator: operator.to_owned(),
@@ -271,19 +243,6 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     );
     task.settlement = Some(settlement);
     enter(x, task, TaskStatus::Settled, final_height)
-}
-
-fn opinions(committee: &Committee) -> Vec<Opinion> {
-    committee
-        .seats
-        .iter()
-        .filter_map(|seat| {
-            seat.reveal.map(|reveal| Opinion {
-                quality: reveal.quality,
-                weight: seat.weight,
-            })
-        })
-        .collect()
 }
 
 fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
@@ -348,7 +307,8 @@ fn pay(x: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
     Ok(())
 }
 
-fn refund(x: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
+/// Ends a task without a quality: the whole escrow returns to the user.
+pub fn refund(x: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
     if let Some(answer) = &task.answer {
         nodes::release_duty(x.state, Role::Inference, &answer.operator)?;
     }
@@ -365,7 +325,7 @@ fn refund(x: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Resul
     end(x, task, TaskStatus::Refunded, escrow)
 }
 
-/// Gives the user what is left, and forgets everything but the record.
+/// Gives the user what is left, and forgets everything but the record; in time most of that too.
 fn end(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64) -> Result<()> {
     let user = Address::parse(&task.user, &x.block.params.bech32_prefix)?;
     bank::credit(x.state, &user, &x.block.params.denom, to_user.into())?;
@@ -379,5 +339,5 @@ fn end(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64)
     x.state.delete_payload(keys::answer(task.id))?;
     task.set_status(status);
     task.updated_height = x.block.height;
-    Ok(())
+    compact::schedule(x, task.id)
 }

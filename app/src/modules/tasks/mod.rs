@@ -1,22 +1,29 @@
 //! Tasks: from a prompt to a finalised quality. See the README beside this file.
 
-mod aggregate;
+pub mod aggregate;
 mod answers;
+mod cancel;
+mod compact;
 mod draw;
+mod end_block;
 mod keys;
 mod lifecycle;
 pub mod query;
+pub mod replay;
 mod scores;
-mod settlement;
+pub mod settlement;
 mod submit;
 
 pub use answers::submit_answers;
-pub use lifecycle::{PROTOCOL_ACCOUNT, advance_due};
+pub use cancel::cancel_task;
+pub use end_block::{Waiting, advance_due, draw_waiting};
+pub use lifecycle::PROTOCOL_ACCOUNT;
 pub use scores::{commit_scores, reveal_scores};
 pub use submit::submit_task;
 
 use poq_proto::code;
 use poq_proto::v1::{Committee, ItemResult, Task, TaskStatus};
+use prost::Message;
 
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
@@ -81,7 +88,7 @@ fn committee_attempt(task: &Task) -> u32 {
 
 /// Runs the items of a batch one by one. The message succeeds if any item does; if none does, it
 /// fails with the reason of the first.
-fn run_batch<T>(
+fn run_batch<T: Message>(
     x: &mut Execution<'_>,
     items: Vec<(u64, T)>,
     mut run: impl FnMut(&mut Execution<'_>, u64, T) -> Result<()>,
@@ -96,6 +103,7 @@ fn run_batch<T>(
     let mut results = Vec::with_capacity(items.len());
     let mut first_failure = None;
     for (task_id, item) in items {
+        let bytes = item.encoded_len();
         let code = match x.attempt(|x| run(x, task_id, item)) {
             Ok(()) => 0,
             Err(error @ Error::Store(_)) => return Err(error),
@@ -104,6 +112,7 @@ fn run_batch<T>(
                 code.number
             }
         };
+        x.items.count(bytes, code == 0);
         results.push(ItemResult { task_id, code });
     }
     match first_failure {

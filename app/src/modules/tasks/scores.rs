@@ -18,12 +18,9 @@ pub fn commit_scores(
     message: MsgCommitScores,
 ) -> Result<MsgCommitScoresResponse> {
     let operator = message.operator;
-    let items = message
-        .items
-        .into_iter()
-        .map(|item| (item.task_id, item.commitment));
-    let results = run_batch(x, items.collect(), |x, id, commitment| {
-        commit_score(x, &operator, id, commitment)
+    let items = message.items.into_iter().map(|item| (item.task_id, item));
+    let results = run_batch(x, items.collect(), |x, id, item| {
+        commit_score(x, &operator, id, item.commitment)
     })?;
     Ok(MsgCommitScoresResponse { results })
 }

@@ -1,7 +1,7 @@
 //! Who gets what, in integers, every remainder to the user (protocol section 9).
 
 use poq_proto::PPM;
-use poq_proto::v1::{Params, Terms};
+use poq_proto::v1::{Committee, Params, Task, Terms};
 
 use crate::arithmetic::{ratio, share, sum};
 use crate::error::{Error, Result};
@@ -11,7 +11,7 @@ pub struct Bill<'a> {
     /// Parameters in force.
     pub params: &'a Params,
     /// The model's terms when the task was submitted.
-    pub terms: &'a Terms,
+    pub terms: Terms,
     /// Length of the prompt.
     pub prompt_bytes: u64,
     /// Length of the answer.
@@ -24,6 +24,26 @@ pub struct Bill<'a> {
     pub quality: u32,
     /// Quality that each seat revealed, ppm; none for a silent seat.
     pub revealed: Vec<Option<u32>>,
+}
+
+impl<'a> Bill<'a> {
+    /// The bill of a task whose committee found a quality.
+    pub fn of(params: &'a Params, task: &Task, committee: &Committee, quality: u32) -> Self {
+        Self {
+            params,
+            terms: task.terms.unwrap_or_default(),
+            prompt_bytes: task.prompt_bytes.into(),
+            answer_bytes: task.answer.as_ref().map_or(0, |answer| answer.bytes.into()),
+            escrow: task.escrow,
+            min_quality: task.min_quality,
+            quality,
+            revealed: committee
+                .seats
+                .iter()
+                .map(|seat| seat.reveal.map(|reveal| reveal.quality))
+                .collect(),
+        }
+    }
 }
 
 /// Base units for everybody; together they are the escrow.
@@ -63,34 +83,59 @@ pub fn earned_part(terms: &Terms, min_quality: u32, quality: u32) -> u64 {
     }
 }
 
-/// Splits the escrow.
-pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
-    let params = bill.params;
-    let price = price(bill.terms, bill.prompt_bytes, bill.answer_bytes).min(bill.escrow);
-    let for_evaluators = share(price, params.evaluator_share.into());
+/// How a price is divided before anybody's work is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shares {
+    /// For the whole committee.
+    pub evaluators: u64,
+    /// For one seat at most.
+    pub per_seat: u64,
+    /// For the inference node at most.
+    pub inference: u64,
+    /// For the protocol.
+    pub protocol: u64,
+}
+
+/// Divides a price among the roles and the seats of the committee.
+///
+/// # Errors
+/// `INTERNAL` if the parameters give away more than the price.
+pub fn shares(params: &Params, price: u64, seats: usize) -> Result<Shares> {
+    let evaluators = share(price, params.evaluator_share.into());
     let protocol = share(price, params.protocol_share.into());
-    let for_inference = price
-        .checked_sub(for_evaluators)
+    let inference = price
+        .checked_sub(evaluators)
         .and_then(|rest| rest.checked_sub(protocol))
         .ok_or_else(|| Error::internal("the shares exceed the price"))?;
-    let inference = share(
-        for_inference,
-        earned_part(bill.terms, bill.min_quality, bill.quality),
-    );
-    let per_seat = for_evaluators
-        .checked_div(bill.revealed.len() as u64)
-        .unwrap_or(0);
+    Ok(Shares {
+        evaluators,
+        per_seat: evaluators.checked_div(seats as u64).unwrap_or(0),
+        inference,
+        protocol,
+    })
+}
+
+/// What a seat earns of its share: all of it at the consensus quality, nothing from
+/// `score_tolerance` away or without a reveal, linear between.
+pub fn seat_amount(params: &Params, per_seat: u64, quality: u32, revealed: Option<u32>) -> u64 {
     let tolerance = u64::from(params.score_tolerance);
+    let distance = revealed.map_or(tolerance, |revealed| revealed.abs_diff(quality).into());
+    ratio(per_seat, tolerance.saturating_sub(distance), tolerance)
+}
+
+/// Splits the escrow.
+pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
+    let price = price(&bill.terms, bill.prompt_bytes, bill.answer_bytes).min(bill.escrow);
+    let shares = shares(bill.params, price, bill.revealed.len())?;
+    let earned = earned_part(&bill.terms, bill.min_quality, bill.quality);
+    let inference = share(shares.inference, earned);
     let evaluators: Vec<u64> = bill
         .revealed
         .iter()
-        .map(|revealed| {
-            let distance =
-                revealed.map_or(tolerance, |quality| quality.abs_diff(bill.quality).into());
-            ratio(per_seat, tolerance.saturating_sub(distance), tolerance)
-        })
+        .map(|revealed| seat_amount(bill.params, shares.per_seat, bill.quality, *revealed))
         .collect();
-    let spent = sum(evaluators.iter().copied().chain([inference, protocol]))?;
+    let paid = evaluators.iter().copied();
+    let spent = sum(paid.chain([inference, shares.protocol]))?;
     let refund = bill
         .escrow
         .checked_sub(spent)
@@ -99,7 +144,7 @@ pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
         price,
         inference,
         evaluators,
-        protocol,
+        protocol: shares.protocol,
         refund,
     })
 }
@@ -121,7 +166,7 @@ mod tests {
         }
     }
 
-    fn bill<'a>(params: &'a Params, terms: &'a Terms) -> Bill<'a> {
+    fn bill(params: &Params, terms: Terms) -> Bill<'_> {
         Bill {
             params,
             terms,
@@ -138,7 +183,7 @@ mod tests {
     fn known_amounts() {
         let (params, terms) = (default_params(), terms());
         assert_eq!(
-            split(&bill(&params, &terms)).unwrap(),
+            split(&bill(&params, terms)).unwrap(),
             Amounts {
                 price: 10_000,
                 inference: 7_500,
@@ -152,7 +197,7 @@ mod tests {
     #[test]
     fn rejected_answer_costs_only_the_evaluation() {
         let (params, terms) = (default_params(), terms());
-        let mut bill = bill(&params, &terms);
+        let mut bill = bill(&params, terms);
         bill.min_quality = 700_001;
         let amounts = split(&bill).unwrap();
         assert_eq!((amounts.inference, amounts.refund), (0, 18_750));
@@ -185,7 +230,7 @@ mod tests {
                 ..terms()
             };
             let bill = Bill {
-                params: &params, terms: &terms, prompt_bytes, answer_bytes, escrow, min_quality,
+                params: &params, terms, prompt_bytes, answer_bytes, escrow, min_quality,
                 quality, revealed,
             };
             let amounts = split(&bill).unwrap();

@@ -1,0 +1,186 @@
+//! The arithmetic of a settlement, by the application's own functions.
+
+use poq_app::modules::tasks::aggregate::{Opinion, aggregate, opinions};
+use poq_app::modules::tasks::settlement::{
+    self, Bill, Shares, earned_part, seat_amount, shares, split,
+};
+use poq_proto::v1::{Aggregation, Committee, Params, Payout, Settlement, Task};
+
+use super::{Amount, fraction};
+
+/// Every amount of a settled task with its computation, and what is wrong if the parameters do not
+/// lead to what the record says.
+pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
+    let (Some(settlement), Some(committee)) = (&task.settlement, task.committees.last()) else {
+        return (compact_amounts(task), None);
+    };
+    let bill = Bill::of(params, task, committee, settlement.quality);
+    let quality = aggregate(params.aggregation(), &opinions(committee));
+    let shares = shares(params, settlement.price, committee.seats.len());
+    let (Ok(shares), true) = (shares, is_as_recorded(&bill, quality, settlement)) else {
+        let note = "the parameters have changed since the settlement, and those of its time are no \
+                    longer known to this node: the amounts stand without their computation";
+        return (compact_amounts(task), Some(note.to_owned()));
+    };
+    let mut all = vec![
+        consensus(params, committee, quality),
+        price(task, &bill, settlement),
+        inference(task, params, settlement, shares),
+    ];
+    let seats = committee.seats.iter().zip(&settlement.evaluators);
+    all.extend(seats.map(|(seat, payout)| {
+        let revealed = seat.reveal.map(|reveal| reveal.quality);
+        evaluator(params, payout, quality, shares, revealed)
+    }));
+    all.push(amount(
+        "protocol",
+        settlement.protocol,
+        format!("{} of the price", fraction(params.protocol_share)),
+    ));
+    all.push(refund(task, settlement));
+    (all, None)
+}
+
+/// What a record says that no longer has its committee, or was settled by other parameters.
+fn compact_amounts(task: &Task) -> Vec<Amount> {
+    let Some(settlement) = &task.settlement else {
+        return Vec::new();
+    };
+    vec![
+        amount("price", settlement.price, String::new()),
+        amount("protocol", settlement.protocol, String::new()),
+        refund(task, settlement),
+    ]
+}
+
+fn is_as_recorded(bill: &Bill<'_>, quality: u32, settlement: &Settlement) -> bool {
+    split(bill).is_ok_and(|amounts| {
+        let paid = settlement.evaluators.iter().map(|payout| payout.amount);
+        quality == settlement.quality
+            && amounts.price == settlement.price
+            && Some(amounts.inference) == settlement.inference.as_ref().map(|one| one.amount)
+            && paid.eq(amounts.evaluators)
+            && amounts.protocol == settlement.protocol
+            && amounts.refund == settlement.refund
+    })
+}
+
+fn consensus(params: &Params, committee: &Committee, quality: u32) -> Amount {
+    let mut opinions = opinions(committee);
+    opinions.sort_unstable();
+    let list = |form: fn(&Opinion) -> String| {
+        let all: Vec<String> = opinions.iter().map(form).collect();
+        all.join(", ")
+    };
+    let how = match params.aggregation() {
+        Aggregation::Mean => {
+            format!("mean of {}", list(|one| fraction(one.quality)))
+        }
+        Aggregation::TrimmedMean => format!(
+            "mean of {} without the lowest and the highest quarter",
+            list(|one| fraction(one.quality))
+        ),
+        Aggregation::WeightedMedian | Aggregation::Unspecified => format!(
+            "lower median, each with its weight, of {}",
+            list(|one| format!("{} ({})", fraction(one.quality), one.weight))
+        ),
+    };
+    Amount {
+        of: "quality".into(),
+        amount: fraction(quality),
+        how,
+    }
+}
+
+fn price(task: &Task, bill: &Bill<'_>, settlement: &Settlement) -> Amount {
+    let terms = &bill.terms;
+    let full = settlement::price(terms, bill.prompt_bytes, bill.answer_bytes);
+    let mut how = format!(
+        "{} + {} × {} prompt bytes + {} × {} answer bytes",
+        terms.base_price,
+        terms.price_per_prompt_byte,
+        bill.prompt_bytes,
+        terms.price_per_answer_byte,
+        bill.answer_bytes
+    );
+    if full > task.escrow {
+        how += &format!(" = {full}, at most the escrow");
+    }
+    amount("price", settlement.price, how)
+}
+
+fn inference(task: &Task, params: &Params, settlement: &Settlement, shares: Shares) -> Amount {
+    let terms = task.terms.unwrap_or_default();
+    let earned = earned_part(&terms, task.min_quality, settlement.quality);
+    let payout = settlement.inference.clone().unwrap_or_default();
+    let why = if settlement.quality < task.min_quality {
+        format!(
+            "the quality is below the user's {}",
+            fraction(task.min_quality)
+        )
+    } else {
+        format!(
+            "0 up to quality {}, all from {} on, linear between",
+            fraction(terms.quality_floor),
+            fraction(terms.quality_target)
+        )
+    };
+    amount(
+        &paid_to(&payout),
+        payout.amount,
+        format!(
+            "inference: (price − {} × price − {} × price) = {}, × {} earned: {why}",
+            fraction(params.evaluator_share),
+            fraction(params.protocol_share),
+            shares.inference,
+            fraction(u32::try_from(earned).unwrap_or(u32::MAX))
+        ),
+    )
+}
+
+fn evaluator(
+    params: &Params,
+    payout: &Payout,
+    quality: u32,
+    shares: Shares,
+    revealed: Option<u32>,
+) -> Amount {
+    let how = match revealed {
+        None => "evaluator: revealed no score".to_owned(),
+        Some(revealed) => format!(
+            "evaluator: a seat's {} of {} for the committee, × max(0, 1 − {} / {}), its distance \
+             from the quality over the tolerance",
+            shares.per_seat,
+            shares.evaluators,
+            fraction(revealed.abs_diff(quality)),
+            fraction(params.score_tolerance)
+        ),
+    };
+    let computed = seat_amount(params, shares.per_seat, quality, revealed);
+    amount(&paid_to(payout), computed, how)
+}
+
+fn refund(task: &Task, settlement: &Settlement) -> Amount {
+    amount(
+        &task.user,
+        settlement.refund,
+        format!("refund: the rest of the {} that were held", task.escrow),
+    )
+}
+
+/// The operator, and who gets its money.
+fn paid_to(payout: &Payout) -> String {
+    if payout.payout == payout.operator {
+        payout.operator.clone()
+    } else {
+        format!("{} for {}", payout.payout, payout.operator)
+    }
+}
+
+fn amount(of: &str, amount: u64, how: String) -> Amount {
+    Amount {
+        of: of.to_owned(),
+        amount: amount.to_string(),
+        how,
+    }
+}

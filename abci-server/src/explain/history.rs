@@ -1,0 +1,165 @@
+use poq_proto::v1::{Assignment, Committee, RefundReason, Seat, Task, TaskStatus};
+
+use super::{Draw, Happening, fraction};
+
+/// Who the chain itself is.
+const CHAIN: &str = "chain";
+
+/// What happened to a task, oldest first.
+pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
+    let mut all = vec![happening(
+        task.submitted_height,
+        &task.user,
+        format!(
+            "asks {} with {} bytes, for an answer of at most {} bytes; {}{denom} are held",
+            task.model, task.prompt_bytes, task.max_answer_bytes, task.escrow
+        ),
+    )];
+    for (attempt, assignment) in task.assignments.iter().enumerate() {
+        all.extend(assigned(task, attempt, assignment));
+    }
+    if let Some(answer) = task.answer.as_ref().filter(|answer| answer.height > 0) {
+        all.push(happening(
+            answer.height,
+            &answer.operator,
+            format!("answers with {} bytes", answer.bytes),
+        ));
+    }
+    for (attempt, committee) in task.committees.iter().enumerate() {
+        all.extend(judged(attempt, committee));
+    }
+    if let Some(settlement) = &task.settlement {
+        all.push(happening(
+            settlement.height,
+            CHAIN,
+            format!("settles with quality {}", fraction(settlement.quality)),
+        ));
+    }
+    match task.status() {
+        TaskStatus::Final => all.push(happening(task.updated_height, CHAIN, "pays out")),
+        TaskStatus::Refunded => all.push(happening(
+            task.updated_height,
+            CHAIN,
+            format!("refunds: {}", refund_reason(task.refund_reason())),
+        )),
+        _ => {}
+    }
+    all.sort_by_key(|one| one.height);
+    all
+}
+
+fn assigned(task: &Task, attempt: usize, assignment: &Assignment) -> Vec<Happening> {
+    let mut all = vec![happening(
+        assignment.height,
+        &assignment.operator,
+        format!("is drawn to answer (inference draw {attempt})"),
+    )];
+    if assignment.missed {
+        let noticed = task
+            .assignments
+            .get(attempt + 1)
+            .map_or(task.updated_height, |next| next.height);
+        all.push(happening(
+            noticed,
+            &assignment.operator,
+            "has not answered in its window",
+        ));
+    }
+    all
+}
+
+fn judged(attempt: usize, committee: &Committee) -> Vec<Happening> {
+    let mut all = Vec::new();
+    for seat in &committee.seats {
+        all.push(happening(
+            committee.height,
+            &seat.operator,
+            format!(
+                "is drawn to judge with {} (evaluator draw {attempt})",
+                seat.evaluator_model
+            ),
+        ));
+        all.extend(scored(seat, committee.reveal_height));
+    }
+    if committee.reveal_height > 0 {
+        all.push(happening(
+            committee.reveal_height,
+            CHAIN,
+            "opens the reveal phase",
+        ));
+    }
+    all
+}
+
+fn scored(seat: &Seat, reveal_height: u64) -> Vec<Happening> {
+    let mut all = Vec::new();
+    if seat.commit_height > 0 {
+        all.push(happening(
+            seat.commit_height,
+            &seat.operator,
+            "commits to its score",
+        ));
+    } else if reveal_height > 0 {
+        all.push(happening(
+            reveal_height,
+            &seat.operator,
+            "has not committed in time",
+        ));
+    }
+    if let Some(reveal) = seat.reveal {
+        all.push(happening(
+            reveal.height,
+            &seat.operator,
+            format!(
+                "reveals {} micro-logits, quality {}",
+                reveal.raw_score,
+                fraction(reveal.quality)
+            ),
+        ));
+    }
+    all
+}
+
+/// The draws of a task.
+pub fn draws(task: &Task) -> Vec<Draw> {
+    let draw = |role, attempt: usize, height, beacon: &[u8], drawn| Draw {
+        role,
+        attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
+        height,
+        beacon: hex::encode(beacon),
+        drawn,
+        check: format!(
+            "poqd query poq draw {} --role {role} --attempt {attempt} --verify",
+            task.id
+        ),
+    };
+    let nodes = task.assignments.iter().enumerate().map(|(attempt, one)| {
+        let drawn = vec![one.operator.clone()];
+        draw("inference", attempt, one.height, &one.beacon, drawn)
+    });
+    let committees = task.committees.iter().enumerate().map(|(attempt, one)| {
+        let drawn = one.seats.iter().map(|seat| seat.operator.clone()).collect();
+        draw("evaluator", attempt, one.height, &one.beacon, drawn)
+    });
+    nodes.chain(committees).collect()
+}
+
+/// A reason in words.
+pub fn refund_reason(reason: RefundReason) -> &'static str {
+    match reason {
+        RefundReason::NoInferenceNode => "there was no (other) node to answer it",
+        RefundReason::NoAnswer => "no drawn node answered in time",
+        RefundReason::NoCommittee => "there were too few evaluators for a committee",
+        RefundReason::NoQuorum => "no committee had a quorum of scores",
+        RefundReason::Cancelled => "the user cancelled it",
+        RefundReason::Unspecified => "no reason is recorded",
+    }
+}
+
+fn happening(height: u64, who: &str, what: impl Into<String>) -> Happening {
+    Happening {
+        height,
+        who: who.to_owned(),
+        what: what.into(),
+    }
+}

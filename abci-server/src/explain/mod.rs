@@ -1,0 +1,198 @@
+//! A task in words: what happened, who was drawn, and how each amount came about.
+
+mod amounts;
+mod history;
+mod text;
+
+use std::collections::BTreeSet;
+
+use poq_client::Event;
+use poq_proto::event;
+use poq_proto::v1::{Params, Task, TaskStatus};
+use serde::Serialize;
+
+pub use text::render;
+
+/// What a record means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// Where the task stands.
+    pub summary: String,
+    /// What happened, oldest first.
+    pub history: Vec<Happening>,
+    /// Who was drawn, oldest first within a role.
+    pub draws: Vec<Draw>,
+    /// Who gets what, and why so much.
+    pub amounts: Vec<Amount>,
+    /// Stake that nodes lost in this task.
+    pub slashed: Vec<Slash>,
+    /// What could not be explained, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Happening {
+    /// In this block.
+    pub height: u64,
+    /// Account, or `chain`.
+    pub who: String,
+    /// In a few words.
+    pub what: String,
+}
+
+/// One draw, and how to repeat it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Draw {
+    /// `inference` or `evaluator`.
+    pub role: &'static str,
+    /// From 0.
+    pub attempt: u32,
+    /// Height of the beacon.
+    pub height: u64,
+    /// Hex.
+    pub beacon: String,
+    /// Operators.
+    pub drawn: Vec<String>,
+    /// Command that repeats it.
+    pub check: String,
+}
+
+/// An amount and its computation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Amount {
+    /// Account, or what the amount is.
+    pub of: String,
+    /// Base units, decimal.
+    pub amount: String,
+    /// How it is computed.
+    pub how: String,
+}
+
+/// Lost stake.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Slash {
+    /// In this block.
+    pub height: u64,
+    /// Operator.
+    pub who: String,
+    /// `inference` or `evaluator`.
+    pub role: String,
+    /// Base units, decimal.
+    pub amount: String,
+    /// In snake case.
+    pub reason: String,
+}
+
+/// Explains a record. `params` are those that it was settled by, if it is settled.
+pub fn explain(task: &Task, params: &Params) -> Explanation {
+    let (amounts, mismatch) = amounts::amounts(task, params);
+    let mut notes: Vec<String> = mismatch.into_iter().collect();
+    if !task.record_sha256.is_empty() {
+        notes.push(format!(
+            "the record is compact: draws, scores and payouts are in the full one, which a state \
+             soon after height {} has (--height) and whose SHA-256 is {}",
+            task.updated_height,
+            hex::encode(&task.record_sha256)
+        ));
+    }
+    Explanation {
+        summary: summary(task, &params.denom),
+        history: history::history(task, &params.denom),
+        draws: history::draws(task),
+        amounts,
+        slashed: Vec::new(),
+        notes,
+    }
+}
+
+/// Heights at whose end somebody may have been slashed for the task.
+pub fn slash_heights(task: &Task) -> BTreeSet<u64> {
+    let is_missed = task.assignments.iter().any(|one| one.missed);
+    let is_silent = task
+        .committees
+        .iter()
+        .flat_map(|committee| &committee.seats)
+        .any(|seat| seat.reveal.is_none());
+    if !is_missed && !is_silent {
+        return BTreeSet::new();
+    }
+    let redraws = task.assignments.iter().skip(1).map(|one| one.height);
+    let committees = task.committees.iter().skip(1).map(|one| one.height);
+    let reveals = task.committees.iter().map(|one| one.reveal_height);
+    let settled = task.settlement.as_ref().map(|one| one.height);
+    let refunded = (task.status() == TaskStatus::Refunded).then_some(task.updated_height);
+    redraws
+        .chain(committees)
+        .chain(reveals)
+        .chain(settled)
+        .chain(refunded)
+        .filter(|height| *height > 0)
+        .collect()
+}
+
+/// The slashes for a task among the events of a block.
+pub fn slashes(task: u64, height: u64, events: &[Event]) -> Vec<Slash> {
+    let id = task.to_string();
+    events
+        .iter()
+        .filter(|event| event.kind == event::NODE_SLASHED)
+        .filter(|event| event.get(event::TASK) == Some(&id))
+        .map(|event| {
+            let text = |key| event.get(key).unwrap_or_default().to_owned();
+            Slash {
+                height,
+                who: text(event::NODE),
+                role: text(event::ROLE),
+                amount: text(event::AMOUNT),
+                reason: text(event::REASON),
+            }
+        })
+        .collect()
+}
+
+fn summary(task: &Task, denom: &str) -> String {
+    let (id, height) = (task.id, task.updated_height);
+    let quality = task.settlement.as_ref().map_or(0, |one| one.quality);
+    match task.status() {
+        TaskStatus::Submitted => format!("task {id} waits for the draw of an inference node"),
+        TaskStatus::Assigned => format!(
+            "task {id} waits for its answer, until the end of block {}",
+            task.due_height
+        ),
+        TaskStatus::Answered => format!("task {id} waits for the draw of a committee"),
+        TaskStatus::Committing => format!(
+            "task {id} is answered; its committee commits to scores until the end of block {}",
+            task.due_height
+        ),
+        TaskStatus::Revealing => format!(
+            "task {id} is answered; its committee reveals its scores until the end of block {}",
+            task.due_height
+        ),
+        TaskStatus::Settled => format!(
+            "task {id} has quality {} and is paid at the end of block {}",
+            fraction(quality),
+            task.due_height
+        ),
+        TaskStatus::Final => format!(
+            "task {id} was paid at height {height} by its quality {}",
+            fraction(quality)
+        ),
+        TaskStatus::Refunded => format!(
+            "task {id} ended at height {height} without a quality, and its escrow of {}{denom} went \
+             back: {}",
+            task.escrow,
+            history::refund_reason(task.refund_reason())
+        ),
+        TaskStatus::Unspecified => format!("task {id} has no known status"),
+    }
+}
+
+/// Parts per million as a fraction of one.
+fn fraction(ppm: u32) -> String {
+    format!("{}.{:06}", ppm / 1_000_000, ppm % 1_000_000)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,194 @@
+use poq_app::modules::params::default_params;
+use poq_client::Attribute;
+use poq_proto::v1::{
+    Answer, Assignment, Committee, Payout, RefundReason, Reveal, Seat, Settlement, Terms,
+};
+
+use super::*;
+
+fn seat(operator: &str, quality: Option<u32>) -> Seat {
+    Seat {
+        operator: operator.into(),
+        evaluator_model: "scorer".into(),
+        weight: 100,
+        commitment: vec![1; 32],
+        commit_height: 12,
+        reveal: quality.map(|quality| Reveal {
+            raw_score: 5,
+            quality,
+            height: 14,
+        }),
+    }
+}
+
+fn payout(operator: &str, amount: u64) -> Payout {
+    Payout {
+        operator: operator.into(),
+        payout: operator.into(),
+        amount,
+    }
+}
+
+/// The known amounts of the settlement's own tests, after a first node was silent.
+fn task() -> Task {
+    let assignment = |operator: &str, height, missed| Assignment {
+        operator: operator.into(),
+        height,
+        beacon: vec![7; 32],
+        missed,
+    };
+    let qualities = [Some(700_000), Some(600_000), Some(900_001), None];
+    let operators = ["e0", "e1", "e2", "e3"];
+    Task {
+        id: 7,
+        user: "u".into(),
+        model: "llm".into(),
+        prompt_bytes: 100,
+        max_answer_bytes: 1_000,
+        escrow: 20_000,
+        submitted_height: 3,
+        updated_height: 20,
+        status: TaskStatus::Final.into(),
+        assignments: vec![assignment("n0", 3, true), assignment("n1", 9, false)],
+        answer: Some(Answer {
+            operator: "n1".into(),
+            bytes: 890,
+            height: 11,
+            ..Answer::default()
+        }),
+        committees: vec![Committee {
+            height: 11,
+            beacon: vec![8; 32],
+            seats: operators
+                .iter()
+                .zip(qualities)
+                .map(|(operator, quality)| seat(operator, quality))
+                .collect(),
+            reveal_height: 12,
+        }],
+        settlement: Some(Settlement {
+            quality: 700_000,
+            price: 10_000,
+            inference: Some(payout("n1", 7_500)),
+            evaluators: operators
+                .iter()
+                .zip([500, 250, 0, 0])
+                .map(|(operator, amount)| payout(operator, amount))
+                .collect(),
+            protocol: 500,
+            refund: 11_250,
+            height: 15,
+            final_height: 20,
+        }),
+        terms: Some(Terms {
+            base_price: 1_000,
+            price_per_prompt_byte: 1,
+            price_per_answer_byte: 10,
+            quality_floor: 200_000,
+            quality_target: 700_000,
+        }),
+        ..Task::default()
+    }
+}
+
+#[test]
+fn a_paid_task_is_explained_in_full() {
+    let task = task();
+    let mut explanation = explain(&task, &default_params());
+    assert_eq!(
+        slash_heights(&task).into_iter().collect::<Vec<_>>(),
+        [9, 12, 15]
+    );
+    explanation.slashed.push(Slash {
+        height: 9,
+        who: "n0".into(),
+        role: "inference".into(),
+        amount: "1000".into(),
+        reason: "no_answer".into(),
+    });
+    insta::assert_snapshot!(render(&task, &explanation));
+}
+
+#[test]
+fn other_parameters_are_said_and_explain_nothing() {
+    let params = Params {
+        evaluator_share: 1,
+        ..default_params()
+    };
+    let explanation = explain(&task(), &params);
+    assert!(explanation.notes[0].contains("parameters have changed"));
+    assert!(explanation.amounts.iter().all(|one| one.of != "quality"));
+}
+
+#[test]
+fn every_status_has_a_summary() {
+    for status in 1..=8 {
+        let task = Task {
+            status,
+            ..Task::default()
+        };
+        assert!(summary(&task, "upoq").starts_with("task 0 "));
+    }
+}
+
+#[test]
+fn a_refund_says_why() {
+    let task = Task {
+        settlement: None,
+        committees: Vec::new(),
+        status: TaskStatus::Refunded.into(),
+        refund_reason: RefundReason::Cancelled.into(),
+        ..task()
+    };
+    let explanation = explain(&task, &default_params());
+    assert!(
+        explanation
+            .summary
+            .contains("20000upoq went back: the user cancelled it")
+    );
+    assert!(explanation.amounts.is_empty());
+}
+
+#[test]
+fn a_compact_record_says_where_the_full_one_is() {
+    let mut task = task();
+    task.assignments.clear();
+    task.committees.clear();
+    task.record_sha256 = vec![0xab; 32];
+    let settlement = task.settlement.as_mut().unwrap();
+    settlement.evaluators.clear();
+    settlement.inference = None;
+    let explanation = explain(&task, &default_params());
+    assert!(explanation.notes[0].contains(&"ab".repeat(32)));
+    let of: Vec<&str> = explanation
+        .amounts
+        .iter()
+        .map(|one| one.of.as_str())
+        .collect();
+    assert_eq!(of, ["price", "protocol", "u"]);
+}
+
+#[test]
+fn slashes_are_read_from_events() {
+    let event = |task: &str| Event {
+        kind: event::NODE_SLASHED.into(),
+        attributes: [
+            (event::TASK, task),
+            (event::NODE, "n0"),
+            (event::ROLE, "inference"),
+            (event::AMOUNT, "5"),
+            (event::REASON, "no_answer"),
+        ]
+        .map(|(key, value)| Attribute {
+            key: key.into(),
+            value: value.into(),
+        })
+        .into(),
+    };
+    let found = slashes(7, 9, &[event("70"), event("7")]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].who.as_str(), found[0].amount.as_str()),
+        ("n0", "5")
+    );
+}

@@ -1,0 +1,54 @@
+//! What stays of a task: `task_retention` blocks after its end its record becomes compact.
+
+use poq_proto::v1::{Answer, Settlement, Task};
+use sha2::{Digest, Sha256};
+
+use super::{get, keys, put};
+use crate::error::{Error, Result};
+use crate::execution::Execution;
+
+/// Queues the record of a task that ends now.
+pub fn schedule(x: &mut Execution<'_>, id: u64) -> Result<()> {
+    let height = x.block.height.saturating_add(x.block.params.task_retention);
+    Ok(x.state.mark(keys::compact(height, id))?)
+}
+
+/// Makes the records compact whose time has come, at most `max_transitions_per_block`.
+pub fn compact_due(x: &mut Execution<'_>) -> Result<()> {
+    let limit = x.block.params.max_transitions_per_block as usize;
+    for (key, _) in x.state.scan(keys::COMPACT, None, limit)? {
+        let (height, id) = keys::parse_queued(keys::COMPACT, &key)?;
+        if height > x.block.height {
+            break;
+        }
+        x.state.delete(&key)?;
+        let Some(record) = x.state.get(keys::task(id))? else {
+            return Err(Error::internal(format!(
+                "the ended task {id} has no record"
+            )));
+        };
+        let task = compacted(get(x.state, id)?, &record);
+        put(x.state, &task)?;
+    }
+    Ok(())
+}
+
+/// The compact form of a full record, `record` being its stored bytes.
+fn compacted(full: Task, record: &[u8]) -> Task {
+    Task {
+        assignments: Vec::new(),
+        answer: full.answer.map(|answer| Answer {
+            sha256: answer.sha256,
+            bytes: answer.bytes,
+            ..Answer::default()
+        }),
+        committees: Vec::new(),
+        settlement: full.settlement.map(|settlement| Settlement {
+            inference: None,
+            evaluators: Vec::new(),
+            ..settlement
+        }),
+        record_sha256: Sha256::digest(record).to_vec(),
+        ..full
+    }
+}
