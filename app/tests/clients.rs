@@ -29,6 +29,9 @@ use tendermint_abci::Application;
 use tendermint_proto::google::protobuf::Any;
 use tendermint_proto::v0_38::abci::RequestQuery;
 
+/// What to change after signing, and the code that it must get.
+type Case = (fn(&mut Draft), Code);
+
 #[track_caller]
 fn refused(chain: &Chain, tx: &[u8]) -> (Code, String) {
     match chain.app.check_tx(tx, Signatures::Verify) {
@@ -89,7 +92,7 @@ fn sequence(chain: &Chain) -> u64 {
 #[allow(deprecated)]
 fn json_has_one_form_in_bytes() {
     let chain = Chain::new(1, 5);
-    let cases: [(fn(&mut Draft), Code); 8] = [
+    let cases: [Case; 8] = [
         (|d| d.body.memo.push('!'), code::UNAUTHORIZED),
         (|d| d.body.timeout_height = 100, code::UNAUTHORIZED),
         (

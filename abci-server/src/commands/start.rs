@@ -59,10 +59,6 @@ impl Start {
         let comet = plan(home, &settings)?;
         let listener = Listener::bind(&settings.abci)
             .context("set `abci` in app.toml or --abci to a free address")?;
-        let grpc = match settings.grpc_address.as_str() {
-            "" => None,
-            address => Some(grpc::Listener::bind(address)?),
-        };
         let data = home.app_data();
         std::fs::create_dir_all(&data)
             .with_context(|| format!("cannot create {}", data.display()))?;
@@ -71,6 +67,10 @@ impl Start {
         };
         let app = App::open(&data, options)
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
+        let grpc = match settings.grpc_address.as_str() {
+            "" => None,
+            address => Some(grpc::Listener::bind(address)?),
+        };
         let node = grpc::Node::new(CometConfig::open(home.comet_toml()).ok().as_ref());
         let runtime = runtime()?;
         let served = grpc::WithNode::new(app.clone(), node.clone(), runtime.handle().clone());
