@@ -130,7 +130,7 @@ impl Description {
     pub fn key(&self, root: &Path, account: &Account) -> Result<Key> {
         let home = root.join(&account.home);
         let keyring = Keyring::open(&home, self.keyring_backend, keyring::ask)?;
-        Ok(keyring.key(&account.key)?)
+        keyring.key(&account.key)
     }
 }
 
