@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
+use poq_client::Failure;
 use serde::{Deserialize, Serialize};
 
 /// Value of `--output`.
@@ -56,80 +57,10 @@ impl Format {
 
 /// Prints a failure to the standard error output: for people, or as one JSON line.
 pub fn print_error(format: Format, error: &anyhow::Error) {
+    let failure = Failure::new(error.chain());
     match format {
-        Format::Text => eprintln!("Error: {}", message(error)),
-        Format::Json => eprintln!("{}", Failure::from(error).to_json()),
-    }
-}
-
-/// An error and its causes. A cause that the error itself quotes is not said again.
-fn message(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |text, cause| {
-        let cause = cause.to_string();
-        match text.as_str() {
-            "" => cause,
-            text if text.contains(&cause) => text.to_owned(),
-            text => format!("{text}: {cause}"),
-        }
-    })
-}
-
-/// A failure as JSON. `code` and `codespace` are the application's, if it refused something.
-#[derive(Debug, Serialize)]
-struct Failure {
-    error: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    codespace: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    log: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hash: Option<String>,
-}
-
-impl From<&anyhow::Error> for Failure {
-    fn from(error: &anyhow::Error) -> Self {
-        let mut failure = Self {
-            error: message(error),
-            code: None,
-            codespace: None,
-            log: None,
-            hash: None,
-        };
-        let cause = error
-            .chain()
-            .find_map(|cause| cause.downcast_ref::<poq_client::Error>());
-        if let Some(
-            poq_client::Error::Tx {
-                code,
-                codespace,
-                log,
-                ..
-            }
-            | poq_client::Error::Query {
-                code,
-                codespace,
-                log,
-                ..
-            },
-        ) = cause
-        {
-            failure.code = Some(*code);
-            failure.codespace = Some(codespace.clone());
-            failure.log = Some(log.clone());
-        }
-        if let Some(poq_client::Error::Tx { hash, .. }) = cause {
-            failure.hash = Some(hash.to_string());
-        }
-        failure
-    }
-}
-
-impl Failure {
-    fn to_json(&self) -> String {
-        // Plain text and numbers always encode.
-        serde_json::to_string(self).unwrap_or_else(|_| self.error.clone())
+        Format::Text => eprintln!("Error: {}", failure.message()),
+        Format::Json => eprintln!("{}", failure.to_json()),
     }
 }
 
@@ -164,35 +95,5 @@ mod tests {
             text,
             "task_id: '7'\nphase: TASK_STATUS_COMMITTING\ndue_height: '9'\nevaluator_model: m\n"
         );
-    }
-
-    #[test]
-    fn every_cause_is_said_once() {
-        let cause = io::Error::other("disk full");
-        let error = poq_client::Error::File {
-            action: "write",
-            path: "a".into(),
-            source: cause,
-        };
-        let error = anyhow::Error::from(error).context("no key");
-        assert_eq!(message(&error), "no key: cannot write a: disk full");
-    }
-
-    #[test]
-    fn failures_carry_the_code() {
-        let error = anyhow::Error::from(poq_client::Error::Tx {
-            code: 5,
-            codespace: "sdk".into(),
-            log: "too poor".into(),
-            hash: poq_client::TxHash([1; 32]),
-        })
-        .context("sending");
-        let json: serde_json::Value =
-            serde_json::from_str(&Failure::from(&error).to_json()).unwrap();
-        assert_eq!(json["code"], 5);
-        assert_eq!(json["codespace"], "sdk");
-        assert_eq!(json["log"], "too poor");
-        assert_eq!(json["hash"], "01".repeat(32));
-        assert!(json["error"].as_str().unwrap().starts_with("sending: "));
     }
 }

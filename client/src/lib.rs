@@ -5,6 +5,7 @@ mod client;
 pub mod durable;
 mod earnings;
 mod error;
+mod failure;
 #[cfg(test)]
 mod fake_node;
 pub mod follow;
@@ -26,6 +27,7 @@ pub use client::{Answer, Client};
 pub use cosmos_sdk_proto::Any;
 pub use earnings::{Earnings, Payment};
 pub use error::{Error, Result, found};
+pub use failure::Failure;
 pub use follow::Follower;
 pub use key::{HD_PATH, Key, Mnemonic, address_of, parse_address};
 pub use query::Account;

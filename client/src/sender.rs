@@ -15,15 +15,9 @@ const SEQUENCE_ATTEMPTS: u32 = 8;
 const MEMPOOL_ATTEMPTS: u32 = 8;
 /// First and longest pause before a full mempool is tried again.
 const MEMPOOL_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// Gas limit and fee of a simulated transaction, which change nothing but its length: they make
-/// it at least as long as the one that is sent, as bytes cost gas.
-const PLACEHOLDER_GAS: u64 = 1_000_000_000;
-const PLACEHOLDER_FEE: u128 = 1_000_000_000_000;
 /// Gas limit of [`Fee::Auto`] over the simulated gas: what a message takes may grow until it is
 /// in a block.
 const GAS_ADJUSTMENT: f64 = 1.3;
-/// Largest factor that is not taken for a mistake.
-const MAX_GAS_ADJUSTMENT: f64 = 100.0;
 
 /// How a transaction's gas limit and fee are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -245,20 +239,10 @@ impl Sender {
     /// The gas limit for a transaction. It is simulated on the state, which knows nothing of
     /// what waits in the mempool, so at the sequence that the state expects.
     async fn simulate(&self, unsigned: &Unsigned, signer: &Signer, factor: f64) -> Result<u64> {
-        if !(1.0..=MAX_GAS_ADJUSTMENT).contains(&factor) {
-            return Err(Error::InvalidTx(format!(
-                "the gas adjustment {factor} is not between 1 and {MAX_GAS_ADJUSTMENT}"
-            )));
-        }
-        let unsigned = Unsigned {
-            gas_limit: PLACEHOLDER_GAS,
-            fee: Some((self.denom.clone(), PLACEHOLDER_FEE)),
-            ..unsigned.clone()
-        };
         let mut sequence = signer.sequence;
         let mut attempts = 0;
         let used = loop {
-            let tx = tx::simulated(&unsigned, self.key.public_key(), sequence)?;
+            let tx = tx::simulated(unsigned, &self.denom, self.key.public_key(), sequence)?;
             attempts += 1;
             match self.client.simulate(tx).await {
                 Ok(used) => break used,
@@ -269,7 +253,7 @@ impl Sender {
                 Err(error) => return Err(error),
             }
         };
-        Ok((used as f64 * factor).ceil() as u64)
+        tx::adjusted(used, factor)
     }
 }
 

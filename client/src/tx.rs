@@ -2,6 +2,8 @@
 
 mod json;
 
+use std::ops::RangeInclusive;
+
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::TxMsgData;
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
@@ -17,6 +19,12 @@ use crate::{Any, Error, Key, Result};
 pub use cosmos_sdk_proto::cosmos::tx::v1beta1::Tx;
 pub use json::{from_json, message_from_json, message_to_json, snake_case, to_json};
 
+/// Range of a gas limit over the simulated gas; a larger one is taken for a mistake.
+pub const GAS_ADJUSTMENT: RangeInclusive<f64> = 1.0..=100.0;
+
+/// Gas limit and fee of a simulated transaction, which change nothing but its length.
+const PLACEHOLDER_GAS: u64 = 1_000_000_000;
+const PLACEHOLDER_FEE: u128 = 1_000_000_000_000;
 /// Bytes of a signature.
 const SIGNATURE_BYTES: usize = 64;
 
@@ -72,12 +80,37 @@ pub fn sign_tx(tx: Tx, signer: &Signer, key: &Key) -> Result<Tx> {
     Ok(tx)
 }
 
-/// The bytes of a transaction as long as it will be, for a simulation, which takes any signature.
-/// `public_key` may be empty if the chain knows it.
-pub fn simulated(unsigned: &Unsigned, public_key: Vec<u8>, sequence: u64) -> Result<Vec<u8>> {
+/// The bytes of a transaction for a simulation, which takes any signature and any fee, at least as
+/// long as the one that is sent, as bytes cost gas. `public_key` may be empty if the chain knows it.
+pub fn simulated(
+    unsigned: &Unsigned,
+    denom: &str,
+    public_key: Vec<u8>,
+    sequence: u64,
+) -> Result<Vec<u8>> {
+    let unsigned = Unsigned {
+        gas_limit: PLACEHOLDER_GAS,
+        fee: Some((denom.to_owned(), PLACEHOLDER_FEE)),
+        ..unsigned.clone()
+    };
     let mut tx = claim(unsigned.to_tx()?, public_key, sequence);
     tx.signatures = vec![vec![0; SIGNATURE_BYTES]];
     Ok(encode(&tx))
+}
+
+/// The gas limit for the gas that a simulation used.
+///
+/// # Errors
+/// [`Error::InvalidTx`] if the factor is not in [`GAS_ADJUSTMENT`].
+pub fn adjusted(gas_used: u64, factor: f64) -> Result<u64> {
+    if !GAS_ADJUSTMENT.contains(&factor) {
+        return Err(Error::InvalidTx(format!(
+            "the gas adjustment {factor} is not between {} and {}",
+            GAS_ADJUSTMENT.start(),
+            GAS_ADJUSTMENT.end()
+        )));
+    }
+    Ok((gas_used as f64 * factor).ceil() as u64)
 }
 
 /// The bytes to broadcast.
@@ -261,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_simulated_transaction_is_as_long_as_the_signed_one() {
+    fn a_simulated_transaction_is_not_shorter_than_the_signed_one() {
         let (unsigned, key) = transfer();
         let signer = Signer {
             chain_id: "simd-testing".into(),
@@ -269,8 +302,17 @@ mod tests {
             sequence: 7,
         };
         let signed = sign(&unsigned, &signer, &key).unwrap();
-        let simulated = simulated(&unsigned, key.public_key(), 7).unwrap();
-        assert_eq!(simulated.len(), signed.len());
+        let simulated = simulated(&unsigned, "ucosm", key.public_key(), 7).unwrap();
+        assert!((signed.len()..signed.len() + 20).contains(&simulated.len()));
+    }
+
+    #[test]
+    fn gas_limits_are_adjusted_within_reason() {
+        assert_eq!(adjusted(10, 1.0).unwrap(), 10);
+        assert_eq!(adjusted(11, 1.3).unwrap(), 15);
+        for factor in [0.9, 101.0, f64::NAN] {
+            assert!(adjusted(10, factor).is_err(), "{factor}");
+        }
     }
 
     #[test]

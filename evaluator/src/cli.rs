@@ -40,6 +40,21 @@ pub enum Command {
     Version(Output),
 }
 
+impl Command {
+    /// How results and failures are printed.
+    pub fn output(&self) -> OutputFormat {
+        match self {
+            Self::Init(args) => args.output.output,
+            Self::Register(args) => args.output.output,
+            Self::Status(args) => args.output.output,
+            Self::Earnings(args) => args.output.output,
+            Self::Score(args) => args.output.output,
+            Self::Version(args) => args.output,
+            Self::Start(_) | Self::Transcode(_) => OutputFormat::Text,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub struct Home {
     /// Folder with config.toml, the keyring and the journal

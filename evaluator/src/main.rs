@@ -20,17 +20,23 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::Parser;
+use poq_client::Failure;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, OutputFormat};
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     poq_client::logging::init(cli.log_format);
+    let format = cli.command.output();
     match run(cli.command).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", describe(&error));
+            let failure = Failure::new(error.chain());
+            match format {
+                OutputFormat::Text => eprintln!("Error: {}", failure.message()),
+                OutputFormat::Json => eprintln!("{}", failure.to_json()),
+            }
             ExitCode::FAILURE
         }
     }
@@ -46,30 +52,5 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Score(args) => command::score(args).await,
         Command::Transcode(args) => command::transcode(&args),
         Command::Version(args) => command::version(&args),
-    }
-}
-
-/// An error and its causes, without those that it quotes already.
-fn describe(error: &anyhow::Error) -> String {
-    error.chain().fold(String::new(), |text, cause| {
-        let cause = cause.to_string();
-        match text.as_str() {
-            "" => cause,
-            said if said.contains(&cause) => text,
-            said => format!("{said}: {cause}"),
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn causes_are_said_once() {
-        let missing = digest::of_file(std::path::Path::new("/nonexistent")).unwrap_err();
-        let expected = format!("the evaluator does not start: {missing}");
-        let error = anyhow::Error::new(missing).context("the evaluator does not start");
-        assert_eq!(describe(&error), expected);
     }
 }

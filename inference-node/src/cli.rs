@@ -49,6 +49,20 @@ pub enum Command {
     Version(OutputArg),
 }
 
+impl Command {
+    /// How results and failures are printed.
+    pub fn output(&self) -> Output {
+        match self {
+            Self::Init(options) => options.output.output,
+            Self::Register(options) => options.output.output,
+            Self::Status(options) | Self::Version(options) => options.output,
+            Self::Earnings(options) => options.output.output,
+            Self::Generate(options) => options.output.output,
+            Self::Start(_) => Output::Text,
+        }
+    }
+}
+
 /// Form of a result on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {

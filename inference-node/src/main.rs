@@ -13,17 +13,24 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::Parser;
+use poq_client::Failure;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Output};
 
 /// What is logged unless RUST_LOG says otherwise: mistral.rs tells the stages of its loading.
 const LOG_FILTER: &str = "info,mistralrs_core=error,mistralrs_quant=error";
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    let format = cli.command.output();
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            let failure = Failure::new(error.chain());
+            match format {
+                Output::Text => eprintln!("Error: {}", failure.message()),
+                Output::Json => eprintln!("{}", failure.to_json()),
+            }
             ExitCode::FAILURE
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use poq_client::keyring::{KeyInfo, Keyring};
-use poq_client::tx::{Unsigned, simulated, to_json};
+use poq_client::tx::{Unsigned, adjusted, simulated, to_json};
 use poq_client::{
     Any, Client, Error, Fee, Sender, TxHash, TxOptions, TxOutcome, address_of, found, parse_address,
 };
@@ -17,12 +17,7 @@ use super::tx::{BroadcastMode, Gas, TxFlags, chain_of};
 use crate::coin::Coin;
 use crate::home::Home;
 use crate::output::Format;
-use crate::settings::{ClientSettings, GAS_ADJUSTMENT};
-
-/// Gas limit and fee of a simulated transaction, which change nothing but its length: they make
-/// it at least as long as the one that is sent, as bytes cost gas.
-const PLACEHOLDER_GAS: u64 = 1_000_000_000;
-const PLACEHOLDER_FEE: u128 = 1_000_000_000_000;
+use crate::settings::ClientSettings;
 
 /// The signer of a transaction and everything that the flags say about it.
 pub(super) struct Account {
@@ -148,7 +143,7 @@ impl Account {
         }
         let gas = match self.flags.gas {
             Gas::Limit(gas) => gas,
-            Gas::Auto => self.limit(self.simulate(&message).await?)?,
+            Gas::Auto => adjusted(self.simulate(&message).await?, self.gas_adjustment)?,
         };
         let amount = self.fee(gas)?;
         self.submit(message, Price::Fee { gas, amount }).await
@@ -197,7 +192,7 @@ impl Account {
         let gas_used = self.simulate(&message).await?;
         let gas_limit = match self.flags.gas {
             Gas::Limit(gas) => gas,
-            Gas::Auto => self.limit(gas_used)?,
+            Gas::Auto => adjusted(gas_used, self.gas_adjustment)?,
         };
         let amount = self.fee(gas_limit)?;
         self.format.print(&DryRun {
@@ -228,23 +223,10 @@ impl Account {
         let account = account.ok_or_else(|| Error::NoAccount {
             address: self.address.clone(),
         })?;
-        let placeholder = Price::Fee {
-            gas: PLACEHOLDER_GAS,
-            amount: PLACEHOLDER_FEE,
-        };
-        let unsigned = self.unsigned(message.clone(), placeholder);
-        let tx = simulated(&unsigned, self.public_key.clone(), account.sequence)?;
+        let unsigned = self.unsigned(message.clone(), Price::Free);
+        let public_key = self.public_key.clone();
+        let tx = simulated(&unsigned, &self.params.denom, public_key, account.sequence)?;
         Ok(self.client.simulate(tx).await?)
-    }
-
-    /// The gas limit for what a simulation used.
-    fn limit(&self, used: u64) -> anyhow::Result<u64> {
-        let factor = self.gas_adjustment;
-        ensure!(
-            GAS_ADJUSTMENT.contains(&factor),
-            "the gas adjustment {factor} is not between 1 and 100"
-        );
-        Ok((used as f64 * factor).ceil() as u64)
     }
 
     /// The fee in base units for a gas limit.

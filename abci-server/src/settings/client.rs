@@ -1,16 +1,11 @@
-use std::ops::RangeInclusive;
-
-use anyhow::ensure;
 use poq_client::Client;
 use poq_client::keyring::Backend;
+use poq_client::tx::adjusted;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
 use crate::home::Home;
 use crate::output::Format;
-
-/// Range of the gas limit over the simulated gas.
-pub const GAS_ADJUSTMENT: RangeInclusive<f64> = 1.0..=100.0;
 
 /// `client.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -53,12 +48,9 @@ impl ClientSettings {
     ///
     /// # Errors
     /// Says which setting is wrong.
-    pub fn validate(&self) -> anyhow::Result<()> {
-        let factor = self.gas_adjustment;
-        ensure!(
-            GAS_ADJUSTMENT.contains(&factor),
-            "the gas adjustment {factor} is not between 1 and 100"
-        );
+    pub fn validate(&self) -> poq_client::Result<()> {
+        // Whatever the gas: only the factor can be wrong.
+        adjusted(0, self.gas_adjustment)?;
         Client::new(&self.node)?;
         Ok(())
     }

@@ -4,7 +4,7 @@ mod app;
 mod client;
 
 pub use app::AppSettings;
-pub use client::{ClientSettings, GAS_ADJUSTMENT};
+pub use client::ClientSettings;
 
 use std::path::{Path, PathBuf};
 
