@@ -119,14 +119,16 @@ pub async fn logs(options: &Logs) -> anyhow::Result<()> {
     for line in last {
         stdout.write_all(&line)?;
     }
-    while options.follow {
+    if !options.follow {
+        return Ok(());
+    }
+    loop {
         stdout.flush()?;
         sleep(PAUSE).await;
         let mut news = Vec::new();
         log.read_to_end(&mut news).with_context(cannot_read)?;
         stdout.write_all(&news)?;
     }
-    Ok(())
 }
 
 /// `prompt`.
