@@ -84,7 +84,7 @@ grpc-address = {grpc_address}
 
 # Versions of the state, one per block, that queries with --height, proofs and
 # `query poq draw --verify` can reach back to. Older ones are pruned for good: raising the number
-# does not bring them back. 0 keeps all: a finished task then leaves about 65 kB instead of 1.
+# does not bring them back. 0 keeps all: a finished task then leaves about 80 kB instead of 1.
 keep-versions = {keep_versions}
 
 # Where Prometheus metrics are served, at /metrics, for example "127.0.0.1:26660". Default: nowhere.
