@@ -90,7 +90,7 @@ pub fn finalize(state: &mut State, block: &Block<'_, impl AsRef<[u8]>>) -> Resul
     let mut x = Execution::new(state, &context);
     let waiting = tasks::advance_due(&mut x)?;
     stake::release_due(&mut x)?;
-    // Last: draws must see the weights that the block commits (ADR 12).
+    // Last: draws must see the weights that the block commits (ADR 10).
     tasks::draw_waiting(&mut x, waiting)?;
     events.extend(x.into_events());
     Ok(Outcome {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -156,15 +155,13 @@ fn router(service: Service) -> Router {
         .with_state(Arc::new(service))
 }
 
-async fn give(
-    State(service): State<Arc<Service>>,
-    request: Result<Json<Request>, JsonRejection>,
-) -> Result<Json<Gift>, Refusal> {
-    let given = match request {
-        Ok(Json(request)) => service.give(request).await,
-        Err(rejection) => Err(Refusal::new(
+async fn give(State(service): State<Arc<Service>>, body: Bytes) -> Result<Json<Gift>, Refusal> {
+    // Whatever the content type: `curl -d` says that it sends a form.
+    let given = match serde_json::from_slice(&body) {
+        Ok(request) => service.give(request).await,
+        Err(error) => Err(Refusal::new(
             StatusCode::BAD_REQUEST,
-            format!("expected {{\"address\": \"…\"}}: {}", rejection.body_text()),
+            format!("expected {{\"address\": \"…\"}}: {error}"),
         )),
     };
     let status = given

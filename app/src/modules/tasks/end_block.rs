@@ -5,7 +5,7 @@
 //! First everything happens that can change a weight: expiries with their slashes, settlements,
 //! payouts with their reputation. Then those tasks draw that need an inference node or a
 //! committee. So every draw of a height sees exactly the weights that the height commits, and
-//! anyone can repeat it from that state (ADR 12).
+//! anyone can repeat it from that state (ADR 10).
 
 use poq_proto::event;
 
