@@ -255,6 +255,43 @@ fn a_leaving_node_does_its_open_duties_and_stays_until_they_end() {
     chain.assert_money_is_conserved();
 }
 
+#[test]
+fn a_late_chain_is_no_way_out_of_a_slash() {
+    let params = Params {
+        max_transitions_per_block: 1,
+        ..short_unbonding()
+    };
+    let mut chain = Chain::with_params(params, 1, 5);
+    let id = chain.submit();
+    chain.answer(id, "Paris.");
+    let wallet = chain.evaluators[0].address.clone();
+    let message = unbond(&chain.evaluators[0], Role::Evaluator, STAKE);
+    // More tasks than the chain can move on before the stake is due, and all due earlier.
+    let mut txs: Vec<_> = (0..80)
+        .map(|_| {
+            let message = any(&support::submit_message(&chain.user));
+            chain.user.sign(vec![message])
+        })
+        .collect();
+    txs.push(chain.evaluators[0].sign(vec![message]));
+    assert!(chain.block(&txs).iter().all(|result| result.code == 0));
+    chain.blocks(35);
+    assert!(!is_over(&chain, id));
+    let node = chain.node(Role::Evaluator, &wallet);
+    assert_eq!((node.open_duties, node.unbonding.len()), (1, 1));
+    for _ in 0..3_000 {
+        chain.block(&[]);
+        if is_over(&chain, id) {
+            break;
+        }
+    }
+    assert!(is_over(&chain, id));
+    chain.blocks(2);
+    assert!(stranger_node(&chain, &chain.evaluators[0]));
+    assert!(chain.balance(&wallet) < u128::from(FUNDS + STAKE));
+    chain.assert_money_is_conserved();
+}
+
 fn is_over(chain: &Chain, id: u64) -> bool {
     support::is_over(&chain.task(id))
 }

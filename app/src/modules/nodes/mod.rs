@@ -10,7 +10,7 @@ mod update;
 
 pub use duties::{begin_duty, complete_duty, miss_duty, release_duty};
 pub use jail::{jail, unjail};
-pub use stake::{add_stake, release, unbond};
+pub use stake::{add_stake, leaves_on_duty, release, unbond};
 pub use update::update_node;
 
 use std::collections::BTreeSet;

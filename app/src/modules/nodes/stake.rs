@@ -3,10 +3,11 @@
 use poq_proto::code;
 use poq_proto::v1::{NodeStatus, Role};
 
-use super::{get, min_stake, put_weighted, refuse_leaving};
+use super::{find, get, min_stake, put_weighted, refuse_leaving};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::modules::stake::entries;
+use crate::store::State;
 
 /// Adds to the stake; returns what it is then, base units.
 pub fn add_stake(x: &mut Execution<'_>, role: Role, operator: &str, amount: u64) -> Result<u64> {
@@ -41,6 +42,13 @@ pub fn unbond(
     }
     entries::begin(&mut node.unbonding, amount, release_height)?;
     put_weighted(x, &mut node)
+}
+
+/// Whether a node leaves and still has duties, so that its last money must stay within reach of a
+/// slash. A chain that is late can keep a task open for longer than `unbonding_window`.
+pub fn leaves_on_duty(state: &State, role: Role, operator: &str) -> Result<bool> {
+    let node = find(state, role, operator)?;
+    Ok(node.is_some_and(|node| node.status() == NodeStatus::Unbonding && node.open_duties > 0))
 }
 
 /// Takes out the part of a height, which the caller pays; returns its base units.

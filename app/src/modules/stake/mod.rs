@@ -71,6 +71,9 @@ pub fn release_due(x: &mut Execution<'_>) -> Result<()> {
         if height > x.block.height {
             break;
         }
+        if nodes::leaves_on_duty(x.state, role, &operator)? {
+            continue;
+        }
         x.state.delete(&key)?;
         match x.attempt(|x| release(x, height, role, &operator)) {
             Err(Error::Rejected { log, .. }) => {
