@@ -109,6 +109,7 @@ fn stakes_that_cannot_be_moved() {
             });
             let expected = match (role, amount) {
                 (_, 0) => code::INVALID_COINS,
+                (_, u64::MAX) => code::INSUFFICIENT_FUNDS,
                 (Role::Unspecified, _) => code::INVALID_REQUEST,
                 _ => code::NOT_REGISTERED,
             };
