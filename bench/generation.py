@@ -10,24 +10,20 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 import time
 
+from common import CACHE, TARGET, machine
+
 FOLDER = pathlib.Path(__file__).parent
-CACHE = pathlib.Path(
-    os.environ.get("POQ_CACHE")
-    or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "poq"
-)
 MODEL = CACHE / "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def inference_node(weights, threads, prompt, tokens):
     """One answer of poq-inference-node."""
-    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target")
-    command = [target / "debug/poq-inference-node", "generate", "--output", "json"]
+    command = [TARGET / "debug/poq-inference-node", "generate", "--output", "json"]
     command += ["--weights", weights, "--threads", str(threads)]
     command += ["--max-tokens", str(tokens), "--prompt", prompt]
     environment = {**os.environ, "RUST_LOG": "warn"}
@@ -69,13 +65,6 @@ def in_child(threads, tokens):
     command = [sys.executable, __file__, "--threads", str(threads), "--tokens", str(tokens)]
     output = subprocess.run([*command, "--only-llama-cpp"], check=True, stdout=subprocess.PIPE)
     return json.loads(output.stdout)
-
-
-def machine():
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    load = os.getloadavg()[0]
-    return f"{os.cpu_count()} x {names[0] if names else platform.processor()}, load {load:.1f}"
 
 
 def main():

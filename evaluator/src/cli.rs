@@ -174,6 +174,9 @@ pub struct Score {
     /// Compute threads
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
+    /// Score the pair this many times, for the time that it takes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
     #[command(flatten)]
     pub output: Output,
 }

@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use poq_client::Client;
 use poq_proto::calibrate;
 use poq_proto::v1::EvaluatorModel;
@@ -21,8 +21,10 @@ struct Scored {
     quality: u32,
     tokens: usize,
     truncated_tokens: usize,
-    /// Of tokenizing and scoring, with the model in memory.
+    /// Of tokenizing and scoring, with the model in memory; the median of all repetitions.
     milliseconds: f64,
+    /// The 99th percentile of all repetitions.
+    milliseconds_p99: f64,
 }
 
 /// Scores one pair.
@@ -40,25 +42,39 @@ pub async fn score(args: cli::Score) -> Result<()> {
     scoring.validate()?;
     let files = config::model_files(&model, &scoring)?;
     let mut model = Model::open(&entry, &files, scoring.threads)?;
-    let started = Instant::now();
-    let pair = model.encode(&args.prompt, &args.answer)?;
-    let (tokens, truncated_tokens) = (pair.ids.len(), pair.truncated);
-    let scores = model.score(&[pair])?;
-    let milliseconds = started.elapsed().as_secs_f64() * 1e3;
-    for score in scores {
-        let score = score?;
-        let scored = Scored {
-            model: entry.id.clone(),
-            raw_score: score.raw_score,
-            logit: score.logit,
-            quality: calibrate(&entry.calibration, score.raw_score),
-            tokens,
-            truncated_tokens,
-            milliseconds,
-        };
-        output::print(args.output.output, &scored, &lines(&scored))?;
-    }
+    let mut milliseconds = Vec::new();
+    let (score, tokens, truncated_tokens) = loop {
+        let started = Instant::now();
+        let pair = model.encode(&args.prompt, &args.answer)?;
+        let (tokens, truncated) = (pair.ids.len(), pair.truncated);
+        let score = model
+            .score(&[pair])?
+            .pop()
+            .context("the model gave no score")??;
+        milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
+        if milliseconds.len() >= args.repeat as usize {
+            break (score, tokens, truncated);
+        }
+    };
+    milliseconds.sort_by(f64::total_cmp);
+    let scored = Scored {
+        model: entry.id.clone(),
+        raw_score: score.raw_score,
+        logit: score.logit,
+        quality: calibrate(&entry.calibration, score.raw_score),
+        tokens,
+        truncated_tokens,
+        milliseconds: percentile(&milliseconds, 50),
+        milliseconds_p99: percentile(&milliseconds, 99),
+    };
+    output::print(args.output.output, &scored, &lines(&scored))?;
     Ok(())
+}
+
+/// By nearest rank; `sorted` is not empty.
+fn percentile(sorted: &[f64], percent: usize) -> f64 {
+    let rank = (sorted.len() * percent).div_ceil(100).max(1);
+    sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
 async fn entry(args: &cli::Score) -> Result<EvaluatorModel> {
@@ -88,4 +104,17 @@ fn lines(scored: &Scored) -> [(&'static str, String); 6] {
         ),
         ("time", format!("{:.1} ms", scored.milliseconds)),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::percentile;
+
+    #[test]
+    fn percentiles_are_by_nearest_rank() {
+        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(percentile(&hundred, 50), 50.0);
+        assert_eq!(percentile(&hundred, 99), 99.0);
+        assert_eq!(percentile(&[7.0], 99), 7.0);
+    }
 }
