@@ -43,7 +43,7 @@ impl AddAssign for Costs {
     }
 }
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 12] = [
     "K",
     "submit, draw",
     "answer, seat",
@@ -53,13 +53,12 @@ const COLUMNS: [&str; 13] = [
     "background",
     "**consensus**",
     "tasks/s and core",
-    "signatures",
-    "of consensus",
+    "signatures in it",
     "transactions",
     "checks before",
 ];
 
-/// The head of the table; times are microseconds per task.
+/// The head of the table; all times are microseconds per task.
 pub fn print_header() {
     println!("| {} |", COLUMNS.join(" | "));
     println!("|{}", " --- |".repeat(COLUMNS.len()));
@@ -79,9 +78,9 @@ impl Costs {
             self.per_task(self.background),
             format!("**{}**", self.per_task(consensus)),
             format!("{:.0}", f64::from(self.tasks) / consensus.as_secs_f64()),
-            self.per_task(self.signatures),
             format!(
-                "{:.0} %",
+                "{} ({:.0} %)",
+                self.per_task(self.signatures),
                 100.0 * self.signatures.div_duration_f64(consensus)
             ),
             format!(

@@ -38,7 +38,7 @@ struct Options {
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=150))]
     evaluators: u8,
     /// Measured rounds; each brings all tasks in flight from prompt to payout
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     rounds: u32,
 }
 
@@ -58,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ),
         ("One transaction per commit and reveal", 1),
     ] {
-        println!("\n{title}:\n");
+        println!("\n{title}; CPU time in µs per task:\n");
         costs::print_header();
         for size in &options.committees {
             measure(&options, *size, items)?.print(*size);
@@ -97,4 +97,19 @@ fn measure(options: &Options, committee_size: u32, items: usize) -> Result<Costs
     let here = poq_bench::thread_cpu()? - thread;
     costs.background = (poq_bench::process_cpu()? - process).saturating_sub(here);
     Ok(costs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_brings_every_task_to_its_end() {
+        let options = Options::parse_from(["bench", "--tasks", "5", "--rounds", "1"]);
+        for (items, transactions) in [(usize::MAX, 1..=30), (1, 30..=30)] {
+            let costs = measure(&options, 3, items).unwrap();
+            assert_eq!(costs.tasks, 5);
+            assert!(transactions.contains(&costs.transactions));
+        }
+    }
 }

@@ -5,11 +5,10 @@ use std::time::Duration;
 
 use poq_app::tx::Signatures;
 use poq_proto::v1::*;
-use tendermint_proto::google::protobuf::Any;
 
 use super::costs::Costs;
 use super::signatures::{Signed, verify};
-use super::support::{self, Chain, Draft, Wallet, any, submit_message};
+use super::support::{Chain, Draft, Wallet, any, duty_message, submit_message};
 
 /// Blocks of a round: submission, answers, commits, reveals, payout.
 pub const BLOCKS: u64 = 5;
@@ -68,13 +67,16 @@ impl Round {
 
     /// Every node of the role does every duty that it has.
     fn work(&self, chain: &mut Chain, role: Role) -> Vec<Signed> {
+        let answer = "a".repeat(ANSWER_BYTES);
         let mut txs = Vec::new();
         for index in 0..wallets(chain, role).len() {
             let operator = wallets(chain, role)[index].address.clone();
             let duties = duties(chain, role, &operator);
             let wallet = &mut wallets(chain, role)[index];
+            let score = SCORE + wallet.number as i32 * 1_000;
             for batch in duties.chunks(self.items) {
-                let draft = Draft::new(wallet, vec![message(wallet, batch)]);
+                let message = duty_message(wallet, batch, &answer, score);
+                let draft = Draft::new(wallet, vec![message]);
                 txs.push(Signed::new(wallet, draft.free().sign(wallet)));
                 wallet.sequence += 1;
             }
@@ -115,41 +117,6 @@ fn duties(chain: &Chain, role: Role, operator: &str) -> Vec<Duty> {
     };
     let answer: QueryDutiesResponse = chain.query("/poq.v1.Query/Duties", &request);
     answer.duties
-}
-
-/// The message that does the duties, which are all of one phase.
-fn message(wallet: &Wallet, duties: &[Duty]) -> Any {
-    let operator = wallet.address.clone();
-    let score = SCORE + wallet.number as i32 * 1_000;
-    match duties[0].phase() {
-        TaskStatus::Assigned => any(&MsgSubmitAnswers {
-            operator,
-            items: duties
-                .iter()
-                .map(|duty| AnswerItem {
-                    task_id: duty.task_id,
-                    answer: "a".repeat(ANSWER_BYTES),
-                    ..AnswerItem::default()
-                })
-                .collect(),
-        }),
-        TaskStatus::Committing => any(&MsgCommitScores {
-            operator,
-            items: duties
-                .iter()
-                .flat_map(|duty| {
-                    support::commit_message(wallet, duty.task_id, duty.attempt, score).items
-                })
-                .collect(),
-        }),
-        _ => any(&MsgRevealScores {
-            operator,
-            items: duties
-                .iter()
-                .flat_map(|duty| support::reveal_message(wallet, duty.task_id, score).items)
-                .collect(),
-        }),
-    }
 }
 
 /// CPU time of checking transactions for the mempool, and of their proposal.

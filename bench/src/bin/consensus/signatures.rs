@@ -10,6 +10,13 @@ use prost::{DecodeError, Message};
 
 use super::support::{CHAIN_ID, Wallet};
 
+/// What a verification needs, as bytes.
+struct Parts {
+    document: Vec<u8>,
+    key: Vec<u8>,
+    signature: Vec<u8>,
+}
+
 /// A transaction as its node signed it.
 pub struct Signed {
     /// The bytes that enter a block.
@@ -27,8 +34,7 @@ impl Signed {
         }
     }
 
-    /// The signed bytes, the key and the signature, as they are before anything is computed.
-    fn parts(&self) -> Result<(Vec<u8>, Vec<u8>, Vec<u8>), DecodeError> {
+    fn parts(&self) -> Result<Parts, DecodeError> {
         let mut raw = TxRaw::decode(self.tx.as_slice())?;
         let auth_info = AuthInfo::decode(raw.auth_info_bytes.as_slice())?;
         let key = auth_info
@@ -42,9 +48,11 @@ impl Signed {
             chain_id: CHAIN_ID.into(),
             account_number: self.account_number,
         };
-        let key = PubKey::decode(key.value.as_slice())?.key;
-        let signature = raw.signatures.pop().unwrap_or_default();
-        Ok((document.encode_to_vec(), key, signature))
+        Ok(Parts {
+            document: document.encode_to_vec(),
+            key: PubKey::decode(key.value.as_slice())?.key,
+            signature: raw.signatures.pop().unwrap_or_default(),
+        })
     }
 }
 
@@ -58,9 +66,9 @@ pub fn verify(signed: &[Signed]) -> Result<Duration, Box<dyn std::error::Error>>
         .map(Signed::parts)
         .collect::<Result<Vec<_>, _>>()?;
     let start = poq_bench::thread_cpu()?;
-    for (document, key, signature) in &parts {
-        let key = VerifyingKey::from_sec1_bytes(key)?;
-        key.verify(document, &Signature::from_slice(signature)?)?;
+    for part in &parts {
+        let key = VerifyingKey::from_sec1_bytes(&part.key)?;
+        key.verify(&part.document, &Signature::from_slice(&part.signature)?)?;
     }
     Ok(poq_bench::thread_cpu()? - start)
 }
