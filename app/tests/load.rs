@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use poq_proto::v1::*;
-use support::{Chain, Draft, Wallet, any, find, is_over, submit_message};
+use support::{Chain, Draft, any, duty_message, find, is_over, submit_message};
 
 const TASKS: usize = 2_500;
 const LIMIT: usize = 400;
@@ -61,7 +61,7 @@ fn do_duties(chain: &mut Chain) -> Vec<Vec<u8>> {
         let wallet = find(wallets, &operator);
         for duties in by_phase.into_values() {
             for batch in duties.chunks(500) {
-                let message = message(wallet, batch);
+                let message = duty_message(wallet, batch, "Paris.", SCORE);
                 txs.push(wallet.sign(vec![message]));
             }
         }
@@ -83,39 +83,6 @@ fn all_duties(chain: &Chain, role: Role, operator: &str) -> Vec<Duty> {
             return duties;
         }
         duties.extend(page.duties);
-    }
-}
-
-fn message(wallet: &Wallet, duties: &[Duty]) -> tendermint_proto::google::protobuf::Any {
-    let operator = wallet.address.clone();
-    match duties[0].phase() {
-        TaskStatus::Assigned => any(&MsgSubmitAnswers {
-            operator,
-            items: duties
-                .iter()
-                .map(|duty| AnswerItem {
-                    task_id: duty.task_id,
-                    answer: "Paris.".into(),
-                    ..AnswerItem::default()
-                })
-                .collect(),
-        }),
-        TaskStatus::Committing => any(&MsgCommitScores {
-            operator,
-            items: duties
-                .iter()
-                .flat_map(|duty| {
-                    support::commit_message(wallet, duty.task_id, duty.attempt, SCORE).items
-                })
-                .collect(),
-        }),
-        _ => any(&MsgRevealScores {
-            operator,
-            items: duties
-                .iter()
-                .flat_map(|duty| support::reveal_message(wallet, duty.task_id, SCORE).items)
-                .collect(),
-        }),
     }
 }
 

@@ -65,3 +65,35 @@ pub fn reveal_message(wallet: &Wallet, task: u64, score: i32) -> MsgRevealScores
         }],
     }
 }
+
+/// What a worker sends for duties of one phase: the answer, commitments to the score, or reveals.
+pub fn duty_message(wallet: &Wallet, duties: &[Duty], answer: &str, score: i32) -> Any {
+    let operator = wallet.address.clone();
+    match duties[0].phase() {
+        TaskStatus::Assigned => any(&MsgSubmitAnswers {
+            operator,
+            items: duties
+                .iter()
+                .map(|duty| AnswerItem {
+                    task_id: duty.task_id,
+                    answer: answer.into(),
+                    ..AnswerItem::default()
+                })
+                .collect(),
+        }),
+        TaskStatus::Committing => any(&MsgCommitScores {
+            operator,
+            items: duties
+                .iter()
+                .flat_map(|duty| commit_message(wallet, duty.task_id, duty.attempt, score).items)
+                .collect(),
+        }),
+        _ => any(&MsgRevealScores {
+            operator,
+            items: duties
+                .iter()
+                .flat_map(|duty| reveal_message(wallet, duty.task_id, score).items)
+                .collect(),
+        }),
+    }
+}

@@ -1,0 +1,115 @@
+//! CPU time that the application needs to bring tasks to a consensus on their quality.
+//!
+//! One process drives the real application through its public interface: finalizing and committing
+//! blocks of signed transactions, with the store on disk. Evaluators and inference nodes act on the
+//! duties that the chain gives them. Two rounds fill the chain first, so that every measured block
+//! also prunes old versions and makes the records of ended tasks compact. Signing is not measured.
+
+mod costs;
+mod round;
+mod signatures;
+#[path = "../../../../app/tests/support/mod.rs"]
+mod support;
+
+use std::error::Error;
+
+use clap::Parser;
+
+use costs::Costs;
+use round::{BLOCKS, Round};
+use support::Chain;
+
+/// Rounds before the measured ones. The third round is the first to compact a task.
+const WARM_UP: usize = 2;
+/// More than a round has blocks: what a round leaves is pruned in the next.
+const KEPT_VERSIONS: u64 = 8;
+const INFERENCE_NODES: u8 = 8;
+
+/// Measures the CPU time of Proof of Quality consensus per task.
+#[derive(Parser)]
+struct Options {
+    /// Sizes of the committee, K
+    #[arg(long, value_delimiter = ',', default_value = "3,5,7,9,13,17,21")]
+    committees: Vec<u32>,
+    /// Tasks in flight at once
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=500))]
+    tasks: u32,
+    /// Evaluators to draw committees from
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u8).range(1..=150))]
+    evaluators: u8,
+    /// Measured rounds; each brings all tasks in flight from prompt to payout
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    rounds: u32,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    println!(
+        "{}; {} tasks in flight, {} evaluators, {} rounds",
+        poq_bench::machine(),
+        options.tasks,
+        options.evaluators,
+        options.rounds
+    );
+    for (title, items) in [
+        (
+            "One transaction per evaluator and block, as the workers send them",
+            usize::MAX,
+        ),
+        ("One transaction per commit and reveal", 1),
+    ] {
+        println!("\n{title}; CPU time in µs per task:\n");
+        costs::print_header();
+        for size in &options.committees {
+            measure(&options, *size, items)?.print(*size);
+        }
+    }
+    println!("\n{} at the end", poq_bench::machine());
+    Ok(())
+}
+
+/// Costs of the measured rounds of a new chain, with at most `items` items in a transaction.
+fn measure(options: &Options, committee_size: u32, items: usize) -> Result<Costs, Box<dyn Error>> {
+    let params = poq_proto::v1::Params {
+        committee_size,
+        audit_window: 1,
+        max_open_tasks: options.tasks,
+        task_retention: WARM_UP as u64 * BLOCKS,
+        ..support::params()
+    };
+    let store = poq_app::Options {
+        keep_versions: KEPT_VERSIONS,
+    };
+    let mut chain = Chain::with_options(params, store, INFERENCE_NODES, options.evaluators);
+    let round = Round {
+        tasks: options.tasks as usize,
+        committee_size: committee_size as usize,
+        items,
+    };
+    for _ in 0..WARM_UP {
+        round.run(&mut chain)?;
+    }
+    let (process, thread) = (poq_bench::process_cpu()?, poq_bench::thread_cpu()?);
+    let mut costs = Costs::default();
+    for _ in 0..options.rounds {
+        costs += round.run(&mut chain)?;
+    }
+    let here = poq_bench::thread_cpu()? - thread;
+    costs.background = (poq_bench::process_cpu()? - process).saturating_sub(here);
+    Ok(costs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_brings_every_task_to_its_end() {
+        let options = Options::parse_from(["bench", "--tasks", "5", "--rounds", "1"]);
+        for (items, transactions) in [(usize::MAX, 1..=30), (1, 30..=30)] {
+            let costs = measure(&options, 3, items).unwrap();
+            assert_eq!(costs.tasks, 5);
+            assert!(transactions.contains(&costs.transactions));
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! One round: tasks from prompt to payout, a block for each phase.
+
+use std::error::Error;
+use std::time::Duration;
+
+use poq_app::tx::Signatures;
+use poq_proto::v1::*;
+
+use super::costs::Costs;
+use super::signatures::{Signed, verify};
+use super::support::{Chain, Draft, Wallet, any, duty_message, submit_message};
+
+/// Blocks of a round: submission, answers, commits, reveals, payout.
+pub const BLOCKS: u64 = 5;
+
+const ANSWER_BYTES: usize = 500;
+/// Raw score of the first evaluator; the others differ a little.
+const SCORE: i32 = 4_000_000;
+/// Most duties that a query returns.
+const PAGE: u32 = 1_000;
+
+/// The work of one round.
+pub struct Round {
+    /// Tasks in flight.
+    pub tasks: usize,
+    /// Seats of each committee.
+    pub committee_size: usize,
+    /// Most items in one transaction.
+    pub items: usize,
+}
+
+impl Round {
+    /// Brings new tasks to their end, in [`BLOCKS`] blocks.
+    ///
+    /// # Errors
+    /// If a transaction fails, or a task ends otherwise than undisturbed.
+    pub fn run(&self, chain: &mut Chain) -> Result<Costs, Box<dyn Error>> {
+        let mut costs = Costs {
+            tasks: u32::try_from(self.tasks)?,
+            ..Costs::default()
+        };
+        let prompts = self.ask(chain);
+        costs.submit = block(chain, &prompts)?;
+        let answers = self.work(chain, Role::Inference);
+        costs.answer = block(chain, &answers)?;
+        for phase in [&mut costs.commit, &mut costs.reveal] {
+            let scores = self.work(chain, Role::Evaluator);
+            costs.transactions += u32::try_from(scores.len())?;
+            costs.signatures += verify(&scores)?;
+            costs.checks += check(chain, &scores)?;
+            *phase = block(chain, &scores)?;
+        }
+        costs.payout = block(chain, &[])?;
+        self.require_results(chain)?;
+        Ok(costs)
+    }
+
+    fn ask(&self, chain: &mut Chain) -> Vec<Signed> {
+        let message = any(&submit_message(&chain.user));
+        (0..self.tasks)
+            .map(|_| {
+                let tx = chain.user.sign(vec![message.clone()]);
+                Signed::new(&chain.user, tx)
+            })
+            .collect()
+    }
+
+    /// Every node of the role does every duty that it has.
+    fn work(&self, chain: &mut Chain, role: Role) -> Vec<Signed> {
+        let answer = "a".repeat(ANSWER_BYTES);
+        let mut txs = Vec::new();
+        for index in 0..wallets(chain, role).len() {
+            let operator = wallets(chain, role)[index].address.clone();
+            let duties = duties(chain, role, &operator);
+            let wallet = &mut wallets(chain, role)[index];
+            let score = SCORE + wallet.number as i32 * 1_000;
+            for batch in duties.chunks(self.items) {
+                let message = duty_message(wallet, batch, &answer, score);
+                let draft = Draft::new(wallet, vec![message]);
+                txs.push(Signed::new(wallet, draft.free().sign(wallet)));
+                wallet.sequence += 1;
+            }
+        }
+        txs
+    }
+
+    /// The last tasks must be final, with a first committee in which every seat revealed.
+    fn require_results(&self, chain: &Chain) -> Result<(), Box<dyn Error>> {
+        let end = chain.height / BLOCKS * self.tasks as u64;
+        for id in end + 1 - self.tasks as u64..=end {
+            let task = chain.task(id);
+            let revealed = task.committees.first().map_or(0, |committee| {
+                let seats = committee.seats.iter();
+                seats.filter(|seat| seat.reveal.is_some()).count()
+            });
+            if task.status() != TaskStatus::Final || revealed != self.committee_size {
+                return Err(format!("a task was disturbed: {task:?}").into());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn wallets(chain: &mut Chain, role: Role) -> &mut [Wallet] {
+    match role {
+        Role::Inference => &mut chain.inference,
+        _ => &mut chain.evaluators,
+    }
+}
+
+fn duties(chain: &Chain, role: Role, operator: &str) -> Vec<Duty> {
+    let request = QueryDutiesRequest {
+        role: role.into(),
+        operator: operator.into(),
+        after: 0,
+        limit: PAGE,
+    };
+    let answer: QueryDutiesResponse = chain.query("/poq.v1.Query/Duties", &request);
+    answer.duties
+}
+
+/// CPU time of checking transactions for the mempool, and of their proposal.
+fn check(chain: &Chain, signed: &[Signed]) -> Result<Duration, Box<dyn Error>> {
+    let txs = bytes(signed);
+    let start = poq_bench::thread_cpu()?;
+    for tx in &txs {
+        chain.app.check_tx(tx, Signatures::Verify)?;
+    }
+    chain.app.process_proposal(chain.height + 1, &txs)?;
+    Ok(poq_bench::thread_cpu()? - start)
+}
+
+/// CPU time of finalizing and committing a block.
+fn block(chain: &mut Chain, signed: &[Signed]) -> Result<Duration, Box<dyn Error>> {
+    let txs = bytes(signed);
+    let start = poq_bench::thread_cpu()?;
+    let results = chain.block(&txs);
+    let time = poq_bench::thread_cpu()? - start;
+    match results.iter().find(|result| result.code != 0) {
+        Some(failed) => Err(format!("a transaction failed: {}", failed.log).into()),
+        None => Ok(time),
+    }
+}
+
+fn bytes(signed: &[Signed]) -> Vec<Vec<u8>> {
+    signed.iter().map(|signed| signed.tx.clone()).collect()
+}

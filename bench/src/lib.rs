@@ -1,0 +1,35 @@
+//! What the benchmarks share: clocks of CPU time, and the line that says where figures come from.
+
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// CPU time of the calling thread, in the kernel and outside, since it began.
+///
+/// # Errors
+/// If the system has no such clock.
+pub fn thread_cpu() -> nix::Result<Duration> {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from)
+}
+
+/// CPU time of all threads of this process since it began.
+///
+/// # Errors
+/// If the system has no such clock.
+pub fn process_cpu() -> nix::Result<Duration> {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)
+}
+
+/// Number and name of the processors, and the load average of the last minute.
+pub fn machine() -> String {
+    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+    let processors = read("/proc/cpuinfo");
+    let name = processors
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or("unknown processor", |(_, name)| name);
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    let loads = read("/proc/loadavg");
+    let load = loads.split(' ').next().unwrap_or("unknown");
+    format!("{count} x {name}, load {load}")
+}
