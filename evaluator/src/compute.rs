@@ -117,8 +117,14 @@ impl ComputeThread {
             let lengths: Vec<usize> = encoded.iter().map(|(_, pair, _)| pair.ids.len()).collect();
             let mut encoded: Vec<Option<_>> = encoded.into_iter().map(Some).collect();
             for batch in plan(&lengths, self.batch_tokens) {
-                let batch = batch.into_iter().filter_map(|index| encoded[index].take());
-                self.score(batch.collect());
+                let batch: Vec<_> = batch
+                    .into_iter()
+                    .filter_map(|index| encoded[index].take())
+                    .filter(|(job, ..)| !job.asker.has_given_up())
+                    .collect();
+                if !batch.is_empty() {
+                    self.score(batch);
+                }
             }
         }
         debug!("the compute thread ends");
