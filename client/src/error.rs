@@ -169,6 +169,12 @@ pub enum Error {
         /// What is in the way.
         reason: String,
     },
+    /// Metrics cannot be collected.
+    #[error("cannot collect metrics: {reason}")]
+    Recorder {
+        /// What is in the way.
+        reason: String,
+    },
     /// The operating system refused to report signals.
     #[error("cannot listen for SIGINT and SIGTERM: {source}")]
     Signals {

@@ -32,29 +32,38 @@ pub struct MetricsConfig {
     pub listen: Option<SocketAddr>,
 }
 
-/// Collects the process's metrics from now on and serves them until `shutdown`. Returns the
-/// address, whose port the operating system chose if it was 0. Call inside the Tokio runtime, once
-/// in a process.
+/// Collects the process's metrics from now on until `shutdown`, and serves them at `GET /metrics`
+/// of the returned routes. Call inside the Tokio runtime, once in a process.
 ///
 /// # Errors
-/// [`Error::Metrics`] if the address is taken or metrics are collected already.
-pub async fn serve(address: SocketAddr, shutdown: CancellationToken) -> Result<SocketAddr> {
-    let failed = |reason: String| Error::Metrics { address, reason };
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| failed(error.to_string()))?;
+/// [`Error::Recorder`] if metrics are collected already.
+pub fn routes(shutdown: CancellationToken) -> Result<Router> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
         .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| failed(error.to_string()))?;
-    tokio::spawn(keep_up(handle.clone(), shutdown.clone()));
-    let router = Router::new().route(
+        .map_err(|error| Error::Recorder {
+            reason: error.to_string(),
+        })?;
+    tokio::spawn(keep_up(handle.clone(), shutdown));
+    Ok(Router::new().route(
         "/metrics",
         get(move || async move { ([(CONTENT_TYPE, TEXT_FORMAT)], handle.render()) }),
-    );
+    ))
+}
+
+/// Serves [`routes`] on an address of their own until `shutdown`. Returns the address, whose port
+/// the operating system chose if it was 0.
+///
+/// # Errors
+/// [`Error::Metrics`] if the address is taken, [`Error::Recorder`] as [`routes`] has it.
+pub async fn serve(address: SocketAddr, shutdown: CancellationToken) -> Result<SocketAddr> {
+    let failed = |error: std::io::Error| Error::Metrics {
+        address,
+        reason: error.to_string(),
+    };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let router = routes(shutdown.clone())?;
     info!("serving http://{address}/metrics");
     tokio::spawn(async move {
         let server = axum::serve(listener, router)

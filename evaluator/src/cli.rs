@@ -7,7 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use poq_client::keyring::Backend;
 use poq_client::logging::Format;
 
-use crate::{config, registry};
+use crate::config::{self, ScoringConfig};
+use crate::registry;
 
 /// Scores answers of language models and commits to the scores on a Proof of Quality chain.
 #[derive(Debug, Parser)]
@@ -34,6 +35,8 @@ pub enum Command {
     Earnings(Earnings),
     /// Scores one answer, without a chain
     Score(Score),
+    /// Serves scores over HTTP as text-embeddings-inference does, without a chain
+    Serve(Serve),
     /// Makes the canonical f32 model of the published int8 one
     Transcode(Transcode),
     /// Prints the version of the program and of its default model
@@ -50,7 +53,7 @@ impl Command {
             Self::Earnings(args) => args.output.output,
             Self::Score(args) => args.output.output,
             Self::Version(args) => args.output,
-            Self::Start(_) | Self::Transcode(_) => OutputFormat::Text,
+            Self::Start(_) | Self::Serve(_) | Self::Transcode(_) => OutputFormat::Text,
         }
     }
 }
@@ -155,6 +158,42 @@ pub struct Score {
     /// What was answered
     #[arg(long)]
     pub answer: String,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Score the pair this many times, for the time that it takes
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Where to serve; whoever reaches it may use the model
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "HOST:PORT")]
+    pub listen: SocketAddr,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Tokens of one batch after padding, up to 65536
+    #[arg(long, default_value_t = ScoringConfig::default().batch_tokens, value_name = "TOKENS")]
+    pub batch_tokens: usize,
+    /// Pairs that wait for the model, up to 10000; further requests are answered with 429
+    #[arg(long, default_value_t = ScoringConfig::default().queue, value_name = "PAIRS")]
+    pub queue: usize,
+    /// Texts or pairs of one request, at most as many as wait
+    #[arg(long, default_value_t = 32, value_name = "PAIRS")]
+    pub max_client_batch_size: usize,
+    /// Largest body of a request
+    #[arg(long, default_value_t = 2_000_000, value_name = "BYTES")]
+    pub payload_limit: usize,
+    /// Cut off texts that are too long where the request has no `truncate`
+    #[arg(long)]
+    pub auto_truncate: bool,
+}
+
+/// A model without a home.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
     /// Take the registry entry of the model from this node
     #[arg(long, value_name = "URL", conflicts_with = "registry")]
     pub node: Option<String>,
@@ -174,11 +213,6 @@ pub struct Score {
     /// Compute threads
     #[arg(long, default_value_t = 1)]
     pub threads: usize,
-    /// Score the pair this many times, for the time that it takes
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub repeat: u32,
-    #[command(flatten)]
-    pub output: Output,
 }
 
 #[derive(Debug, Args)]

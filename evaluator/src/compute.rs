@@ -1,9 +1,10 @@
 //! The one thread that computes scores, behind a bounded queue.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info};
 
 use crate::journal::Seat;
@@ -12,12 +13,8 @@ use crate::scorer::{Encoded, Error, Model, Score, plan};
 /// A pair to be scored.
 #[derive(Debug)]
 pub struct Job {
-    /// For which seat.
-    pub seat: Seat,
-    /// Last height at which the commitment is of use.
-    pub due_height: u64,
-    /// See [`crate::journal::pair_digest`].
-    pub pair_sha256: String,
+    /// Who waits for the score.
+    pub asker: Asker,
     /// What the user asked.
     pub prompt: String,
     /// What the inference node answered.
@@ -26,15 +23,55 @@ pub struct Job {
     pub queued: Instant,
 }
 
-/// A pair that has its score, or cannot have one.
+/// Who waits for a score.
+#[derive(Debug)]
+pub enum Asker {
+    /// The evaluator: the score comes out of [`Compute::finished`].
+    Duty(Duty),
+    /// A request, which has given up if it dropped its end.
+    Request {
+        /// Whether texts that are too long are cut off; otherwise they are [`Error::TooLong`].
+        truncate: bool,
+        /// Takes the score.
+        reply: oneshot::Sender<Outcome>,
+    },
+}
+
+/// What a request gets; one error may be of a whole batch.
+pub type Outcome = Result<Score, Arc<Error>>;
+
+impl Asker {
+    fn has_given_up(&self) -> bool {
+        matches!(self, Self::Request { reply, .. } if reply.is_closed())
+    }
+
+    fn refuses_truncation(&self) -> bool {
+        matches!(
+            self,
+            Self::Request {
+                truncate: false,
+                ..
+            }
+        )
+    }
+}
+
+/// The commitment that a score is for.
+#[derive(Debug)]
+pub struct Duty {
+    /// For which seat.
+    pub seat: Seat,
+    /// Last height at which the commitment is of use.
+    pub due_height: u64,
+    /// See [`crate::journal::pair_digest`].
+    pub pair_sha256: String,
+}
+
+/// A duty's pair that has its score, or cannot have one.
 #[derive(Debug)]
 pub struct Finished {
-    /// The job's seat.
-    pub seat: Seat,
-    /// The job's height.
-    pub due_height: u64,
-    /// The job's pair.
-    pub pair_sha256: String,
+    /// The job's duty.
+    pub duty: Duty,
     /// Micro-logits.
     pub raw_score: Result<i32, String>,
 }
@@ -43,7 +80,7 @@ pub struct Finished {
 pub struct Compute {
     /// Takes jobs until the queue is full.
     pub jobs: mpsc::Sender<Job>,
-    /// Gives the scores, batch by batch; ends if the thread has ended.
+    /// Gives the scores of duties, batch by batch; ends if the thread has ended.
     pub finished: mpsc::Receiver<Finished>,
 }
 
@@ -80,8 +117,14 @@ impl ComputeThread {
             let lengths: Vec<usize> = encoded.iter().map(|(_, pair, _)| pair.ids.len()).collect();
             let mut encoded: Vec<Option<_>> = encoded.into_iter().map(Some).collect();
             for batch in plan(&lengths, self.batch_tokens) {
-                let batch = batch.into_iter().filter_map(|index| encoded[index].take());
-                self.score(batch.collect());
+                let batch: Vec<_> = batch
+                    .into_iter()
+                    .filter_map(|index| encoded[index].take())
+                    .filter(|(job, ..)| !job.asker.has_given_up())
+                    .collect();
+                if !batch.is_empty() {
+                    self.score(batch);
+                }
             }
         }
         debug!("the compute thread ends");
@@ -91,13 +134,27 @@ impl ComputeThread {
     fn encode(&self, jobs: Vec<Job>) -> Vec<(Job, Encoded, Duration)> {
         let mut encoded = Vec::with_capacity(jobs.len());
         for job in jobs {
+            if job.asker.has_given_up() {
+                continue;
+            }
             let started = Instant::now();
-            match self.model.encode(&job.prompt, &job.answer) {
+            match self.tokens(&job) {
                 Ok(pair) => encoded.push((job, pair, started.elapsed())),
-                Err(error) => self.finish(job, Err(error.to_string())),
+                Err(error) => self.finish(job, Err(Arc::new(error))),
             }
         }
         encoded
+    }
+
+    fn tokens(&self, job: &Job) -> Result<Encoded, Error> {
+        let pair = self.model.encode(&job.prompt, &job.answer)?;
+        if pair.truncated > 0 && job.asker.refuses_truncation() {
+            return Err(Error::TooLong {
+                tokens: pair.ids.len() + pair.truncated,
+                most: pair.ids.len(),
+            });
+        }
+        Ok(pair)
     }
 
     fn score(&mut self, batch: Vec<(Job, Encoded, Duration)>) {
@@ -114,10 +171,10 @@ impl ComputeThread {
         let scores = match scores {
             Ok(scores) => scores,
             Err(error) => {
-                let reason = error.to_string();
-                error!(pairs = pairs.len(), reason, "a batch could not be scored");
+                error!(pairs = pairs.len(), %error, "a batch could not be scored");
+                let error = Arc::new(error);
                 for (job, _) in jobs {
-                    self.finish(job, Err(reason.clone()));
+                    self.finish(job, Err(Arc::clone(&error)));
                 }
                 return;
             }
@@ -125,9 +182,13 @@ impl ComputeThread {
         for (((job, tokenizing), pair), score) in jobs.into_iter().zip(&pairs).zip(scores) {
             let queued = started.duration_since(job.queued);
             histogram!("poq_evaluator_queue_seconds").record(queued);
+            let seat = match &job.asker {
+                Asker::Duty(duty) => Some(duty.seat),
+                Asker::Request { .. } => None,
+            };
             info!(
-                task = job.seat.task,
-                attempt = job.seat.attempt,
+                task = seat.map(|seat| seat.task),
+                attempt = seat.map(|seat| seat.attempt),
                 tokens = pair.ids.len(),
                 truncated_tokens = pair.truncated,
                 batch_pairs = pairs.len(),
@@ -136,32 +197,30 @@ impl ComputeThread {
                 batch_inference_ms = milliseconds(inference),
                 "scored"
             );
-            self.finish(job, reduce(score));
+            self.finish(job, score.map_err(Arc::new));
         }
     }
 
-    fn finish(&self, job: Job, raw_score: Result<i32, String>) {
-        let outcome = match raw_score {
+    fn finish(&self, job: Job, outcome: Outcome) {
+        let label = match outcome {
             Ok(_) => "scored",
             Err(_) => "failed",
         };
-        counter!("poq_evaluator_pairs_total", "outcome" => outcome).increment(1);
-        let finished = Finished {
-            seat: job.seat,
-            due_height: job.due_height,
-            pair_sha256: job.pair_sha256,
-            raw_score,
+        counter!("poq_evaluator_pairs_total", "outcome" => label).increment(1);
+        let is_taken = match job.asker {
+            Asker::Request { reply, .. } => reply.send(outcome).is_ok(),
+            Asker::Duty(duty) => {
+                let raw_score = outcome
+                    .map(|score| score.raw_score)
+                    .map_err(|error| error.to_string());
+                let finished = Finished { duty, raw_score };
+                self.results.blocking_send(finished).is_ok()
+            }
         };
-        if self.results.blocking_send(finished).is_err() {
-            debug!("the evaluator stops; a score is dropped");
+        if !is_taken {
+            debug!("nobody waits any more; a score is dropped");
         }
     }
-}
-
-fn reduce(score: Result<Score, Error>) -> Result<i32, String> {
-    score
-        .map(|score| score.raw_score)
-        .map_err(|error| error.to_string())
 }
 
 fn milliseconds(duration: Duration) -> f64 {
@@ -174,17 +233,19 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn scores_come_back_for_every_job() {
+    fn batches_across_tasks_give_the_scores_of_single_pairs() {
         let pairs = testing::pairs();
         let mut compute = Compute::start(testing::model(), pairs.len(), 300).unwrap();
         for (task_id, (prompt, answer)) in (0..).zip(pairs.clone()) {
             let job = Job {
-                seat: Seat {
-                    task: task_id,
-                    attempt: 2,
-                },
-                due_height: 9,
-                pair_sha256: task_id.to_string(),
+                asker: Asker::Duty(Duty {
+                    seat: Seat {
+                        task: task_id,
+                        attempt: 2,
+                    },
+                    due_height: 9,
+                    pair_sha256: task_id.to_string(),
+                }),
                 prompt,
                 answer,
                 queued: Instant::now(),
@@ -194,8 +255,11 @@ mod tests {
         drop(compute.jobs);
         let mut scores = vec![None; pairs.len()];
         while let Some(finished) = compute.finished.blocking_recv() {
-            assert_eq!(finished.pair_sha256, finished.seat.task.to_string());
-            scores[finished.seat.task as usize] = Some(finished.raw_score.unwrap());
+            let Duty {
+                seat, pair_sha256, ..
+            } = finished.duty;
+            assert_eq!(pair_sha256, seat.task.to_string());
+            scores[seat.task as usize] = Some(finished.raw_score.unwrap());
         }
         let mut model = testing::model();
         for ((prompt, answer), raw_score) in pairs.iter().zip(scores) {

@@ -14,7 +14,7 @@ pub const LIBRARY: &str = "libonnxruntime.so.1.31.1";
 
 const TEMPLATE: &str = include_str!("config.toml");
 
-/// Why a configuration cannot be used.
+/// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Neither of the variables that lead to the cache is set.
@@ -23,7 +23,7 @@ pub enum Error {
     )]
     NoCache,
     /// A number is out of its range.
-    #[error("config.toml: `{name}` is {value}, expected {range}")]
+    #[error("`{name}` is {value}, expected {range}")]
     Range {
         /// Name of the option.
         name: &'static str,
@@ -217,7 +217,7 @@ mod tests {
             ..ScoringConfig::default()
         };
         let error = config.validate().unwrap_err().to_string();
-        assert_eq!(error, "config.toml: `threads` is 0, expected 1..=256");
+        assert_eq!(error, "`threads` is 0, expected 1..=256");
     }
 
     #[test]

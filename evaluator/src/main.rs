@@ -7,6 +7,7 @@ mod compute;
 mod config;
 mod digest;
 mod duties;
+mod http;
 mod journal;
 mod output;
 mod registry;
@@ -50,6 +51,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Status(args) => command::status(args).await,
         Command::Earnings(args) => command::earnings(args).await,
         Command::Score(args) => command::score(args).await,
+        Command::Serve(args) => command::serve(args).await,
         Command::Transcode(args) => command::transcode(&args),
         Command::Version(args) => command::version(&args),
     }

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::compute::{Compute, Finished, Job};
+use crate::compute::{self, Asker, Compute, Finished, Job};
 use crate::duties::{Duties, Key, Step};
 use crate::journal::{self, Entry, Journal, Seat};
 use crate::submit::{Submission, Verdict};
@@ -180,9 +180,11 @@ impl Evaluator {
         if known.is_none() {
             self.duties.begin(key);
             permit.send(Job {
-                seat: key.seat,
-                due_height: duty.due_height,
-                pair_sha256,
+                asker: Asker::Duty(compute::Duty {
+                    seat: key.seat,
+                    due_height: duty.due_height,
+                    pair_sha256,
+                }),
                 prompt: payload.prompt,
                 answer,
                 queued: Instant::now(),
@@ -209,13 +211,12 @@ impl Evaluator {
     /// Journals new scores, then commits to them.
     fn commit_scores(&mut self, scores: Vec<Finished>) -> anyhow::Result<()> {
         let mut batch = Batch::default();
-        for Finished {
-            seat,
-            due_height,
-            pair_sha256,
-            raw_score,
-        } in scores
-        {
+        for Finished { duty, raw_score } in scores {
+            let compute::Duty {
+                seat,
+                due_height,
+                pair_sha256,
+            } = duty;
             let key = Key {
                 seat,
                 step: Step::Commit,

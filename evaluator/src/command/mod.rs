@@ -2,8 +2,10 @@
 
 mod earnings;
 mod init;
+mod model;
 mod register;
 mod score;
+mod serve;
 mod start;
 mod status;
 mod transcode;
@@ -16,6 +18,7 @@ pub use earnings::earnings;
 pub use init::init;
 pub use register::register;
 pub use score::score;
+pub use serve::serve;
 pub use start::start;
 pub use status::status;
 pub use transcode::transcode;

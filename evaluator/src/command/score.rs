@@ -1,15 +1,11 @@
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
-use poq_client::Client;
+use anyhow::{Context, Result};
 use poq_proto::calibrate;
-use poq_proto::v1::EvaluatorModel;
 use serde::Serialize;
 
-use crate::cli;
-use crate::config::{self, ModelConfig, ScoringConfig};
-use crate::scorer::Model;
-use crate::{output, registry};
+use super::model::{entry, open};
+use crate::{cli, output};
 
 #[derive(Serialize)]
 struct Scored {
@@ -29,19 +25,10 @@ struct Scored {
 
 /// Scores one pair.
 pub async fn score(args: cli::Score) -> Result<()> {
-    let entry = entry(&args).await?;
-    let model = ModelConfig {
-        id: args.model,
-        folder: args.model_folder,
-    };
-    let scoring = ScoringConfig {
-        library: args.library,
-        threads: args.threads,
-        ..ScoringConfig::default()
-    };
+    let entry = entry(&args.model).await?;
+    let scoring = args.model.scoring();
     scoring.validate()?;
-    let files = config::model_files(&model, &scoring)?;
-    let mut model = Model::open(&entry, &files, scoring.threads)?;
+    let mut model = open(&entry, args.model, &scoring)?;
     let mut milliseconds = Vec::new();
     let (score, tokens, truncated_tokens) = loop {
         let started = Instant::now();
@@ -75,21 +62,6 @@ pub async fn score(args: cli::Score) -> Result<()> {
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
-}
-
-async fn entry(args: &cli::Score) -> Result<EvaluatorModel> {
-    let entry = match (&args.node, &args.registry) {
-        (Some(node), _) => Client::new(node)?.evaluator_model(&args.model).await?,
-        (None, Some(path)) => registry::read(path)?,
-        (None, None) => registry::default_entry()?,
-    };
-    ensure!(
-        entry.id == args.model,
-        "the registry entry is of {}, not of {}; give --model or another --registry",
-        entry.id,
-        args.model
-    );
-    Ok(entry)
 }
 
 fn lines(scored: &Scored) -> [(&'static str, String); 6] {

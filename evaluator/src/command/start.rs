@@ -28,7 +28,7 @@ pub async fn start(args: Start) -> Result<()> {
 async fn serve(args: Start, shutdown: &CancellationToken) -> Result<()> {
     let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
-    config.scoring.validate()?;
+    config.scoring.validate().context("config.toml")?;
     let files = config::model_files(&config.model, &config.scoring)?;
     let _lock = lock(&home.data())?;
     if let Some(address) = args.metrics_address.or(config.metrics.listen) {

@@ -55,6 +55,16 @@ pub enum Error {
         /// From the tokenizer.
         reason: String,
     },
+    /// A pair does not fit, and nothing may be cut off.
+    #[error(
+        "the pair has {tokens} tokens with the special ones, more than the {most} that fit; shorten it, or set `truncate`"
+    )]
+    TooLong {
+        /// Tokens of the whole pair.
+        tokens: usize,
+        /// Tokens that fit.
+        most: usize,
+    },
     /// The model answered with something that is no score.
     #[error("the model's output is not a number")]
     NotANumber,

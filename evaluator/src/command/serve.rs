@@ -1,0 +1,75 @@
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use poq_client::metrics;
+use poq_client::worker::shutdown_on_signals;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::model::{entry, open};
+use crate::cli;
+use crate::compute::Compute;
+use crate::config::ScoringConfig;
+use crate::http::{self, Limits};
+
+/// How long requests may take to end after a signal.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Serves scores over HTTP until SIGINT or SIGTERM.
+pub async fn serve(args: cli::Serve) -> Result<()> {
+    let limits = limits(&args)?;
+    let scoring = ScoringConfig {
+        batch_tokens: args.batch_tokens,
+        queue: args.queue,
+        ..args.model.scoring()
+    };
+    scoring.validate()?;
+    let shutdown = shutdown_on_signals()?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; choose --listen", args.listen))?;
+    let entry = entry(&args.model).await?;
+    let (model_entry, model_args, model_scoring) = (entry.clone(), args.model, scoring.clone());
+    let model = tokio::task::spawn_blocking(move || open(&model_entry, model_args, &model_scoring))
+        .await??;
+    let compute = Compute::start(model, scoring.queue, scoring.batch_tokens)?;
+    let router =
+        http::router(compute.jobs, &entry, limits).merge(metrics::routes(shutdown.clone())?);
+    info!(
+        model = entry.id,
+        "serving http://{}",
+        listener.local_addr()?
+    );
+    let server =
+        axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    tokio::select! {
+        result = server.into_future() => result.context("the server failed"),
+        () = drained(shutdown) => {
+            warn!("stopped with open requests");
+            Ok(())
+        }
+    }
+}
+
+fn limits(args: &cli::Serve) -> Result<Limits> {
+    ensure!(
+        (1..=args.queue).contains(&args.max_client_batch_size),
+        "--max-client-batch-size is {}, expected at least 1 and at most --queue, which is {}: a \
+         request's texts are queued together",
+        args.max_client_batch_size,
+        args.queue
+    );
+    Ok(Limits {
+        texts: args.max_client_batch_size,
+        body: args.payload_limit,
+        queue: args.queue,
+        batch_tokens: args.batch_tokens,
+        truncate: args.auto_truncate,
+    })
+}
+
+async fn drained(shutdown: CancellationToken) {
+    shutdown.cancelled().await;
+    tokio::time::sleep(DRAIN).await;
+}

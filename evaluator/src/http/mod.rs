@@ -1,0 +1,220 @@
+//! Scores over HTTP, in the form of text-embeddings-inference.
+
+mod failure;
+mod tei;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::StatusCode;
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use metrics::{counter, gauge, histogram};
+use poq_proto::v1::EvaluatorModel;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::compute::{Asker, Job, Outcome};
+use failure::{ErrorType, Failure};
+use tei::{Info, PredictInput, PredictRequest, PredictResponse, Prediction, Rank, RerankRequest};
+
+pub use tei::Limits;
+
+/// Bytes of a text for each token of the model's longest input; what is longer only costs time,
+/// even where it is cut off.
+const BYTES_PER_TOKEN: usize = 250;
+
+/// What the handlers share.
+struct Server {
+    jobs: mpsc::Sender<Job>,
+    limits: Limits,
+    /// Bytes of one text.
+    longest_text: usize,
+    info: Info,
+}
+
+/// The server's routes: scores of `model`, computed by the thread behind `jobs`.
+pub fn router(jobs: mpsc::Sender<Job>, model: &EvaluatorModel, limits: Limits) -> Router {
+    let server = Arc::new(Server {
+        jobs,
+        limits,
+        longest_text: model.max_tokens as usize * BYTES_PER_TOKEN,
+        info: Info::new(model, &limits),
+    });
+    Router::new()
+        .route("/rerank", post(rerank))
+        .route("/predict", post(predict))
+        .route_layer(middleware::from_fn_with_state(server.clone(), measure))
+        .route("/health", get(health))
+        .route("/info", get(info))
+        .fallback(async || {
+            let paths = "no such path; there are /rerank, /predict, /health, /info and /metrics";
+            Failure::invalid(StatusCode::NOT_FOUND, paths)
+        })
+        .method_not_allowed_fallback(async || {
+            let error = "the path does not have this method";
+            Failure::invalid(StatusCode::METHOD_NOT_ALLOWED, error)
+        })
+        .layer(DefaultBodyLimit::max(limits.body))
+        .with_state(server)
+}
+
+async fn info(State(server): State<Arc<Server>>) -> Response {
+    Json(&server.info).into_response()
+}
+
+async fn health(State(server): State<Arc<Server>>) -> Result<(), Failure> {
+    match server.jobs.is_closed() {
+        true => Err(Failure::unhealthy()),
+        false => Ok(()),
+    }
+}
+
+async fn rerank(
+    State(server): State<Arc<Server>>,
+    body: Result<Json<RerankRequest>, JsonRejection>,
+) -> Result<Json<Vec<Rank>>, Failure> {
+    let Json(RerankRequest {
+        query,
+        texts,
+        return_text,
+        settings,
+    }) = body?;
+    server.check_number(texts.len())?;
+    let pairs = texts.iter().map(|text| (query.clone(), text.clone()));
+    let logits = server.logits(pairs.collect(), settings.truncate).await?;
+    let mut scored: Vec<_> = logits.into_iter().zip(texts).enumerate().collect();
+    // By logit, because scores near 0 and 1 are equal where logits are not.
+    scored.sort_by(|(_, (a, _)), (_, (b, _))| b.total_cmp(a));
+    let ranks = scored.into_iter().map(|(index, (logit, text))| Rank {
+        index,
+        text: return_text.then_some(text),
+        score: tei::shown(logit, settings.raw_scores),
+    });
+    Ok(Json(ranks.collect()))
+}
+
+async fn predict(
+    State(server): State<Arc<Server>>,
+    body: Result<Json<PredictRequest>, JsonRejection>,
+) -> Result<Json<PredictResponse>, Failure> {
+    let Json(PredictRequest { inputs, settings }) = body?;
+    let (pairs, is_batch) = match inputs {
+        PredictInput::Single(pair) => (vec![pair], false),
+        PredictInput::Batch(pairs) => (pairs, true),
+    };
+    server.check_number(pairs.len())?;
+    let logits = server.logits(pairs, settings.truncate).await?;
+    let mut predictions = logits
+        .into_iter()
+        .map(|logit| Prediction::of(tei::shown(logit, settings.raw_scores)));
+    Ok(Json(match is_batch {
+        true => PredictResponse::Batch(predictions.collect()),
+        false => PredictResponse::Single(predictions.next().ok_or_else(Failure::unhealthy)?),
+    }))
+}
+
+impl Server {
+    fn check_number(&self, texts: usize) -> Result<(), Failure> {
+        let most = self.limits.texts;
+        match texts {
+            0 => {
+                let error = "the request has no texts; send at least one";
+                Err(Failure::new(ErrorType::Empty, error))
+            }
+            _ if texts > most => {
+                let error =
+                    format!("{texts} texts are more than the {most} that one request may have");
+                Err(Failure::new(ErrorType::Validation, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One logit per pair, in their order.
+    async fn logits(
+        &self,
+        pairs: Vec<(String, String)>,
+        truncate: Option<bool>,
+    ) -> Result<Vec<f32>, Failure> {
+        self.check_lengths(&pairs)?;
+        let replies = self.queue(pairs, truncate.unwrap_or(self.limits.truncate))?;
+        let mut logits = Vec::with_capacity(replies.len());
+        for reply in replies {
+            let score = reply.await.map_err(|_| Failure::unhealthy())??;
+            logits.push(score.logit);
+        }
+        Ok(logits)
+    }
+
+    fn check_lengths(&self, pairs: &[(String, String)]) -> Result<(), Failure> {
+        let longest = pairs
+            .iter()
+            .map(|(query, text)| query.len().max(text.len()));
+        match longest.max() {
+            Some(bytes) if bytes > self.longest_text => {
+                let error = format!(
+                    "a text of {bytes} bytes is longer than the {} that are read, with `truncate` too",
+                    self.longest_text
+                );
+                Err(Failure::new(ErrorType::Validation, error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Queues all pairs of a request or none.
+    fn queue(
+        &self,
+        pairs: Vec<(String, String)>,
+        truncate: bool,
+    ) -> Result<Vec<oneshot::Receiver<Outcome>>, Failure> {
+        let permits = self
+            .jobs
+            .try_reserve_many(pairs.len())
+            .map_err(|error| match error {
+                TrySendError::Full(()) => {
+                    Failure::new(ErrorType::Overloaded, "the queue is full; try again later")
+                }
+                TrySendError::Closed(()) => Failure::unhealthy(),
+            })?;
+        let queued = Instant::now();
+        let replies = permits.zip(pairs).map(|(permit, (prompt, answer))| {
+            let (reply, receiver) = oneshot::channel();
+            permit.send(Job {
+                asker: Asker::Request { truncate, reply },
+                prompt,
+                answer,
+                queued,
+            });
+            receiver
+        });
+        let replies = replies.collect();
+        self.measure_queue();
+        Ok(replies)
+    }
+
+    fn measure_queue(&self) {
+        let waiting = self.jobs.max_capacity() - self.jobs.capacity();
+        gauge!("poq_evaluator_queue").set(waiting as f64);
+    }
+}
+
+async fn measure(State(server): State<Arc<Server>>, request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let started = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    counter!("poq_evaluator_requests_total", "path" => path.clone(), "status" => status)
+        .increment(1);
+    histogram!("poq_evaluator_request_seconds", "path" => path).record(started.elapsed());
+    server.measure_queue();
+    response
+}
+
+#[cfg(test)]
+mod tests;
