@@ -1,10 +1,17 @@
-//! Pages of lists as the Cosmos SDK's clients ask for them.
+//! Pages of lists: as long as a client may ask for, and cut as the Cosmos SDK's clients want them.
 
 use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use poq_proto::code;
 
 use crate::error::{Result, ensure};
-use crate::query::page_limit;
+
+/// Entries of a page that a client asked for: 0 means 100, at most 1,000.
+pub fn page_limit(limit: u32) -> usize {
+    match limit {
+        0 => 100,
+        limit => limit.min(1_000) as usize,
+    }
+}
 
 /// Cuts a page out of a whole list that is in the order of its keys. A request names the first
 /// key (of [`PageResponse::next_key`]) or how many items to skip; the total is counted if it is

@@ -65,14 +65,6 @@ pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// Entries of a page that a client asked for: 0 means 100, at most 1,000.
-pub fn page_limit(limit: u32) -> usize {
-    match limit {
-        0 => 100,
-        limit => limit.min(1_000) as usize,
-    }
-}
-
 fn answer<Q: Message + Default, A: Message>(
     state: &State,
     data: &[u8],

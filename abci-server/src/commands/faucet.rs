@@ -25,7 +25,7 @@ use tracing::{info, warn};
 use self::limits::Limits;
 use super::node::{KeyringFlags, NodeFlags};
 use super::runtime;
-use super::tx_account::{find, missing};
+use super::tx::account::{find, missing};
 use crate::coin::{Coin, Coins};
 use crate::home::Home;
 use crate::settings::ClientSettings;

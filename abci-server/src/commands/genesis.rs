@@ -10,9 +10,9 @@ use poq_proto::v1::{
 use serde::Serialize;
 
 use super::node::KeyringFlags;
-use super::tx_account::find;
-use super::tx_authority::read_message;
-use super::tx_poq::{PublicKey, WorkerRole, own_key, public_key, sorted};
+use super::tx::account::find;
+use super::tx::authority::read_message;
+use super::tx::poq::{PublicKey, WorkerRole, own_key, public_key, sorted};
 use crate::coin::{Coin, Coins};
 use crate::genesis::{self, Validator};
 use crate::home::Home;

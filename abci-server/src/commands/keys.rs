@@ -11,7 +11,7 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::node::KeyringFlags;
-use super::tx_file::read_bytes;
+use super::tx::file::read_bytes;
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::ClientSettings;

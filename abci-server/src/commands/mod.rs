@@ -1,4 +1,4 @@
-//! One file for each group of commands.
+//! One file or folder for each group of commands.
 
 pub mod completions;
 pub mod config;
@@ -9,21 +9,10 @@ pub mod init;
 pub mod keys;
 mod node;
 pub mod query;
-mod query_block;
-mod query_chain;
-mod query_draw;
-mod query_poq;
-mod query_task;
 pub mod start;
 pub mod status;
 pub mod testnet;
 pub mod tx;
-mod tx_account;
-mod tx_authority;
-mod tx_bank;
-mod tx_file;
-mod tx_poq;
-mod tx_submit;
 pub mod version;
 
 use anyhow::Context;

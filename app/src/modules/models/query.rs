@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::{evaluator_model, keys, model};
 use crate::error::Result;
-use crate::query::page_limit;
+use crate::pagination::page_limit;
 use crate::store::State;
 
 /// `poq.v1.Query/Model`.

@@ -5,7 +5,7 @@ use poq_proto::v1::{
 
 use super::{get, keys};
 use crate::error::{Result, ensure};
-use crate::query::page_limit;
+use crate::pagination::page_limit;
 use crate::store::State;
 
 /// `poq.v1.Query/Node`.

@@ -7,7 +7,7 @@ use poq_proto::v1::{
 use super::{committee_attempt, get, keys};
 use crate::error::{Error, Result, reject};
 use crate::modules::nodes::query::check_role;
-use crate::query::page_limit;
+use crate::pagination::page_limit;
 use crate::store::State;
 
 /// `poq.v1.Query/Task`.

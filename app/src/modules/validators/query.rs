@@ -4,7 +4,7 @@ use poq_proto::v1::{
 
 use super::{get, keys};
 use crate::error::Result;
-use crate::query::page_limit;
+use crate::pagination::page_limit;
 use crate::store::State;
 
 /// `poq.v1.Query/Validator`.

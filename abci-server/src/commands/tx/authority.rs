@@ -11,8 +11,8 @@ use poq_proto::v1::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::tx_account::Account;
-use super::tx_file::read_bytes;
+use super::account::Account;
+use super::file::read_bytes;
 
 /// Commands of the authority.
 #[derive(Debug, clap::Subcommand)]
@@ -88,7 +88,7 @@ impl Authority {
 
 /// Reads a message as proto3 JSON. `field` is where the chain's answer to a query has it: the
 /// whole answer can be given too.
-pub(super) fn read_message<M: DeserializeOwned>(
+pub(in crate::commands) fn read_message<M: DeserializeOwned>(
     file: &Path,
     field: Option<&str>,
 ) -> anyhow::Result<M> {

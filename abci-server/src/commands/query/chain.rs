@@ -5,7 +5,7 @@ use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     QuerySupplyOfRequest, QuerySupplyOfResponse, QueryTotalSupplyRequest, QueryTotalSupplyResponse,
 };
 
-use super::query::Node;
+use super::Node;
 
 /// Commands of `query bank`.
 #[derive(Debug, clap::Subcommand)]

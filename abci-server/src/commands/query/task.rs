@@ -6,7 +6,7 @@ use poq_proto::v1::{
 };
 use serde::Serialize;
 
-use super::query::Node;
+use super::Node;
 use crate::explain::{Explanation, explain, render, slash_heights, slashes};
 
 /// The record as the chain has it, and what it means.

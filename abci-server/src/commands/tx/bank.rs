@@ -7,7 +7,7 @@ use anyhow::Context;
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{Input, MsgMultiSend, MsgSend, Output};
 use poq_client::any;
 
-use super::tx_account::Account;
+use super::account::Account;
 use crate::coin::{Coin, Coins};
 
 /// Commands of `tx bank`.

@@ -9,9 +9,9 @@ use poq_client::Client;
 use poq_proto::v1::{QueryTaskRequest, QueryTaskResponse, Role, Task};
 use serde::Serialize;
 
-use super::query::Node;
-use super::query_block::app_hash;
-use super::query_poq::NodeRole;
+use super::Node;
+use super::block::app_hash;
+use super::poq::NodeRole;
 
 /// Flags of `query poq draw`.
 #[derive(Debug, clap::Args)]

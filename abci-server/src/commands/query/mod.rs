@@ -1,5 +1,11 @@
 //! `poqd query`: what all queries have in common.
 
+mod block;
+mod chain;
+mod draw;
+mod poq;
+mod task;
+
 use anyhow::ensure;
 use poq_client::Client;
 use poq_client::tx::snake_case;
@@ -7,7 +13,7 @@ use prost::Message;
 use serde::Serialize;
 
 use super::node::NodeFlags;
-use super::{query_block, query_chain, query_poq, runtime};
+use super::runtime;
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::ClientSettings;
@@ -28,25 +34,25 @@ pub struct Query {
 enum QueryCommand {
     /// Balances and supply.
     #[command(subcommand)]
-    Bank(query_chain::Bank),
+    Bank(chain::Bank),
     /// Accounts.
     #[command(subcommand)]
-    Auth(query_chain::Auth),
+    Auth(chain::Auth),
     /// Tasks, models, nodes and parameters.
     #[command(subcommand)]
-    Poq(query_poq::Poq),
+    Poq(poq::Poq),
     /// A transaction by its hash.
-    Tx(query_block::Tx),
+    Tx(block::Tx),
     /// Transactions by their events.
-    Txs(query_block::Txs),
+    Txs(block::Txs),
     /// A block, by default the newest.
-    Block(query_block::Block),
+    Block(block::Block),
     /// What executing a block did, by default the newest.
-    BlockResults(query_block::AtBlock),
+    BlockResults(block::AtBlock),
     /// The validators of a block as CometBFT has them, by default the newest.
-    ValidatorSet(query_block::AtBlock),
+    ValidatorSet(block::AtBlock),
     /// A raw key of the state.
-    Store(query_block::Store),
+    Store(block::Store),
 }
 
 /// Where to ask, and how to print the answer.

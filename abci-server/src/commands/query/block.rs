@@ -8,7 +8,7 @@ use poq_client::{Client, Order, TxHash};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::query::Node;
+use super::Node;
 
 /// How long to wait for the header that has the hash of the newest state.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);

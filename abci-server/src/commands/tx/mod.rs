@@ -1,12 +1,19 @@
 //! `poqd tx`: the flags of all transactions, and where each command is.
 
+pub(in crate::commands) mod account;
+pub(in crate::commands) mod authority;
+mod bank;
+pub(in crate::commands) mod file;
+pub(in crate::commands) mod poq;
+mod submit;
+
 use std::str::FromStr;
 
 use poq_client::Client;
 
+use self::account::Account;
 use super::node::{KeyringFlags, NodeFlags};
-use super::tx_account::Account;
-use super::{runtime, tx_bank, tx_file, tx_poq};
+use super::runtime;
 use crate::coin::{Coin, GasPrice};
 use crate::home::Home;
 use crate::output::Format;
@@ -25,18 +32,18 @@ pub struct Tx {
 enum TxCommand {
     /// Money.
     #[command(subcommand)]
-    Bank(tx_bank::Bank),
+    Bank(bank::Bank),
     /// Tasks, nodes, validators, and what the authority decides.
     #[command(subcommand)]
-    Poq(Box<tx_poq::Poq>),
+    Poq(Box<poq::Poq>),
     /// Sign a transaction that --generate-only printed.
-    Sign(tx_file::Sign),
+    Sign(file::Sign),
     /// Send a signed transaction.
-    Broadcast(tx_file::Broadcast),
+    Broadcast(file::Broadcast),
     /// Print a transaction's bytes in base64, as a node's RPC takes them.
-    Encode(tx_file::Encode),
+    Encode(file::Encode),
     /// Print the JSON of a transaction's bytes.
-    Decode(tx_file::Decode),
+    Decode(file::Decode),
 }
 
 /// Flags of every transaction.

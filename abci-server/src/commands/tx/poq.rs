@@ -12,9 +12,9 @@ use poq_proto::v1::{
     Role,
 };
 
-use super::tx_account::Account;
-use super::tx_authority::{Authority, read_message};
-use super::tx_submit::SubmitTask;
+use super::account::Account;
+use super::authority::{Authority, read_message};
+use super::submit::SubmitTask;
 use crate::coin::Coin;
 use crate::home::Home;
 
@@ -119,7 +119,7 @@ pub(super) struct Duties {
 
 /// A node that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum WorkerRole {
+pub(in crate::commands) enum WorkerRole {
     /// Answers.
     Inference,
     /// Scores.
@@ -270,9 +270,9 @@ async fn update_node(
 
 /// Bytes of a consensus key. A `Vec` of its own would be a list of values to clap.
 #[derive(Clone, Debug)]
-pub(super) struct PublicKey(pub(super) Vec<u8>);
+pub(in crate::commands) struct PublicKey(pub(in crate::commands) Vec<u8>);
 
-pub(super) fn public_key(text: &str) -> Result<PublicKey, String> {
+pub(in crate::commands) fn public_key(text: &str) -> Result<PublicKey, String> {
     match BASE64.decode(text) {
         Ok(key) if key.len() == 32 => Ok(PublicKey(key)),
         _ => Err("expected 32 bytes in base64, as `value` in priv_validator_key.json".into()),
@@ -280,7 +280,7 @@ pub(super) fn public_key(text: &str) -> Result<PublicKey, String> {
 }
 
 /// The consensus key of the node in this home.
-pub(super) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
+pub(in crate::commands) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
     let path = home.validator_key();
     let name = path.display();
     let json = std::fs::read(&path).with_context(|| {
@@ -296,7 +296,7 @@ pub(super) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Ids as the chain keeps them.
-pub(super) fn sorted(mut ids: Vec<String>) -> Vec<String> {
+pub(in crate::commands) fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids.sort();
     ids.dedup();
     ids

@@ -12,9 +12,9 @@ use poq_proto::PPM;
 use poq_proto::v1::Params;
 use serde::Serialize;
 
-use super::keys::confirm;
-use super::tx::{BroadcastMode, Gas, TxFlags, chain_of};
+use super::{BroadcastMode, Gas, TxFlags, chain_of};
 use crate::coin::Coin;
+use crate::commands::keys::confirm;
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::ClientSettings;
@@ -259,7 +259,7 @@ impl Account {
 }
 
 /// The key with this name or address.
-pub(super) fn find(keyring: &Keyring, from: &str) -> anyhow::Result<Option<KeyInfo>> {
+pub(in crate::commands) fn find(keyring: &Keyring, from: &str) -> anyhow::Result<Option<KeyInfo>> {
     let keys = keyring.list()?;
     Ok(keys
         .into_iter()
@@ -267,7 +267,7 @@ pub(super) fn find(keyring: &Keyring, from: &str) -> anyhow::Result<Option<KeyIn
 }
 
 /// The error of the keyring about a key that it does not have.
-pub(super) fn missing(keyring: &Keyring, from: &str) -> anyhow::Error {
+pub(in crate::commands) fn missing(keyring: &Keyring, from: &str) -> anyhow::Error {
     match keyring.show(from) {
         Err(error) => error.into(),
         Ok(_) => anyhow::anyhow!("the key `{from}` has just been added; try again"),

@@ -10,8 +10,8 @@ use poq_proto::v1::{Model, MsgSubmitTask, MsgSubmitTaskResponse, Sampling, Task,
 use prost::{Message, Name};
 use serde::Serialize;
 
-use super::tx_account::Account;
-use super::tx_file::read_bytes;
+use super::account::Account;
+use super::file::read_bytes;
 use crate::coin::Coin;
 
 /// Pause between two looks at a task.

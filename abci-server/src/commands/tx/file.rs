@@ -11,8 +11,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use poq_client::tx::{self, Signer};
 use poq_client::{Client, Error, address_of, found};
 
-use super::tx::{BroadcastMode, TxFlags, chain_of};
-use super::tx_account::{Accepted, find, missing};
+use super::account::{Accepted, find, missing};
+use super::{BroadcastMode, TxFlags, chain_of};
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::ClientSettings;
@@ -154,7 +154,7 @@ fn read(file: &Path) -> anyhow::Result<poq_client::tx::Tx> {
 }
 
 /// The content of a file; - is the standard input.
-pub(super) fn read_bytes(file: &Path) -> std::io::Result<Vec<u8>> {
+pub(in crate::commands) fn read_bytes(file: &Path) -> std::io::Result<Vec<u8>> {
     if file != Path::new("-") {
         return std::fs::read(file);
     }

@@ -10,9 +10,9 @@ use poq_proto::v1::{
     QueryValidatorResponse, QueryValidatorsRequest, QueryValidatorsResponse, Role,
 };
 
-use super::query::Node;
-use super::query_draw::Draw;
-use super::query_task;
+use super::Node;
+use super::draw::Draw;
+use super::task;
 
 /// Commands of `query poq`.
 #[derive(Debug, clap::Subcommand)]
@@ -137,7 +137,7 @@ impl Poq {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
         match self {
             Self::Params => ask!(node, "Params", QueryParamsRequest {}, QueryParamsResponse),
-            Self::Task { id } => query_task::run(node, id).await,
+            Self::Task { id } => task::run(node, id).await,
             Self::Draw(draw) => draw.run(node).await,
             Self::Tasks { user, after, limit } => {
                 let request = QueryTasksRequest { user, after, limit };
