@@ -109,6 +109,12 @@ impl Description {
         self.inference_nodes.iter().chain(&self.evaluators)
     }
 
+    /// The names of all processes, validators first.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let validators = self.validators.iter().map(|node| node.name.as_str());
+        validators.chain(self.workers().map(|worker| worker.name.as_str()))
+    }
+
     /// Every home; the same one again for accounts that share it.
     pub fn homes(&self) -> impl Iterator<Item = &str> {
         let validators = self.validators.iter().map(|node| &node.account);

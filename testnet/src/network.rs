@@ -116,7 +116,8 @@ impl Network {
 
     /// Starts every process that is not running.
     pub fn start_all(&mut self) -> Result<()> {
-        for name in self.names() {
+        let names: Vec<String> = self.description.names().map(Into::into).collect();
+        for name in names {
             if !self.processes.contains_key(&name) {
                 self.start(&name)?;
             }
@@ -211,13 +212,6 @@ impl Network {
     fn validator_names(&self) -> Vec<String> {
         let validators = self.description.validators.iter();
         validators.map(|node| node.name.clone()).collect()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let mut names = self.validator_names();
-        let workers = self.description.workers();
-        names.extend(workers.map(|worker| worker.name.clone()));
-        names
     }
 
     fn command(&self, name: &str) -> Result<Command> {

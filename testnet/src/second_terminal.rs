@@ -90,19 +90,11 @@ async fn wait_healthy(root: &Path, name: &str) -> anyhow::Result<()> {
 pub async fn logs(options: &Logs) -> anyhow::Result<()> {
     let root = &options.network.root;
     let network = Description::read(root).map_err(|_| Error::NotRunning(root.clone()))?;
-    let validators = network.validators.iter().map(|node| &node.name);
-    let names: Vec<&String> = validators
-        .chain(network.workers().map(|worker| &worker.name))
-        .collect();
     ensure!(
-        names.contains(&&options.name),
+        network.names().any(|name| name == options.name),
         "the network has no process `{}`; its processes are {}",
         options.name,
-        names
-            .iter()
-            .map(|name| name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
+        network.names().collect::<Vec<_>>().join(", ")
     );
     let path = root.join("logs").join(format!("{}.log", options.name));
     let cannot_read = || format!("cannot read {}", path.display());
