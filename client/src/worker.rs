@@ -84,6 +84,20 @@ impl WorkerHome {
         })
     }
 
+    /// The operator's key; may ask for the passphrase.
+    pub fn key(&self, chain: &ChainConfig) -> Result<Key> {
+        self.keyring(chain)?.key(&chain.key)
+    }
+
+    /// The operator's address, which needs no passphrase.
+    pub fn operator(&self, chain: &ChainConfig) -> Result<String> {
+        Ok(self.keyring(chain)?.show(&chain.key)?.address)
+    }
+
+    fn keyring(&self, chain: &ChainConfig) -> Result<Keyring> {
+        Keyring::open(&self.path, chain.keyring, ask)
+    }
+
     fn config_path(&self) -> PathBuf {
         self.path.join("config.toml")
     }
@@ -115,7 +129,7 @@ impl Worker {
                 reason: "chain.poll_interval_ms must be at least 1".into(),
             });
         }
-        let key = Keyring::open(home.path(), config.keyring, ask)?.key(&config.key)?;
+        let key = home.key(config)?;
         let client = Client::new(&config.node)?;
         let follower = Follower::open(
             client.clone(),

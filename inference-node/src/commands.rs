@@ -172,8 +172,7 @@ async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
     let client = Client::new(&config.chain.node)?;
     let registered = found(client.model(&config.model.id).await)?;
     check_registry(registered, &config.model).await?;
-    let keyring = Keyring::open(home.path(), config.chain.keyring, keyring::ask)?;
-    let key = keyring.key(&config.chain.key)?;
+    let key = home.key(&config.chain)?;
     let sender = Sender::new(client, key, Some(&config.chain.id)).await?;
     let message = MsgRegisterInferenceNode {
         operator: sender.address().into(),
@@ -321,8 +320,7 @@ async fn serve_http(
 async fn status(home: &Path, output: Output) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
     let client = Client::new(&config.chain.node)?;
-    let keyring = Keyring::open(home.path(), config.chain.keyring, keyring::ask)?;
-    let operator = keyring.show(&config.chain.key)?.address;
+    let operator = home.operator(&config.chain)?;
     let chain = client.status().await?;
     let node = found(client.node(Role::Inference, &operator).await)?;
     let open = match node {
@@ -366,8 +364,7 @@ async fn status(home: &Path, output: Output) -> anyhow::Result<()> {
 async fn earnings(home: &Path, options: &EarningsOptions) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
     let client = Client::new(&config.chain.node)?;
-    let keyring = Keyring::open(home.path(), config.chain.keyring, keyring::ask)?;
-    let operator = keyring.show(&config.chain.key)?.address;
+    let operator = home.operator(&config.chain)?;
     let earnings = Earnings::read(&client, Role::Inference, &operator, options.recent)
         .await?
         .with_context(|| {

@@ -3,7 +3,6 @@ use poq_client::worker::WorkerHome;
 use poq_client::{Client, Earnings};
 use poq_proto::v1::Role;
 
-use super::keyring;
 use crate::cli;
 use crate::config::Config;
 use crate::output;
@@ -12,9 +11,7 @@ use crate::output;
 pub async fn earnings(args: cli::Earnings) -> Result<()> {
     let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
-    let operator = keyring(&home, &config.chain)?
-        .show(&config.chain.key)?
-        .address;
+    let operator = home.operator(&config.chain)?;
     let client = Client::new(&config.chain.node)?;
     let earnings = Earnings::read(&client, Role::Evaluator, &operator, args.recent)
         .await?

@@ -11,9 +11,6 @@ mod status;
 mod transcode;
 mod version;
 
-use poq_client::keyring::{self, Keyring};
-use poq_client::worker::{ChainConfig, WorkerHome};
-
 pub use earnings::earnings;
 pub use init::init;
 pub use register::register;
@@ -23,8 +20,3 @@ pub use start::start;
 pub use status::status;
 pub use transcode::transcode;
 pub use version::version;
-
-/// The keyring that a worker's configuration names.
-fn keyring(home: &WorkerHome, chain: &ChainConfig) -> poq_client::Result<Keyring> {
-    Keyring::open(home.path(), chain.keyring, keyring::ask)
-}

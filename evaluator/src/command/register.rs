@@ -6,7 +6,6 @@ use poq_client::{Client, Fee, Sender, any};
 use poq_proto::v1::MsgRegisterEvaluator;
 use serde::Serialize;
 
-use super::keyring;
 use crate::cli::Register;
 use crate::config::Config;
 use crate::output;
@@ -27,7 +26,7 @@ struct Registered {
 pub async fn register(args: Register) -> Result<()> {
     let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
-    let key = keyring(&home, &config.chain)?.key(&config.chain.key)?;
+    let key = home.key(&config.chain)?;
     let client = Client::new(&config.chain.node)?;
     let sender = Sender::new(client, key, Some(&config.chain.id)).await?;
     let mut evaluator_models = args.evaluator_models;

@@ -4,7 +4,6 @@ use poq_client::worker::WorkerHome;
 use poq_proto::v1::{Duty, Node, Role};
 use serde::Serialize;
 
-use super::keyring;
 use crate::cli;
 use crate::config::Config;
 use crate::journal::Journal;
@@ -28,9 +27,7 @@ struct Status {
 pub async fn status(args: cli::Status) -> Result<()> {
     let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
-    let operator = keyring(&home, &config.chain)?
-        .show(&config.chain.key)?
-        .address;
+    let operator = home.operator(&config.chain)?;
     let client = Client::new(&config.chain.node)?;
     let chain = client.status().await?;
     let node = match client.node(Role::Evaluator, &operator).await {
