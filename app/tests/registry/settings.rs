@@ -5,7 +5,9 @@ use poq_proto::code;
 use poq_proto::v1::*;
 use tendermint_proto::google::protobuf::Any;
 
-use crate::support::{self, Chain, DENOM, Draft, MODEL, SCORER, STAKE, any, params, scorer};
+use crate::support::{
+    self, Chain, DENOM, Draft, MODEL, SCORER, STAKE, any, params, scorer, submit_message,
+};
 use crate::{GOOD, check, code_of, run, user};
 
 fn set_model(chain: &Chain, change: impl FnOnce(&mut Model)) -> MsgSetModel {
@@ -87,6 +89,22 @@ fn a_replaced_model_is_for_tasks_to_come() {
 }
 
 #[test]
+fn a_model_limits_its_prompts() {
+    let mut chain = Chain::new(1, 5);
+    let short = any(&set_model(&chain, |model| model.max_prompt_bytes = 10));
+    run(&mut chain, user, short);
+    let ask = |length| {
+        any(&MsgSubmitTask {
+            prompt: "x".repeat(length),
+            ..submit_message(&chain.user)
+        })
+    };
+    assert_eq!(check(&chain, &chain.user, ask(11)), code::INVALID_PROMPT);
+    let fits = chain.user.sign(vec![ask(10)]);
+    chain.app.check_tx(&fits, Signatures::Verify).unwrap();
+}
+
+#[test]
 fn bad_registry_entries_are_refused() {
     let chain = Chain::new(1, 5);
     let empty = MsgSetModel {
@@ -95,6 +113,7 @@ fn bad_registry_entries_are_refused() {
     };
     let unknown = set_model(&chain, |model| model.evaluator_models[0].id = "none".into());
     let flat = set_scorer(&chain, |model| model.calibration.truncate(1));
+    let endless = set_scorer(&chain, |model| model.max_windows = 65);
     for (message, expected) in [
         (any(&empty), code::INVALID_REQUEST),
         (any(&unknown), code::UNKNOWN_EVALUATOR_MODEL),
@@ -103,6 +122,7 @@ fn bad_registry_entries_are_refused() {
             code::INVALID_REQUEST,
         ),
         (any(&flat), code::INVALID_REQUEST),
+        (any(&endless), code::INVALID_REQUEST),
     ] {
         assert_eq!(check(&chain, &chain.user, message), expected);
     }

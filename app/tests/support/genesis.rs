@@ -96,6 +96,7 @@ pub fn model() -> Model {
             id: SCORER.into(),
             weight: 1,
         }],
+        max_prompt_bytes: 0,
     }
 }
 
@@ -119,5 +120,6 @@ pub fn scorer() -> EvaluatorModel {
             },
         ],
         audit_tolerance: 1_000,
+        max_windows: 0,
     }
 }

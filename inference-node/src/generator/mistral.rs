@@ -1,22 +1,15 @@
 //! The language model on mistral.rs, on the CPU.
 
-use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
-use mistralrs::core::{
-    AdapterPaths, DefaultSchedulerMethod, DeviceMapSetting, GGUFLoaderBuilder, GGUFSpecificConfig,
-    LocalModelPaths, MistralRsBuilder, ModelDType, ModelPaths, SchedulerConfig,
-};
-use mistralrs::{
-    Device, Model, RequestBuilder, Response, SamplingParams, TextMessageRole, TextMessages,
-};
+use mistralrs::{Model, RequestBuilder, Response, SamplingParams, TextMessageRole, TextMessages};
 use tokio::sync::{Mutex, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::ending::Ending;
+use super::load::{self, Loaded};
 use super::sampler::SeededSampler;
 use super::text::BoundedText;
 use super::threads::Enrolment;
@@ -38,54 +31,12 @@ impl MistralGenerator {
     /// # Errors
     /// [`Error::Load`] if mistral.rs does not take the file.
     pub async fn load(prepared: &Prepared) -> Result<Self, Error> {
-        let load_error = |reason: String| Error::Load {
-            path: prepared.gguf.clone(),
-            reason,
-        };
-        let paths = model_paths(prepared);
-        let name = prepared.gguf.display().to_string();
-        // Loading computes for seconds and mistral.rs blocks while it warms up.
-        let pipeline = tokio::task::spawn_blocking(move || {
-            GGUFLoaderBuilder::new(
-                None,
-                None,
-                name.clone(),
-                vec![name],
-                GGUFSpecificConfig::default(),
-                false,
-                None,
-            )
-            .build()
-            .load_model_from_path(
-                &paths,
-                // Automatic choice takes f16, which this CPU path converts element by element.
-                &ModelDType::F32,
-                &Device::Cpu,
-                true,
-                DeviceMapSetting::dummy(),
-                None,
-                None,
-            )
-        })
-        .await
-        .map_err(|error| load_error(error.to_string()))?
-        .map_err(|error| load_error(format!("{error:#}")))?;
-
-        let scheduler = SchedulerConfig::DefaultScheduler {
-            // One at a time: two answers side by side would both be late.
-            method: DefaultSchedulerMethod::Fixed(NonZeroUsize::MIN),
-        };
-        let runner = MistralRsBuilder::new(pipeline, scheduler, false, None)
-            // It would save a third of a second, but rounding would depend on what was asked before.
-            .with_no_prefix_cache(true)
-            .build()
-            .await;
-        let context_tokens = runner
-            .max_sequence_length(None)
-            .map_err(|error| load_error(error.to_string()))?
-            .ok_or_else(|| load_error("it is no text model".into()))?;
+        let Loaded {
+            model,
+            context_tokens,
+        } = load::load(prepared).await?;
         let generator = Self {
-            model: Model::new(runner),
+            model,
             context_tokens,
             end_token: prepared.end_token,
             turn: Mutex::new(()),
@@ -198,21 +149,6 @@ impl Generator for MistralGenerator {
             total,
         })
     }
-}
-
-fn model_paths(prepared: &Prepared) -> Box<dyn ModelPaths> {
-    Box::new(LocalModelPaths {
-        // Empty means: out of the GGUF file.
-        tokenizer_filename: prepared.tokenizer.clone().unwrap_or_default(),
-        config_filename: Path::new("").to_path_buf(),
-        template_filename: prepared.tokenizer_config.clone(),
-        filenames: vec![prepared.gguf.clone()],
-        adapter_paths: AdapterPaths::None,
-        gen_conf: None,
-        preprocessor_config: None,
-        processor_config: None,
-        chat_template_json_filename: None,
-    })
 }
 
 fn warm_up() -> Request {

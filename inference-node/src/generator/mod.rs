@@ -1,6 +1,7 @@
 //! What an inference node needs of a language model, and the mistral.rs implementation of it.
 
 mod ending;
+mod load;
 mod mistral;
 mod sampler;
 mod text;

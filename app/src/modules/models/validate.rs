@@ -6,6 +6,9 @@ use poq_proto::{PPM, code};
 use super::validate_id;
 use crate::error::{Result, ensure};
 
+/// Most windows in which a long answer may be read: a bound on the work of one score.
+const MAX_WINDOWS: u32 = 64;
+
 /// Checks a language model's registry entry by itself.
 pub fn model(model: &Model) -> Result<()> {
     validate_id(&model.id)?;
@@ -67,6 +70,13 @@ pub fn evaluator_model(model: &EvaluatorModel) -> Result<()> {
         "evaluator model {}: max_tokens must be in 8..=8192, got {}",
         model.id,
         model.max_tokens
+    );
+    ensure!(
+        model.max_windows <= MAX_WINDOWS,
+        code::INVALID_REQUEST,
+        "evaluator model {}: max_windows must be at most {MAX_WINDOWS}, got {}",
+        model.id,
+        model.max_windows
     );
     let points = &model.calibration;
     ensure!(

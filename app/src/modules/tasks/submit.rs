@@ -25,7 +25,7 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
         "model {} is deprecated: it takes no new tasks",
         model.id
     );
-    validate(x, &message)?;
+    validate(x, &message, &model)?;
     let terms = terms(&model);
     let prompt_bytes = message.prompt.len() as u64;
     let highest = settlement::price(&terms, prompt_bytes, message.max_answer_bytes.into());
@@ -86,13 +86,17 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
     Ok(MsgSubmitTaskResponse { task_id: id })
 }
 
-fn validate(x: &Execution<'_>, message: &MsgSubmitTask) -> Result<()> {
+fn validate(x: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result<()> {
     let params = &x.block.params;
+    let longest = match model.max_prompt_bytes {
+        0 => params.max_prompt_bytes,
+        of_model => of_model.min(params.max_prompt_bytes),
+    };
     ensure!(
-        (1..=params.max_prompt_bytes as usize).contains(&message.prompt.len()),
+        (1..=longest as usize).contains(&message.prompt.len()),
         code::INVALID_PROMPT,
-        "a prompt has 1 to {} bytes, got {}",
-        params.max_prompt_bytes,
+        "a prompt for {} has 1 to {longest} bytes, got {}",
+        model.id,
         message.prompt.len()
     );
     ensure!(
