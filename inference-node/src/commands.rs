@@ -211,7 +211,7 @@ async fn load(model: &ModelConfig, digest: String) -> anyhow::Result<MistralGene
     .await??;
     let generator = MistralGenerator::load(&prepared).await?;
     info!(
-        file = %prepared.gguf.display(),
+        file = %prepared.path().display(),
         context_tokens = generator.context_tokens(),
         "the model is loaded"
     );

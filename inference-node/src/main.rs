@@ -10,6 +10,10 @@ mod http;
 mod journal;
 mod worker;
 
+#[cfg(test)]
+#[path = "../tests/checkpoint/mod.rs"]
+mod checkpoint;
+
 use std::process::ExitCode;
 
 use clap::Parser;

@@ -1,0 +1,161 @@
+//! A GGUF model, in one file or several.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use candle_core::Device;
+use candle_core::quantized::QTensor;
+use candle_core::quantized::gguf_file::{Content, Value};
+
+use super::{
+    Error, Files, Prepared, Result, WeightType, format_error, io_error, tokenizer, transcode,
+    unpack, write_text_once,
+};
+
+/// Factors that llama.cpp divides the rotary frequencies by; mistral.rs does not read them.
+pub const ROPE_FACTORS: &str = "rope_freqs.weight";
+
+/// An open model.
+pub struct Gguf {
+    parts: Vec<(Content, BufReader<File>)>,
+    path: PathBuf,
+    /// All metadata but that of the split.
+    pub metadata: HashMap<String, Value>,
+}
+
+impl Gguf {
+    /// Reads what is in front of the weights.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Format`] if a file is no GGUF.
+    pub fn open(files: &[PathBuf]) -> Result<Self> {
+        let mut parts = Vec::with_capacity(files.len());
+        let mut metadata = HashMap::new();
+        for path in files {
+            let mut reader = BufReader::new(File::open(path).map_err(io_error("open", path))?);
+            let content = Content::read(&mut reader).map_err(format_error(path))?;
+            let own = content.metadata.iter();
+            let own = own.filter(|(key, _)| !key.starts_with("split."));
+            metadata.extend(own.map(|(key, value)| (key.clone(), value.clone())));
+            parts.push((content, reader));
+        }
+        Ok(Self {
+            parts,
+            path: files.first().cloned().unwrap_or_default(),
+            metadata,
+        })
+    }
+
+    /// The first file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Names of all tensors, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let names = self.parts.iter().flat_map(|(part, _)| part.tensor_infos.keys());
+        let mut names: Vec<String> = names.cloned().collect();
+        names.sort();
+        names
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.parts.iter().any(|(part, _)| part.tensor_infos.contains_key(name))
+    }
+
+    /// Reads one tensor.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it is not there or is damaged.
+    pub fn tensor(&mut self, name: &str) -> Result<QTensor> {
+        let found = self.parts.iter_mut().find(|(part, _)| part.tensor_infos.contains_key(name));
+        let Some((part, reader)) = found else {
+            return Err(self.error(format!("{name} is missing")));
+        };
+        let tensor = part.tensor(reader, name, &Device::Cpu);
+        tensor.map_err(format_error(&self.path))
+    }
+
+    /// A text of the metadata.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        let text = self.metadata.get(key)?.to_string().ok()?;
+        Some(text.as_str())
+    }
+
+    /// A whole number of the metadata.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it is not there.
+    pub fn number(&self, key: &str) -> Result<usize> {
+        let number = self.metadata.get(key).and_then(|value| value.to_u64().ok());
+        let number = number.and_then(|number| usize::try_from(number).ok());
+        number.ok_or_else(|| self.error(format!("{key} is missing")))
+    }
+
+    /// A fraction of the metadata.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it is not there.
+    pub fn fraction(&self, key: &str) -> Result<f32> {
+        let number = self.metadata.get(key).and_then(|value| value.to_f32().ok());
+        number.ok_or_else(|| self.error(format!("{key} is missing")))
+    }
+
+    /// An [`Error::Format`] of this file.
+    pub fn error(&self, reason: String) -> Error {
+        Error::Format {
+            path: self.path.clone(),
+            reason,
+        }
+    }
+
+    /// Refuses what mistral.rs would pass over and answer wrongly.
+    fn check(&self) -> Result<()> {
+        match self.text("llama.rope.scaling.type") {
+            None | Some("none") => Ok(()),
+            Some(kind) => Err(self.error(format!(
+                "mistral.rs does not scale its rotary embedding ({kind}); take the model as safetensors"
+            ))),
+        }
+    }
+}
+
+/// Makes the files that mistral.rs loads in `directory`.
+pub fn prepare(files: &[PathBuf], directory: &Path, weights: WeightType) -> Result<Prepared> {
+    let mut model = Gguf::open(files)?;
+    model.check()?;
+    let end_token = model.number("tokenizer.ggml.eos_token_id")?;
+    let end_token = u32::try_from(end_token).map_err(format_error(model.path()))?;
+    let described = tokenizer::files(&model.metadata).map_err(|reason| model.error(reason))?;
+    let (tokenizer, template) = match &described {
+        None => (None, None),
+        Some(described) => {
+            let tokenizer = directory.join("tokenizer.json");
+            write_text_once(&tokenizer, &described.tokenizer)?;
+            let template = directory.join("tokenizer_config.json");
+            write_text_once(&template, &described.config)?;
+            (Some(tokenizer), Some(template))
+        }
+    };
+    let files = if model.has(ROPE_FACTORS) {
+        if described.is_none() {
+            return Err(model.error("its tokenizer is of no kind that is known here".into()));
+        }
+        unpack::to_folder(&mut model, &directory.join("safetensors"), weights)?
+    } else if weights.ggml().is_some() || transcode::has_joined_experts(&model) {
+        let target = directory.join(weights.file_name());
+        transcode::write(&mut model, weights.ggml(), &target)?;
+        Files::Gguf(vec![target])
+    } else {
+        Files::Gguf(files.to_vec())
+    };
+    Ok(Prepared {
+        files,
+        tokenizer,
+        end_token,
+        template,
+    })
+}
