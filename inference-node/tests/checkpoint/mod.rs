@@ -27,7 +27,7 @@ const LAYERS: usize = 2;
 const EXPERTS: usize = 8;
 const EXPERTS_PER_TOKEN: usize = 2;
 /// Tokens of prompt and answer that the checkpoints can hold.
-pub const CONTEXT: usize = 2048;
+pub const CONTEXT: usize = 16_384;
 const NORM_EPSILON: f32 = 1e-5;
 
 /// Llama 3.1 and later divide slow rotary frequencies by this; 3.2 takes 32.
