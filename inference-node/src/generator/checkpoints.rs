@@ -99,7 +99,12 @@ async fn compute(loaded: &Loaded, steps: usize) -> Golden {
     let steps = std::mem::take(&mut *recorder.0.lock().unwrap());
     let prompt = steps[0].1.clone();
     let last = steps.last().unwrap();
-    let best = last.0.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap();
+    let best = last
+        .0
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(b.1))
+        .unwrap();
     let mut answer = last.1[prompt.len()..].to_vec();
     answer.push(best.0 as u32);
     Golden {
@@ -112,7 +117,9 @@ async fn compute(loaded: &Loaded, steps: usize) -> Golden {
 fn largest_difference(left: &Golden, right: &Golden) -> f32 {
     let pairs = left.logits.iter().zip(&right.logits);
     let pairs = pairs.flat_map(|(left, right)| left.iter().zip(right));
-    pairs.map(|(left, right)| (left - right).abs()).fold(0.0, f32::max)
+    pairs
+        .map(|(left, right)| (left - right).abs())
+        .fold(0.0, f32::max)
 }
 
 async fn check_against_transformers(architecture: Architecture, layout: Layout) {
@@ -127,7 +134,10 @@ async fn check_against_transformers(architecture: Architecture, layout: Layout) 
     assert_eq!(computed.prompt, golden.prompt);
     assert_eq!(computed.answer, golden.answer);
     let difference = largest_difference(&computed, &golden);
-    assert!(difference < TOLERANCE, "{architecture:?} {layout:?}: {difference}");
+    assert!(
+        difference < TOLERANCE,
+        "{architecture:?} {layout:?}: {difference}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,13 +182,19 @@ async fn every_layout_is_served_with_every_type_of_weights() {
                 let answer = generator.generate(&question(), &stop, None).await.unwrap();
                 let golden = Golden::of(architecture);
                 assert_eq!(answer.prompt_tokens, golden.prompt.len());
-                assert!(answer.answer_tokens > 2, "{architecture:?} {layout:?} {weights:?}");
+                assert!(
+                    answer.answer_tokens > 2,
+                    "{architecture:?} {layout:?} {weights:?}"
+                );
                 if weights != WeightType::Q8_0 {
                     answers.push(answer.text);
                 }
             }
         }
-        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+        assert!(
+            answers.iter().all(|answer| *answer == answers[0]),
+            "{answers:?}"
+        );
     }
 }
 
@@ -219,6 +235,10 @@ async fn the_engine_cannot_multiply_joined_experts() {
 #[ignore = "writes the folder POQ_CHECKPOINTS"]
 fn write_the_checkpoints() {
     let folder = PathBuf::from(std::env::var_os("POQ_CHECKPOINTS").unwrap());
-    Architecture::Llama3.write_folder(&folder.join("llama3")).unwrap();
-    Architecture::Mixtral.write_folder(&folder.join("mixtral")).unwrap();
+    Architecture::Llama3
+        .write_folder(&folder.join("llama3"))
+        .unwrap();
+    Architecture::Mixtral
+        .write_folder(&folder.join("mixtral"))
+        .unwrap();
 }

@@ -99,7 +99,10 @@ fn loader(prepared: &Prepared) -> anyhow::Result<Box<dyn Loader>> {
             None,
             None,
             name,
-            files.iter().map(|file| file.display().to_string()).collect(),
+            files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect(),
             GGUFSpecificConfig::default(),
             false,
             None,

@@ -6,10 +6,12 @@
 //! the layout of the Hugging Face hub is read as it is. The results are kept in the cache under
 //! the digest of their source, so that every node of a machine shares them.
 
+mod facts;
 mod folder;
 mod gguf;
 pub mod hub;
 mod pieces;
+mod shape;
 mod source;
 mod tokenizer;
 mod transcode;
@@ -23,6 +25,8 @@ use candle_core::quantized::GgmlDType;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+pub use facts::Facts;
+pub use shape::{Memory, Shape};
 pub use source::Source;
 
 /// Raised when a conversion changes, so that older results are not taken for new ones.

@@ -29,7 +29,11 @@ pub fn write(architecture: Architecture, path: &Path) -> Result<()> {
             .collect::<Result<_>>()?;
     tensors.sort_by(|left, right| left.0.cmp(&right.0));
     let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(n, t)| (n.as_str(), t)).collect();
-    gguf_file::write(&mut BufWriter::new(File::create(path)?), &metadata, &tensors)
+    gguf_file::write(
+        &mut BufWriter::new(File::create(path)?),
+        &metadata,
+        &tensors,
+    )
 }
 
 fn tensors(
@@ -37,8 +41,14 @@ fn tensors(
     hub: &HashMap<String, Tensor>,
 ) -> Result<Vec<(String, Tensor)>> {
     let mut tensors = vec![
-        ("token_embd.weight".to_owned(), hub["model.embed_tokens.weight"].clone()),
-        ("output_norm.weight".to_owned(), hub["model.norm.weight"].clone()),
+        (
+            "token_embd.weight".to_owned(),
+            hub["model.embed_tokens.weight"].clone(),
+        ),
+        (
+            "output_norm.weight".to_owned(),
+            hub["model.norm.weight"].clone(),
+        ),
     ];
     match architecture {
         Architecture::Llama3 => tensors.push(("rope_freqs.weight".into(), rope_factors()?)),
@@ -108,9 +118,8 @@ fn rope_factors() -> Result<Tensor> {
 fn metadata(architecture: Architecture, tokens: &Tokens) -> Vec<(String, Value)> {
     let number = |value: usize| Value::U32(value as u32);
     let text = |value: &str| Value::String(value.to_owned());
-    let strings = |values: Vec<String>| {
-        Value::Array(values.into_iter().map(Value::String).collect())
-    };
+    let strings =
+        |values: Vec<String>| Value::Array(values.into_iter().map(Value::String).collect());
     let kinds = tokens.list.iter().map(|(_, kind)| Value::I32(*kind));
     let mut all = vec![
         ("general.architecture", text("llama")),
@@ -120,9 +129,15 @@ fn metadata(architecture: Architecture, tokens: &Tokens) -> Vec<(String, Value)>
         ("llama.feed_forward_length", number(FEED_FORWARD)),
         ("llama.attention.head_count", number(HEADS)),
         ("llama.attention.head_count_kv", number(KEY_VALUE_HEADS)),
-        ("llama.attention.layer_norm_rms_epsilon", Value::F32(NORM_EPSILON)),
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            Value::F32(NORM_EPSILON),
+        ),
         ("llama.rope.dimension_count", number(HIDDEN / HEADS)),
-        ("llama.rope.freq_base", Value::F32(architecture.rope_theta() as f32)),
+        (
+            "llama.rope.freq_base",
+            Value::F32(architecture.rope_theta() as f32),
+        ),
         ("llama.vocab_size", number(tokens.len())),
         ("tokenizer.chat_template", text(tokens.template)),
         ("tokenizer.ggml.bos_token_id", Value::U32(tokens.bos())),
@@ -156,7 +171,10 @@ fn metadata(architecture: Architecture, tokens: &Tokens) -> Vec<(String, Value)>
             ]);
         }
     }
-    let mut all: Vec<_> = all.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let mut all: Vec<_> = all
+        .into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect();
     all.sort_by(|left, right| left.0.cmp(&right.0));
     all
 }

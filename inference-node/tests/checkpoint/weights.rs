@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use candle_core::{Device, Tensor};
 
-use super::{
-    Architecture, EXPERTS, FEED_FORWARD, HEADS, HIDDEN, KEY_VALUE_HEADS, LAYERS,
-};
+use super::{Architecture, EXPERTS, FEED_FORWARD, HEADS, HIDDEN, KEY_VALUE_HEADS, LAYERS};
 
 /// Bound of the uniform weights: attention is neither flat nor saturated with it.
 const SPREAD: f32 = 0.2;

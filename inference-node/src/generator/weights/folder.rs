@@ -10,28 +10,12 @@ use super::{Error, Files, Prepared, Result, WeightType, format_error, io_error, 
 
 /// Makes the files that mistral.rs loads; only the tokenizer is written again, to `directory`.
 pub fn prepare(folder: &Folder, directory: &Path, weights: WeightType) -> Result<Prepared> {
-    let mut tokenizer = read(&folder.path.join(TOKENIZER))?;
-    let settings = read(&folder.path.join(TOKENIZER_CONFIG))?;
-    let format = |reason: &str| Error::Format {
-        path: folder.path.clone(),
-        reason: reason.into(),
-    };
-    let end = token_text(&settings["eos_token"])
-        .ok_or_else(|| format("tokenizer_config.json has no eos_token"))?;
-    let end_token = token_id(&tokenizer, end)
-        .ok_or_else(|| format("the eos_token is no token of tokenizer.json"))?;
-    let template = template(folder, &settings)?
-        .ok_or_else(|| format("it has no chat template: it was not trained to answer questions"))?;
-
-    let begins = match token_text(&settings["bos_token"]) {
-        Some(begin) => template.text.contains("bos_token") || template.text.contains(begin),
-        None => false,
-    };
-    if begins {
-        drop_begin(&mut tokenizer["post_processor"]);
+    let mut chat = Chat::read(folder)?;
+    if chat.template_begins {
+        drop_begin(&mut chat.tokenizer["post_processor"]);
     }
-    let target = directory.join("tokenizer.json");
-    write_text_once(&target, &tokenizer.to_string())?;
+    let tokenizer = directory.join("tokenizer.json");
+    write_text_once(&tokenizer, &chat.tokenizer.to_string())?;
     Ok(Prepared {
         files: Files::Folder {
             config: folder.path.join(CONFIG),
@@ -39,10 +23,50 @@ pub fn prepare(folder: &Folder, directory: &Path, weights: WeightType) -> Result
             shards: folder.shards.clone(),
             weights,
         },
-        tokenizer: Some(target),
-        end_token,
-        template: Some(template.path),
+        tokenizer: Some(tokenizer),
+        end_token: chat.end_token,
+        template: Some(chat.template),
     })
+}
+
+/// How the model reads a conversation.
+pub struct Chat {
+    tokenizer: Value,
+    end_token: u32,
+    template: PathBuf,
+    /// Whether the chat template writes the token that begins a text.
+    template_begins: bool,
+}
+
+impl Chat {
+    /// Reads tokenizer and chat template.
+    ///
+    /// # Errors
+    /// [`Error::Format`] with what is missing, [`Error::Io`].
+    pub fn read(folder: &Folder) -> Result<Self> {
+        let tokenizer = read(&folder.path.join(TOKENIZER))?;
+        let settings = read(&folder.path.join(TOKENIZER_CONFIG))?;
+        let format = |reason: &str| Error::Format {
+            path: folder.path.clone(),
+            reason: reason.into(),
+        };
+        let end = token_text(&settings["eos_token"])
+            .ok_or_else(|| format("tokenizer_config.json has no eos_token"))?;
+        let end_token = token_id(&tokenizer, end)
+            .ok_or_else(|| format("the eos_token is no token of tokenizer.json"))?;
+        let template = template(folder, &settings)?.ok_or_else(|| {
+            format("it has no chat template: it was not trained to answer questions")
+        })?;
+        let template_begins = token_text(&settings["bos_token"]).is_some_and(|begin| {
+            template.text.contains("bos_token") || template.text.contains(begin)
+        });
+        Ok(Self {
+            tokenizer,
+            end_token,
+            template: template.path,
+            template_begins,
+        })
+    }
 }
 
 /// A JSON file.

@@ -55,7 +55,10 @@ impl Gguf {
 
     /// Names of all tensors, sorted.
     pub fn names(&self) -> Vec<String> {
-        let names = self.parts.iter().flat_map(|(part, _)| part.tensor_infos.keys());
+        let names = self
+            .parts
+            .iter()
+            .flat_map(|(part, _)| part.tensor_infos.keys());
         let mut names: Vec<String> = names.cloned().collect();
         names.sort();
         names
@@ -63,7 +66,9 @@ impl Gguf {
 
     /// Whether there is a tensor of this name.
     pub fn has(&self, name: &str) -> bool {
-        self.parts.iter().any(|(part, _)| part.tensor_infos.contains_key(name))
+        self.parts
+            .iter()
+            .any(|(part, _)| part.tensor_infos.contains_key(name))
     }
 
     /// Reads one tensor.
@@ -71,7 +76,10 @@ impl Gguf {
     /// # Errors
     /// [`Error::Format`] if it is not there or is damaged.
     pub fn tensor(&mut self, name: &str) -> Result<QTensor> {
-        let found = self.parts.iter_mut().find(|(part, _)| part.tensor_infos.contains_key(name));
+        let found = self
+            .parts
+            .iter_mut()
+            .find(|(part, _)| part.tensor_infos.contains_key(name));
         let Some((part, reader)) = found else {
             return Err(self.error(format!("{name} is missing")));
         };
@@ -95,6 +103,16 @@ impl Gguf {
         number.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
+    /// How many items a list of the metadata has.
+    ///
+    /// # Errors
+    /// [`Error::Format`] if it is not there.
+    pub fn items(&self, key: &str) -> Result<usize> {
+        let list = self.metadata.get(key).and_then(|value| value.to_vec().ok());
+        let length = list.map(Vec::len);
+        length.ok_or_else(|| self.error(format!("{key} is missing")))
+    }
+
     /// A fraction of the metadata.
     ///
     /// # Errors
@@ -113,7 +131,10 @@ impl Gguf {
     }
 
     /// Refuses what mistral.rs would pass over and answer wrongly.
-    fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`Error::Format`] with the reason.
+    pub fn check(&self) -> Result<()> {
         match self.text("llama.rope.scaling.type") {
             None | Some("none") => Ok(()),
             Some(kind) => Err(self.error(format!(

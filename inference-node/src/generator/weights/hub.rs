@@ -36,7 +36,15 @@ pub fn fetch(model: &str, endpoint: &str) -> Result<PathBuf> {
     let listed = repository.info().map_err(failed)?.siblings;
     let wanted = |name: &str| {
         let weights = name.starts_with("model") && name.ends_with(".safetensors");
-        weights || [CONFIG, GENERATION_CONFIG, TOKENIZER, TOKENIZER_CONFIG, TEMPLATE].contains(&name)
+        weights
+            || [
+                CONFIG,
+                GENERATION_CONFIG,
+                TOKENIZER,
+                TOKENIZER_CONFIG,
+                TEMPLATE,
+            ]
+            .contains(&name)
     };
     let mut folder = None;
     for file in listed.iter().filter(|file| wanted(&file.rfilename)) {

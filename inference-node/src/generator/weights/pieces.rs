@@ -23,7 +23,9 @@ pub fn merges(tokens: &[&str], scores: &[f32]) -> Vec<[String; 2]> {
     merges.sort_by(|left, right| right.0.total_cmp(&left.0));
     let text = |id: usize| tokens[id].to_owned();
     let pairs = merges.into_iter();
-    pairs.map(|(_, (left, right))| [text(left), text(right)]).collect()
+    pairs
+        .map(|(_, (left, right))| [text(left), text(right)])
+        .collect()
 }
 
 #[cfg(test)]
@@ -35,6 +37,9 @@ mod tests {
         let tokens = ["a", "b", "c", "bc", "ab", "abc", "é", "éa"];
         let scores = [-4.0, -5.0, -6.0, -1.0, 0.0, -2.0, -7.0, -3.0];
         let expected = [["a", "b"], ["b", "c"], ["a", "bc"], ["ab", "c"], ["é", "a"]];
-        assert_eq!(merges(&tokens, &scores), expected.map(|pair| pair.map(String::from)));
+        assert_eq!(
+            merges(&tokens, &scores),
+            expected.map(|pair| pair.map(String::from))
+        );
     }
 }

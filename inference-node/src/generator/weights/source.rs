@@ -124,7 +124,8 @@ impl Folder {
         if folder.shards.is_empty() {
             return Err(Error::Format {
                 path: path.to_owned(),
-                reason: "the folder has no model*.safetensors; for a GGUF model give its file".into(),
+                reason: "the folder has no model*.safetensors; for a GGUF model give its file"
+                    .into(),
             });
         }
         for name in [CONFIG, TOKENIZER, TOKENIZER_CONFIG] {
@@ -206,7 +207,10 @@ mod tests {
         }
         let source = Source::open(&folder.path().join("b-00001-of-00002.gguf")).unwrap();
         // sha256sum b-*.gguf | sha256sum
-        assert_eq!(source.digest().unwrap(), "89a6a3712f88e1d9f2cd844a4ed872898c860ccd6dbd8eae49a885c1880ec70f");
+        assert_eq!(
+            source.digest().unwrap(),
+            "89a6a3712f88e1d9f2cd844a4ed872898c860ccd6dbd8eae49a885c1880ec70f"
+        );
         for name in [
             "model-00002-of-00002.safetensors",
             "model-00001-of-00002.safetensors",
@@ -220,7 +224,10 @@ mod tests {
         }
         // sha256sum config.json model*.safetensors tokenizer.json tokenizer_config.json | sha256sum
         let source = Source::open(folder.path()).unwrap();
-        assert_eq!(source.digest().unwrap(), "1f6c88924795b814a348780c87d9116e2725ce9d1f7ccb2d350d304ad10e152f");
+        assert_eq!(
+            source.digest().unwrap(),
+            "1f6c88924795b814a348780c87d9116e2725ce9d1f7ccb2d350d304ad10e152f"
+        );
         assert_eq!(source.weight_bytes().unwrap(), 64);
     }
 
@@ -242,7 +249,12 @@ mod tests {
     #[test]
     fn only_numbered_files_are_parts() {
         assert_eq!(split_name("a-b-00002-of-00009.gguf"), Some(("a-b", 2, 9)));
-        for name in ["a.gguf", "a-1-of-2.gguf", "a-00000-of-00002.gguf", "a-00001-of-00002.bin"] {
+        for name in [
+            "a.gguf",
+            "a-1-of-2.gguf",
+            "a-00000-of-00002.gguf",
+            "a-00001-of-00002.bin",
+        ] {
             assert_eq!(split_name(name), None, "{name}");
         }
     }

@@ -44,7 +44,9 @@ impl Kind {
         match text("tokenizer.ggml.model")?.as_str() {
             "llama" => Some(Self::Pieces),
             "gpt2" if pre == Some("smollm") => Some(Self::SmolLm),
-            "gpt2" if matches!(pre, Some("llama-bpe" | "llama3" | "llama-v3")) => Some(Self::Llama3),
+            "gpt2" if matches!(pre, Some("llama-bpe" | "llama3" | "llama-v3")) => {
+                Some(Self::Llama3)
+            }
             _ => None,
         }
     }

@@ -28,7 +28,9 @@ pub fn write(model: &mut Gguf, dtype: Option<GgmlDType>, target: &Path) -> Resul
         let bar = progress(names.len() as u64);
         let mut tensors: Vec<(String, QTensor)> = Vec::with_capacity(names.len());
         for name in names {
-            for (name, tensor) in split(name.clone(), model.tensor(&name)?).map_err(format_error(&path))? {
+            for (name, tensor) in
+                split(name.clone(), model.tensor(&name)?).map_err(format_error(&path))?
+            {
                 let tensor = convert(tensor, type_of(&name, dtype)).map_err(format_error(&path))?;
                 tensors.push((name, tensor));
             }

@@ -14,7 +14,10 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::{Value, json};
 
 use super::gguf::{Gguf, ROPE_FACTORS};
-use super::{Files, Result, WeightType, format_error, io_error, progress, write_once, write_text_once};
+use super::shape::Shape;
+use super::{
+    Files, Result, WeightType, format_error, io_error, progress, write_once, write_text_once,
+};
 
 /// What all models of the Llama 3 family have; their GGUF files hold only what follows from it.
 const LOW: f64 = 1.0;
@@ -26,23 +29,24 @@ const TOLERANCE: f64 = 1e-3;
 /// Writes the folder, unless it is there. Matrices that the file has in blocks get half precision.
 pub fn to_folder(model: &mut Gguf, folder: &Path, weights: WeightType) -> Result<Files> {
     std::fs::create_dir_all(folder).map_err(io_error("create", folder))?;
-    let shape = Shape::of(model)?;
+    let shape = shape_of(model)?;
     let factor = rope_factor(model, &shape)?;
-    let config = folder.join("config.json");
-    write_text_once(&config, &shape.config(model, factor)?.to_string())?;
+    let description = folder.join("config.json");
+    write_text_once(&description, &config(model, &shape, factor)?.to_string())?;
 
     let total = shape.layers + 1;
-    let bar = progress(total as u64);
-    let mut shards = Vec::with_capacity(total);
+    let bar = progress(total);
+    let mut shards = Vec::new();
     for shard in 0..total {
         let path = folder.join(format!("model-{:05}-of-{total:05}.safetensors", shard + 1));
         write_once(&path, |file| {
             // The first shard has what belongs to no layer.
             let tensors = match shard.checked_sub(1) {
-                None => shape.outer(model),
-                Some(layer) => shape.layer(model, layer),
+                None => outer(model),
+                Some(index) => layer(model, &shape, index),
             }?;
-            let bytes = safetensors::serialize(&tensors, None).map_err(format_error(model.path()))?;
+            let bytes =
+                safetensors::serialize(&tensors, None).map_err(format_error(model.path()))?;
             file.write_all(&bytes).map_err(io_error("write", &path))
         })?;
         shards.push(path);
@@ -50,106 +54,90 @@ pub fn to_folder(model: &mut Gguf, folder: &Path, weights: WeightType) -> Result
     }
     bar.finish_and_clear();
     Ok(Files::Folder {
-        config,
+        config: description,
         generation_config: None,
         shards,
         weights,
     })
 }
 
-/// The numbers that decide the form of the tensors.
-struct Shape {
-    layers: usize,
-    heads: usize,
-    key_value_heads: usize,
-    hidden: usize,
+/// Its dimensions, if it is such a model as this conversion knows.
+fn shape_of(model: &Gguf) -> Result<Shape> {
+    let shape = Shape::of_gguf(model)?;
+    let head = shape.head();
+    let key = model.number("llama.attention.key_length");
+    if shape.experts > 0 || key.is_ok_and(|key| key as u64 != head) {
+        let reason = "scaled rotary frequencies are known only of plain Llama models";
+        return Err(model.error(reason.into()));
+    }
+    Ok(shape)
 }
 
-impl Shape {
-    fn of(model: &Gguf) -> Result<Self> {
-        let shape = Self {
-            layers: model.number("llama.block_count")?,
-            heads: model.number("llama.attention.head_count")?,
-            key_value_heads: model.number("llama.attention.head_count_kv")?,
-            hidden: model.number("llama.embedding_length")?,
+fn config(model: &Gguf, shape: &Shape, factor: f64) -> Result<Value> {
+    Ok(json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "hidden_size": shape.hidden,
+        "intermediate_size": shape.feed_forward,
+        "vocab_size": shape.vocabulary,
+        "num_hidden_layers": shape.layers,
+        "num_attention_heads": shape.heads,
+        "num_key_value_heads": shape.key_value_heads,
+        "rms_norm_eps": model.fraction("llama.attention.layer_norm_rms_epsilon")?,
+        "rope_theta": model.fraction("llama.rope.freq_base")?,
+        "max_position_embeddings": model.number("llama.context_length")?,
+        "tie_word_embeddings": shape.tied_embeddings,
+        "rope_scaling": {
+            "rope_type": "llama3",
+            "factor": factor,
+            "low_freq_factor": LOW,
+            "high_freq_factor": HIGH,
+            "original_max_position_embeddings": ORIGINAL_CONTEXT as u64,
+        },
+    }))
+}
+
+/// Embeddings and what else belongs to no layer.
+fn outer(model: &mut Gguf) -> Result<HashMap<String, Tensor>> {
+    let mut names = vec![
+        ("token_embd.weight", "model.embed_tokens.weight"),
+        ("output_norm.weight", "model.norm.weight"),
+    ];
+    if model.has("output.weight") {
+        names.push(("output.weight", "lm_head.weight"));
+    }
+    let tensors = names.into_iter().map(|(from, to)| {
+        let tensor = model.tensor(from)?;
+        let tensor = unquantised(&tensor).map_err(format_error(model.path()))?;
+        Ok((to.to_owned(), tensor))
+    });
+    tensors.collect()
+}
+
+fn layer(model: &mut Gguf, shape: &Shape, layer: u64) -> Result<HashMap<String, Tensor>> {
+    let names = [
+        ("attn_norm", "input_layernorm", None),
+        ("ffn_norm", "post_attention_layernorm", None),
+        ("attn_q", "self_attn.q_proj", Some(shape.heads)),
+        ("attn_k", "self_attn.k_proj", Some(shape.key_value_heads)),
+        ("attn_v", "self_attn.v_proj", None),
+        ("attn_output", "self_attn.o_proj", None),
+        ("ffn_gate", "mlp.gate_proj", None),
+        ("ffn_up", "mlp.up_proj", None),
+        ("ffn_down", "mlp.down_proj", None),
+    ];
+    let tensors = names.into_iter().map(|(from, to, heads)| {
+        let tensor = model.tensor(&format!("blk.{layer}.{from}.weight"))?;
+        let halves = |tensor: Tensor| match heads {
+            Some(heads) => halved(&tensor, heads as usize),
+            None => Ok(tensor),
         };
-        let key = model.number("llama.attention.key_length").unwrap_or(shape.head());
-        if model.number("llama.expert_count").is_ok() || key != shape.head() {
-            let reason = "scaled rotary frequencies are known only of plain Llama models";
-            return Err(model.error(reason.into()));
-        }
-        Ok(shape)
-    }
-
-    fn head(&self) -> usize {
-        self.hidden / self.heads.max(1)
-    }
-
-    fn config(&self, model: &Gguf, factor: f64) -> Result<Value> {
-        Ok(json!({
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "hidden_act": "silu",
-            "hidden_size": self.hidden,
-            "intermediate_size": model.number("llama.feed_forward_length")?,
-            "vocab_size": model.number("llama.vocab_size")?,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.key_value_heads,
-            "rms_norm_eps": model.fraction("llama.attention.layer_norm_rms_epsilon")?,
-            "rope_theta": model.fraction("llama.rope.freq_base")?,
-            "max_position_embeddings": model.number("llama.context_length")?,
-            "tie_word_embeddings": !model.has("output.weight"),
-            "rope_scaling": {
-                "rope_type": "llama3",
-                "factor": factor,
-                "low_freq_factor": LOW,
-                "high_freq_factor": HIGH,
-                "original_max_position_embeddings": ORIGINAL_CONTEXT as usize,
-            },
-        }))
-    }
-
-    fn outer(&self, model: &mut Gguf) -> Result<HashMap<String, Tensor>> {
-        let mut names = vec![
-            ("token_embd.weight", "model.embed_tokens.weight"),
-            ("output_norm.weight", "model.norm.weight"),
-        ];
-        if model.has("output.weight") {
-            names.push(("output.weight", "lm_head.weight"));
-        }
-        let tensors = names.into_iter().map(|(from, to)| {
-            let tensor = model.tensor(from)?;
-            let tensor = unquantised(&tensor).map_err(format_error(model.path()))?;
-            Ok((to.to_owned(), tensor))
-        });
-        tensors.collect()
-    }
-
-    fn layer(&self, model: &mut Gguf, layer: usize) -> Result<HashMap<String, Tensor>> {
-        let names = [
-            ("attn_norm", "input_layernorm", None),
-            ("ffn_norm", "post_attention_layernorm", None),
-            ("attn_q", "self_attn.q_proj", Some(self.heads)),
-            ("attn_k", "self_attn.k_proj", Some(self.key_value_heads)),
-            ("attn_v", "self_attn.v_proj", None),
-            ("attn_output", "self_attn.o_proj", None),
-            ("ffn_gate", "mlp.gate_proj", None),
-            ("ffn_up", "mlp.up_proj", None),
-            ("ffn_down", "mlp.down_proj", None),
-        ];
-        let tensors = names.into_iter().map(|(from, to, heads)| {
-            let tensor = model.tensor(&format!("blk.{layer}.{from}.weight"))?;
-            let halves = |tensor: Tensor| match heads {
-                Some(heads) => halved(&tensor, heads),
-                None => Ok(tensor),
-            };
-            let tensor = unquantised(&tensor).and_then(halves);
-            let tensor = tensor.map_err(format_error(model.path()))?;
-            Ok((format!("model.layers.{layer}.{to}.weight"), tensor))
-        });
-        tensors.collect()
-    }
+        let tensor = unquantised(&tensor).and_then(halves);
+        let tensor = tensor.map_err(format_error(model.path()))?;
+        Ok((format!("model.layers.{layer}.{to}.weight"), tensor))
+    });
+    tensors.collect()
 }
 
 /// By what the slowest frequencies are divided.
@@ -159,7 +147,9 @@ impl Shape {
 fn rope_factor(model: &mut Gguf, shape: &Shape) -> Result<f64> {
     let theta = f64::from(model.fraction("llama.rope.freq_base")?);
     let found = model.tensor(ROPE_FACTORS)?;
-    let found = found.dequantize(&Device::Cpu).and_then(|tensor| tensor.to_vec1::<f32>());
+    let found = found
+        .dequantize(&Device::Cpu)
+        .and_then(|tensor| tensor.to_vec1::<f32>());
     let found = found.map_err(format_error(model.path()))?;
     let factor = f64::from(found.iter().copied().fold(1.0, f32::max));
     let head = shape.head();
@@ -168,7 +158,7 @@ fn rope_factor(model: &mut Gguf, shape: &Shape) -> Result<f64> {
         let expected = divisor(wavelength, factor);
         (f64::from(*value) / expected - 1.0).abs() > TOLERANCE
     };
-    if found.len() != head / 2 || found.iter().enumerate().any(differs) {
+    if found.len() as u64 != head / 2 || found.iter().enumerate().any(differs) {
         return Err(model.error("its rotary factors are not those of Llama 3".into()));
     }
     Ok(factor)
