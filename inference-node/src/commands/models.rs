@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use poq_client::{Client, found};
 use poq_proto::v1::Model;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use sysinfo::System;
 
 use super::model::Located;
@@ -127,12 +127,20 @@ impl Check {
         }
     }
 
-    fn equal<T: PartialEq + std::fmt::Debug>(check: &'static str, found: &T, expected: &T) -> Self {
+    fn equal<T: PartialEq + Serialize>(check: &'static str, found: &T, expected: &T) -> Self {
         let detail = match found == expected {
-            true => format!("{found:?}"),
-            false => format!("{found:?}, but {expected:?} is required"),
+            true => words(found),
+            false => format!("{}, but {} is required", words(found), words(expected)),
         };
         Self::new(check, found == expected, detail)
+    }
+}
+
+/// A text as it is, anything else as JSON.
+fn words(value: &impl Serialize) -> String {
+    match json!(value) {
+        Value::String(text) => text,
+        other => other.to_string(),
     }
 }
 

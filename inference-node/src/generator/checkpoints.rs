@@ -134,6 +134,7 @@ async fn check_against_transformers(architecture: Architecture, layout: Layout) 
     assert_eq!(computed.prompt, golden.prompt);
     assert_eq!(computed.answer, golden.answer);
     let difference = largest_difference(&computed, &golden);
+    println!("{architecture:?} {layout:?}: {difference:e}");
     assert!(
         difference < TOLERANCE,
         "{architecture:?} {layout:?}: {difference}"

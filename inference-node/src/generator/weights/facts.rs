@@ -90,3 +90,48 @@ impl Facts {
         self.shape.memory(weights, quantised)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use serde_json::json;
+
+    use super::super::source::TOKENIZER_CONFIG;
+    use super::*;
+    use crate::checkpoint::Architecture;
+
+    #[test]
+    fn both_layouts_of_a_model_say_the_same() {
+        for architecture in [Architecture::Llama3, Architecture::Mixtral] {
+            let folder = tempfile::tempdir().unwrap();
+            architecture.write_folder(folder.path()).unwrap();
+            let hub = Facts::read(&Source::open(folder.path()).unwrap()).unwrap();
+            let file = folder.path().join("model.gguf");
+            architecture.write_gguf(&file).unwrap();
+            let gguf = Facts::read(&Source::open(&file).unwrap()).unwrap();
+            assert_eq!(hub.architecture, gguf.architecture);
+            assert_eq!(hub.shape, gguf.shape);
+            assert_eq!(hub.context_tokens, gguf.context_tokens);
+            // In single precision; what is more is names and tokens.
+            let weights = hub.shape.parameters() * 4;
+            assert!(hub.weight_bytes > weights && hub.weight_bytes < weights + 10_000);
+        }
+    }
+
+    #[test]
+    fn a_model_that_cannot_chat_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        Architecture::Mixtral.write_folder(folder.path()).unwrap();
+        let change = |settings: serde_json::Value| {
+            let path = folder.path().join(TOKENIZER_CONFIG);
+            fs::write(path, settings.to_string()).unwrap();
+            let source = Source::open(folder.path()).unwrap();
+            Facts::read(&source).unwrap_err().to_string()
+        };
+        let error = change(json!({ "eos_token": "</s>" }));
+        assert!(error.contains("chat template"), "{error}");
+        let error = change(json!({ "eos_token": "<|end|>", "chat_template": "" }));
+        assert!(error.contains("eos_token"), "{error}");
+    }
+}

@@ -180,3 +180,109 @@ pub fn prepare(files: &[PathBuf], directory: &Path, weights: WeightType) -> Resu
         template,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use candle_core::Tensor;
+    use candle_core::quantized::{GgmlDType, gguf_file};
+
+    use super::super::{Facts, Source};
+    use super::*;
+    use crate::checkpoint::Architecture;
+
+    type Metadata = BTreeMap<String, Value>;
+    type Tensors = BTreeMap<String, QTensor>;
+
+    fn read(architecture: Architecture, folder: &Path) -> (Metadata, Tensors) {
+        let path = folder.join("whole.gguf");
+        architecture.write_gguf(&path).unwrap();
+        let mut model = Gguf::open(&[path]).unwrap();
+        let names = model.names().into_iter();
+        let tensors = names.map(|name| (name.clone(), model.tensor(&name).unwrap()));
+        let tensors = tensors.collect();
+        (model.metadata.into_iter().collect(), tensors)
+    }
+
+    fn write(path: &Path, metadata: &Metadata, tensors: &Tensors) {
+        let metadata: Vec<_> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();
+        let tensors: Vec<_> = tensors.iter().map(|(k, v)| (k.as_str(), v)).collect();
+        let mut file = File::create(path).unwrap();
+        gguf_file::write(&mut file, &metadata, &tensors).unwrap();
+    }
+
+    /// Why a model with a change is refused.
+    fn refusal(
+        architecture: Architecture,
+        change: impl FnOnce(&mut Metadata, &mut Tensors),
+    ) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut metadata, mut tensors) = read(architecture, folder.path());
+        change(&mut metadata, &mut tensors);
+        let path = folder.path().join("model.gguf");
+        write(&path, &metadata, &tensors);
+        let prepared = prepare(&[path], folder.path(), WeightType::Q8_0);
+        prepared.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_would_be_answered_wrongly_is_refused() {
+        let error = refusal(Architecture::Mixtral, |metadata, _| {
+            let kind = Value::String("yarn".into());
+            metadata.insert("llama.rope.scaling.type".into(), kind);
+        });
+        assert!(
+            error.contains("yarn") && error.contains("safetensors"),
+            "{error}"
+        );
+        let error = refusal(Architecture::Llama3, |_, tensors| {
+            let others = Tensor::full(2f32, 16, &Device::Cpu).unwrap();
+            let others = QTensor::quantize(&others, GgmlDType::F32).unwrap();
+            tensors.insert(ROPE_FACTORS.into(), others);
+        });
+        assert!(error.contains("rotary factors"), "{error}");
+        let error = refusal(Architecture::Llama3, |metadata, _| {
+            metadata.remove("tokenizer.chat_template");
+        });
+        assert!(
+            error.contains("tokenizer.chat_template is missing"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn parts_are_one_model() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut metadata, mut tensors) = read(Architecture::Mixtral, folder.path());
+        let whole = Facts::read(&Source::open(&folder.path().join("whole.gguf")).unwrap()).unwrap();
+        let part = |number: u16| folder.path().join(format!("m-{number:05}-of-00002.gguf"));
+        let rest = tensors.split_off("blk.1.attn_k.weight");
+        metadata.insert("split.count".into(), Value::U16(2));
+        write(&part(1), &metadata, &tensors);
+        metadata.retain(|key, _| key == "split.count");
+        write(&part(2), &metadata, &rest);
+
+        let source = Source::open(&part(1)).unwrap();
+        let facts = Facts::read(&source).unwrap();
+        assert_eq!(
+            (facts.shape, facts.architecture),
+            (whole.shape, whole.architecture)
+        );
+        for weights in [WeightType::Original, WeightType::F32] {
+            let prepared = prepare(&source.files(), folder.path(), weights).unwrap();
+            let super::Files::Gguf(files) = prepared.files else {
+                panic!("{prepared:?}");
+            };
+            let written = Gguf::open(&files).unwrap();
+            // The two layers have eight experts with three matrices each in place of three.
+            assert_eq!(
+                written.names().len(),
+                tensors.len() + rest.len() + 2 * (8 - 1) * 3
+            );
+            // mistral.rs would count the files by it.
+            let (content, _) = &written.parts[0];
+            assert!(!content.metadata.contains_key("split.count"));
+        }
+    }
+}
