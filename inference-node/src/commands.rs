@@ -14,10 +14,11 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use crate::at_once;
 use crate::cli::{
     Cli, Command, Earnings as EarningsOptions, Generate, Init, Output, Register, Start,
 };
-use crate::compute::Compute;
+use crate::compute::{Compute, GuestLimits};
 use crate::config::{self, Config, ModelConfig};
 use crate::generator::{Generator, Message, MistralGenerator, Request, Sampling, Speaker, weights};
 use crate::http;
@@ -77,6 +78,7 @@ pub fn model_settings(home: &Path, options: &Generate) -> anyhow::Result<ModelCo
     }
     model.weights = options.weights.unwrap_or(model.weights);
     model.threads = options.threads.unwrap_or(model.threads);
+    model.concurrency = options.concurrency.unwrap_or(model.concurrency);
     Ok(model)
 }
 
@@ -209,7 +211,7 @@ async fn load(model: &ModelConfig, digest: String) -> anyhow::Result<MistralGene
         )
     })
     .await??;
-    let generator = MistralGenerator::load(&prepared).await?;
+    let generator = MistralGenerator::load(&prepared, model.concurrency, model.threads).await?;
     info!(
         file = %prepared.gguf.display(),
         context_tokens = generator.context_tokens(),
@@ -269,7 +271,11 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     }
     let params = chain.insist(shutdown, Client::params).await?;
     let generator = Arc::new(load(&config.model, digest).await?);
-    let (compute, runner) = Compute::start(generator, config.http.queue);
+    let guests = GuestLimits {
+        queue: config.http.queue,
+        deadline: Duration::from_secs(config.http.deadline_seconds),
+    };
+    let compute = Compute::new(generator, guests);
     let journal = Journal::open(home.data().join("journal"))?;
     let worker = InferenceWorker::new(
         chain,
@@ -286,10 +292,7 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
         config.clone(),
         shutdown.clone(),
     ));
-    tokio::select! {
-        result = worker.run(shutdown.clone()) => result?,
-        _ = runner => bail!("the language model's queue ended unexpectedly; start the node again"),
-    }
+    worker.run(shutdown.clone()).await?;
     shutdown.cancel();
     match tokio::time::timeout(DRAIN, server).await {
         Ok(result) => result?,
@@ -403,6 +406,13 @@ async fn generate(home: &Path, options: Generate) -> anyhow::Result<()> {
         max_bytes: options.max_bytes,
     };
     let stop = CancellationToken::new();
+    if let Some(requests) = options.at_once {
+        let measured = at_once::measure(&generator, &request, requests).await?;
+        print(options.output.output, &json!(measured), || {
+            measured.to_string()
+        });
+        return Ok(());
+    }
     for _ in 1..options.repeat {
         generator.generate(&request, &stop, None).await?;
     }

@@ -46,6 +46,9 @@ pub struct ModelConfig {
     pub weights: WeightType,
     /// Compute threads; 0 is one per core.
     pub threads: usize,
+    /// Answers that are generated at the same time, each with its own copy of the weights and its
+    /// share of the threads; at least 1.
+    pub concurrency: usize,
 }
 
 impl Default for ModelConfig {
@@ -56,6 +59,7 @@ impl Default for ModelConfig {
             converted: default_converted(),
             weights: WeightType::default(),
             threads: 0,
+            concurrency: 1,
         }
     }
 }
@@ -94,6 +98,8 @@ pub struct HttpConfig {
     pub max_tokens: usize,
     /// Requests that may wait at once; more are refused.
     pub queue: usize,
+    /// Seconds from a request to the end of its answer; at least 1.
+    pub deadline_seconds: u64,
 }
 
 impl Default for HttpConfig {
@@ -103,6 +109,7 @@ impl Default for HttpConfig {
             enabled: true,
             max_tokens: 1024,
             queue: 16,
+            deadline_seconds: 120,
         }
     }
 }
@@ -114,10 +121,15 @@ impl Config {
     /// The setting and its range, in words.
     pub fn validate(&self) -> Result<(), String> {
         let positive = [
+            ("model.concurrency", self.model.concurrency),
             ("duties.max_tokens", self.duties.max_tokens),
             ("duties.queue", self.duties.queue),
             ("http.max_tokens", self.http.max_tokens),
             ("http.queue", self.http.queue),
+            (
+                "http.deadline_seconds",
+                usize::from(self.http.deadline_seconds > 0),
+            ),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("{name} must be at least 1")),
@@ -210,6 +222,9 @@ converted = {converted}
 weights = "q8_0"
 # Compute threads; 0 is one per core. Give fewer where several nodes share a machine.
 threads = {threads}
+# Answers that are generated at the same time, duties and requests together. Each has its own copy
+# of the weights in memory and its share of the threads; with two or more, one is kept for duties.
+concurrency = {concurrency}
 
 [duties]
 # Most tokens of an answer, also where the task would allow more.
@@ -228,6 +243,9 @@ listen = {listen}
 max_tokens = {http_tokens}
 # Requests that may wait at once; more are refused with status 503. Duties always go first.
 queue = {http_queue}
+# Seconds from a request to the end of its answer. One that waits longer is refused with status
+# 503; an answer that takes longer is cut, and is an error (504) if it has no word yet.
+deadline_seconds = {deadline}
 
 [metrics]
 # Where Prometheus metrics are served, at /metrics; nowhere unless set.
@@ -241,6 +259,7 @@ queue = {http_queue}
         file = quoted(values.model_file.display()),
         converted = quoted(default_converted().display()),
         threads = values.threads,
+        concurrency = ModelConfig::default().concurrency,
         duties_tokens = duties.max_tokens,
         duties_queue = duties.queue,
         margin = duties.margin_blocks,
@@ -248,6 +267,7 @@ queue = {http_queue}
         listen = quoted(values.listen),
         http_tokens = http.max_tokens,
         http_queue = http.queue,
+        deadline = http.deadline_seconds,
     )
 }
 
@@ -275,9 +295,16 @@ mod tests {
         assert_eq!(config.model.file, PathBuf::from(r"C:\models\a.gguf"));
         assert_eq!(config.model.weights, WeightType::default());
         assert_eq!(config.model.threads, 1);
+        assert_eq!(config.model.concurrency, ModelConfig::default().concurrency);
         assert_eq!(config.duties, DutiesConfig::default());
         assert_eq!(config.http.listen.port(), 9000);
-        assert_eq!(config.http.max_tokens, HttpConfig::default().max_tokens);
+        assert_eq!(
+            config.http,
+            HttpConfig {
+                listen: config.http.listen,
+                ..HttpConfig::default()
+            }
+        );
         config.validate().unwrap();
         let set = template(&values()).replace("# listen =", "listen =");
         assert!(
@@ -299,10 +326,16 @@ mod tests {
                 .to_string()
                 .contains("que")
         );
-        let zero: Config = toml::from_str(&text.replace("queue = 64", "queue = 0")).unwrap();
-        assert_eq!(
-            zero.validate().unwrap_err(),
-            "duties.queue must be at least 1"
-        );
+        for (setting, name) in [
+            ("queue = 64", "duties.queue"),
+            ("concurrency = 1", "model.concurrency"),
+            ("deadline_seconds = 120", "http.deadline_seconds"),
+        ] {
+            let (key, _) = setting.split_once(' ').unwrap();
+            let zero = text.replace(setting, &format!("{key} = 0"));
+            let zero: Config = toml::from_str(&zero).unwrap();
+            let expected = format!("{name} must be at least 1");
+            assert_eq!(zero.validate().unwrap_err(), expected);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! `poq-inference-node`: answers tasks of a Proof of Quality chain with a language model.
 
+mod at_once;
 mod cli;
 mod commands;
 mod compute;
@@ -8,6 +9,7 @@ mod duties;
 mod generator;
 mod http;
 mod journal;
+mod slots;
 mod worker;
 
 use std::process::ExitCode;
