@@ -185,8 +185,8 @@ pub struct Generate {
     #[arg(long)]
     pub threads: Option<usize>,
     /// Answers that are generated at the same time, each with its own copy of the weights.
-    #[arg(long, value_parser = positive)]
-    pub concurrency: Option<usize>,
+    #[arg(long, default_value_t = 1, value_parser = positive)]
+    pub concurrency: usize,
     /// Asks this often at once, with the number of the request behind the prompt, and reports how
     /// long the answers take.
     #[arg(long, value_parser = positive, conflicts_with = "repeat")]

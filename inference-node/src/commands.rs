@@ -78,7 +78,7 @@ pub fn model_settings(home: &Path, options: &Generate) -> anyhow::Result<ModelCo
     }
     model.weights = options.weights.unwrap_or(model.weights);
     model.threads = options.threads.unwrap_or(model.threads);
-    model.concurrency = options.concurrency.unwrap_or(model.concurrency);
+    model.concurrency = options.concurrency;
     Ok(model)
 }
 
@@ -107,6 +107,7 @@ async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         key: options.key.clone(),
         keyring: options.keyring_backend.to_string(),
         model: options.model,
+        concurrency: config::suggested_concurrency(options.threads, &options.model_file),
         model_file: options.model_file,
         threads: options.threads,
         listen: options.listen,

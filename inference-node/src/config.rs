@@ -1,7 +1,7 @@
 //! `config.toml` of an inference node's home.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use poq_client::metrics::MetricsConfig;
 use poq_client::worker::ChainConfig;
@@ -160,6 +160,19 @@ pub fn default_model_file() -> PathBuf {
     cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
+/// Answers at once that a new `config.toml` gets: two where a second engine has a thread of its
+/// own and its copy of the weights is small. The README has the measurement.
+pub fn suggested_concurrency(threads: usize, model_file: &Path) -> usize {
+    const SMALL: u64 = 512 << 20;
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let is_small = std::fs::metadata(model_file)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= SMALL);
+    if is_small { threads.min(2) } else { 1 }
+}
+
 fn default_converted() -> PathBuf {
     cache().join("converted")
 }
@@ -186,6 +199,8 @@ pub struct Template {
     pub model_file: PathBuf,
     /// `model.threads`.
     pub threads: usize,
+    /// `model.concurrency`.
+    pub concurrency: usize,
     /// `http.listen`.
     pub listen: SocketAddr,
 }
@@ -259,7 +274,7 @@ deadline_seconds = {deadline}
         file = quoted(values.model_file.display()),
         converted = quoted(default_converted().display()),
         threads = values.threads,
-        concurrency = ModelConfig::default().concurrency,
+        concurrency = values.concurrency,
         duties_tokens = duties.max_tokens,
         duties_queue = duties.queue,
         margin = duties.margin_blocks,
@@ -284,6 +299,7 @@ mod tests {
             model: "smollm2-135m-instruct".into(),
             model_file: r"C:\models\a.gguf".into(),
             threads: 1,
+            concurrency: 2,
             listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
         }
     }
@@ -295,7 +311,7 @@ mod tests {
         assert_eq!(config.model.file, PathBuf::from(r"C:\models\a.gguf"));
         assert_eq!(config.model.weights, WeightType::default());
         assert_eq!(config.model.threads, 1);
-        assert_eq!(config.model.concurrency, ModelConfig::default().concurrency);
+        assert_eq!(config.model.concurrency, 2);
         assert_eq!(config.duties, DutiesConfig::default());
         assert_eq!(config.http.listen.port(), 9000);
         assert_eq!(
@@ -328,7 +344,7 @@ mod tests {
         );
         for (setting, name) in [
             ("queue = 64", "duties.queue"),
-            ("concurrency = 1", "model.concurrency"),
+            ("concurrency = 2", "model.concurrency"),
             ("deadline_seconds = 120", "http.deadline_seconds"),
         ] {
             let (key, _) = setting.split_once(' ').unwrap();
@@ -336,6 +352,21 @@ mod tests {
             let zero: Config = toml::from_str(&zero).unwrap();
             let expected = format!("{name} must be at least 1");
             assert_eq!(zero.validate().unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_small_model_with_threads_to_share_is_loaded_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let small = folder.path().join("small.gguf");
+        std::fs::write(&small, [0; 100]).unwrap();
+        let suggested = [1, 2, 8].map(|threads| suggested_concurrency(threads, &small));
+        assert_eq!(suggested, [1, 2, 2]);
+        let large = folder.path().join("large.gguf");
+        let file = std::fs::File::create(&large).unwrap();
+        file.set_len(4 << 30).unwrap();
+        for other in [large.as_path(), folder.path(), Path::new("missing.gguf")] {
+            assert_eq!(suggested_concurrency(8, other), 1, "{}", other.display());
         }
     }
 }
