@@ -43,7 +43,7 @@ struct Running {
 pub struct Duties {
     margin: u64,
     capacity: usize,
-    concurrency: usize,
+    in_hand: usize,
     waiting: BTreeMap<(u64, DutyKey), Assigned>,
     running: BTreeMap<DutyKey, Running>,
     submitted: BTreeMap<DutyKey, u64>,
@@ -52,12 +52,12 @@ pub struct Duties {
 
 impl Duties {
     /// No duties yet. Answers are handed in `margin` blocks before they are due; at most
-    /// `capacity` duties wait, and `concurrency` run.
-    pub fn new(margin: u64, capacity: usize, concurrency: usize) -> Self {
+    /// `capacity` duties wait, and `in_hand` are started.
+    pub fn new(margin: u64, capacity: usize, in_hand: usize) -> Self {
         Self {
             margin,
             capacity,
-            concurrency,
+            in_hand,
             waiting: BTreeMap::new(),
             running: BTreeMap::new(),
             submitted: BTreeMap::new(),
@@ -112,7 +112,7 @@ impl Duties {
 
     /// The duty to start now: the one due first, if there is room for it.
     pub fn start_next(&mut self) -> Option<Assigned> {
-        if self.running.len() >= self.concurrency {
+        if self.running.len() >= self.in_hand {
             return None;
         }
         let (_, duty) = self.waiting.pop_first()?;

@@ -81,10 +81,12 @@ impl InferenceWorker {
             params,
             model: model.into(),
             max_tokens: settings.max_tokens,
+            // As many as can run stand in the model's line too, so that no guest slips in
+            // between two duties.
             duties: Duties::new(
                 settings.margin_blocks,
                 settings.queue,
-                compute.concurrency(),
+                2 * compute.concurrency(),
             ),
             compute,
             journal,
@@ -192,7 +194,7 @@ impl InferenceWorker {
             attempt = duty.key.attempt,
             due_height = duty.due_height,
             open = self.duties.open(),
-            "answering"
+            "next to answer"
         );
         let stop = CancellationToken::new();
         self.stops.insert(duty.key, stop.clone());
