@@ -200,6 +200,13 @@ pub struct Generate {
     /// Compute threads; 0 is one per core.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Answers that are generated at the same time, each with its own copy of the weights.
+    #[arg(long, default_value_t = 1, value_parser = positive)]
+    pub concurrency: usize,
+    /// Asks this often at once, with the number of the request behind the prompt, and reports how
+    /// long the answers take.
+    #[arg(long, value_parser = positive, conflicts_with = "repeat")]
+    pub at_once: Option<usize>,
     /// Answers the prompt this often and reports the last time, to measure a warm model.
     #[arg(long, default_value_t = 1, value_parser = positive)]
     pub repeat: usize,

@@ -1,7 +1,7 @@
 //! `config.toml` of an inference node's home.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use poq_client::metrics::MetricsConfig;
 use poq_client::worker::ChainConfig;
@@ -48,6 +48,9 @@ pub struct ModelConfig {
     pub weights: WeightType,
     /// Compute threads; 0 is one per core.
     pub threads: usize,
+    /// Answers that are generated at the same time, each with its own copy of the weights and its
+    /// share of the threads; at least 1.
+    pub concurrency: usize,
 }
 
 impl Default for ModelConfig {
@@ -59,6 +62,7 @@ impl Default for ModelConfig {
             converted: default_converted(),
             weights: WeightType::default(),
             threads: 0,
+            concurrency: 1,
         }
     }
 }
@@ -97,6 +101,8 @@ pub struct HttpConfig {
     pub max_tokens: usize,
     /// Requests that may wait at once; more are refused.
     pub queue: usize,
+    /// Seconds from a request to the end of its answer; at least 1.
+    pub deadline_seconds: u64,
 }
 
 impl Default for HttpConfig {
@@ -106,6 +112,7 @@ impl Default for HttpConfig {
             enabled: true,
             max_tokens: 1024,
             queue: 16,
+            deadline_seconds: 120,
         }
     }
 }
@@ -117,10 +124,15 @@ impl Config {
     /// The setting and its range, in words.
     pub fn validate(&self) -> Result<(), String> {
         let positive = [
+            ("model.concurrency", self.model.concurrency),
             ("duties.max_tokens", self.duties.max_tokens),
             ("duties.queue", self.duties.queue),
             ("http.max_tokens", self.http.max_tokens),
             ("http.queue", self.http.queue),
+            (
+                "http.deadline_seconds",
+                usize::from(self.http.deadline_seconds > 0),
+            ),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("{name} must be at least 1")),
@@ -149,6 +161,19 @@ pub fn home() -> PathBuf {
 /// The file of SmolLM2-135M-Instruct as set-up lays it out.
 pub fn default_model_file() -> PathBuf {
     cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
+}
+
+/// Answers at once that a new `config.toml` gets: two where a second engine has a thread of its
+/// own and its copy of the weights is small. The README has the measurement.
+pub fn suggested_concurrency(threads: usize, model_file: &Path) -> usize {
+    const SMALL: u64 = 512 << 20;
+    let threads = match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let is_small = std::fs::metadata(model_file)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= SMALL);
+    if is_small { threads.min(2) } else { 1 }
 }
 
 fn default_converted() -> PathBuf {
@@ -181,6 +206,8 @@ pub struct Template {
     pub weights: WeightType,
     /// `model.threads`.
     pub threads: usize,
+    /// `model.concurrency`.
+    pub concurrency: usize,
     /// `http.listen`.
     pub listen: SocketAddr,
 }
@@ -220,6 +247,9 @@ converted = {converted}
 weights = {weights}
 # Compute threads; 0 is one per core. Give fewer where several nodes share a machine.
 threads = {threads}
+# Answers that are generated at the same time, duties and requests together. Each has its own copy
+# of the weights in memory and its share of the threads; with two or more, one is kept for duties.
+concurrency = {concurrency}
 
 [duties]
 # Most tokens of an answer, also where the task would allow more.
@@ -238,6 +268,9 @@ listen = {listen}
 max_tokens = {http_tokens}
 # Requests that may wait at once; more are refused with status 503. Duties always go first.
 queue = {http_queue}
+# Seconds from a request to the end of its answer. One that waits longer is refused with status
+# 503; an answer that takes longer is cut, and is an error (504) if it has no word yet.
+deadline_seconds = {deadline}
 
 [metrics]
 # Where Prometheus metrics are served, at /metrics; nowhere unless set.
@@ -256,6 +289,7 @@ queue = {http_queue}
         weights = serde_json::json!(values.weights),
         converted = quoted(default_converted().display()),
         threads = values.threads,
+        concurrency = values.concurrency,
         duties_tokens = duties.max_tokens,
         duties_queue = duties.queue,
         margin = duties.margin_blocks,
@@ -263,6 +297,7 @@ queue = {http_queue}
         listen = quoted(values.listen),
         http_tokens = http.max_tokens,
         http_queue = http.queue,
+        deadline = http.deadline_seconds,
     )
 }
 
@@ -281,6 +316,7 @@ mod tests {
             hub: None,
             weights: WeightType::default(),
             threads: 1,
+            concurrency: 2,
             listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
         }
     }
@@ -293,9 +329,16 @@ mod tests {
         assert_eq!(config.model.weights, WeightType::default());
         assert_eq!(config.model.threads, 1);
         assert!(config.model.hub.is_none());
+        assert_eq!(config.model.concurrency, 2);
         assert_eq!(config.duties, DutiesConfig::default());
         assert_eq!(config.http.listen.port(), 9000);
-        assert_eq!(config.http.max_tokens, HttpConfig::default().max_tokens);
+        assert_eq!(
+            config.http,
+            HttpConfig {
+                listen: config.http.listen,
+                ..HttpConfig::default()
+            }
+        );
         config.validate().unwrap();
         let hub = Template {
             hub: Some("mistralai/Mixtral-8x7B-Instruct-v0.1".into()),
@@ -324,10 +367,31 @@ mod tests {
                 .to_string()
                 .contains("que")
         );
-        let zero: Config = toml::from_str(&text.replace("queue = 64", "queue = 0")).unwrap();
-        assert_eq!(
-            zero.validate().unwrap_err(),
-            "duties.queue must be at least 1"
-        );
+        for (setting, name) in [
+            ("queue = 64", "duties.queue"),
+            ("concurrency = 2", "model.concurrency"),
+            ("deadline_seconds = 120", "http.deadline_seconds"),
+        ] {
+            let (key, _) = setting.split_once(' ').unwrap();
+            let zero = text.replace(setting, &format!("{key} = 0"));
+            let zero: Config = toml::from_str(&zero).unwrap();
+            let expected = format!("{name} must be at least 1");
+            assert_eq!(zero.validate().unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn only_a_small_model_with_threads_to_share_is_loaded_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let small = folder.path().join("small.gguf");
+        std::fs::write(&small, [0; 100]).unwrap();
+        let suggested = [1, 2, 8].map(|threads| suggested_concurrency(threads, &small));
+        assert_eq!(suggested, [1, 2, 2]);
+        let large = folder.path().join("large.gguf");
+        let file = std::fs::File::create(&large).unwrap();
+        file.set_len(4 << 30).unwrap();
+        for other in [large.as_path(), folder.path(), Path::new("missing.gguf")] {
+            assert_eq!(suggested_concurrency(8, other), 1, "{}", other.display());
+        }
     }
 }

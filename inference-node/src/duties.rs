@@ -27,8 +27,15 @@ pub struct Actions {
     pub submit: Vec<DutyKey>,
     /// Duties that cannot be done in time any more, each told once.
     pub too_late: Vec<DutyKey>,
-    /// The running generation must end: its answer is due, or nobody waits for it any more.
-    pub stop_running: bool,
+    /// Running generations that must end: their answer is due, or nobody waits for it any more.
+    pub stop: Vec<DutyKey>,
+}
+
+#[derive(Debug)]
+struct Running {
+    due_height: u64,
+    /// Not listed any more: its user cancelled it, or its window is over.
+    unwanted: bool,
 }
 
 /// The duties of this node as far as it knows them.
@@ -36,24 +43,23 @@ pub struct Actions {
 pub struct Duties {
     margin: u64,
     capacity: usize,
+    in_hand: usize,
     waiting: BTreeMap<(u64, DutyKey), Assigned>,
-    running: Option<Assigned>,
-    /// The running one is not listed any more: its user cancelled it, or its window is over.
-    unwanted: bool,
+    running: BTreeMap<DutyKey, Running>,
     submitted: BTreeMap<DutyKey, u64>,
     given_up: BTreeSet<DutyKey>,
 }
 
 impl Duties {
     /// No duties yet. Answers are handed in `margin` blocks before they are due; at most
-    /// `capacity` duties wait.
-    pub fn new(margin: u64, capacity: usize) -> Self {
+    /// `capacity` duties wait, and `in_hand` are started.
+    pub fn new(margin: u64, capacity: usize, in_hand: usize) -> Self {
         Self {
             margin,
             capacity,
+            in_hand,
             waiting: BTreeMap::new(),
-            running: None,
-            unwanted: false,
+            running: BTreeMap::new(),
             submitted: BTreeMap::new(),
             given_up: BTreeSet::new(),
         }
@@ -77,28 +83,22 @@ impl Duties {
         self.submitted.retain(|key, _| listed.contains_key(key));
         self.given_up.retain(|key| listed.contains_key(key));
 
-        self.unwanted = self
-            .running
-            .as_ref()
-            .is_some_and(|running| !listed.contains_key(&running.key));
-        let is_late = |running| self.is_late(running, height);
-        let mut actions = Actions {
-            stop_running: self.unwanted || self.running.as_ref().is_some_and(is_late),
-            ..Actions::default()
-        };
+        let mut actions = Actions::default();
+        for (key, running) in &mut self.running {
+            running.unwanted = !listed.contains_key(key);
+            if running.unwanted || is_late(self.margin, running.due_height, height) {
+                actions.stop.push(*key);
+            }
+        }
         for duty in listed.into_values() {
             if answered(duty.key)? {
                 // It must be in a block up to the due height, and the next one is above `height`.
                 if height < duty.due_height && self.may_submit(duty.key, height) {
                     actions.submit.push(duty.key);
                 }
-            } else if self
-                .running
-                .as_ref()
-                .is_some_and(|running| running.key == duty.key)
-            {
+            } else if self.running.contains_key(&duty.key) {
                 // Stopped above if it is late; what there is will be handed in.
-            } else if self.is_late(&duty, height) {
+            } else if is_late(self.margin, duty.due_height, height) {
                 self.waiting.remove(&(duty.due_height, duty.key));
                 if self.given_up.insert(duty.key) {
                     actions.too_late.push(duty.key);
@@ -110,21 +110,26 @@ impl Duties {
         Ok(actions)
     }
 
-    /// The duty to start now: the one due first, if none is running.
+    /// The duty to start now: the one due first, if there is room for it.
     pub fn start_next(&mut self) -> Option<Assigned> {
-        if self.running.is_some() {
+        if self.running.len() >= self.in_hand {
             return None;
         }
         let (_, duty) = self.waiting.pop_first()?;
-        self.running = Some(duty.clone());
+        let running = Running {
+            due_height: duty.due_height,
+            unwanted: false,
+        };
+        self.running.insert(duty.key, running);
         Some(duty)
     }
 
-    /// The running generation is over, with an answer or without. Tells whether the chain still
-    /// asks for one.
-    pub fn finished(&mut self) -> bool {
-        self.running = None;
-        !std::mem::take(&mut self.unwanted)
+    /// A generation is over, with an answer or without. Tells whether the chain still asks for
+    /// one.
+    pub fn finished(&mut self, key: DutyKey) -> bool {
+        self.running
+            .remove(&key)
+            .is_some_and(|running| !running.unwanted)
     }
 
     /// An answer was broadcast at `height`.
@@ -134,11 +139,7 @@ impl Duties {
 
     /// Duties that wait or run.
     pub fn open(&self) -> usize {
-        self.waiting.len() + usize::from(self.running.is_some())
-    }
-
-    fn is_late(&self, duty: &Assigned, height: u64) -> bool {
-        height.saturating_add(self.margin) >= duty.due_height
+        self.waiting.len() + self.running.len()
     }
 
     fn may_submit(&self, key: DutyKey, height: u64) -> bool {
@@ -146,6 +147,10 @@ impl Duties {
             .get(&key)
             .is_none_or(|at| height >= at.saturating_add(RESUBMIT_AFTER))
     }
+}
+
+fn is_late(margin: u64, due_height: u64, height: u64) -> bool {
+    height.saturating_add(margin) >= due_height
 }
 
 fn assigned(duty: &Duty) -> Assigned {
@@ -187,21 +192,21 @@ mod tests {
 
     #[test]
     fn earliest_due_goes_first_one_at_a_time() {
-        let mut duties = Duties::new(3, 8);
+        let mut duties = Duties::new(3, 8, 1);
         let listed = [duty(1, 30), duty(2, 20), duty(3, 25)];
         assert_eq!(update(&mut duties, 10, &listed, &[]), Actions::default());
         assert_eq!(duties.start_next().unwrap().key, key(2));
         assert_eq!(duties.start_next(), None);
         // Listed again while it runs, it is not taken a second time.
         update(&mut duties, 11, &listed, &[]);
-        duties.finished();
+        assert!(duties.finished(key(2)));
         assert_eq!(duties.start_next().unwrap().key, key(3));
         assert_eq!(duties.open(), 2);
     }
 
     #[test]
     fn capacity_bounds_what_waits() {
-        let mut duties = Duties::new(3, 2);
+        let mut duties = Duties::new(3, 2, 1);
         let listed: Vec<Duty> = (1..=5).map(|task| duty(task, 100)).collect();
         update(&mut duties, 10, &listed, &[]);
         assert_eq!(duties.open(), 2);
@@ -213,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_is_too_late_is_skipped_and_told_once() {
-        let mut duties = Duties::new(3, 8);
+        let mut duties = Duties::new(3, 8, 1);
         update(&mut duties, 10, &[duty(1, 14)], &[]);
         assert_eq!(duties.open(), 1);
         let actions = update(&mut duties, 11, &[duty(1, 14)], &[]);
@@ -226,24 +231,46 @@ mod tests {
 
     #[test]
     fn the_running_one_stops_when_due_or_gone() {
-        let mut duties = Duties::new(3, 8);
+        let mut duties = Duties::new(3, 8, 1);
         update(&mut duties, 10, &[duty(1, 20)], &[]);
         duties.start_next().unwrap();
-        assert!(!update(&mut duties, 16, &[duty(1, 20)], &[]).stop_running);
+        assert_eq!(
+            update(&mut duties, 16, &[duty(1, 20)], &[]),
+            Actions::default()
+        );
         let actions = update(&mut duties, 17, &[duty(1, 20)], &[]);
-        assert!(actions.stop_running && actions.too_late.is_empty());
-        assert!(duties.finished());
+        assert_eq!((actions.stop, actions.too_late), (vec![key(1)], vec![]));
+        assert!(duties.finished(key(1)));
+    }
+
+    #[test]
+    fn several_run_and_each_stops_at_its_own_height() {
+        let mut duties = Duties::new(3, 8, 2);
+        let listed = [duty(1, 20), duty(2, 24), duty(3, 30)];
+        update(&mut duties, 10, &listed, &[]);
+        assert_eq!(duties.start_next().unwrap().key, key(1));
+        assert_eq!(duties.start_next().unwrap().key, key(2));
+        assert_eq!((duties.start_next(), duties.open()), (None, 3));
+        assert_eq!(update(&mut duties, 17, &listed, &[]).stop, [key(1)]);
+        assert!(duties.finished(key(1)));
+        assert_eq!(duties.start_next().unwrap().key, key(3));
+        let listed = [duty(2, 24), duty(3, 30)];
+        assert_eq!(update(&mut duties, 21, &listed, &[]).stop, [key(2)]);
+        // The third is cancelled by its user; the second still is wanted.
+        let actions = update(&mut duties, 22, &[duty(2, 24)], &[]);
+        assert_eq!(actions.stop, [key(2), key(3)]);
+        assert!(duties.finished(key(2)) && !duties.finished(key(3)));
     }
 
     #[test]
     fn a_cancelled_one_stops_and_its_answer_is_not_wanted() {
-        let mut duties = Duties::new(3, 8);
+        let mut duties = Duties::new(3, 8, 1);
         update(&mut duties, 10, &[duty(1, 20), duty(2, 20)], &[]);
         assert_eq!(duties.start_next().unwrap().key, key(1));
-        assert!(update(&mut duties, 11, &[duty(2, 20)], &[]).stop_running);
-        assert!(!duties.finished());
+        assert_eq!(update(&mut duties, 11, &[duty(2, 20)], &[]).stop, [key(1)]);
+        assert!(!duties.finished(key(1)));
         assert_eq!(duties.start_next().unwrap().key, key(2));
-        assert!(duties.finished());
+        assert!(duties.finished(key(2)));
         // One that waits is just forgotten.
         update(&mut duties, 12, &[duty(3, 30)], &[]);
         update(&mut duties, 13, &[], &[]);
@@ -252,7 +279,7 @@ mod tests {
 
     #[test]
     fn answers_are_handed_in_until_the_chain_has_them() {
-        let mut duties = Duties::new(3, 8);
+        let mut duties = Duties::new(3, 8, 1);
         let listed = [duty(1, 40), duty(2, 40)];
         // After a restart both are in the journal: one batch, nothing is generated again.
         assert_eq!(
@@ -273,7 +300,7 @@ mod tests {
 
     #[test]
     fn an_answer_is_not_handed_in_after_the_last_block() {
-        let mut duties = Duties::new(3, 8);
+        let mut duties = Duties::new(3, 8, 1);
         assert_eq!(
             update(&mut duties, 39, &[duty(1, 40)], &[1]).submit,
             [key(1)]
@@ -287,7 +314,7 @@ mod tests {
 
     #[test]
     fn other_phases_are_not_ours() {
-        let mut duties = Duties::new(3, 8);
+        let mut duties = Duties::new(3, 8, 1);
         let mut seat = duty(1, 40);
         seat.phase = TaskStatus::Committing.into();
         update(&mut duties, 10, &[seat], &[]);

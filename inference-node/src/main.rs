@@ -1,5 +1,6 @@
 //! `poq-inference-node`: answers tasks of a Proof of Quality chain with a language model.
 
+mod at_once;
 mod catalog;
 mod cli;
 mod commands;
@@ -9,6 +10,7 @@ mod duties;
 mod generator;
 mod http;
 mod journal;
+mod slots;
 mod worker;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! The worker: follows the chain, has duties answered, and hands the answers in.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metrics::{counter, gauge};
@@ -60,7 +61,8 @@ pub struct InferenceWorker {
     compute: Compute,
     journal: Journal,
     duties: Duties,
-    stop_running: CancellationToken,
+    /// What ends the generations that run.
+    stops: BTreeMap<DutyKey, CancellationToken>,
     finished: (mpsc::Sender<Finished>, mpsc::Receiver<Finished>),
 }
 
@@ -79,10 +81,16 @@ impl InferenceWorker {
             params,
             model: model.into(),
             max_tokens: settings.max_tokens,
+            // As many as can run stand in the model's line too, so that no guest slips in
+            // between two duties.
+            duties: Duties::new(
+                settings.margin_blocks,
+                settings.queue,
+                2 * compute.concurrency(),
+            ),
             compute,
             journal,
-            duties: Duties::new(settings.margin_blocks, settings.queue),
-            stop_running: CancellationToken::new(),
+            stops: BTreeMap::new(),
             finished: mpsc::channel(1),
         }
     }
@@ -106,7 +114,7 @@ impl InferenceWorker {
                 height = self.chain.follower.next() => self.look(height).await?,
             }
         }
-        self.stop_running.cancel();
+        self.stops.values().for_each(CancellationToken::cancel);
         Ok(())
     }
 
@@ -136,11 +144,11 @@ impl InferenceWorker {
                 "too late to answer this task"
             );
         }
-        if actions.stop_running {
-            self.stop_running.cancel();
+        for stop in actions.stop.iter().filter_map(|key| self.stops.get(key)) {
+            stop.cancel();
         }
         self.submit(&actions.submit, height).await?;
-        self.start_next();
+        self.start_waiting();
         gauge!("poq_inference_duties_open").set(self.duties.open() as f64);
         let oldest_open = listed.value.iter().map(|duty| duty.task_id).min();
         self.journal
@@ -152,7 +160,8 @@ impl InferenceWorker {
     /// Puts a finished answer on disk, then hands it in.
     async fn keep(&mut self, finished: Finished) -> Result<(), Error> {
         let Finished { key, result } = finished;
-        let is_wanted = self.duties.finished();
+        self.stops.remove(&key);
+        let is_wanted = self.duties.finished(key);
         match result {
             _ if !is_wanted => info!(task = key.task, "nobody waits for this answer any more"),
             Ok(answer) => {
@@ -168,28 +177,33 @@ impl InferenceWorker {
                 warn!(task = key.task, "no answer: {error}");
             }
         }
-        self.start_next();
+        self.start_waiting();
         Ok(())
     }
 
-    fn start_next(&mut self) {
-        let Some(duty) = self.duties.start_next() else {
-            return;
-        };
+    /// Starts as many duties as can run.
+    fn start_waiting(&mut self) {
+        while let Some(duty) = self.duties.start_next() {
+            self.start(duty);
+        }
+    }
+
+    fn start(&mut self, duty: Assigned) {
         info!(
             task = duty.key.task,
             attempt = duty.key.attempt,
             due_height = duty.due_height,
-            waiting = self.duties.open() - 1,
-            "answering"
+            open = self.duties.open(),
+            "next to answer"
         );
-        self.stop_running = CancellationToken::new();
+        let stop = CancellationToken::new();
+        self.stops.insert(duty.key, stop.clone());
         let job = AnswerJob {
             client: self.chain.client.clone(),
             compute: self.compute.clone(),
             model: self.model.clone(),
             max_tokens: self.max_tokens,
-            stop: self.stop_running.clone(),
+            stop,
         };
         let finished = self.finished.0.clone();
         tokio::spawn(async move {
@@ -287,6 +301,7 @@ impl AnswerJob {
                 error!(task = duty.key.task, "{error}");
                 Ok(apology(&error, max_bytes))
             }
+            Err(compute::Error::Expired) => Err(DutyError::NothingSaid),
             Err(error) => Err(error.into()),
         }
     }

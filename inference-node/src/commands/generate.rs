@@ -3,6 +3,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::model::Located;
 use super::print;
+use crate::at_once;
 use crate::cli::Generate;
 use crate::config::ModelConfig;
 use crate::generator::{Generator, Message, Request, Sampling, Speaker};
@@ -33,6 +34,13 @@ pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<
         max_bytes: options.max_bytes,
     };
     let stop = CancellationToken::new();
+    if let Some(requests) = options.at_once {
+        let measured = at_once::measure(&generator, &request, requests).await?;
+        print(options.output.output, &json!(measured), || {
+            measured.to_string()
+        });
+        return Ok(());
+    }
     for _ in 1..options.repeat {
         generator.generate(&request, &stop, None).await?;
     }

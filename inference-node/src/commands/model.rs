@@ -50,6 +50,7 @@ fn changed(mut model: ModelConfig, options: &Generate) -> ModelConfig {
     }
     model.weights = options.weights.unwrap_or(model.weights);
     model.threads = options.threads.unwrap_or(model.threads);
+    model.concurrency = options.concurrency;
     model
 }
 
@@ -113,7 +114,7 @@ impl Located {
             weights::prepare(&path, &digest, &settings.converted, settings.weights)
         })
         .await??;
-        let generator = MistralGenerator::load(&prepared).await?;
+        let generator = MistralGenerator::load(&prepared, model.concurrency, model.threads).await?;
         info!(
             file = %prepared.path().display(),
             context_tokens = generator.context_tokens(),

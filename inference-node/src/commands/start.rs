@@ -13,7 +13,7 @@ use tracing::info;
 use super::model::Located;
 use super::settings;
 use crate::cli::Start;
-use crate::compute::Compute;
+use crate::compute::{Compute, GuestLimits};
 use crate::config::Config;
 use crate::http;
 use crate::journal::Journal;
@@ -74,7 +74,11 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     }
     let params = chain.insist(shutdown, Client::params).await?;
     let generator = Arc::new(located.load(&config.model, digest).await?);
-    let (compute, runner) = Compute::start(generator, config.http.queue);
+    let guests = GuestLimits {
+        queue: config.http.queue,
+        deadline: Duration::from_secs(config.http.deadline_seconds),
+    };
+    let compute = Compute::new(generator, guests);
     let journal = Journal::open(home.data().join("journal"))?;
     let worker = InferenceWorker::new(
         chain,
@@ -91,10 +95,7 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
         config.clone(),
         shutdown.clone(),
     ));
-    tokio::select! {
-        result = worker.run(shutdown.clone()) => result?,
-        _ = runner => bail!("the language model's queue ended unexpectedly; start the node again"),
-    }
+    worker.run(shutdown.clone()).await?;
     shutdown.cancel();
     match tokio::time::timeout(DRAIN, server).await {
         Ok(result) => result?,

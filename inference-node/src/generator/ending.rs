@@ -1,7 +1,7 @@
 //! Ends an answer early in the way that the engine ends every answer: by its last token.
 //!
 //! mistral.rs also gives up a sequence whose reader is gone, but some steps later, and a
-//! sequence that begins meanwhile would share its attention cache.
+//! sequence that begins meanwhile would meet it in the engine (see `engine.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -46,7 +46,7 @@ pub async fn load(prepared: &Prepared) -> Result<Loaded, Error> {
         .map_err(|error| load_error(format!("{error:#}")))?;
 
     let scheduler = SchedulerConfig::DefaultScheduler {
-        // One at a time: two answers side by side would both be late.
+        // Sequences that meet in one engine get wrong answers: see `engine.rs`.
         method: DefaultSchedulerMethod::Fixed(NonZeroUsize::MIN),
     };
     let runner = MistralRsBuilder::new(pipeline, scheduler, false, None)

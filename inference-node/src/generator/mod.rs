@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod checkpoints;
 mod ending;
+mod engine;
 mod load;
 mod mistral;
 mod sampler;
@@ -137,11 +138,14 @@ pub trait Generator: Send + Sync {
     /// Tokens of prompt and answer together that the model can hold.
     fn context_tokens(&self) -> usize;
 
+    /// Requests that are answered at the same time, at least 1; more wait.
+    fn concurrency(&self) -> usize;
+
     /// Answers a request.
     ///
     /// Text is sent to `deltas` as it is generated; their concatenation is the answer's text.
     /// When `stop` is cancelled or the receiver of `deltas` is gone, generation ends with what
-    /// there is.
+    /// there is. Other answers do not notice, nor when the future is dropped.
     ///
     /// # Errors
     /// [`Error::PromptTooLong`], or [`Error::Engine`] when the engine fails.
@@ -152,3 +156,19 @@ pub trait Generator: Send + Sync {
         deltas: Option<mpsc::Sender<String>>,
     ) -> Result<Completion, Error>;
 }
+
+/// Waits until a reader takes a part of an answer. Tells whether generation goes on: not when the
+/// reader is gone, and not when `stop` is cancelled while the reader is slow.
+async fn hand_over(part: &str, reader: &mpsc::Sender<String>, stop: &CancellationToken) -> bool {
+    if part.is_empty() {
+        return true;
+    }
+    tokio::select! {
+        biased;
+        taken = reader.send(part.to_owned()) => taken.is_ok(),
+        () = stop.cancelled() => false,
+    }
+}
+
+#[cfg(test)]
+pub mod testing;

@@ -13,23 +13,35 @@ use tracing::warn;
 
 /// A logits processor that changes nothing: being called on the engine's thread, once per token,
 /// it can enrol that thread.
-pub struct Enrolment;
+pub struct Enrolment {
+    threads: usize,
+}
+
+impl Enrolment {
+    /// For a pool of `threads` threads, the engine's own included; 0 is one per core.
+    pub fn new(threads: usize) -> Self {
+        Self { threads }
+    }
+}
 
 impl CustomLogitsProcessor for Enrolment {
     fn apply(&self, logits: &Tensor, _context: &[u32]) -> Result<Tensor> {
-        enrol_current_thread();
+        enrol_current_thread(self.threads);
         Ok(logits.clone())
     }
 }
 
-fn enrol_current_thread() {
+fn enrol_current_thread(threads: usize) {
     thread_local! {
         static ASKED: Cell<bool> = const { Cell::new(false) };
     }
     if ASKED.replace(true) || rayon::current_thread_index().is_some() {
         return;
     }
-    match ThreadPoolBuilder::new().use_current_thread().build() {
+    let pool = ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .use_current_thread();
+    match pool.build() {
         // The pool lives as long as the thread that is in it.
         Ok(pool) => std::mem::forget(pool),
         Err(error) => warn!("the language model stays slower than it could be: {error}"),
@@ -46,8 +58,9 @@ mod tests {
             assert_eq!(rayon::current_thread_index(), None);
             let logits = Tensor::new(&[1f32], &mistralrs::Device::Cpu).unwrap();
             for _ in 0..2 {
-                Enrolment.apply(&logits, &[]).unwrap();
+                Enrolment::new(3).apply(&logits, &[]).unwrap();
             }
+            assert_eq!(rayon::current_num_threads(), 3);
             assert_eq!(rayon::current_thread_index(), Some(0));
             let thread = std::thread::current().id();
             assert_eq!(rayon::join(|| std::thread::current().id(), || ()).0, thread);

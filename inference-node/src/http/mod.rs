@@ -1,5 +1,6 @@
 //! The OpenAI-compatible server.
 
+mod failure;
 mod openai;
 
 use std::convert::Infallible;
@@ -9,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -19,7 +20,8 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::compute::{Compute, Error as ComputeError, Reply};
-use crate::generator::{Completion, Error as GeneratorError};
+use crate::generator::{Completion, Finish};
+use failure::Failure;
 
 /// Largest request body, bytes; more than any prompt that fits a context.
 const MAX_BODY: usize = 1 << 20;
@@ -111,12 +113,15 @@ async fn chat(
     Ok(Json(answer.completion(&completion)).into_response())
 }
 
-type Outcome = Result<Result<Completion, GeneratorError>, tokio::sync::oneshot::error::RecvError>;
+type Outcome = Result<Result<Completion, ComputeError>, tokio::sync::oneshot::error::RecvError>;
 
 fn received(outcome: Outcome) -> Result<Completion, Failure> {
-    Ok(outcome
-        .map_err(|_| ComputeError::ShuttingDown)?
-        .map_err(ComputeError::Generator)?)
+    let completion = outcome.map_err(|_| ComputeError::ShuttingDown)??;
+    if completion.finish == Finish::Cancelled && completion.text.is_empty() {
+        let message = "the model had not said a word when the time was up; ask for less";
+        return Err(Failure::new(StatusCode::GATEWAY_TIMEOUT, message));
+    }
+    Ok(completion)
 }
 
 /// Starts the stream once the first text is there, so that a refused prompt is an error with a
@@ -184,240 +189,5 @@ fn now() -> u64 {
         .map_or(0, |time| time.as_secs())
 }
 
-/// An error in OpenAI's form.
-#[derive(Debug)]
-struct Failure {
-    status: StatusCode,
-    message: String,
-    param: Option<&'static str>,
-    code: Option<&'static str>,
-}
-
-impl Failure {
-    fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-            param: None,
-            code: None,
-        }
-    }
-
-    fn param(self, param: &'static str) -> Self {
-        Self {
-            param: Some(param),
-            ..self
-        }
-    }
-
-    fn code(self, code: &'static str) -> Self {
-        Self {
-            code: Some(code),
-            ..self
-        }
-    }
-
-    fn body(&self) -> Value {
-        let kind = match self.status.is_client_error() {
-            true => "invalid_request_error",
-            false => "server_error",
-        };
-        json!({ "error": {
-            "message": self.message, "type": kind, "param": self.param, "code": self.code,
-        } })
-    }
-}
-
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body())).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = header::HeaderValue::from_static("5");
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
-        }
-        response
-    }
-}
-
-impl From<JsonRejection> for Failure {
-    fn from(rejection: JsonRejection) -> Self {
-        // What is no chat request is the client's fault in one way only: 400, as OpenAI has it.
-        let status = match rejection.status() {
-            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
-            status => status,
-        };
-        Self::new(status, rejection.body_text())
-    }
-}
-
-impl From<openai::Invalid> for Failure {
-    fn from(invalid: openai::Invalid) -> Self {
-        let message = format!("{}: {}", invalid.param, invalid.message);
-        Self::new(StatusCode::BAD_REQUEST, message).param(invalid.param)
-    }
-}
-
-impl From<ComputeError> for Failure {
-    fn from(error: ComputeError) -> Self {
-        let message = error.to_string();
-        match error {
-            ComputeError::Busy | ComputeError::ShuttingDown => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
-            }
-            ComputeError::Generator(GeneratorError::PromptTooLong { .. }) => {
-                Self::new(StatusCode::BAD_REQUEST, message)
-                    .param("messages")
-                    .code("context_length_exceeded")
-            }
-            ComputeError::Generator(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use axum::body::{Body, to_bytes};
-    use axum::http::Request;
-    use tower::ServiceExt;
-
-    use super::*;
-    use crate::compute::tests::Parrot;
-
-    fn app(permits: usize) -> Router {
-        let (compute, _) = Compute::start(Parrot::new(permits), 1);
-        router(compute, "m", 100)
-    }
-
-    async fn send(app: &Router, method: &str, path: &str, body: String) -> (StatusCode, String) {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", "application/json")
-            .body(Body::from(body))
-            .unwrap();
-        let response = app.clone().oneshot(request).await.unwrap();
-        let status = response.status();
-        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
-        (status, String::from_utf8(body.to_vec()).unwrap())
-    }
-
-    async fn chat(app: &Router, body: Value) -> (StatusCode, String) {
-        send(app, "POST", "/v1/chat/completions", body.to_string()).await
-    }
-
-    fn question(text: &str) -> Value {
-        json!({ "model": "m", "messages": [{ "role": "user", "content": text }] })
-    }
-
-    #[tokio::test]
-    async fn answers_as_a_whole() {
-        let (status, body) = chat(&app(9), question("one two")).await;
-        assert_eq!(status, StatusCode::OK);
-        let body: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(body["object"], "chat.completion");
-        assert_eq!(body["choices"][0]["message"]["content"], "one two");
-        assert_eq!(body["choices"][0]["finish_reason"], "stop");
-        assert_eq!(body["usage"]["total_tokens"], 4);
-    }
-
-    #[tokio::test]
-    async fn answers_as_a_stream() {
-        let mut body = question("one two three");
-        body["stream"] = json!(true);
-        body["max_tokens"] = json!(2);
-        body["stream_options"] = json!({ "include_usage": true });
-        let (status, body) = chat(&app(9), body).await;
-        assert_eq!(status, StatusCode::OK);
-        let events: Vec<&str> = body
-            .split("\n\n")
-            .filter_map(|event| event.strip_prefix("data: "))
-            .collect();
-        assert_eq!(events.last(), Some(&"[DONE]"));
-        let chunks: Vec<Value> = events[..events.len() - 1]
-            .iter()
-            .map(|event| serde_json::from_str(event).unwrap())
-            .collect();
-        assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
-        let text: String = chunks
-            .iter()
-            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
-            .collect();
-        assert_eq!(text, "one two ");
-        assert_eq!(
-            chunks[chunks.len() - 2]["choices"][0]["finish_reason"],
-            "length"
-        );
-        assert_eq!(chunks[chunks.len() - 1]["usage"]["completion_tokens"], 2);
-    }
-
-    #[tokio::test]
-    async fn bad_input_is_a_clear_error() {
-        let app = app(9);
-        let mut too_hot = question("Hi");
-        too_hot["temperature"] = json!(3);
-        let mut other_model = question("Hi");
-        other_model["model"] = json!("gpt-4");
-        let long = "word ".repeat(200);
-        let mut long_stream = question(&long);
-        long_stream["stream"] = json!(true);
-        for (body, status, word) in [
-            (json!({}), 400, "missing field `model`"),
-            (json!({ "model": "m", "messages": "Hi" }), 400, "messages"),
-            (too_hot, 400, "temperature"),
-            (other_model, 404, "model_not_found"),
-            (question(&long), 400, "context_length_exceeded"),
-            (long_stream, 400, "context_length_exceeded"),
-        ] {
-            let (got, text) = chat(&app, body).await;
-            assert_eq!(got.as_u16(), status, "{text}");
-            assert!(text.contains(word), "{text}");
-            assert!(serde_json::from_str::<Value>(&text).unwrap()["error"].is_object());
-        }
-        let bytes = "x".repeat(MAX_BODY + 1);
-        for (method, path, body, status) in [
-            ("POST", "/v1/chat/completions", "{".to_owned(), 400),
-            ("POST", "/v1/chat/completions", bytes, 413),
-            ("GET", "/v1/chat/completions", String::new(), 405),
-            ("GET", "/v1/nothing", String::new(), 404),
-        ] {
-            let (got, text) = send(&app, method, path, body).await;
-            assert_eq!(got.as_u16(), status, "{text}");
-            assert!(serde_json::from_str::<Value>(&text).unwrap()["error"].is_object());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_says_when_to_come_back() {
-        let parrot = Parrot::new(0);
-        let (compute, _) = Compute::start(parrot.clone(), 1);
-        let app = router(compute.clone(), "m", 100);
-        let _running = compute
-            .guest(crate::compute::tests::request("a"), None)
-            .unwrap();
-        while parrot.seen.lock().unwrap().is_empty() {
-            tokio::task::yield_now().await;
-        }
-        let _waiting = compute
-            .guest(crate::compute::tests::request("b"), None)
-            .unwrap();
-        let request = Request::post("/v1/chat/completions")
-            .header("content-type", "application/json")
-            .body(Body::from(question("c").to_string()))
-            .unwrap();
-        let response = app.oneshot(request).await.unwrap();
-        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(response.headers()["retry-after"], "5");
-    }
-
-    #[tokio::test]
-    async fn names_its_model() {
-        let app = app(0);
-        let (_, body) = send(&app, "GET", "/v1/models", String::new()).await;
-        assert_eq!(
-            serde_json::from_str::<Value>(&body).unwrap()["data"][0]["id"],
-            "m"
-        );
-        let (status, body) = send(&app, "GET", "/health", String::new()).await;
-        assert_eq!((status, body.contains("\"ok\"")), (StatusCode::OK, true));
-    }
-}
+mod tests;

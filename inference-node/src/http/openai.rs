@@ -188,8 +188,9 @@ impl From<&Completion> for Usage {
 
 fn finish_reason(finish: Finish) -> &'static str {
     match finish {
-        Finish::Stop | Finish::Cancelled => "stop",
-        Finish::Length | Finish::Bytes => "length",
+        Finish::Stop => "stop",
+        // Cancelled by its deadline: who left does not read this.
+        Finish::Length | Finish::Bytes | Finish::Cancelled => "length",
     }
 }
 

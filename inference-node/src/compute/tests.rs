@@ -1,0 +1,156 @@
+use super::*;
+use crate::generator::Finish;
+use crate::generator::testing::{Parrot, question};
+
+/// Long enough that no test sees it pass.
+const NEVER: Duration = Duration::from_secs(3600);
+/// Short enough to wait for.
+const SOON: Duration = Duration::from_millis(20);
+
+fn compute(parrot: &Arc<Parrot>, queue: usize, deadline: Duration) -> Compute {
+    Compute::new(parrot.clone(), GuestLimits { queue, deadline })
+}
+
+fn guest(compute: &Compute, text: &str) -> Reply {
+    compute.guest(question(text), None).unwrap()
+}
+
+/// A duty in a task of its own, and what stops it.
+fn duty(
+    compute: &Compute,
+    text: &str,
+) -> (
+    CancellationToken,
+    tokio::task::JoinHandle<Result<Completion, Error>>,
+) {
+    let stop = CancellationToken::new();
+    let (compute, request, token) = (compute.clone(), question(text), stop.clone());
+    let task = tokio::spawn(async move { compute.duty(request, token).await });
+    (stop, task)
+}
+
+async fn text(reply: Reply) -> String {
+    reply.await.unwrap().unwrap().text
+}
+
+#[tokio::test]
+async fn duties_overtake_waiting_guests() {
+    let parrot = Parrot::new(0);
+    let compute = compute(&parrot, 4, NEVER);
+    let first = guest(&compute, "first");
+    parrot.has_begun(&["first"]).await;
+    let second = guest(&compute, "second");
+    let (_, duty) = duty(&compute, "duty");
+    tokio::task::yield_now().await;
+    parrot.permits.add_permits(3);
+    assert_eq!(text(first).await, "first");
+    assert_eq!(duty.await.unwrap().unwrap().text, "duty");
+    assert_eq!(text(second).await, "second");
+    assert_eq!(*parrot.seen.lock().unwrap(), ["first", "duty", "second"]);
+}
+
+#[tokio::test]
+async fn several_run_at_once_and_guests_leave_room_for_a_duty() {
+    let parrot = Parrot::with_concurrency(0, 3);
+    let compute = compute(&parrot, 4, NEVER);
+    let guests = ["a", "b", "c"].map(|text| guest(&compute, text));
+    parrot.has_begun(&["a", "b"]).await;
+    let (_, duty) = duty(&compute, "duty");
+    parrot.has_begun(&["a", "b", "duty"]).await;
+    parrot.permits.add_permits(4);
+    assert_eq!(duty.await.unwrap().unwrap().text, "duty");
+    for (reply, expected) in guests.into_iter().zip(["a", "b", "c"]) {
+        assert_eq!(text(reply).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_guests_until_one_leaves() {
+    let parrot = Parrot::new(0);
+    let compute = compute(&parrot, 1, NEVER);
+    let _running = guest(&compute, "running");
+    parrot.has_begun(&["running"]).await;
+    let waiting = guest(&compute, "waiting");
+    let more = || compute.guest(question("more"), None);
+    assert!(matches!(more(), Err(Error::Busy)));
+    drop(waiting);
+    while more().is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn who_left_is_not_answered_and_others_do_not_notice() {
+    let parrot = Parrot::with_concurrency(0, 3);
+    let compute = compute(&parrot, 4, NEVER);
+    let leaving = guest(&compute, "leaving");
+    let staying = guest(&compute, "staying on");
+    parrot.has_begun(&["leaving", "staying on"]).await;
+    let given_up = guest(&compute, "given up");
+    let last = guest(&compute, "last");
+    drop(given_up);
+    drop(leaving);
+    parrot.has_begun(&["leaving", "staying on", "last"]).await;
+    parrot.permits.add_permits(3);
+    assert_eq!(text(staying).await, "staying on");
+    assert_eq!(text(last).await, "last");
+}
+
+#[tokio::test]
+async fn a_stopped_duty_returns_what_there_is_and_the_other_goes_on() {
+    let parrot = Parrot::with_concurrency(0, 2);
+    let compute = compute(&parrot, 4, NEVER);
+    let (stop, stopped) = duty(&compute, "one two");
+    parrot.has_begun(&["one two"]).await;
+    parrot.permits.add_permits(1);
+    while parrot.permits.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let (_, other) = duty(&compute, "three");
+    parrot.has_begun(&["one two", "three"]).await;
+    stop.cancel();
+    let completion = stopped.await.unwrap().unwrap();
+    assert_eq!(
+        (completion.text.as_str(), completion.finish),
+        ("one ", Finish::Cancelled)
+    );
+    parrot.permits.add_permits(1);
+    assert_eq!(other.await.unwrap().unwrap().text, "three");
+}
+
+#[tokio::test]
+async fn a_duty_whose_time_is_up_before_its_turn_is_not_computed() {
+    let parrot = Parrot::new(0);
+    let compute = compute(&parrot, 4, NEVER);
+    let running = guest(&compute, "running");
+    parrot.has_begun(&["running"]).await;
+    let (stop, late) = duty(&compute, "late");
+    stop.cancel();
+    assert!(matches!(late.await.unwrap(), Err(Error::Expired)));
+    parrot.permits.add_permits(2);
+    assert_eq!(text(running).await, "running");
+    let last = guest(&compute, "last");
+    assert_eq!(text(last).await, "last");
+    assert_eq!(*parrot.seen.lock().unwrap(), ["running", "last"]);
+}
+
+#[tokio::test]
+async fn a_guest_has_a_deadline_in_the_queue_and_while_it_is_answered() {
+    let parrot = Parrot::new(1);
+    let compute = compute(&parrot, 4, SOON);
+    let (stop, duty) = duty(&compute, "a b");
+    parrot.has_begun(&["a b"]).await;
+    let waiting = guest(&compute, "waiting");
+    assert!(matches!(waiting.await.unwrap(), Err(Error::Expired)));
+    stop.cancel();
+    assert_eq!(duty.await.unwrap().unwrap().text, "a ");
+
+    parrot.permits.add_permits(1);
+    let cut = guest(&compute, "one two");
+    let completion = cut.await.unwrap().unwrap();
+    assert_eq!(
+        (completion.text.as_str(), completion.finish),
+        ("one ", Finish::Cancelled)
+    );
+    parrot.has_begun(&["a b", "one two"]).await;
+}

@@ -1,0 +1,215 @@
+//! One mistral.rs engine on the CPU, which answers one request at a time.
+//!
+//! More than one sequence in an engine is not safe with mistral.rs 0.8.1: sequences of equal
+//! length are decoded as a batch, and the attention kernel for one new token a sequence keeps its
+//! sums in a buffer without room for a batch, so that all of them get the attention of the last
+//! (`flash_attn_cpu_single_q` in `mistralrs-core/src/attention/backends/cpu.rs`, lines 411-413,
+//! 451-452 and 537-547). Sequences of different lengths are not batched at all: its scheduler
+//! lets them take turns.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use mistralrs::{Model, RequestBuilder, Response, SamplingParams, TextMessageRole, TextMessages};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::ending::Ending;
+use super::load::{self, Loaded};
+use super::sampler::SeededSampler;
+use super::text::BoundedText;
+use super::threads::Enrolment;
+use super::weights::Prepared;
+use super::{Completion, Error, Finish, Message, Request, Sampling, Speaker};
+
+/// A loaded model with a thread of its own.
+pub struct Engine {
+    model: Model,
+    context_tokens: usize,
+    end_token: u32,
+    threads: usize,
+}
+
+impl Engine {
+    /// Loads prepared weights and warms them up; takes seconds and needs a multi-threaded tokio
+    /// runtime. The engine computes with `threads` threads; 0 is one per core.
+    ///
+    /// # Errors
+    /// [`Error::Load`] if mistral.rs does not take the file.
+    pub async fn load(prepared: &Prepared, threads: usize) -> Result<Self, Error> {
+        let Loaded {
+            model,
+            context_tokens,
+        } = load::load(prepared).await?;
+        let engine = Self {
+            model,
+            context_tokens,
+            end_token: prepared.end_token,
+            threads,
+        };
+        // Enrols the engine's thread before anybody waits for an answer.
+        engine
+            .answer(&warm_up(), Instant::now(), &CancellationToken::new(), None)
+            .await?;
+        Ok(engine)
+    }
+
+    /// Tokens of prompt and answer together that the model can hold.
+    pub fn context_tokens(&self) -> usize {
+        self.context_tokens
+    }
+
+    /// Answers a request that was made at `start`. Must be awaited to its end before the next
+    /// call: what mistral.rs still computes for an abandoned one would meet the next one.
+    ///
+    /// # Errors
+    /// As [`super::Generator::generate`].
+    pub async fn answer(
+        &self,
+        request: &Request,
+        start: Instant,
+        stop: &CancellationToken,
+        deltas: Option<mpsc::Sender<String>>,
+    ) -> Result<Completion, Error> {
+        let prompt_tokens = self.prompt_tokens(&request.messages).await?;
+        if prompt_tokens >= self.context_tokens {
+            return Err(Error::PromptTooLong {
+                prompt: prompt_tokens,
+                context: self.context_tokens,
+            });
+        }
+        let ending = Ending::new(self.end_token);
+        let mut stream = self
+            .model
+            .stream_chat_request(self.engine_request(request, ending.clone()))
+            .await
+            .map_err(engine_error)?;
+
+        let mut text = BoundedText::new(request.max_bytes);
+        let mut answer_tokens = 0;
+        let mut first_token = None;
+        let mut finish = None;
+        let mut total = None;
+        // To the end of the stream, so that the engine is done with the answer.
+        loop {
+            let response = tokio::select! {
+                biased;
+                () = stop.cancelled(), if finish.is_none() => {
+                    finish = Some(Finish::Cancelled);
+                    ending.request();
+                    continue;
+                }
+                response = stream.next() => response,
+            };
+            let chunk = match response {
+                Some(Response::Chunk(chunk)) => chunk,
+                Some(other) => return Err(unexpected(other)),
+                None => break,
+            };
+            total = Some(start.elapsed());
+            if finish.is_some() {
+                continue;
+            }
+            answer_tokens += 1;
+            first_token = first_token.or(total);
+            if let Some(usage) = &chunk.usage {
+                answer_tokens = usage.completion_tokens;
+            }
+            for choice in &chunk.choices {
+                let delta = text.push(choice.delta.content.as_deref().unwrap_or_default());
+                if text.is_full() {
+                    finish = Some(Finish::Bytes);
+                } else if let Some(reason) = &choice.finish_reason {
+                    let is_cut = reason == "length";
+                    finish = Some(if is_cut { Finish::Length } else { Finish::Stop });
+                }
+                if let Some(deltas) = &deltas
+                    && !super::hand_over(delta, deltas, stop).await
+                {
+                    finish = Some(Finish::Cancelled);
+                }
+            }
+            if finish.is_some() {
+                ending.request();
+            }
+        }
+        let total = total.ok_or_else(|| engine_error("it ended the answer without a word"))?;
+        Ok(Completion {
+            text: text.into_string(),
+            // mistral.rs drops the last chunk when the text ends inside a character.
+            finish: finish.unwrap_or(Finish::Length),
+            prompt_tokens,
+            answer_tokens,
+            first_token: first_token.unwrap_or(total),
+            total,
+        })
+    }
+
+    /// Tokens of the prompt once the chat template is applied.
+    async fn prompt_tokens(&self, messages: &[Message]) -> Result<usize, Error> {
+        let messages = messages.iter().fold(TextMessages::new(), |all, message| {
+            all.add_message(role(message.speaker), &message.text)
+        });
+        self.model
+            .tokenize(either::Either::Left(messages), None, true, true, None)
+            .await
+            .map(|tokens| tokens.len())
+            .map_err(engine_error)
+    }
+
+    fn engine_request(&self, request: &Request, ending: Ending) -> RequestBuilder {
+        // Temperature 0 is what makes mistral.rs take the most likely token; the seeded sampler
+        // leaves it no other.
+        let sampling = SamplingParams {
+            temperature: Some(0.0),
+            max_len: Some(request.max_tokens),
+            ..SamplingParams::neutral()
+        };
+        let mut builder = RequestBuilder::new()
+            .set_sampling(sampling)
+            .add_logits_processor(Arc::new(Enrolment::new(self.threads)));
+        if request.sampling.temperature > 0.0 {
+            builder = builder.add_logits_processor(Arc::new(SeededSampler::new(request.sampling)));
+        }
+        builder = builder.add_logits_processor(Arc::new(ending));
+        request.messages.iter().fold(builder, |builder, message| {
+            builder.add_message(role(message.speaker), &message.text)
+        })
+    }
+}
+
+fn warm_up() -> Request {
+    Request {
+        messages: vec![Message {
+            speaker: Speaker::User,
+            text: "Hello".into(),
+        }],
+        sampling: Sampling {
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+        },
+        max_tokens: 2,
+        max_bytes: usize::MAX,
+    }
+}
+
+fn role(speaker: Speaker) -> TextMessageRole {
+    match speaker {
+        Speaker::System => TextMessageRole::System,
+        Speaker::User => TextMessageRole::User,
+        Speaker::Assistant => TextMessageRole::Assistant,
+    }
+}
+
+fn engine_error(error: impl std::fmt::Display) -> Error {
+    Error::Engine(error.to_string())
+}
+
+fn unexpected(response: Response) -> Error {
+    Error::Engine(match response {
+        Response::InternalError(error) | Response::ValidationError(error) => error.to_string(),
+        Response::ModelError(message, _) => message,
+        _ => "it sent something else than text".into(),
+    })
+}

@@ -1,0 +1,191 @@
+use std::time::Duration;
+
+use futures::future::join_all;
+use tokio::sync::OnceCell;
+
+use super::super::testing::question;
+use super::super::weights::{self, WeightType};
+use super::*;
+use crate::config;
+use crate::generator::{Finish, Sampling};
+
+/// Answers at once.
+const ENGINES: usize = 2;
+
+/// One generator for all tests: loading takes seconds and a gigabyte.
+async fn model() -> &'static MistralGenerator {
+    static MODEL: OnceCell<MistralGenerator> = OnceCell::const_new();
+    MODEL
+        .get_or_init(|| async {
+            let file = config::default_model_file();
+            let digest = weights::digest(&file).unwrap_or_else(|error| panic!("{error}"));
+            let converted = config::cache().join("converted");
+            let prepared =
+                weights::prepare(&file, &digest, &converted, WeightType::default()).unwrap();
+            MistralGenerator::load(&prepared, ENGINES, 0).await.unwrap()
+        })
+        .await
+}
+
+async fn ask(request: &Request) -> Completion {
+    model()
+        .await
+        .generate(request, &CancellationToken::new(), None)
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_sensible() {
+    for (prompt, word) in [
+        ("What is the capital of France?", "Paris"),
+        ("How many days are in a week?", "7"),
+        ("What is the chemical formula of water?", "H2O"),
+        ("Which planet is known as the Red Planet?", "Mars"),
+    ] {
+        let completion = ask(&question(prompt)).await;
+        assert!(
+            completion.text.contains(word),
+            "{prompt} {}",
+            completion.text
+        );
+        assert!(completion.prompt_tokens > 20 && completion.answer_tokens > 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn greedy_answers_repeat_and_end_by_themselves() {
+    let request = question("What is the capital of France?");
+    let first = ask(&request).await;
+    assert_eq!(first.finish, Finish::Stop);
+    assert_eq!(ask(&request).await.text, first.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_seed_decides() {
+    let mut request = question("Tell me a story about a fox.");
+    request.max_tokens = 16;
+    let mut tell = async |seed| {
+        request.sampling = Sampling {
+            temperature: 1.0,
+            top_p: 0.95,
+            seed,
+        };
+        ask(&request).await.text
+    };
+    let first = tell(1).await;
+    assert_ne!(tell(2).await, first);
+    assert_eq!(tell(1).await, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_cut_the_answer() {
+    let mut request = question("Count from one to fifty in words.");
+    request.max_tokens = 5;
+    let completion = ask(&request).await;
+    assert_eq!(
+        (completion.finish, completion.answer_tokens),
+        (Finish::Length, 5)
+    );
+
+    request.max_tokens = 64;
+    request.max_bytes = 12;
+    let completion = ask(&request).await;
+    assert_eq!(
+        (completion.finish, completion.text.len()),
+        (Finish::Bytes, 12)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stopped_answer_leaves_the_next_one_alone() {
+    let request = question("What is the capital of France?");
+    let expected = ask(&request).await.text;
+
+    let stop = CancellationToken::new();
+    let (sender, mut deltas) = mpsc::channel(1);
+    let long = question("Tell me a very long story.");
+    let reader = async {
+        let first = deltas.recv().await;
+        stop.cancel();
+        while deltas.recv().await.is_some() {}
+        first
+    };
+    let generation = model().await.generate(&long, &stop, Some(sender));
+    let (completion, first) = tokio::join!(generation, reader);
+    let completion = completion.unwrap();
+    assert_eq!(completion.finish, Finish::Cancelled);
+    assert!(completion.text.starts_with(&first.unwrap()));
+    assert!(completion.answer_tokens < 20);
+
+    assert_eq!(ask(&request).await.text, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_beyond_the_context_is_refused() {
+    let request = question(&"word ".repeat(9000));
+    let result = model()
+        .await
+        .generate(&request, &CancellationToken::new(), None)
+        .await;
+    match result {
+        Err(Error::PromptTooLong { prompt, context }) => {
+            assert_eq!(context, 8192);
+            assert!(prompt > 9000);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_beside_others_are_those_alone() {
+    // The first two have prompts of equal length: in one engine they would get one answer.
+    let requests = [
+        "What is the capital of France?",
+        "What is the capital of Norway?",
+        "Tell me a story about a fox, please.",
+        "Count from one to twenty in words.",
+    ]
+    .map(question);
+    let mut alone = Vec::new();
+    for request in &requests {
+        alone.push(ask(request).await.text);
+    }
+    for step in [0, 30, 170] {
+        let beside = requests.iter().enumerate().map(async |(index, request)| {
+            tokio::time::sleep(Duration::from_millis(step * index as u64)).await;
+            ask(request).await.text
+        });
+        assert_eq!(join_all(beside).await, alone, "{step} ms apart");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_ends_early_leaves_the_others_alone() {
+    let staying = question("Tell me a story about a fox, please.");
+    let expected = ask(&staying).await.text;
+    let generator = model().await;
+    let long = question("Tell me a very long story.");
+
+    let stop = CancellationToken::new();
+    let stopped = generator.generate(&long, &stop, None);
+    let dropped = tokio::time::timeout(Duration::from_millis(200), ask(&long));
+    let beside = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stop.cancel();
+        // The place of the stopped one, and then that of the dropped one.
+        join_all([ask(&staying), ask(&staying)]).await
+    };
+    let (kept, stopped, dropped, beside) = tokio::join!(ask(&staying), stopped, dropped, beside);
+    assert_eq!(stopped.unwrap().finish, Finish::Cancelled);
+    assert!(dropped.is_err());
+    assert_eq!(kept.text, expected);
+    assert!(beside.iter().all(|completion| completion.text == expected));
+}
+
+#[test]
+fn engines_share_the_threads() {
+    assert_eq!([share(0, 1), share(4, 1)], [0, 4]);
+    assert_eq!([share(8, 2), share(7, 2), share(1, 4)], [4, 3, 1]);
+    assert!(share(0, 2) >= 1);
+}

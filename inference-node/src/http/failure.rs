@@ -1,0 +1,105 @@
+//! What goes wrong, as a response.
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::openai::Invalid;
+use crate::compute::Error as ComputeError;
+use crate::generator::Error as GeneratorError;
+
+/// An error in OpenAI's form.
+#[derive(Debug)]
+pub struct Failure {
+    status: StatusCode,
+    message: String,
+    param: Option<&'static str>,
+    code: Option<&'static str>,
+}
+
+impl Failure {
+    /// A failure with a status and what to do about it.
+    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            param: None,
+            code: None,
+        }
+    }
+
+    /// Names the setting that is wrong.
+    pub fn param(self, param: &'static str) -> Self {
+        Self {
+            param: Some(param),
+            ..self
+        }
+    }
+
+    /// Adds OpenAI's code.
+    pub fn code(self, code: &'static str) -> Self {
+        Self {
+            code: Some(code),
+            ..self
+        }
+    }
+
+    /// The response's body.
+    pub fn body(&self) -> Value {
+        let kind = match self.status.is_client_error() {
+            true => "invalid_request_error",
+            false => "server_error",
+        };
+        json!({ "error": {
+            "message": self.message, "type": kind, "param": self.param, "code": self.code,
+        } })
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let seconds = header::HeaderValue::from_static("5");
+            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        }
+        response
+    }
+}
+
+impl From<JsonRejection> for Failure {
+    fn from(rejection: JsonRejection) -> Self {
+        // What is no chat request is the client's fault in one way only: 400, as OpenAI has it.
+        let status = match rejection.status() {
+            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            status => status,
+        };
+        Self::new(status, rejection.body_text())
+    }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        let message = format!("{}: {}", invalid.param, invalid.message);
+        Self::new(StatusCode::BAD_REQUEST, message).param(invalid.param)
+    }
+}
+
+impl From<ComputeError> for Failure {
+    fn from(error: ComputeError) -> Self {
+        let message = error.to_string();
+        match error {
+            ComputeError::Busy | ComputeError::Expired | ComputeError::ShuttingDown => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            }
+            ComputeError::Generator(GeneratorError::PromptTooLong { .. }) => {
+                Self::new(StatusCode::BAD_REQUEST, message)
+                    .param("messages")
+                    .code("context_length_exceeded")
+            }
+            ComputeError::Generator(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
+        }
+    }
+}

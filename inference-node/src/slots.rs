@@ -1,0 +1,250 @@
+//! Who may use the language model next: duties first, then guests in the order of their arrival.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use metrics::gauge;
+use tokio::sync::oneshot;
+
+/// For whom a request is answered. Duties are before guests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asker {
+    /// The chain: a missed answer costs stake.
+    Duty,
+    /// Somebody over HTTP.
+    Guest,
+}
+
+impl Asker {
+    /// The label of its metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Duty => "duty",
+            Self::Guest => "guest",
+        }
+    }
+}
+
+/// Too many guests wait already.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// A number of slots, each for one running request.
+pub struct Slots {
+    all: usize,
+    /// Most slots that guests may have. Where there are two or more slots it leaves one free, so
+    /// that a duty never waits for guests only.
+    for_guests: usize,
+    waiting_guests: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    arrivals: u64,
+    waiting: BTreeMap<(Asker, u64), oneshot::Sender<Slot>>,
+    duties: usize,
+    guests: usize,
+}
+
+impl State {
+    fn running(&mut self, asker: Asker) -> &mut usize {
+        match asker {
+            Asker::Duty => &mut self.duties,
+            Asker::Guest => &mut self.guests,
+        }
+    }
+
+    fn waiting(&self, asker: Asker) -> usize {
+        self.waiting.keys().filter(|(who, _)| *who == asker).count()
+    }
+
+    fn publish(&mut self) {
+        for asker in [Asker::Duty, Asker::Guest] {
+            let (running, waiting) = (*self.running(asker), self.waiting(asker));
+            gauge!("poq_inference_running", "asker" => asker.name()).set(running as f64);
+            gauge!("poq_inference_waiting", "asker" => asker.name()).set(waiting as f64);
+        }
+    }
+}
+
+impl Slots {
+    /// `all` slots, at least one, and room for `waiting_guests` guests that wait for one.
+    pub fn new(all: usize, waiting_guests: usize) -> Arc<Self> {
+        let all = all.max(1);
+        Arc::new(Self {
+            all,
+            for_guests: (all - 1).max(1),
+            waiting_guests,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Slots in all.
+    pub fn all(&self) -> usize {
+        self.all
+    }
+
+    /// Joins the line.
+    ///
+    /// # Errors
+    /// [`Full`], for guests only: duties are bounded by who hands them over.
+    pub fn join(self: &Arc<Self>, asker: Asker) -> Result<Waiting, Full> {
+        let (sender, receiver) = oneshot::channel();
+        let key = {
+            let mut state = self.lock();
+            let key = (asker, state.arrivals);
+            state.arrivals += 1;
+            let is_full = state.waiting(asker) >= self.waiting_guests;
+            if asker == Asker::Guest && is_full && !self.has_room(&state, asker) {
+                return Err(Full);
+            }
+            state.waiting.insert(key, sender);
+            key
+        };
+        let waiting = Waiting {
+            slots: self.clone(),
+            key,
+            receiver,
+        };
+        self.advance();
+        Ok(waiting)
+    }
+
+    fn has_room(&self, state: &State, asker: Asker) -> bool {
+        let is_allowed = asker == Asker::Duty || state.guests < self.for_guests;
+        is_allowed && state.duties + state.guests < self.all
+    }
+
+    /// Gives free slots to those in front.
+    fn advance(self: &Arc<Self>) {
+        while let Some((asker, sender)) = self.next() {
+            // If it was given up this very moment, the slot comes back and is free again.
+            let _ = sender.send(Slot {
+                slots: self.clone(),
+                asker,
+            });
+        }
+        self.lock().publish();
+    }
+
+    fn next(&self) -> Option<(Asker, oneshot::Sender<Slot>)> {
+        let mut state = self.lock();
+        let ((asker, _), _) = state.waiting.first_key_value()?;
+        if !self.has_room(&state, *asker) {
+            return None;
+        }
+        let ((asker, _), sender) = state.waiting.pop_first()?;
+        *state.running(asker) += 1;
+        Some((asker, sender))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A place in the line; dropping it leaves the line.
+pub struct Waiting {
+    slots: Arc<Slots>,
+    key: (Asker, u64),
+    receiver: oneshot::Receiver<Slot>,
+}
+
+impl Waiting {
+    /// Waits for a slot; none when the line is gone.
+    pub async fn slot(mut self) -> Option<Slot> {
+        (&mut self.receiver).await.ok()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let mut state = self.slots.lock();
+        if state.waiting.remove(&self.key).is_some() {
+            state.publish();
+        }
+    }
+}
+
+/// The right to have one request answered; dropping it lets the next one in.
+pub struct Slot {
+    slots: Arc<Slots>,
+    asker: Asker,
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        *self.slots.lock().running(self.asker) -= 1;
+        self.slots.advance();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    fn join(slots: &Arc<Slots>, asker: Asker) -> Waiting {
+        slots.join(asker).unwrap()
+    }
+
+    fn is_granted(waiting: &mut Waiting) -> Option<Slot> {
+        (&mut waiting.receiver).now_or_never()?.ok()
+    }
+
+    #[test]
+    fn duties_are_served_before_guests_who_came_earlier() {
+        let slots = Slots::new(1, 8);
+        let running = is_granted(&mut join(&slots, Asker::Guest)).unwrap();
+        let mut guest = join(&slots, Asker::Guest);
+        let (mut first, mut second) = (join(&slots, Asker::Duty), join(&slots, Asker::Duty));
+        assert!(is_granted(&mut first).is_none());
+        drop(running);
+        let running = is_granted(&mut first).unwrap();
+        assert!(is_granted(&mut second).is_none() && is_granted(&mut guest).is_none());
+        drop(running);
+        let running = is_granted(&mut second).unwrap();
+        assert!(is_granted(&mut guest).is_none());
+        drop(running);
+        assert!(is_granted(&mut guest).is_some());
+    }
+
+    #[test]
+    fn guests_leave_one_slot_to_duties() {
+        let slots = Slots::new(3, 8);
+        let mut guests: Vec<Waiting> = (0..3).map(|_| join(&slots, Asker::Guest)).collect();
+        let running: Vec<Slot> = guests.iter_mut().filter_map(is_granted).collect();
+        assert_eq!(running.len(), 2);
+        let duty = is_granted(&mut join(&slots, Asker::Duty)).unwrap();
+        drop(duty);
+        assert!(is_granted(&mut guests[2]).is_none());
+        drop(running);
+        assert!(is_granted(&mut guests[2]).is_some());
+        // Duties may have all of them.
+        let mut duties: Vec<Waiting> = (0..4).map(|_| join(&slots, Asker::Duty)).collect();
+        let running: Vec<Slot> = duties.iter_mut().filter_map(is_granted).collect();
+        assert_eq!(running.len(), 3);
+    }
+
+    #[test]
+    fn the_line_of_guests_is_bounded_and_who_leaves_makes_room() {
+        let slots = Slots::new(1, 1);
+        let running = is_granted(&mut join(&slots, Asker::Guest)).unwrap();
+        let waiting = join(&slots, Asker::Guest);
+        assert!(slots.join(Asker::Guest).is_err());
+        assert!(slots.join(Asker::Duty).is_ok());
+        drop(waiting);
+        let mut last = join(&slots, Asker::Guest);
+        drop(running);
+        assert!(is_granted(&mut last).is_some());
+    }
+
+    #[test]
+    fn a_granted_slot_that_nobody_takes_is_free_again() {
+        let slots = Slots::new(1, 0);
+        drop(join(&slots, Asker::Guest));
+        assert!(is_granted(&mut join(&slots, Asker::Guest)).is_some());
+    }
+}
