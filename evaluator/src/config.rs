@@ -209,7 +209,7 @@ pub fn default_home() -> PathBuf {
 /// A documented `config.toml` with these settings; `models` are ids.
 pub fn render(chain: &ChainConfig, models: &[String]) -> String {
     let text = |value: &str| toml::Value::from(value).to_string();
-    let table = |model: &String| format!("[[models]]\nid = {}\n# folder =\n\n", text(model));
+    let table = |model: &String| format!("[[models]]\nid = {}\n\n", text(model));
     let (first, others) = match models {
         [first, others @ ..] => (first.as_str(), others),
         [] => (registry::DEFAULT_MODEL, models),

@@ -170,7 +170,7 @@ async fn texts_that_are_too_long_are_cut_off_only_if_asked() {
     let mut body = json!({ "query": "How long?", "texts": ["short", long], "model": "short" });
     let (status, refused) = send(&app, "POST", "/rerank", body.to_string()).await;
     assert_eq!(status, 413);
-    insta::assert_snapshot!(refused, @"");
+    insta::assert_snapshot!(refused, @r#"{"error":"the pair has 136 tokens with the special ones, more than the 108 that are read; shorten it, or set `truncate`","error_type":"Validation"}"#);
     body["truncate"] = json!(true);
     assert_eq!(ranks(&app, body).await.len(), 2);
     let cutting = app_with(Limits {
@@ -249,6 +249,7 @@ async fn bad_requests_are_clear_errors() {
     /predict 400 {"error":"the request has no texts; send at least one","error_type":"Empty"}
     /nothing 404 {"error":"no such path; there are /rerank, /predict, /health, /info and /metrics","error_type":"Validation"}
     GET /rerank 405 {"error":"the path does not have this method","error_type":"Validation"}
+    GET /info?model=long 404 {"error":"there is no model long here, only ms-marco-minilm-l-12-v2, short","error_type":"Validation"}
     "#);
 }
 
@@ -305,8 +306,11 @@ async fn info_has_the_model_and_the_limits() {
     "label2id":{"LABEL_0":0}}},
     "files":{"model.onnx":"e1d085f4a02bfd0b2d3968c29336c8512dc9a899b29f546432c5f9981ae9f382",
     "tokenizer.json":"cb374d6bc042c22455946f4e09a89d29882a199fdaf8fb25be00dc8b8857a448"},
+    "models":["ms-marco-minilm-l-12-v2",
+    "short"],
     "max_concurrent_requests":16,
     "max_input_length":512,
+    "max_windows":8,
     "max_batch_tokens":300,
     "max_batch_requests":null,
     "max_client_batch_size":8,

@@ -6,6 +6,7 @@ mod faults;
 mod fixture;
 mod growth;
 mod outages;
+mod plural;
 mod questions;
 mod refusals;
 mod validators;
