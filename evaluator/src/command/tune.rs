@@ -69,50 +69,51 @@ fn measure(
     rounds: u32,
 ) -> Result<Tuned> {
     let cores = available_parallelism().context("cannot tell the number of cores")?;
-    let engines = engines(cores.get());
-    let models = [(entry.clone(), files.clone())];
     let machine = machine(cores.get());
-    let mut samples: Vec<(Setting, Vec<Sample>)> = Vec::new();
-    let (mut windows, mut tokens) = (0, 0);
+    let models = [(entry.clone(), files.clone())];
+    let engines = engines(cores.get());
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); engines.len() * BATCH_TOKENS.len()];
     for round in 1..=rounds {
+        let mut of_settings = samples.iter_mut();
         for engine in &engines {
-            let model = open_all(&models, *engine)?;
-            let model = model.first().context("no model is loaded")?;
-            let workload = workload(model)?;
-            (windows, tokens) = (
-                workload.len(),
-                workload.iter().map(|window| window.ids.len()).sum(),
-            );
-            for batch_tokens in BATCH_TOKENS {
-                let setting = Setting {
-                    sessions: engine.sessions,
-                    threads: engine.threads,
-                    batch_tokens,
-                };
-                let sample = sample(model, &workload, batch_tokens)?;
-                info!(round, ?setting, ?sample, "measured");
-                match samples.iter_mut().find(|(known, _)| *known == setting) {
-                    Some((_, of_setting)) => of_setting.push(sample),
-                    None => samples.push((setting, vec![sample])),
-                }
+            let new = sample_all(&models, *engine)?;
+            for (sample, of_setting) in new.into_iter().zip(of_settings.by_ref()) {
+                info!(round, ?sample, "measured");
+                of_setting.push(sample);
             }
         }
     }
-    let settings: Vec<Measured> = samples
-        .into_iter()
-        .map(|(setting, samples)| summary(setting, &samples))
-        .collect();
+    let settings: Vec<Measured> = samples.iter().filter_map(|of| summary(of)).collect();
     let best = choose(&settings, f64::from(max_batch_ms)).context("nothing was measured")?;
+    let sample = samples.first().and_then(|of| of.first());
     Ok(Tuned {
         machine,
         model: entry.id.clone(),
-        windows,
-        tokens,
+        windows: sample.map_or(0, |sample| sample.windows),
+        tokens: sample.map_or(0, |sample| sample.tokens),
         rounds,
         max_batch_ms,
         settings,
         best,
     })
+}
+
+/// One sample for each of [`BATCH_TOKENS`].
+fn sample_all(models: &[(EvaluatorModel, ModelFiles)], engine: Engine) -> Result<Vec<Sample>> {
+    let model = open_all(models, engine)?;
+    let model = model.first().context("no model is loaded")?;
+    let workload = workload(model)?;
+    BATCH_TOKENS
+        .iter()
+        .map(|batch_tokens| {
+            let setting = Setting {
+                sessions: engine.sessions,
+                threads: engine.threads,
+                batch_tokens: *batch_tokens,
+            };
+            sample(model, &workload, setting)
+        })
+        .collect()
 }
 
 /// One session on one thread, and all ways to share out the cores to sessions whose number is a
@@ -153,14 +154,17 @@ fn workload(model: &Model) -> Result<Vec<Window>> {
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
+    setting: Setting,
+    windows: usize,
+    tokens: usize,
     windows_per_second: f64,
     slowest_batch_ms: f64,
 }
 
 /// Scores all windows once, just as the evaluator does.
-fn sample(model: &Model, windows: &[Window], batch_tokens: usize) -> Result<Sample> {
+fn sample(model: &Model, windows: &[Window], setting: Setting) -> Result<Sample> {
     let lengths: Vec<(usize, usize)> = windows.iter().map(|window| (0, window.ids.len())).collect();
-    let batches = Batch::plan(&lengths, 1, batch_tokens);
+    let batches = Batch::plan(&lengths, 1, setting.batch_tokens);
     let times = Mutex::new(Ok(0.0_f64));
     let started = Instant::now();
     in_lanes(batches, model.sessions(), |session, batch| {
@@ -178,23 +182,27 @@ fn sample(model: &Model, windows: &[Window], batch_tokens: usize) -> Result<Samp
     let seconds = started.elapsed().as_secs_f64();
     let slowest_batch_ms = times.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     Ok(Sample {
+        setting,
+        windows: windows.len(),
+        tokens: lengths.iter().map(|(_, tokens)| tokens).sum(),
         windows_per_second: windows.len() as f64 / seconds,
         slowest_batch_ms,
     })
 }
 
-fn summary(setting: Setting, samples: &[Sample]) -> Measured {
+/// The samples are of one setting.
+fn summary(samples: &[Sample]) -> Option<Measured> {
     let median = |value: fn(&Sample) -> f64| {
         let mut values: Vec<f64> = samples.iter().map(value).collect();
         values.sort_by(f64::total_cmp);
-        let median = values.get(values.len() / 2).copied().unwrap_or(f64::NAN);
-        (median * 10.0).round() / 10.0
+        let median = values.get(values.len() / 2)?;
+        Some((median * 10.0).round() / 10.0)
     };
-    Measured {
-        setting,
-        windows_per_second: median(|sample| sample.windows_per_second),
-        slowest_batch_ms: median(|sample| sample.slowest_batch_ms),
-    }
+    Some(Measured {
+        setting: samples.first()?.setting,
+        windows_per_second: median(|sample| sample.windows_per_second)?,
+        slowest_batch_ms: median(|sample| sample.slowest_batch_ms)?,
+    })
 }
 
 /// The first setting that is about as fast as the fastest, of those whose batches are within the
@@ -329,7 +337,9 @@ mod tests {
         let windows = workload(&model).unwrap();
         assert_eq!(windows.len(), LENGTHS * REPEAT);
         assert!(windows.iter().all(|window| window.ids.len() <= 40));
-        let sample = sample(&model, &windows, 512).unwrap();
+        let setting = measured(1, 0.0, 0.0).setting;
+        let sample = sample(&model, &windows, setting).unwrap();
+        assert_eq!(sample.windows, windows.len());
         assert!(sample.windows_per_second > 0.0 && sample.slowest_batch_ms > 0.0);
     }
 }

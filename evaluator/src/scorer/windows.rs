@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(ranges(Cut::new(509, 8, 100, 410)), [0..205, 205..410]);
         assert_eq!(ranges(Cut::new(10, 8, 0, 23)), [0..7, 7..15, 15..23]);
         assert_eq!(ranges(Cut::new(10, 2, 0, 23)), [0..10, 10..20]);
-        assert_eq!(ranges(Cut::new(10, 2, 0, 0)), [0..0]);
+        assert!(ranges(Cut::new(10, 2, 0, 0)).iter().eq([&(0..0)]));
     }
 
     #[test]
