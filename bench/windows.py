@@ -4,7 +4,7 @@
 Needs `pip install onnxruntime==1.31.1 tokenizers numpy` and a file of human preferences, one JSON object a
 line with `prompt`, `answer_a`, `answer_b` and `preferred` (a, b or tie). The windows are cut here by the rule
 in `evaluator/README.md`, in code of its own. Few answers of such files are longer than 512 tokens, so that
-smaller rooms are measured too, in which more answers are long.
+smaller windows are measured, in which more answers are long. The orders do not depend on the load.
 """
 
 import argparse
@@ -158,7 +158,7 @@ def table(rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("preferences", help="JSON lines")
-    parser.add_argument("--max-tokens", type=int, nargs="+", default=[64, 128, 256])
+    parser.add_argument("--max-tokens", type=int, nargs="+", default=[64, 128])
     parser.add_argument("--max-windows", type=int, default=8)
     parser.add_argument("--windows", type=int, default=3, help="length of the attacks")
     parser.add_argument("--items", type=int, default=60, help="attacks of each kind")
