@@ -45,6 +45,9 @@ pub enum Command {
     Earnings(Earnings),
     /// Answer one prompt, without the chain.
     Generate(Generate),
+    /// Models that are known by name: Llama 3, Mixtral and the default.
+    #[command(subcommand)]
+    Models(Models),
     /// Print the version.
     Version(OutputArg),
 }
@@ -58,6 +61,10 @@ impl Command {
             Self::Status(options) | Self::Version(options) => options.output,
             Self::Earnings(options) => options.output.output,
             Self::Generate(options) => options.output.output,
+            Self::Models(Models::List(options)) => options.output,
+            Self::Models(Models::Show(options)) => options.output.output,
+            Self::Models(Models::Verify(options)) => options.output.output,
+            Self::Models(Models::Run(options)) => options.generate.output.output,
             Self::Start(_) => Output::Text,
         }
     }
@@ -120,9 +127,15 @@ pub struct Init {
     /// Id of the model in the chain's registry.
     #[arg(long, default_value = config::DEFAULT_MODEL)]
     pub model: String,
-    /// The model's GGUF file.
+    /// The model: a GGUF file, the first part of one, or a folder of safetensors.
     #[arg(long, default_value_os_t = config::default_model_file())]
     pub model_file: PathBuf,
+    /// Fetch the model from the Hugging Face hub in place of a file.
+    #[arg(long, value_name = "ORGANISATION/NAME", conflicts_with = "model_file")]
+    pub hub: Option<String>,
+    /// How the matrices are kept in memory.
+    #[arg(long, value_enum, default_value_t)]
+    pub weights: WeightType,
     /// Compute threads; 0 is one per core.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
@@ -175,9 +188,12 @@ pub struct Generate {
     /// Decides the answer where the temperature is above 0.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The model's GGUF file.
+    /// The model: a GGUF file, the first part of one, or a folder of safetensors.
     #[arg(long)]
     pub model_file: Option<PathBuf>,
+    /// Fetch the model from the Hugging Face hub in place of a file.
+    #[arg(long, value_name = "ORGANISATION/NAME", conflicts_with = "model_file")]
+    pub hub: Option<String>,
     /// How the matrices are kept in memory.
     #[arg(long, value_enum)]
     pub weights: Option<WeightType>,
@@ -197,6 +213,67 @@ pub struct Generate {
     /// Form of the result.
     #[command(flatten)]
     pub output: OutputArg,
+}
+
+/// Commands of `models`.
+#[derive(Debug, Subcommand)]
+pub enum Models {
+    /// List the catalog.
+    List(OutputArg),
+    /// Show a model, and the entry that the authority can register for it.
+    Show(ShowModel),
+    /// Check a model's files against the catalog, a chain's registry and this machine.
+    Verify(VerifyModel),
+    /// Answer one prompt with a model of the catalog, without the chain.
+    Run(RunModel),
+}
+
+/// Options of `models show`.
+#[derive(Debug, Args)]
+pub struct ShowModel {
+    /// Id of the model.
+    pub id: String,
+    /// The model's GGUF file or folder, whose digest the entry gets.
+    #[arg(long)]
+    pub model_file: Option<PathBuf>,
+    /// Print only the entry for the registry, for `poqd tx poq set-model -`.
+    #[arg(long)]
+    pub registry: bool,
+    /// Form of the result.
+    #[command(flatten)]
+    pub output: OutputArg,
+}
+
+/// Options of `models verify`.
+#[derive(Debug, Args)]
+pub struct VerifyModel {
+    /// Id of the model.
+    pub id: String,
+    /// Its GGUF file or folder; looked for in the cache if not given.
+    #[arg(long)]
+    pub model_file: Option<PathBuf>,
+    /// Fetch the model from the Hugging Face hub in place of a file.
+    #[arg(long, value_name = "ORGANISATION/NAME", conflicts_with = "model_file")]
+    pub hub: Option<String>,
+    /// RPC address of a node; its chain's registry then has to have the digest of the files.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// How the matrices are to be kept in memory; as the catalog says if not given.
+    #[arg(long, value_enum)]
+    pub weights: Option<WeightType>,
+    /// Form of the result.
+    #[command(flatten)]
+    pub output: OutputArg,
+}
+
+/// Options of `models run`.
+#[derive(Debug, Args)]
+pub struct RunModel {
+    /// Id of the model.
+    pub id: String,
+    /// The prompt, and what `generate` has else.
+    #[command(flatten)]
+    pub generate: Generate,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

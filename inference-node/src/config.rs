@@ -38,8 +38,10 @@ pub struct Config {
 pub struct ModelConfig {
     /// Id in the chain's registry.
     pub id: String,
-    /// The GGUF file whose SHA-256 is in the registry.
+    /// The GGUF file or folder of safetensors whose digest is in the registry.
     pub file: PathBuf,
+    /// A repository of the Hugging Face hub, in place of a file.
+    pub hub: Option<String>,
     /// Folder of converted weights.
     pub converted: PathBuf,
     /// How the matrices are kept in memory.
@@ -56,6 +58,7 @@ impl Default for ModelConfig {
         Self {
             id: DEFAULT_MODEL.into(),
             file: default_model_file(),
+            hub: None,
             converted: default_converted(),
             weights: WeightType::default(),
             threads: 0,
@@ -197,6 +200,10 @@ pub struct Template {
     pub model: String,
     /// `model.file`.
     pub model_file: PathBuf,
+    /// `model.hub`.
+    pub hub: Option<String>,
+    /// `model.weights`.
+    pub weights: WeightType,
     /// `model.threads`.
     pub threads: usize,
     /// `model.concurrency`.
@@ -228,13 +235,16 @@ poll_interval_ms = 1000
 [model]
 # Id of the model in the chain's registry.
 id = {model}
-# The GGUF file. The node starts only if its SHA-256 is the one in the registry.
+# A GGUF file (the first part of one that was split), or a folder of safetensors as the Hugging Face
+# hub has it. The node starts only if its digest is the one in the registry.
 file = {file}
+# Fetches such a folder from the hub, in place of the file.
+{hub}
 # Folder of converted weights; nodes of one machine can share it.
 converted = {converted}
 # How the matrices are kept in memory: "q8_0" (8-bit blocks where they do no harm, the fastest
 # answers), "f32" (reads long prompts faster, more memory) or "original" (as the file has them).
-weights = "q8_0"
+weights = {weights}
 # Compute threads; 0 is one per core. Give fewer where several nodes share a machine.
 threads = {threads}
 # Answers that are generated at the same time, duties and requests together. Each has its own copy
@@ -272,6 +282,11 @@ deadline_seconds = {deadline}
         keyring = quoted(&values.keyring),
         model = quoted(&values.model),
         file = quoted(values.model_file.display()),
+        hub = match &values.hub {
+            Some(hub) => format!("hub = {}", quoted(hub)),
+            None => "# hub = \"meta-llama/Llama-3.2-1B-Instruct\"".into(),
+        },
+        weights = serde_json::json!(values.weights),
         converted = quoted(default_converted().display()),
         threads = values.threads,
         concurrency = values.concurrency,
@@ -298,6 +313,8 @@ mod tests {
             keyring: "test".into(),
             model: "smollm2-135m-instruct".into(),
             model_file: r"C:\models\a.gguf".into(),
+            hub: None,
+            weights: WeightType::default(),
             threads: 1,
             concurrency: 2,
             listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
@@ -312,6 +329,7 @@ mod tests {
         assert_eq!(config.model.weights, WeightType::default());
         assert_eq!(config.model.threads, 1);
         assert_eq!(config.model.concurrency, 2);
+        assert!(config.model.hub.is_none());
         assert_eq!(config.duties, DutiesConfig::default());
         assert_eq!(config.http.listen.port(), 9000);
         assert_eq!(
@@ -322,6 +340,13 @@ mod tests {
             }
         );
         config.validate().unwrap();
+        let hub = Template {
+            hub: Some("mistralai/Mixtral-8x7B-Instruct-v0.1".into()),
+            weights: WeightType::F32,
+            ..values()
+        };
+        let model = toml::from_str::<Config>(&template(&hub)).unwrap().model;
+        assert_eq!((model.hub, model.weights), (hub.hub, WeightType::F32));
         let set = template(&values()).replace("# listen =", "listen =");
         assert!(
             toml::from_str::<Config>(&set)

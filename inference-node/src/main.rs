@@ -1,6 +1,6 @@
 //! `poq-inference-node`: answers tasks of a Proof of Quality chain with a language model.
 
-mod at_once;
+mod catalog;
 mod cli;
 mod commands;
 mod compute;
@@ -12,12 +12,16 @@ mod journal;
 mod slots;
 mod worker;
 
+#[cfg(test)]
+#[path = "../tests/checkpoint/mod.rs"]
+mod checkpoint;
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use poq_client::Failure;
 
-use crate::cli::{Cli, Command, Output};
+use crate::cli::{Cli, Command, Models, Output};
 
 /// What is logged unless RUST_LOG says otherwise: mistral.rs tells the stages of its loading.
 const LOG_FILTER: &str = "info,mistralrs_core=error,mistralrs_quant=error";
@@ -41,7 +45,8 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<()> {
     let threads = match &cli.command {
         Command::Start(_) => commands::settings(&cli.home)?.1.model.threads,
-        Command::Generate(options) => commands::model_settings(&cli.home, options)?.threads,
+        Command::Generate(options) => commands::model::settings(&cli.home, options)?.threads,
+        Command::Models(Models::Run(options)) => options.generate.threads.unwrap_or(0),
         _ => 0,
     };
     // SAFETY: no other thread exists yet that could read the environment meanwhile.

@@ -58,9 +58,13 @@ impl Question {
 
     /// Sends the question and waits for its block. The model is the first of the registry.
     pub async fn submit(&self, user: &Sender) -> Result<Submitted> {
-        let client = user.client();
-        let model = first_model(client).await?;
-        let message = self.message(user.address(), &model);
+        let model = first_model(user.client()).await?;
+        self.submit_to(user, &model).await
+    }
+
+    /// Sends the question to a model and waits for its block.
+    pub async fn submit_to(&self, user: &Sender, model: &Model) -> Result<Submitted> {
+        let message = self.message(user.address(), model);
         let sent = Instant::now();
         let outcome = user
             .send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION)

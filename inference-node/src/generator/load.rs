@@ -1,16 +1,25 @@
-//! Loads prepared weights into mistral.rs, on the CPU.
+//! Loads prepared weights into mistral.rs: on the CPU, or on the device it was compiled for.
 
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use mistralrs::core::{
     AdapterPaths, DefaultSchedulerMethod, DeviceMapSetting, GGUFLoaderBuilder, GGUFSpecificConfig,
-    LocalModelPaths, MistralRsBuilder, ModelDType, ModelPaths, SchedulerConfig,
+    Loader, LocalModelPaths, MistralRsBuilder, ModelDType, ModelPaths, NormalLoaderBuilder,
+    NormalSpecificConfig, Pipeline, SchedulerConfig, Topology,
 };
 use mistralrs::{Device, Model};
+use tokio::sync::Mutex;
 
 use super::Error;
-use super::weights::Prepared;
+use super::weights::{Files, Prepared, WeightType};
+
+/// What becomes 8-bit blocks in a folder of safetensors: every matrix but the `down_proj` of plain
+/// models, for the reason that their conversion has (`weights/transcode.rs`).
+const EIGHT_BITS: &str = r"'/(lm_head|(q|k|v|o|gate|up)_proj|experts\.\d+\.w[123])\.weight$/':
+  isq: Q8_0
+";
 
 /// A model that mistral.rs runs.
 pub struct Loaded {
@@ -26,37 +35,15 @@ pub struct Loaded {
 /// [`Error::Load`] if mistral.rs does not take the files.
 pub async fn load(prepared: &Prepared) -> Result<Loaded, Error> {
     let load_error = |reason: String| Error::Load {
-        path: prepared.gguf.clone(),
+        path: prepared.path().to_owned(),
         reason,
     };
-    let paths = model_paths(prepared);
-    let name = prepared.gguf.display().to_string();
+    let files = prepared.clone();
     // Loading computes for seconds and mistral.rs blocks while it warms up.
-    let pipeline = tokio::task::spawn_blocking(move || {
-        GGUFLoaderBuilder::new(
-            None,
-            None,
-            name.clone(),
-            vec![name],
-            GGUFSpecificConfig::default(),
-            false,
-            None,
-        )
-        .build()
-        .load_model_from_path(
-            &paths,
-            // Automatic choice takes f16, which this CPU path converts element by element.
-            &ModelDType::F32,
-            &Device::Cpu,
-            true,
-            DeviceMapSetting::dummy(),
-            None,
-            None,
-        )
-    })
-    .await
-    .map_err(|error| load_error(error.to_string()))?
-    .map_err(|error| load_error(format!("{error:#}")))?;
+    let pipeline = tokio::task::spawn_blocking(move || pipeline(&files))
+        .await
+        .map_err(|error| load_error(error.to_string()))?
+        .map_err(|error| load_error(format!("{error:#}")))?;
 
     let scheduler = SchedulerConfig::DefaultScheduler {
         // Sequences that meet in one engine get wrong answers: see `engine.rs`.
@@ -77,15 +64,82 @@ pub async fn load(prepared: &Prepared) -> Result<Loaded, Error> {
     })
 }
 
+fn pipeline(prepared: &Prepared) -> anyhow::Result<Arc<Mutex<dyn Pipeline + Send + Sync>>> {
+    let device = device()?;
+    let dtype = match device.is_cpu() {
+        // Automatic choice takes f16, which this CPU path converts element by element.
+        true => ModelDType::F32,
+        false => ModelDType::Auto,
+    };
+    loader(prepared)?.load_model_from_path(
+        &model_paths(prepared),
+        &dtype,
+        &device,
+        true,
+        DeviceMapSetting::dummy(),
+        None,
+        None,
+    )
+}
+
+/// The first device of the kind that the crate's features name; else the CPU.
+fn device() -> anyhow::Result<Device> {
+    #[cfg(feature = "cuda")]
+    return Ok(Device::new_cuda(0)?);
+    #[cfg(all(feature = "metal", not(feature = "cuda")))]
+    return Ok(Device::new_metal(0)?);
+    #[cfg(not(any(feature = "cuda", feature = "metal")))]
+    Ok(Device::Cpu)
+}
+
+fn loader(prepared: &Prepared) -> anyhow::Result<Box<dyn Loader>> {
+    let name = prepared.path().display().to_string();
+    match &prepared.files {
+        Files::Gguf(files) => Ok(GGUFLoaderBuilder::new(
+            None,
+            None,
+            name,
+            files
+                .iter()
+                .map(|file| file.display().to_string())
+                .collect(),
+            GGUFSpecificConfig::default(),
+            false,
+            None,
+        )
+        .build()),
+        Files::Folder { weights, .. } => {
+            let topology = match weights {
+                WeightType::Q8_0 => Some(Topology::from_str(EIGHT_BITS)?),
+                WeightType::F32 | WeightType::Original => None,
+            };
+            let config = NormalSpecificConfig {
+                topology,
+                ..NormalSpecificConfig::default()
+            };
+            NormalLoaderBuilder::new(config, None, None, Some(name), false, None).build(None)
+        }
+    }
+}
+
 fn model_paths(prepared: &Prepared) -> Box<dyn ModelPaths> {
+    let (config, generation_config, weights) = match &prepared.files {
+        Files::Gguf(files) => (Path::new(""), None, files),
+        Files::Folder {
+            config,
+            generation_config,
+            shards,
+            ..
+        } => (config.as_path(), generation_config.clone(), shards),
+    };
     Box::new(LocalModelPaths {
         // Empty means: out of the GGUF file.
         tokenizer_filename: prepared.tokenizer.clone().unwrap_or_default(),
-        config_filename: Path::new("").to_path_buf(),
-        template_filename: prepared.tokenizer_config.clone(),
-        filenames: vec![prepared.gguf.clone()],
+        config_filename: PathBuf::from(config),
+        template_filename: prepared.template.clone(),
+        filenames: weights.clone(),
         adapter_paths: AdapterPaths::None,
-        gen_conf: None,
+        gen_conf: generation_config,
         preprocessor_config: None,
         processor_config: None,
         chat_template_json_filename: None,

@@ -1,5 +1,7 @@
 //! What an inference node needs of a language model, and the mistral.rs implementation of it.
 
+#[cfg(test)]
+mod checkpoints;
 mod ending;
 mod engine;
 mod load;

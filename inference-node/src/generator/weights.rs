@@ -1,21 +1,33 @@
-//! From the weights file that the chain's registry names to the files that mistral.rs is fast with.
+//! From the model that the chain's registry names to the files that mistral.rs is fast with.
 //!
-//! The file is checked by its SHA-256, then transcoded once: its 4-bit blocks have no vector
-//! kernel in mistral.rs's CPU path, 8-bit blocks and single precision have. The result is kept in the cache under the
-//! digest of its source, so that every node of a machine shares it.
+//! The files are checked by their digest, then prepared once. A GGUF file is transcoded: its 4-bit
+//! blocks have no vector kernel in mistral.rs's CPU path, 8-bit blocks and single precision have.
+//! What mistral.rs would read wrongly in it is put right (the README has the list). A folder in
+//! the layout of the Hugging Face hub is read as it is. The results are kept in the cache under
+//! the digest of their source, so that every node of a machine shares them.
 
+mod facts;
+mod folder;
+mod gguf;
+pub mod hub;
+mod pieces;
+mod shape;
+mod source;
 mod tokenizer;
+mod transcode;
+mod unpack;
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use candle_core::Device;
-use candle_core::quantized::gguf_file::{self, Content, Value};
-use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::quantized::GgmlDType;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+pub use facts::Facts;
+pub use shape::{Memory, Shape};
+pub use source::Source;
 
 /// Raised when a conversion changes, so that older results are not taken for new ones.
 const CONVERSION: u32 = 1;
@@ -25,7 +37,7 @@ const CONVERSION: u32 = 1;
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum WeightType {
-    /// As the file has them.
+    /// As the file has them; those of a folder in single precision on a CPU.
     Original,
     /// 8-bit blocks, except where they would spoil the answers.
     #[default]
@@ -56,13 +68,41 @@ impl WeightType {
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// The weights.
-    pub gguf: PathBuf,
+    pub files: Files,
     /// The tokenizer; absent where mistral.rs's own reading of the GGUF file is right.
     pub tokenizer: Option<PathBuf>,
     /// Id of the token that ends an answer.
     pub end_token: u32,
     /// Special tokens and chat template that go with `tokenizer`.
-    pub tokenizer_config: Option<PathBuf>,
+    pub template: Option<PathBuf>,
+}
+
+/// The weights in one of the forms that mistral.rs reads.
+#[derive(Clone, Debug)]
+pub enum Files {
+    /// One GGUF file, or all parts of one.
+    Gguf(Vec<PathBuf>),
+    /// The layout of the Hugging Face hub.
+    Folder {
+        /// `config.json`.
+        config: PathBuf,
+        /// `generation_config.json`.
+        generation_config: Option<PathBuf>,
+        /// `model*.safetensors`.
+        shards: Vec<PathBuf>,
+        /// What mistral.rs turns the matrices into while it loads them.
+        weights: WeightType,
+    },
+}
+
+impl Prepared {
+    /// What is loaded, for messages.
+    pub fn path(&self) -> &Path {
+        match &self.files {
+            Files::Gguf(files) => files.first().map_or(Path::new(""), PathBuf::as_path),
+            Files::Folder { config, .. } => config.parent().unwrap_or(config),
+        }
+    }
 }
 
 /// Why weights cannot be used.
@@ -94,12 +134,25 @@ pub enum Error {
         /// What the system says.
         source: io::Error,
     },
-    /// The file is no usable GGUF.
-    #[error("{path} is not a usable GGUF model: {reason}")]
+    /// It is no model, or one that mistral.rs cannot run rightly.
+    #[error("{path} is not a usable model: {reason}")]
     Format {
-        /// The file.
+        /// The file or folder.
         path: PathBuf,
         /// What is wrong.
+        reason: String,
+    },
+    /// The hub did not answer, or does not have the model.
+    #[error(
+        "cannot fetch {model} from the hub {endpoint}: {reason}. Without a hub, copy the model's \
+         files here and give their folder by --model-file, or as model.file in config.toml"
+    )]
+    Hub {
+        /// `organisation/name`.
+        model: String,
+        /// Its address.
+        endpoint: String,
+        /// What went wrong.
         reason: String,
     },
 }
@@ -115,7 +168,7 @@ fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Erro
     }
 }
 
-fn format_error(path: &Path) -> impl Fn(candle_core::Error) -> Error {
+fn format_error<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> Error {
     let path = path.to_owned();
     move |error| Error::Format {
         path: path.clone(),
@@ -123,19 +176,13 @@ fn format_error(path: &Path) -> impl Fn(candle_core::Error) -> Error {
     }
 }
 
-/// SHA-256 of a file, 64 lower-case hex digits.
+/// The digest of a model, 64 lower-case hex digits: the SHA-256 of its file, or of the list that
+/// `sha256sum` prints where it has several ([`Source::digest`]).
 ///
 /// # Errors
-/// [`Error::Missing`] or [`Error::Io`].
+/// [`Error::Missing`], [`Error::Format`] or [`Error::Io`].
 pub fn digest(path: &Path) -> Result<String> {
-    let file = File::open(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Error::Missing(path.to_owned()),
-        _ => io_error("open", path)(error),
-    })?;
-    let mut file = BufReader::with_capacity(1 << 20, file);
-    let mut hash = Sha256::new();
-    io::copy(&mut file, &mut hash).map_err(io_error("read", path))?;
-    Ok(hex::encode(hash.finalize()))
+    Source::open(path)?.digest()
 }
 
 /// Checks the digest of a file against the one that the registry names.
@@ -155,64 +202,18 @@ pub fn expect(path: &Path, found: &str, expected: &str) -> Result<()> {
 
 /// Makes the files that mistral.rs loads, unless the cache has them.
 ///
-/// `digest` is the source's own SHA-256. Equal sources give equal files; two processes may
-/// prepare at the same time.
+/// `digest` is the source's own. Equal sources give equal files; two processes may prepare at the
+/// same time.
 ///
 /// # Errors
-/// [`Error::Format`] if `source` is no GGUF model, [`Error::Io`] if the cache cannot be written.
+/// [`Error::Format`] if `source` is no model, [`Error::Io`] if the cache cannot be written.
 pub fn prepare(source: &Path, digest: &str, cache: &Path, weights: WeightType) -> Result<Prepared> {
     let directory = cache.join(format!("{digest}-v{CONVERSION}"));
     fs::create_dir_all(&directory).map_err(io_error("create", &directory))?;
-    let mut reader = BufReader::new(File::open(source).map_err(io_error("open", source))?);
-    let content = Content::read(&mut reader).map_err(format_error(source))?;
-
-    let end_token = content
-        .metadata
-        .get("tokenizer.ggml.eos_token_id")
-        .and_then(|id| id.to_u32().ok())
-        .ok_or_else(|| Error::Format {
-            path: source.to_owned(),
-            reason: "tokenizer.ggml.eos_token_id is missing".into(),
-        })?;
-
-    let gguf = match weights.ggml() {
-        None => source.to_owned(),
-        Some(dtype) => {
-            let target = directory.join(weights.file_name());
-            write_once(&target, |file| {
-                transcode(source, &content, &mut reader, dtype, file)
-            })?;
-            target
-        }
-    };
-    let Some(files) = tokenizer::files(&content.metadata).map_err(|reason| Error::Format {
-        path: source.to_owned(),
-        reason,
-    })?
-    else {
-        return Ok(Prepared {
-            gguf,
-            end_token,
-            tokenizer: None,
-            tokenizer_config: None,
-        });
-    };
-    let tokenizer = directory.join("tokenizer.json");
-    write_once(&tokenizer, |file| {
-        file.write_all(files.tokenizer.as_bytes())
-            .map_err(io_error("write", &tokenizer))
-    })?;
-    let tokenizer_config = directory.join("tokenizer_config.json");
-    write_once(&tokenizer_config, |file| {
-        file.write_all(files.config.as_bytes())
-            .map_err(io_error("write", &tokenizer_config))
-    })?;
-    Ok(Prepared {
-        gguf,
-        end_token,
-        tokenizer: Some(tokenizer),
-        tokenizer_config: Some(tokenizer_config),
-    })
+    match Source::open(source)? {
+        Source::Gguf(parts) => gguf::prepare(&parts, &directory, weights),
+        Source::Folder(folder) => folder::prepare(&folder, &directory, weights),
+    }
 }
 
 /// Writes a file beside its place and moves it there when it is complete and on disk.
@@ -238,59 +239,12 @@ fn write_once(target: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<
     result
 }
 
-/// Writes the model again with its quantised matrices as `dtype`; the rest stays as it is.
-fn transcode(
-    source: &Path,
-    content: &Content,
-    reader: &mut (impl Read + io::Seek),
-    dtype: GgmlDType,
-    target: &mut (impl Write + io::Seek),
-) -> Result<()> {
-    // Sorted, because the maps have no order and equal sources must give equal files.
-    let mut names: Vec<&String> = content.tensor_infos.keys().collect();
-    names.sort();
-    let bar = progress(names.len() as u64);
-    let mut tensors: Vec<(&str, QTensor)> = Vec::with_capacity(names.len());
-    for name in names {
-        let tensor = content
-            .tensor(reader, name, &Device::Cpu)
-            .and_then(|tensor| convert(tensor, type_of(name, dtype)))
-            .map_err(format_error(source))?;
-        tensors.push((name, tensor));
-        bar.inc(1);
-    }
-    let mut metadata: Vec<(&str, &Value)> = content
-        .metadata
-        .iter()
-        .map(|(key, value)| (key.as_str(), value))
-        .collect();
-    metadata.sort_by_key(|(key, _)| *key);
-    let tensors: Vec<(&str, &QTensor)> = tensors.iter().map(|(name, t)| (*name, t)).collect();
-    gguf_file::write(target, &metadata, &tensors).map_err(format_error(source))?;
-    bar.finish_and_clear();
-    Ok(())
-}
-
-/// The type that a matrix gets. What comes in at `ffn_down` has single values thousands of times
-/// larger than their neighbours; the 8-bit kernels round activations to 8 bits too, in blocks of
-/// 32, and lose the neighbours. SmolLM2 then answers "What is the capital of France?" with
-/// French exclamations. These matrices multiply unrounded activations instead.
-fn type_of(name: &str, dtype: GgmlDType) -> GgmlDType {
-    match name.contains("ffn_down") {
-        true => GgmlDType::F32,
-        false => dtype,
-    }
-}
-
-fn convert(tensor: QTensor, dtype: GgmlDType) -> candle_core::Result<QTensor> {
-    let float = matches!(
-        tensor.dtype(),
-        GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16
-    );
-    if float || tensor.dtype() == dtype {
-        return Ok(tensor);
-    }
-    QTensor::quantize(&tensor.dequantize(&Device::Cpu)?, dtype)
+/// [`write_once`] of a text.
+fn write_text_once(target: &Path, text: &str) -> Result<()> {
+    write_once(target, |file| {
+        file.write_all(text.as_bytes())
+            .map_err(io_error("write", target))
+    })
 }
 
 fn progress(length: u64) -> ProgressBar {
@@ -363,12 +317,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let prepared =
             prepare(&source, &digest_of_source, folder.path(), WeightType::Q8_0).unwrap();
+        let Files::Gguf(files) = prepared.files else {
+            panic!("{prepared:?}");
+        };
         let digests = [
-            prepared.gguf,
-            prepared.tokenizer.unwrap(),
-            prepared.tokenizer_config.unwrap(),
+            &files[0],
+            &prepared.tokenizer.unwrap(),
+            &prepared.template.unwrap(),
         ]
-        .map(|path| digest(&path).unwrap());
+        .map(|path| source::file_digest(path).unwrap());
         let pinned = [
             "fa92519ba430c0ed00d889ff4c671f086ac8a3064dacb4161384251f3fb28ed5",
             "52d4a6a7de7d73c8d8239922fba862910e7679c4c82208f3a896ee5e191f529b",

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use poq_client::{Client, Sender};
-use poq_testnet::{Network, Programs, Question, Receipt, Result, Spec, free_range};
+use poq_testnet::{Network, Programs, Question, Receipt, Result, Spec, Submitted, free_range};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Processes of several networks at once would miss deadlines on a small machine.
@@ -66,7 +66,11 @@ impl Fixture {
 
     /// Asks a question and waits for its receipt.
     pub async fn ask(&self, user: &Sender, question: &Question) -> Result<Receipt> {
-        let submitted = question.submit(user).await?;
+        self.receipt(question.submit(user).await?).await
+    }
+
+    /// Waits for the receipt of a question.
+    pub async fn receipt(&self, submitted: Submitted) -> Result<Receipt> {
         let description = self.network.description();
         submitted.receipt(self.client(), description, |_| {}).await
     }

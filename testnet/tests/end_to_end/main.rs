@@ -1,10 +1,13 @@
 //! Whole networks of real processes: CometBFT, the node daemon and, where answers and scores
 //! matter, the real models. `make build` makes everything that they need.
 
+#[path = "../../../inference-node/tests/checkpoint/mod.rs"]
+mod checkpoint;
 mod clients;
 mod faults;
 mod fixture;
 mod growth;
+mod models;
 mod outages;
 mod questions;
 mod refusals;

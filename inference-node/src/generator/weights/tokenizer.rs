@@ -1,16 +1,26 @@
 //! A `tokenizer.json` out of a GGUF file.
 //!
-//! mistral.rs splits the text of every byte-pair model as Qwen does. SmolLM was trained on
-//! another split (single digits, then GPT-2's pattern), and other tokens than the trained ones
-//! make a small model worse. So the right tokenizer is written out for the kind known here.
+//! mistral.rs splits the text of every byte-pair model as Qwen does, and takes the most likely
+//! pieces where models of the SentencePiece kind merge pairs. Other tokens than the trained ones
+//! make a model worse. So the right tokenizer is written out for the kinds known here: SmolLM
+//! (single digits, then GPT-2's pattern), Llama 3 (its own pattern, up to three digits) and
+//! SentencePiece (Llama 2, Mistral and Mixtral).
 
 use std::collections::HashMap;
 
 use candle_core::quantized::gguf_file::Value;
 use serde_json::json;
 
+use super::pieces;
+
 /// `tokenizer.ggml.token_type` of a token that is no text.
 const CONTROL: i32 = 3;
+
+/// From the `tokenizer.json` of Llama 3.
+const LLAMA3_SPLIT: &str = concat!(
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|",
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+);
 
 /// Contents of the two files that describe a tokenizer in Hugging Face's form.
 pub struct Files {
@@ -20,19 +30,37 @@ pub struct Files {
     pub config: String,
 }
 
-/// The tokenizer of a GGUF file, or none where mistral.rs reads it rightly by itself.
+/// The kinds that are written.
+enum Kind {
+    SmolLm,
+    Llama3,
+    Pieces,
+}
+
+impl Kind {
+    fn of(metadata: &HashMap<String, Value>) -> Option<Self> {
+        let text = |key| metadata.get(key).and_then(|value| value.to_string().ok());
+        let pre = text("tokenizer.ggml.pre").map(String::as_str);
+        match text("tokenizer.ggml.model")?.as_str() {
+            "llama" => Some(Self::Pieces),
+            "gpt2" if pre == Some("smollm") => Some(Self::SmolLm),
+            "gpt2" if matches!(pre, Some("llama-bpe" | "llama3" | "llama-v3")) => {
+                Some(Self::Llama3)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The tokenizer of a GGUF file, or none where mistral.rs reads it as well as it can be read here.
 ///
 /// # Errors
 /// What is missing or malformed, in words.
 pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String> {
-    let kind = metadata
-        .get("tokenizer.ggml.pre")
-        .and_then(|value| value.to_string().ok());
-    if kind.map(String::as_str) != Some("smollm") {
+    let Some(kind) = Kind::of(metadata) else {
         return Ok(None);
-    }
+    };
     let tokens = strings(metadata, "tokenizer.ggml.tokens")?;
-    let merges = strings(metadata, "tokenizer.ggml.merges")?;
     let types = list(metadata, "tokenizer.ggml.token_type")?;
     let special = |name: &str| -> Result<&str, String> {
         let key = format!("tokenizer.ggml.{name}_token_id");
@@ -53,7 +81,7 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
         .enumerate()
         .map(|(id, token)| ((*token).to_owned(), json!(id)))
         .collect();
-    let control = tokens
+    let added = tokens
         .iter()
         .zip(types)
         .enumerate()
@@ -64,48 +92,110 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
                 "rstrip": false, "normalized": false, "special": true,
             })
         });
+    let unknown = match kind {
+        Kind::Llama3 => None,
+        Kind::SmolLm | Kind::Pieces => Some(special("unknown")?),
+    };
+    let merges = match kind {
+        Kind::Pieces => {
+            let scores = list(metadata, "tokenizer.ggml.scores")?;
+            let scores = scores.iter().map(|score| score.to_f32());
+            let scores: Result<Vec<f32>, _> = scores.collect();
+            let scores = scores.map_err(|e| format!("tokenizer.ggml.scores: {e}"))?;
+            json!(pieces::merges(&tokens, &scores))
+        }
+        Kind::SmolLm | Kind::Llama3 => json!(strings(metadata, "tokenizer.ggml.merges")?),
+    };
+    let text = Text::of(&kind);
+    let is_pieces = matches!(kind, Kind::Pieces);
     let tokenizer = json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
-        "added_tokens": control.collect::<Vec<_>>(),
-        "normalizer": null,
-        "pre_tokenizer": {
-            "type": "Sequence",
-            "pretokenizers": [
-                { "type": "Digits", "individual_digits": true },
-                byte_level(),
-            ],
-        },
+        "added_tokens": added.collect::<Vec<_>>(),
+        "normalizer": text.normalizer,
+        "pre_tokenizer": text.pre_tokenizer,
+        // Chat templates begin the text by themselves.
         "post_processor": null,
-        "decoder": byte_level(),
+        "decoder": text.decoder,
         "model": {
             "type": "BPE",
             "dropout": null,
-            "unk_token": special("unknown")?,
+            "unk_token": unknown,
             "continuing_subword_prefix": null,
             "end_of_word_suffix": null,
-            "fuse_unk": false,
-            "byte_fallback": false,
-            "ignore_merges": false,
+            "fuse_unk": is_pieces,
+            "byte_fallback": is_pieces,
+            "ignore_merges": matches!(kind, Kind::Llama3),
             "vocab": vocabulary,
             "merges": merges,
         },
     });
-    let config = json!({
+    let mut config = json!({
         "bos_token": special("bos")?,
         "eos_token": special("eos")?,
-        "unk_token": special("unknown")?,
         "chat_template": template,
     });
+    if let Some(unknown) = unknown {
+        config["unk_token"] = json!(unknown);
+    }
     Ok(Some(Files {
         tokenizer: tokenizer.to_string(),
         config: config.to_string(),
     }))
 }
 
-fn byte_level() -> serde_json::Value {
-    json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true })
+/// What happens to a text around the merges.
+struct Text {
+    normalizer: serde_json::Value,
+    pre_tokenizer: serde_json::Value,
+    decoder: serde_json::Value,
+}
+
+impl Text {
+    fn of(kind: &Kind) -> Self {
+        match kind {
+            Kind::SmolLm => Self::split(
+                json!({ "type": "Digits", "individual_digits": true }),
+                byte_level(true),
+            ),
+            Kind::Llama3 => Self::split(
+                json!({
+                    "type": "Split", "pattern": { "Regex": LLAMA3_SPLIT },
+                    "behavior": "Isolated", "invert": false,
+                }),
+                byte_level(false),
+            ),
+            Kind::Pieces => Self {
+                normalizer: json!({ "type": "Sequence", "normalizers": [
+                    { "type": "Prepend", "prepend": "▁" },
+                    { "type": "Replace", "pattern": { "String": " " }, "content": "▁" },
+                ] }),
+                pre_tokenizer: serde_json::Value::Null,
+                decoder: json!({ "type": "Sequence", "decoders": [
+                    { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
+                    { "type": "ByteFallback" },
+                    { "type": "Fuse" },
+                    { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
+                ] }),
+            },
+        }
+    }
+
+    fn split(first: serde_json::Value, second: serde_json::Value) -> Self {
+        Self {
+            normalizer: serde_json::Value::Null,
+            pre_tokenizer: json!({ "type": "Sequence", "pretokenizers": [first, second] }),
+            decoder: byte_level(true),
+        }
+    }
+}
+
+fn byte_level(use_regex: bool) -> serde_json::Value {
+    json!({
+        "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+        "use_regex": use_regex,
+    })
 }
 
 fn field<'a>(metadata: &'a HashMap<String, Value>, key: &str) -> Result<&'a Value, String> {

@@ -1,0 +1,284 @@
+//! Models that the node knows by name: `models/*.toml`.
+//!
+//! The weights are the user's to fetch, under the licence of each model. So an entry has no
+//! digest where no set-up here fetches the file: it is taken from the user's own.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use poq_proto::v1::{Model, WeightedEvaluatorModel};
+use serde::{Deserialize, Serialize};
+
+use crate::config;
+use crate::generator::weights::{Memory, Shape, WeightType};
+
+const ENTRIES: [&str; 7] = [
+    include_str!("../models/smollm2-135m-instruct.toml"),
+    include_str!("../models/llama-3.2-1b-instruct.toml"),
+    include_str!("../models/llama-3.2-3b-instruct.toml"),
+    include_str!("../models/llama-3-8b-instruct.toml"),
+    include_str!("../models/llama-3-70b-instruct.toml"),
+    include_str!("../models/mixtral-8x7b-instruct-v0.1.toml"),
+    include_str!("../models/mixtral-8x22b-instruct-v0.1.toml"),
+];
+
+/// A model of the catalog.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Entry {
+    /// Id in a chain's registry.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// "llama" or "mixtral".
+    pub architecture: String,
+    /// Name of its licence.
+    pub licence: String,
+    /// How many weights it has.
+    pub parameters: u64,
+    /// Tokens of prompt and answer together.
+    pub context_tokens: u32,
+    /// Form of its conversations: "llama3", "mistral" or "chatml".
+    pub chat_template: String,
+    /// How its matrices are best kept in memory.
+    pub weights: WeightType,
+    /// Where its safetensors are.
+    pub source: Hub,
+    /// Its dimensions.
+    pub shape: Shape,
+    /// GGUF files of it, as they are commonly named.
+    pub quantisations: Vec<Quantisation>,
+    /// What the authority may register.
+    pub registry: Terms,
+}
+
+/// A repository of the Hugging Face hub.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hub {
+    /// `organisation/name`.
+    pub hub: String,
+    /// How many files the weights are in.
+    pub shards: u32,
+}
+
+/// A GGUF file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantisation {
+    /// Type of most matrices, as llama.cpp names it.
+    pub name: String,
+    /// The file, or its first part.
+    pub file: String,
+    /// Size of all parts, about.
+    pub bytes: u64,
+    /// Its digest, where `make setup` fetches it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// Terms under which a chain may serve the model, for its authority to change. Amounts are in
+/// base units, qualities in ppm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terms {
+    base_price: u64,
+    price_per_prompt_byte: u64,
+    price_per_answer_byte: u64,
+    quality_floor: u32,
+    quality_target: u32,
+    /// 0 leaves the chain's own limit.
+    max_prompt_bytes: u32,
+    evaluator_models: Vec<Seat>,
+}
+
+/// An evaluator model and its share of the seats.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seat {
+    id: String,
+    weight: u32,
+}
+
+/// All entries, small models first.
+///
+/// # Errors
+/// If one is malformed, which a test rules out.
+pub fn all() -> anyhow::Result<Vec<Entry>> {
+    let parsed = ENTRIES.iter().map(|text| toml::from_str(text));
+    parsed
+        .collect::<Result<_, _>>()
+        .context("the catalog is malformed")
+}
+
+/// The entry of an id.
+///
+/// # Errors
+/// If there is none.
+pub fn find(id: &str) -> anyhow::Result<Entry> {
+    let found = all()?.into_iter().find(|entry| entry.id == id);
+    found.with_context(|| {
+        format!("the catalog has no model `{id}`: see `poq-inference-node models list`")
+    })
+}
+
+impl Entry {
+    /// Its entry for a chain's registry, for files with this digest.
+    pub fn registered(&self, weights_sha256: String) -> Model {
+        let terms = &self.registry;
+        let evaluator_models = terms
+            .evaluator_models
+            .iter()
+            .map(|seat| WeightedEvaluatorModel {
+                id: seat.id.clone(),
+                weight: seat.weight,
+            });
+        Model {
+            id: self.id.clone(),
+            architecture: self.architecture.clone(),
+            weights_sha256,
+            context_tokens: self.context_tokens,
+            base_price: terms.base_price,
+            price_per_prompt_byte: terms.price_per_prompt_byte,
+            price_per_answer_byte: terms.price_per_answer_byte,
+            quality_floor: terms.quality_floor,
+            quality_target: terms.quality_target,
+            evaluator_models: evaluator_models.collect(),
+            deprecated: false,
+            max_prompt_bytes: terms.max_prompt_bytes,
+        }
+    }
+
+    /// The digest of its files where they are pinned here.
+    pub fn pinned(&self) -> Option<&str> {
+        let digests = self.quantisations.iter();
+        digests.filter_map(|file| file.sha256.as_deref()).next()
+    }
+
+    /// Where its files are looked for unless the user says otherwise: in its folder of the cache,
+    /// under the name of a quantisation, or as safetensors.
+    pub fn default_file(&self) -> PathBuf {
+        let folder = config::cache().join("models").join(&self.id);
+        let files = self
+            .quantisations
+            .iter()
+            .map(|file| folder.join(&file.file));
+        let found = files.into_iter().find(|file| file.is_file());
+        found.unwrap_or(folder)
+    }
+
+    /// Memory that the smallest quantisation takes, as an estimate.
+    pub fn memory(&self) -> Memory {
+        let smallest = self.quantisations.iter().map(|file| file.bytes).min();
+        self.shape.memory(self.weights, smallest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_file_is_in_the_catalog() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
+        let files: BTreeSet<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        let entries = all().unwrap();
+        let named = entries.iter().map(|entry| format!("{}.toml", entry.id));
+        assert_eq!(named.collect::<BTreeSet<_>>(), files);
+    }
+
+    #[test]
+    fn ids_are_such_as_a_chain_takes() {
+        for entry in all().unwrap() {
+            let letters =
+                |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-._".contains(c);
+            assert!(
+                entry.id.len() <= 64 && entry.id.chars().all(letters),
+                "{}",
+                entry.id
+            );
+        }
+    }
+
+    #[test]
+    fn numbers_agree_with_each_other() {
+        for entry in all().unwrap() {
+            let id = &entry.id;
+            assert_eq!(entry.shape.parameters(), entry.parameters, "{id}");
+            assert_eq!(
+                entry.shape.experts > 0,
+                entry.architecture == "mixtral",
+                "{id}"
+            );
+            assert!(!entry.quantisations.is_empty(), "{id}");
+            for file in &entry.quantisations {
+                let bits = file.bytes as f64 * 8.0 / entry.parameters as f64;
+                // The small models have a greater part of their weights in larger blocks.
+                let expected = match file.name.as_str() {
+                    "Q4_K_M" => 4.5..5.3,
+                    "Q4_1" => 5.0..6.0,
+                    "Q8_0" => 8.4..8.6,
+                    other => panic!("{id}: {other}"),
+                };
+                assert!(expected.contains(&bits), "{id} {}: {bits}", file.name);
+                let digest = file.sha256.as_deref().unwrap_or("0");
+                assert!(digest.len() == 64 || digest == "0", "{id}");
+            }
+            let terms = &entry.registry;
+            assert!(terms.quality_floor < terms.quality_target, "{id}");
+            assert!(terms.quality_target <= 1_000_000, "{id}");
+            // No token has less than a byte: a chain's own limit of 32 KiB fits where it is left.
+            let longest = match terms.max_prompt_bytes {
+                0 => 32 << 10,
+                bytes => bytes / 3,
+            };
+            assert!(longest <= entry.context_tokens, "{id}");
+        }
+    }
+
+    #[test]
+    fn memory_is_about_what_was_measured() {
+        let entry = find(config::DEFAULT_MODEL).unwrap();
+        // The table of the README, with some 500 tokens in the context.
+        for (weights, measured) in [
+            (WeightType::Q8_0, 540.0),
+            (WeightType::F32, 977.0),
+            (WeightType::Original, 413.0),
+        ] {
+            let file = Some(entry.quantisations[0].bytes);
+            let estimate = entry.shape.memory(weights, file).with(500) as f64 / f64::from(1 << 20);
+            let ratio = estimate / measured;
+            assert!(
+                (0.7..1.3).contains(&ratio),
+                "{weights:?}: {estimate} of {measured}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_default_model_is_what_a_local_network_has() {
+        let genesis = include_str!("../../testnet/config/genesis-template.json");
+        let genesis: Value = serde_json::from_str(genesis).unwrap();
+        let registered: Model = serde_json::from_value(genesis["models"][0].clone()).unwrap();
+        let entry = find(config::DEFAULT_MODEL).unwrap();
+        assert_eq!(entry.registered(entry.pinned().unwrap().into()), registered);
+        assert_eq!(entry.default_file(), config::default_model_file());
+    }
+
+    #[test]
+    fn an_unknown_id_says_where_the_known_ones_are() {
+        assert!(
+            find("gpt-5")
+                .unwrap_err()
+                .to_string()
+                .contains("models list")
+        );
+    }
+}

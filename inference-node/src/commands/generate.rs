@@ -1,0 +1,67 @@
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::model::Located;
+use super::{at_once, print};
+use crate::cli::Generate;
+use crate::config::ModelConfig;
+use crate::generator::{Generator, Message, Request, Sampling, Speaker};
+
+/// Answers one prompt with a model, without a chain.
+pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<()> {
+    let located = Located::find(model).await?;
+    let digest = located.digest().await?;
+    let generator = located.load(model, digest).await?;
+    let message = |speaker, text: &String| Message {
+        speaker,
+        text: text.clone(),
+    };
+    let system = options
+        .system
+        .iter()
+        .map(|text| message(Speaker::System, text));
+    let request = Request {
+        messages: system
+            .chain([message(Speaker::User, &options.prompt)])
+            .collect(),
+        sampling: Sampling {
+            temperature: options.temperature,
+            top_p: options.top_p,
+            seed: options.seed,
+        },
+        max_tokens: options.max_tokens,
+        max_bytes: options.max_bytes,
+    };
+    let stop = CancellationToken::new();
+    if let Some(requests) = options.at_once {
+        let measured = at_once::measure(&generator, &request, requests).await?;
+        print(options.output.output, &json!(measured), || {
+            measured.to_string()
+        });
+        return Ok(());
+    }
+    for _ in 1..options.repeat {
+        generator.generate(&request, &stop, None).await?;
+    }
+    let completion = generator.generate(&request, &stop, None).await?;
+    let first_token_ms = completion.first_token.as_secs_f64() * 1000.0;
+    let speed = completion.tokens_per_second();
+    let value = json!({
+        "answer": completion.text,
+        "finish": completion.finish,
+        "prompt_tokens": completion.prompt_tokens,
+        "answer_tokens": completion.answer_tokens,
+        "first_token_ms": first_token_ms,
+        "tokens_per_second": speed,
+        "total_ms": completion.total.as_secs_f64() * 1000.0,
+    });
+    print(options.output.output, &value, || {
+        let speed = speed.map_or("-".to_owned(), |speed| format!("{speed:.1}"));
+        format!(
+            "{}\n\n{} prompt tokens, {} answer tokens, first after {first_token_ms:.0} ms, \
+             then {speed} tokens/s",
+            completion.text, completion.prompt_tokens, completion.answer_tokens,
+        )
+    });
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! The model of a configuration, on its way from disk or hub into memory.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use poq_proto::v1::Model;
+use tokio::task::spawn_blocking;
+use tracing::info;
+
+use crate::cli::Generate;
+use crate::config::ModelConfig;
+use crate::generator::weights::{self, Source, hub};
+use crate::generator::{Generator, MistralGenerator};
+use crate::{catalog, commands};
+
+/// The model that `generate` uses: options first, then config.toml, then the defaults.
+///
+/// # Errors
+/// If there is a config.toml that cannot be used.
+pub fn settings(home: &Path, options: &Generate) -> anyhow::Result<ModelConfig> {
+    let model = match home.join("config.toml").exists() {
+        true => commands::settings(home)?.1.model,
+        false => ModelConfig::default(),
+    };
+    Ok(changed(model, options))
+}
+
+/// The model that `models run` uses: options first, then the catalog.
+///
+/// # Errors
+/// If the catalog does not have it.
+pub fn of_catalog(id: &str, options: &Generate) -> anyhow::Result<ModelConfig> {
+    let entry = catalog::find(id)?;
+    let model = ModelConfig {
+        file: entry.default_file(),
+        weights: entry.weights,
+        id: entry.id,
+        ..ModelConfig::default()
+    };
+    Ok(changed(model, options))
+}
+
+fn changed(mut model: ModelConfig, options: &Generate) -> ModelConfig {
+    if let Some(file) = &options.model_file {
+        model.file.clone_from(file);
+        model.hub = None;
+    }
+    if options.hub.is_some() {
+        model.hub.clone_from(&options.hub);
+    }
+    model.weights = options.weights.unwrap_or(model.weights);
+    model.threads = options.threads.unwrap_or(model.threads);
+    model.concurrency = options.concurrency;
+    model
+}
+
+/// A model whose files are on this machine.
+pub struct Located {
+    /// A GGUF file or a folder.
+    pub path: PathBuf,
+}
+
+impl Located {
+    /// Looks for the files, and fetches them if they come from a hub.
+    ///
+    /// # Errors
+    /// If they are not there.
+    pub async fn find(model: &ModelConfig) -> anyhow::Result<Self> {
+        let path = match model.hub.clone() {
+            None => model.file.clone(),
+            Some(name) => spawn_blocking(move || hub::fetch(&name, &hub::endpoint())).await??,
+        };
+        Source::open(&path)?;
+        Ok(Self { path })
+    }
+
+    /// Its digest; hashing takes a moment.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    pub async fn digest(&self) -> anyhow::Result<String> {
+        let path = self.path.clone();
+        Ok(spawn_blocking(move || weights::digest(&path)).await??)
+    }
+
+    /// Its digest, if that is the one in the chain's registry.
+    ///
+    /// # Errors
+    /// If it is another, or the chain has no such model.
+    pub async fn expect_registered(
+        &self,
+        registered: Option<Model>,
+        id: &str,
+    ) -> anyhow::Result<String> {
+        let digest = self.digest().await?;
+        let registered = registered.with_context(|| {
+            format!("the chain has no model `{id}`: check model.id in config.toml")
+        })?;
+        weights::expect(&self.path, &digest, &registered.weights_sha256)?;
+        Ok(digest)
+    }
+
+    /// Loads it; takes seconds.
+    ///
+    /// # Errors
+    /// If its files cannot be used.
+    pub async fn load(
+        &self,
+        model: &ModelConfig,
+        digest: String,
+    ) -> anyhow::Result<MistralGenerator> {
+        let (path, settings) = (self.path.clone(), model.clone());
+        let prepared = spawn_blocking(move || {
+            weights::prepare(&path, &digest, &settings.converted, settings.weights)
+        })
+        .await??;
+        let generator = MistralGenerator::load(&prepared, model.concurrency, model.threads).await?;
+        info!(
+            file = %prepared.path().display(),
+            context_tokens = generator.context_tokens(),
+            "the model is loaded"
+        );
+        Ok(generator)
+    }
+}

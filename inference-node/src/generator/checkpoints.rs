@@ -1,0 +1,245 @@
+//! Tiny checkpoints of Llama 3 and Mixtral, in both layouts, through the path of every model.
+//!
+//! The golden files are what Hugging Face's transformers computes for the same checkpoints:
+//! `tests/reference/logits.py` writes them.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use mistralrs::{
+    CustomLogitsProcessor, RequestBuilder, Response, SamplingParams, Tensor, TextMessageRole,
+};
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use super::load::{self, Loaded};
+use super::weights::{self, Files, Prepared, WeightType};
+use super::{Generator, Message, MistralGenerator, Request, Sampling, Speaker};
+use crate::checkpoint::{Architecture, CONTEXT};
+
+/// Long enough for scaled rotary frequencies to matter; digits, spaces and letters beyond ASCII
+/// are what tokenizers differ in.
+const PROMPT: &str = include_str!("../../tests/reference/prompt.txt");
+/// Largest difference of a logit; they lie between -4 and 4.
+const TOLERANCE: f32 = 1e-4;
+
+#[derive(Clone, Copy, Debug)]
+enum Layout {
+    Folder,
+    Gguf,
+}
+
+/// What transformers computes for [`PROMPT`].
+#[derive(Deserialize)]
+struct Golden {
+    /// The chat as tokens.
+    prompt: Vec<u32>,
+    /// The most likely continuation.
+    answer: Vec<u32>,
+    /// Before each of its tokens.
+    logits: Vec<Vec<f32>>,
+}
+
+impl Golden {
+    fn of(architecture: Architecture) -> Self {
+        let text = match architecture {
+            Architecture::Llama3 => include_str!("../../tests/reference/llama3.json"),
+            Architecture::Mixtral => include_str!("../../tests/reference/mixtral.json"),
+        };
+        serde_json::from_str(text).unwrap()
+    }
+}
+
+fn write(architecture: Architecture, layout: Layout, folder: &Path) -> PathBuf {
+    match layout {
+        Layout::Folder => {
+            architecture.write_folder(folder).unwrap();
+            folder.to_owned()
+        }
+        Layout::Gguf => {
+            let file = folder.join("model.gguf");
+            architecture.write_gguf(&file).unwrap();
+            file
+        }
+    }
+}
+
+fn prepare(source: &Path, cache: &Path, weights: WeightType) -> Prepared {
+    let digest = weights::digest(source).unwrap();
+    weights::prepare(source, &digest, cache, weights).unwrap()
+}
+
+/// Logits before each token, and the tokens before them.
+#[derive(Default)]
+struct Recorder(Mutex<Vec<(Vec<f32>, Vec<u32>)>>);
+
+impl CustomLogitsProcessor for Recorder {
+    fn apply(&self, logits: &Tensor, context: &[u32]) -> mistralrs::Result<Tensor> {
+        let values = logits.flatten_all()?.to_vec1()?;
+        self.0.lock().unwrap().push((values, context.to_vec()));
+        Ok(logits.clone())
+    }
+}
+
+/// What the engine computes for [`PROMPT`], in the form of the golden files.
+async fn compute(loaded: &Loaded, steps: usize) -> Golden {
+    let recorder = Arc::new(Recorder::default());
+    let request = RequestBuilder::new()
+        .set_sampling(SamplingParams {
+            temperature: Some(0.0),
+            max_len: Some(steps),
+            ..SamplingParams::neutral()
+        })
+        .add_logits_processor(recorder.clone())
+        .add_message(TextMessageRole::User, PROMPT);
+    let mut stream = loaded.model.stream_chat_request(request).await.unwrap();
+    while let Some(response) = stream.next().await {
+        assert!(matches!(response, Response::Chunk(_)));
+    }
+    let steps = std::mem::take(&mut *recorder.0.lock().unwrap());
+    let prompt = steps[0].1.clone();
+    let last = steps.last().unwrap();
+    let best = last
+        .0
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.total_cmp(b.1))
+        .unwrap();
+    let mut answer = last.1[prompt.len()..].to_vec();
+    answer.push(best.0 as u32);
+    Golden {
+        prompt,
+        answer,
+        logits: steps.into_iter().map(|(logits, _)| logits).collect(),
+    }
+}
+
+fn largest_difference(left: &Golden, right: &Golden) -> f32 {
+    let pairs = left.logits.iter().zip(&right.logits);
+    let pairs = pairs.flat_map(|(left, right)| left.iter().zip(right));
+    pairs
+        .map(|(left, right)| (left - right).abs())
+        .fold(0.0, f32::max)
+}
+
+async fn check_against_transformers(architecture: Architecture, layout: Layout) {
+    let folder = tempfile::tempdir().unwrap();
+    let source = write(architecture, layout, folder.path());
+    let prepared = prepare(&source, &folder.path().join("cache"), WeightType::F32);
+    let loaded = load::load(&prepared).await.unwrap();
+    assert_eq!(loaded.context_tokens, CONTEXT);
+
+    let golden = Golden::of(architecture);
+    let computed = compute(&loaded, golden.answer.len()).await;
+    assert_eq!(computed.prompt, golden.prompt);
+    assert_eq!(computed.answer, golden.answer);
+    let difference = largest_difference(&computed, &golden);
+    println!("{architecture:?} {layout:?}: {difference:e}");
+    assert!(
+        difference < TOLERANCE,
+        "{architecture:?} {layout:?}: {difference}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn llama_3_computes_as_transformers_do() {
+    check_against_transformers(Architecture::Llama3, Layout::Folder).await;
+    check_against_transformers(Architecture::Llama3, Layout::Gguf).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mixtral_computes_as_transformers_do() {
+    check_against_transformers(Architecture::Mixtral, Layout::Folder).await;
+    check_against_transformers(Architecture::Mixtral, Layout::Gguf).await;
+}
+
+fn question() -> Request {
+    Request {
+        messages: vec![Message {
+            speaker: Speaker::User,
+            text: PROMPT.into(),
+        }],
+        sampling: Sampling {
+            temperature: 0.0,
+            top_p: 1.0,
+            seed: 0,
+        },
+        max_tokens: 12,
+        max_bytes: 10_000,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_layout_is_served_with_every_type_of_weights() {
+    for architecture in [Architecture::Llama3, Architecture::Mixtral] {
+        let mut answers = Vec::new();
+        for layout in [Layout::Folder, Layout::Gguf] {
+            let folder = tempfile::tempdir().unwrap();
+            let source = write(architecture, layout, folder.path());
+            for weights in [WeightType::F32, WeightType::Original, WeightType::Q8_0] {
+                let prepared = prepare(&source, &folder.path().join("cache"), weights);
+                let generator = MistralGenerator::load(&prepared, 1, 1).await.unwrap();
+                let stop = CancellationToken::new();
+                let answer = generator.generate(&question(), &stop, None).await.unwrap();
+                let golden = Golden::of(architecture);
+                assert_eq!(answer.prompt_tokens, golden.prompt.len());
+                assert!(
+                    answer.answer_tokens > 2,
+                    "{architecture:?} {layout:?} {weights:?}"
+                );
+                if weights != WeightType::Q8_0 {
+                    answers.push(answer.text);
+                }
+            }
+        }
+        assert!(
+            answers.iter().all(|answer| *answer == answers[0]),
+            "{answers:?}"
+        );
+    }
+}
+
+/// Why a GGUF file with rotary factors becomes a folder. When this fails, it need not any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_passes_over_rotary_factors_in_gguf() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = write(Architecture::Llama3, Layout::Gguf, folder.path());
+    let mut prepared = prepare(&source, &folder.path().join("cache"), WeightType::F32);
+    prepared.files = Files::Gguf(vec![source]);
+    let loaded = load::load(&prepared).await.unwrap();
+    let golden = Golden::of(Architecture::Llama3);
+    let computed = compute(&loaded, 1).await;
+    assert_eq!(computed.prompt, golden.prompt);
+    let difference = largest_difference(&computed, &golden);
+    assert!(difference > 100.0 * TOLERANCE, "{difference}");
+}
+
+/// Why the experts of a GGUF file are taken apart. When this fails, they need not be any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_engine_cannot_multiply_joined_experts() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = write(Architecture::Mixtral, Layout::Gguf, folder.path());
+    let mut prepared = prepare(&source, &folder.path().join("cache"), WeightType::F32);
+    prepared.files = Files::Gguf(vec![source]);
+    let refused = match MistralGenerator::load(&prepared, 1, 1).await {
+        Err(_) => true,
+        Ok(generator) => {
+            let stop = CancellationToken::new();
+            generator.generate(&question(), &stop, None).await.is_err()
+        }
+    };
+    assert!(refused);
+}
+
+/// Not a test: writes the checkpoints where `tests/reference/logits.py` looks for them.
+#[test]
+#[ignore = "writes the folder POQ_CHECKPOINTS"]
+fn write_the_checkpoints() {
+    let folder = PathBuf::from(std::env::var_os("POQ_CHECKPOINTS").unwrap());
+    Architecture::Llama3
+        .write_folder(&folder.join("llama3"))
+        .unwrap();
+    Architecture::Mixtral
+        .write_folder(&folder.join("mixtral"))
+        .unwrap();
+}

@@ -1,0 +1,134 @@
+//! The numbers that decide how large a model is.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::gguf::Gguf;
+use super::{Result, WeightType};
+
+/// What the program, the tokenizer and a first answer take beside the weights.
+const PROGRAM: u64 = 200 << 20;
+
+/// Dimensions of a model of the Llama family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shape {
+    /// Transformer blocks.
+    pub layers: u64,
+    /// Size of the hidden state.
+    pub hidden: u64,
+    /// Heads of queries.
+    pub heads: u64,
+    /// Heads of keys and values.
+    pub key_value_heads: u64,
+    /// Size between the matrices of a feed-forward network.
+    pub feed_forward: u64,
+    /// Tokens.
+    pub vocabulary: u64,
+    /// Feed-forward networks of a layer; 0 where there is just one.
+    pub experts: u64,
+    /// Whether the first and the last matrix are the same.
+    pub tied_embeddings: bool,
+}
+
+/// Memory that a model takes, as an estimate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// Bytes once it is loaded.
+    pub bytes: u64,
+    /// Bytes more for each token of prompt and answer.
+    pub bytes_per_token: u64,
+}
+
+impl Memory {
+    /// Bytes with this many tokens in the context.
+    pub fn with(&self, tokens: u64) -> u64 {
+        self.bytes + tokens * self.bytes_per_token
+    }
+}
+
+impl Shape {
+    /// Of a GGUF model.
+    ///
+    /// # Errors
+    /// [`super::Error::Format`] if its metadata lacks a number.
+    pub fn of_gguf(model: &Gguf) -> Result<Self> {
+        let number = |key: &str| Ok(model.number(&format!("llama.{key}"))? as u64);
+        Ok(Self {
+            layers: number("block_count")?,
+            hidden: number("embedding_length")?,
+            heads: number("attention.head_count")?,
+            key_value_heads: number("attention.head_count_kv")?,
+            feed_forward: number("feed_forward_length")?,
+            vocabulary: model.items("tokenizer.ggml.tokens")? as u64,
+            experts: number("expert_count").unwrap_or(0),
+            tied_embeddings: !model.has("output.weight"),
+        })
+    }
+
+    /// Of the `config.json` of a folder; none if it lacks a number.
+    pub fn of_config(config: &Value) -> Option<Self> {
+        let number = |key: &str| config[key].as_u64();
+        let heads = number("num_attention_heads")?;
+        Some(Self {
+            layers: number("num_hidden_layers")?,
+            hidden: number("hidden_size")?,
+            heads,
+            key_value_heads: number("num_key_value_heads").unwrap_or(heads),
+            feed_forward: number("intermediate_size")?,
+            vocabulary: number("vocab_size")?,
+            experts: number("num_local_experts").unwrap_or(0),
+            tied_embeddings: config["tie_word_embeddings"] == true,
+        })
+    }
+
+    /// Size of one head.
+    pub fn head(&self) -> u64 {
+        self.hidden / self.heads.max(1)
+    }
+
+    /// How many weights there are.
+    pub fn parameters(&self) -> u64 {
+        let outer = self.embeddings() * if self.tied_embeddings { 1 } else { 2 };
+        let keys = self.hidden * self.key_value_heads * self.head();
+        let attention = 2 * self.hidden * self.hidden + 2 * keys;
+        let norms = 2 * self.hidden;
+        let router = self.hidden * self.experts;
+        let layer = attention + 3 * self.expert_matrix() * self.experts.max(1) + router + norms;
+        outer + self.layers * layer + self.hidden
+    }
+
+    /// Memory of the model with weights of a type. `quantised` is the size of the file that
+    /// [`WeightType::Original`] leaves as it is; without one they are in single precision.
+    ///
+    /// Embeddings are looked up in single precision; the attention cache is, too.
+    pub fn memory(&self, weights: WeightType, quantised: Option<u64>) -> Memory {
+        let single = |count: u64| count * 4;
+        // 32 weights and their scale.
+        let eight_bits = |count: u64| count * 34 / 32;
+        let bytes = match (weights, quantised) {
+            (WeightType::Original, Some(bytes)) => bytes + single(self.embeddings()),
+            (WeightType::Original | WeightType::F32, _) => single(self.parameters()),
+            (WeightType::Q8_0, _) => {
+                let down = match self.experts {
+                    0 => self.layers * self.expert_matrix(),
+                    _ => 0,
+                };
+                let whole = self.embeddings() + down;
+                single(whole) + eight_bits(self.parameters().saturating_sub(whole))
+            }
+        };
+        Memory {
+            bytes: bytes + PROGRAM,
+            bytes_per_token: single(2 * self.layers * self.key_value_heads * self.head()),
+        }
+    }
+
+    fn embeddings(&self) -> u64 {
+        self.vocabulary * self.hidden
+    }
+
+    fn expert_matrix(&self) -> u64 {
+        self.hidden * self.feed_forward
+    }
+}

@@ -1,0 +1,92 @@
+//! A GGUF model with other types of matrices.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use candle_core::Device;
+use candle_core::quantized::gguf_file::{self, Value};
+use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+
+use super::gguf::Gguf;
+use super::{Result, format_error, progress, write_once};
+
+/// How llama.cpp names the matrices of all experts of a layer, which it keeps in one tensor.
+const JOINED: &str = "_exps.weight";
+
+/// Whether the experts of a layer lie in one tensor, which mistral.rs reads, but cannot multiply.
+pub fn has_joined_experts(model: &Gguf) -> bool {
+    model.names().iter().any(|name| name.ends_with(JOINED))
+}
+
+/// Writes the model again, unless it is there, with its quantised matrices as `dtype`; without one
+/// they stay as they are. Every expert gets matrices of its own.
+pub fn write(model: &mut Gguf, dtype: Option<GgmlDType>, target: &Path) -> Result<()> {
+    write_once(target, |file| {
+        let path = model.path().to_owned();
+        // Sorted, because the maps have no order and equal sources must give equal files.
+        let names = model.names();
+        let bar = progress(names.len() as u64);
+        let mut tensors: Vec<(String, QTensor)> = Vec::with_capacity(names.len());
+        for name in names {
+            for (name, tensor) in
+                split(name.clone(), model.tensor(&name)?).map_err(format_error(&path))?
+            {
+                let tensor = convert(tensor, type_of(&name, dtype)).map_err(format_error(&path))?;
+                tensors.push((name, tensor));
+            }
+            bar.inc(1);
+        }
+        let metadata = model.metadata.iter();
+        let mut metadata: Vec<(&str, &Value)> =
+            metadata.map(|(key, value)| (key.as_str(), value)).collect();
+        metadata.sort_by_key(|(key, _)| *key);
+        let tensors: Vec<(&str, &QTensor)> =
+            tensors.iter().map(|(name, t)| (name.as_str(), t)).collect();
+        gguf_file::write(file, &metadata, &tensors).map_err(format_error(&path))?;
+        bar.finish_and_clear();
+        Ok(())
+    })
+}
+
+/// The matrices of the single experts, as older files of llama.cpp had them; any other tensor is
+/// left as it is. The blocks of an expert lie together, so nothing is rounded again.
+fn split(name: String, tensor: QTensor) -> candle_core::Result<Vec<(String, QTensor)>> {
+    let Some(stem) = name.strip_suffix(JOINED) else {
+        return Ok(vec![(name, tensor)]);
+    };
+    let (experts, rows, columns) = tensor.shape().dims3()?;
+    let data = tensor.data()?;
+    let length = data.len() / experts;
+    let expert = |index: usize| {
+        let blocks = Cow::Borrowed(&data[index * length..(index + 1) * length]);
+        let storage = QStorage::from_data(blocks, &Device::Cpu, tensor.dtype())?;
+        let matrix = QTensor::new(storage, (rows, columns))?;
+        Ok((format!("{stem}.{index}.weight"), matrix))
+    };
+    (0..experts).map(expert).collect()
+}
+
+/// The type that a matrix gets. What comes in at `ffn_down` has single values thousands of times
+/// larger than their neighbours; the 8-bit kernels round activations to 8 bits too, in blocks of
+/// 32, and lose the neighbours. SmolLM2 then answers "What is the capital of France?" with
+/// French exclamations. These matrices multiply unrounded activations instead. Those of experts
+/// stay in 8 bits: in single precision they alone would take Mixtral 8x7B 60 GB.
+fn type_of(name: &str, dtype: Option<GgmlDType>) -> Option<GgmlDType> {
+    match name.contains("ffn_down.weight") {
+        true => dtype.map(|_| GgmlDType::F32),
+        false => dtype,
+    }
+}
+
+fn convert(tensor: QTensor, dtype: Option<GgmlDType>) -> candle_core::Result<QTensor> {
+    let float = matches!(
+        tensor.dtype(),
+        GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16
+    );
+    match dtype {
+        Some(dtype) if !float && tensor.dtype() != dtype => {
+            QTensor::quantize(&tensor.dequantize(&Device::Cpu)?, dtype)
+        }
+        _ => Ok(tensor),
+    }
+}
