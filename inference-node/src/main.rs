@@ -1,6 +1,5 @@
 //! `poq-inference-node`: answers tasks of a Proof of Quality chain with a language model.
 
-mod at_once;
 mod catalog;
 mod cli;
 mod commands;

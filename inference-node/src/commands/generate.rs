@@ -2,8 +2,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::model::Located;
-use super::print;
-use crate::at_once;
+use super::{at_once, print};
 use crate::cli::Generate;
 use crate::config::ModelConfig;
 use crate::generator::{Generator, Message, Request, Sampling, Speaker};

@@ -22,6 +22,11 @@ pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
     };
     std::fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
     let path = home.join("config.toml");
+    let concurrency = match &options.hub {
+        // Nobody knows yet how large it is.
+        Some(_) => 1,
+        None => config::suggested_concurrency(options.threads, &options.model_file),
+    };
     let text = config::template(&config::Template {
         chain_id,
         node: options.node,
@@ -33,6 +38,7 @@ pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         hub: options.hub,
         weights: options.weights,
         threads: options.threads,
+        concurrency,
         listen: options.listen,
     });
     if path.exists() {

@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod at_once;
 mod earnings;
 mod generate;
 mod init;
