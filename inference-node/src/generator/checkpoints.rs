@@ -275,7 +275,7 @@ async fn the_engine_cannot_multiply_joined_experts() {
                 .unwrap_err()
         }
     };
-    println!("{error}");
+    assert!(error.to_string().contains("rank"), "{error}");
 }
 
 /// Not a test: writes the checkpoints where `tests/reference/logits.py` looks for them.
