@@ -3,9 +3,13 @@
 //! The golden files are what Hugging Face's transformers computes for the same checkpoints:
 //! `tests/reference/logits.py` writes them.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use candle_core::Device;
+use candle_core::quantized::gguf_file::{self, Content};
+use candle_core::quantized::{GgmlDType, QTensor};
 use mistralrs::{
     CustomLogitsProcessor, RequestBuilder, Response, SamplingParams, Tensor, TextMessageRole,
 };
@@ -214,21 +218,64 @@ async fn the_engine_passes_over_rotary_factors_in_gguf() {
     assert!(difference > 100.0 * TOLERANCE, "{difference}");
 }
 
+/// A Mixtral whose experts are in 8-bit blocks.
+fn write_blocks(folder: &Path) -> PathBuf {
+    let source = write(Architecture::Mixtral, Layout::Gguf, folder);
+    let mut reader = File::open(source).unwrap();
+    let content = Content::read(&mut reader).unwrap();
+    let names = content.tensor_infos.keys();
+    let tensors: Vec<_> = names
+        .map(|name| {
+            let tensor = content.tensor(&mut reader, name, &Device::Cpu).unwrap();
+            if !name.contains("_exps") {
+                return (name.as_str(), tensor);
+            }
+            let tensor = tensor.dequantize(&Device::Cpu).unwrap();
+            (
+                name.as_str(),
+                QTensor::quantize(&tensor, GgmlDType::Q8_0).unwrap(),
+            )
+        })
+        .collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, t)| (*name, t)).collect();
+    let metadata = content.metadata.iter();
+    let metadata: Vec<_> = metadata.map(|(key, value)| (key.as_str(), value)).collect();
+    let path = folder.join("blocks.gguf");
+    gguf_file::write(&mut File::create(&path).unwrap(), &metadata, &tensors).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn experts_in_blocks_are_taken_apart_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = write_blocks(folder.path());
+    let prepared = prepare(&source, &folder.path().join("cache"), WeightType::Original);
+    let loaded = load::load(&prepared).await.unwrap();
+    let golden = Golden::of(Architecture::Mixtral);
+    let computed = compute(&loaded, golden.answer.len()).await;
+    assert_eq!(computed.answer, golden.answer);
+    let difference = largest_difference(&computed, &golden);
+    assert!((TOLERANCE..0.1).contains(&difference), "{difference}");
+}
+
 /// Why the experts of a GGUF file are taken apart. When this fails, they need not be any more.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_cannot_multiply_joined_experts() {
     let folder = tempfile::tempdir().unwrap();
-    let source = write(Architecture::Mixtral, Layout::Gguf, folder.path());
-    let mut prepared = prepare(&source, &folder.path().join("cache"), WeightType::F32);
+    let source = write_blocks(folder.path());
+    let mut prepared = prepare(&source, &folder.path().join("cache"), WeightType::Original);
     prepared.files = Files::Gguf(vec![source]);
-    let refused = match MistralGenerator::load(&prepared, 1, 1).await {
-        Err(_) => true,
+    let error = match MistralGenerator::load(&prepared, 1, 1).await {
+        Err(error) => error,
         Ok(generator) => {
             let stop = CancellationToken::new();
-            generator.generate(&question(), &stop, None).await.is_err()
+            generator
+                .generate(&question(), &stop, None)
+                .await
+                .unwrap_err()
         }
     };
-    assert!(refused);
+    assert!(error.to_string().contains("rank"), "{error}");
 }
 
 /// Not a test: writes the checkpoints where `tests/reference/logits.py` looks for them.

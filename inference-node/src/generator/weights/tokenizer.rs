@@ -134,11 +134,11 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
     let mut config = json!({
         "bos_token": special("bos")?,
         "eos_token": special("eos")?,
-        "chat_template": template,
     });
     if let Some(unknown) = unknown {
         config["unk_token"] = json!(unknown);
     }
+    config["chat_template"] = json!(template);
     Ok(Some(Files {
         tokenizer: tokenizer.to_string(),
         config: config.to_string(),
