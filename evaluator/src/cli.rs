@@ -37,6 +37,8 @@ pub enum Command {
     Score(Score),
     /// Serves scores over HTTP as text-embeddings-inference does, without a chain
     Serve(Serve),
+    /// Measures which scoring settings are fastest on this machine
+    Tune(Tune),
     /// Makes the canonical f32 model of the published int8 one
     Transcode(Transcode),
     /// Prints the version of the program and of its default model
@@ -52,6 +54,7 @@ impl Command {
             Self::Status(args) => args.output.output,
             Self::Earnings(args) => args.output.output,
             Self::Score(args) => args.output.output,
+            Self::Tune(args) => args.output.output,
             Self::Version(args) => args.output,
             Self::Start(_) | Self::Serve(_) | Self::Transcode(_) => OutputFormat::Text,
         }
@@ -107,9 +110,9 @@ pub struct Init {
     /// Read the key's 24 words from stdin instead of making a new key
     #[arg(long)]
     pub recover: bool,
-    /// Id of the evaluator model to run
-    #[arg(long, default_value = registry::DEFAULT_MODEL)]
-    pub model: String,
+    /// Id of an evaluator model to run; once for each
+    #[arg(long = "model", default_value = registry::DEFAULT_MODEL, value_name = "ID")]
+    pub models: Vec<String>,
     #[command(flatten)]
     pub output: Output,
 }
@@ -124,7 +127,7 @@ pub struct Register {
     /// Account that earns; the operator unless given
     #[arg(long, default_value = "")]
     pub payout: String,
-    /// Evaluator models, by id; the configured one unless given
+    /// Evaluator models, by id; those of config.toml unless given
     #[arg(long = "evaluator-model", value_name = "ID")]
     pub evaluator_models: Vec<String>,
     #[command(flatten)]
@@ -160,6 +163,9 @@ pub struct Score {
     pub answer: String,
     #[command(flatten)]
     pub model: ModelArgs,
+    /// Compute threads, up to 256
+    #[arg(long, default_value_t = ScoringConfig::default().threads)]
+    pub threads: usize,
     /// Score the pair this many times, for the time that it takes
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
@@ -174,6 +180,8 @@ pub struct Serve {
     pub listen: SocketAddr,
     #[command(flatten)]
     pub model: ModelArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// Tokens of one batch after padding, up to 65536
     #[arg(long, default_value_t = ScoringConfig::default().batch_tokens, value_name = "TOKENS")]
     pub batch_tokens: usize,
@@ -191,27 +199,51 @@ pub struct Serve {
     pub auto_truncate: bool,
 }
 
-/// A model without a home.
+#[derive(Debug, Args)]
+pub struct Tune {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Longest time that one batch may take, in milliseconds
+    #[arg(long, default_value_t = 1000, value_name = "MS")]
+    pub max_batch_ms: u32,
+    /// Measure every setting this many times, in turns
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Models without a home.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Take the registry entry of the model from this node
+    /// Take the registry entries of the models from this node
     #[arg(long, value_name = "URL", conflicts_with = "registry")]
     pub node: Option<String>,
-    /// Take the registry entry from this file, proto3 JSON of poq.v1.EvaluatorModel; without
+    /// Take a registry entry from this file, proto3 JSON of poq.v1.EvaluatorModel; without
     /// --node and --registry it is the one of the test networks
     #[arg(long, value_name = "FILE")]
-    pub registry: Option<PathBuf>,
-    /// Id of the evaluator model
-    #[arg(long, default_value = registry::DEFAULT_MODEL)]
-    pub model: String,
-    /// Folder with model.onnx and tokenizer.json; in the cache unless given
-    #[arg(long, value_name = "FOLDER")]
-    pub model_folder: Option<PathBuf>,
+    pub registry: Vec<PathBuf>,
+    /// Id of the evaluator model, for `serve` once for each; unless given, those of --registry
+    /// or ms-marco-minilm-l-12-v2
+    #[arg(long = "model", value_name = "ID")]
+    pub models: Vec<String>,
+    /// Folder with model.onnx and tokenizer.json, once for each model in their order; in the
+    /// cache unless given
+    #[arg(long = "model-folder", value_name = "FOLDER")]
+    pub folders: Vec<PathBuf>,
     /// Shared library of ONNX Runtime; in the cache unless given
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
-    /// Compute threads
-    #[arg(long, default_value_t = 1)]
+}
+
+/// How the models are run.
+#[derive(Debug, Args)]
+pub struct EngineArgs {
+    /// Batches that are scored at the same time, up to 64
+    #[arg(long, default_value_t = ScoringConfig::default().sessions)]
+    pub sessions: usize,
+    /// Compute threads of one session, up to 256
+    #[arg(long, default_value_t = ScoringConfig::default().threads)]
     pub threads: usize,
 }
 

@@ -1,13 +1,14 @@
 //! The evaluator's `config.toml`, and the defaults that depend on the machine.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use poq_client::metrics::MetricsConfig;
 use poq_client::worker::ChainConfig;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::registry;
-use crate::scorer::ModelFiles;
+use crate::scorer::{Engine, ModelFiles};
 
 /// File name of ONNX Runtime in the cache's `lib/`.
 pub const LIBRARY: &str = "libonnxruntime.so.1.31.1";
@@ -32,6 +33,12 @@ pub enum Error {
         /// In words.
         range: &'static str,
     },
+    /// There is nothing to score with.
+    #[error("config.toml has no evaluator model; add one as `[[models]]`")]
+    NoModel,
+    /// A model is listed twice.
+    #[error("config.toml has the evaluator model {0} more than once; remove one of them")]
+    Twice(String),
 }
 
 /// Everything in `config.toml`; the file that [`render`] makes says what the options mean.
@@ -40,9 +47,12 @@ pub enum Error {
 pub struct Config {
     /// The chain and the operator's key.
     pub chain: ChainConfig,
-    /// The evaluator model.
-    #[serde(default)]
-    pub model: ModelConfig,
+    /// The evaluator models.
+    #[serde(default = "default_models")]
+    pub models: Vec<ModelConfig>,
+    /// The table of versions that ran one model only.
+    #[serde(default, rename = "model", deserialize_with = "refuse_single_model")]
+    _single_model: (),
     /// How scores are computed.
     #[serde(default)]
     pub scoring: ScoringConfig,
@@ -51,7 +61,7 @@ pub struct Config {
     pub metrics: MetricsConfig,
 }
 
-/// The table `[model]`.
+/// One table of `[[models]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelConfig {
@@ -68,7 +78,9 @@ pub struct ModelConfig {
 pub struct ScoringConfig {
     /// Shared library of ONNX Runtime; `None` is the cache.
     pub library: Option<PathBuf>,
-    /// Compute threads.
+    /// Batches that are scored at the same time.
+    pub sessions: usize,
+    /// Compute threads of one session.
     pub threads: usize,
     /// Tokens of one batch after padding.
     pub batch_tokens: usize,
@@ -78,6 +90,35 @@ pub struct ScoringConfig {
 
 fn default_model() -> String {
     registry::DEFAULT_MODEL.to_owned()
+}
+
+fn default_models() -> Vec<ModelConfig> {
+    vec![ModelConfig::default()]
+}
+
+fn refuse_single_model<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> {
+    Err(serde::de::Error::custom(
+        "`[model]` is a list now: write `[[models]]` with the same options",
+    ))
+}
+
+impl Config {
+    /// Checks what the types leave open.
+    pub fn validate(&self) -> Result<(), Error> {
+        let mut ids = BTreeSet::new();
+        if let Some(model) = self.models.iter().find(|model| !ids.insert(&model.id)) {
+            return Err(Error::Twice(model.id.clone()));
+        }
+        match ids.is_empty() {
+            true => Err(Error::NoModel),
+            false => self.scoring.validate(),
+        }
+    }
+
+    /// Ids of the evaluator models, in their order.
+    pub fn model_ids(&self) -> Vec<String> {
+        self.models.iter().map(|model| model.id.clone()).collect()
+    }
 }
 
 impl Default for ModelConfig {
@@ -93,6 +134,7 @@ impl Default for ScoringConfig {
     fn default() -> Self {
         Self {
             library: None,
+            sessions: 1,
             threads: 1,
             batch_tokens: 1024,
             queue: 64,
@@ -104,6 +146,7 @@ impl ScoringConfig {
     /// Checks the ranges that the generated file names.
     pub fn validate(&self) -> Result<(), Error> {
         let checks = [
+            ("sessions", self.sessions, 64, "1..=64"),
             ("threads", self.threads, 256, "1..=256"),
             ("batch_tokens", self.batch_tokens, 65_536, "1..=65536"),
             ("queue", self.queue, 10_000, "1..=10000"),
@@ -114,6 +157,14 @@ impl ScoringConfig {
             }
         }
         Ok(())
+    }
+
+    /// How models are run.
+    pub fn engine(&self) -> Engine {
+        Engine {
+            sessions: self.sessions,
+            threads: self.threads,
+        }
     }
 }
 
@@ -155,15 +206,24 @@ pub fn default_home() -> PathBuf {
         .join(".poq-evaluator")
 }
 
-/// A documented `config.toml` with these settings.
-pub fn render(chain: &ChainConfig, model: &str) -> String {
+/// A documented `config.toml` with these settings; `models` are ids.
+pub fn render(chain: &ChainConfig, models: &[String]) -> String {
     let text = |value: &str| toml::Value::from(value).to_string();
+    let table = |model: &String| format!("[[models]]\nid = {}\n\n", text(model));
+    let (first, others) = match models {
+        [first, others @ ..] => (first.as_str(), others),
+        [] => (registry::DEFAULT_MODEL, models),
+    };
     TEMPLATE
         .replace("{chain_id}", &text(&chain.id))
         .replace("{node}", &text(&chain.node))
         .replace("{key}", &text(&chain.key))
         .replace("{keyring}", &text(&chain.keyring.to_string()))
-        .replace("{model}", &text(model))
+        .replace("{model}", &text(first))
+        .replace(
+            "{other_models}",
+            &others.iter().map(table).collect::<String>(),
+        )
         .replace("{library_name}", LIBRARY)
 }
 
@@ -183,31 +243,62 @@ mod tests {
         }
     }
 
+    fn generated(models: &[&str]) -> String {
+        let models: Vec<String> = models.iter().map(|id| (*id).to_owned()).collect();
+        render(&chain(), &models)
+    }
+
     #[test]
     fn the_generated_file_has_the_defaults() {
-        let config: Config = toml::from_str(&render(&chain(), "some-model")).unwrap();
+        let config: Config = toml::from_str(&generated(&["some-model", "other"])).unwrap();
         assert_eq!(config.chain, chain());
-        assert_eq!(config.model.id, "some-model");
+        assert_eq!(config.model_ids(), ["some-model", "other"]);
         assert_eq!(config.scoring, ScoringConfig::default());
         assert_eq!(config.metrics, MetricsConfig::default());
-        config.scoring.validate().unwrap();
+        config.validate().unwrap();
     }
 
     #[test]
     fn the_generated_file_names_every_option() {
-        let uncommented = render(&chain(), "some-model")
+        let uncommented = generated(&["some-model"])
             .replace("# folder =", "folder =")
             .replace("# library =", "library =")
             .replace("# listen =", "listen =");
         let config: Config = toml::from_str(&uncommented).unwrap();
-        assert!(config.model.folder.is_some() && config.scoring.library.is_some());
+        assert!(config.models[0].folder.is_some() && config.scoring.library.is_some());
         assert!(config.metrics.listen.is_some());
     }
 
     #[test]
     fn an_unknown_option_is_refused() {
-        let content = render(&chain(), "m") + "\nthread = 2\n";
+        let content = generated(&["m"]) + "\nthread = 2\n";
         assert!(toml::from_str::<Config>(&content).is_err());
+    }
+
+    #[test]
+    fn the_table_of_one_model_is_named() {
+        let content = generated(&["m"]).replace("[[models]]", "[model]");
+        let error = toml::from_str::<Config>(&content).unwrap_err().to_string();
+        assert!(error.contains("write `[[models]]`"), "{error}");
+    }
+
+    #[test]
+    fn models_are_listed_once() {
+        let config = |models: &[&str]| toml::from_str::<Config>(&generated(models)).unwrap();
+        let error = config(&["m", "n", "m"]).validate().unwrap_err();
+        assert!(error.to_string().contains("model m more than once"));
+        let mut none = config(&["m"]);
+        none.models.clear();
+        assert!(matches!(none.validate(), Err(Error::NoModel)));
+    }
+
+    #[test]
+    fn without_a_list_the_default_model_is_run() {
+        let content = generated(&["m"])
+            .replace("[[models]]", "")
+            .replace("id = \"m\"", "");
+        let config: Config = toml::from_str(&content).unwrap();
+        assert_eq!(config.model_ids(), [registry::DEFAULT_MODEL]);
     }
 
     #[test]

@@ -52,6 +52,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Earnings(args) => command::earnings(args).await,
         Command::Score(args) => command::score(args).await,
         Command::Serve(args) => command::serve(args).await,
+        Command::Tune(args) => command::tune(args).await,
         Command::Transcode(args) => command::transcode(&args),
         Command::Version(args) => command::version(&args),
     }

@@ -69,7 +69,7 @@ mod tests {
         let entry = default_entry().unwrap();
         assert_eq!(entry.id, DEFAULT_MODEL);
         assert_eq!(entry.weights_sha256, CANONICAL_SHA256);
-        assert_eq!(entry.max_tokens, 512);
+        assert_eq!((entry.max_tokens, entry.max_windows), (512, 8));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use poq_proto::v1::EvaluatorModel;
 
 use crate::config::{self, ModelConfig, ScoringConfig};
 use crate::registry;
-use crate::scorer::{Model, ModelFiles};
+use crate::scorer::{Engine, Model, ModelFiles, open_all};
 
 /// The registry entry of the model in the cache.
 pub fn published() -> EvaluatorModel {
@@ -37,9 +37,52 @@ pub fn model_file(name: &str) -> PathBuf {
     path
 }
 
-/// The model on one thread.
+/// A second entry of the same files, which reads in short windows.
+pub fn short() -> EvaluatorModel {
+    EvaluatorModel {
+        id: "short".into(),
+        max_tokens: 40,
+        max_windows: 3,
+        ..published()
+    }
+}
+
+/// A pair that [`short`] reads in all of its windows.
+pub const LONG: (&str, &str) = (
+    "Why is the sky blue?",
+    "Air molecules scatter short-wavelength blue light more than red light, which is called Rayleigh scattering, so that blue light reaches the eye from every direction. At sunset the light takes a longer way through the air, most of the blue is lost on it, and the sky is red. On the Moon, which has no air, the sky is black by day, as the astronauts saw.",
+);
+
+/// Models of these entries on one thread.
+pub fn open(entries: &[EvaluatorModel]) -> Vec<Model> {
+    let engine = Engine {
+        sessions: 1,
+        threads: 1,
+    };
+    open_on(entries, engine)
+}
+
+fn open_on(entries: &[EvaluatorModel], engine: Engine) -> Vec<Model> {
+    let models: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.clone(), files()))
+        .collect();
+    open_all(&models, engine).unwrap()
+}
+
+/// The published model on one thread.
 pub fn model() -> Model {
-    Model::open(&published(), &files(), 1).unwrap()
+    open(&[published()]).remove(0)
+}
+
+/// The published model, and the same one with short windows.
+pub fn models() -> Vec<Model> {
+    open(&[published(), short()])
+}
+
+/// [`models`] as `engine` says.
+pub fn models_on(engine: Engine) -> Vec<Model> {
+    open_on(&[published(), short()], engine)
 }
 
 /// Real-looking pairs of many lengths and relations.

@@ -25,8 +25,8 @@ const PRUNE_INTERVAL: u64 = 50;
 pub struct Evaluator {
     client: Client,
     sender: Arc<Sender>,
-    /// Id of the evaluator model that is loaded.
-    model: String,
+    /// Ids of the evaluator models, in the order of those that are loaded.
+    models: Vec<String>,
     /// Most items that the chain takes in one message.
     max_items: usize,
     journal: Journal,
@@ -37,11 +37,12 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Runs until `shutdown` is cancelled. `model` is the id of the evaluator model that `compute`
-    /// has, `max_items` what the chain takes in one message at most. An error is one that only a person can mend.
+    /// Runs until `shutdown` is cancelled. `models` are the ids of the evaluator models that
+    /// `compute` has, in its order, `max_items` what the chain takes in one message at most. An
+    /// error is one that only a person can mend.
     pub async fn run(
         worker: Worker,
-        model: String,
+        models: Vec<String>,
         max_items: u32,
         journal: Journal,
         compute: Compute,
@@ -50,7 +51,7 @@ impl Evaluator {
         let evaluator = Self {
             client: worker.client,
             sender: Arc::new(worker.sender),
-            model,
+            models,
             max_items: max_items.max(1) as usize,
             journal,
             duties: Duties::default(),
@@ -152,18 +153,19 @@ impl Evaluator {
     /// The journal's entry for a duty to commit; without one, its pair is queued to be scored.
     async fn prepare_commit(&mut self, key: Key, duty: &Duty) -> Result<Option<Entry>, LookError> {
         let Seat { task, attempt } = key.seat;
-        if duty.evaluator_model != self.model {
+        let wanted = &duty.evaluator_model;
+        let Some(model) = self.models.iter().position(|model| model == wanted) else {
             error!(
                 task,
                 attempt,
-                wanted = duty.evaluator_model,
-                loaded = self.model,
+                wanted,
+                loaded = self.models.join(", "),
                 "cannot score with a model that is not loaded"
             );
             key.step.count("skipped");
             self.duties.finish(key);
             return Ok(None);
-        }
+        };
         // A full queue leaves the duty on the chain for a later look.
         let Ok(permit) = self.jobs.clone().try_reserve_owned() else {
             return Ok(None);
@@ -180,6 +182,7 @@ impl Evaluator {
         if known.is_none() {
             self.duties.begin(key);
             permit.send(Job {
+                model,
                 asker: Asker::Duty(compute::Duty {
                     seat: key.seat,
                     due_height: duty.due_height,

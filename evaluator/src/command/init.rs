@@ -49,7 +49,10 @@ pub async fn init(args: Init) -> Result<()> {
         keyring: args.keyring_backend,
         poll_interval_ms: POLL_INTERVAL_MS,
     };
-    durable::create(&config_path, config::render(&chain, &args.model).as_bytes())?;
+    durable::create(
+        &config_path,
+        config::render(&chain, &args.models).as_bytes(),
+    )?;
     let made = Made {
         home: home.display().to_string(),
         chain_id: chain.id,

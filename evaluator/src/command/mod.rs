@@ -9,6 +9,7 @@ mod serve;
 mod start;
 mod status;
 mod transcode;
+mod tune;
 mod version;
 
 pub use earnings::earnings;
@@ -19,4 +20,5 @@ pub use serve::serve;
 pub use start::start;
 pub use status::status;
 pub use transcode::transcode;
+pub use tune::tune;
 pub use version::version;

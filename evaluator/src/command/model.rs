@@ -1,47 +1,160 @@
-//! The model of the commands that need no home.
+//! The models of the commands that need no home.
 
-use anyhow::{Result, ensure};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
 use poq_client::Client;
 use poq_proto::v1::EvaluatorModel;
 
 use crate::cli::ModelArgs;
 use crate::config::{self, ModelConfig, ScoringConfig};
 use crate::registry;
-use crate::scorer::Model;
+use crate::scorer::ModelFiles;
 
 impl ModelArgs {
-    /// How scores are computed, as far as these options say.
-    pub fn scoring(&self) -> ScoringConfig {
-        ScoringConfig {
-            library: self.library.clone(),
-            threads: self.threads,
-            ..ScoringConfig::default()
+    /// The registry entries of the models, with the places of their files. At least one.
+    pub async fn find(&self) -> Result<Vec<(EvaluatorModel, ModelFiles)>> {
+        let entries = self.entries().await?;
+        let ids: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
+        ensure!(
+            ids.len() == entries.len(),
+            "a model is given more than once; give each --model and --registry once"
+        );
+        ensure!(
+            self.folders.is_empty() || self.folders.len() == entries.len(),
+            "{} times --model-folder for {} models; give one for each model, or none",
+            self.folders.len(),
+            entries.len()
+        );
+        let mut folders = self.folders.iter();
+        entries
+            .into_iter()
+            .map(|entry| {
+                let files = self.files(&entry.id, folders.next().cloned())?;
+                Ok((entry, files))
+            })
+            .collect()
+    }
+
+    /// The one model of a command that takes no more.
+    pub async fn find_one(&self) -> Result<(EvaluatorModel, ModelFiles)> {
+        let mut models = self.find().await?;
+        ensure!(
+            models.len() == 1,
+            "{} models are given, and this command takes one; choose it with --model",
+            models.len()
+        );
+        Ok(models.remove(0))
+    }
+
+    async fn entries(&self) -> Result<Vec<EvaluatorModel>> {
+        let known = match &self.node {
+            Some(node) => {
+                let client = Client::new(node)?;
+                let mut entries = Vec::new();
+                for id in self.ids_or_default() {
+                    entries.push(client.evaluator_model(&id).await?);
+                }
+                return Ok(entries);
+            }
+            None if self.registry.is_empty() => vec![registry::default_entry()?],
+            None => self
+                .registry
+                .iter()
+                .map(|path| registry::read(path))
+                .collect::<Result<_, _>>()?,
+        };
+        match self.models.is_empty() {
+            true => Ok(known),
+            false => self.models.iter().map(|id| choose(&known, id)).collect(),
         }
+    }
+
+    fn ids_or_default(&self) -> Vec<String> {
+        match self.models.is_empty() {
+            true => vec![registry::DEFAULT_MODEL.to_owned()],
+            false => self.models.clone(),
+        }
+    }
+
+    fn files(&self, id: &str, folder: Option<PathBuf>) -> Result<ModelFiles> {
+        let model = ModelConfig {
+            id: id.to_owned(),
+            folder,
+        };
+        let scoring = ScoringConfig {
+            library: self.library.clone(),
+            ..ScoringConfig::default()
+        };
+        Ok(config::model_files(&model, &scoring)?)
     }
 }
 
-/// The model's registry entry.
-pub async fn entry(args: &ModelArgs) -> Result<EvaluatorModel> {
-    let entry = match (&args.node, &args.registry) {
-        (Some(node), _) => Client::new(node)?.evaluator_model(&args.model).await?,
-        (None, Some(path)) => registry::read(path)?,
-        (None, None) => registry::default_entry()?,
-    };
-    ensure!(
-        entry.id == args.model,
-        "the registry entry is of {}, not of {}; give --model or another --registry",
-        entry.id,
-        args.model
-    );
-    Ok(entry)
+fn choose(known: &[EvaluatorModel], id: &str) -> Result<EvaluatorModel> {
+    let ids: Vec<&str> = known.iter().map(|entry| entry.id.as_str()).collect();
+    let entry = known.iter().find(|entry| entry.id == id).cloned();
+    entry.with_context(|| {
+        let ids = ids.join(", ");
+        format!("there is no registry entry of {id}, only of {ids}; give --registry or --node")
+    })
 }
 
-/// Loads the model of `entry`.
-pub fn open(entry: &EvaluatorModel, args: ModelArgs, scoring: &ScoringConfig) -> Result<Model> {
-    let model = ModelConfig {
-        id: args.model,
-        folder: args.model_folder,
-    };
-    let files = config::model_files(&model, scoring)?;
-    Ok(Model::open(entry, &files, scoring.threads)?)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn args(models: &[&str], folders: &[&str]) -> (tempfile::TempDir, ModelArgs) {
+        let folder = tempfile::tempdir().unwrap();
+        let entries = [testing::published(), testing::short()];
+        let registry = entries.map(|entry| {
+            let path = folder.path().join(format!("{}.json", entry.id));
+            std::fs::write(&path, serde_json::to_string(&entry).unwrap()).unwrap();
+            path
+        });
+        let args = ModelArgs {
+            node: None,
+            registry: registry.into(),
+            models: models.iter().map(|id| (*id).to_owned()).collect(),
+            folders: folders.iter().map(PathBuf::from).collect(),
+            library: None,
+        };
+        (folder, args)
+    }
+
+    async fn refusal(models: &[&str], folders: &[&str]) -> String {
+        let (_folder, args) = args(models, folders);
+        args.find().await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn models_have_entries_and_folders_in_their_order() {
+        let (_folder, both) = args(&[], &[]);
+        let ids: Vec<String> = both
+            .find()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|(entry, _)| entry.id)
+            .collect();
+        assert_eq!(ids, [registry::DEFAULT_MODEL, "short"]);
+        let (_folder, turned) = args(&["short", registry::DEFAULT_MODEL], &["/a", "/b"]);
+        let (entry, files) = turned.find().await.unwrap().remove(0);
+        assert_eq!((entry.id.as_str(), entry.max_windows), ("short", 3));
+        assert!(files.weights.starts_with("/a"));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_fit_together_is_refused() {
+        let unknown = refusal(&["long"], &[]).await;
+        assert!(unknown.contains("no registry entry of long"), "{unknown}");
+        let folders = refusal(&[], &["/a"]).await;
+        assert!(folders.contains("1 times --model-folder for 2 models"));
+        let twice = refusal(&["short", "short"], &[]).await;
+        assert!(twice.contains("more than once"), "{twice}");
+        let (_folder, both) = args(&[], &[]);
+        let several = both.find_one().await.unwrap_err().to_string();
+        assert!(several.contains("choose it with --model"), "{several}");
+    }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use poq_client::worker::WorkerHome;
 use poq_client::{Client, Fee, Sender, any};
 use poq_proto::v1::MsgRegisterEvaluator;
@@ -31,7 +31,8 @@ pub async fn register(args: Register) -> Result<()> {
     let sender = Sender::new(client, key, Some(&config.chain.id)).await?;
     let mut evaluator_models = args.evaluator_models;
     if evaluator_models.is_empty() {
-        evaluator_models.push(config.model.id);
+        config.validate().context("config.toml")?;
+        evaluator_models = config.model_ids();
     }
     evaluator_models.sort_unstable();
     let message = MsgRegisterEvaluator {

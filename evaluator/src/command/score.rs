@@ -4,7 +4,8 @@ use anyhow::{Context, Result};
 use poq_proto::calibrate;
 use serde::Serialize;
 
-use super::model::{entry, open};
+use crate::config::ScoringConfig;
+use crate::scorer::open_all;
 use crate::{cli, output};
 
 #[derive(Serialize)]
@@ -15,6 +16,9 @@ struct Scored {
     logit: f32,
     /// Parts per million.
     quality: u32,
+    /// In which the answer was read.
+    windows: usize,
+    /// Of all windows.
     tokens: usize,
     truncated_tokens: usize,
     /// Of tokenizing and scoring, with the model in memory; the median of all repetitions.
@@ -25,22 +29,23 @@ struct Scored {
 
 /// Scores one pair.
 pub async fn score(args: cli::Score) -> Result<()> {
-    let entry = entry(&args.model).await?;
-    let scoring = args.model.scoring();
+    let scoring = ScoringConfig {
+        threads: args.threads,
+        ..ScoringConfig::default()
+    };
     scoring.validate()?;
-    let mut model = open(&entry, args.model, &scoring)?;
+    let (entry, files) = args.model.find_one().await?;
+    let model = open_all(&[(entry.clone(), files)], scoring.engine())?
+        .pop()
+        .context("no model is loaded")?;
     let mut milliseconds = Vec::new();
-    let (score, tokens, truncated_tokens) = loop {
+    let (score, pair) = loop {
         let started = Instant::now();
         let pair = model.encode(&args.prompt, &args.answer)?;
-        let (tokens, truncated) = (pair.ids.len(), pair.truncated);
-        let score = model
-            .score(&[pair])?
-            .pop()
-            .context("the model gave no score")??;
+        let score = model.score(&pair)?;
         milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
         if milliseconds.len() >= args.repeat as usize {
-            break (score, tokens, truncated);
+            break (score, pair);
         }
     };
     milliseconds.sort_by(f64::total_cmp);
@@ -49,8 +54,9 @@ pub async fn score(args: cli::Score) -> Result<()> {
         raw_score: score.raw_score,
         logit: score.logit,
         quality: calibrate(&entry.calibration, score.raw_score),
-        tokens,
-        truncated_tokens,
+        windows: pair.windows.len(),
+        tokens: pair.tokens(),
+        truncated_tokens: pair.truncated,
         milliseconds: percentile(&milliseconds, 50),
         milliseconds_p99: percentile(&milliseconds, 99),
     };
@@ -64,12 +70,13 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
-fn lines(scored: &Scored) -> [(&'static str, String); 6] {
+fn lines(scored: &Scored) -> [(&'static str, String); 7] {
     [
         ("model", scored.model.clone()),
         ("raw score", format!("{} micro-logits", scored.raw_score)),
         ("logit", scored.logit.to_string()),
         ("quality", format!("{} ppm", scored.quality)),
+        ("windows", scored.windows.to_string()),
         (
             "tokens",
             format!("{} ({} cut off)", scored.tokens, scored.truncated_tokens),

@@ -3,15 +3,16 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use poq_client::metrics;
 use poq_client::worker::shutdown_on_signals;
+use poq_proto::v1::EvaluatorModel;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::model::{entry, open};
 use crate::cli;
 use crate::compute::Compute;
 use crate::config::ScoringConfig;
 use crate::http::{self, Limits};
+use crate::scorer::open_all;
 
 /// How long requests may take to end after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -20,24 +21,27 @@ const DRAIN: Duration = Duration::from_secs(10);
 pub async fn serve(args: cli::Serve) -> Result<()> {
     let limits = limits(&args)?;
     let scoring = ScoringConfig {
+        sessions: args.engine.sessions,
+        threads: args.engine.threads,
         batch_tokens: args.batch_tokens,
         queue: args.queue,
-        ..args.model.scoring()
+        ..ScoringConfig::default()
     };
     scoring.validate()?;
     let shutdown = shutdown_on_signals()?;
     let listener = TcpListener::bind(args.listen)
         .await
         .with_context(|| format!("cannot listen on {}; choose --listen", args.listen))?;
-    let entry = entry(&args.model).await?;
-    let (model_entry, model_args, model_scoring) = (entry.clone(), args.model, scoring.clone());
-    let model = tokio::task::spawn_blocking(move || open(&model_entry, model_args, &model_scoring))
-        .await??;
-    let compute = Compute::start(model, scoring.queue, scoring.batch_tokens)?;
+    let models = args.model.find().await?;
+    let entries: Vec<EvaluatorModel> = models.iter().map(|(entry, _)| entry.clone()).collect();
+    let engine = scoring.engine();
+    let models = tokio::task::spawn_blocking(move || open_all(&models, engine)).await??;
+    let compute = Compute::start(models, scoring.queue, scoring.batch_tokens)?;
     let router =
-        http::router(compute.jobs, &entry, limits).merge(metrics::routes(shutdown.clone())?);
+        http::router(compute.jobs, &entries, limits).merge(metrics::routes(shutdown.clone())?);
+    let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
     info!(
-        model = entry.id,
+        models = ids.join(", "),
         "serving http://{}",
         listener.local_addr()?
     );

@@ -4,7 +4,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use poq_client::worker::{Worker, WorkerHome, shutdown_on_signals};
 use poq_client::{Client, Error, metrics};
-use poq_proto::v1::{Node, Role};
+use poq_proto::v1::{EvaluatorModel, Node, Role};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -12,7 +12,7 @@ use crate::cli::Start;
 use crate::compute::Compute;
 use crate::config::{self, Config};
 use crate::journal::Journal;
-use crate::scorer::Model;
+use crate::scorer::{ModelFiles, open_all};
 use crate::worker::Evaluator;
 
 /// Does the operator's duties until SIGINT or SIGTERM.
@@ -28,8 +28,7 @@ pub async fn start(args: Start) -> Result<()> {
 async fn serve(args: Start, shutdown: &CancellationToken) -> Result<()> {
     let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
-    config.scoring.validate().context("config.toml")?;
-    let files = config::model_files(&config.model, &config.scoring)?;
+    config.validate().context("config.toml")?;
     let _lock = lock(&home.data())?;
     if let Some(address) = args.metrics_address.or(config.metrics.listen) {
         metrics::serve(address, shutdown.clone()).await?;
@@ -42,19 +41,15 @@ async fn serve(args: Start, shutdown: &CancellationToken) -> Result<()> {
             client.node(Role::Evaluator, operator).await
         })
         .await?;
-    check_models(&node, &config.model.id)?;
-    let registered = worker
-        .insist(shutdown, async |client| {
-            client.evaluator_model(&config.model.id).await
-        })
-        .await?;
+    check_models(&node, &config.model_ids())?;
+    let models = registered(&worker, &config, shutdown).await?;
     let params = worker.insist(shutdown, Client::params).await?;
-    let threads = config.scoring.threads;
-    let model = tokio::task::spawn_blocking(move || Model::open(&registered, &files, threads))
+    let engine = config.scoring.engine();
+    let models = tokio::task::spawn_blocking(move || open_all(&models, engine))
         .await?
         .context("the evaluator does not start")?;
     let scoring = &config.scoring;
-    let compute = Compute::start(model, scoring.queue, scoring.batch_tokens)?;
+    let compute = Compute::start(models, scoring.queue, scoring.batch_tokens)?;
     info!(
         operator = worker.sender.address(),
         chain = worker.sender.chain_id(),
@@ -63,7 +58,7 @@ async fn serve(args: Start, shutdown: &CancellationToken) -> Result<()> {
     let max_items = params.max_batch_items;
     Evaluator::run(
         worker,
-        config.model.id,
+        config.model_ids(),
         max_items,
         journal,
         compute,
@@ -72,20 +67,41 @@ async fn serve(args: Start, shutdown: &CancellationToken) -> Result<()> {
     .await
 }
 
+/// The registry entries of the configured models, with the places of their files.
+async fn registered(
+    worker: &Worker,
+    config: &Config,
+    shutdown: &CancellationToken,
+) -> Result<Vec<(EvaluatorModel, ModelFiles)>> {
+    let mut models = Vec::with_capacity(config.models.len());
+    for model in &config.models {
+        let files = config::model_files(model, &config.scoring)?;
+        let entry = worker
+            .insist(shutdown, async |client| {
+                client.evaluator_model(&model.id).await
+            })
+            .await?;
+        models.push((entry, files));
+    }
+    Ok(models)
+}
+
 /// An operator is drawn for every model of its registration, and slashed where it is silent.
-fn check_models(node: &Node, loaded: &str) -> Result<()> {
+fn check_models(node: &Node, loaded: &[String]) -> Result<()> {
+    let (operator, registered) = (&node.operator, node.models.join(", "));
     ensure!(
-        node.models.iter().any(|model| model == loaded),
-        "{} is registered for {}, not for {loaded}; set `id` in config.toml to one of them",
-        node.operator,
-        node.models.join(", ")
+        node.models.iter().any(|model| loaded.contains(model)),
+        "{operator} is registered for {registered}, not for {}; list the registered ones as `[[models]]` in config.toml",
+        loaded.join(", "),
     );
-    for model in node.models.iter().filter(|model| *model != loaded) {
+    for model in node.models.iter().filter(|model| !loaded.contains(model)) {
         warn!(
             model,
-            loaded,
-            "registered for a model that is not loaded: its duties will be missed and slashed"
+            "registered for a model that is not in config.toml: its duties will be missed and slashed"
         );
+    }
+    for model in loaded.iter().filter(|model| !node.models.contains(model)) {
+        warn!(model, "not registered for this model: no duties will come");
     }
     Ok(())
 }
@@ -108,6 +124,17 @@ fn lock(data: &Path) -> Result<File> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_of_the_registered_models_must_be_loaded() {
+        let node = Node {
+            models: vec!["a".into(), "b".into()],
+            ..Node::default()
+        };
+        check_models(&node, &["b".into(), "c".into()]).unwrap();
+        let error = check_models(&node, &["c".into()]).unwrap_err().to_string();
+        assert!(error.contains("registered for a, b, not for c"), "{error}");
+    }
 
     #[test]
     fn a_home_is_for_one_process() {

@@ -18,6 +18,8 @@ struct Status {
     /// Absent before the registration.
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<Node>,
+    /// Evaluator models in config.toml.
+    configured_models: Vec<String>,
     duties: Vec<Duty>,
     /// Seats that the journal has scores of.
     journal: usize,
@@ -44,6 +46,7 @@ pub async fn status(args: cli::Status) -> Result<()> {
         height: chain.latest_height,
         catching_up: chain.catching_up,
         node,
+        configured_models: config.model_ids(),
         duties,
         journal: Journal::open(home.data().join("journal"))?.keys()?.len(),
     };
@@ -62,7 +65,7 @@ fn lines(status: &Status) -> Vec<(&'static str, String)> {
         None => lines.push(("registered", "no; use `poq-evaluator register`".to_owned())),
         Some(node) => lines.extend([
             ("status", node.status().as_str_name().to_owned()),
-            ("models", node.models.join(" ")),
+            ("registered for", node.models.join(" ")),
             ("stake", node.stake.to_string()),
             ("reputation", format!("{} ppm", node.reputation)),
             ("duties done", node.duties_done.to_string()),
@@ -71,13 +74,15 @@ fn lines(status: &Status) -> Vec<(&'static str, String)> {
             ("slashed", node.slashed.to_string()),
         ]),
     }
+    lines.push(("configured models", status.configured_models.join(" ")));
     lines.push(("journal entries", status.journal.to_string()));
     lines.extend(status.duties.iter().map(|duty| {
         let phase = duty.phase().as_str_name();
         let (task, attempt, due) = (duty.task_id, duty.attempt, duty.due_height);
+        let model = &duty.evaluator_model;
         (
             "open duty",
-            format!("task {task}, attempt {attempt}, {phase}, due at height {due}"),
+            format!("task {task}, attempt {attempt}, {phase}, {model}, due at height {due}"),
         )
     }));
     lines

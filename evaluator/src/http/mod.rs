@@ -6,8 +6,8 @@ mod tei;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -20,30 +20,46 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::compute::{Asker, Job, Outcome};
 use failure::{ErrorType, Failure};
-use tei::{Info, PredictInput, PredictRequest, PredictResponse, Prediction, Rank, RerankRequest};
+use tei::{
+    Info, InfoQuery, PredictInput, PredictRequest, PredictResponse, Prediction, Rank,
+    RerankRequest, Settings,
+};
 
 pub use tei::Limits;
 
-/// Bytes of a text for each token of the model's longest input; what is longer only costs time,
-/// even where it is cut off.
+/// Bytes of a text for each token that the model reads in all windows; what is longer only costs
+/// time, even where it is cut off.
 const BYTES_PER_TOKEN: usize = 250;
 
 /// What the handlers share.
 struct Server {
     jobs: mpsc::Sender<Job>,
     limits: Limits,
+    /// In the order of those that compute.
+    models: Vec<ServedModel>,
+}
+
+struct ServedModel {
+    id: String,
     /// Bytes of one text.
     longest_text: usize,
     info: Info,
 }
 
-/// The server's routes: scores of `model`, computed by the thread behind `jobs`.
-pub fn router(jobs: mpsc::Sender<Job>, model: &EvaluatorModel, limits: Limits) -> Router {
+/// The server's routes: scores of `models`, computed by the thread behind `jobs` in their order.
+pub fn router(jobs: mpsc::Sender<Job>, models: &[EvaluatorModel], limits: Limits) -> Router {
+    let served = |model: &EvaluatorModel| {
+        let windows = model.max_windows.max(1) as usize;
+        ServedModel {
+            id: model.id.clone(),
+            longest_text: model.max_tokens as usize * windows * BYTES_PER_TOKEN,
+            info: Info::new(model, models, &limits),
+        }
+    };
     let server = Arc::new(Server {
         jobs,
         limits,
-        longest_text: model.max_tokens as usize * BYTES_PER_TOKEN,
-        info: Info::new(model, &limits),
+        models: models.iter().map(served).collect(),
     });
     Router::new()
         .route("/rerank", post(rerank))
@@ -63,8 +79,13 @@ pub fn router(jobs: mpsc::Sender<Job>, model: &EvaluatorModel, limits: Limits) -
         .with_state(server)
 }
 
-async fn info(State(server): State<Arc<Server>>) -> Response {
-    Json(&server.info).into_response()
+async fn info(
+    State(server): State<Arc<Server>>,
+    query: Result<Query<InfoQuery>, QueryRejection>,
+) -> Result<Response, Failure> {
+    let Query(InfoQuery { model }) = query?;
+    let (_, model) = server.model(model.as_deref())?;
+    Ok(Json(&model.info).into_response())
 }
 
 async fn health(State(server): State<Arc<Server>>) -> Result<(), Failure> {
@@ -86,7 +107,7 @@ async fn rerank(
     }) = body?;
     server.check_number(texts.len())?;
     let pairs = texts.iter().map(|text| (query.clone(), text.clone()));
-    let logits = server.logits(pairs.collect(), settings.truncate).await?;
+    let logits = server.logits(pairs.collect(), &settings).await?;
     let mut scored: Vec<_> = logits.into_iter().zip(texts).enumerate().collect();
     // By logit, because scores near 0 and 1 are equal where logits are not.
     scored.sort_by(|(_, (a, _)), (_, (b, _))| b.total_cmp(a));
@@ -108,7 +129,7 @@ async fn predict(
         PredictInput::Batch(pairs) => (pairs, true),
     };
     server.check_number(pairs.len())?;
-    let logits = server.logits(pairs, settings.truncate).await?;
+    let logits = server.logits(pairs, &settings).await?;
     let mut predictions = logits
         .into_iter()
         .map(|logit| Prediction::of(tei::shown(logit, settings.raw_scores)));
@@ -116,6 +137,24 @@ async fn predict(
         true => PredictResponse::Batch(predictions.collect()),
         false => PredictResponse::Single(predictions.next().ok_or_else(Failure::unhealthy)?),
     }))
+}
+
+impl ServedModel {
+    fn check_lengths(&self, pairs: &[(String, String)]) -> Result<(), Failure> {
+        let longest = pairs
+            .iter()
+            .map(|(query, text)| query.len().max(text.len()));
+        match longest.max() {
+            Some(bytes) if bytes > self.longest_text => {
+                let error = format!(
+                    "a text of {bytes} bytes is longer than the {} that are read, with `truncate` too",
+                    self.longest_text
+                );
+                Err(Failure::new(ErrorType::Validation, error))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Server {
@@ -135,14 +174,31 @@ impl Server {
         }
     }
 
+    /// The model with this id, or the first one, and its place.
+    fn model(&self, id: Option<&str>) -> Result<(usize, &ServedModel), Failure> {
+        let mut models = self.models.iter().enumerate();
+        let found = match id {
+            None => models.next(),
+            Some(id) => models.find(|(_, model)| model.id == id),
+        };
+        found.ok_or_else(|| {
+            let ids: Vec<&str> = self.models.iter().map(|model| model.id.as_str()).collect();
+            let (id, ids) = (id.unwrap_or_default(), ids.join(", "));
+            let error = format!("there is no model {id} here, only {ids}");
+            Failure::invalid(StatusCode::NOT_FOUND, error)
+        })
+    }
+
     /// One logit per pair, in their order.
     async fn logits(
         &self,
         pairs: Vec<(String, String)>,
-        truncate: Option<bool>,
+        settings: &Settings,
     ) -> Result<Vec<f32>, Failure> {
-        self.check_lengths(&pairs)?;
-        let replies = self.queue(pairs, truncate.unwrap_or(self.limits.truncate))?;
+        let (place, model) = self.model(settings.model.as_deref())?;
+        model.check_lengths(&pairs)?;
+        let truncate = settings.truncate.unwrap_or(self.limits.truncate);
+        let replies = self.queue(place, pairs, truncate)?;
         let mut logits = Vec::with_capacity(replies.len());
         for reply in replies {
             let score = reply.await.map_err(|_| Failure::unhealthy())??;
@@ -151,25 +207,10 @@ impl Server {
         Ok(logits)
     }
 
-    fn check_lengths(&self, pairs: &[(String, String)]) -> Result<(), Failure> {
-        let longest = pairs
-            .iter()
-            .map(|(query, text)| query.len().max(text.len()));
-        match longest.max() {
-            Some(bytes) if bytes > self.longest_text => {
-                let error = format!(
-                    "a text of {bytes} bytes is longer than the {} that are read, with `truncate` too",
-                    self.longest_text
-                );
-                Err(Failure::new(ErrorType::Validation, error))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Queues all pairs of a request or none.
     fn queue(
         &self,
+        model: usize,
         pairs: Vec<(String, String)>,
         truncate: bool,
     ) -> Result<Vec<oneshot::Receiver<Outcome>>, Failure> {
@@ -186,6 +227,7 @@ impl Server {
         let replies = permits.zip(pairs).map(|(permit, (prompt, answer))| {
             let (reply, receiver) = oneshot::channel();
             permit.send(Job {
+                model,
                 asker: Asker::Request { truncate, reply },
                 prompt,
                 answer,

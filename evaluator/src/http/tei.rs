@@ -15,6 +15,8 @@ const LABEL: &str = "LABEL_0";
 /// the scores and cannot be served are refused.
 #[derive(Debug, Deserialize)]
 pub struct Settings {
+    /// Id of the evaluator model; the server's first one unless given.
+    pub model: Option<String>,
     /// Whether long texts are cut off; the server's setting unless given.
     pub truncate: Option<bool>,
     /// Logits instead of numbers between 0 and 1.
@@ -138,7 +140,15 @@ pub struct Limits {
     pub truncate: bool,
 }
 
-/// The answer to `GET /info`. Beside TEI's members it has `files` and `payload_limit`.
+/// The query of `GET /info`.
+#[derive(Debug, Deserialize)]
+pub struct InfoQuery {
+    /// Id of the evaluator model; the server's first one unless given.
+    pub model: Option<String>,
+}
+
+/// The answer to `GET /info`. Beside TEI's members it has `files`, `models`, `max_windows` and
+/// `payload_limit`.
 #[derive(Debug, Serialize)]
 pub struct Info {
     model_id: String,
@@ -148,8 +158,12 @@ pub struct Info {
     model_type: Value,
     /// SHA-256 by file name.
     files: BTreeMap<&'static str, String>,
+    /// All ids that requests may name.
+    models: Vec<String>,
     max_concurrent_requests: usize,
+    /// Tokens of one window.
     max_input_length: u32,
+    max_windows: u32,
     max_batch_tokens: usize,
     max_batch_requests: Option<usize>,
     max_client_batch_size: usize,
@@ -162,8 +176,8 @@ pub struct Info {
 }
 
 impl Info {
-    /// Of a server of `model`.
-    pub fn new(model: &EvaluatorModel, limits: &Limits) -> Self {
+    /// Of `model` on a server of `models`.
+    pub fn new(model: &EvaluatorModel, models: &[EvaluatorModel], limits: &Limits) -> Self {
         Self {
             model_id: model.id.clone(),
             model_sha: model.weights_sha256.clone(),
@@ -175,8 +189,10 @@ impl Info {
                 (registry::WEIGHTS, model.weights_sha256.clone()),
                 (registry::TOKENIZER, model.tokenizer_sha256.clone()),
             ]),
+            models: models.iter().map(|model| model.id.clone()).collect(),
             max_concurrent_requests: limits.queue,
             max_input_length: model.max_tokens,
+            max_windows: model.max_windows.max(1),
             max_batch_tokens: limits.batch_tokens,
             max_batch_requests: None,
             max_client_batch_size: limits.texts,
@@ -203,9 +219,10 @@ mod tests {
         for (json, is_taken) in [
             (r#"{ "inputs": ["q", "a"], "truncate": null }"#, true),
             (
-                r#"{ "inputs": [["q", "a"]], "truncation_direction": "Right" }"#,
+                r#"{ "inputs": [["q", "a"]], "truncation_direction": "Right", "model": "m" }"#,
                 true,
             ),
+            (r#"{ "inputs": ["q", "a"], "model": 5 }"#, false),
             (
                 r#"{ "inputs": ["q", "a"], "truncation_direction": "left" }"#,
                 false,

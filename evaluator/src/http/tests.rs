@@ -18,16 +18,24 @@ const LIMITS: Limits = Limits {
     truncate: false,
 };
 
-/// The server on the real model.
+/// The server on the real model, which it has under a second id with short windows.
 fn app() -> Router {
-    let compute = Compute::start(testing::model(), LIMITS.queue, LIMITS.batch_tokens).unwrap();
-    router(compute.jobs, &testing::published(), LIMITS)
+    app_with(LIMITS)
+}
+
+fn app_with(limits: Limits) -> Router {
+    let compute = Compute::start(testing::models(), limits.queue, limits.batch_tokens).unwrap();
+    router(compute.jobs, &entries(), limits)
+}
+
+fn entries() -> [EvaluatorModel; 2] {
+    [testing::published(), testing::short()]
 }
 
 /// The server on a model that never comes round, whose queue has room for two pairs.
 fn stuck() -> (Router, mpsc::Receiver<Job>) {
     let (jobs, queued) = mpsc::channel(2);
-    (router(jobs, &testing::published(), LIMITS), queued)
+    (router(jobs, &entries(), LIMITS), queued)
 }
 
 async fn respond(app: &Router, method: &str, path: &str, body: impl Into<Body>) -> Response {
@@ -57,9 +65,9 @@ async fn ranks(app: &Router, body: Value) -> Vec<Rank> {
 }
 
 /// The logit of a pair by itself.
-fn alone(model: &mut crate::scorer::Model, prompt: &str, answer: &str) -> f32 {
+fn alone(model: &crate::scorer::Model, prompt: &str, answer: &str) -> f32 {
     let pair = model.encode(prompt, answer).unwrap();
-    model.score(&[pair]).unwrap().remove(0).unwrap().logit
+    model.score(&pair).unwrap().logit
 }
 
 fn berlin() -> Value {
@@ -138,7 +146,7 @@ async fn pairs_are_predicted_in_their_order() {
 #[tokio::test]
 async fn concurrent_requests_get_the_scores_of_single_pairs() {
     let app = app();
-    let mut model = testing::model();
+    let model = testing::model();
     let question = "Explain why the sky is blue.";
     let texts = |n: usize| [testing::pairs()[n].1.clone(), "word ".repeat(40 * n)];
     let request = |n| {
@@ -149,7 +157,7 @@ async fn concurrent_requests_get_the_scores_of_single_pairs() {
     for (n, ranks) in [(0, first), (1, second), (5, third)] {
         assert_eq!(ranks.len(), 2);
         for rank in ranks {
-            let logit = alone(&mut model, question, &texts(n)[rank.index]);
+            let logit = alone(&model, question, &texts(n)[rank.index]);
             assert!((logit - rank.score).abs() <= 1e-5, "{logit} {rank:?}");
         }
     }
@@ -158,33 +166,64 @@ async fn concurrent_requests_get_the_scores_of_single_pairs() {
 #[tokio::test]
 async fn texts_that_are_too_long_are_cut_off_only_if_asked() {
     let app = app();
-    let long = "word ".repeat(600);
-    let mut body = json!({ "query": "How long?", "texts": ["short", long] });
+    let long = "word ".repeat(130);
+    let mut body = json!({ "query": "How long?", "texts": ["short", long], "model": "short" });
     let (status, refused) = send(&app, "POST", "/rerank", body.to_string()).await;
     assert_eq!(status, 413);
-    insta::assert_snapshot!(refused, @r#"{"error":"the pair has 606 tokens with the special ones, more than the 512 that fit; shorten it, or set `truncate`","error_type":"Validation"}"#);
+    insta::assert_snapshot!(refused, @r#"{"error":"the pair has 136 tokens with the special ones, more than the 108 that are read; shorten it, or set `truncate`","error_type":"Validation"}"#);
     body["truncate"] = json!(true);
     assert_eq!(ranks(&app, body).await.len(), 2);
-    let limits = Limits {
+    let cutting = app_with(Limits {
         truncate: true,
         ..LIMITS
-    };
-    let compute = Compute::start(testing::model(), 2, 300).unwrap();
-    let cutting = router(compute.jobs, &testing::published(), limits);
-    let body = json!({ "query": "How long?", "texts": [long] });
+    });
+    let body = json!({ "query": "How long?", "texts": [long], "model": "short" });
     assert_eq!(ranks(&cutting, body).await.len(), 1);
+}
+
+/// What is longer than a window is no reason to refuse, as long as all windows read it.
+#[tokio::test]
+async fn long_texts_are_read_in_windows_by_the_model_that_is_named() {
+    let app = app();
+    let models = testing::models();
+    let (question, answer) = testing::LONG;
+    let mut body = json!({ "query": question, "texts": [answer], "raw_scores": true });
+    let first = ranks(&app, body.clone()).await[0].score;
+    assert!((first - alone(&models[0], question, answer)).abs() <= 1e-5);
+    body["model"] = json!("short");
+    let short = ranks(&app, body.clone()).await[0].score;
+    assert!((short - alone(&models[1], question, answer)).abs() <= 1e-5);
+    assert!((first - short).abs() > 0.1, "{first} {short}");
+
+    body["model"] = json!("long");
+    for (path, body) in [
+        ("/rerank", body),
+        (
+            "/predict",
+            json!({ "inputs": [question, answer], "model": "long" }),
+        ),
+    ] {
+        let (status, refused) = send(&app, "POST", path, body.to_string()).await;
+        assert_eq!(status, 404);
+        assert_eq!(
+            refused,
+            r#"{"error":"there is no model long here, only ms-marco-minilm-l-12-v2, short","error_type":"Validation"}"#
+        );
+    }
 }
 
 #[tokio::test]
 async fn bad_requests_are_clear_errors() {
     let (app, _queued) = stuck();
-    let texts = |texts: Vec<String>| json!({ "query": "q", "texts": texts }).to_string();
+    let texts =
+        |texts: Vec<String>| json!({ "query": "q", "texts": texts, "model": "short" }).to_string();
+    let longest = 40 * 3 * BYTES_PER_TOKEN;
     let failures = [
         ("/rerank", "{".to_owned()),
         ("/rerank", r#"{ "query": "q" }"#.to_owned()),
         ("/rerank", texts(vec![])),
         ("/rerank", texts(vec!["a".into(); LIMITS.texts + 1])),
-        ("/rerank", texts(vec!["a".repeat(128_001)])),
+        ("/rerank", texts(vec!["a".repeat(longest + 1)])),
         ("/rerank", texts(vec!["a".repeat(LIMITS.body)])),
         ("/predict", r#"{ "inputs": "only one text" }"#.to_owned()),
         ("/predict", r#"{ "inputs": [] }"#.to_owned()),
@@ -195,19 +234,22 @@ async fn bad_requests_are_clear_errors() {
         let (status, text) = send(&app, "POST", path, body).await;
         answers.push_str(&format!("{path} {status} {text}\n"));
     }
-    let (status, text) = send(&app, "GET", "/rerank", String::new()).await;
-    answers.push_str(&format!("GET /rerank {status} {text}\n"));
+    for path in ["/rerank", "/info?model=long"] {
+        let (status, text) = send(&app, "GET", path, String::new()).await;
+        answers.push_str(&format!("GET {path} {status} {text}\n"));
+    }
     insta::assert_snapshot!(answers, @r#"
     /rerank 400 {"error":"Failed to parse the request body as JSON: EOF while parsing an object at line 1 column 1","error_type":"Validation"}
     /rerank 422 {"error":"Failed to deserialize the JSON body into the target type: missing field `texts` at line 1 column 16","error_type":"Validation"}
     /rerank 400 {"error":"the request has no texts; send at least one","error_type":"Empty"}
     /rerank 413 {"error":"9 texts are more than the 8 that one request may have","error_type":"Validation"}
-    /rerank 413 {"error":"a text of 128001 bytes is longer than the 128000 that are read, with `truncate` too","error_type":"Validation"}
+    /rerank 413 {"error":"a text of 30001 bytes is longer than the 30000 that are read, with `truncate` too","error_type":"Validation"}
     /rerank 413 {"error":"Failed to buffer the request body: length limit exceeded","error_type":"Validation"}
     /predict 422 {"error":"Failed to deserialize the JSON body into the target type: inputs: `inputs` must be a pair [\"question\", \"answer\"] or a list of pairs at line 1 column 29","error_type":"Validation"}
     /predict 400 {"error":"the request has no texts; send at least one","error_type":"Empty"}
     /nothing 404 {"error":"no such path; there are /rerank, /predict, /health, /info and /metrics","error_type":"Validation"}
     GET /rerank 405 {"error":"the path does not have this method","error_type":"Validation"}
+    GET /info?model=long 404 {"error":"there is no model long here, only ms-marco-minilm-l-12-v2, short","error_type":"Validation"}
     "#);
 }
 
@@ -246,6 +288,11 @@ async fn a_server_without_its_model_is_unhealthy() {
 #[tokio::test]
 async fn info_has_the_model_and_the_limits() {
     let (app, _queued) = stuck();
+    let (status, short) = send(&app, "GET", "/info?model=short", String::new()).await;
+    assert_eq!(status, 200);
+    let short: Value = serde_json::from_str(&short).unwrap();
+    assert_eq!(short["model_id"], "short");
+    assert_eq!([&short["max_input_length"], &short["max_windows"]], [40, 3]);
     let (status, body) = send(&app, "GET", "/info", String::new()).await;
     assert_eq!(status, 200);
     let body = body
@@ -259,8 +306,11 @@ async fn info_has_the_model_and_the_limits() {
     "label2id":{"LABEL_0":0}}},
     "files":{"model.onnx":"e1d085f4a02bfd0b2d3968c29336c8512dc9a899b29f546432c5f9981ae9f382",
     "tokenizer.json":"cb374d6bc042c22455946f4e09a89d29882a199fdaf8fb25be00dc8b8857a448"},
+    "models":["ms-marco-minilm-l-12-v2",
+    "short"],
     "max_concurrent_requests":16,
     "max_input_length":512,
+    "max_windows":8,
     "max_batch_tokens":300,
     "max_batch_requests":null,
     "max_client_batch_size":8,

@@ -1,14 +1,14 @@
-//! Which pairs are scored together.
+//! Which windows are scored together.
 
-/// Splits pairs of the given lengths (tokens) into batches, shortest pairs first, so that little
-/// is padded: no batch is larger than `budget` tokens after padding, except a single pair that is
-/// longer by itself. Returns the indexes of each batch's pairs.
+/// Splits windows of the given lengths (tokens) into batches, shortest windows first, so that
+/// little is padded: no batch is larger than `budget` tokens after padding, except a single window
+/// that is longer by itself. Returns the indexes of each batch's windows.
 pub fn plan(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|index| lengths[*index]);
     let mut batches: Vec<Vec<usize>> = Vec::new();
     for index in order {
-        // The pairs come in ascending order: this one is the longest of its batch.
+        // The windows come in ascending order: this one is the longest of its batch.
         match batches.last_mut() {
             Some(batch) if (batch.len() + 1) * lengths[index] <= budget => batch.push(index),
             _ => batches.push(vec![index]),
@@ -30,14 +30,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pair_over_the_budget_is_alone() {
+    fn a_window_over_the_budget_is_alone() {
         assert_eq!(plan(&[512, 5], 100), [vec![1], vec![0]]);
         assert!(plan(&[], 100).is_empty());
     }
 
     proptest! {
         #[test]
-        fn every_pair_is_in_one_batch_within_the_budget(
+        fn every_window_is_in_one_batch_within_the_budget(
             lengths in proptest::collection::vec(5_usize..=512, 0..100),
             budget in 1_usize..5000,
         ) {

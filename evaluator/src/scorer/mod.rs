@@ -1,14 +1,16 @@
-//! Scores of pairs (prompt, answer) by a cross-encoder.
+//! Scores of pairs (prompt, answer) by cross-encoders.
 
 mod batch;
 mod model;
 mod runtime;
 mod tokenize;
+mod windows;
 
 pub use batch::plan;
-pub use model::{Model, ModelFiles, Score};
+pub use model::{Engine, Model, ModelFiles, Score, open_all};
 pub use runtime::OrtScorer;
-pub use tokenize::{Encoded, PairTokenizer};
+pub use tokenize::{Encoded, PairTokenizer, Window};
+pub use windows::mean;
 
 use std::path::PathBuf;
 
@@ -57,12 +59,12 @@ pub enum Error {
     },
     /// A pair does not fit, and nothing may be cut off.
     #[error(
-        "the pair has {tokens} tokens with the special ones, more than the {most} that fit; shorten it, or set `truncate`"
+        "the pair has {tokens} tokens with the special ones, more than the {most} that are read; shorten it, or set `truncate`"
     )]
     TooLong {
         /// Tokens of the whole pair.
         tokens: usize,
-        /// Tokens that fit.
+        /// Tokens that are read of it, in all windows.
         most: usize,
     },
     /// The model answered with something that is no score.
@@ -70,13 +72,13 @@ pub enum Error {
     NotANumber,
 }
 
-/// Computes logits of encoded pairs.
+/// Computes logits of windows.
 pub trait Scorer: Send {
-    /// One logit per pair, in their order, from one padded batch.
-    fn logits(&mut self, batch: &[Encoded]) -> Result<Vec<f32>, Error>;
+    /// One logit per window, in their order, from one padded batch.
+    fn logits(&mut self, batch: &[&Window]) -> Result<Vec<f32>, Error>;
 }
 
-/// The raw score of a logit in micro-logits: `logit · 1e6`, computed in f64, rounded half away
+/// The raw score of a window's logit in micro-logits: `logit · 1e6`, computed in f64, rounded half away
 /// from zero, saturating at the range of `i32`. This is the only place where it is computed.
 pub fn micro_logits(logit: f32) -> Result<i32, Error> {
     if logit.is_nan() {

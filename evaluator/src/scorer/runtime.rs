@@ -8,9 +8,9 @@ use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
 use ort::value::Tensor;
 
-use super::{Encoded, Error, Scorer};
+use super::{Error, Scorer, Window};
 
-/// Ids with which short pairs of a batch are filled; the attention mask hides them.
+/// Ids with which short windows of a batch are filled; the attention mask hides them.
 const PADDING: i64 = 0;
 
 /// A BERT cross-encoder: `input_ids`, `attention_mask`, `token_type_ids` (int64, batch × tokens)
@@ -35,7 +35,7 @@ impl OrtScorer {
 }
 
 impl Scorer for OrtScorer {
-    fn logits(&mut self, batch: &[Encoded]) -> Result<Vec<f32>, Error> {
+    fn logits(&mut self, batch: &[&Window]) -> Result<Vec<f32>, Error> {
         let failed = |error: ort::Error| Error::Runtime {
             action: "score a batch",
             reason: error.to_string(),
@@ -56,7 +56,7 @@ impl Scorer for OrtScorer {
         if logits.len() != batch.len() {
             return Err(Error::Runtime {
                 action: "score a batch",
-                reason: format!("{} logits for {} pairs", logits.len(), batch.len()),
+                reason: format!("{} logits for {} windows", logits.len(), batch.len()),
             });
         }
         Ok(logits.to_vec())
@@ -72,17 +72,18 @@ struct Inputs {
 }
 
 impl Inputs {
-    fn new(batch: &[Encoded]) -> Self {
-        let width = batch.iter().map(|pair| pair.ids.len()).max().unwrap_or(0);
+    fn new(batch: &[&Window]) -> Self {
+        let width = batch.iter().map(|window| window.ids.len()).max();
+        let width = width.unwrap_or(0);
         let size = batch.len() * width;
         let (mut ids, mut mask, mut types) = (vec![PADDING; size], vec![0; size], vec![0; size]);
-        for (row, pair) in batch.iter().enumerate() {
-            let (start, end) = (row * width, row * width + pair.ids.len());
-            for (cell, id) in ids[start..end].iter_mut().zip(&pair.ids) {
+        for (row, window) in batch.iter().enumerate() {
+            let (start, end) = (row * width, row * width + window.ids.len());
+            for (cell, id) in ids[start..end].iter_mut().zip(&window.ids) {
                 *cell = i64::from(*id);
             }
             mask[start..end].fill(1);
-            types[start + pair.first_segment..end].fill(1);
+            types[start + window.first_segment..end].fill(1);
         }
         Self {
             width,
@@ -145,13 +146,13 @@ mod tests {
     /// audit tolerance.
     const NOISE: i32 = 10;
 
-    fn encoded() -> Vec<Encoded> {
+    fn encoded() -> Vec<Window> {
         let entry = published();
         let tokenizer =
-            PairTokenizer::open(&files().tokenizer, &entry.tokenizer_sha256, 512).unwrap();
+            PairTokenizer::open(&files().tokenizer, &entry.tokenizer_sha256, 512, 1).unwrap();
         testing::pairs()
             .iter()
-            .map(|(prompt, answer)| tokenizer.encode(prompt, answer).unwrap())
+            .flat_map(|(prompt, answer)| tokenizer.encode(prompt, answer).unwrap().windows)
             .collect()
     }
 
@@ -167,10 +168,10 @@ mod tests {
     }
 
     /// Micro-logits of every pair by itself.
-    fn alone(mut scorer: OrtScorer, pairs: &[Encoded]) -> Vec<i32> {
+    fn alone(mut scorer: OrtScorer, pairs: &[Window]) -> Vec<i32> {
         pairs
             .iter()
-            .map(|pair| scorer.logits(std::slice::from_ref(pair)).unwrap()[0])
+            .map(|pair| scorer.logits(&[pair]).unwrap()[0])
             .map(|logit| micro_logits(logit).unwrap())
             .collect()
     }
@@ -207,7 +208,7 @@ mod tests {
         let mut scorer = canonical(1, GraphOptimizationLevel::All);
         let batched: Vec<i32> = pairs
             .chunks(8)
-            .flat_map(|batch| scorer.logits(batch).unwrap())
+            .flat_map(|batch| scorer.logits(&batch.iter().collect::<Vec<_>>()).unwrap())
             .map(|logit| micro_logits(logit).unwrap())
             .collect();
         let difference = largest_difference(&scores, &batched);

@@ -1,46 +1,78 @@
 //! From a pair of texts to the token ids that the cross-encoder reads.
 
+use std::ops::Range;
 use std::path::Path;
 
 use tokenizers::Tokenizer;
 
 use super::Error;
+use super::windows::Cut;
 use crate::digest;
 
 /// `[CLS]` prompt `[SEP]` answer `[SEP]`.
 const SPECIAL_TOKENS: usize = 3;
 
-/// A pair of texts as token ids, without padding.
+/// What the model reads at once, as token ids without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Encoded {
+pub struct Window {
     /// With the special tokens; at most the tokenizer's `max_tokens`.
     pub ids: Vec<u32>,
     /// How many of them are of the first segment, `[CLS]` prompt `[SEP]`.
     pub first_segment: usize,
+}
+
+/// A pair of texts as token ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// At least one, in the order of the answer.
+    pub windows: Vec<Window>,
+    /// Tokens of the two texts that are read, and three special ones.
+    pub read: usize,
     /// Tokens of the two texts that were cut off.
     pub truncated: usize,
 }
 
-/// Encodes pairs by the rule that every implementation of an evaluator model must follow:
+impl Encoded {
+    /// Tokens of all windows with the special ones; the prompt counts in each.
+    pub fn tokens(&self) -> usize {
+        self.windows.iter().map(|window| window.ids.len()).sum()
+    }
+}
+
+/// Encodes pairs by the rule that every implementation of an evaluator model must follow. All
+/// numbers are integers, `/` drops the rest, and `max_windows` is that of the registry, or 1 for 0:
 ///
 /// 1. Each text is tokenized by itself, by `tokenizer.json` without its truncation and padding.
 ///    Text that looks like a special token (`[SEP]`) is ordinary text, so that an answer cannot
 ///    end itself and begin a second one.
-/// 2. `L = max_tokens − 3`. The answer keeps its first `min(|answer|, max(L − |prompt|, ⌈L/2⌉))`
-///    tokens, then the prompt keeps its first `min(|prompt|, L − kept answer)` tokens: each text
-///    has half of the room, and what one of them does not need goes to the other.
-/// 3. The ids are `[CLS]` prompt `[SEP]` answer `[SEP]`; token type 0 up to the first `[SEP]`,
-///    1 after it.
+/// 2. `L = max_tokens − 3`, and a window has at most `m = max(L − |prompt|, ⌈L/2⌉)` tokens of the
+///    answer: each text has half of the room, and what the prompt does not need goes to the
+///    answer. The prompt keeps its first `p = min(|prompt|, L − min(|answer|, m))` tokens.
+/// 3. There are `n = max(1, min(⌈|answer|/m⌉, max_windows))` windows. The answer keeps its first
+///    `a = min(|answer|, n·m)` tokens; window `i` of `0..n` has those from `i·a/n` up to
+///    `(i + 1)·a/n`, so that windows differ by one token at most. What is beyond is not read.
+/// 4. The ids of each window are `[CLS]` prompt `[SEP]` answer `[SEP]`; token type 0 up to the
+///    first `[SEP]`, 1 after it.
+///
+/// With one window this is a single pair, cut off where it is too long. The raw score of the pair is
+/// [`super::mean`] of the windows' raw scores.
 pub struct PairTokenizer {
     tokenizer: Tokenizer,
     cls: u32,
     sep: u32,
     max_tokens: usize,
+    max_windows: usize,
 }
 
 impl PairTokenizer {
-    /// Reads `tokenizer.json`, whose SHA-256 must be `sha256`. Pairs get at most `max_tokens`.
-    pub fn open(path: &Path, sha256: &str, max_tokens: usize) -> Result<Self, Error> {
+    /// Reads `tokenizer.json`, whose SHA-256 must be `sha256`. A pair gets at most `max_windows`
+    /// windows, 0 is 1, of at most `max_tokens`.
+    pub fn open(
+        path: &Path,
+        sha256: &str,
+        max_tokens: usize,
+        max_windows: usize,
+    ) -> Result<Self, Error> {
         let content = std::fs::read(path).map_err(|source| digest::Error::Read {
             path: path.to_owned(),
             source,
@@ -72,6 +104,7 @@ impl PairTokenizer {
             sep: special("[SEP]")?,
             tokenizer,
             max_tokens,
+            max_windows: max_windows.max(1),
         })
     }
 
@@ -80,19 +113,24 @@ impl PairTokenizer {
         let prompt = self.ids(prompt)?;
         let answer = self.ids(answer)?;
         let room = self.max_tokens - SPECIAL_TOKENS;
-        let (kept_prompt, kept_answer) = split(room, prompt.len(), answer.len());
-        let mut ids = Vec::with_capacity(kept_prompt + kept_answer + SPECIAL_TOKENS);
+        let cut = Cut::new(room, self.max_windows, prompt.len(), answer.len());
+        let window = |range: Range<usize>| self.window(&prompt[..cut.prompt], &answer[range]);
+        Ok(Encoded {
+            windows: cut.ranges().map(window).collect(),
+            read: cut.prompt + cut.answer + SPECIAL_TOKENS,
+            truncated: prompt.len() - cut.prompt + answer.len() - cut.answer,
+        })
+    }
+
+    fn window(&self, prompt: &[u32], answer: &[u32]) -> Window {
+        let mut ids = Vec::with_capacity(prompt.len() + answer.len() + SPECIAL_TOKENS);
         ids.push(self.cls);
-        ids.extend(&prompt[..kept_prompt]);
+        ids.extend(prompt);
         ids.push(self.sep);
         let first_segment = ids.len();
-        ids.extend(&answer[..kept_answer]);
+        ids.extend(answer);
         ids.push(self.sep);
-        Ok(Encoded {
-            ids,
-            first_segment,
-            truncated: prompt.len() - kept_prompt + answer.len() - kept_answer,
-        })
+        Window { ids, first_segment }
     }
 
     fn ids(&self, text: &str) -> Result<Vec<u32>, Error> {
@@ -106,62 +144,89 @@ impl PairTokenizer {
     }
 }
 
-/// How many tokens of prompt and answer fit into `room`: rule 2 of [`PairTokenizer`].
-fn split(room: usize, prompt: usize, answer: usize) -> (usize, usize) {
-    let answer = answer.min(room.saturating_sub(prompt).max(room.div_ceil(2)));
-    (prompt.min(room - answer), answer)
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::registry;
     use crate::testing::{model_file, published};
 
-    fn tokenizer(max_tokens: usize) -> PairTokenizer {
+    fn tokenizer(max_tokens: usize, max_windows: usize) -> PairTokenizer {
         let path = model_file(registry::TOKENIZER);
-        PairTokenizer::open(&path, &published().tokenizer_sha256, max_tokens).unwrap()
+        let sha256 = published().tokenizer_sha256;
+        PairTokenizer::open(&path, &sha256, max_tokens, max_windows).unwrap()
+    }
+
+    fn texts(tokenizer: &PairTokenizer, pair: &Encoded) -> Vec<String> {
+        let text = |window: &Window| tokenizer.tokenizer.decode(&window.ids, true).unwrap();
+        pair.windows.iter().map(text).collect()
     }
 
     #[test]
     fn a_pair_has_the_form_of_bert() {
-        let pair = tokenizer(512)
+        let pair = tokenizer(512, 8)
             .encode("How many people?", "Three million.")
             .unwrap();
-        assert_eq!(
-            pair.ids,
-            [101, 2129, 2116, 2111, 1029, 102, 2093, 2454, 1012, 102]
-        );
-        assert_eq!((pair.first_segment, pair.truncated), (6, 0));
+        let window = Window {
+            ids: vec![101, 2129, 2116, 2111, 1029, 102, 2093, 2454, 1012, 102],
+            first_segment: 6,
+        };
+        assert_eq!(pair.windows, [window]);
+        assert_eq!((pair.read, pair.truncated), (10, 0));
     }
 
     #[test]
     fn special_tokens_in_a_text_are_text() {
-        let pair = tokenizer(512).encode("a [SEP]", "[CLS] b [PAD]").unwrap();
-        let special = pair.ids.iter().filter(|id| [0, 101, 102].contains(*id));
+        let pair = tokenizer(512, 1)
+            .encode("a [SEP]", "[CLS] b [PAD]")
+            .unwrap();
+        let special = pair.windows[0]
+            .ids
+            .iter()
+            .filter(|id| [0, 101, 102].contains(*id));
         assert_eq!(special.count(), 3);
     }
 
     #[test]
     fn empty_texts_are_pairs_too() {
-        let pair = tokenizer(512).encode("", "").unwrap();
-        assert_eq!((pair.ids, pair.first_segment), (vec![101, 102, 102], 2));
+        let pair = tokenizer(512, 8).encode("", "").unwrap();
+        let window = Window {
+            ids: vec![101, 102, 102],
+            first_segment: 2,
+        };
+        assert_eq!(pair.windows, [window]);
     }
+
+    const PROMPT: &str = "one two three four five six seven eight nine";
+    const ANSWER: &str = "ten eleven twelve thirteen fourteen fifteen";
 
     #[test]
     fn long_texts_keep_the_beginning_of_both() {
-        let tokenizer = tokenizer(13);
-        let prompt = "one two three four five six seven eight nine";
-        let answer = "ten eleven twelve thirteen fourteen fifteen";
-        let pair = tokenizer.encode(prompt, answer).unwrap();
-        let text = tokenizer.tokenizer.decode(&pair.ids, true).unwrap();
+        for max_windows in [0, 1] {
+            let tokenizer = tokenizer(13, max_windows);
+            let pair = tokenizer.encode(PROMPT, ANSWER).unwrap();
+            assert_eq!(
+                texts(&tokenizer, &pair),
+                ["one two three four five ten eleven twelve thirteen fourteen"]
+            );
+            assert_eq!((pair.tokens(), pair.read, pair.truncated), (13, 13, 5));
+        }
+    }
+
+    #[test]
+    fn a_long_answer_is_read_in_windows_behind_the_same_prompt() {
+        let tokenizer = tokenizer(13, 2);
+        let pair = tokenizer.encode(PROMPT, ANSWER).unwrap();
         assert_eq!(
-            text,
-            "one two three four five ten eleven twelve thirteen fourteen"
+            texts(&tokenizer, &pair),
+            [
+                "one two three four five ten eleven twelve",
+                "one two three four five thirteen fourteen fifteen"
+            ]
         );
-        assert_eq!((pair.ids.len(), pair.truncated), (13, 5));
+        assert_eq!((pair.tokens(), pair.read, pair.truncated), (22, 14, 4));
+        let longer = format!("{ANSWER} {ANSWER}");
+        let pair = tokenizer.encode(PROMPT, &longer).unwrap();
+        assert_eq!((pair.windows.len(), pair.read, pair.truncated), (2, 18, 6));
     }
 
     #[test]
@@ -169,30 +234,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokenizer.json");
         std::fs::write(&path, "{}").unwrap();
-        let error = PairTokenizer::open(&path, &published().tokenizer_sha256, 512);
+        let error = PairTokenizer::open(&path, &published().tokenizer_sha256, 512, 1);
         assert!(matches!(error, Err(Error::Digest(_))));
-    }
-
-    #[test]
-    fn the_room_is_shared() {
-        assert_eq!(split(509, 100, 100), (100, 100));
-        assert_eq!(split(509, 100, 5000), (100, 409));
-        assert_eq!(split(509, 5000, 100), (409, 100));
-        assert_eq!(split(509, 5000, 5000), (254, 255));
-        assert_eq!(split(509, 254, 5000), (254, 255));
-        assert_eq!(split(2, 9, 9), (1, 1));
-    }
-
-    proptest! {
-        #[test]
-        fn both_texts_keep_a_part_and_the_room_is_used(
-            room in 2_usize..600, prompt in 0_usize..2000, answer in 0_usize..2000,
-        ) {
-            let (kept_prompt, kept_answer) = split(room, prompt, answer);
-            prop_assert!(kept_prompt <= prompt && kept_answer <= answer);
-            prop_assert_eq!(kept_prompt + kept_answer, room.min(prompt + answer));
-            prop_assert!(kept_prompt >= prompt.min(room / 2));
-            prop_assert!(kept_answer >= answer.min(room / 2));
-        }
     }
 }

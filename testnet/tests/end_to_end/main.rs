@@ -9,6 +9,7 @@ mod fixture;
 mod growth;
 mod models;
 mod outages;
+mod plural;
 mod questions;
 mod refusals;
 mod validators;

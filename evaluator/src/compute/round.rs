@@ -1,0 +1,232 @@
+//! The jobs that are scored together.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use metrics::{counter, histogram};
+use tokio::sync::mpsc;
+use tracing::{debug, error, info};
+
+use super::job::{Asker, Finished, Job, Outcome};
+use super::lanes::{Batch, in_lanes};
+use crate::scorer::{Encoded, Error, Model, Score, Window};
+
+/// Pairs and their windows, which may be spread over batches with those of others.
+pub struct Round<'a> {
+    models: &'a [Model],
+    results: &'a mpsc::Sender<Finished>,
+    windows: Vec<Part>,
+    /// `None` once it is finished.
+    pairs: Vec<Mutex<Option<Pair>>>,
+}
+
+/// One window of a pair.
+struct Part {
+    model: usize,
+    /// The pair's place.
+    pair: usize,
+    /// Its place among the pair's windows.
+    place: usize,
+    window: Window,
+}
+
+/// A pair that waits for the logits of its windows.
+struct Pair {
+    job: Job,
+    /// Of all windows.
+    tokens: usize,
+    truncated: usize,
+    tokenizing: Duration,
+    /// By window.
+    logits: Vec<Option<f32>>,
+    /// When the first of its batches began.
+    begun: Option<Instant>,
+}
+
+impl<'a> Round<'a> {
+    /// Tokenizes the pairs; those that cannot be scored get their errors at once.
+    pub fn new(models: &'a [Model], results: &'a mpsc::Sender<Finished>, jobs: Vec<Job>) -> Self {
+        let mut round = Self {
+            models,
+            results,
+            windows: Vec::new(),
+            pairs: Vec::with_capacity(jobs.len()),
+        };
+        for job in jobs {
+            round.add(job);
+        }
+        round
+    }
+
+    /// Scores all windows, in batches of at most `batch_tokens`.
+    pub fn run(&self, batch_tokens: usize) {
+        let windows: Vec<(usize, usize)> = self
+            .windows
+            .iter()
+            .map(|part| (part.model, part.window.ids.len()))
+            .collect();
+        let batches = Batch::plan(&windows, self.models.len(), batch_tokens);
+        let sessions = self.models.iter().map(Model::sessions).min().unwrap_or(1);
+        in_lanes(batches, sessions, |session, batch| {
+            self.score(session, &batch)
+        });
+    }
+
+    fn add(&mut self, job: Job) {
+        if job.asker.has_given_up() {
+            return;
+        }
+        let started = Instant::now();
+        let Encoded {
+            windows,
+            read,
+            truncated,
+        } = match self.models[job.model].encode(&job.prompt, &job.answer) {
+            Ok(encoded) => encoded,
+            Err(error) => return finish(self.results, job, Err(Arc::new(error))),
+        };
+        if truncated > 0 && job.asker.refuses_truncation() {
+            let error = Error::TooLong {
+                tokens: read + truncated,
+                most: read,
+            };
+            return finish(self.results, job, Err(Arc::new(error)));
+        }
+        let pair = Pair {
+            tokens: windows.iter().map(|window| window.ids.len()).sum(),
+            truncated,
+            tokenizing: started.elapsed(),
+            logits: vec![None; windows.len()],
+            begun: None,
+            job,
+        };
+        let parts = windows.into_iter().enumerate();
+        self.windows.extend(parts.map(|(place, window)| Part {
+            model: pair.job.model,
+            pair: self.pairs.len(),
+            place,
+            window,
+        }));
+        self.pairs.push(Mutex::new(Some(pair)));
+    }
+
+    fn score(&self, session: usize, batch: &Batch) {
+        let started = Instant::now();
+        let parts: Vec<&Part> = batch
+            .windows
+            .iter()
+            .map(|window| &self.windows[*window])
+            .filter(|part| self.begin(part.pair, started))
+            .collect();
+        if parts.is_empty() {
+            return;
+        }
+        let windows: Vec<&Window> = parts.iter().map(|part| &part.window).collect();
+        let logits = self.models[batch.model].logits(session, &windows);
+        histogram!("poq_evaluator_scoring_seconds").record(started.elapsed());
+        match logits {
+            Ok(logits) => {
+                for (part, logit) in parts.into_iter().zip(logits) {
+                    self.record(part, logit);
+                }
+            }
+            Err(error) => {
+                error!(windows = windows.len(), %error, "a batch could not be scored");
+                let error = Arc::new(error);
+                for part in parts {
+                    self.fail(part.pair, &error);
+                }
+            }
+        }
+    }
+
+    /// Whether somebody still waits for this pair's score.
+    fn begin(&self, pair: usize, now: Instant) -> bool {
+        let mut waiting = self.lock(pair);
+        if let Some(pair) = &mut *waiting
+            && !pair.job.asker.has_given_up()
+        {
+            if pair.begun.is_none() {
+                let queued = now.duration_since(pair.job.queued);
+                histogram!("poq_evaluator_queue_seconds").record(queued);
+                pair.begun = Some(now);
+            }
+            return true;
+        }
+        *waiting = None;
+        false
+    }
+
+    fn record(&self, part: &Part, logit: f32) {
+        let mut waiting = self.lock(part.pair);
+        let Some(pair) = &mut *waiting else {
+            return;
+        };
+        pair.logits[part.place] = Some(logit);
+        let Some(logits) = pair.logits.iter().copied().collect::<Option<Vec<f32>>>() else {
+            return;
+        };
+        let taken = waiting.take();
+        // Finishing may wait until the results are read; nobody else has to wait with it.
+        drop(waiting);
+        if let Some(pair) = taken {
+            self.log(&pair);
+            finish(self.results, pair.job, Score::of(&logits).map_err(Arc::new));
+        }
+    }
+
+    fn fail(&self, pair: usize, error: &Arc<Error>) {
+        let taken = self.lock(pair).take();
+        if let Some(pair) = taken {
+            finish(self.results, pair.job, Err(Arc::clone(error)));
+        }
+    }
+
+    fn lock(&self, pair: usize) -> std::sync::MutexGuard<'_, Option<Pair>> {
+        self.pairs[pair]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self, pair: &Pair) {
+        let seat = pair.job.asker.seat();
+        let begun = pair.begun.unwrap_or(pair.job.queued);
+        info!(
+            task = seat.map(|seat| seat.task),
+            attempt = seat.map(|seat| seat.attempt),
+            model = self.models[pair.job.model].registered().id,
+            windows = pair.logits.len(),
+            tokens = pair.tokens,
+            truncated_tokens = pair.truncated,
+            queue_ms = milliseconds(begun.duration_since(pair.job.queued)),
+            tokenize_ms = milliseconds(pair.tokenizing),
+            inference_ms = milliseconds(begun.elapsed()),
+            "scored"
+        );
+    }
+}
+
+fn finish(results: &mpsc::Sender<Finished>, job: Job, outcome: Outcome) {
+    let label = match outcome {
+        Ok(_) => "scored",
+        Err(_) => "failed",
+    };
+    counter!("poq_evaluator_pairs_total", "outcome" => label).increment(1);
+    let is_taken = match job.asker {
+        Asker::Request { reply, .. } => reply.send(outcome).is_ok(),
+        Asker::Duty(duty) => {
+            let raw_score = outcome
+                .map(|score| score.raw_score)
+                .map_err(|error| error.to_string());
+            let finished = Finished { duty, raw_score };
+            results.blocking_send(finished).is_ok()
+        }
+    };
+    if !is_taken {
+        debug!("nobody waits any more; a score is dropped");
+    }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,94 @@
+use std::time::Instant;
+
+use super::*;
+use crate::journal::Seat;
+use crate::scorer::Engine;
+use crate::testing;
+
+/// Largest difference that engine settings may make, in micro-logits.
+const NOISE: i32 = 10;
+
+fn job(task: u64, model: usize, (prompt, answer): (String, String)) -> Job {
+    let duty = Duty {
+        seat: Seat { task, attempt: 2 },
+        due_height: 9,
+        pair_sha256: task.to_string(),
+    };
+    Job {
+        model,
+        asker: Asker::Duty(duty),
+        prompt,
+        answer,
+        queued: Instant::now(),
+    }
+}
+
+/// The scores by task, from 0.
+fn scores(mut compute: Compute, jobs: Vec<Job>) -> Vec<i32> {
+    let mut scores = vec![None; jobs.len()];
+    for job in jobs {
+        compute.jobs.try_send(job).unwrap();
+    }
+    drop(compute.jobs);
+    while let Some(finished) = compute.finished.blocking_recv() {
+        let Duty {
+            seat, pair_sha256, ..
+        } = finished.duty;
+        assert_eq!(pair_sha256, seat.task.to_string());
+        let before = scores[seat.task as usize].replace(finished.raw_score.unwrap());
+        assert_eq!(before, None);
+    }
+    scores.into_iter().map(Option::unwrap).collect()
+}
+
+/// Pairs of two models, one of which reads long answers in windows, share the queue, and windows
+/// share batches with others.
+#[test]
+fn batches_across_tasks_windows_and_models_give_the_scores_of_single_pairs() {
+    let engine = Engine {
+        sessions: 2,
+        threads: 1,
+    };
+    let pairs: Vec<(usize, (String, String))> = testing::pairs()
+        .into_iter()
+        .enumerate()
+        .map(|(number, pair)| (number % 2, pair))
+        .collect();
+    let models = testing::models_on(engine);
+    let alone: Vec<i32> = pairs
+        .iter()
+        .map(|(model, (prompt, answer))| {
+            let pair = models[*model].encode(prompt, answer).unwrap();
+            models[*model].score(&pair).unwrap().raw_score
+        })
+        .collect();
+    let in_windows = |(model, (prompt, answer)): &&(usize, (String, String))| {
+        let pair = models[*model].encode(prompt, answer).unwrap();
+        pair.windows.len() > 1
+    };
+    assert!(pairs.iter().filter(in_windows).count() >= 3);
+
+    let compute = Compute::start(models, pairs.len(), 300).unwrap();
+    let jobs = (0..).zip(pairs.clone());
+    let jobs = jobs.map(|(task, (model, pair))| job(task, model, pair));
+    let together = scores(compute, jobs.collect());
+    for ((pair, alone), together) in pairs.iter().zip(alone).zip(together) {
+        assert!((alone - together).abs() <= NOISE, "{pair:?}");
+    }
+}
+
+/// With one window, or none in the registry, a score is what it was before there were windows.
+#[test]
+fn one_window_gives_the_score_of_the_beginning() {
+    let scored = |max_windows| {
+        let mut entry = testing::published();
+        entry.max_windows = max_windows;
+        let model = testing::open(&[entry]).remove(0);
+        let long = (testing::pairs()[0].0.clone(), "word ".repeat(600));
+        let pair = model.encode(&long.0, &long.1).unwrap();
+        assert_eq!((pair.windows.len(), pair.tokens()), (1, 512));
+        let compute = Compute::start(vec![model], 1, 1024).unwrap();
+        scores(compute, vec![job(0, 0, long)])
+    };
+    assert_eq!(scored(0), scored(1));
+}
