@@ -328,8 +328,8 @@ mod tests {
         assert_eq!(config.model.file, PathBuf::from(r"C:\models\a.gguf"));
         assert_eq!(config.model.weights, WeightType::default());
         assert_eq!(config.model.threads, 1);
-        assert!(config.model.hub.is_none());
         assert_eq!(config.model.concurrency, 2);
+        assert!(config.model.hub.is_none());
         assert_eq!(config.duties, DutiesConfig::default());
         assert_eq!(config.http.listen.port(), 9000);
         assert_eq!(

@@ -33,7 +33,6 @@ pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         key: options.key.clone(),
         keyring: options.keyring_backend.to_string(),
         model: options.model,
-        concurrency: config::suggested_concurrency(options.threads, &options.model_file),
         model_file: options.model_file,
         hub: options.hub,
         weights: options.weights,

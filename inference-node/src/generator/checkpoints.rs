@@ -178,7 +178,7 @@ async fn every_layout_is_served_with_every_type_of_weights() {
             let source = write(architecture, layout, folder.path());
             for weights in [WeightType::F32, WeightType::Original, WeightType::Q8_0] {
                 let prepared = prepare(&source, &folder.path().join("cache"), weights);
-                let generator = MistralGenerator::load(&prepared, 1, 0).await.unwrap();
+                let generator = MistralGenerator::load(&prepared, 1, 1).await.unwrap();
                 let stop = CancellationToken::new();
                 let answer = generator.generate(&question(), &stop, None).await.unwrap();
                 let golden = Golden::of(architecture);
@@ -221,7 +221,7 @@ async fn the_engine_cannot_multiply_joined_experts() {
     let source = write(Architecture::Mixtral, Layout::Gguf, folder.path());
     let mut prepared = prepare(&source, &folder.path().join("cache"), WeightType::F32);
     prepared.files = Files::Gguf(vec![source]);
-    let refused = match MistralGenerator::load(&prepared, 1, 0).await {
+    let refused = match MistralGenerator::load(&prepared, 1, 1).await {
         Err(_) => true,
         Ok(generator) => {
             let stop = CancellationToken::new();
