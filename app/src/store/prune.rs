@@ -5,8 +5,6 @@
 //! worked off in their order and in portions, so a commit never stalls, and an older row of a key
 //! always goes before the mark that the key is deleted: it could come back to life otherwise.
 
-use std::collections::BTreeSet;
-
 use rocksdb::{IteratorMode, WriteBatch};
 
 use super::db::{self, Database};
@@ -50,11 +48,11 @@ impl Kind {
 
 /// The notes of one block.
 #[derive(Default)]
-pub(super) struct Notes(BTreeSet<(Kind, Vec<u8>)>);
+pub(super) struct Notes(Vec<(Kind, Vec<u8>)>);
 
 impl Notes {
     pub fn add(&mut self, kind: Kind, row: Vec<u8>) {
-        self.0.insert((kind, row));
+        self.0.push((kind, row));
     }
 
     /// Writes down that the rows are obsolete since `version`.
@@ -114,7 +112,7 @@ fn forget_preimage(db: &Database, row: &[u8], batch: &mut WriteBatch) -> Result<
         key::split_versioned(row).ok_or_else(|| StoreError::corrupt(row, "not a versioned key"))?;
     match history::find(db, db::VALUES, key, u64::MAX)? {
         Some(newest) if newest.version > version => {}
-        _ => batch.delete_cf(db.family(db::PREIMAGES)?, super::tree::hash(key).0),
+        _ => batch.delete_cf(db.family(db::PREIMAGES)?, super::tree::hash(key)),
     }
     Ok(())
 }
