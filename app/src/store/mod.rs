@@ -151,7 +151,7 @@ impl Store {
     /// The root of the tree with `changes` on top of the newest version. Writes nothing.
     pub fn root_after(&self, changes: &Changes) -> Result<[u8; 32]> {
         let base = self.head().height;
-        let mut block = Block::new(&self.inner.db, base, base + 1);
+        let mut block = Block::new(&self.inner.db, base, base + 1, changes.len());
         block.write(changes.clone())?;
         Ok(block.update_tree()?.root)
     }
@@ -175,7 +175,7 @@ impl Store {
         };
         let oldest = self.oldest_after(initial_height, height);
 
-        let mut block = Block::new(&self.inner.db, latest, height);
+        let mut block = Block::new(&self.inner.db, latest, height, changes.len());
         let pruned = block.prune(oldest, changes.len(), self.writing().as_deref())?;
         block.write(changes)?;
         let update = block.update_tree()?;

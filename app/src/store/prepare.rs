@@ -60,6 +60,11 @@ const PAYLOADS: Rows = Rows {
     deleted: Kind::DeletedPayload,
 };
 
+/// About what a changed key adds to the batch: its rows, and the nodes on its path.
+const BATCH_BYTES_PER_CHANGE: usize = 2 << 10;
+/// Bytes of a batch that are reserved from the start at most.
+const MAX_BATCH_ROOM: usize = 64 << 20;
+
 /// The writes of one block, on their way into a batch.
 pub(super) struct Block<'a> {
     db: &'a Database,
@@ -73,14 +78,19 @@ pub(super) struct Block<'a> {
 }
 
 impl<'a> Block<'a> {
-    pub fn new(db: &'a Database, base: u64, height: u64) -> Self {
+    /// A block that is going to change this many keys.
+    pub fn new(db: &'a Database, base: u64, height: u64, changes: usize) -> Self {
+        // Without room from the start the batch would be moved again and again as it grows.
+        let room = changes
+            .saturating_mul(BATCH_BYTES_PER_CHANGE)
+            .min(MAX_BATCH_ROOM);
         Self {
             db,
             base,
             height,
-            batch: WriteBatch::default(),
+            batch: WriteBatch::with_capacity_bytes(room),
             notes: Notes::default(),
-            changed: Vec::new(),
+            changed: Vec::with_capacity(changes),
         }
     }
 

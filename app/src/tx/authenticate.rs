@@ -105,7 +105,7 @@ impl Unverified {
                     );
                 }
             }
-            auth::record_signature(x.state, signer, &key)?;
+            auth::record_signature(x.state, signer, account, key)?;
         }
         self.pay_fee(x.state, params, fee)?;
         Ok(Authenticated {
