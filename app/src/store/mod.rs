@@ -16,7 +16,7 @@
 //! | `current` | key | version ‖ bytes: the newest value and the version that wrote it |
 //! | `values`, `payloads` | key ‖ 0x00 ‖ (u64::MAX − version) | 0x01 ‖ bytes, or 0x00: deleted |
 //! | `preimages` | SHA-256 of a key | key |
-//! | `stale` | version ‖ kind ‖ row | nothing: the row is obsolete since the version |
+//! | `stale` | version ‖ kind ‖ row | length ‖ row, …: these rows are obsolete since the version |
 //! | `meta` | `format`, `head` | format of the database; height, initial height, oldest version, hash |
 //!
 //! Integers are big-endian. Because rows are versioned, a reader of version V sees an immutable

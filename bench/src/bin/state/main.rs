@@ -40,13 +40,13 @@ struct Options {
     #[arg(long, value_delimiter = ',', default_value = "1000,5000,10000", value_parser = clap::value_parser!(u64).range(1..=FULL))]
     transfers: Vec<u64>,
     /// Accounts of the small and of the large chain
-    #[arg(long, value_delimiter = ',', default_value = "10000,1000000", value_parser = clap::value_parser!(u64).range(MIN_ACCOUNTS..))]
+    #[arg(long, value_delimiter = ',', default_value = "10000,100000", value_parser = clap::value_parser!(u64).range(MIN_ACCOUNTS..))]
     accounts: Vec<u64>,
     /// Nodes of the small and of the large chain; half of them are evaluators
-    #[arg(long, value_delimiter = ',', default_value = "100,100000", value_parser = clap::value_parser!(u64).range(50..))]
+    #[arg(long, value_delimiter = ',', default_value = "100,10000", value_parser = clap::value_parser!(u64).range(50..))]
     nodes: Vec<u64>,
     /// Finished tasks of the small and of the large chain
-    #[arg(long, value_delimiter = ',', default_value = "1000,100000")]
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
     tasks: Vec<u64>,
     /// Measured blocks of each kind; medians are printed
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
