@@ -30,7 +30,7 @@ pub(super) enum Node {
     /// The root of an empty tree.
     Null,
     Leaf(Leaf),
-    Internal(Children),
+    Internal(Box<Children>),
 }
 
 /// Digests of a key and of its value.
@@ -158,7 +158,7 @@ fn decode(rest: &mut &[u8]) -> Option<Node> {
             }
             // The numbers of children and leaves follow from the children.
             let _: [u8; 16] = take(rest)?;
-            Some(Node::Internal(children))
+            Some(Node::Internal(Box::new(children)))
         }
         _ => None,
     }
@@ -216,7 +216,7 @@ mod tests {
                 .prop_map(|(mut children, first, last)| {
                     children[0] = Some(first);
                     children[WIDTH - 1] = Some(last);
-                    Node::Internal(children)
+                    Node::Internal(Box::new(children))
                 }),
         ]
     }
@@ -236,9 +236,9 @@ mod tests {
                     leaf.hash()
                 }
                 (Node::Internal(children), jmt::storage::Node::Internal(theirs)) => {
-                    prop_assert_eq!(hash_of(children), theirs.hash::<Sha256>());
+                    prop_assert_eq!(hash_of(&**children), theirs.hash::<Sha256>());
                     prop_assert_eq!(leaves(children), theirs.leaf_count() as u64);
-                    hash_of(children)
+                    hash_of(&**children)
                 }
                 _ => unreachable!(),
             };

@@ -121,7 +121,7 @@ impl Update<'_> {
         match before {
             Node::Null => self.build(path, &puts(changes)),
             Node::Leaf(leaf) => self.build(path, &with_leaf(leaf, changes)),
-            Node::Internal(children) => self.change_children(children, path, changes),
+            Node::Internal(children) => self.change_children(*children, path, changes),
         }
     }
 
@@ -214,7 +214,7 @@ impl Update<'_> {
                 self.write(path.child(index), &Node::Leaf(leaf));
             }
         }
-        self.write(path, &Node::Internal(children));
+        self.write(path, &Node::Internal(Box::new(children)));
         Ok(Subtree::Internal(Child {
             hash: hash_of(&children),
             version: self.version,
