@@ -12,7 +12,7 @@ use crate::modules::bank;
 use crate::modules::validators::{self, ValidatorPower};
 use crate::query;
 use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
-use crate::tx::Signatures;
+use crate::tx::{Signatures, Verifier};
 
 /// Settings of one node; they never change results.
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ pub struct App {
     pending: Arc<Mutex<Option<Prepared>>>,
     /// The committed state with the effects of the mempool's transactions.
     mempool: Arc<Mutex<Option<Mempool>>>,
+    verifier: Arc<Verifier>,
 }
 
 struct Mempool {
@@ -65,6 +66,7 @@ impl App {
             genesis: Arc::default(),
             pending: Arc::default(),
             mempool: Arc::default(),
+            verifier: Arc::default(),
         })
     }
 
@@ -104,7 +106,7 @@ impl App {
         block: &Block<'_, impl AsRef<[u8]>>,
     ) -> Result<(Outcome, [u8; 32])> {
         let mut state = self.committed_state();
-        let outcome = block::finalize(&mut state, block)?;
+        let outcome = block::finalize(&mut state, block, &self.verifier)?;
         let prepared = self.store.prepare(state.into_changes()?, block.height)?;
         let app_hash = prepared.app_hash();
         *lock(&self.pending) = Some(prepared);
@@ -131,7 +133,13 @@ impl App {
             Some(mempool) => mempool,
             None => guard.insert(self.new_mempool()?),
         };
-        block::check(&mut mempool.state, &mempool.next_block, bytes, signatures)
+        block::check(
+            &mut mempool.state,
+            &mempool.next_block,
+            bytes,
+            signatures,
+            &self.verifier,
+        )
     }
 
     /// The transactions that may enter a proposal, in order, at most `max_bytes` together.
@@ -150,7 +158,7 @@ impl App {
             if size > room {
                 continue;
             }
-            match block::admit(&mut state, &block, tx.as_ref()) {
+            match block::admit(&mut state, &block, tx.as_ref(), &self.verifier) {
                 Ok(()) => {
                     room -= size;
                     admitted.push(tx);
@@ -167,7 +175,7 @@ impl App {
         let mut state = self.committed_state();
         let block = chain::context(&state, height)?;
         txs.iter()
-            .try_for_each(|tx| block::admit(&mut state, &block, tx.as_ref()))
+            .try_for_each(|tx| block::admit(&mut state, &block, tx.as_ref(), &self.verifier))
     }
 
     /// Answers a query by gRPC path at a height, or at the last one; tells which it was.

@@ -9,7 +9,7 @@ use crate::execution::{BlockContext, Execution};
 use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
 use crate::store::State;
-use crate::tx::{Signatures, Unverified, decode};
+use crate::tx::{Signatures, Unverified, Verifier, decode};
 
 /// Gas of a transaction, as limited by its sender and as needed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -70,7 +70,11 @@ pub struct Outcome {
 
 /// Executes a block: the beacon moves on, validators are punished and paid, every transaction gets a
 /// result, tasks and stakes that are due move on, and at last those tasks draw that need somebody.
-pub fn finalize(state: &mut State, block: &Block<'_, impl AsRef<[u8]>>) -> Result<Outcome> {
+pub fn finalize(
+    state: &mut State,
+    block: &Block<'_, impl AsRef<[u8]>>,
+    verifier: &Verifier,
+) -> Result<Outcome> {
     chain::advance_beacon(state, block.hash)?;
     let context = chain::context(state, block.height)?;
     let mut x = Execution::new(state, &context);
@@ -82,7 +86,7 @@ pub fn finalize(state: &mut State, block: &Block<'_, impl AsRef<[u8]>>) -> Resul
     let results = block
         .txs
         .iter()
-        .map(|tx| deliver(state, &context, tx.as_ref()))
+        .map(|tx| deliver(state, &context, tx.as_ref(), verifier))
         .collect::<Result<_>>()?;
     // The end of a block goes by the parameters that its transactions leave, so that the state of
     // this height alone explains what happened here.
@@ -113,7 +117,12 @@ fn step(x: &mut Execution<'_>, part: impl FnOnce(&mut Execution<'_>) -> Result<(
 }
 
 /// Executes one transaction of a block. A failure is a result, not an error.
-fn deliver(state: &mut State, block: &BlockContext, bytes: &[u8]) -> Result<ExecTxResult> {
+fn deliver(
+    state: &mut State,
+    block: &BlockContext,
+    bytes: &[u8],
+    verifier: &Verifier,
+) -> Result<ExecTxResult> {
     let tx = match decode(bytes, &block.params) {
         Ok(tx) => tx,
         Err(error) => return failed(Gas::default(), error),
@@ -121,7 +130,7 @@ fn deliver(state: &mut State, block: &BlockContext, bytes: &[u8]) -> Result<Exec
     let gas = Gas::of(&tx);
     let mut x = Execution::new(state, block);
     let outcome = x
-        .attempt(|x| tx.authenticate(x, Signatures::Verify))
+        .attempt(|x| tx.authenticate(x, Signatures::Verify, verifier))
         .and_then(|tx| tx.execute(&mut x));
     match outcome {
         Ok(data) => Ok(ExecTxResult {
@@ -162,12 +171,13 @@ pub fn check(
     block: &BlockContext,
     bytes: &[u8],
     signatures: Signatures,
+    verifier: &Verifier,
 ) -> Result<Gas> {
     let tx = decode(bytes, &block.params)?;
     let gas = Gas::of(&tx);
     let free = tx.is_free();
     Execution::new(state, block).attempt(|x| {
-        tx.authenticate(x, signatures)?.execute(x)?;
+        tx.authenticate(x, signatures, verifier)?.execute(x)?;
         require_useful(x, free)?;
         Ok(gas)
     })
@@ -176,11 +186,16 @@ pub fn check(
 /// Whether a transaction may stand in a block after those that were admitted before: it is
 /// authentic and pays its fee, or it is free, succeeds and is of use. Proposers and validators ask
 /// the same.
-pub fn admit(state: &mut State, block: &BlockContext, bytes: &[u8]) -> Result<()> {
+pub fn admit(
+    state: &mut State,
+    block: &BlockContext,
+    bytes: &[u8],
+    verifier: &Verifier,
+) -> Result<()> {
     let tx = decode(bytes, &block.params)?;
     let free = tx.is_free();
     Execution::new(state, block).attempt(|x| {
-        let outcome = tx.authenticate(x, Signatures::Verify)?.execute(x);
+        let outcome = tx.authenticate(x, Signatures::Verify, verifier)?.execute(x);
         match outcome {
             Err(Error::Rejected { .. }) if !free => Ok(()),
             outcome => {

@@ -12,7 +12,7 @@ use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
 use crate::modules::{auth, bank, models, nodes, params, tasks, validators};
 use crate::store::State;
-use crate::tx::{self, Signatures};
+use crate::tx::{self, Signatures, Verifier};
 
 /// Answers a query on a state that is dropped afterwards.
 pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
@@ -90,7 +90,7 @@ fn query_beacon(state: &State, _request: QueryBeaconRequest) -> Result<QueryBeac
 }
 
 /// `cosmos.tx.v1beta1.Service/Simulate`: the gas that a transaction needs, and what it does, if
-/// it would succeed. Signatures, sign modes, public keys and the fee may be missing.
+/// it would succeed. Signatures, Verifier, sign modes, public keys and the fee may be missing.
 fn simulate(state: &mut State, request: SimulateRequest) -> Result<SimulateResponse> {
     let next = chain::context(state, state.version().saturating_add(1))?;
     let tx = tx::decode(&transaction(request), &next.params)?;
@@ -100,7 +100,7 @@ fn simulate(state: &mut State, request: SimulateRequest) -> Result<SimulateRespo
     };
     let mut x = Execution::new(state, &next);
     let data = tx
-        .authenticate(&mut x, Signatures::Simulated)?
+        .authenticate(&mut x, Signatures::Simulated, &Verifier::default())?
         .execute(&mut x)?;
     Ok(SimulateResponse {
         gas_info: Some(gas_info),

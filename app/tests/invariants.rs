@@ -162,11 +162,14 @@ proptest! {
 #[test]
 fn a_restart_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let user = Wallet::new(1, 0);
-    let validators = [Wallet::new(30, 1)];
-    let genesis = support::genesis(support::params(), &user, &[], &[], &validators);
-    let json = serde_json::to_vec(&genesis).unwrap();
-    let powers = support::powers(&validators);
+    let people = support::People {
+        user: Wallet::new(1, 0),
+        inference: Vec::new(),
+        evaluators: Vec::new(),
+        validators: vec![Wallet::new(30, 1)],
+    };
+    let json = serde_json::to_vec(&people.genesis(support::params())).unwrap();
+    let powers = support::powers(&people.validators);
     let open = || poq_app::App::open(folder.path(), poq_app::Options::default()).unwrap();
     let none: [Vec<u8>; 0] = [];
 

@@ -2,6 +2,7 @@
 
 mod support;
 
+use cosmos_sdk_proto::cosmos::tx::v1beta1::TxRaw;
 use poq_app::tx::Signatures;
 use poq_app::{Error, Result};
 use poq_proto::code::{self, Code};
@@ -132,6 +133,42 @@ fn sequences_in_and_out_of_order() {
         .collect();
     assert_eq!(codes, [0, 0]);
     assert_eq!(refused(&mut chain, first), code::WRONG_SEQUENCE);
+}
+
+/// A node remembers the signatures that it verified; it must never show.
+#[test]
+fn a_block_is_the_same_to_who_saw_its_transactions_and_to_who_did_not() {
+    let (mut seen, mut unseen) = (Chain::new(1, 5), Chain::new(1, 5));
+    let valid = transfer(&seen).sign(&seen.user);
+    seen.user.sequence = 1;
+    let draft = transfer(&seen);
+    let next = draft.sign(&seen.user);
+    // The signature of one transaction under another, and that of another account's key.
+    let mut swapped = TxRaw::decode(next.as_slice()).unwrap();
+    swapped.signatures = TxRaw::decode(valid.as_slice()).unwrap().signatures;
+    let stranger = draft.sign(&Wallet::new(200, 0));
+    let txs = [
+        valid.clone(),
+        valid,
+        swapped.encode_to_vec(),
+        stranger,
+        next,
+    ];
+    let checked = txs
+        .clone()
+        .map(|tx| seen.app.check_tx(&tx, Signatures::Verify).is_ok());
+    assert_eq!(checked, [true, false, false, false, true]);
+    assert!(seen.app.process_proposal(2, &[&txs[0], &txs[4]]).is_ok());
+
+    let outcomes = [&mut seen, &mut unseen].map(|chain| (chain.block(&txs), chain.app_hash));
+    assert_eq!(outcomes[0], outcomes[1]);
+    let codes = outcomes[0].0.iter().map(|result| result.code);
+    let unauthorized = code::UNAUTHORIZED.number;
+    let wrong_sequence = code::WRONG_SEQUENCE.number;
+    assert_eq!(
+        codes.collect::<Vec<_>>(),
+        [0, wrong_sequence, unauthorized, unauthorized, 0]
+    );
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub(super) const META: &str = "meta";
 const FAMILIES: [&str; 7] = [TREE, CURRENT, VALUES, PREIMAGES, PAYLOADS, STALE, META];
 
 /// The layout that this program reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FORMAT_KEY: &[u8] = b"format";
 const HEAD_KEY: &[u8] = b"head";
 

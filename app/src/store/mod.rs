@@ -16,7 +16,7 @@
 //! | `current` | key | version ‖ bytes: the newest value and the version that wrote it |
 //! | `values`, `payloads` | key ‖ 0x00 ‖ (u64::MAX − version) | 0x01 ‖ bytes, or 0x00: deleted |
 //! | `preimages` | SHA-256 of a key | key |
-//! | `stale` | version ‖ kind ‖ row | nothing: the row is obsolete since the version |
+//! | `stale` | version ‖ kind ‖ row | length ‖ row, …: these rows are obsolete since the version |
 //! | `meta` | `format`, `head` | format of the database; height, initial height, oldest version, hash |
 //!
 //! Integers are big-endian. Because rows are versioned, a reader of version V sees an immutable
@@ -151,7 +151,7 @@ impl Store {
     /// The root of the tree with `changes` on top of the newest version. Writes nothing.
     pub fn root_after(&self, changes: &Changes) -> Result<[u8; 32]> {
         let base = self.head().height;
-        let mut block = Block::new(&self.inner.db, base, base + 1);
+        let mut block = Block::new(&self.inner.db, base, base + 1, changes.len());
         block.write(changes.clone())?;
         Ok(block.update_tree()?.root)
     }
@@ -175,7 +175,7 @@ impl Store {
         };
         let oldest = self.oldest_after(initial_height, height);
 
-        let mut block = Block::new(&self.inner.db, latest, height);
+        let mut block = Block::new(&self.inner.db, latest, height, changes.len());
         let pruned = block.prune(oldest, changes.len(), self.writing().as_deref())?;
         block.write(changes)?;
         let update = block.update_tree()?;

@@ -1,13 +1,12 @@
 //! From changes to the batch that makes them the next version.
 
-use jmt::{KeyHash, OwnedValue};
 use rocksdb::WriteBatch;
 
 use super::changes::{Changes, Writes};
 use super::db::{self, Database};
 use super::error::Result;
 use super::prune::{self, Kind, Notes};
-use super::tree::TreeUpdate;
+use super::tree::{Change, TreeUpdate};
 use super::{Head, current, history, key, tree};
 
 /// A version that is computed, and written by [`Store::commit`](super::Store::commit). Dropping
@@ -61,6 +60,11 @@ const PAYLOADS: Rows = Rows {
     deleted: Kind::DeletedPayload,
 };
 
+/// About what a changed key adds to the batch: its rows, and the nodes on its path.
+const BATCH_BYTES_PER_CHANGE: usize = 2 << 10;
+/// Bytes of a batch that are reserved from the start at most.
+const MAX_BATCH_ROOM: usize = 64 << 20;
+
 /// The writes of one block, on their way into a batch.
 pub(super) struct Block<'a> {
     db: &'a Database,
@@ -69,20 +73,24 @@ pub(super) struct Block<'a> {
     height: u64,
     batch: WriteBatch,
     notes: Notes,
-    puts: Vec<(KeyHash, OwnedValue)>,
-    deletes: Vec<KeyHash>,
+    /// Changes of the tree.
+    changed: Vec<Change>,
 }
 
 impl<'a> Block<'a> {
-    pub fn new(db: &'a Database, base: u64, height: u64) -> Self {
+    /// A block that is going to change this many keys.
+    pub fn new(db: &'a Database, base: u64, height: u64, changes: usize) -> Self {
+        // Without room from the start the batch would be moved again and again as it grows.
+        let room = changes
+            .saturating_mul(BATCH_BYTES_PER_CHANGE)
+            .min(MAX_BATCH_ROOM);
         Self {
             db,
             base,
             height,
-            batch: WriteBatch::default(),
+            batch: WriteBatch::with_capacity_bytes(room),
             notes: Notes::default(),
-            puts: Vec::new(),
-            deletes: Vec::new(),
+            changed: Vec::with_capacity(changes),
         }
     }
 
@@ -119,15 +127,12 @@ impl<'a> Block<'a> {
             let hash = tree::hash(&key);
             if before.is_none() {
                 let family = self.db.family(db::PREIMAGES)?;
-                self.batch.put_cf(family, hash.0, &key);
+                self.batch.put_cf(family, hash, &key);
             }
             let written = value.as_deref();
             current::write(self.db, &mut self.batch, &key, self.height, written)?;
             self.write_row(&VALUES, &key, before.map(|(version, _)| version), written)?;
-            match value {
-                Some(value) => self.puts.push((hash, value)),
-                None => self.deletes.push(hash),
-            }
+            self.changed.push((hash, written.map(tree::hash)));
         }
         Ok(())
     }
@@ -168,9 +173,8 @@ impl<'a> Block<'a> {
 
     /// Computes the tree of what was written so far.
     pub fn update_tree(&mut self) -> Result<TreeUpdate> {
-        let puts = std::mem::take(&mut self.puts);
-        let deletes = std::mem::take(&mut self.deletes);
-        tree::update(self.db, self.base, self.height, puts, deletes)
+        let changed = std::mem::take(&mut self.changed);
+        tree::update(self.db, self.base, self.height, changed)
     }
 
     /// Adds the nodes of the tree.

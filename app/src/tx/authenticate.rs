@@ -2,8 +2,6 @@ use cosmos_sdk_proto::cosmos::base::abci::v1beta1::TxMsgData;
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SignDoc, SignerInfo, mode_info};
-use k256::ecdsa::signature::Verifier;
-use k256::ecdsa::{Signature, VerifyingKey};
 use poq_proto::code;
 use poq_proto::v1::Account;
 use prost::{Message as _, Name};
@@ -11,6 +9,7 @@ use prost::{Message as _, Name};
 use super::amino::{self, Signer};
 use super::decode::{Unverified, strict};
 use super::messages::Message;
+use super::signature::{Verifier, is_compressed_key};
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
@@ -40,6 +39,7 @@ impl Unverified {
         self,
         x: &mut Execution<'_>,
         signatures: Signatures,
+        verifier: &Verifier,
     ) -> Result<Authenticated> {
         let params = &x.block.params;
         let height = x.block.height;
@@ -94,15 +94,18 @@ impl Unverified {
                         account_number: account.account_number,
                         sequence: account.sequence,
                     };
-                    verify(
-                        &key,
-                        signature,
-                        &self.document(mode, info, &signer)?,
-                        &signer,
-                    )?;
+                    let document = self.document(mode, info, &signer)?;
+                    ensure!(
+                        verifier.verify(&key, signature, &document),
+                        code::UNAUTHORIZED,
+                        "signature verification failed; please verify account number ({}), sequence ({}) and chain-id ({})",
+                        signer.account_number,
+                        signer.sequence,
+                        signer.chain_id
+                    );
                 }
             }
-            auth::record_signature(x.state, signer, &key)?;
+            auth::record_signature(x.state, signer, account, key)?;
         }
         self.pay_fee(x.state, params, fee)?;
         Ok(Authenticated {
@@ -157,25 +160,6 @@ impl Unverified {
     }
 }
 
-/// ECDSA over SHA-256 of the sign document; 64 bytes `r ‖ s` with a low `s`, so that nobody but
-/// the signer can make a second valid form.
-fn verify(key: &[u8], signature: &[u8], document: &[u8], signer: &Signer<'_>) -> Result<()> {
-    let verified = Signature::from_slice(signature)
-        .ok()
-        .filter(|signature| signature.normalize_s().is_none())
-        .zip(VerifyingKey::from_sec1_bytes(key).ok())
-        .is_some_and(|(signature, key)| key.verify(document, &signature).is_ok());
-    ensure!(
-        verified,
-        code::UNAUTHORIZED,
-        "signature verification failed; please verify account number ({}), sequence ({}) and chain-id ({})",
-        signer.account_number,
-        signer.sequence,
-        signer.chain_id
-    );
-    Ok(())
-}
-
 impl Authenticated {
     /// Executes the messages, all or none; returns the encoded `TxMsgData` of their responses.
     pub fn execute(self, x: &mut Execution<'_>) -> Result<Vec<u8>> {
@@ -224,8 +208,12 @@ fn public_key(
         any.type_url
     );
     let key = strict::<PubKey>(&any.value, &any.type_url)?.key;
+    if key == account.public_key {
+        // It was checked when it came into the account.
+        return Ok(key);
+    }
     ensure!(
-        key.len() == 33 && VerifyingKey::from_sec1_bytes(&key).is_ok(),
+        is_compressed_key(&key),
         code::INVALID_PUBKEY,
         "the public key of {signer} is not a compressed secp256k1 key"
     );

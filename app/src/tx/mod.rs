@@ -7,8 +7,10 @@ mod authenticate;
 mod decode;
 mod fees;
 mod messages;
+mod signature;
 
 pub use authenticate::{Authenticated, Signatures};
 pub use decode::{MAX_MEMO, MAX_SIGNERS, Unverified, decode};
 pub use fees::{BYTE_GAS, SIGNATURE_GAS};
 pub use messages::Message;
+pub use signature::Verifier;

@@ -306,11 +306,14 @@ fn the_last_validator_keeps_its_power() {
 fn start(change: impl FnOnce(&mut GenesisState, &mut Vec<ValidatorPower>)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let app = App::open(folder.path(), Options::default()).unwrap();
-    let wallets = [Wallet::new(30, 1), Wallet::new(31, 2)];
-    let user = Wallet::new(1, 0);
-    let nodes = [Wallet::new(50, 3), Wallet::new(51, 4)];
-    let mut genesis = support::genesis(params(), &user, &nodes, &[], &wallets);
-    let mut powers = powers(&wallets);
+    let people = support::People {
+        user: Wallet::new(1, 0),
+        inference: vec![Wallet::new(50, 1), Wallet::new(51, 2)],
+        evaluators: Vec::new(),
+        validators: vec![Wallet::new(30, 3), Wallet::new(31, 4)],
+    };
+    let mut genesis = people.genesis(params());
+    let mut powers = powers(&people.validators);
     change(&mut genesis, &mut powers);
     let json = serde_json::to_vec(&genesis).unwrap();
     match app.init_chain(CHAIN_ID, &json, &powers) {

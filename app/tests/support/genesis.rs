@@ -17,56 +17,55 @@ pub fn params() -> Params {
     }
 }
 
-pub fn genesis(
-    params: Params,
-    user: &Wallet,
-    inference: &[Wallet],
-    evaluators: &[Wallet],
-    validators: &[Wallet],
-) -> GenesisState {
-    let account = |wallet: &Wallet| GenesisAccount {
-        address: wallet.address.clone(),
-        coins: vec![GenesisCoin {
-            denom: DENOM.into(),
-            amount: FUNDS.to_string(),
-        }],
-    };
-    let node = |role: Role, model: &str, wallet: &Wallet| GenesisNode {
-        role: role.into(),
-        operator: wallet.address.clone(),
-        models: vec![model.into()],
-        stake: STAKE,
-        ..GenesisNode::default()
-    };
-    GenesisState {
-        validators: validators
-            .iter()
-            .map(|wallet| GenesisValidator {
-                operator: wallet.address.clone(),
-                public_key: wallet.consensus_key(),
-                stake: STAKE,
-                ..GenesisValidator::default()
-            })
-            .collect(),
-        params: Some(params),
-        accounts: [user]
-            .into_iter()
-            .chain(inference)
-            .chain(evaluators)
-            .chain(validators)
-            .map(account)
-            .collect(),
-        models: vec![model()],
-        evaluator_models: vec![scorer()],
-        nodes: inference
-            .iter()
-            .map(|wallet| node(Role::Inference, MODEL, wallet))
-            .chain(
-                evaluators
-                    .iter()
-                    .map(|wallet| node(Role::Evaluator, SCORER, wallet)),
-            )
-            .collect(),
+/// Whose keys a chain begins with. Account numbers are in this order, from 0.
+pub struct People {
+    pub user: Wallet,
+    pub inference: Vec<Wallet>,
+    pub evaluators: Vec<Wallet>,
+    pub validators: Vec<Wallet>,
+}
+
+impl People {
+    pub fn genesis(&self, params: Params) -> GenesisState {
+        let account = |wallet: &Wallet| GenesisAccount {
+            address: wallet.address.clone(),
+            coins: vec![GenesisCoin {
+                denom: DENOM.into(),
+                amount: FUNDS.to_string(),
+            }],
+        };
+        let node = |role: Role, model: &str, wallet: &Wallet| GenesisNode {
+            role: role.into(),
+            operator: wallet.address.clone(),
+            models: vec![model.into()],
+            stake: STAKE,
+            ..GenesisNode::default()
+        };
+        let validator = |wallet: &Wallet| GenesisValidator {
+            operator: wallet.address.clone(),
+            public_key: wallet.consensus_key(),
+            stake: STAKE,
+            ..GenesisValidator::default()
+        };
+        let inference = self.inference.iter();
+        let evaluators = self.evaluators.iter();
+        GenesisState {
+            params: Some(params),
+            accounts: [&self.user]
+                .into_iter()
+                .chain(inference.clone())
+                .chain(evaluators.clone())
+                .chain(&self.validators)
+                .map(account)
+                .collect(),
+            models: vec![model()],
+            evaluator_models: vec![scorer()],
+            nodes: inference
+                .map(|wallet| node(Role::Inference, MODEL, wallet))
+                .chain(evaluators.map(|wallet| node(Role::Evaluator, SCORER, wallet)))
+                .collect(),
+            validators: self.validators.iter().map(validator).collect(),
+        }
     }
 }
 

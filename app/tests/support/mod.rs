@@ -19,7 +19,7 @@ use poq_proto::v1::*;
 use prost::Message;
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
-pub use genesis::{genesis, model, params, powers, scorer};
+pub use genesis::{People, model, params, powers, scorer};
 pub use messages::*;
 pub use wallet::{Draft, Wallet};
 
@@ -63,25 +63,31 @@ impl Chain {
     }
 
     pub fn with_options(params: Params, options: Options, inference: u8, evaluators: u8) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let app = App::open(folder.path(), options).unwrap();
-        let user = Wallet::new(1, 0);
         let wallets = |first: u8, count: u8, number: u8| {
             (0..count)
                 .map(|index| Wallet::new(first + index, (number + index).into()))
                 .collect::<Vec<_>>()
         };
-        let inference_nodes = wallets(50, inference, 1);
-        let evaluator_nodes = wallets(100, evaluators, 1 + inference);
-        let validators = wallets(30, 2, 1 + inference + evaluators);
-        let genesis = genesis(
-            params,
-            &user,
-            &inference_nodes,
-            &evaluator_nodes,
-            &validators,
-        );
-        let json = serde_json::to_vec(&genesis).unwrap();
+        let people = People {
+            user: Wallet::new(1, 0),
+            inference: wallets(50, inference, 1),
+            evaluators: wallets(100, evaluators, 1 + inference),
+            validators: wallets(30, 2, 1 + inference + evaluators),
+        };
+        Self::from_genesis(&people.genesis(params), options, people)
+    }
+
+    /// A chain with its first block.
+    pub fn from_genesis(genesis: &GenesisState, options: Options, people: People) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let app = App::open(folder.path(), options).unwrap();
+        let People {
+            user,
+            inference,
+            evaluators,
+            validators,
+        } = people;
+        let json = serde_json::to_vec(genesis).unwrap();
         let app_hash = app
             .init_chain(CHAIN_ID, &json, &powers(&validators))
             .unwrap();
@@ -90,8 +96,8 @@ impl Chain {
             height: 0,
             app_hash,
             user,
-            inference: inference_nodes,
-            evaluators: evaluator_nodes,
+            inference,
+            evaluators,
             votes: validators
                 .iter()
                 .map(|wallet| vote(wallet, POWER))

@@ -23,7 +23,11 @@ pub struct Wallet {
 
 impl Wallet {
     pub fn new(seed: u8, number: u64) -> Self {
-        let key = SigningKey::from_slice(&[seed; 32]).unwrap();
+        Self::from_secret([seed; 32], number)
+    }
+
+    pub fn from_secret(secret: [u8; 32], number: u64) -> Self {
+        let key = SigningKey::from_slice(&secret).unwrap();
         let public = key.verifying_key().to_encoded_point(true);
         let address = Address::from_public_key(public.as_bytes(), "poq").unwrap();
         Self {

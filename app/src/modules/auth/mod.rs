@@ -33,15 +33,18 @@ pub fn create_if_missing(state: &mut State, address: &Address) -> Result<()> {
     Ok(())
 }
 
-/// Counts a transaction of the account and remembers the key that signed it.
-pub fn record_signature(state: &mut State, address: &Address, public_key: &[u8]) -> Result<()> {
-    let mut account = account(state, address)?
-        .ok_or_else(|| Error::internal(format!("signer {address} has no account")))?;
+/// Counts a transaction of an account that was just read, and remembers the key that signed it.
+pub fn record_signature(
+    state: &mut State,
+    address: &Address,
+    mut account: Account,
+    public_key: Vec<u8>,
+) -> Result<()> {
     account.sequence = account
         .sequence
         .checked_add(1)
         .ok_or_else(|| Error::internal(format!("sequence of {address} is exhausted")))?;
-    account.public_key = public_key.to_vec();
+    account.public_key = public_key;
     state.put_message(keys::account(address), &account)?;
     Ok(())
 }

@@ -18,7 +18,8 @@ pub struct Costs {
     pub reveal: Duration,
     /// Payouts and reputations.
     pub payout: Duration,
-    /// Verifying the signatures of commits and reveals once more, alone.
+    /// Verifying the signatures of commits and reveals, alone. The blocks find them verified, as
+    /// the mempool has checked the transactions.
     pub signatures: Duration,
     /// Transactions with commits and reveals.
     pub transactions: u32,
@@ -92,10 +93,10 @@ impl Costs {
         println!("| {} |", cells.join(" | "));
     }
 
-    /// From the committee's first commit to the payout. Background work counts in full, although
-    /// the other phases cause some of it.
+    /// From the committee's first commit to the payout, with one verification of every signature.
+    /// Background work counts in full, although the other phases cause some of it.
     fn consensus(&self) -> Duration {
-        self.commit + self.reveal + self.payout + self.background
+        self.commit + self.reveal + self.payout + self.background + self.signatures
     }
 
     fn per_task(&self, time: Duration) -> String {

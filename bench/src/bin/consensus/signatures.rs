@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, SignDoc, TxRaw};
-use k256::ecdsa::signature::Verifier;
-use k256::ecdsa::{Signature, VerifyingKey};
+use poq_app::tx::Verifier;
 use prost::{DecodeError, Message};
 
 use super::support::{CHAIN_ID, Wallet};
@@ -65,10 +64,14 @@ pub fn verify(signed: &[Signed]) -> Result<Duration, Box<dyn std::error::Error>>
         .iter()
         .map(Signed::parts)
         .collect::<Result<Vec<_>, _>>()?;
+    let verifier = Verifier::default();
     let start = poq_bench::thread_cpu()?;
-    for part in &parts {
-        let key = VerifyingKey::from_sec1_bytes(&part.key)?;
-        key.verify(&part.document, &Signature::from_slice(&part.signature)?)?;
+    let valid = parts
+        .iter()
+        .all(|part| verifier.verify(&part.key, &part.signature, &part.document));
+    let time = poq_bench::thread_cpu()? - start;
+    match valid {
+        true => Ok(time),
+        false => Err("a signature is not valid".into()),
     }
-    Ok(poq_bench::thread_cpu()? - start)
 }

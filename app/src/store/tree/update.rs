@@ -1,0 +1,278 @@
+//! The next version of the tree.
+//!
+//! One walk over the sorted changes, from the root down and back, reads, writes and hashes every
+//! node at most once. A leaf stands where its key's digest first differs from all others, so the
+//! shape of the tree depends on its keys alone.
+
+use super::super::db::{self, Database};
+use super::super::error::{Result, StoreError};
+use super::node::{Child, Children, Hash, Leaf, NO_HASH, Node, hash_of, leaves};
+
+/// A key's digest, and its value's; `None`: deleted.
+pub(in super::super) type Change = (Hash, Option<Hash>);
+
+/// What an update makes of the tree; keys and nodes in their stored form.
+pub(in super::super) struct TreeUpdate {
+    pub root: Hash,
+    pub nodes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Keys of the nodes that only versions before the update need.
+    pub stale: Vec<Vec<u8>>,
+}
+
+/// The tree at `version` after `changes`, on top of the version `base`; 0 for none.
+pub(in super::super) fn update(
+    db: &Database,
+    base: u64,
+    version: u64,
+    mut changes: Vec<Change>,
+) -> Result<TreeUpdate> {
+    changes.sort_unstable_by_key(|(key, _)| *key);
+    let mut update = Update {
+        db,
+        version,
+        nodes: Vec::new(),
+        stale: Vec::new(),
+    };
+    let before = match base {
+        0 => Node::Null,
+        base => update.take(base, Path::ROOT)?,
+    };
+    let root = update.change(before, Path::ROOT, &changes)?;
+    let root = update.write_root(root);
+    Ok(TreeUpdate {
+        root,
+        nodes: update.nodes,
+        stale: update.stale,
+    })
+}
+
+/// Where a node stands: the nibbles on the way to it.
+#[derive(Clone, Copy)]
+struct Path {
+    /// Two in a byte, zeros behind the last one.
+    nibbles: Hash,
+    depth: usize,
+}
+
+impl Path {
+    const ROOT: Self = Self {
+        nibbles: [0; 32],
+        depth: 0,
+    };
+
+    fn child(mut self, nibble: usize) -> Self {
+        if let Some(byte) = self.nibbles.get_mut(self.depth / 2) {
+            // A nibble is below 16.
+            *byte |= (nibble as u8) << (4 * (1 - self.depth % 2));
+        }
+        self.depth += 1;
+        self
+    }
+
+    /// `version ‖ number of nibbles ‖ nibbles`, big-endian: the nodes of a version follow each
+    /// other.
+    fn key(&self, version: u64) -> Vec<u8> {
+        let bytes = self.depth.div_ceil(2);
+        let mut key = Vec::with_capacity(9 + bytes);
+        key.extend_from_slice(&version.to_be_bytes());
+        // At most 64: a digest has 32 bytes.
+        key.push(self.depth as u8);
+        key.extend(self.nibbles.iter().take(bytes));
+        key
+    }
+}
+
+/// What stands somewhere after the changes.
+enum Subtree {
+    Nothing,
+    /// Not written yet: it may stand higher up.
+    Leaf(Leaf),
+    /// Written.
+    Internal(Child),
+}
+
+struct Update<'a> {
+    db: &'a Database,
+    version: u64,
+    nodes: Vec<(Vec<u8>, Vec<u8>)>,
+    stale: Vec<Vec<u8>>,
+}
+
+impl Update<'_> {
+    /// Reads a node that this version replaces.
+    fn take(&mut self, version: u64, path: Path) -> Result<Node> {
+        let key = path.key(version);
+        let bytes = self
+            .db
+            .rocks()
+            .get_pinned_cf(self.db.family(db::TREE)?, &key)?
+            .ok_or_else(|| StoreError::corrupt(&key, "a node of the tree is missing"))?;
+        let node = Node::decode(&key, &bytes)?;
+        self.stale.push(key);
+        Ok(node)
+    }
+
+    fn write(&mut self, path: Path, node: &Node) {
+        self.nodes.push((path.key(self.version), node.encode()));
+    }
+
+    /// Changes what stands at `path`, where `before` was taken.
+    fn change(&mut self, before: Node, path: Path, changes: &[Change]) -> Result<Subtree> {
+        match before {
+            Node::Null => self.build(path, &puts(changes)),
+            Node::Leaf(leaf) => self.build(path, &with_leaf(leaf, changes)),
+            Node::Internal(children) => self.change_children(*children, path, changes),
+        }
+    }
+
+    fn change_children(
+        &mut self,
+        mut children: Children,
+        path: Path,
+        changes: &[Change],
+    ) -> Result<Subtree> {
+        let mut new_leaves = [None; 16];
+        for of_child in
+            changes.chunk_by(|a, b| nibble(&a.0, path.depth) == nibble(&b.0, path.depth))
+        {
+            let Some(index) = of_child.first().map(|(key, _)| nibble(key, path.depth)) else {
+                continue;
+            };
+            let below = path.child(index);
+            let subtree = match children[index] {
+                Some(child) => {
+                    let before = self.take(child.version, below)?;
+                    self.change(before, below, of_child)?
+                }
+                None => self.build(below, &puts(of_child))?,
+            };
+            (children[index], new_leaves[index]) = self.child(subtree);
+        }
+        self.join(children, new_leaves, path)
+    }
+
+    /// A tree of nothing but these leaves, which are sorted.
+    fn build(&mut self, path: Path, leaves: &[Leaf]) -> Result<Subtree> {
+        match leaves {
+            [] => return Ok(Subtree::Nothing),
+            [leaf] => return Ok(Subtree::Leaf(*leaf)),
+            _ => {}
+        }
+        let (mut children, mut new_leaves) = ([None; 16], [None; 16]);
+        for of_child in
+            leaves.chunk_by(|a, b| nibble(&a.key, path.depth) == nibble(&b.key, path.depth))
+        {
+            let Some(index) = of_child.first().map(|leaf| nibble(&leaf.key, path.depth)) else {
+                continue;
+            };
+            let subtree = self.build(path.child(index), of_child)?;
+            (children[index], new_leaves[index]) = self.child(subtree);
+        }
+        self.join(children, new_leaves, path)
+    }
+
+    /// A subtree as its parent knows it, and the leaf that it is if it is not written yet.
+    fn child(&self, subtree: Subtree) -> (Option<Child>, Option<Leaf>) {
+        match subtree {
+            Subtree::Nothing => (None, None),
+            Subtree::Internal(child) => (Some(child), None),
+            Subtree::Leaf(leaf) => {
+                let child = Child {
+                    hash: leaf.hash(),
+                    version: self.version,
+                    leaves: None,
+                };
+                (Some(child), Some(leaf))
+            }
+        }
+    }
+
+    /// The inner node of these children, unless it has none, or a leaf alone.
+    fn join(
+        &mut self,
+        children: Children,
+        new_leaves: [Option<Leaf>; 16],
+        path: Path,
+    ) -> Result<Subtree> {
+        let mut present = children
+            .iter()
+            .enumerate()
+            .filter_map(|(index, child)| Some((index, (*child)?)));
+        match (present.next(), present.next()) {
+            (None, _) => return Ok(Subtree::Nothing),
+            (Some((index, child)), None) if child.leaves.is_none() => {
+                let leaf = match new_leaves[index] {
+                    Some(leaf) => leaf,
+                    None => self.take_leaf(child.version, path.child(index))?,
+                };
+                return Ok(Subtree::Leaf(leaf));
+            }
+            _ => {}
+        }
+        for (index, leaf) in new_leaves.into_iter().enumerate() {
+            if let Some(leaf) = leaf {
+                self.write(path.child(index), &Node::Leaf(leaf));
+            }
+        }
+        self.write(path, &Node::Internal(Box::new(children)));
+        Ok(Subtree::Internal(Child {
+            hash: hash_of(&children),
+            version: self.version,
+            leaves: Some(leaves(&children)),
+        }))
+    }
+
+    /// A leaf that did not change, but is left alone.
+    fn take_leaf(&mut self, version: u64, path: Path) -> Result<Leaf> {
+        match self.take(version, path)? {
+            Node::Leaf(leaf) => Ok(leaf),
+            _ => Err(StoreError::corrupt(
+                &path.key(version),
+                "not a leaf of the tree",
+            )),
+        }
+    }
+
+    /// Every version has a root of its own. Returns its hash.
+    fn write_root(&mut self, root: Subtree) -> Hash {
+        match root {
+            Subtree::Nothing => {
+                self.write(Path::ROOT, &Node::Null);
+                NO_HASH
+            }
+            Subtree::Leaf(leaf) => {
+                self.write(Path::ROOT, &Node::Leaf(leaf));
+                leaf.hash()
+            }
+            Subtree::Internal(child) => child.hash,
+        }
+    }
+}
+
+/// The nibble of a digest below a node of this depth.
+fn nibble(key: &Hash, depth: usize) -> usize {
+    // Two different digests part before the end.
+    let byte = key.get(depth / 2).copied().unwrap_or(0);
+    usize::from(byte >> (4 * (1 - depth % 2)) & 0x0f)
+}
+
+fn puts(changes: &[Change]) -> Vec<Leaf> {
+    let put = |(key, value): &Change| {
+        Some(Leaf {
+            key: *key,
+            value: (*value)?,
+        })
+    };
+    changes.iter().filter_map(put).collect()
+}
+
+/// The leaves after the changes where only `leaf` was before.
+fn with_leaf(leaf: Leaf, changes: &[Change]) -> Vec<Leaf> {
+    let mut leaves = puts(changes);
+    if let Err(place) = changes.binary_search_by_key(&leaf.key, |(key, _)| *key) {
+        let before = changes.iter().take(place);
+        let place = before.filter(|(_, value)| value.is_some()).count();
+        leaves.insert(place, leaf);
+    }
+    leaves
+}

@@ -1,0 +1,266 @@
+//! ECDSA signatures over secp256k1, and the memory of those that were found valid.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use secp256k1::ecdsa::Signature;
+use secp256k1::{Message, PublicKey};
+use sha2::{Digest, Sha256};
+
+/// Signatures that one generation of the memory holds: those of several full blocks. Two
+/// generations take about 5 MiB.
+const GENERATION: usize = 1 << 15;
+
+/// Verifies signatures, and remembers the valid ones, so that a transaction that this node checked
+/// for its mempool costs little in the proposal and in the block.
+///
+/// An answer depends on nothing but the key, the signature and the document: what is remembered is
+/// a digest of all three. So nodes with different memories agree.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    valid: Mutex<Generations>,
+}
+
+impl Verifier {
+    /// Whether `signature` is that of `key` over `document`: see [`verify`].
+    pub fn verify(&self, key: &[u8], signature: &[u8], document: &[u8]) -> bool {
+        let message: [u8; 32] = Sha256::digest(document).into();
+        // With fixed lengths nothing but these three parts has this digest.
+        let (Ok(key), Ok(signature)) = (key.try_into(), signature.try_into()) else {
+            return false;
+        };
+        let digest = digest(key, signature, &message);
+        if self.valid().contains(&digest) {
+            return true;
+        }
+        let valid = verify(key, signature, message);
+        if valid {
+            self.valid().insert(digest);
+        }
+        valid
+    }
+
+    fn valid(&self) -> MutexGuard<'_, Generations> {
+        self.valid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a key of 33 bytes is a compressed point of the curve.
+pub fn is_compressed_key(key: &[u8]) -> bool {
+    key.len() == 33 && PublicKey::from_slice(key).is_ok()
+}
+
+/// ECDSA over a digest: a compressed key; 64 bytes `r ‖ s` with a low `s`, so that nobody but the
+/// signer can make a second valid form.
+fn verify(key: &[u8; 33], signature: &[u8; 64], message: [u8; 32]) -> bool {
+    // libsecp256k1 itself refuses a high `s`.
+    match (
+        PublicKey::from_slice(key),
+        Signature::from_compact(signature),
+    ) {
+        (Ok(key), Ok(signature)) => {
+            secp256k1::ecdsa::verify(&signature, Message::from_digest(message), &key).is_ok()
+        }
+        _ => false,
+    }
+}
+
+fn digest(key: &[u8; 33], signature: &[u8; 64], message: &[u8; 32]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(key)
+        .chain_update(signature)
+        .chain_update(message)
+        .finalize()
+        .into()
+}
+
+/// What was inserted last: between one and two generations of it.
+#[derive(Debug, Default)]
+struct Generations {
+    young: BTreeSet<[u8; 32]>,
+    old: BTreeSet<[u8; 32]>,
+}
+
+impl Generations {
+    fn contains(&self, digest: &[u8; 32]) -> bool {
+        self.young.contains(digest) || self.old.contains(digest)
+    }
+
+    fn insert(&mut self, digest: [u8; 32]) {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(digest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k256::ecdsa::signature::Signer;
+    use k256::ecdsa::signature::hazmat::PrehashVerifier;
+    use k256::ecdsa::{SigningKey, VerifyingKey};
+    use k256::elliptic_curve::PrimeField;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The order of the curve's group.
+    const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+
+    /// The same rules with another library.
+    fn verify_with_k256(key: &[u8], signature: &[u8], message: &[u8; 32]) -> bool {
+        // `k256` knows compact keys too, tag 5, which the Cosmos SDK does not.
+        let key = Some(key)
+            .filter(|key| matches!(key.first(), Some(2 | 3)))
+            .and_then(|key| VerifyingKey::from_sec1_bytes(key).ok());
+        k256::ecdsa::Signature::from_slice(signature)
+            .ok()
+            .filter(|signature| signature.normalize_s().is_none())
+            .zip(key)
+            .is_some_and(|(signature, key)| key.verify_prehash(message, &signature).is_ok())
+    }
+
+    fn key(seed: [u8; 32]) -> Option<SigningKey> {
+        SigningKey::from_slice(&seed).ok()
+    }
+
+    fn compressed(key: &SigningKey) -> [u8; 33] {
+        let point = key.verifying_key().to_encoded_point(true);
+        point.as_bytes().try_into().unwrap()
+    }
+
+    fn order_plus(difference: i8) -> [u8; 32] {
+        let mut bytes: [u8; 32] = hex::decode(ORDER).unwrap().try_into().unwrap();
+        bytes[31] = bytes[31].wrapping_add_signed(difference);
+        bytes
+    }
+
+    /// Numbers of a signature around which libraries could differ.
+    fn numbers() -> impl Strategy<Value = [u8; 32]> {
+        let half = |add: u8| {
+            let mut bytes: [u8; 32] =
+                hex::decode("7fffffffffffffffffffffffffffffff5d576e7357a4501ddfe92f46681b20a0")
+                    .unwrap()
+                    .try_into()
+                    .unwrap();
+            bytes[31] += add;
+            bytes
+        };
+        let mut one = [0; 32];
+        one[31] = 1;
+        prop_oneof![
+            any::<[u8; 32]>(),
+            Just([0; 32]),
+            Just([255; 32]),
+            Just(one),
+            Just(half(0)),
+            Just(half(1)),
+            (-2i8..=2).prop_map(order_plus),
+        ]
+    }
+
+    #[test]
+    fn only_the_low_form_of_a_signature_is_valid() {
+        let key = key([3; 32]).unwrap();
+        let document = b"document";
+        let signature: k256::ecdsa::Signature = key.sign(document);
+        let low = signature.normalize_s().unwrap_or(signature);
+        let (r, s) = low.split_scalars();
+        let high = k256::ecdsa::Signature::from_scalars(r.to_repr(), (-*s).to_repr()).unwrap();
+
+        let verifier = Verifier::default();
+        let verify = |signature: &[u8]| verifier.verify(&compressed(&key), signature, document);
+        assert!(verify(&low.to_bytes()));
+        assert!(!verify(&high.to_bytes()));
+        assert!(verify(&low.to_bytes()));
+        assert!(!verify(&low.to_bytes()[..63]));
+        assert!(!verify(&[]));
+    }
+
+    #[test]
+    fn keys_of_other_forms_are_refused() {
+        let key = key([3; 32]).unwrap();
+        let compressed = compressed(&key);
+        assert!(is_compressed_key(&compressed));
+        let plain = key.verifying_key().to_encoded_point(false);
+        assert!(!is_compressed_key(plain.as_bytes()));
+        for tag in (0..=255).filter(|tag| ![2, 3].contains(tag)) {
+            let mut other = compressed;
+            other[0] = tag;
+            assert!(!is_compressed_key(&other), "tag {tag}");
+        }
+        assert!(!is_compressed_key(&compressed[..32]));
+        assert!(!is_compressed_key(&[]));
+    }
+
+    /// A full memory forgets, and goes on.
+    #[test]
+    fn the_memory_is_bounded() {
+        let mut generations = Generations::default();
+        let digest = |number: usize| {
+            let mut digest = [0; 32];
+            digest[..8].copy_from_slice(&number.to_be_bytes());
+            digest
+        };
+        for number in 0..3 * GENERATION {
+            generations.insert(digest(number));
+            assert!(generations.contains(&digest(number)));
+            assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION);
+        }
+        assert!(!generations.contains(&digest(0)));
+        assert!(generations.contains(&digest(2 * GENERATION)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(512))]
+
+        /// Who remembers and who does not, and the other library, say the same of every change.
+        #[test]
+        fn memory_and_library_do_not_matter(
+            seed in any::<[u8; 32]>(),
+            document in prop::collection::vec(any::<u8>(), 0..40),
+            part in 0usize..4,
+            flip in any::<(prop::sample::Index, u8)>(),
+            number in numbers(),
+        ) {
+            let Some(signer) = key(seed) else { return Ok(()) };
+            let signature: k256::ecdsa::Signature = signer.sign(&document);
+            let signature = signature.normalize_s().unwrap_or(signature);
+            let mut parts = [compressed(&signer).to_vec(), signature.to_bytes().to_vec(), document];
+            let memory = Verifier::default();
+            prop_assert!(memory.verify(&parts[0], &parts[1], &parts[2]));
+
+            match part {
+                3 if flip.1 < 128 => parts[1][..32].copy_from_slice(&number),
+                3 => parts[1][32..].copy_from_slice(&number),
+                part if !parts[part].is_empty() => {
+                    let index = flip.0.index(parts[part].len());
+                    parts[part][index] ^= flip.1;
+                }
+                _ => {}
+            }
+            let [key, signature, document] = &parts;
+            let message = Sha256::digest(document).into();
+            let expected = verify_with_k256(key, signature, &message);
+            prop_assert_eq!(memory.verify(key, signature, document), expected);
+            prop_assert_eq!(memory.verify(key, signature, document), expected);
+            prop_assert_eq!(Verifier::default().verify(key, signature, document), expected);
+            prop_assert_eq!(is_compressed_key(key), matches!(key[0], 2 | 3) && VerifyingKey::from_sec1_bytes(key).is_ok());
+        }
+
+        #[test]
+        fn the_libraries_agree_on_any_numbers(
+            seed in any::<[u8; 32]>(),
+            (r, s) in (numbers(), numbers()),
+            message in any::<[u8; 32]>(),
+        ) {
+            let Some(signer) = key(seed) else { return Ok(()) };
+            let key = compressed(&signer);
+            let signature: [u8; 64] = [r, s].as_flattened().try_into().unwrap();
+            prop_assert_eq!(
+                verify(&key, &signature, message),
+                verify_with_k256(&key, &signature, &message)
+            );
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! How long blocks take, and how that grows with what the state holds.
+//!
+//! Two chains, a small one and a large one, are made in the same process, with the real
+//! application and its store on disk. Then both take the same blocks in turns, so that whatever
+//! else the machine does hits both. Signing is not measured.
+
+mod ledger;
+mod measure;
+#[path = "../../../../app/tests/support/mod.rs"]
+mod support;
+mod table;
+
+use std::error::Error;
+use std::ops::Range;
+
+use clap::Parser;
+use poq_app::tx::Signatures;
+
+use ledger::{Ledger, MIN_ACCOUNTS, SENDERS, Size};
+use measure::{BlockTime, Seen, Time, block, check};
+use table::Transfers;
+
+/// Blocks with [`FULL`] transfers that both chains take first: making them has left much to
+/// prune.
+const WARM_UP: u32 = 3;
+/// Most transfers of a block.
+const FULL: u64 = 10_000;
+/// Transactions of the mempool that is checked again.
+const MEMPOOL: usize = 5_000;
+const ALL_SENDERS: Range<usize> = 0..SENDERS as usize;
+/// Tasks that are submitted in a block.
+const TASKS: u64 = 20;
+/// Transfers of a block where accounts do not grow.
+const TRANSFERS: usize = 1_000;
+
+/// Measures blocks of the application on small and on large states.
+#[derive(Parser)]
+struct Options {
+    /// Transfers in a block
+    #[arg(long, value_delimiter = ',', default_value = "1000,5000,10000", value_parser = clap::value_parser!(u64).range(1..=FULL))]
+    transfers: Vec<u64>,
+    /// Accounts of the small and of the large chain
+    #[arg(long, value_delimiter = ',', default_value = "10000,100000", value_parser = clap::value_parser!(u64).range(MIN_ACCOUNTS..))]
+    accounts: Vec<u64>,
+    /// Nodes of the small and of the large chain; half of them are evaluators
+    #[arg(long, value_delimiter = ',', default_value = "100,10000", value_parser = clap::value_parser!(u64).range(50..))]
+    nodes: Vec<u64>,
+    /// Finished tasks of the small and of the large chain
+    #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
+    tasks: Vec<u64>,
+    /// Measured blocks of each kind; medians are printed
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    println!(
+        "{}; medians of {} blocks in turns",
+        poq_bench::machine(),
+        options.rounds
+    );
+    let base = Size {
+        accounts: MIN_ACCOUNTS,
+        nodes: 100,
+        tasks: 0,
+    };
+    let accounts = |accounts| Size { accounts, ..base };
+    let nodes = |nodes| Size { nodes, ..base };
+    let tasks = |tasks| Size { tasks, ..base };
+    transfers(&options, pair(&options.accounts, accounts)?)?;
+    table::print_growth_header();
+    growth(&options, "nodes", pair(&options.nodes, nodes)?)?;
+    growth(&options, "finished tasks", pair(&options.tasks, tasks)?)?;
+    println!("\n{} at the end", poq_bench::machine());
+    Ok(())
+}
+
+/// A small and a large chain, which differ in a number.
+type Pair = [(u64, Ledger); 2];
+
+fn pair(numbers: &[u64], size: impl Fn(u64) -> Size) -> Result<Pair, Box<dyn Error>> {
+    let [small, large] = numbers else {
+        return Err("expected two numbers, of the small and of the large chain".into());
+    };
+    let made = |number: u64| -> Result<_, Box<dyn Error>> {
+        let mut ledger = Ledger::new(size(number))?;
+        for _ in 0..WARM_UP {
+            let txs = ledger.transfers(ALL_SENDERS, FULL as usize);
+            block(&mut ledger.chain, &txs, Seen::Never)?;
+        }
+        Ok((number, ledger))
+    };
+    Ok([made(*small)?, made(*large)?])
+}
+
+/// Blocks of transfers, and the mempool's second check, on few and on many accounts.
+fn transfers(options: &Options, mut pair: Pair) -> Result<(), Box<dyn Error>> {
+    table::print_transfers_header();
+    for count in &options.transfers {
+        let mut seen = [const { Vec::new() }; 2];
+        let mut unseen = [const { Vec::new() }; 2];
+        for _ in 0..options.rounds {
+            for (index, (_, ledger)) in pair.iter_mut().enumerate() {
+                for (when, times) in [(Seen::Before, &mut seen), (Seen::Never, &mut unseen)] {
+                    let txs = ledger.transfers(ALL_SENDERS, *count as usize);
+                    times[index].push(block(&mut ledger.chain, &txs, when)?);
+                }
+            }
+        }
+        let small = BlockTime::median(&seen[0]);
+        for (index, (accounts, _)) in pair.iter().enumerate() {
+            Transfers {
+                count: *count,
+                accounts: *accounts,
+                seen: BlockTime::median(&seen[index]),
+                unseen: BlockTime::median(&unseen[index]),
+            }
+            .print(&small);
+        }
+    }
+    println!("\nChecks of {MEMPOOL} transfers in the mempool, ms:\n");
+    println!("| accounts | first | again, on the next block |\n| --- | --- | --- |");
+    for (accounts, ledger) in &mut pair {
+        let (first, again) = recheck(ledger)?;
+        println!("| {accounts} | {first} | {again} |");
+    }
+    Ok(())
+}
+
+/// Times of checking a mempool, and of checking it again after a block with other transactions.
+fn recheck(ledger: &mut Ledger) -> Result<(Time, Time), Box<dyn Error>> {
+    let others = SENDERS as usize - TRANSFERS;
+    let waiting = ledger.transfers(0..others, MEMPOOL);
+    let others = ledger.transfers(others..SENDERS as usize, TRANSFERS);
+    let first = check(&ledger.chain, &waiting, Signatures::Verify)?;
+    block(&mut ledger.chain, &others, Seen::Before)?;
+    let again = check(&ledger.chain, &waiting, Signatures::Verified)?;
+    Ok((first, again))
+}
+
+/// The same blocks on a small and on a large chain.
+fn growth(options: &Options, what: &str, mut pair: Pair) -> Result<(), Box<dyn Error>> {
+    let mut times = [const { [const { Vec::new() }; 2] }; 3];
+    for _ in 0..options.rounds {
+        for (index, (_, ledger)) in pair.iter_mut().enumerate() {
+            let txs = ledger.transfers(ALL_SENDERS, TRANSFERS);
+            times[0][index].push(block(&mut ledger.chain, &txs, Seen::Before)?);
+            let txs = ledger.submissions(TASKS);
+            times[1][index].push(block(&mut ledger.chain, &txs, Seen::Before)?);
+            let txs = ledger.answers(TASKS)?;
+            times[2][index].push(block(&mut ledger.chain, &txs, Seen::Before)?);
+        }
+    }
+    let numbers = pair.map(|(number, _)| number);
+    let blocks = [
+        format!("{TRANSFERS} transfers"),
+        format!("{TASKS} tasks submitted, nodes drawn"),
+        format!("{TASKS} answers, committees drawn"),
+    ];
+    for (work, times) in blocks.iter().zip(times) {
+        let medians = times.map(|of_chain| BlockTime::median(&of_chain).whole());
+        table::print_growth(what, numbers, work, medians);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chain_holds_what_was_asked() {
+        let size = Size {
+            accounts: MIN_ACCOUNTS + 10,
+            nodes: 50,
+            tasks: 1_000,
+        };
+        let mut ledger = Ledger::new(size).unwrap();
+        let tasks = ledger.chain.tasks();
+        assert_eq!(tasks.len(), 1_000);
+        assert!(tasks.iter().all(|task| !task.record_sha256.is_empty()));
+        assert_eq!(ledger.chain.evaluators.len(), 25);
+        let balances = ledger.chain.app.balances(None).unwrap();
+        // Nodes, the user, two validators and the protocol's account have balances too.
+        assert!(balances.len() as u64 >= size.accounts + size.nodes + 3);
+
+        let (first, again) = recheck(&mut ledger).unwrap();
+        assert!(!first.wall.is_zero() && !again.wall.is_zero());
+        let submitted = ledger.submissions(2);
+        block(&mut ledger.chain, &submitted, Seen::Never).unwrap();
+        let answers = ledger.answers(2).unwrap();
+        block(&mut ledger.chain, &answers, Seen::Before).unwrap();
+        assert_eq!(ledger.chain.task(1_002).committees.len(), 1);
+    }
+}

@@ -1,0 +1,150 @@
+//! How long the parts of a block take.
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use poq_app::block::Block;
+use poq_app::tx::Signatures;
+
+use super::support::Chain;
+
+/// Time that something took.
+#[derive(Clone, Copy, Default)]
+pub struct Time {
+    /// On the clock, waiting for the disk included.
+    pub wall: Duration,
+    /// CPU time of the calling thread.
+    pub cpu: Duration,
+}
+
+impl Time {
+    /// Takes the time of `work`.
+    pub fn of<T>(work: impl FnOnce() -> T) -> nix::Result<(T, Self)> {
+        let (wall, cpu) = (Instant::now(), poq_bench::thread_cpu()?);
+        let done = work();
+        let time = Self {
+            cpu: poq_bench::thread_cpu()? - cpu,
+            wall: wall.elapsed(),
+        };
+        Ok((done, time))
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            wall: self.wall + other.wall,
+            cpu: self.cpu + other.cpu,
+        }
+    }
+
+    /// The median of each clock on its own; zero without times.
+    pub fn median(times: impl Iterator<Item = Self> + Clone) -> Self {
+        let median = |mut all: Vec<Duration>| {
+            all.sort_unstable();
+            all.get(all.len() / 2).copied().unwrap_or_default()
+        };
+        Self {
+            wall: median(times.clone().map(|time| time.wall).collect()),
+            cpu: median(times.map(|time| time.cpu).collect()),
+        }
+    }
+}
+
+/// Times of one block.
+#[derive(Clone, Copy, Default)]
+pub struct BlockTime {
+    /// The mempool's checks of its transactions; zero if they were not checked.
+    pub check: Time,
+    /// `FinalizeBlock`.
+    pub finalize: Time,
+    /// `Commit`.
+    pub commit: Time,
+}
+
+impl BlockTime {
+    /// `FinalizeBlock` and `Commit` together.
+    pub fn whole(&self) -> Time {
+        self.finalize.plus(self.commit)
+    }
+
+    /// The medians of every part.
+    pub fn median(times: &[Self]) -> Self {
+        Self {
+            check: Time::median(times.iter().map(|time| time.check)),
+            finalize: Time::median(times.iter().map(|time| time.finalize)),
+            commit: Time::median(times.iter().map(|time| time.commit)),
+        }
+    }
+}
+
+/// Whether the mempool of the node saw the transactions before the block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// As with a validator.
+    Before,
+    /// As with a node that catches up.
+    Never,
+}
+
+/// Brings transactions into the chain, all of which must succeed.
+///
+/// # Errors
+/// If one fails, or the store does.
+pub fn block(chain: &mut Chain, txs: &[Vec<u8>], seen: Seen) -> Result<BlockTime, Box<dyn Error>> {
+    let check = match seen {
+        Seen::Before => check(chain, txs, Signatures::Verify)?,
+        Seen::Never => Time::default(),
+    };
+    let height = chain.height + 1;
+    let hash = height.to_be_bytes().repeat(4);
+    let block = Block {
+        votes: chain.votes.clone(),
+        ..Block::new(height, &hash, txs)
+    };
+    let (finalized, finalize) = Time::of(|| chain.app.finalize_block(&block))?;
+    let (outcome, app_hash) = finalized?;
+    let (committed, commit) = Time::of(|| chain.app.commit())?;
+    committed?;
+    (chain.height, chain.app_hash) = (height, app_hash);
+    match outcome.results.iter().find(|result| result.code != 0) {
+        Some(failed) => Err(format!("a transaction failed: {}", failed.log).into()),
+        None => Ok(BlockTime {
+            check,
+            finalize,
+            commit,
+        }),
+    }
+}
+
+/// Checks transactions for the mempool, all of which must pass.
+///
+/// # Errors
+/// If one does not.
+pub fn check(
+    chain: &Chain,
+    txs: &[Vec<u8>],
+    signatures: Signatures,
+) -> Result<Time, Box<dyn Error>> {
+    let (checked, time) = Time::of(|| {
+        txs.iter()
+            .try_for_each(|tx| chain.app.check_tx(tx, signatures).map(drop))
+    })?;
+    checked?;
+    Ok(time)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_of_each_clock() {
+        let time = |wall, cpu| Time {
+            wall: Duration::from_millis(wall),
+            cpu: Duration::from_millis(cpu),
+        };
+        let median = Time::median([time(9, 1), time(2, 2), time(3, 7)].into_iter());
+        assert_eq!(median.wall, Duration::from_millis(3));
+        assert_eq!(median.cpu, Duration::from_millis(2));
+        assert_eq!(Time::median(std::iter::empty()).wall, Duration::ZERO);
+    }
+}
