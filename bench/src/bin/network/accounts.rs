@@ -3,18 +3,22 @@
 use anyhow::Context;
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
-use futures::future::try_join_all;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use poq_client::tx::{self, Signer, Unsigned};
 use poq_client::{Any, Client, Key, any};
 use poq_proto::v1::Params;
 use serde_json::{Value, json};
 
 use crate::load::Lanes;
+use crate::patience::insist;
 
 /// Of each account; more than all its transactions cost.
 const BALANCE: &str = "1000000000000";
 /// Of the gas limit over the simulated gas.
 const GAS_ADJUSTMENT: f64 = 1.3;
+
+/// Asked at once.
+const QUESTIONS: usize = 16;
 
 /// A number of accounts.
 pub struct Accounts {
@@ -61,13 +65,13 @@ impl Accounts {
         count: usize,
         make: impl Fn(&str) -> Any,
     ) -> anyhow::Result<Lanes> {
-        let params = client.params().await?;
-        let chain_id = client.status().await?.chain_id;
+        let params = insist(async || client.params().await).await?;
+        let chain_id = insist(async || client.status().await).await?.chain_id;
         let first = self.keys.first().context("no accounts")?;
         let fee = fee(client, &params, first, make(&first.address(&self.prefix)?)).await?;
         let lanes = self.keys.iter().map(|key| async {
             let address = key.address(&self.prefix)?;
-            let account = client.account(&address).await?;
+            let account = insist(async || client.account(&address).await).await?;
             let message = make(&address);
             let signer = |index: u64| Signer {
                 chain_id: chain_id.clone(),
@@ -78,7 +82,7 @@ impl Accounts {
             let txs = (0..count as u64).map(|index| tx::sign(&unsigned, &signer(index), key));
             anyhow::Ok(txs.collect::<Result<Vec<_>, _>>()?)
         });
-        try_join_all(lanes).await
+        stream::iter(lanes).buffered(QUESTIONS).try_collect().await
     }
 }
 
@@ -119,13 +123,14 @@ async fn fee(client: &Client, params: &Params, key: &Key, message: Any) -> anyho
         denom: params.denom.clone(),
         amount: 0,
     };
-    let sequence = client
-        .account(&key.address(&params.bech32_prefix)?)
-        .await?
-        .sequence;
+    let address = key.address(&params.bech32_prefix)?;
+    let account = insist(async || client.account(&address).await).await?;
     let unsigned = unknown.around(message);
-    let simulated = tx::simulated(&unsigned, &params.denom, key.public_key(), sequence)?;
-    let gas = tx::adjusted(client.simulate(simulated).await?, GAS_ADJUSTMENT)?;
+    let simulated = tx::simulated(&unsigned, &params.denom, key.public_key(), account.sequence)?;
+    let gas = tx::adjusted(
+        insist(async || client.simulate(simulated.clone()).await).await?,
+        GAS_ADJUSTMENT,
+    )?;
     let amount = (u128::from(gas) * u128::from(params.gas_price)).div_ceil(1_000_000);
     Ok(Fee {
         gas,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
+use poq_app::genesis::default_genesis;
 use poq_client::{Client, any};
 use poq_proto::v1::Role;
 use poq_testnet::{Network, Programs, Question, Spec};
@@ -18,6 +19,7 @@ use crate::kvstore::{self, Kvstore};
 use crate::ledger::Ledger;
 use crate::load::{Lanes, Load};
 use crate::options::Options;
+use crate::patience::insist;
 use crate::step::{Figures, Kind, Site};
 use crate::workers::Worker;
 
@@ -76,6 +78,9 @@ async fn create(options: &Options, accounts: &Accounts, root: &Path) -> anyhow::
     )?;
     let denom = spec.genesis["params"]["denom"].as_str();
     let denom = denom.context("the genesis has no denom")?.to_owned();
+    // Local networks allow few, which would be what is measured.
+    let default = default_genesis().params.unwrap_or_default();
+    spec.genesis["params"]["max_transitions_per_block"] = default.max_transitions_per_block.into();
     spec.genesis["accounts"] = accounts.genesis(&denom)?.into();
     Ok(Network::create(root, Programs::beside(&program)?, &spec).await?)
 }
@@ -150,14 +155,15 @@ impl Comparison<'_> {
             .await?;
         let first = lanes.first().and_then(|lane| lane.first());
         self.compared.tx_bytes = first.map_or(0, Vec::len);
-        let before = client.balance(target, denom).await?;
+        let balance = async || client.balance(target, denom).await;
+        let before = insist(balance).await?;
         let observer = site.observe(false).await?;
         let figures = self.load(site, Kind::Transfers, rate, lanes).await?;
         // A block is seen before it is executed.
-        while client.height().await? < *observer.heights().borrow() {
+        while insist(async || client.height().await).await? < *observer.heights().borrow() {
             sleep(PAUSE).await;
         }
-        let executed = client.balance(target, denom).await? - before;
+        let executed = insist(balance).await? - before;
         ensure!(
             executed + figures.lost as u128 >= figures.accepted.into(),
             "{} transfers were accepted, {} did not arrive, but only {executed} were executed",
@@ -171,7 +177,10 @@ impl Comparison<'_> {
     async fn tasks(&mut self, network: &Network, site: &Site, rate: u32) -> anyhow::Result<()> {
         self.bar.set_message(format!("poqd: {rate} tasks/s"));
         let client = site.client()?;
-        let model = client.models("", 1).await?.into_iter().next();
+        let model = insist(async || client.models("", 1).await)
+            .await?
+            .into_iter()
+            .next();
         let model = model.context("the chain has no model")?;
         let question = Question {
             prompt: PROMPT.into(),
@@ -249,7 +258,9 @@ fn clients(network: &Network) -> anyhow::Result<Vec<Client>> {
 
 /// Every inference node and every evaluator.
 async fn workers(network: &Network, client: &Client) -> anyhow::Result<Vec<Worker>> {
-    let max_items = client.params().await?.max_batch_items;
+    let max_items = insist(async || client.params().await)
+        .await?
+        .max_batch_items;
     let description = network.description();
     let inference = description.inference_nodes.iter();
     let inference = inference.map(|worker| (Role::Inference, worker));
@@ -258,7 +269,8 @@ async fn workers(network: &Network, client: &Client) -> anyhow::Result<Vec<Worke
     let mut workers = Vec::new();
     for (role, worker) in inference.chain(evaluators) {
         let (node, key) = (Client::new(&worker.rpc)?, network.key(&worker.account)?);
-        workers.push(Worker::new(node, key, role, max_items).await?);
+        let join = async || Worker::new(node.clone(), key.clone(), role, max_items).await;
+        workers.push(insist(join).await?);
     }
     Ok(workers)
 }

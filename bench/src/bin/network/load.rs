@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use poq_client::{Client, Error, TxHash};
+use poq_proto::code;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
@@ -92,36 +93,118 @@ struct Lane {
 
 impl Lane {
     async fn run(self, txs: Vec<Vec<u8>>) {
-        let mut due = self.first;
-        for tx in txs {
+        let mut next = 0;
+        while let Some(tx) = txs.get(next) {
+            let due = self.first + self.interval * next as u32;
             if due >= self.end {
                 return;
             }
             sleep_until(due.into()).await;
-            let accepted = self.insist(tx, due).await;
-            let count = match accepted {
-                true => &self.counts.accepted,
-                false => &self.counts.late,
-            };
-            count.fetch_add(1, Ordering::Relaxed);
-            due += self.interval;
+            match self.insist(tx, due).await {
+                Fate::Accepted => {
+                    self.counts.accepted.fetch_add(1, Ordering::Relaxed);
+                    next += 1;
+                }
+                Fate::Lost(before) => {
+                    let before = before.min(next);
+                    self.counts
+                        .accepted
+                        .fetch_sub(before as u64, Ordering::Relaxed);
+                    next -= before;
+                }
+                Fate::Late => {
+                    self.counts.late.fetch_add(1, Ordering::Relaxed);
+                    return;
+                }
+            }
         }
     }
 
-    /// Whether a mempool accepted the transaction before the end.
-    async fn insist(&self, tx: Vec<u8>, due: Instant) -> bool {
-        let hash = TxHash::of(&tx);
+    /// Sends a transaction until a mempool accepts it.
+    async fn insist(&self, tx: &[u8], due: Instant) -> Fate {
+        let hash = TxHash::of(tx);
         self.ledger.send(hash, due);
         while Instant::now() < self.end {
-            match self.client.broadcast(tx.clone()).await {
-                Ok(_) => return true,
-                Err(Error::MempoolFull { .. } | Error::Tx { .. }) => {}
-                Err(error) => tracing::debug!(%error, "a transaction was not taken"),
+            let Err(error) = self.client.broadcast(tx.to_vec()).await else {
+                return Fate::Accepted;
+            };
+            match gap(&error) {
+                Some(Gap::Behind) => {
+                    self.ledger.withdraw(hash);
+                    return Fate::Accepted;
+                }
+                Some(Gap::Ahead(before)) => {
+                    self.ledger.withdraw(hash);
+                    return Fate::Lost(before);
+                }
+                None => {}
             }
             self.counts.refused.fetch_add(1, Ordering::Relaxed);
             sleep(PAUSE).await;
         }
         self.ledger.withdraw(hash);
-        false
+        Fate::Late
+    }
+}
+
+/// What became of a transaction.
+enum Fate {
+    /// A mempool has it, or a block.
+    Accepted,
+    /// So many before it must be sent again first.
+    Lost(usize),
+    /// The end came first.
+    Late,
+}
+
+/// How the sequence of a transaction differs from what the node expects.
+#[derive(Debug, PartialEq, Eq)]
+enum Gap {
+    /// The node has it already.
+    Behind,
+    /// The node does not know so many before it. CometBFT answers that a transaction is accepted, and
+    /// drops it, if its mempool fills while the application checks it.
+    Ahead(usize),
+}
+
+/// Reads "account sequence mismatch, expected E, got G".
+fn gap(error: &Error) -> Option<Gap> {
+    let Error::Tx { log, .. } = error else {
+        return None;
+    };
+    if !error.is(code::WRONG_SEQUENCE) {
+        return None;
+    }
+    let mut numbers = log
+        .split(|character: char| !character.is_ascii_digit())
+        .filter_map(|digits| digits.parse::<usize>().ok());
+    let (expected, sent) = (numbers.next()?, numbers.next()?);
+    match sent.checked_sub(expected) {
+        Some(0) => None,
+        Some(lost) => Some(Gap::Ahead(lost)),
+        None => Some(Gap::Behind),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_in_the_sequences_is_what_was_lost() {
+        let error = |code: code::Code, log: &str| Error::Tx {
+            code: code.number,
+            codespace: code.codespace.into(),
+            log: log.into(),
+            hash: TxHash([0; 32]),
+        };
+        let mismatch = "account sequence mismatch, expected 7, got 9";
+        assert_eq!(
+            gap(&error(code::WRONG_SEQUENCE, mismatch)),
+            Some(Gap::Ahead(2))
+        );
+        let behind = "account sequence mismatch, expected 9, got 7";
+        assert_eq!(gap(&error(code::WRONG_SEQUENCE, behind)), Some(Gap::Behind));
+        assert_eq!(gap(&error(code::MEMPOOL_FULL, mismatch)), None);
     }
 }

@@ -13,6 +13,7 @@ mod ledger;
 mod load;
 mod observer;
 mod options;
+mod patience;
 mod step;
 mod workers;
 

@@ -21,13 +21,13 @@ pub struct Options {
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub accounts: u32,
     /// Transfers offered per second, one load after the other; "" for none
-    #[arg(long, value_delimiter = ',', default_value = "100,400,1600")]
+    #[arg(long, value_delimiter = ',', default_value = "100,300,1000")]
     pub transfers: Vec<Rate>,
     /// Tasks offered per second, one load after the other; "" for none
-    #[arg(long, value_delimiter = ',', default_value = "20,80")]
+    #[arg(long, value_delimiter = ',', default_value = "20,60,120")]
     pub tasks: Vec<Rate>,
     /// Length of each load
-    #[arg(long, default_value_t = 12, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
     /// Without kvstore
     #[arg(long)]

@@ -12,9 +12,12 @@ use crate::cpu::{Cpu, Processes};
 use crate::ledger::{Ledger, Seen};
 use crate::load::{Load, Sent};
 use crate::observer::Observer;
+use crate::patience::insist;
 
-/// How long after the load something may take to arrive, as long as anything does.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// How long after the load something may take to arrive, as long as anything does. A task goes through
+/// many blocks, which are slow under load, until the first one is seen paid.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(10);
+const TASK_PATIENCE: Duration = Duration::from_secs(40);
 /// Pause between two looks at what has arrived.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -86,8 +89,13 @@ impl Site {
     /// If the first node cannot be asked.
     pub async fn observe(&self, tasks: bool) -> anyhow::Result<Observer> {
         let client = self.client()?.clone();
-        let height = client.status().await?.latest_height;
-        Ok(Observer::start(client, height, self.ledger.clone(), tasks))
+        let status = insist(async || client.status().await).await?;
+        Ok(Observer::start(
+            client,
+            status.latest_height,
+            self.ledger.clone(),
+            tasks,
+        ))
     }
 
     /// Sends the load, waits for what it leads to, and says what came of it.
@@ -98,15 +106,19 @@ impl Site {
         let (offered, before, started) = (load.rate, self.processes.cpu()?, Instant::now());
         let sent = load.run(&self.clients, &self.ledger).await;
         let cpu = self.processes.cpu()?.busy_since(before, started.elapsed());
-        self.settle().await;
+        self.settle(match kind {
+            Kind::Transfers => TRANSFER_PATIENCE,
+            Kind::Tasks => TASK_PATIENCE,
+        })
+        .await;
         let (seen, lost) = self.ledger.take();
         Ok(self.figures(kind, offered, sent, &seen, lost, cpu))
     }
 
     /// Waits until everything has arrived, or nothing does any more.
-    async fn settle(&self) {
+    async fn settle(&self, patience: Duration) {
         let (mut waiting, mut progress) = (self.ledger.waiting(), Instant::now());
-        while waiting > 0 && progress.elapsed() < PATIENCE {
+        while waiting > 0 && progress.elapsed() < patience {
             sleep(PAUSE).await;
             let now = self.ledger.waiting();
             if now != waiting {
