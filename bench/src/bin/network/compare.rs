@@ -49,9 +49,10 @@ pub struct Compared {
 pub async fn run(options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Compared> {
     let temporary = tempfile::tempdir()?;
     let root = options.root.as_deref().unwrap_or(temporary.path());
+    // A new network removes them, as all that an earlier one left.
     let homes = root.join("kvstore");
     let accounts = Accounts::new(options.accounts, PREFIX)?;
-    let mut network = create(options, &accounts, &root.join("poqd")).await?;
+    let mut network = create(options, &accounts, root).await?;
     let mut comparison = Comparison {
         options,
         accounts,

@@ -68,7 +68,11 @@ impl Server {
 fn tendermint() -> anyhow::Result<Address> {
     let server = tendermint_abci::ServerBuilder::default().bind("127.0.0.1:0", Accept)?;
     let address = Address::Tcp(server.local_addr());
-    thread::spawn(move || server.listen());
+    thread::spawn(move || {
+        if let Err(error) = server.listen() {
+            eprintln!("tendermint-abci ended: {error}");
+        }
+    });
     Ok(address)
 }
 
