@@ -9,10 +9,8 @@ mod export;
 mod genesis;
 mod grpc;
 mod home;
-mod metrics;
 mod output;
 mod settings;
-mod transport;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,7 @@
 //! What the benchmarks share: clocks of CPU time, and the line that says where figures come from.
 
+pub mod figures;
+
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use super::{Binary, Error};
 use crate::home::Home;
-use crate::transport::Address;
+use poq_abci::transport::Address;
 
 /// How long CometBFT may take to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);

@@ -14,7 +14,7 @@ use crate::comet::{Binary, Comet, CometConfig, Log};
 use crate::grpc;
 use crate::home::Home;
 use crate::settings::AppSettings;
-use crate::transport::{Address, Listener, Server};
+use poq_abci::transport::{Address, Listener, Server};
 
 /// Flags of `start`; what is not given is as in app.toml.
 #[derive(Debug, clap::Args)]

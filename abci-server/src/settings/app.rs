@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
 use crate::home::Home;
-use crate::transport::Address;
+use poq_abci::transport::Address;
 
 /// Where `start` serves ABCI unless told otherwise; CometBFT's default of `proxy_app`.
 const DEFAULT_ABCI: &str = "127.0.0.1:26658";

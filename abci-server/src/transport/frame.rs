@@ -10,6 +10,10 @@ use super::Error;
 /// Bytes that one read from the socket may bring, and that one write may take.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// Room that a message gets at once; a longer one grows with what really arrives, so that a mere
+/// announcement takes no more.
+const RESERVED_BYTES: usize = 8 << 20;
+
 /// Bytes of the longest varint of a `u64`.
 const MAX_PREFIX_BYTES: u32 = 10;
 
@@ -41,8 +45,7 @@ impl<R: Read> FrameReader<R> {
                 length,
                 limit: self.limit,
             })?;
-        // Grows with what really arrives, so that a mere announcement takes no memory.
-        let mut message = Vec::new();
+        let mut message = Vec::with_capacity(size.min(RESERVED_BYTES));
         self.stream
             .by_ref()
             .take(length)

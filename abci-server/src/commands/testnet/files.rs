@@ -17,7 +17,7 @@ use crate::commands::init::{self, NodeSettings};
 use crate::genesis::{self, Genesis};
 use crate::home::Home;
 use crate::settings::{AppSettings, ClientSettings};
-use crate::transport::Address;
+use poq_abci::transport::Address;
 
 const HOST: &str = "127.0.0.1";
 /// Ports of each node, of which four are used.

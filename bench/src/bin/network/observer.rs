@@ -1,0 +1,86 @@
+//! Sees the blocks of a chain as a client does: by asking one node.
+
+use std::time::{Duration, Instant};
+
+use poq_client::{Client, Event, TxHash};
+use poq_proto::event;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio::time::sleep;
+
+use crate::ledger::Ledger;
+
+/// Pause between two looks: the error of every latency.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Looks for blocks until it is dropped.
+pub struct Observer {
+    heights: watch::Receiver<u64>,
+    task: AbortHandle,
+}
+
+impl Observer {
+    /// Enters every block above `height` in the ledger; with `tasks`, their tasks too.
+    pub fn start(client: Client, height: u64, ledger: Ledger, tasks: bool) -> Self {
+        let (sender, heights) = watch::channel(height);
+        let task = tokio::spawn(async move {
+            let mut height = height;
+            loop {
+                match see(&client, height + 1, &ledger, tasks).await {
+                    Ok(()) => {
+                        height += 1;
+                        // Nobody may be interested.
+                        let _ = sender.send(height);
+                    }
+                    // Mostly: there is no such block yet.
+                    Err(_) => sleep(PAUSE).await,
+                }
+            }
+        });
+        Self {
+            heights,
+            task: task.abort_handle(),
+        }
+    }
+
+    /// The newest height.
+    pub fn heights(&self) -> watch::Receiver<u64> {
+        self.heights.clone()
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn see(client: &Client, height: u64, ledger: &Ledger, tasks: bool) -> poq_client::Result<()> {
+    let block = client.block(Some(height)).await?.block;
+    // Their results are there a little later than the block itself.
+    let outcome = match tasks {
+        true => Some(client.block_results(Some(height)).await?),
+        false => None,
+    };
+    let seen = Instant::now();
+    let hashes: Vec<_> = block.data.iter().map(|tx| TxHash::of(tx)).collect();
+    let due = ledger.block(seen, &hashes);
+    if let Some(outcome) = outcome {
+        for (due, events) in due.into_iter().zip(&outcome.tx_events) {
+            if let Some(due) = due {
+                for task in tasks_of(events, event::TASK_SUBMITTED) {
+                    ledger.open(task, due);
+                }
+            }
+        }
+        let paid: Vec<_> = tasks_of(&outcome.events, event::TASK_FINAL).collect();
+        let refunded: Vec<_> = tasks_of(&outcome.events, event::TASK_REFUNDED).collect();
+        ledger.close(seen, &paid, &refunded);
+    }
+    Ok(())
+}
+
+fn tasks_of<'e>(events: &'e [Event], kind: &'e str) -> impl Iterator<Item = u64> + 'e {
+    let events = events.iter().filter(move |event| event.kind == kind);
+    events.filter_map(|event| event.get(event::TASK)?.parse().ok())
+}

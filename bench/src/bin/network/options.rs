@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+/// Measures a network of poqd under load, beside CometBFT's kvstore in the same CometBFT.
+#[derive(Parser)]
+pub struct Options {
+    /// Validators of either network
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=40))]
+    pub validators: u16,
+    /// Inference nodes without a model
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub inference_nodes: u16,
+    /// Evaluators without a model
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub evaluators: u16,
+    /// Accounts that send
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub accounts: u32,
+    /// Transfers offered per second, one load after the other; "" for none
+    #[arg(long, value_delimiter = ',', default_value = "100,300,1000")]
+    pub transfers: Vec<Rate>,
+    /// Tasks offered per second, one load after the other; "" for none
+    #[arg(long, value_delimiter = ',', default_value = "20,60,120")]
+    pub tasks: Vec<Rate>,
+    /// Length of each load
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub seconds: u64,
+    /// Without kvstore
+    #[arg(long)]
+    pub no_kvstore: bool,
+    /// First port; each node has the next ten
+    #[arg(long, default_value_t = 36_656, value_parser = clap::value_parser!(u16).range(1_024..=60_000))]
+    pub base_port: u16,
+    /// Folder for homes and logs, which stay there; default: one that is removed at the end
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// Format of the result.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// Tables in Markdown.
+    Text,
+    /// One JSON object.
+    Json,
+}
+
+/// A number per second; none in an empty text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate(Option<u32>);
+
+impl std::str::FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            _ if text.is_empty() => Ok(Self(None)),
+            Ok(rate @ 1..=100_000) => Ok(Self(Some(rate))),
+            _ => Err("expected a whole number from 1 to 100000".into()),
+        }
+    }
+}
+
+impl Options {
+    /// Loads of transfers, per second.
+    pub fn transfers(&self) -> Vec<u32> {
+        self.transfers.iter().filter_map(|rate| rate.0).collect()
+    }
+
+    /// Loads of tasks, per second.
+    pub fn tasks(&self) -> Vec<u32> {
+        self.tasks.iter().filter_map(|rate| rate.0).collect()
+    }
+
+    /// Length of each load.
+    pub fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_lists_and_may_be_empty() {
+        let options = Options::parse_from(["bench", "--transfers", "1,20", "--tasks", ""]);
+        assert_eq!(options.transfers(), [1, 20]);
+        assert!(options.tasks().is_empty());
+        for bad in ["0", "x", "100001"] {
+            assert!(Options::try_parse_from(["bench", "--tasks", bad]).is_err());
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One load on one network.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use poq_bench::figures::percentile;
+use poq_client::Client;
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::cpu::{Cpu, Processes};
+use crate::ledger::{Ledger, Seen};
+use crate::load::{Load, Sent};
+use crate::observer::Observer;
+use crate::patience::insist;
+
+/// How long after the load something may take to arrive, as long as anything does. A task goes through
+/// many blocks, which are slow under load, until the first one is seen paid.
+const TRANSFER_PATIENCE: Duration = Duration::from_secs(10);
+const TASK_PATIENCE: Duration = Duration::from_secs(40);
+/// Pause between two looks at what has arrived.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A network under load.
+pub struct Site {
+    /// What runs.
+    pub name: &'static str,
+    /// One of each node.
+    pub clients: Vec<Client>,
+    /// Its processes.
+    pub processes: Processes,
+    /// What arrives.
+    pub ledger: Ledger,
+}
+
+/// What is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Transactions in blocks.
+    Transfers,
+    /// Paid tasks.
+    Tasks,
+}
+
+/// What one load came to.
+#[derive(Debug, Serialize)]
+pub struct Figures {
+    /// What runs.
+    pub network: &'static str,
+    /// What is counted.
+    pub load: Kind,
+    /// Per second.
+    pub offered: u32,
+    /// Per second, from the first block that had some to the last one.
+    pub arrived: f64,
+    /// Seconds from when it was due to when it was seen.
+    pub p50: f64,
+    /// The same.
+    pub p99: f64,
+    /// Seconds between two blocks.
+    pub block_interval: f64,
+    /// Transactions that mempools accepted.
+    pub accepted: u64,
+    /// Times that a mempool refused one.
+    pub refused: u64,
+    /// Due, but not accepted while the load lasted.
+    pub late: u64,
+    /// Accepted, but not arrived.
+    pub lost: usize,
+    /// Ended without being paid.
+    pub refunded: usize,
+    /// Processors that were busy while the load lasted.
+    pub cpu: Cpu,
+}
+
+impl Site {
+    /// The first node's.
+    ///
+    /// # Errors
+    /// If there are no nodes.
+    pub fn client(&self) -> anyhow::Result<&Client> {
+        self.clients.first().context("a network needs a node")
+    }
+
+    /// Enters what the next blocks bring in the ledger; with `tasks`, their tasks too.
+    ///
+    /// # Errors
+    /// If the first node cannot be asked.
+    pub async fn observe(&self, tasks: bool) -> anyhow::Result<Observer> {
+        let client = self.client()?.clone();
+        let status = insist(async || client.status().await).await?;
+        Ok(Observer::start(
+            client,
+            status.latest_height,
+            self.ledger.clone(),
+            tasks,
+        ))
+    }
+
+    /// Sends the load, waits for what it leads to, and says what came of it.
+    ///
+    /// # Errors
+    /// If a process of the network has ended.
+    pub async fn measure(&self, kind: Kind, load: Load) -> anyhow::Result<Figures> {
+        let (offered, before, started) = (load.rate, self.processes.cpu()?, Instant::now());
+        let sent = load.run(&self.clients, &self.ledger).await;
+        let cpu = self.processes.cpu()?.busy_since(before, started.elapsed());
+        self.settle(match kind {
+            Kind::Transfers => TRANSFER_PATIENCE,
+            Kind::Tasks => TASK_PATIENCE,
+        })
+        .await;
+        let (seen, lost) = self.ledger.take();
+        Ok(self.figures(kind, offered, sent, &seen, lost, cpu))
+    }
+
+    /// Waits until everything has arrived, or nothing does any more.
+    async fn settle(&self, patience: Duration) {
+        let (mut waiting, mut progress) = (self.ledger.waiting(), Instant::now());
+        while waiting > 0 && progress.elapsed() < patience {
+            sleep(PAUSE).await;
+            let now = self.ledger.waiting();
+            if now != waiting {
+                (waiting, progress) = (now, Instant::now());
+            }
+        }
+    }
+
+    fn figures(
+        &self,
+        kind: Kind,
+        offered: u32,
+        sent: Sent,
+        seen: &Seen,
+        lost: usize,
+        cpu: Cpu,
+    ) -> Figures {
+        let arrivals = match kind {
+            Kind::Transfers => &seen.txs,
+            Kind::Tasks => &seen.tasks,
+        };
+        Figures {
+            network: self.name,
+            load: kind,
+            offered,
+            arrived: arrivals.rate(),
+            p50: percentile(&arrivals.latencies, 0.5),
+            p99: percentile(&arrivals.latencies, 0.99),
+            block_interval: interval(&seen.blocks),
+            accepted: sent.accepted,
+            refused: sent.refused,
+            late: sent.late,
+            lost,
+            refunded: seen.refunded,
+            cpu,
+        }
+    }
+}
+
+/// Mean seconds between neighbours; 0 if there are none.
+fn interval(times: &[Instant]) -> f64 {
+    match times {
+        [first, .., last] => last.duration_since(*first).as_secs_f64() / (times.len() - 1) as f64,
+        _ => 0.0,
+    }
+}
+
+impl Figures {
+    /// Names of the cells of [`Self::row`].
+    pub const COLUMNS: [&str; 10] = [
+        "network",
+        "offered/s",
+        "**arrived/s**",
+        "p50, s",
+        "p99, s",
+        "block, s",
+        "refused",
+        "late",
+        "lost",
+        "busy CPUs: CometBFT, application, load",
+    ];
+
+    /// A row of the table.
+    pub fn row(&self) -> Vec<String> {
+        let Cpu {
+            cometbft,
+            application,
+            load,
+        } = self.cpu;
+        vec![
+            self.network.into(),
+            self.offered.to_string(),
+            format!("**{:.0}**", self.arrived),
+            format!("{:.2}", self.p50),
+            format!("{:.2}", self.p99),
+            format!("{:.2}", self.block_interval),
+            self.refused.to_string(),
+            self.late.to_string(),
+            (self.lost + self.refunded).to_string(),
+            format!("{cometbft:.2}, {application:.2}, {load:.2}"),
+        ]
+    }
+}
