@@ -75,7 +75,7 @@ async fn create(options: &Options, accounts: &Accounts, root: &Path) -> anyhow::
         options.validators.into(),
         options.inference_nodes.into(),
         options.evaluators.into(),
-        options.base_port,
+        options.first_port()?,
     )?;
     let denom = spec.genesis["params"]["denom"].as_str();
     let denom = denom.context("the genesis has no denom")?.to_owned();

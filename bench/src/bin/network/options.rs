@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
+/// Ports that each node keeps for itself.
+const PORTS_PER_NODE: u16 = 10;
+
 /// Measures a network of poqd under load, beside CometBFT's kvstore in the same CometBFT.
 #[derive(Parser)]
 pub struct Options {
@@ -21,7 +24,7 @@ pub struct Options {
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub accounts: u32,
     /// Transfers offered per second, one load after the other; "" for none
-    #[arg(long, value_delimiter = ',', default_value = "100,300,1000")]
+    #[arg(long, value_delimiter = ',', default_value = "100,300,1000,3000")]
     pub transfers: Vec<Rate>,
     /// Tasks offered per second, one load after the other; "" for none
     #[arg(long, value_delimiter = ',', default_value = "20,60,120")]
@@ -32,9 +35,9 @@ pub struct Options {
     /// Without kvstore
     #[arg(long)]
     pub no_kvstore: bool,
-    /// First port; each node has the next ten
-    #[arg(long, default_value_t = 36_656, value_parser = clap::value_parser!(u16).range(1_024..=60_000))]
-    pub base_port: u16,
+    /// First port; each node has the next ten, each worker one after them; default: free ones
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1_024..=60_000))]
+    pub base_port: Option<u16>,
     /// Folder for homes and logs, which stay there; default: one that is removed at the end
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
@@ -69,6 +72,16 @@ impl std::str::FromStr for Rate {
 }
 
 impl Options {
+    /// The first port, looked for if none was given.
+    ///
+    /// # Errors
+    /// If there are not enough free ones in a row.
+    pub fn first_port(&self) -> poq_testnet::Result<u16> {
+        let count = self.validators * PORTS_PER_NODE + self.inference_nodes + self.evaluators;
+        self.base_port
+            .map_or_else(|| poq_testnet::free_range(count), Ok)
+    }
+
     /// Loads of transfers, per second.
     pub fn transfers(&self) -> Vec<u32> {
         self.transfers.iter().filter_map(|rate| rate.0).collect()
