@@ -72,7 +72,7 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--weights", nargs="+", default=["q8_0", "f32", "original"])
+    parser.add_argument("--weights", nargs="+", default=["q8_0", "q8_0_all", "f32", "original"])
     parser.add_argument("--only-llama-cpp", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     prompt = (FOLDER / "prompt.txt").read_text().strip()

@@ -242,8 +242,9 @@ file = {file}
 {hub}
 # Folder of converted weights; nodes of one machine can share it.
 converted = {converted}
-# How the matrices are kept in memory: "q8_0" (8-bit blocks where they do no harm, the fastest
-# answers), "f32" (reads long prompts faster, more memory) or "original" (as the file has them).
+# How the matrices are kept in memory: "q8_0" (8-bit blocks but for one matrix of a layer),
+# "q8_0_all" (8-bit blocks throughout, the fastest answers), "f32" (reads long prompts faster, more
+# memory) or "original" (as the file has them).
 weights = {weights}
 # Compute threads; 0 is one per core. Give fewer where several nodes share a machine.
 threads = {threads}

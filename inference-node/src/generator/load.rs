@@ -16,8 +16,12 @@ use super::Error;
 use super::weights::{Files, Prepared, WeightType};
 
 /// What becomes 8-bit blocks in a folder of safetensors: every matrix but the `down_proj` of plain
-/// models, for the reason that their conversion has (`weights/transcode.rs`).
+/// models, for the reason that a converted file has (`WeightType::type_of`).
 const EIGHT_BITS: &str = r"'/(lm_head|(q|k|v|o|gate|up)_proj|experts\.\d+\.w[123])\.weight$/':
+  isq: Q8_0
+";
+/// The same with `down_proj`.
+const EIGHT_BITS_ALL: &str = r"'/(lm_head|(q|k|v|o|gate|up|down)_proj|experts\.\d+\.w[123])\.weight$/':
   isq: Q8_0
 ";
 
@@ -111,6 +115,7 @@ fn loader(prepared: &Prepared) -> anyhow::Result<Box<dyn Loader>> {
         Files::Folder { weights, .. } => {
             let topology = match weights {
                 WeightType::Q8_0 => Some(Topology::from_str(EIGHT_BITS)?),
+                WeightType::Q8_0All => Some(Topology::from_str(EIGHT_BITS_ALL)?),
                 WeightType::F32 | WeightType::Original => None,
             };
             let config = NormalSpecificConfig {

@@ -166,9 +166,9 @@ pub fn prepare(files: &[PathBuf], directory: &Path, weights: WeightType) -> Resu
             return Err(model.error("its tokenizer is of no kind that is known here".into()));
         }
         unpack::to_folder(&mut model, &directory.join("safetensors"), weights)?
-    } else if weights.ggml().is_some() || transcode::has_joined_experts(&model) {
+    } else if weights != WeightType::Original || transcode::has_joined_experts(&model) {
         let target = directory.join(weights.file_name());
-        transcode::write(&mut model, weights.ggml(), &target)?;
+        transcode::write(&mut model, weights, &target)?;
         Files::Gguf(vec![target])
     } else {
         Files::Gguf(files.to_vec())

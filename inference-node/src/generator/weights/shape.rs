@@ -109,9 +109,9 @@ impl Shape {
         let bytes = match (weights, quantised) {
             (WeightType::Original, Some(bytes)) => bytes + single(self.embeddings()),
             (WeightType::Original | WeightType::F32, _) => single(self.parameters()),
-            (WeightType::Q8_0, _) => {
-                let down = match self.experts {
-                    0 => self.layers * self.expert_matrix(),
+            (WeightType::Q8_0 | WeightType::Q8_0All, _) => {
+                let down = match (weights, self.experts) {
+                    (WeightType::Q8_0, 0) => self.layers * self.expert_matrix(),
                     _ => 0,
                 };
                 let whole = self.embeddings() + down;

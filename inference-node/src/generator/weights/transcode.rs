@@ -8,7 +8,7 @@ use candle_core::quantized::gguf_file::{self, Value};
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 
 use super::gguf::Gguf;
-use super::{Result, format_error, progress, write_once};
+use super::{Result, WeightType, format_error, progress, write_once};
 
 /// How llama.cpp names the matrices of all experts of a layer, which it keeps in one tensor.
 const JOINED: &str = "_exps.weight";
@@ -18,9 +18,9 @@ pub fn has_joined_experts(model: &Gguf) -> bool {
     model.names().iter().any(|name| name.ends_with(JOINED))
 }
 
-/// Writes the model again, unless it is there, with its quantised matrices as `dtype`; without one
-/// they stay as they are. Every expert gets matrices of its own.
-pub fn write(model: &mut Gguf, dtype: Option<GgmlDType>, target: &Path) -> Result<()> {
+/// Writes the model again, unless it is there, with its quantised matrices as `weights` has them.
+/// Every expert gets matrices of its own.
+pub fn write(model: &mut Gguf, weights: WeightType, target: &Path) -> Result<()> {
     write_once(target, |file| {
         let path = model.path().to_owned();
         // Sorted, because the maps have no order and equal sources must give equal files.
@@ -31,7 +31,8 @@ pub fn write(model: &mut Gguf, dtype: Option<GgmlDType>, target: &Path) -> Resul
             for (name, tensor) in
                 split(name.clone(), model.tensor(&name)?).map_err(format_error(&path))?
             {
-                let tensor = convert(tensor, type_of(&name, dtype)).map_err(format_error(&path))?;
+                let tensor =
+                    convert(tensor, weights.type_of(&name)).map_err(format_error(&path))?;
                 tensors.push((name, tensor));
             }
             bar.inc(1);
@@ -64,18 +65,6 @@ fn split(name: String, tensor: QTensor) -> candle_core::Result<Vec<(String, QTen
         Ok((format!("{stem}.{index}.weight"), matrix))
     };
     (0..experts).map(expert).collect()
-}
-
-/// The type that a matrix gets. What comes in at `ffn_down` has single values thousands of times
-/// larger than their neighbours; the 8-bit kernels round activations to 8 bits too, in blocks of
-/// 32, and lose the neighbours. SmolLM2 then answers "What is the capital of France?" with
-/// French exclamations. These matrices multiply unrounded activations instead. Those of experts
-/// stay in 8 bits: in single precision they alone would take Mixtral 8x7B 60 GB.
-fn type_of(name: &str, dtype: Option<GgmlDType>) -> Option<GgmlDType> {
-    match name.contains("ffn_down.weight") {
-        true => dtype.map(|_| GgmlDType::F32),
-        false => dtype,
-    }
 }
 
 fn convert(tensor: QTensor, dtype: Option<GgmlDType>) -> candle_core::Result<QTensor> {
