@@ -43,6 +43,7 @@ pub enum WeightType {
     #[default]
     Q8_0,
     /// 8-bit blocks throughout: the fastest answers, and a little further from those of `F32`.
+    #[value(name = "q8_0_all")]
     Q8_0All,
     /// Single precision: reads prompts faster, writes answers slower, takes four times the memory.
     F32,
