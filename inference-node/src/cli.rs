@@ -139,6 +139,10 @@ pub struct Init {
     /// Compute threads; 0 is one per core.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
+    /// Answers that are generated at the same time, each with its own copy of the weights; if not
+    /// given, 2 where a small model has two threads or more, else 1.
+    #[arg(long, value_parser = positive)]
+    pub concurrency: Option<usize>,
     /// Where the HTTP server listens.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

@@ -66,7 +66,8 @@ impl Programs {
         worker: &Worker,
     ) -> Command {
         let mut command = init(&self.inference_node, root, chain_id, worker);
-        command.args(["--listen", &worker.http]);
+        // Processes of a local network share few cores, so a second engine would only slow the first.
+        command.args(["--listen", &worker.http, "--concurrency", "1"]);
         command
     }
 

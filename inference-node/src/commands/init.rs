@@ -22,10 +22,11 @@ pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
     };
     std::fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
     let path = home.join("config.toml");
-    let concurrency = match &options.hub {
+    let concurrency = match (options.concurrency, &options.hub) {
+        (Some(given), _) => given,
         // Nobody knows yet how large it is.
-        Some(_) => 1,
-        None => config::suggested_concurrency(options.threads, &options.model_file),
+        (None, Some(_)) => 1,
+        (None, None) => config::suggested_concurrency(options.threads, &options.model_file),
     };
     let text = config::template(&config::Template {
         chain_id,
