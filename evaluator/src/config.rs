@@ -136,7 +136,7 @@ impl Default for ScoringConfig {
             library: None,
             sessions: 1,
             threads: 1,
-            batch_tokens: 1024,
+            batch_tokens: 512,
             queue: 64,
         }
     }
