@@ -32,8 +32,9 @@ const FORMAT: u32 = 2;
 const FORMAT_KEY: &[u8] = b"format";
 const HEAD_KEY: &[u8] = b"head";
 
+/// What a chain of a million accounts reads in its blocks; a small chain never fills it.
+const BLOCK_CACHE_BYTES: usize = 512 << 20;
 // Several nodes share a small machine, so memory, files and threads are kept low.
-const BLOCK_CACHE_BYTES: usize = 64 << 20;
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
 const WRITE_BUFFERS_TOTAL_BYTES: usize = 64 << 20;
 const WAL_BYTES: u64 = 64 << 20;
