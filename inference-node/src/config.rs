@@ -163,17 +163,25 @@ pub fn default_model_file() -> PathBuf {
     cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
+/// Compute threads that a setting of `threads` means: 0 is one per core.
+pub fn compute_threads(threads: usize) -> usize {
+    match threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    }
+}
+
 /// Answers at once that a new `config.toml` gets: two where a second engine has a thread of its
 /// own and its copy of the weights is small. The README has the measurement.
 pub fn suggested_concurrency(threads: usize, model_file: &Path) -> usize {
     const SMALL: u64 = 512 << 20;
-    let threads = match threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
     let is_small = std::fs::metadata(model_file)
         .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= SMALL);
-    if is_small { threads.min(2) } else { 1 }
+    if is_small {
+        compute_threads(threads).min(2)
+    } else {
+        1
+    }
 }
 
 fn default_converted() -> PathBuf {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::engine::Engine;
 use super::weights::Prepared;
 use super::{Completion, Error, Generator, Request};
+use crate::config;
 
 /// A model loaded into mistral.rs once for every answer that is given at the same time.
 pub struct MistralGenerator {
@@ -54,11 +55,7 @@ fn share(threads: usize, concurrency: usize) -> usize {
     if concurrency == 1 {
         return threads;
     }
-    let all = match threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    (all / concurrency).max(1)
+    (config::compute_threads(threads) / concurrency).max(1)
 }
 
 #[async_trait]

@@ -14,6 +14,14 @@ pub const PATIENCE: Duration = Duration::from_secs(300);
 /// More than any network of these tests needs.
 const PORTS: u16 = 100;
 
+/// Short questions that differ.
+pub const PROMPTS: [&str; 4] = [
+    "What is the capital of France?",
+    "Name a primary colour.",
+    "How many legs does a spider have?",
+    "Which planet is closest to the sun?",
+];
+
 /// A network whose folder stays after the test, with its logs.
 pub struct Fixture {
     pub network: Network,
@@ -44,13 +52,17 @@ impl Fixture {
     /// Makes a network and waits until all of its processes are healthy.
     pub async fn start(name: &str, size: [usize; 3], change: impl FnOnce(&mut Spec)) -> Self {
         let mut fixture = Self::create(name, size, change).await;
-        fixture.network.start_all().unwrap();
+        fixture.start_all().await;
         fixture
-            .network
+    }
+
+    /// Starts what does not run yet and waits until all processes are healthy.
+    pub async fn start_all(&mut self) {
+        self.network.start_all().unwrap();
+        self.network
             .wait_healthy(PATIENCE, |_, _| {})
             .await
             .unwrap();
-        fixture
     }
 
     pub fn client(&self) -> Client {

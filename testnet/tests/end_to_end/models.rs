@@ -43,12 +43,7 @@ async fn llama_3_and_mixtral_answer_for_money() {
     for (worker, model) in workers.iter().zip(&served) {
         serve(&fixture, worker, model).await;
     }
-    fixture.network.start_all().unwrap();
-    fixture
-        .network
-        .wait_healthy(PATIENCE, |_, _| {})
-        .await
-        .unwrap();
+    fixture.start_all().await;
 
     let user = fixture.user().await;
     let question = short("What is the capital of France?");

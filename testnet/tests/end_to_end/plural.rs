@@ -9,29 +9,17 @@ use poq_proto::v1::{Committee, TaskStatus};
 use poq_testnet::{Network, Spec, cache};
 use serde_json::json;
 
-use crate::fixture::{Fixture, PATIENCE, short};
+use crate::fixture::{Fixture, PROMPTS, short};
 
 const FIRST: &str = "ms-marco-minilm-l-12-v2";
 /// The same files under another id, which reads in windows of a few words, so that scores differ.
 const SECOND: &str = "short-windows";
 
-const PROMPTS: [&str; 4] = [
-    "What is the capital of France?",
-    "Name a primary colour.",
-    "How many legs does a spider have?",
-    "Which planet is closest to the sun?",
-];
-
 #[tokio::test]
 async fn seats_of_two_evaluator_models_are_scored_by_one_process_each() {
     let mut fixture = Fixture::create("plural", [1, 1, 5], add_model).await;
     run_both_models(&fixture.network);
-    fixture.network.start_all().unwrap();
-    fixture
-        .network
-        .wait_healthy(PATIENCE, |_, _| {})
-        .await
-        .unwrap();
+    fixture.start_all().await;
 
     let (client, user) = (fixture.client(), fixture.user().await);
     let questions = PROMPTS.map(short);

@@ -12,14 +12,7 @@ use sha2::{Digest, Sha256};
 use tendermint_rpc::query::Query;
 use tendermint_rpc::{Client as _, HttpClient};
 
-use crate::fixture::{Fixture, short};
-
-const PROMPTS: [&str; 4] = [
-    "What is the capital of France?",
-    "Name a primary colour.",
-    "How many legs does a spider have?",
-    "Which planet is closest to the sun?",
-];
+use crate::fixture::{Fixture, PROMPTS, short};
 
 #[tokio::test]
 async fn questions_in_parallel_are_answered_scored_and_paid() {

@@ -102,11 +102,16 @@ impl Node {
         Q: Message,
         R: Message + Default + Serialize,
     {
-        let answer = self
-            .client
-            .query::<Q, R>(path, request, self.height)
-            .await?;
-        self.print(&answer.value)
+        self.print(&self.read::<Q, R>(path, request).await?)
+    }
+
+    async fn read<Q, R>(&self, path: &str, request: &Q) -> anyhow::Result<R>
+    where
+        Q: Message,
+        R: Message + Default,
+    {
+        let answer = self.client.query(path, request, self.height).await?;
+        Ok(answer.value)
     }
 
     /// Refuses `--height` for what is not a query of the state.
@@ -129,11 +134,8 @@ impl Node {
         Q: Message,
         R: Message + Default + Serialize,
     {
-        let answer = self
-            .client
-            .query::<Q, R>(path, request, self.height)
-            .await?;
-        self.print(&snake_case(serde_json::to_value(&answer.value)?))
+        let answer = self.read::<Q, R>(path, request).await?;
+        self.print(&snake_case(serde_json::to_value(&answer)?))
     }
 
     /// Prints a result.

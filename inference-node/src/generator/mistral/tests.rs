@@ -6,7 +6,6 @@ use tokio::sync::OnceCell;
 use super::super::testing::question;
 use super::super::weights::{self, WeightType};
 use super::*;
-use crate::config;
 use crate::generator::{Finish, Sampling};
 
 /// Answers at once.
