@@ -107,6 +107,11 @@ pub fn default_params() -> Params {
         audit_margin: 1_500_000,
         slash_double_sign: 50_000,
         min_validator_stake: 100_000_000,
+        min_audit_rate: 20_000,
+        audit_delay: 3,
+        max_audits_per_block: 4,
+        min_challenge_deposit: 1_000_000,
+        challenger_share: 500_000,
     }
 }
 
@@ -216,6 +221,21 @@ pub fn validate(params: &Params) -> Result<()> {
             1,
             u64::MAX,
         ),
+        ("min_audit_rate", params.min_audit_rate.into(), 0, ppm),
+        ("audit_delay", params.audit_delay, 1, 1_000),
+        (
+            "max_audits_per_block",
+            params.max_audits_per_block.into(),
+            1,
+            1_000,
+        ),
+        (
+            "min_challenge_deposit",
+            params.min_challenge_deposit,
+            1,
+            u64::MAX,
+        ),
+        ("challenger_share", params.challenger_share.into(), 0, ppm),
     ] {
         ensure!(
             (low..=high).contains(&value),

@@ -230,6 +230,7 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         refund: amounts.refund,
         height: x.block.height,
         final_height,
+        ..Settlement::default()
     };
     x.emit(
         event::TASK_SETTLED,
