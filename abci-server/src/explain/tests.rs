@@ -79,6 +79,7 @@ fn task() -> Task {
             refund: 11_250,
             height: 15,
             final_height: 20,
+            audit_probability: 0,
         }),
         terms: Some(Terms {
             base_price: 1_000,
