@@ -128,7 +128,7 @@ proptest! {
             support::read_sequences(&mut chain);
         }
         // 2 inference attempts, then 2 committees of commit and reveal, then finality.
-        chain.blocks(2 * 4 + 2 * (3 + 3) + 2 + 2);
+        chain.blocks(2 * (1 + 4) + 2 * (1 + 3 + 3) + 2 + 2);
         prop_assert!(chain.tasks().iter().all(is_over));
         chain.assert_money_is_conserved();
         for role in [Role::Inference, Role::Evaluator] {

@@ -135,16 +135,25 @@ impl Chain {
         }
     }
 
-    /// Submits a task and returns its id.
+    /// Submits a task, lets its inference node be drawn and returns its id.
     pub fn submit(&mut self) -> u64 {
         let message = submit_message(&self.user);
         let tx = self.user.sign(vec![any(&message)]);
         let results = self.block(&[tx]);
         assert_eq!(results[0].code, 0, "{}", results[0].log);
+        self.block(&[]);
         self.tasks().last().unwrap().id
     }
 
+    /// Answers a task and lets its committee be drawn.
     pub fn answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
+        let result = self.send_answer(task, answer);
+        self.block(&[]);
+        result
+    }
+
+    /// Answers a task in one block.
+    pub fn send_answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
         let operator = self.task(task).assignments.last().unwrap().operator.clone();
         let wallet = find(&mut self.inference, &operator);
         let message = MsgSubmitAnswers {
