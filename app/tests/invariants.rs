@@ -170,7 +170,10 @@ fn a_restart_changes_nothing() {
     };
     let json = serde_json::to_vec(&people.genesis(support::params())).unwrap();
     let powers = support::powers(&people.validators);
-    let open = || poq_app::App::open(folder.path(), poq_app::Options::default()).unwrap();
+    let open = || {
+        let scorer = std::sync::Arc::new(support::TextScorer);
+        poq_app::App::open(folder.path(), poq_app::Options::default(), scorer).unwrap()
+    };
     let none: [Vec<u8>; 0] = [];
 
     // Nothing is kept before the first commit, so genesis can be repeated.

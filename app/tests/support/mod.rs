@@ -4,7 +4,10 @@
 
 mod genesis;
 mod messages;
+mod scorer;
 mod wallet;
+
+use std::sync::Arc;
 
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{
     BaseAccount, QueryAccountRequest, QueryAccountResponse,
@@ -21,6 +24,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 pub use genesis::{People, model, params, powers, scorer};
 pub use messages::*;
+pub use scorer::TextScorer;
 pub use wallet::{Draft, Wallet};
 
 pub const CHAIN_ID: &str = "poq-test-1";
@@ -80,7 +84,7 @@ impl Chain {
     /// A chain with its first block.
     pub fn from_genesis(genesis: &GenesisState, options: Options, people: People) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let app = App::open(folder.path(), options).unwrap();
+        let app = App::open(folder.path(), options, Arc::new(TextScorer)).unwrap();
         let People {
             user,
             inference,
