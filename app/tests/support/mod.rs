@@ -17,7 +17,7 @@ use cosmos_sdk_proto::cosmos::bank::v1beta1::{
 };
 use poq_app::block::Block;
 use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
-use poq_app::{Address, App, Options};
+use poq_app::{Address, App, Options, ReferenceScorer};
 use poq_proto::v1::*;
 use prost::Message;
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
@@ -116,6 +116,14 @@ impl Chain {
         };
         chain.block(&[]);
         chain
+    }
+
+    /// Ends the application and opens it again, as a node that restarts.
+    pub fn restart(&mut self, scorer: Arc<dyn ReferenceScorer>) {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = App::open(elsewhere.path(), Options::default(), Arc::new(TextScorer));
+        drop(std::mem::replace(&mut self.app, other.unwrap()));
+        self.app = App::open(self.folder.path(), Options::default(), scorer).unwrap();
     }
 
     /// Proposes, processes, finalizes and commits one block, as consensus does.
