@@ -39,7 +39,7 @@ pub enum Command {
     Serve(Serve),
     /// Measures which scoring settings are fastest on this machine
     Tune(Tune),
-    /// Makes the canonical f32 model of the published int8 one
+    /// Makes the canonical f32 models of the published int8 ones
     Transcode(Transcode),
     /// Prints the version of the program and of its default model
     Version(Output),
@@ -249,12 +249,12 @@ pub struct EngineArgs {
 
 #[derive(Debug, Args)]
 pub struct Transcode {
-    /// The published int8 ONNX file
-    #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
-    /// Where to write the f32 ONNX file
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    /// The published int8 ONNX file of one model; without it, all known models in the cache
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub input: Option<PathBuf>,
+    /// Where to write the f32 ONNX file of --input
+    #[arg(long, value_name = "FILE", requires = "input")]
+    pub output: Option<PathBuf>,
 }
 
 #[cfg(test)]

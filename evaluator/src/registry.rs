@@ -6,6 +6,8 @@ use poq_proto::v1::EvaluatorModel;
 
 /// Name of the canonical ONNX file in a model's folder.
 pub const WEIGHTS: &str = "model.onnx";
+/// Name of the published int8 file, of which the canonical one is made.
+pub const INT8: &str = "model.int8.onnx";
 /// Name of the tokenizer in a model's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
 /// The model that this program runs unless told otherwise.
@@ -62,13 +64,13 @@ mod tests {
     use poq_proto::calibrate;
 
     use super::*;
-    use crate::transcode::CANONICAL_SHA256;
+    use crate::transcode::MODELS;
 
     #[test]
     fn the_default_entry_is_of_the_transcoded_model() {
         let entry = default_entry().unwrap();
         assert_eq!(entry.id, DEFAULT_MODEL);
-        assert_eq!(entry.weights_sha256, CANONICAL_SHA256);
+        assert_eq!(entry.weights_sha256, MODELS[0].canonical_sha256);
         assert_eq!((entry.max_tokens, entry.max_windows), (512, 8));
     }
 

@@ -26,9 +26,9 @@ pub fn files() -> ModelFiles {
     files
 }
 
-/// One file of the model's folder in the cache.
-pub fn model_file(name: &str) -> PathBuf {
-    let path = files().tokenizer.with_file_name(name);
+/// One file of a model's folder in the cache.
+pub fn model_file(id: &str, name: &str) -> PathBuf {
+    let path = config::cache().unwrap().join("models").join(id).join(name);
     assert!(
         path.exists(),
         "{} is missing: run make setup",

@@ -139,6 +139,7 @@ fn session(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry;
     use crate::scorer::{PairTokenizer, micro_logits};
     use crate::testing::{self, files, published};
 
@@ -220,7 +221,7 @@ mod tests {
     fn the_transcoding_ranks_pairs_as_the_published_model_does() {
         let pairs = encoded();
         let canonical = alone(canonical(1, GraphOptimizationLevel::All), &pairs);
-        let path = testing::model_file("model.int8.onnx");
+        let path = testing::model_file(registry::DEFAULT_MODEL, registry::INT8);
         let published = alone(scorer(&path, 1, GraphOptimizationLevel::All), &pairs);
         let agreement = spearman(&canonical, &published);
         println!("Spearman {agreement:.4}");

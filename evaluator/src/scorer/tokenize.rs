@@ -151,7 +151,7 @@ mod tests {
     use crate::testing::{model_file, published};
 
     fn tokenizer(max_tokens: usize, max_windows: usize) -> PairTokenizer {
-        let path = model_file(registry::TOKENIZER);
+        let path = model_file(registry::DEFAULT_MODEL, registry::TOKENIZER);
         let sha256 = published().tokenizer_sha256;
         PairTokenizer::open(&path, &sha256, max_tokens, max_windows).unwrap()
     }
