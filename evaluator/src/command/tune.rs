@@ -170,7 +170,7 @@ fn sample(model: &Model, windows: &[Window], setting: Setting) -> Result<Sample>
     in_lanes(batches, model.sessions(), |session, batch| {
         let begun = Instant::now();
         let batch: Vec<&Window> = batch.windows.iter().map(|at| &windows[*at]).collect();
-        let scored = model.logits(session, &batch);
+        let scored = model.rows(session, &batch);
         let time = begun.elapsed().as_secs_f64() * 1e3;
         let mut slowest = times.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut *slowest, scored) {
