@@ -253,7 +253,7 @@ mod tests {
         };
         let model = testing::open(&[entry]).remove(0);
         let pair = model.encode(testing::LONG.0, testing::LONG.1).unwrap();
-        assert_eq!((pair.windows.len(), pair.truncated), (3, 0));
+        assert_eq!((pair.windows.len(), pair.answer_windows), (4, 3));
         let rows: Vec<Row> = pair
             .windows
             .iter()
@@ -264,7 +264,7 @@ mod tests {
             Kind::BiEncoder.score(&rows).unwrap().raw_score
         };
         let score = model.score(&pair).unwrap().raw_score;
-        assert_eq!(score, mean(&[alone(1), alone(2)]));
+        assert_eq!(score, mean(&[alone(1), alone(2), alone(3)]));
     }
 
     #[test]
