@@ -14,7 +14,7 @@ const OF_PAIR: usize = 3;
 const OF_TEXT: usize = 2;
 
 /// What the model reads at once, as token ids without padding.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Window {
     /// With the special tokens; at most the tokenizer's `max_tokens`.
     pub ids: Vec<u32>,
