@@ -14,9 +14,6 @@ use thiserror::Error;
 
 /// Folders below the given one in which files are looked for.
 const DEPTH: usize = 2;
-/// Names of files that may be weights or tokenizers end like this.
-const ENDINGS: [&str; 2] = ["onnx", "json"];
-
 /// Why an evaluator model cannot be run.
 #[derive(Debug, Error)]
 pub enum Error {
@@ -166,7 +163,11 @@ impl Reference {
         let sha256 = part.sha256(model);
         // Looked for again each time that it is not known: it may have been put there meanwhile.
         if !loaded.files.contains_key(sha256) {
-            index(&self.folder, DEPTH, &mut loaded.files)?;
+            let mut paths = candidates(&self.folder, DEPTH)?;
+            let likely = self.folder.join(&model.id).join(part.name());
+            // Files are large: those first whose names are as they should be.
+            paths.sort_by_key(|path| (*path != likely, path.file_name() != likely.file_name()));
+            loaded.index(&paths, part.ending(), sha256)?;
         }
         loaded
             .files
@@ -230,37 +231,55 @@ impl Part {
 
     fn ending(self) -> &'static str {
         match self {
-            Self::Weights => ENDINGS[0],
-            Self::Tokenizer => ENDINGS[1],
+            Self::Weights => "onnx",
+            Self::Tokenizer => "json",
         }
     }
 }
 
-/// Adds the digests of the files in a folder and in those below; a folder that does not exist has
-/// none.
-fn index(folder: &Path, depth: usize, files: &mut BTreeMap<String, PathBuf>) -> Result<(), Error> {
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| Error::Read { path, source }
-    };
+impl Loaded {
+    /// Reads files with an ending until one has the digest.
+    fn index(&mut self, paths: &[PathBuf], ending: &str, wanted: &str) -> Result<(), Error> {
+        for path in paths {
+            let has_ending = path.extension().is_some_and(|found| found == ending);
+            if !has_ending || self.files.values().any(|known| known == path) {
+                continue;
+            }
+            let digest = digest(path).map_err(unread(path))?;
+            let is_wanted = digest == wanted;
+            self.files.insert(digest, path.clone());
+            if is_wanted {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files in a folder and in those below; a folder that does not exist has none.
+fn candidates(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(failed(folder)(source)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(unread(folder)(source)),
     };
+    let mut files = Vec::new();
     for entry in entries {
-        let path = entry.map_err(failed(folder))?.path();
-        let has_ending = path
-            .extension()
-            .is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known));
+        let path = entry.map_err(unread(folder))?.path();
         if path.is_dir() && depth > 0 {
-            index(&path, depth - 1, files)?;
-        } else if path.is_file() && has_ending && !files.values().any(|known| *known == path) {
-            let digest = digest(&path).map_err(failed(&path))?;
-            files.insert(digest, path);
+            files.extend(candidates(&path, depth - 1)?);
+        } else if path.is_file() {
+            files.push(path);
         }
     }
-    Ok(())
+    Ok(files)
+}
+
+fn unread(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    }
 }
 
 /// SHA-256 in hex.
