@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(held.pairs, 4000);
         // E[p(1 − p)] of a uniform p is 1/6.
         assert!((held.brier - 1.0 / 6.0).abs() < 0.02, "{held:?}");
-        assert!(held.calibration_error < 0.05, "{held:?}");
+        assert!(held.calibration_error < 0.08, "{held:?}");
     }
 
     #[test]
