@@ -4,9 +4,9 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::model::{Kind, Model, Scratch, Window};
+use crate::score::{mean, millionths};
 use crate::simd::Instructions;
 use crate::tokenize::PairTokenizer;
-use crate::windows::{mean, millionths};
 
 /// An evaluator model as the registry describes it, and where its files are.
 #[derive(Clone, Copy, Debug)]
