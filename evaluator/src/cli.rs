@@ -9,6 +9,7 @@ use poq_client::logging::Format;
 
 use crate::config::{self, ScoringConfig};
 use crate::registry;
+use crate::scorer::ScorerBackend;
 
 /// Scores answers of language models and commits to the scores on a Proof of Quality chain.
 #[derive(Debug, Parser)]
@@ -307,6 +308,9 @@ pub struct ModelArgs {
     /// cache unless given
     #[arg(long = "model-folder", value_name = "FOLDER")]
     pub folders: Vec<PathBuf>,
+    /// What computes: ONNX Runtime, or the reference evaluator of audits
+    #[arg(long, value_enum, default_value_t)]
+    pub backend: ScorerBackend,
     /// Shared library of ONNX Runtime; in the cache unless given
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,

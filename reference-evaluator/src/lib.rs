@@ -20,7 +20,7 @@ mod windows;
 pub use error::{Error, Result};
 #[cfg(feature = "text")]
 pub use evaluator::{Evaluator, Source};
-pub use model::{Kind, Model, Scratch, Window};
+pub use model::{Kind, Model, Scratch, Window, cosine};
 pub use onnx::Error as OnnxError;
 pub use score::{mean, millionths};
 pub use simd::Instructions;
