@@ -8,6 +8,7 @@ use crate::chain;
 use crate::error::{Error, Result, ensure};
 use crate::execution::BlockContext;
 use crate::genesis;
+use crate::modules::audits::ReferenceScorer;
 use crate::modules::bank;
 use crate::modules::validators::{self, ValidatorPower};
 use crate::query;
@@ -43,6 +44,7 @@ pub struct App {
     /// The committed state with the effects of the mempool's transactions.
     mempool: Arc<Mutex<Option<Mempool>>>,
     verifier: Arc<Verifier>,
+    scorer: Arc<dyn ReferenceScorer>,
 }
 
 struct Mempool {
@@ -59,14 +61,16 @@ pub struct Proven {
 }
 
 impl App {
-    /// Opens the application's database, or creates an empty one.
-    pub fn open(path: &Path, options: Options) -> Result<Self> {
+    /// Opens the application's database, or creates an empty one. `scorer` computes the scores that
+    /// audits compare with.
+    pub fn open(path: &Path, options: Options, scorer: Arc<dyn ReferenceScorer>) -> Result<Self> {
         Ok(Self {
             store: Store::open(path, options.keep_versions)?,
             genesis: Arc::default(),
             pending: Arc::default(),
             mempool: Arc::default(),
             verifier: Arc::default(),
+            scorer,
         })
     }
 

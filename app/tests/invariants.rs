@@ -128,7 +128,7 @@ proptest! {
             support::read_sequences(&mut chain);
         }
         // 2 inference attempts, then 2 committees of commit and reveal, then finality.
-        chain.blocks(2 * 4 + 2 * (3 + 3) + 2 + 2);
+        chain.blocks(2 * (1 + 4) + 2 * (1 + 3 + 3) + 2 + 2);
         prop_assert!(chain.tasks().iter().all(is_over));
         chain.assert_money_is_conserved();
         for role in [Role::Inference, Role::Evaluator] {
@@ -170,7 +170,10 @@ fn a_restart_changes_nothing() {
     };
     let json = serde_json::to_vec(&people.genesis(support::params())).unwrap();
     let powers = support::powers(&people.validators);
-    let open = || poq_app::App::open(folder.path(), poq_app::Options::default()).unwrap();
+    let open = || {
+        let scorer = std::sync::Arc::new(support::TextScorer);
+        poq_app::App::open(folder.path(), poq_app::Options::default(), scorer).unwrap()
+    };
     let none: [Vec<u8>; 0] = [];
 
     // Nothing is kept before the first commit, so genesis can be repeated.

@@ -4,7 +4,10 @@
 
 mod genesis;
 mod messages;
+mod scorer;
 mod wallet;
+
+use std::sync::Arc;
 
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{
     BaseAccount, QueryAccountRequest, QueryAccountResponse,
@@ -21,6 +24,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 pub use genesis::{People, model, params, powers, scorer};
 pub use messages::*;
+pub use scorer::TextScorer;
 pub use wallet::{Draft, Wallet};
 
 pub const CHAIN_ID: &str = "poq-test-1";
@@ -80,7 +84,7 @@ impl Chain {
     /// A chain with its first block.
     pub fn from_genesis(genesis: &GenesisState, options: Options, people: People) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let app = App::open(folder.path(), options).unwrap();
+        let app = App::open(folder.path(), options, Arc::new(TextScorer)).unwrap();
         let People {
             user,
             inference,
@@ -135,16 +139,25 @@ impl Chain {
         }
     }
 
-    /// Submits a task and returns its id.
+    /// Submits a task, lets its inference node be drawn and returns its id.
     pub fn submit(&mut self) -> u64 {
         let message = submit_message(&self.user);
         let tx = self.user.sign(vec![any(&message)]);
         let results = self.block(&[tx]);
         assert_eq!(results[0].code, 0, "{}", results[0].log);
+        self.block(&[]);
         self.tasks().last().unwrap().id
     }
 
+    /// Answers a task and lets its committee be drawn.
     pub fn answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
+        let result = self.send_answer(task, answer);
+        self.block(&[]);
+        result
+    }
+
+    /// Answers a task in one block.
+    pub fn send_answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
         let operator = self.task(task).assignments.last().unwrap().operator.clone();
         let wallet = find(&mut self.inference, &operator);
         let message = MsgSubmitAnswers {
