@@ -4,18 +4,17 @@ mod driver;
 mod record;
 
 use poq_app::modules::params::default_params;
-use poq_proto::v1::Params;
+use poq_proto::v1::{Params, Role};
 
 use crate::chain::{Beginning, Chain, Member};
 use crate::error::Result;
 use crate::strategy::{Evaluator, Inference};
-use crate::world::{MODEL, SCORER, World, scorer};
-use poq_proto::v1::Role;
+use crate::world::{MODEL, Reference, SCORER, World, scorer};
 
 pub use record::{Actor, Episode, Outcome};
 
 /// What all participants meet.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     /// The chain's parameters.
     pub params: Params,
@@ -128,9 +127,12 @@ pub fn run(setting: &Setting, cast: &Cast, seed: u64) -> Result<Episode> {
     let beginning = Beginning {
         params: setting.params.clone(),
         model: setting.world.model(),
-        evaluator_model: scorer(setting.audits),
+        evaluator_model: scorer(),
         members: cast.members(),
     };
-    let chain = Chain::begin(beginning, seed)?;
+    let reference = Reference {
+        audits: setting.audits,
+    };
+    let chain = Chain::begin(beginning, reference, seed)?;
     driver::Driver::new(setting, cast, chain, seed)?.run()
 }

@@ -1,9 +1,10 @@
 //! The world outside the chain: what answers are truly worth, and what work costs.
 
+use poq_app::{ReferenceScorer, ScoreError};
 use poq_proto::v1::{CalibrationPoint, EvaluatorKind, EvaluatorModel, Model, WeightedEvaluatorModel};
 use poq_proto::{PPM, calibrate};
 
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::random::{generator, normal};
 
 /// Id of the one language model of a laboratory's chain.
@@ -126,9 +127,8 @@ impl World {
     }
 }
 
-/// The registry entry of the evaluator model. Without audits its tolerance is so wide that no score
-/// ever fails one: the rest of the state machine is the same.
-pub fn scorer(audits: bool) -> EvaluatorModel {
+/// The registry entry of the evaluator model.
+pub fn scorer() -> EvaluatorModel {
     EvaluatorModel {
         id: SCORER.into(),
         kind: EvaluatorKind::CrossEncoder.into(),
@@ -136,8 +136,26 @@ pub fn scorer(audits: bool) -> EvaluatorModel {
         tokenizer_sha256: "ef".repeat(32),
         max_tokens: 512,
         calibration: calibration(),
-        audit_tolerance: if audits { AUDIT_TOLERANCE } else { u32::MAX },
+        audit_tolerance: AUDIT_TOLERANCE,
         ..EvaluatorModel::default()
+    }
+}
+
+/// Stands for the reference evaluator: reads the score that [`text`] wrote. Where audits are off it
+/// has no score for any answer, so that they find nothing; the rest of the state machine is the
+/// same.
+#[derive(Clone, Copy, Debug)]
+pub struct Reference {
+    /// Whether it has scores.
+    pub audits: bool,
+}
+
+impl ReferenceScorer for Reference {
+    fn score(&self, _: &EvaluatorModel, _: &str, answer: &str) -> Result<i32, ScoreError> {
+        match self.audits {
+            true => score(answer).map_err(|error| ScoreError::NoScore(error.to_string())),
+            false => Err(ScoreError::NoScore("audits are off".into())),
+        }
     }
 }
 
@@ -214,7 +232,7 @@ pub fn text(raw: i32, bytes: usize) -> String {
 ///
 /// # Errors
 /// [`Error::Unreadable`] if the text has none.
-pub fn score(answer: &str) -> Result<i32> {
+pub fn score(answer: &str) -> Result<i32, Error> {
     let first = answer.split(' ').next().unwrap_or_default();
     first
         .parse()

@@ -233,7 +233,7 @@ impl<'a> Driver<'a> {
         let quality = self.scale.quality(answer.raw);
         let lie = role.strategy.lies();
         let task = self.task(notice)?;
-        (task.truth, task.lie) = (quality, lie);
+        (task.truth, task.lie, task.node) = (quality, lie, member - 1);
         let item = AnswerItem {
             task_id: id,
             answer: text(answer.raw, answer.bytes),

@@ -39,6 +39,8 @@ pub struct Outcome {
     pub settled: Option<u32>,
     /// What the chain paid by; none for a refunded task.
     pub paid_by: Option<u32>,
+    /// The inference node that answered last, by its index in the cast.
+    pub node: usize,
     /// Whether the inference node did not run the model that it registered.
     pub lie: bool,
     /// What the inference node got.
@@ -99,7 +101,7 @@ mod tests {
             paid_by,
             lie,
             payout,
-            revealed: Vec::new(),
+            ..Outcome::default()
         };
         let actor = |studied, profit| Actor {
             studied,
