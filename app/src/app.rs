@@ -8,7 +8,7 @@ use crate::chain;
 use crate::error::{Error, Result, ensure};
 use crate::execution::BlockContext;
 use crate::genesis;
-use crate::modules::audits::ReferenceScorer;
+use crate::modules::audits::{self, Auditor, ReferenceScorer};
 use crate::modules::bank;
 use crate::modules::validators::{self, ValidatorPower};
 use crate::query;
@@ -44,7 +44,7 @@ pub struct App {
     /// The committed state with the effects of the mempool's transactions.
     mempool: Arc<Mutex<Option<Mempool>>>,
     verifier: Arc<Verifier>,
-    scorer: Arc<dyn ReferenceScorer>,
+    auditor: Arc<Auditor>,
 }
 
 struct Mempool {
@@ -64,14 +64,16 @@ impl App {
     /// Opens the application's database, or creates an empty one. `scorer` computes the scores that
     /// audits compare with.
     pub fn open(path: &Path, options: Options, scorer: Arc<dyn ReferenceScorer>) -> Result<Self> {
-        Ok(Self {
+        let app = Self {
             store: Store::open(path, options.keep_versions)?,
             genesis: Arc::default(),
             pending: Arc::default(),
             mempool: Arc::default(),
             verifier: Arc::default(),
-            scorer,
-        })
+            auditor: Arc::new(Auditor::new(scorer)),
+        };
+        app.follow_audits()?;
+        Ok(app)
     }
 
     /// The last committed block.
@@ -110,7 +112,7 @@ impl App {
         block: &Block<'_, impl AsRef<[u8]>>,
     ) -> Result<(Outcome, [u8; 32])> {
         let mut state = self.committed_state();
-        let outcome = block::finalize(&mut state, block, &self.verifier)?;
+        let outcome = block::finalize(&mut state, block, &self.verifier, &self.auditor)?;
         let prepared = self.store.prepare(state.into_changes()?, block.height)?;
         let app_hash = prepared.app_hash();
         *lock(&self.pending) = Some(prepared);
@@ -127,7 +129,14 @@ impl App {
         let head = self.store.commit(prepared)?;
         *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = None;
         *mempool = None;
+        drop(mempool);
+        self.follow_audits()?;
         Ok(head)
+    }
+
+    /// Lets the reference scores be computed that the committed state will need.
+    fn follow_audits(&self) -> Result<()> {
+        audits::follow(&self.auditor, &State::new(self.store.snapshot()))
     }
 
     /// Checks a transaction for the mempool, on top of those that were checked before.
@@ -168,7 +177,7 @@ impl App {
                     admitted.push(tx);
                 }
                 Err(Error::Rejected { .. }) => {}
-                Err(error @ Error::Store(_)) => return Err(error),
+                Err(error @ (Error::Store(_) | Error::Audit { .. })) => return Err(error),
             }
         }
         Ok(admitted)

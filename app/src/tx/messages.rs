@@ -1,9 +1,10 @@
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgSend};
 use poq_proto::code;
 use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode,
-    MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower,
-    MsgSubmitAnswers, MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
+    MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgRegisterEvaluator,
+    MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel,
+    MsgSetModel, MsgSetValidatorPower, MsgSubmitAnswers, MsgSubmitTask, MsgUnbond, MsgUnjail,
+    MsgUpdateNode, MsgUpdateParams,
 };
 use prost::Name;
 use tendermint_proto::google::protobuf::Any;
@@ -11,7 +12,7 @@ use tendermint_proto::google::protobuf::Any;
 use super::decode::strict;
 use crate::error::{Result, reject};
 use crate::execution::Execution;
-use crate::modules::{bank, models, nodes, params, stake, tasks, validators};
+use crate::modules::{audits, bank, models, nodes, params, stake, tasks, validators};
 
 /// Gas of a message that moves or escrows money.
 const TRANSFER_GAS: u64 = 20_000;
@@ -100,6 +101,7 @@ messages! {
     MsgAddStake { signer: operator, gas: |_| REGISTER_GAS, run: stake::add_stake }
     MsgUnbond { signer: operator, gas: |_| REGISTER_GAS, run: stake::unbond }
     MsgRegisterValidator { signer: operator, gas: |_| REGISTER_GAS, run: validators::register_validator }
+    MsgChallenge { signer: challenger, gas: |_| TASK_GAS, run: audits::challenge }
     MsgSetValidatorPower { signer: authority, gas: |_| REGISTER_GAS, run: validators::set_validator_power }
     MsgSetModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set }
     MsgSetEvaluatorModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set_evaluator }

@@ -17,7 +17,7 @@ use cosmos_sdk_proto::cosmos::bank::v1beta1::{
 };
 use poq_app::block::Block;
 use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
-use poq_app::{Address, App, Options};
+use poq_app::{Address, App, Options, ReferenceScorer};
 use poq_proto::v1::*;
 use prost::Message;
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
@@ -31,6 +31,8 @@ pub const CHAIN_ID: &str = "poq-test-1";
 pub const DENOM: &str = "upoq";
 pub const MODEL: &str = "llm";
 pub const SCORER: &str = "cross-encoder";
+/// An evaluator model that audits see with other eyes than [`SCORER`].
+pub const STRICT_SCORER: &str = "strict-encoder";
 pub const GAS: u64 = 400_000;
 pub const FUNDS: u64 = 1_000_000_000;
 pub const STAKE: u64 = 100_000_000;
@@ -114,6 +116,14 @@ impl Chain {
         };
         chain.block(&[]);
         chain
+    }
+
+    /// Ends the application and opens it again, as a node that restarts.
+    pub fn restart(&mut self, scorer: Arc<dyn ReferenceScorer>) {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = App::open(elsewhere.path(), Options::default(), Arc::new(TextScorer));
+        drop(std::mem::replace(&mut self.app, other.unwrap()));
+        self.app = App::open(self.folder.path(), Options::default(), scorer).unwrap();
     }
 
     /// Proposes, processes, finalizes and commits one block, as consensus does.
@@ -203,6 +213,22 @@ impl Chain {
         for result in self.block(&txs) {
             assert_eq!(result.code, 0, "{}", result.log);
         }
+    }
+
+    /// Brings a task to its settlement: the answer, and what everybody commits to and reveals.
+    pub fn settle(&mut self, answer: &str, score: i32) -> u64 {
+        let id = self.submit();
+        self.answer(id, answer);
+        self.commit(id, score, &[]);
+        self.reveal(id, score, &[]);
+        assert_eq!(self.task(id).status(), TaskStatus::Settled);
+        id
+    }
+
+    pub fn audits(&self) -> Vec<PendingAudit> {
+        let request = QueryAuditsRequest::default();
+        let answer: QueryAuditsResponse = self.query("/poq.v1.Query/Audits", &request);
+        answer.audits
     }
 
     pub fn query<Q: Message, A: Message + Default>(&self, path: &str, request: &Q) -> A {
@@ -312,7 +338,7 @@ impl Chain {
             .tasks()
             .iter()
             .filter(|task| !is_over(task))
-            .map(|task| u128::from(task.escrow))
+            .map(|task| u128::from(task.escrow) + u128::from(held_deposit(task)))
             .sum();
         let nodes = [Role::Inference, Role::Evaluator]
             .into_iter()
@@ -339,6 +365,14 @@ pub fn vote(wallet: &Wallet, power: u64) -> Vote {
     Vote {
         address: consensus_address(&wallet.consensus_key()).to_vec(),
         power,
+    }
+}
+
+/// What a challenger put down and neither got back nor lost yet.
+pub fn held_deposit(task: &Task) -> u64 {
+    match &task.audit {
+        Some(audit) if audit.result.is_none() => audit.deposit,
+        _ => 0,
     }
 }
 

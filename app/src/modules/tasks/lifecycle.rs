@@ -11,6 +11,7 @@ use super::{
 use crate::address::Address;
 use crate::error::{Result, reject};
 use crate::execution::Execution;
+use crate::modules::audits::{self, verdict};
 use crate::modules::{bank, nodes};
 
 /// Module account that collects the protocol's share.
@@ -228,7 +229,7 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         refund: amounts.refund,
         height: x.block.height,
         final_height,
-        ..Settlement::default()
+        audit_probability: audits::probability(params, amounts.price, &committee),
     };
     x.emit(
         event::TASK_SETTLED,
@@ -241,6 +242,7 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         ],
     );
     task.settlement = Some(settlement);
+    audits::enter(x, task.id)?;
     enter(x, task, TaskStatus::Settled, final_height)
 }
 
@@ -264,7 +266,10 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         )?;
         pay(x, task.id, payout)?;
     }
-    let committee = current_committee(task)?.clone();
+    let mut committee = current_committee(task)?.clone();
+    if let Some(result) = task.audit.as_ref().and_then(|audit| audit.result.as_ref()) {
+        committee = verdict::without_punished(&committee, result);
+    }
     for (seat, payout) in committee.seats.iter().zip(&settlement.evaluators) {
         if seat.reveal.is_some() {
             let done = poq_proto::PPM;
