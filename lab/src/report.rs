@@ -32,7 +32,7 @@ impl<'a> Report<'a> {
 
     pub fn zoo(&self, rows: &[Row]) -> Result<()> {
         self.print(&rows, || zoo_table(rows))?;
-        self.draw(|folder| zoo_figures(folder, rows))
+        self.draw(|folder| zoo_figures(folder, rows).map(drop))
     }
 
     pub fn sweep(&self, grid: &Grid, points: &[Point]) -> Result<()> {

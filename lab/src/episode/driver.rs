@@ -60,7 +60,7 @@ pub(super) struct Driver<'a> {
     watched: BTreeSet<u64>,
     /// Tasks that got a committee in this block.
     seated: BTreeSet<u64>,
-    audited: BTreeSet<u64>,
+    audits: u32,
 }
 
 impl<'a> Driver<'a> {
@@ -92,7 +92,7 @@ impl<'a> Driver<'a> {
             outbox: Outbox::default(),
             watched: BTreeSet::new(),
             seated: BTreeSet::new(),
-            audited: BTreeSet::new(),
+            audits: 0,
         })
     }
 
@@ -197,6 +197,10 @@ impl<'a> Driver<'a> {
                 let quality = ppm(&notice)?;
                 self.last_quality = Some(quality);
                 self.task(&notice)?.settled = Some(quality);
+                Ok(())
+            }
+            event::TASK_AUDITED => {
+                self.audits += 1;
                 Ok(())
             }
             event::NODE_PAID => self.pay(&notice),
@@ -368,7 +372,7 @@ impl<'a> Driver<'a> {
             actors: self.actors,
             tasks: self.tasks,
             blocks: self.chain.height(),
-            audits: self.audited.len() as u32,
+            audits: self.audits,
         })
     }
 }
