@@ -106,13 +106,22 @@ mod tests {
     fn honest_twins_differ_in_nothing_but_strategies() {
         let cast = accomplices(Evaluator::Random, Inference::Junk, 3, 12);
         let twin = honest(&cast);
-        assert_eq!(twin, accomplices(Evaluator::Honest, Inference::Honest(STANDARD), 3, 12));
-        assert_eq!(cast.evaluators.iter().filter(|role| role.studied).count(), 3);
+        assert_eq!(
+            twin,
+            accomplices(Evaluator::Honest, Inference::Honest(STANDARD), 3, 12)
+        );
+        assert_eq!(
+            cast.evaluators.iter().filter(|role| role.studied).count(),
+            3
+        );
     }
 
     #[test]
     fn splitting_moves_no_stake() {
         let stake = |cast: &Cast| cast.evaluators.iter().map(|role| role.stake).sum::<u64>();
-        assert_eq!(stake(&split(Evaluator::Honest, 4, 12)), stake(&unsplit(4, 12)));
+        assert_eq!(
+            stake(&split(Evaluator::Honest, 4, 12)),
+            stake(&unsplit(4, 12))
+        );
     }
 }

@@ -10,8 +10,8 @@ use poq_app::{App, Options};
 use poq_client::tx::{Signer, Unsigned, sign};
 use poq_client::{Any, Key};
 use poq_proto::v1::{
-    EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator, Model,
-    Node, Params, QueryNodesRequest, QueryNodesResponse, Role,
+    EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator,
+    Model, Node, Params, QueryNodesRequest, QueryNodesResponse, Role,
 };
 use prost::Message;
 use tendermint_proto::v0_38::abci::Event;
@@ -112,7 +112,11 @@ impl Chain {
             wallets: keys
                 .into_iter()
                 .zip(0..)
-                .map(|(key, number)| Wallet { key, number, sequence: 0 })
+                .map(|(key, number)| Wallet {
+                    key,
+                    number,
+                    sequence: 0,
+                })
                 .collect(),
             addresses,
             _folder: folder,
@@ -155,9 +159,7 @@ impl Chain {
             .map(|(sender, messages)| self.sign(sender, messages))
             .collect::<Result<Vec<_>>>()?;
         let hash = random::bytes(self.seed, "block", height, 0);
-        let (outcome, _) = self
-            .app
-            .finalize_block(&Block::new(height, &hash, &txs))?;
+        let (outcome, _) = self.app.finalize_block(&Block::new(height, &hash, &txs))?;
         self.app.commit()?;
         self.height = height;
         let mut events = Vec::new();
@@ -243,7 +245,9 @@ impl Chain {
         let path = "/cosmos.bank.v1beta1.Query/SupplyOf";
         let answer: QuerySupplyOfResponse = self.query(path, &request)?;
         let amount = answer.amount.unwrap_or_default().amount;
-        amount.parse().map_err(|error| Error::unreadable("supply", error))
+        amount
+            .parse()
+            .map_err(|error| Error::unreadable("supply", error))
     }
 
     fn burnt(&self) -> Result<u128> {

@@ -115,7 +115,11 @@ impl Cast {
             model: SCORER,
             stake: node.stake,
         });
-        [user].into_iter().chain(inference).chain(evaluators).collect()
+        [user]
+            .into_iter()
+            .chain(inference)
+            .chain(evaluators)
+            .collect()
     }
 }
 

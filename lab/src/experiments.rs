@@ -16,6 +16,9 @@ use crate::statistics::Estimate;
 /// Distance (ppm) from which a quality counts as moved.
 pub const MOVED: u32 = 50_000;
 
+/// Part of the honest profit below which an advantage is rounding: payouts are integers.
+const NEGLIGIBLE: f64 = 1e-3;
+
 /// How long an experiment runs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Effort {
@@ -101,7 +104,10 @@ pub fn run_all<T: From<Episode> + Clone + Send + Sync>(
         .chunks(effort.runs.max(1) as usize)
         .map(<[T]>::to_vec)
         .collect();
-    Ok(places.into_iter().map(|place| per_case[place].clone()).collect())
+    Ok(places
+        .into_iter()
+        .map(|place| per_case[place].clone())
+        .collect())
 }
 
 /// On standard error; not drawn where that is no terminal.
@@ -152,14 +158,17 @@ impl Comparison {
         }
     }
 
-    /// In one word whether lying paid.
+    /// In one word whether lying paid: it gains or loses if the whole confidence interval says so
+    /// and it is more than rounding.
     pub fn verdict(&self) -> &'static str {
-        if self.advantage.is_below_zero() {
+        if self.advantage.mean.abs() < NEGLIGIBLE * self.honest.mean.abs() {
+            "even"
+        } else if self.advantage.is_below_zero() {
             "loses"
         } else if self.advantage.is_above_zero() {
             "GAINS"
         } else {
-            "even"
+            "open"
         }
     }
 }

@@ -22,11 +22,12 @@ fn main() -> ExitCode {
     match run(&options) {
         Ok(success) => {
             let seconds = start.elapsed().as_secs_f64();
-            eprintln!(
-                "{seconds:.0} s on {} threads",
-                rayon::current_num_threads()
-            );
-            if success { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            eprintln!("{seconds:.0} s on {} threads", rayon::current_num_threads());
+            if success {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
             eprintln!("error: {error}");

@@ -80,13 +80,23 @@ pub struct ZooOptions {
 #[derive(Args)]
 pub struct SweepOptions {
     /// What liars do
-    #[arg(long, value_delimiter = ',', value_enum, default_value = "constant,prior-mean,random,copy-last,boost,sabotage,praise")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_enum,
+        default_value = "constant,prior-mean,random,copy-last,boost,sabotage,praise"
+    )]
     attacks: Vec<Attack>,
     /// Percent of the evaluators that lie
     #[arg(long, value_delimiter = ',', default_value = "10,20,30,40,50,60,80,100", value_parser = clap::value_parser!(u32).range(0..=100))]
     shares: Vec<u32>,
     /// How reveals become a quality
-    #[arg(long, value_delimiter = ',', value_enum, default_value = "weighted-median")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_enum,
+        default_value = "weighted-median"
+    )]
     rules: Vec<Rule>,
     /// Seats of a committee
     #[arg(long, value_delimiter = ',', default_value = "5", value_parser = clap::value_parser!(u32).range(1..=30))]

@@ -31,7 +31,9 @@ pub struct Frame<'a> {
 pub fn curves(path: &Path, frame: &Frame<'_>, curves: &[Curve]) -> Result<()> {
     let points = || curves.iter().flat_map(|(_, points)| points);
     let xs = range(points().map(|(x, _, _)| *x));
-    let ys = range(points().flat_map(|(_, y, margin)| [y - bounded(*margin), y + bounded(*margin), 0.0]));
+    let ys = range(
+        points().flat_map(|(_, y, margin)| [y - bounded(*margin), y + bounded(*margin), 0.0]),
+    );
     let root = SVGBackend::new(path, SIZE).into_drawing_area();
     drawn(path, || {
         root.fill(&WHITE)?;
@@ -53,7 +55,9 @@ pub fn curves(path: &Path, frame: &Frame<'_>, curves: &[Curve]) -> Result<()> {
             chart
                 .draw_series(LineSeries::new(line, color.stroke_width(2)))?
                 .label(name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2)));
+                .legend(move |(x, y)| {
+                    PathElement::new([(x, y), (x + 18, y)], color.stroke_width(2))
+                });
             chart.draw_series(points.iter().map(|(x, y, margin)| {
                 let margin = bounded(*margin);
                 ErrorBar::new_vertical(*x, y - margin, *y, y + margin, color.filled(), 6)

@@ -37,7 +37,7 @@ impl<'a> Report<'a> {
 
     pub fn sweep(&self, grid: &Grid, points: &[Point]) -> Result<()> {
         self.print(&points, || sweep_table(points))?;
-        self.draw(|folder| sweep_figures(folder, grid, points))
+        self.draw(|folder| sweep_figures(folder, grid, points).map(drop))
     }
 
     pub fn earnings(&self, groups: &[earnings::Group]) -> Result<()> {
@@ -47,7 +47,11 @@ impl<'a> Report<'a> {
                 let of = groups.iter().filter(|group| group.audits == audits);
                 let rows: Vec<Bar> = of.map(|group| bar(group.name, &group.profit)).collect();
                 let title = format!("Profit of one participant, audits {}", on(audits));
-                let frame = Frame { title: &title, x: "base units per task asked", y: "" };
+                let frame = Frame {
+                    title: &title,
+                    x: "base units per task asked",
+                    y: "",
+                };
                 let path = folder.join(format!("earnings-audits-{}.svg", on(audits)));
                 bars(&path, &frame, PROFIT_UNIT, &rows)?;
             }
@@ -59,10 +63,20 @@ impl<'a> Report<'a> {
         self.print(&rows, || aggregation_table(rows))?;
         self.draw(|folder| {
             let label = |row: &aggregation::Row| {
-                format!("{}, {} %, K {}, {}", row.attack, row.share, row.committee, row.rule)
+                format!(
+                    "{}, {} %, K {}, {}",
+                    row.attack, row.share, row.committee, row.rule
+                )
             };
-            let rows: Vec<Bar> = rows.iter().map(|row| bar(&label(row), &row.error)).collect();
-            let frame = Frame { title: "Mean distance of the consensus from the truth", x: "quality", y: "" };
+            let rows: Vec<Bar> = rows
+                .iter()
+                .map(|row| bar(&label(row), &row.error))
+                .collect();
+            let frame = Frame {
+                title: "Mean distance of the consensus from the truth",
+                x: "quality",
+                y: "",
+            };
             bars(&folder.join("aggregation.svg"), &frame, 1.0, &rows)
         })
     }
@@ -70,8 +84,16 @@ impl<'a> Report<'a> {
     pub fn costs(&self, comparison: &costs::Comparison) -> Result<()> {
         self.print(comparison, || costs_table(comparison))?;
         self.draw(|folder| {
-            let rows: Vec<Bar> = comparison.rows.iter().map(|row| bar(row.name, &row.profit)).collect();
-            let frame = Frame { title: "Profit of a model class on the chain", x: "base units per answer", y: "" };
+            let rows: Vec<Bar> = comparison
+                .rows
+                .iter()
+                .map(|row| bar(row.name, &row.profit))
+                .collect();
+            let frame = Frame {
+                title: "Profit of a model class on the chain",
+                x: "base units per answer",
+                y: "",
+            };
             bars(&folder.join("costs.svg"), &frame, PROFIT_UNIT, &rows)
         })
     }
@@ -100,8 +122,17 @@ impl<'a> Report<'a> {
 /// The zoo as a Markdown table.
 pub fn zoo_table(rows: &[Row]) -> String {
     let mut text = head(&[
-        "strategy", "audits", "price", "honest profit", "advantage of lying", "verdict",
-        "moved by > 0.05", "after audits", "paid for a lie", "audited", "promise",
+        "strategy",
+        "audits",
+        "price",
+        "honest profit",
+        "advantage of lying",
+        "verdict",
+        "moved by > 0.05",
+        "after audits",
+        "paid for a lie",
+        "audited",
+        "promise",
     ]);
     for row in rows {
         let result = &row.result;
@@ -131,16 +162,24 @@ fn promise(row: &Row) -> String {
     }
 }
 
-/// A picture of the zoo for each setting; returns nothing but files.
+/// A picture of the zoo for each setting; returns their files.
 pub fn zoo_figures(folder: &Path, rows: &[Row]) -> Result<Vec<PathBuf>> {
     let mut settings: Vec<(bool, u64)> = rows.iter().map(|row| (row.audits, row.price)).collect();
     settings.dedup();
     let mut paths = Vec::new();
     for (audits, price) in settings {
-        let of = rows.iter().filter(|row| (row.audits, row.price) == (audits, price));
-        let rows: Vec<Bar> = of.map(|row| bar(&row.name, &row.result.advantage)).collect();
+        let of = rows
+            .iter()
+            .filter(|row| (row.audits, row.price) == (audits, price));
+        let rows: Vec<Bar> = of
+            .map(|row| bar(&row.name, &row.result.advantage))
+            .collect();
         let title = format!("Lying minus honesty, audits {}, price {price}", on(audits));
-        let frame = Frame { title: &title, x: "base units per task asked", y: "" };
+        let frame = Frame {
+            title: &title,
+            x: "base units per task asked",
+            y: "",
+        };
         let path = folder.join(format!("zoo-audits-{}-price-{price}.svg", on(audits)));
         bars(&path, &frame, PROFIT_UNIT, &rows)?;
         paths.push(path);
@@ -148,10 +187,21 @@ pub fn zoo_figures(folder: &Path, rows: &[Row]) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn sweep_table(points: &[Point]) -> String {
+/// A sweep as a Markdown table.
+pub fn sweep_table(points: &[Point]) -> String {
     let mut text = head(&[
-        "attack", "liars", "aggregation", "K", "audits", "honest profit", "advantage of lying",
-        "verdict", "moved by > 0.05", "after audits", "paid for a lie", "refunded",
+        "attack",
+        "liars",
+        "aggregation",
+        "K",
+        "audits",
+        "honest profit",
+        "advantage of lying",
+        "verdict",
+        "moved by > 0.05",
+        "after audits",
+        "paid for a lie",
+        "refunded",
     ]);
     for point in points {
         let result = &point.result;
@@ -173,8 +223,10 @@ fn sweep_table(points: &[Point]) -> String {
     text
 }
 
-/// One picture for each rule, committee and audits: how often the quality is moved, by share.
-fn sweep_figures(folder: &Path, grid: &Grid, points: &[Point]) -> Result<()> {
+/// Two pictures for each rule, committee and audits, by share: how often the quality is moved, and
+/// what lying brings. Returns their files.
+pub fn sweep_figures(folder: &Path, grid: &Grid, points: &[Point]) -> Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
     for &rule in &grid.rules {
         for &committee in &grid.committees {
             for &audits in &grid.audits {
@@ -185,7 +237,10 @@ fn sweep_figures(folder: &Path, grid: &Grid, points: &[Point]) -> Result<()> {
                     grid.attacks
                         .iter()
                         .map(|attack| {
-                            let of = points.iter().filter(same).filter(|point| point.attack == *attack);
+                            let of = points
+                                .iter()
+                                .filter(same)
+                                .filter(|point| point.attack == *attack);
                             let spot = |point: &Point| {
                                 let figure = figure(point);
                                 (f64::from(point.share), figure.mean, figure.margin)
@@ -197,21 +252,36 @@ fn sweep_figures(folder: &Path, grid: &Grid, points: &[Point]) -> Result<()> {
                 let case = format!("{}, K {committee}, audits {}", rule.name(), on(audits));
                 let file = case.replace(", ", "-").replace(' ', "-");
                 let moved = format!("Tasks moved by more than 0.05: {case}");
-                let frame = Frame { title: &moved, x: "liars among the evaluators, %", y: "part of the tasks" };
+                let frame = Frame {
+                    title: &moved,
+                    x: "liars among the evaluators, %",
+                    y: "part of the tasks",
+                };
                 let path = folder.join(format!("sweep-moved-{file}.svg"));
                 curves(&path, &frame, &curve(|point| &point.result.moved_at_payout))?;
+                paths.push(path);
                 let gain = format!("Lying minus honesty: {case}");
-                let frame = Frame { title: &gain, x: "liars among the evaluators, %", y: "base units per task" };
+                let frame = Frame {
+                    title: &gain,
+                    x: "liars among the evaluators, %",
+                    y: "base units per task",
+                };
                 let path = folder.join(format!("sweep-advantage-{file}.svg"));
                 curves(&path, &frame, &curve(|point| &point.result.advantage))?;
+                paths.push(path);
             }
         }
     }
-    Ok(())
+    Ok(paths)
 }
 
 fn earnings_table(groups: &[earnings::Group]) -> String {
-    let mut text = head(&["participant", "audits", "profit per task", "minus an honest one's"]);
+    let mut text = head(&[
+        "participant",
+        "audits",
+        "profit per task",
+        "minus an honest one's",
+    ]);
     for group in groups {
         text += &line(&[
             group.name.into(),
@@ -224,7 +294,15 @@ fn earnings_table(groups: &[earnings::Group]) -> String {
 }
 
 fn aggregation_table(rows: &[aggregation::Row]) -> String {
-    let mut text = head(&["attack", "liars", "K", "rule", "mean error", "correlation", "liars at the highest trust"]);
+    let mut text = head(&[
+        "attack",
+        "liars",
+        "K",
+        "rule",
+        "mean error",
+        "correlation",
+        "liars at the highest trust",
+    ]);
     for row in rows {
         text += &line(&[
             row.attack.into(),
@@ -232,7 +310,10 @@ fn aggregation_table(rows: &[aggregation::Row]) -> String {
             row.committee.to_string(),
             row.rule.into(),
             format!("{:.3} ± {:.3}", row.error.mean, row.error.margin),
-            format!("{:.3} ± {:.3}", row.correlation.mean, row.correlation.margin),
+            format!(
+                "{:.3} ± {:.3}",
+                row.correlation.mean, row.correlation.margin
+            ),
             row.saturated.as_ref().map_or_else(String::new, percent),
         ]);
     }
@@ -250,12 +331,23 @@ fn costs_table(comparison: &costs::Comparison) -> String {
             format!("{:.3}", row.quality.mean),
             row.cost.to_string(),
         ];
-        cells.extend(row.rewards.iter().map(|reward| format!("{:.3} ± {:.3}", reward.mean, reward.margin)));
+        cells.extend(
+            row.rewards
+                .iter()
+                .map(|reward| format!("{:.3} ± {:.3}", reward.mean, reward.margin)),
+        );
         cells.push(money(&row.profit));
         text += &line(&cells);
     }
-    let agreement: Vec<String> = comparison.agreement.iter().map(|rank| format!("{rank:.2}")).collect();
-    text + &format!("\nRank correlation of R with the chain's profit: {}\n", agreement.join(", "))
+    let agreement: Vec<String> = comparison
+        .agreement
+        .iter()
+        .map(|rank| format!("{rank:.2}"))
+        .collect();
+    text + &format!(
+        "\nRank correlation of R with the chain's profit: {}\n",
+        agreement.join(", ")
+    )
 }
 
 fn parameters_table(search: &Search) -> String {
@@ -270,7 +362,11 @@ fn parameters_table(search: &Search) -> String {
             .filter(|row| !row.keeps_promise())
             .map(|row| format!("{} at {}", row.name, row.price))
             .collect();
-        let broken = if trial.honest { "honesty is the best reply".into() } else { broken.join("; ") };
+        let broken = if trial.honest {
+            "honesty is the best reply".into()
+        } else {
+            broken.join("; ")
+        };
         (trial.candidate, &trial.finding, broken)
     }));
     text
@@ -281,8 +377,17 @@ pub fn candidates_table<'a>(
     rows: impl Iterator<Item = (Candidate, &'a Finding, String)>,
 ) -> String {
     let mut text = head(&[
-        "K", "slash_audit", "audit_margin", "min_audit_rate", "score_tolerance", "slash_no_reveal",
-        "cost per task", "scores", "audits", "accidents", "",
+        "K",
+        "slash_audit",
+        "audit_margin",
+        "min_audit_rate",
+        "score_tolerance",
+        "slash_no_reveal",
+        "cost per task",
+        "scores",
+        "audits",
+        "accidents",
+        "",
     ]);
     for (set, finding, remark) in rows {
         text += &line(&[
@@ -304,7 +409,11 @@ pub fn candidates_table<'a>(
 
 /// The head of a Markdown table.
 pub fn head(columns: &[&str]) -> String {
-    format!("| {} |\n|{}\n", columns.join(" | "), " --- |".repeat(columns.len()))
+    format!(
+        "| {} |\n|{}\n",
+        columns.join(" | "),
+        " --- |".repeat(columns.len())
+    )
 }
 
 /// A line of a Markdown table.

@@ -29,7 +29,11 @@ impl Estimate {
 
     /// Of `one − other`, seed by seed.
     pub fn of_difference(one: &[f64], other: &[f64]) -> Self {
-        let differences: Vec<f64> = one.iter().zip(other).map(|(one, other)| one - other).collect();
+        let differences: Vec<f64> = one
+            .iter()
+            .zip(other)
+            .map(|(one, other)| one - other)
+            .collect();
         Self::of(&differences)
     }
 

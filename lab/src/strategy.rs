@@ -91,9 +91,19 @@ impl Evaluator {
     /// Its plan for a seat. `rng` depends on run, task and evaluator only.
     pub fn plan(&self, seat: &Seat<'_>, rng: &mut impl Rng) -> Plan {
         let scale = seat.scale;
-        let honest = seat.truth.saturating_add(rng.gen_range(-HONEST_NOISE..=HONEST_NOISE));
-        let computed = |raw| Plan { raw, evaluated: true, waits: false };
-        let guessed = |quality| Plan { raw: scale.raw(quality), evaluated: false, waits: false };
+        let honest = seat
+            .truth
+            .saturating_add(rng.gen_range(-HONEST_NOISE..=HONEST_NOISE));
+        let computed = |raw| Plan {
+            raw,
+            evaluated: true,
+            waits: false,
+        };
+        let guessed = |quality| Plan {
+            raw: scale.raw(quality),
+            evaluated: false,
+            waits: false,
+        };
         match *self {
             Self::Honest => computed(honest),
             Self::Constant(quality) => guessed(quality),
@@ -110,7 +120,10 @@ impl Evaluator {
                 guessed(seat.prior_mean)
             }
             Self::Intermittent(_) => computed(honest),
-            Self::RevealIfItPays => Plan { waits: true, ..guessed(seat.prior_mean) },
+            Self::RevealIfItPays => Plan {
+                waits: true,
+                ..guessed(seat.prior_mean)
+            },
             Self::Ring(ring) => ring.plan(seat, honest),
         }
     }
@@ -124,11 +137,23 @@ impl Evaluator {
 impl Ring {
     fn plan(self, seat: &Seat<'_>, honest: i32) -> Plan {
         let scale = seat.scale;
-        let computed = |raw| Plan { raw, evaluated: true, waits: false };
-        let free = |raw| Plan { raw, evaluated: false, waits: false };
+        let computed = |raw| Plan {
+            raw,
+            evaluated: true,
+            waits: false,
+        };
+        let free = |raw| Plan {
+            raw,
+            evaluated: false,
+            waits: false,
+        };
         let majority = 2 * seat.ring_seats > seat.seats;
         match self {
-            Self::Share => Plan { raw: seat.truth, evaluated: seat.leads_ring, waits: false },
+            Self::Share => Plan {
+                raw: seat.truth,
+                evaluated: seat.leads_ring,
+                waits: false,
+            },
             Self::Lazy => free(scale.raw(seat.prior_mean)),
             Self::Boost(by) if majority => computed(scale.shifted(honest, by.into())),
             Self::Praise if seat.answered_by_accomplice => free(scale.raw(PPM as u32)),
@@ -171,7 +196,11 @@ impl Inference {
     /// keeps silent.
     pub fn answer(&self, truth: impl Fn(&ModelClass) -> i32) -> Option<Answer> {
         let bytes = STANDARD.answer_bytes;
-        let free = |raw| Answer { raw, bytes, cost: 0 };
+        let free = |raw| Answer {
+            raw,
+            bytes,
+            cost: 0,
+        };
         match self {
             Self::Honest(class) => Some(Answer {
                 raw: truth(class),
@@ -222,7 +251,10 @@ mod tests {
     }
 
     fn near(found: (u32, bool), expected: u32, evaluated: bool) {
-        assert!(found.0.abs_diff(expected) < 1_000, "{found:?}, not {expected}");
+        assert!(
+            found.0.abs_diff(expected) < 1_000,
+            "{found:?}, not {expected}"
+        );
         assert_eq!(found.1, evaluated);
     }
 
@@ -256,13 +288,29 @@ mod tests {
             near(quality(Evaluator::Ring(ring), |_| ()), expected, evaluated);
         }
         let minority = |seat: &mut Seat<'_>| seat.ring_seats = 2;
-        near(quality(Evaluator::Ring(Ring::Boost(100_000)), minority), 720_000, true);
-        near(quality(Evaluator::Ring(Ring::PraiseWithMajority), minority), 720_000, true);
-        near(quality(Evaluator::Ring(Ring::Praise), minority), 1_000_000, false);
+        near(
+            quality(Evaluator::Ring(Ring::Boost(100_000)), minority),
+            720_000,
+            true,
+        );
+        near(
+            quality(Evaluator::Ring(Ring::PraiseWithMajority), minority),
+            720_000,
+            true,
+        );
+        near(
+            quality(Evaluator::Ring(Ring::Praise), minority),
+            1_000_000,
+            false,
+        );
         let leader = |seat: &mut Seat<'_>| seat.leads_ring = true;
         near(quality(Evaluator::Ring(Ring::Share), leader), 720_000, true);
         let stranger = |seat: &mut Seat<'_>| seat.answered_by_accomplice = false;
-        near(quality(Evaluator::Ring(Ring::Praise), stranger), 720_000, true);
+        near(
+            quality(Evaluator::Ring(Ring::Praise), stranger),
+            720_000,
+            true,
+        );
     }
 
     #[test]

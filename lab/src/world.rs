@@ -1,7 +1,9 @@
 //! The world outside the chain: what answers are truly worth, and what work costs.
 
 use poq_app::{ReferenceScorer, ScoreError};
-use poq_proto::v1::{CalibrationPoint, EvaluatorKind, EvaluatorModel, Model, WeightedEvaluatorModel};
+use poq_proto::v1::{
+    CalibrationPoint, EvaluatorKind, EvaluatorModel, Model, WeightedEvaluatorModel,
+};
 use poq_proto::{PPM, calibrate};
 
 use crate::error::Error;
@@ -272,7 +274,11 @@ mod tests {
 
     #[test]
     fn the_prior_is_not_at_an_end_of_the_scale() {
-        assert!((500_000..800_000).contains(&prior_mean()), "{}", prior_mean());
+        assert!(
+            (500_000..800_000).contains(&prior_mean()),
+            "{}",
+            prior_mean()
+        );
     }
 
     #[test]

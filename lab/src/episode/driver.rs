@@ -176,7 +176,8 @@ impl<'a> Driver<'a> {
         let notice = Notice(event);
         match event.r#type.as_str() {
             event::TASK_SUBMITTED => {
-                self.open.insert(notice.number(event::TASK)?, Open::default());
+                self.open
+                    .insert(notice.number(event::TASK)?, Open::default());
                 self.tasks.push(Outcome::default());
                 Ok(())
             }
@@ -216,7 +217,10 @@ impl<'a> Driver<'a> {
             event::TASK_REFUNDED => self.end(&notice),
             event::TASK_SET_ASIDE => {
                 let id = notice.number(event::TASK)?;
-                Err(Error::unreadable("end of a task", format!("task {id} was set aside")))
+                Err(Error::unreadable(
+                    "end of a task",
+                    format!("task {id} was set aside"),
+                ))
             }
             _ => Ok(()),
         }
@@ -295,10 +299,14 @@ impl<'a> Driver<'a> {
             let salt = salt(self.seed, id, member);
             let hash = commitment(CHAIN_ID, id, open.attempt, &address, plan.raw, &salt);
             open.plans.insert(member, plan);
-            self.outbox.commits.entry(member).or_default().push(CommitItem {
-                task_id: id,
-                commitment: hash.to_vec(),
-            });
+            self.outbox
+                .commits
+                .entry(member)
+                .or_default()
+                .push(CommitItem {
+                    task_id: id,
+                    commitment: hash.to_vec(),
+                });
         }
         Ok(())
     }
@@ -317,11 +325,15 @@ impl<'a> Driver<'a> {
             if plan.waits != late || (late && !self.pays(plan, &seen)) {
                 continue;
             }
-            self.outbox.reveals.entry(*member).or_default().push(RevealItem {
-                task_id: id,
-                raw_score: plan.raw,
-                salt: salt(self.seed, id, *member).to_vec(),
-            });
+            self.outbox
+                .reveals
+                .entry(*member)
+                .or_default()
+                .push(RevealItem {
+                    task_id: id,
+                    raw_score: plan.raw,
+                    salt: salt(self.seed, id, *member).to_vec(),
+                });
         }
         Ok(())
     }

@@ -59,12 +59,18 @@ impl Episode {
 
     /// Part of the tasks whose committee was off the truth by more than `distance` (ppm).
     pub fn moved(&self, distance: u32) -> f64 {
-        self.part(|task| task.settled.map(|settled| settled.abs_diff(task.truth) > distance))
+        self.part(|task| {
+            task.settled
+                .map(|settled| settled.abs_diff(task.truth) > distance)
+        })
     }
 
     /// Part of the tasks that were paid by a quality that is off the truth by more than `distance`.
     pub fn moved_at_payout(&self, distance: u32) -> f64 {
-        self.part(|task| task.paid_by.map(|paid_by| paid_by.abs_diff(task.truth) > distance))
+        self.part(|task| {
+            task.paid_by
+                .map(|paid_by| paid_by.abs_diff(task.truth) > distance)
+        })
     }
 
     /// Mean payout for an answer that is not of the registered model, base units.

@@ -283,5 +283,9 @@ fn checks(base: &Setting, effort: Effort) -> Result<Vec<Check>> {
             measured: Comparison::of(&pair[0], &pair[1]),
         }
     };
-    Ok(sizes.into_iter().zip(figures.chunks(2)).map(check).collect())
+    Ok(sizes
+        .into_iter()
+        .zip(figures.chunks(2))
+        .map(check)
+        .collect())
 }

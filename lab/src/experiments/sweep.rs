@@ -203,5 +203,9 @@ pub fn run(grid: &Grid, base: &Setting, effort: Effort) -> Result<Vec<Point>> {
         audits,
         result: Comparison::of(&pair[0], &pair[1]),
     };
-    Ok(points.into_iter().zip(figures.chunks(2)).map(point).collect())
+    Ok(points
+        .into_iter()
+        .zip(figures.chunks(2))
+        .map(point)
+        .collect())
 }

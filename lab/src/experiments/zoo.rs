@@ -14,6 +14,8 @@ const EVALUATORS_PER_SEAT: usize = 2;
 const SPARE_EVALUATORS: usize = 2;
 /// Nodes that one stake is split into.
 const PARTS: usize = 4;
+/// Times more evaluators in a large crowd.
+const CROWD: usize = 10;
 
 /// What the protocol promises about a strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -66,9 +68,15 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether what the protocol promises was seen.
+    /// Whether nothing was seen against what the protocol promises: the mean is below 0. Whether
+    /// that is significant is for [`Comparison::verdict`]; an audit is a rare event.
     pub fn keeps_promise(&self) -> bool {
-        !self.promise.covers(self.audits) || self.result.advantage.is_below_zero()
+        !self.promise.covers(self.audits) || !self.pays()
+    }
+
+    /// Whether lying was at least as good as honesty on average.
+    pub fn pays(&self) -> bool {
+        self.result.advantage.mean >= 0.0
     }
 }
 
@@ -92,7 +100,8 @@ fn entry(name: impl Into<String>, promise: Promise, lying: Cast) -> Entry {
 }
 
 fn alone(total: usize) -> Vec<Entry> {
-    let alone = |name: &str, promise, strategy| entry(name, promise, evaluators(strategy, 1, total));
+    let alone =
+        |name: &str, promise, strategy| entry(name, promise, evaluators(strategy, 1, total));
     let (always, audited) = (Promise::Loses, Promise::LosesIfAudited);
     vec![
         alone("constant score 0.5", always, Evaluator::Constant(500_000)),
@@ -105,8 +114,16 @@ fn alone(total: usize) -> Vec<Entry> {
         alone("sabotage by 0.02", always, Evaluator::Sabotage(20_000)),
         alone("sabotage by 0.3", always, Evaluator::Sabotage(300_000)),
         alone("noise of 0.1", always, Evaluator::Noise(100_000)),
-        alone("lie in 10 % of the tasks", audited, Evaluator::Intermittent(100_000)),
-        alone("lie in 50 % of the tasks", always, Evaluator::Intermittent(500_000)),
+        alone(
+            "lie in 10 % of the tasks",
+            audited,
+            Evaluator::Intermittent(100_000),
+        ),
+        alone(
+            "lie in 50 % of the tasks",
+            always,
+            Evaluator::Intermittent(500_000),
+        ),
         alone("reveal only if it pays", always, Evaluator::RevealIfItPays),
     ]
 }
@@ -122,12 +139,7 @@ fn rings(seats: usize, total: usize) -> Vec<Entry> {
     };
     let praise = |name: &str, ring, size| {
         let lying = accomplices(Evaluator::Ring(ring), Inference::Junk, size, total);
-        let honest = accomplices(
-            Evaluator::Honest,
-            Inference::Honest(STANDARD),
-            size,
-            total,
-        );
+        let honest = accomplices(Evaluator::Honest, Inference::Honest(STANDARD), size, total);
         Entry {
             name: format!("ring of {size} and its inference node: {name}"),
             promise: audited,
@@ -141,14 +153,25 @@ fn rings(seats: usize, total: usize) -> Vec<Entry> {
         ring("nobody computes", audited, Ring::Lazy, majority),
         ring("nobody computes", audited, Ring::Lazy, seats),
         ring("nobody computes", audited, Ring::Lazy, total),
-        ring("boost by 0.3 with a majority", audited, Ring::Boost(300_000), seats),
+        ring(
+            "boost by 0.3 with a majority",
+            audited,
+            Ring::Boost(300_000),
+            seats,
+        ),
         praise("praise its junk", Ring::Praise, majority),
         praise("praise its junk", Ring::Praise, seats),
-        praise("praise its junk with a majority", Ring::PraiseWithMajority, seats),
+        praise(
+            "praise its junk with a majority",
+            Ring::PraiseWithMajority,
+            seats,
+        ),
         praise("praise its junk", Ring::Praise, total),
         ring(
             "one computes, all repeat it",
-            Promise::None("the scores are true, so nobody is cheated; commitments cannot stop friends from sharing work"),
+            Promise::None(
+                "the scores are true, so nobody is cheated; commitments cannot stop friends from sharing work",
+            ),
             Ring::Share,
             seats,
         ),
@@ -157,7 +180,11 @@ fn rings(seats: usize, total: usize) -> Vec<Entry> {
 
 fn inference_nodes(total: usize) -> Vec<Entry> {
     let node = |name: &str, promise, strategy| {
-        entry(format!("inference: {name}"), promise, inference(strategy, total))
+        entry(
+            format!("inference: {name}"),
+            promise,
+            inference(strategy, total),
+        )
     };
     vec![
         node("canned answer", Promise::Loses, Inference::Canned),
@@ -166,23 +193,26 @@ fn inference_nodes(total: usize) -> Vec<Entry> {
         node("no answer", Promise::Loses, Inference::Silent),
         node(
             "a cheaper model that scores as well",
-            Promise::None("quality is what is paid, not the model that made it (protocol section 14)"),
+            Promise::None(
+                "quality is what is paid, not the model that made it (protocol section 14)",
+            ),
             Inference::Honest(CHEAPER),
         ),
     ]
 }
 
 fn splits(total: usize) -> Vec<Entry> {
-    let reason = "one operator has at most one seat of a committee; split stake may have several, each with its own work and its own slash";
-    let sybil = |name: &str, strategy| Entry {
-        name: format!("one stake split into {PARTS} nodes: {name}"),
+    let reason = "an operator has at most one seat of a committee with one node and several with several; that matters in a small crowd, and every seat is worked for and audited";
+    let sybil = |name: &str, strategy, crowd: usize| Entry {
+        name: format!("one stake of {crowd} split into {PARTS} nodes: {name}"),
         promise: Promise::None(reason),
-        lying: split(strategy, PARTS, total),
-        honest: unsplit(PARTS, total),
+        lying: split(strategy, PARTS, crowd),
+        honest: unsplit(PARTS, crowd),
     };
     vec![
-        sybil("honest", Evaluator::Honest),
-        sybil("nobody computes", Evaluator::Ring(Ring::Lazy)),
+        sybil("honest", Evaluator::Honest, total),
+        sybil("honest", Evaluator::Honest, total * CROWD),
+        sybil("nobody computes", Evaluator::Ring(Ring::Lazy), total),
     ]
 }
 
@@ -224,9 +254,21 @@ mod tests {
     fn names_are_distinct_and_twins_are_honest() {
         let entries = entries(5);
         for (index, entry) in entries.iter().enumerate() {
-            assert!(entries[index + 1..].iter().all(|other| other.name != entry.name));
+            assert!(
+                entries[index + 1..]
+                    .iter()
+                    .all(|other| other.name != entry.name)
+            );
             assert_eq!(entry.honest, honest(&entry.honest), "{}", entry.name);
-            assert!(entry.lying.evaluators.iter().chain(&entry.honest.evaluators).count() > 0);
+            assert!(
+                entry
+                    .lying
+                    .evaluators
+                    .iter()
+                    .chain(&entry.honest.evaluators)
+                    .count()
+                    > 0
+            );
         }
     }
 }

@@ -122,9 +122,15 @@ impl Demands {
             }
         };
         demand(validate(params).is_ok(), "the chain takes it");
-        demand(max_price(params) >= self.dearest, "the dearest task is secured");
+        demand(
+            max_price(params) >= self.dearest,
+            "the dearest task is secured",
+        );
         demand(share >= self.wage * effort, "a seat pays for its work");
-        demand(lazy_advantage(params, world) < 0.0, "guessing loses without audits");
+        demand(
+            lazy_advantage(params, world) < 0.0,
+            "guessing loses without audits",
+        );
         demand(
             least_rate * slash >= self.deterrence * (share + effort),
             "an audited lie loses far more than a seat",
@@ -155,8 +161,7 @@ impl Demands {
 
     fn covers_savings_at(&self, params: &Params, world: &World) -> bool {
         let seats = f64::from(params.committee_size);
-        let at_stake =
-            f64::from(params.slash_audit) / PPM * seats * STAKE as f64 / 2.0;
+        let at_stake = f64::from(params.slash_audit) / PPM * seats * STAKE as f64 / 2.0;
         let saved = STANDARD.cost as f64 + seats * world.evaluation_cost as f64;
         self.prices.iter().all(|(factor, _)| {
             let price = world.price().saturating_mul(*factor);
@@ -231,11 +236,23 @@ mod tests {
             (|p| p.slash_no_reveal = 0, "the chain takes it"),
             (|p| p.slash_audit = 10_000, "the dearest task is secured"),
             (|p| p.committee_size = 21, "a seat pays for its work"),
-            (|p| p.score_tolerance = 1_000_000, "guessing loses without audits"),
-            (|p| p.min_audit_rate = 0, "an audited lie loses far more than a seat"),
-            (|p| p.audit_margin = 1_000_000, "a ring loses more than price and saved work"),
+            (
+                |p| p.score_tolerance = 1_000_000,
+                "guessing loses without audits",
+            ),
+            (
+                |p| p.min_audit_rate = 0,
+                "an audited lie loses far more than a seat",
+            ),
+            (
+                |p| p.audit_margin = 1_000_000,
+                "a ring loses more than price and saved work",
+            ),
             (|p| p.min_audit_rate = 1_000, "a lone liar is caught soon"),
-            (|p| p.committee_size = 3, "careless evaluators decide few tasks"),
+            (
+                |p| p.committee_size = 3,
+                "careless evaluators decide few tasks",
+            ),
             (|p| p.score_tolerance = 100_000, "plural committees earn"),
         ];
         let (demands, world) = (Demands::default(), World::default());

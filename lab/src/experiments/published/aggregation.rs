@@ -105,7 +105,11 @@ pub fn run(base: &Setting, shares: &[u32], committees: &[u32], effort: Effort) -
                         ..base.params.clone()
                     });
                     cases.push(Case {
-                        setting: Setting { params, audits: false, ..base.clone() },
+                        setting: Setting {
+                            params,
+                            audits: false,
+                            ..base.clone()
+                        },
                         cast: noisy(strategy, liars),
                     });
                 }
@@ -124,10 +128,15 @@ pub fn run(base: &Setting, shares: &[u32], committees: &[u32], effort: Effort) -
             correlation: Estimate::of(&fits.iter().map(|fit| fit.correlation).collect::<Vec<_>>()),
             saturated: None,
         };
-        rows.push(row(rule.name(), &runs.iter().map(Fit::of_chain).collect::<Vec<_>>()));
+        rows.push(row(
+            rule.name(),
+            &runs.iter().map(Fit::of_chain).collect::<Vec<_>>(),
+        ));
         if rule == Rule::Mean {
-            let trusted: Vec<(Fit, f64)> =
-                runs.iter().map(|run| Fit::of_trust_weights(run, liars)).collect();
+            let trusted: Vec<(Fit, f64)> = runs
+                .iter()
+                .map(|run| Fit::of_trust_weights(run, liars))
+                .collect();
             let fits: Vec<Fit> = trusted.iter().map(|(fit, _)| *fit).collect();
             let saturated: Vec<f64> = trusted.iter().map(|(_, part)| *part).collect();
             rows.push(Row {
@@ -208,6 +217,9 @@ mod tests {
         for _ in 0..1_000 {
             weights.settle(&[(0, 0.0), (1, 0.0), (2, 0.0), (3, 1.0)]);
         }
-        assert_eq!((weights.saturated(0..3), weights.saturated(3..4)), (1.0, 0.0));
+        assert_eq!(
+            (weights.saturated(0..3), weights.saturated(3..4)),
+            (1.0, 0.0)
+        );
     }
 }

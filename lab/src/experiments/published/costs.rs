@@ -15,11 +15,36 @@ use crate::world::{ModelClass, STANDARD};
 
 /// Five classes with every combination that the paper speaks of. Qualities and costs are ours.
 pub const CLASSES: [ModelClass; 5] = [
-    ModelClass { name: "good and cheap", mean: 1.0, cost: 9_000, ..STANDARD },
-    ModelClass { name: "good and dear", mean: 1.0, cost: 22_000, ..STANDARD },
-    ModelClass { name: "middling", mean: -3.0, cost: 12_000, ..STANDARD },
-    ModelClass { name: "poor and cheap", mean: -8.0, cost: 6_000, ..STANDARD },
-    ModelClass { name: "poor and slow", mean: -8.0, cost: 20_000, ..STANDARD },
+    ModelClass {
+        name: "good and cheap",
+        mean: 1.0,
+        cost: 9_000,
+        ..STANDARD
+    },
+    ModelClass {
+        name: "good and dear",
+        mean: 1.0,
+        cost: 22_000,
+        ..STANDARD
+    },
+    ModelClass {
+        name: "middling",
+        mean: -3.0,
+        cost: 12_000,
+        ..STANDARD
+    },
+    ModelClass {
+        name: "poor and cheap",
+        mean: -8.0,
+        cost: 6_000,
+        ..STANDARD
+    },
+    ModelClass {
+        name: "poor and slow",
+        mean: -8.0,
+        cost: 20_000,
+        ..STANDARD
+    },
 ];
 /// β for a cost that is a part of the dearest class's; α is 1.
 pub const BETAS: [f64; 3] = [0.25, 0.5, 1.0];
@@ -65,7 +90,11 @@ pub fn run(base: &Setting, effort: Effort) -> Result<Comparison> {
         cast,
     };
     let runs = run_all::<Episode>(&[case], effort)?.concat();
-    let dearest = CLASSES.map(|class| class.cost).into_iter().max().unwrap_or(1) as f64;
+    let dearest = CLASSES
+        .map(|class| class.cost)
+        .into_iter()
+        .max()
+        .unwrap_or(1) as f64;
     let rows: Vec<Row> = CLASSES
         .iter()
         .enumerate()
@@ -73,7 +102,12 @@ pub fn run(base: &Setting, effort: Effort) -> Result<Comparison> {
             let qualities: Vec<f64> = runs.iter().map(|run| quality(run, node)).collect();
             let reward = |beta: f64| {
                 let cost = beta * class.cost as f64 / dearest;
-                Estimate::of(&qualities.iter().map(|quality| quality - cost).collect::<Vec<_>>())
+                Estimate::of(
+                    &qualities
+                        .iter()
+                        .map(|quality| quality - cost)
+                        .collect::<Vec<_>>(),
+                )
             };
             let profits: Vec<f64> = runs
                 .iter()
@@ -95,7 +129,12 @@ pub fn run(base: &Setting, effort: Effort) -> Result<Comparison> {
     let agreement = (0..BETAS.len())
         .map(|index| {
             let rewards: Vec<f64> = rows.iter().map(|row| row.rewards[index].mean).collect();
-            correlation(&ranks(&rewards).into_iter().zip(ranks(&profits)).collect::<Vec<_>>())
+            correlation(
+                &ranks(&rewards)
+                    .into_iter()
+                    .zip(ranks(&profits))
+                    .collect::<Vec<_>>(),
+            )
         })
         .collect();
     Ok(Comparison { rows, agreement })
