@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 const SIZE: (u32, u32) = (900, 520);
 const ROW_HEIGHT: u32 = 22;
 const LABEL_WIDTH: u32 = 330;
+/// What a bar chart's caption and its axis take.
+const ABOVE_ROWS: u32 = 42;
+const BELOW_ROWS: u32 = 52;
 
 /// A curve: its name, and points `(x, y, half of the confidence interval)`.
 pub type Curve = (String, Vec<(f64, f64, f64)>);
@@ -80,7 +83,7 @@ pub fn bars(path: &Path, frame: &Frame<'_>, unit: f64, bars: &[Bar]) -> Result<(
         .iter()
         .flat_map(|(_, value, margin)| [value - bounded(*margin), value + bounded(*margin), 0.0]);
     let xs = range(ends.map(scaled));
-    let height = 90 + ROW_HEIGHT * bars.len() as u32;
+    let height = ABOVE_ROWS + ROW_HEIGHT * bars.len().max(1) as u32 + BELOW_ROWS;
     let root = SVGBackend::new(path, (SIZE.0, height)).into_drawing_area();
     drawn(path, || {
         root.fill(&WHITE)?;
@@ -89,7 +92,7 @@ pub fn bars(path: &Path, frame: &Frame<'_>, unit: f64, bars: &[Bar]) -> Result<(
             .margin(12)
             .x_label_area_size(40)
             .y_label_area_size(LABEL_WIDTH)
-            .build_cartesian_2d(xs.0..xs.1, -0.5..bars.len() as f64 - 0.5)?;
+            .build_cartesian_2d(xs.0..xs.1, -0.5..bars.len().max(1) as f64 - 0.5)?;
         chart
             .configure_mesh()
             .disable_y_mesh()
@@ -106,7 +109,7 @@ pub fn bars(path: &Path, frame: &Frame<'_>, unit: f64, bars: &[Bar]) -> Result<(
             let (low, high) = (scaled(value - margin), scaled(value + margin));
             chart.draw_series([PathElement::new([(low, y), (high, y)], BLACK)])?;
         }
-        labels(&root, bars, height)
+        labels(&root, bars)
     })
 }
 
@@ -114,14 +117,10 @@ pub fn bars(path: &Path, frame: &Frame<'_>, unit: f64, bars: &[Bar]) -> Result<(
 fn labels(
     root: &DrawingArea<SVGBackend<'_>, Shift>,
     bars: &[Bar],
-    height: u32,
 ) -> std::result::Result<(), DrawingAreaErrorKind<std::io::Error>> {
-    // The caption and the axis take what the rows leave.
-    let (top, bottom) = (42, 52);
-    let row = f64::from(height - top - bottom) / bars.len().max(1) as f64;
     let style = ("sans-serif", 13).into_text_style(root);
     for (index, (name, ..)) in bars.iter().enumerate() {
-        let y = f64::from(top) + row * (index as f64 + 0.5) - 6.0;
+        let y = f64::from(ABOVE_ROWS) + f64::from(ROW_HEIGHT) * (index as f64 + 0.5) - 6.0;
         root.draw_text(name, &style, (14, y as i32))?;
     }
     root.present()
@@ -140,7 +139,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     if !(low.is_finite() && high.is_finite()) {
         return (0.0, 1.0);
     }
-    let room = ((high - low) * 0.04).max(1e-6);
+    let room = if high > low { (high - low) * 0.04 } else { 1.0 };
     (low - room, high + room)
 }
 

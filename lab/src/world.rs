@@ -1,5 +1,7 @@
 //! The world outside the chain: what answers are truly worth, and what work costs.
 
+use std::sync::OnceLock;
+
 use poq_app::{ReferenceScorer, ScoreError};
 use poq_proto::v1::{
     CalibrationPoint, EvaluatorKind, EvaluatorModel, Model, WeightedEvaluatorModel,
@@ -38,7 +40,7 @@ pub const HONEST_NOISE: i32 = 10;
 const SHARED_VARIANCE: f64 = 0.5;
 /// Seed of the estimate of the prior; a constant, so that all runs share it.
 const PRIOR_SEED: u64 = 0;
-const PRIOR_SAMPLES: u32 = 4_000;
+const PRIOR_SAMPLES: u64 = 4_000;
 
 /// What a language model delivers, and what an answer of it costs its node.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -215,13 +217,21 @@ pub fn to_raw(logits: f64) -> i32 {
     (logits * 1e6).round() as i32
 }
 
+/// Qualities (ppm) that the standard model delivers: a sample, the same in every run.
+pub fn prior() -> &'static [u32] {
+    static PRIOR: OnceLock<Vec<u32>> = OnceLock::new();
+    PRIOR.get_or_init(|| {
+        let scale = Scale::default();
+        (0..PRIOR_SAMPLES)
+            .map(|task| scale.quality(truth(&STANDARD, PRIOR_SEED, task)))
+            .collect()
+    })
+}
+
 /// Mean quality (ppm) that the standard model delivers: what a lazy evaluator would guess.
 pub fn prior_mean() -> u32 {
-    let scale = Scale::default();
-    let sum: u64 = (0..PRIOR_SAMPLES)
-        .map(|task| u64::from(scale.quality(truth(&STANDARD, PRIOR_SEED, task.into()))))
-        .sum();
-    (sum / u64::from(PRIOR_SAMPLES)) as u32
+    let sum: u64 = prior().iter().map(|quality| u64::from(*quality)).sum();
+    (sum / PRIOR_SAMPLES) as u32
 }
 
 /// The text of an answer that the laboratory's reference evaluator gives `raw` to: the score, and

@@ -6,12 +6,9 @@ use serde::Serialize;
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use crate::casts::STAKE;
-use crate::world::{STANDARD, Scale, World, prior_mean, truth};
+use crate::world::{STANDARD, World, prior, prior_mean};
 
 const PPM: f64 = 1e6;
-/// Tasks over which the prior is averaged.
-const SAMPLES: u64 = 4_000;
-const SAMPLES_SEED: u64 = 1;
 
 /// What is demanded of parameters; every number is a judgement, and printed with the result.
 #[derive(Clone, Debug, Serialize)]
@@ -187,15 +184,10 @@ fn seat_share(params: &Params, price: u64) -> f64 {
 /// What a lone evaluator gains per seat by saying the prior mean instead of computing, without
 /// audits: the work that it saves, less the part of its share that its distance costs.
 pub fn lazy_advantage(params: &Params, world: &World) -> f64 {
-    let (scale, guess) = (Scale::default(), prior_mean());
+    let guess = prior_mean();
     let tolerance = f64::from(params.score_tolerance);
-    let lost: f64 = (0..SAMPLES)
-        .map(|task| {
-            let quality = scale.quality(truth(&STANDARD, SAMPLES_SEED, task));
-            (f64::from(quality.abs_diff(guess)) / tolerance).min(1.0)
-        })
-        .sum::<f64>()
-        / SAMPLES as f64;
+    let lost = |quality: &u32| (f64::from(quality.abs_diff(guess)) / tolerance).min(1.0);
+    let lost = prior().iter().map(lost).sum::<f64>() / prior().len() as f64;
     world.evaluation_cost as f64 - seat_share(params, world.price()) * lost
 }
 
