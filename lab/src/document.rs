@@ -94,7 +94,8 @@ fn demands(demands: &Demands) -> String {
          7. A lone liar is caught within {} seats with {:.0} % probability.\n\
          8. If {:.0} % of the evaluators lie whatever it costs them, they decide at most {:.0} % of the tasks.\n\
          9. Evaluators of different models, {:.1} apart, still earn {:.0} % of their share.\n\
-         10. Withholding a score costs {} times what any seat can earn.\n\n\
+         10. Withholding a score costs {} times what any seat can earn.\n\
+         11. A wrong score costs at most {:.0} % of the stake, as protocol section 10 has it.\n\n\
          The cost of a set is what a task costs everybody: the committee's scores, audits by {} \
          validators, and what honest evaluators lose by faulty hardware ({:e} of the seats) and \
          outages ({:e}). {:.0} % of the tasks have the usual price, {:.0} % ten times it, {:.0} % \
@@ -110,6 +111,7 @@ fn demands(demands: &Demands) -> String {
         f64::from(demands.plural_distance) / 1e6,
         100.0 * demands.plural_wage,
         demands.withholding,
+        f64::from(demands.highest_slash) / 1e4,
         demands.validators,
         demands.faults,
         demands.outages,

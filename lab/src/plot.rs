@@ -1,5 +1,6 @@
 //! Pictures of results, as SVG.
 
+use std::f64::consts::LN_10;
 use std::path::Path;
 
 use plotters::coord::Shift;
@@ -75,10 +76,11 @@ pub fn curves(path: &Path, frame: &Frame<'_>, curves: &[Curve]) -> Result<()> {
     })
 }
 
-/// Draws horizontal bars on a scale that is linear around 0 and logarithmic far from it, in units
-/// of `unit`.
+/// Draws horizontal bars on a scale that is linear below `unit` and logarithmic above it.
 pub fn bars(path: &Path, frame: &Frame<'_>, unit: f64, bars: &[Bar]) -> Result<()> {
-    let scaled = |value: f64| (value / unit).asinh();
+    // Whole numbers are `unit` times powers of ten, nearly.
+    let scaled = |value: f64| (value / unit / 2.0).asinh() / LN_10;
+    let tick = |x: &f64| rounded((x * LN_10).sinh() * unit * 2.0, unit);
     let ends = bars
         .iter()
         .flat_map(|(_, value, margin)| [value - bounded(*margin), value + bounded(*margin), 0.0]);
@@ -98,7 +100,7 @@ pub fn bars(path: &Path, frame: &Frame<'_>, unit: f64, bars: &[Bar]) -> Result<(
             .disable_y_mesh()
             .disable_y_axis()
             .x_desc(frame.x)
-            .x_label_formatter(&|x| format!("{:.0}", x.sinh() * unit))
+            .x_label_formatter(&tick)
             .light_line_style(WHITE)
             .draw()?;
         for (row, (_, value, margin)) in bars.iter().rev().enumerate() {
@@ -124,6 +126,15 @@ fn labels(
         root.draw_text(name, &style, (14, y as i32))?;
     }
     root.present()
+}
+
+/// The label of a tick: one digit far from 0, two behind the point near it.
+fn rounded(value: f64, unit: f64) -> String {
+    if value.abs() < unit {
+        return format!("{value:.2}");
+    }
+    let power = 10f64.powf(value.abs().log10().floor());
+    format!("{:.0}", (value / power).round() * power)
 }
 
 /// A confidence interval that is not known is not drawn.
@@ -175,6 +186,13 @@ mod tests {
         }
         bars(&path, &FRAME, 100.0, &[("row".into(), -5.0, 1.0)]).unwrap();
         assert!(std::fs::read_to_string(&path).unwrap().contains("row"));
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(rounded(-9_999.5, 100.0), "-10000");
+        assert_eq!(rounded(990.0, 100.0), "1000");
+        assert_eq!(rounded(0.464, 1.0), "0.46");
     }
 
     #[test]

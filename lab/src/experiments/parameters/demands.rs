@@ -36,6 +36,9 @@ pub struct Demands {
     pub plural_wage: f64,
     /// Withholding must cost this many times what a seat of the dearest task earns.
     pub withholding: f64,
+    /// Highest `slash_audit`, ppm: the protocol's table of penalties. A fault of honest software
+    /// that many nodes run costs all of them as much.
+    pub highest_slash: u32,
     /// Validators, each of whom computes every audit.
     pub validators: u32,
     /// How often an honest seat reveals a wrong score (faulty hardware).
@@ -60,6 +63,7 @@ impl Default for Demands {
             plural_distance: 100_000,
             plural_wage: 0.5,
             withholding: 2.0,
+            highest_slash: 100_000,
             validators: 100,
             faults: 1e-4,
             outages: 1e-5,
@@ -150,6 +154,10 @@ impl Demands {
         let dearest_seat = seat_share(params, max_price(params));
         let withheld = f64::from(params.slash_no_reveal) / PPM * STAKE as f64;
         demand(
+            params.slash_audit <= self.highest_slash,
+            "no slash above the protocol's table",
+        );
+        demand(
             withheld >= self.withholding * dearest_seat,
             "withholding costs more than any seat",
         );
@@ -224,9 +232,13 @@ mod tests {
     #[test]
     fn each_demand_can_be_missed() {
         type Case = (fn(&mut Params), &'static str);
-        let cases: [Case; 9] = [
+        let cases: [Case; 10] = [
             (|p| p.slash_no_reveal = 0, "the chain takes it"),
             (|p| p.slash_audit = 10_000, "the dearest task is secured"),
+            (
+                |p| p.slash_audit = 200_000,
+                "no slash above the protocol's table",
+            ),
             (|p| p.committee_size = 21, "a seat pays for its work"),
             (
                 |p| p.score_tolerance = 1_000_000,
