@@ -150,7 +150,7 @@ fn result(search: &Search, winner: &Trial) -> String {
         "## Result\n\n\
          Of {} sets {} meet all demands. Tried on the state machine, cheapest first:\n\n{tried}\n{state}\n\n\
          The best set of each committee size, and what it still misses:\n\n{sizes}\n\
-         Every set that differs from the result in one value: it is dearer, or misses a demand.\n\n{steps}",
+         Every set that differs from the result in one value is as dear, dearer, or misses a demand:\n\n{steps}",
         search.candidates, search.admissible
     )
 }
@@ -178,7 +178,7 @@ fn checks(checks: &[Check]) -> String {
 }
 
 fn promises(winner: &Trial, figures: &Path) -> Result<String> {
-    let pictures = links(&zoo_figures(figures, &winner.rows)?);
+    let pictures = links(&zoo_figures(figures, &winner.rows)?, FIGURES);
     Ok(format!(
         "## Strategies within the bounds\n\n\
          `loses` and `GAINS` are significant, `open` is not: at the usual price an audit is a rare \
@@ -207,11 +207,11 @@ fn failures(base: &Setting, effort: Effort, figures: &Path) -> Result<String> {
     }
     let folder = figures.join("beyond");
     std::fs::create_dir_all(&folder).map_err(Error::io(folder.display().to_string()))?;
-    zoo_figures(&folder, &rows)?;
+    let pictures = links(&zoo_figures(&folder, &rows)?, &format!("{FIGURES}/beyond"));
     Ok(format!(
         "## Strategies beyond the bounds\n\n\
          What the protocol does not promise, and what happens then. Without audits a committee whose \
-         evaluators all conspire is believed.\n\n{}",
+         evaluators all conspire is believed.\n\n{}\n{pictures}",
         zoo_table(&rows)
     ))
 }
@@ -226,7 +226,7 @@ fn shares(base: &Setting, effort: Effort, figures: &Path) -> Result<String> {
         evaluators: 30,
     };
     let points = sweep::run(&grid, base, effort)?;
-    let pictures = links(&sweep_figures(figures, &grid, &points)?);
+    let pictures = links(&sweep_figures(figures, &grid, &points)?, FIGURES);
     Ok(format!(
         "## Liars as a share of all evaluators\n\n\
          30 evaluators whose stakes are one, two and four times the least. More points, aggregations and \
@@ -235,10 +235,10 @@ fn shares(base: &Setting, effort: Effort, figures: &Path) -> Result<String> {
     ))
 }
 
-fn links(paths: &[std::path::PathBuf]) -> String {
+fn links(paths: &[std::path::PathBuf], folder: &str) -> String {
     let names = paths.iter().filter_map(|path| path.file_name()?.to_str());
     names
-        .map(|name| format!("![{}]({FIGURES}/{name})\n", name.trim_end_matches(".svg")))
+        .map(|name| format!("![{}]({folder}/{name})\n", name.trim_end_matches(".svg")))
         .collect()
 }
 
