@@ -1,0 +1,127 @@
+//! Who takes part in the experiments.
+
+use crate::episode::{Cast, EvaluatorRole, InferenceRole};
+use crate::strategy::{Evaluator, Inference};
+use crate::world::STANDARD;
+
+/// Base units: the least stake by default, for evaluators and inference nodes.
+pub const STAKE: u64 = 100_000_000;
+/// Honest inference nodes, enough that a liar leaves most tasks to others.
+const INFERENCE_NODES: usize = 4;
+
+/// An honest evaluator that the experiment is not about.
+pub fn honest_evaluator() -> EvaluatorRole {
+    EvaluatorRole {
+        strategy: Evaluator::Honest,
+        stake: STAKE,
+        studied: false,
+    }
+}
+
+/// An honest inference node that the experiment is not about.
+pub fn honest_inference() -> InferenceRole {
+    InferenceRole {
+        strategy: Inference::Honest(STANDARD),
+        stake: STAKE,
+        studied: false,
+        accomplice: false,
+    }
+}
+
+/// `total` evaluators with equal stakes, of whom the first `studied` follow `strategy`, and honest
+/// inference nodes.
+pub fn evaluators(strategy: Evaluator, studied: usize, total: usize) -> Cast {
+    let role = |index| match index < studied {
+        true => EvaluatorRole {
+            strategy,
+            studied: true,
+            ..honest_evaluator()
+        },
+        false => honest_evaluator(),
+    };
+    Cast {
+        evaluators: (0..total).map(role).collect(),
+        inference: vec![honest_inference(); INFERENCE_NODES],
+    }
+}
+
+/// [`evaluators`] with the first inference node among the studied, following `inference`.
+pub fn accomplices(
+    strategy: Evaluator,
+    inference: Inference,
+    studied: usize,
+    total: usize,
+) -> Cast {
+    let mut cast = evaluators(strategy, studied, total);
+    cast.inference[0] = InferenceRole {
+        strategy: inference,
+        studied: true,
+        accomplice: true,
+        ..honest_inference()
+    };
+    cast
+}
+
+/// Honest evaluators, and one studied inference node among honest ones.
+pub fn inference(strategy: Inference, evaluators_total: usize) -> Cast {
+    let mut cast = evaluators(Evaluator::Honest, 0, evaluators_total);
+    cast.inference[0] = InferenceRole {
+        strategy,
+        studied: true,
+        ..honest_inference()
+    };
+    cast
+}
+
+/// `parts` evaluators of the least stake that one operator has instead of one with all of it, and
+/// the honest rest.
+pub fn split(strategy: Evaluator, parts: usize, total: usize) -> Cast {
+    evaluators(strategy, parts, total)
+}
+
+/// The one evaluator that [`split`] divides, and the same rest.
+pub fn unsplit(parts: usize, total: usize) -> Cast {
+    let mut cast = evaluators(Evaluator::Honest, 1, total + 1 - parts);
+    cast.evaluators[0].stake = STAKE * parts as u64;
+    cast
+}
+
+/// The same people with everybody honest.
+pub fn honest(cast: &Cast) -> Cast {
+    let mut cast = cast.clone();
+    for evaluator in &mut cast.evaluators {
+        evaluator.strategy = Evaluator::Honest;
+    }
+    for node in &mut cast.inference {
+        node.strategy = Inference::Honest(STANDARD);
+    }
+    cast
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn honest_twins_differ_in_nothing_but_strategies() {
+        let cast = accomplices(Evaluator::Random, Inference::Junk, 3, 12);
+        let twin = honest(&cast);
+        assert_eq!(
+            twin,
+            accomplices(Evaluator::Honest, Inference::Honest(STANDARD), 3, 12)
+        );
+        assert_eq!(
+            cast.evaluators.iter().filter(|role| role.studied).count(),
+            3
+        );
+    }
+
+    #[test]
+    fn splitting_moves_no_stake() {
+        let stake = |cast: &Cast| cast.evaluators.iter().map(|role| role.stake).sum::<u64>();
+        assert_eq!(
+            stake(&split(Evaluator::Honest, 4, 12)),
+            stake(&unsplit(4, 12))
+        );
+    }
+}

@@ -1,0 +1,333 @@
+//! The production state machine in this process: blocks of signed transactions in, events out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cosmos_sdk_proto::cosmos::bank::v1beta1::{QuerySupplyOfRequest, QuerySupplyOfResponse};
+use poq_app::block::Block;
+use poq_app::modules::validators::ValidatorPower;
+use poq_app::{App, Options};
+use poq_client::tx::{Signer, Unsigned, sign};
+use poq_client::{Any, Key};
+use poq_proto::v1::{
+    EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator,
+    Model, Node, Params, QueryNodesRequest, QueryNodesResponse, Role,
+};
+use prost::Message;
+use tendermint_proto::v0_38::abci::Event;
+
+use crate::error::{Error, Result};
+use crate::random;
+use crate::world::Reference;
+
+/// Id of the laboratory's chains; commitments bind it.
+pub const CHAIN_ID: &str = "poq-lab-1";
+/// Of every account in genesis, base units: the costliest run spends less.
+pub const FUNDS: u64 = 1_000_000_000_000_000;
+const VALIDATOR_STAKE: u64 = 100_000_000;
+/// Old versions of the state; nobody asks for them.
+const KEPT_VERSIONS: u64 = 2;
+const GAS_LIMIT: u64 = 1 << 39;
+const PAGE: u32 = 1_000;
+
+/// A node of genesis, or a user, who has no role.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    /// None is a user.
+    pub role: Option<Role>,
+    /// What a node serves.
+    pub model: &'static str,
+    /// Base units, on top of [`FUNDS`].
+    pub stake: u64,
+}
+
+struct Wallet {
+    key: Key,
+    number: u64,
+    sequence: u64,
+}
+
+/// What a chain begins with.
+pub struct Beginning {
+    /// Valid parameters without fees for gas.
+    pub params: Params,
+    /// The one language model.
+    pub model: Model,
+    /// Its evaluator model.
+    pub evaluator_model: EvaluatorModel,
+    /// Accounts, in the order of their numbers.
+    pub members: Vec<Member>,
+}
+
+/// A chain of one process. Equal beginnings, seeds and transactions give equal blocks.
+pub struct Chain {
+    app: App,
+    height: u64,
+    seed: u64,
+    params: Params,
+    wallets: Vec<Wallet>,
+    addresses: Vec<String>,
+    indices: BTreeMap<String, usize>,
+    genesis_money: u128,
+    _folder: tempfile::TempDir,
+}
+
+impl Chain {
+    /// Opens a new store in the folder for temporary files and makes genesis.
+    pub fn begin(beginning: Beginning, reference: Reference, seed: u64) -> Result<Self> {
+        let folder = tempfile::tempdir().map_err(Error::io("the folder of a chain"))?;
+        let options = Options {
+            keep_versions: KEPT_VERSIONS,
+        };
+        let app = App::open(folder.path(), options, Arc::new(reference))?;
+        let prefix = beginning.params.bech32_prefix.clone();
+        let keys = (0..=beginning.members.len() as u64)
+            .map(|index| Key::from_bytes(&random::bytes(0, "key", index, 0)))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let addresses = keys
+            .iter()
+            .map(|key| key.address(&prefix))
+            .collect::<std::result::Result<Vec<_>, _>>()?;
+        let public_key = random::bytes(0, "validator", 0, 0).to_vec();
+        let genesis = genesis(&beginning, &addresses, &public_key);
+        let powers = [ValidatorPower {
+            public_key,
+            power: 1,
+        }];
+        app.init_chain(CHAIN_ID, &serde_json::to_vec(&genesis)?, &powers)?;
+        let staked: u128 = beginning
+            .members
+            .iter()
+            .map(|member| u128::from(member.stake))
+            .sum();
+        let mut chain = Self {
+            app,
+            height: 0,
+            seed,
+            params: beginning.params,
+            genesis_money: staked
+                + u128::from(VALIDATOR_STAKE)
+                + u128::from(FUNDS) * addresses.len() as u128,
+            indices: addresses.iter().cloned().zip(0..).collect(),
+            wallets: keys
+                .into_iter()
+                .zip(0..)
+                .map(|(key, number)| Wallet {
+                    key,
+                    number,
+                    sequence: 0,
+                })
+                .collect(),
+            addresses,
+            _folder: folder,
+        };
+        chain.block(Vec::new())?;
+        Ok(chain)
+    }
+
+    /// Height of the last block.
+    pub fn height(&self) -> u64 {
+        self.height
+    }
+
+    /// Address of a member.
+    pub fn address(&self, member: usize) -> &str {
+        &self.addresses[member]
+    }
+
+    /// The 20 bytes of a member's address.
+    pub fn address_bytes(&self, member: usize) -> [u8; 20] {
+        self.wallets[member].key.address_bytes()
+    }
+
+    /// The member with an address.
+    pub fn member(&self, address: &str) -> Result<usize> {
+        let index = self.indices.get(address).copied();
+        index.ok_or_else(|| Error::unreadable("event", format!("{address} is nobody's address")))
+    }
+
+    /// Signs one transaction for each sender, executes them as one block and commits it. Returns
+    /// all events, those of the transactions first.
+    ///
+    /// # Errors
+    /// If a transaction fails.
+    pub fn block(&mut self, sent: Vec<(usize, Vec<Any>)>) -> Result<Vec<Event>> {
+        let height = self.height + 1;
+        let senders: Vec<usize> = sent.iter().map(|(sender, _)| *sender).collect();
+        let txs = sent
+            .into_iter()
+            .map(|(sender, messages)| self.sign(sender, messages))
+            .collect::<Result<Vec<_>>>()?;
+        let hash = random::bytes(self.seed, "block", height, 0);
+        let (outcome, _) = self.app.finalize_block(&Block::new(height, &hash, &txs))?;
+        self.app.commit()?;
+        self.height = height;
+        let mut events = Vec::new();
+        for (result, sender) in outcome.results.into_iter().zip(senders) {
+            if result.code != 0 {
+                return Err(Error::Transaction {
+                    sender: self.addresses[sender].clone(),
+                    height,
+                    log: result.log,
+                });
+            }
+            events.extend(result.events);
+        }
+        events.extend(outcome.events);
+        Ok(events)
+    }
+
+    fn sign(&mut self, sender: usize, messages: Vec<Any>) -> Result<Vec<u8>> {
+        let wallet = &mut self.wallets[sender];
+        let signer = Signer {
+            chain_id: CHAIN_ID.into(),
+            account_number: wallet.number,
+            sequence: wallet.sequence,
+        };
+        wallet.sequence += 1;
+        let unsigned = Unsigned {
+            messages,
+            gas_limit: GAS_LIMIT,
+            fee: None,
+            memo: String::new(),
+            timeout_height: 0,
+        };
+        Ok(sign(&unsigned, &signer, &wallet.key)?)
+    }
+
+    /// What each member has in its account and at stake, base units, in the order of genesis.
+    ///
+    /// # Errors
+    /// [`Error::Money`] unless supply = balances + stakes and supply + burnt = genesis. All tasks
+    /// must be over: nothing is in escrow.
+    pub fn wealth(&self) -> Result<Vec<u128>> {
+        let mut wealth = vec![0u128; self.wallets.len()];
+        let mut held = u128::from(VALIDATOR_STAKE);
+        for role in [Role::Inference, Role::Evaluator] {
+            for node in self.nodes(role)? {
+                let unbonding = node.unbonding.iter().map(|part| u128::from(part.amount));
+                let stake = u128::from(node.stake) + unbonding.sum::<u128>();
+                wealth[self.member(&node.operator)?] += stake;
+                held += stake;
+            }
+        }
+        let mut balances = 0;
+        for (address, _, amount) in self.app.balances(None)? {
+            balances += amount;
+            if let Some(index) = self.indices.get(&address) {
+                wealth[*index] += amount;
+            }
+        }
+        let (supply, burnt) = (self.supply()?, self.burnt()?);
+        if supply != balances + held || supply + burnt != self.genesis_money {
+            return Err(Error::Money(format!(
+                "supply {supply}, balances {balances}, stakes {held}, burnt {burnt}, genesis {}",
+                self.genesis_money
+            )));
+        }
+        Ok(wealth)
+    }
+
+    fn nodes(&self, role: Role) -> Result<Vec<Node>> {
+        let request = QueryNodesRequest {
+            role: role.into(),
+            limit: PAGE,
+            ..QueryNodesRequest::default()
+        };
+        let answer: QueryNodesResponse = self.query("/poq.v1.Query/Nodes", &request)?;
+        Ok(answer.nodes)
+    }
+
+    fn supply(&self) -> Result<u128> {
+        let request = QuerySupplyOfRequest {
+            denom: self.params.denom.clone(),
+        };
+        let path = "/cosmos.bank.v1beta1.Query/SupplyOf";
+        let answer: QuerySupplyOfResponse = self.query(path, &request)?;
+        let amount = answer.amount.unwrap_or_default().amount;
+        amount
+            .parse()
+            .map_err(|error| Error::unreadable("supply", error))
+    }
+
+    fn burnt(&self) -> Result<u128> {
+        let key = format!("bank/burnt/{}", self.params.denom);
+        let (proven, _) = self.app.prove(key.as_bytes(), None)?;
+        let Some(value) = proven.value else {
+            return Ok(0);
+        };
+        let bytes = <[u8; 16]>::try_from(value.as_slice());
+        bytes
+            .map(u128::from_be_bytes)
+            .map_err(|error| Error::unreadable("burnt amount", error))
+    }
+
+    fn query<Q: Message, A: Message + Default>(&self, path: &str, request: &Q) -> Result<A> {
+        let (answer, _) = self.app.query(path, &request.encode_to_vec(), None)?;
+        A::decode(answer.as_slice()).map_err(|error| Error::unreadable(path, error))
+    }
+}
+
+/// The member after the last is the owner of the one validator.
+fn genesis(beginning: &Beginning, addresses: &[String], public_key: &[u8]) -> GenesisState {
+    let account = |address: &String| GenesisAccount {
+        address: address.clone(),
+        coins: vec![GenesisCoin {
+            denom: beginning.params.denom.clone(),
+            amount: FUNDS.to_string(),
+        }],
+    };
+    let node = |(member, address): (&Member, &String)| {
+        member.role.map(|role| GenesisNode {
+            role: role.into(),
+            operator: address.clone(),
+            models: vec![member.model.into()],
+            stake: member.stake,
+            ..GenesisNode::default()
+        })
+    };
+    let nodes = beginning.members.iter().zip(addresses).filter_map(node);
+    let owner = addresses.last().map(|operator| GenesisValidator {
+        operator: operator.clone(),
+        public_key: public_key.to_vec(),
+        stake: VALIDATOR_STAKE,
+        ..GenesisValidator::default()
+    });
+    GenesisState {
+        params: Some(beginning.params.clone()),
+        accounts: addresses.iter().map(account).collect(),
+        models: vec![beginning.model.clone()],
+        evaluator_models: vec![beginning.evaluator_model.clone()],
+        nodes: nodes.collect(),
+        validators: owner.into_iter().collect(),
+    }
+}
+
+/// An event of the chain, to read attributes from.
+pub struct Notice<'a>(pub &'a Event);
+
+impl<'a> Notice<'a> {
+    /// The value of an attribute.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if the event has none of this name.
+    pub fn text(&self, key: &str) -> Result<&'a str> {
+        let mut attributes = self.0.attributes.iter();
+        let found = attributes.find(|attribute| attribute.key == key);
+        found
+            .map(|attribute| attribute.value.as_str())
+            .ok_or_else(|| {
+                Error::unreadable(
+                    format!("event {}", self.0.r#type),
+                    format!("it has no {key}"),
+                )
+            })
+    }
+
+    /// The value of an attribute that is a number.
+    pub fn number(&self, key: &str) -> Result<u64> {
+        self.text(key)?
+            .parse()
+            .map_err(|error| Error::unreadable(format!("event {}", self.0.r#type), error))
+    }
+}

@@ -1,0 +1,142 @@
+//! One run: a cast of participants, a chain, and tasks from prompt to payout.
+
+mod driver;
+mod record;
+
+use poq_app::modules::params::default_params;
+use poq_proto::v1::{Params, Role};
+
+use crate::chain::{Beginning, Chain, Member};
+use crate::error::Result;
+use crate::strategy::{Evaluator, Inference};
+use crate::world::{MODEL, Reference, SCORER, World, scorer};
+
+pub use record::{Actor, Episode, Outcome};
+
+/// What all participants meet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    /// The chain's parameters.
+    pub params: Params,
+    /// Prices and costs.
+    pub world: World,
+    /// Whether audits can find anything.
+    pub audits: bool,
+    /// Tasks in the run.
+    pub tasks: u32,
+    /// Tasks that are asked in one block.
+    pub batch: u32,
+}
+
+impl Setting {
+    /// The chain's default parameters in all that concerns money, with the windows and limits of
+    /// [`fast`].
+    pub fn new(tasks: u32) -> Self {
+        Self {
+            params: fast(default_params()),
+            world: World::default(),
+            audits: true,
+            tasks,
+            batch: 100,
+        }
+    }
+}
+
+/// The same economics with short windows and wide limits, so that a run needs few blocks. Nobody
+/// in the laboratory is late, except who means to be.
+pub fn fast(params: Params) -> Params {
+    Params {
+        answer_window: 2,
+        commit_window: 2,
+        reveal_window: 3,
+        audit_window: 1,
+        audit_delay: 1,
+        max_audits_per_block: 1_000,
+        max_open_tasks: 1_000_000,
+        max_batch_items: 10_000,
+        max_tx_bytes: 4 << 20,
+        max_tx_messages: 1_000,
+        gas_price: 0,
+        task_retention: 1_000_000,
+        unbonding_window: 1_000_000,
+        jail_window: 100_000,
+        ..params
+    }
+}
+
+/// An evaluator of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EvaluatorRole {
+    /// What it does.
+    pub strategy: Evaluator,
+    /// Base units.
+    pub stake: u64,
+    /// Whether the experiment is about its profit.
+    pub studied: bool,
+}
+
+/// An inference node of a run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InferenceRole {
+    /// What it does.
+    pub strategy: Inference,
+    /// Base units.
+    pub stake: u64,
+    /// Whether the experiment is about its profit.
+    pub studied: bool,
+    /// Whether a ring of evaluators praises it.
+    pub accomplice: bool,
+}
+
+/// Who takes part in a run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cast {
+    /// Evaluators.
+    pub evaluators: Vec<EvaluatorRole>,
+    /// Inference nodes.
+    pub inference: Vec<InferenceRole>,
+}
+
+impl Cast {
+    /// Members of the chain: the user, the inference nodes, the evaluators.
+    fn members(&self) -> Vec<Member> {
+        let user = Member {
+            role: None,
+            model: "",
+            stake: 0,
+        };
+        let inference = self.inference.iter().map(|node| Member {
+            role: Some(Role::Inference),
+            model: MODEL,
+            stake: node.stake,
+        });
+        let evaluators = self.evaluators.iter().map(|node| Member {
+            role: Some(Role::Evaluator),
+            model: SCORER,
+            stake: node.stake,
+        });
+        [user]
+            .into_iter()
+            .chain(inference)
+            .chain(evaluators)
+            .collect()
+    }
+}
+
+/// Runs every task of the setting to its end, on a chain of its own.
+///
+/// # Errors
+/// If the chain refuses what it must take, if money is not conserved, or if tasks do not end.
+pub fn run(setting: &Setting, cast: &Cast, seed: u64) -> Result<Episode> {
+    let beginning = Beginning {
+        params: setting.params.clone(),
+        model: setting.world.model(),
+        evaluator_model: scorer(),
+        members: cast.members(),
+    };
+    let reference = Reference {
+        audits: setting.audits,
+    };
+    let chain = Chain::begin(beginning, reference, seed)?;
+    driver::Driver::new(setting, cast, chain, seed)?.run()
+}

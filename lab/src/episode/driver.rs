@@ -1,0 +1,398 @@
+//! Reads the chain's events block by block and lets everybody act on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use poq_client::{Any, tx::any};
+use poq_proto::v1::{
+    AnswerItem, CommitItem, MsgCommitScores, MsgRevealScores, MsgSubmitAnswers, MsgSubmitTask,
+    RevealItem,
+};
+use poq_proto::{commitment, event};
+use tendermint_proto::v0_38::abci::Event;
+
+use super::record::{Actor, Episode, Outcome};
+use super::{Cast, Setting};
+use crate::chain::{CHAIN_ID, Chain, Notice};
+use crate::error::{Error, Result};
+use crate::random;
+use crate::strategy::{Plan, Seat};
+use crate::world::{MODEL, STANDARD, Scale, prior_mean, text, truth};
+
+/// The user's place among the members.
+const USER: usize = 0;
+/// Blocks after which an open task means that the chain is stuck.
+const PATIENCE: u64 = 2_000;
+
+/// A task that is not over.
+#[derive(Default)]
+struct Open {
+    attempt: u32,
+    /// Raw score of the answer, micro-logits.
+    raw: i32,
+    accomplice: bool,
+    /// Members with a seat in the current committee.
+    seats: Vec<usize>,
+    plans: BTreeMap<usize, Plan>,
+}
+
+/// What everybody is to send in the next block, by member.
+#[derive(Default)]
+struct Outbox {
+    answers: BTreeMap<usize, Vec<AnswerItem>>,
+    commits: BTreeMap<usize, Vec<CommitItem>>,
+    reveals: BTreeMap<usize, Vec<RevealItem>>,
+}
+
+pub(super) struct Driver<'a> {
+    setting: &'a Setting,
+    cast: &'a Cast,
+    chain: Chain,
+    seed: u64,
+    scale: Scale,
+    prior_mean: u32,
+    before: Vec<u128>,
+    actors: Vec<Actor>,
+    tasks: Vec<Outcome>,
+    open: BTreeMap<u64, Open>,
+    last_quality: Option<u32>,
+    outbox: Outbox,
+    /// Tasks whose late evaluators look at the others' reveals after the next block.
+    watched: BTreeSet<u64>,
+    /// Tasks that got a committee in this block.
+    seated: BTreeSet<u64>,
+    audits: u32,
+}
+
+impl<'a> Driver<'a> {
+    pub(super) fn new(
+        setting: &'a Setting,
+        cast: &'a Cast,
+        chain: Chain,
+        seed: u64,
+    ) -> Result<Self> {
+        let studied = cast.inference.iter().map(|node| node.studied);
+        let studied = studied.chain(cast.evaluators.iter().map(|node| node.studied));
+        Ok(Self {
+            setting,
+            cast,
+            before: chain.wealth()?,
+            chain,
+            seed,
+            scale: Scale::default(),
+            prior_mean: prior_mean(),
+            actors: studied
+                .map(|studied| Actor {
+                    studied,
+                    ..Actor::default()
+                })
+                .collect(),
+            tasks: Vec::new(),
+            open: BTreeMap::new(),
+            last_quality: None,
+            outbox: Outbox::default(),
+            watched: BTreeSet::new(),
+            seated: BTreeSet::new(),
+            audits: 0,
+        })
+    }
+
+    pub(super) fn run(mut self) -> Result<Episode> {
+        let mut asked_at = 0;
+        loop {
+            if self.open.is_empty() {
+                let rest = self.setting.tasks as usize - self.tasks.len();
+                if rest == 0 {
+                    return self.finish();
+                }
+                asked_at = self.chain.height();
+                let batch = rest.min(self.setting.batch.max(1) as usize);
+                let questions = self.questions(batch);
+                self.block(vec![(USER, questions)])?;
+            } else {
+                let sent = self.take_outbox();
+                self.block(sent)?;
+            }
+            let blocks = self.chain.height() - asked_at;
+            if blocks > PATIENCE {
+                return Err(Error::Stuck {
+                    open: self.open.len(),
+                    blocks,
+                });
+            }
+        }
+    }
+
+    fn questions(&self, count: usize) -> Vec<Any> {
+        let message = MsgSubmitTask {
+            user: self.chain.address(USER).to_owned(),
+            model: MODEL.into(),
+            prompt: "?".into(),
+            max_answer_bytes: STANDARD.answer_bytes as u32,
+            max_fee: self.setting.world.price(),
+            ..MsgSubmitTask::default()
+        };
+        vec![any(&message); count]
+    }
+
+    fn take_outbox(&mut self) -> Vec<(usize, Vec<Any>)> {
+        let outbox = std::mem::take(&mut self.outbox);
+        let mut sent: BTreeMap<usize, Vec<Any>> = BTreeMap::new();
+        let address = |member: &usize| self.chain.address(*member).to_owned();
+        for (member, items) in outbox.answers {
+            let operator = address(&member);
+            let message = any(&MsgSubmitAnswers { operator, items });
+            sent.entry(member).or_default().push(message);
+        }
+        for (member, items) in outbox.commits {
+            let operator = address(&member);
+            let message = any(&MsgCommitScores { operator, items });
+            sent.entry(member).or_default().push(message);
+        }
+        for (member, items) in outbox.reveals {
+            let operator = address(&member);
+            let message = any(&MsgRevealScores { operator, items });
+            sent.entry(member).or_default().push(message);
+        }
+        sent.into_iter().collect()
+    }
+
+    fn block(&mut self, sent: Vec<(usize, Vec<Any>)>) -> Result<()> {
+        // Who waits decides on what the blocks before this one revealed.
+        let watched = std::mem::take(&mut self.watched);
+        let events = self.chain.block(sent)?;
+        for event in &events {
+            self.read(event)?;
+        }
+        for id in watched {
+            self.reveal(id, true)?;
+        }
+        for id in std::mem::take(&mut self.seated) {
+            self.take_seats(id)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, event: &Event) -> Result<()> {
+        let notice = Notice(event);
+        match event.r#type.as_str() {
+            event::TASK_SUBMITTED => {
+                self.open
+                    .insert(notice.number(event::TASK)?, Open::default());
+                self.tasks.push(Outcome::default());
+                Ok(())
+            }
+            event::TASK_ASSIGNED => self.answer(&notice),
+            event::TASK_SEATED => self.seat(&notice),
+            event::TASK_REVEALING => {
+                let id = notice.number(event::TASK)?;
+                self.watched.insert(id);
+                self.reveal(id, false)
+            }
+            event::TASK_REVEALED => {
+                let evaluator = self.member(&notice)? - 1 - self.cast.inference.len();
+                let quality = ppm(&notice)?;
+                self.task(&notice)?.revealed.push((evaluator, quality));
+                Ok(())
+            }
+            event::TASK_SETTLED => {
+                let quality = ppm(&notice)?;
+                self.last_quality = Some(quality);
+                self.task(&notice)?.settled = Some(quality);
+                Ok(())
+            }
+            event::TASK_AUDITED => {
+                self.audits += 1;
+                Ok(())
+            }
+            event::NODE_PAID => self.pay(&notice),
+            event::NODE_SLASHED => {
+                let member = self.member(&notice)?;
+                self.actors[member - 1].slashed += notice.number(event::AMOUNT)?;
+                Ok(())
+            }
+            event::TASK_FINAL => {
+                self.task(&notice)?.paid_by = Some(ppm(&notice)?);
+                self.end(&notice)
+            }
+            event::TASK_REFUNDED => self.end(&notice),
+            event::TASK_SET_ASIDE => {
+                let id = notice.number(event::TASK)?;
+                Err(Error::unreadable(
+                    "end of a task",
+                    format!("task {id} was set aside"),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// An inference node was drawn: it prepares its answer for the next block.
+    fn answer(&mut self, notice: &Notice<'_>) -> Result<()> {
+        let (id, member) = (notice.number(event::TASK)?, self.member(notice)?);
+        let role = &self.cast.inference[member - 1];
+        let actor = &mut self.actors[member - 1];
+        actor.duties += 1;
+        let Some(answer) = role.strategy.answer(|class| truth(class, self.seed, id)) else {
+            return Ok(());
+        };
+        actor.cost += answer.cost;
+        let open = self.open.entry(id).or_default();
+        (open.raw, open.accomplice) = (answer.raw, role.accomplice);
+        let quality = self.scale.quality(answer.raw);
+        let lie = role.strategy.lies();
+        let task = self.task(notice)?;
+        (task.truth, task.lie, task.node) = (quality, lie, member - 1);
+        let item = AnswerItem {
+            task_id: id,
+            answer: text(answer.raw, answer.bytes),
+            ..AnswerItem::default()
+        };
+        self.outbox.answers.entry(member).or_default().push(item);
+        Ok(())
+    }
+
+    fn seat(&mut self, notice: &Notice<'_>) -> Result<()> {
+        let (id, member) = (notice.number(event::TASK)?, self.member(notice)?);
+        let attempt = notice.number(event::ATTEMPT)? as u32;
+        let open = self.open.entry(id).or_default();
+        if self.seated.insert(id) {
+            open.attempt = attempt;
+            open.seats.clear();
+            open.plans.clear();
+        }
+        open.seats.push(member);
+        Ok(())
+    }
+
+    /// A whole committee is known: everybody in it plans and commits.
+    fn take_seats(&mut self, id: u64) -> Result<()> {
+        let first = 1 + self.cast.inference.len();
+        let Some(open) = self.open.get_mut(&id) else {
+            return Ok(());
+        };
+        let strategy = |member: usize| self.cast.evaluators[member - first].strategy;
+        let ring: Vec<usize> = open
+            .seats
+            .iter()
+            .copied()
+            .filter(|member| strategy(*member).is_ring())
+            .collect();
+        for member in open.seats.clone() {
+            let seat = Seat {
+                truth: open.raw,
+                last_quality: self.last_quality,
+                prior_mean: self.prior_mean,
+                seats: open.seats.len(),
+                ring_seats: ring.len(),
+                leads_ring: ring.first() == Some(&member),
+                answered_by_accomplice: open.accomplice,
+                scale: &self.scale,
+            };
+            let mut rng = random::generator(self.seed, "seat", id, member as u64);
+            let plan = strategy(member).plan(&seat, &mut rng);
+            let actor = &mut self.actors[member - 1];
+            actor.duties += 1;
+            if plan.evaluated {
+                actor.cost += self.setting.world.evaluation_cost;
+            }
+            let address = self.chain.address_bytes(member);
+            let salt = salt(self.seed, id, member);
+            let hash = commitment(CHAIN_ID, id, open.attempt, &address, plan.raw, &salt);
+            open.plans.insert(member, plan);
+            self.outbox
+                .commits
+                .entry(member)
+                .or_default()
+                .push(CommitItem {
+                    task_id: id,
+                    commitment: hash.to_vec(),
+                });
+        }
+        Ok(())
+    }
+
+    /// Those who wait, or those who do not, reveal in the next block.
+    fn reveal(&mut self, id: u64, late: bool) -> Result<()> {
+        let Some(open) = self.open.get(&id) else {
+            return Ok(());
+        };
+        let seen: Vec<u32> = self.tasks[id as usize - 1]
+            .revealed
+            .iter()
+            .map(|(_, quality)| *quality)
+            .collect();
+        for (member, plan) in &open.plans {
+            if plan.waits != late || (late && !self.pays(plan, &seen)) {
+                continue;
+            }
+            self.outbox
+                .reveals
+                .entry(*member)
+                .or_default()
+                .push(RevealItem {
+                    task_id: id,
+                    raw_score: plan.raw,
+                    salt: salt(self.seed, id, *member).to_vec(),
+                });
+        }
+        Ok(())
+    }
+
+    /// Whether a score is within the tolerance of the median of what others revealed.
+    fn pays(&self, plan: &Plan, seen: &[u32]) -> bool {
+        let mut sorted = seen.to_vec();
+        sorted.sort_unstable();
+        let Some(median) = sorted.get(sorted.len() / 2) else {
+            return true;
+        };
+        self.scale.quality(plan.raw).abs_diff(*median) < self.setting.params.score_tolerance
+    }
+
+    fn pay(&mut self, notice: &Notice<'_>) -> Result<()> {
+        let member = self.member(notice)?;
+        if member <= self.cast.inference.len() {
+            self.task(notice)?.payout = notice.number(event::AMOUNT)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, notice: &Notice<'_>) -> Result<()> {
+        self.open.remove(&notice.number(event::TASK)?);
+        Ok(())
+    }
+
+    /// Ids begin at 1 and have no gaps.
+    fn task(&mut self, notice: &Notice<'_>) -> Result<&mut Outcome> {
+        let id = notice.number(event::TASK)?;
+        let index = (id as usize).wrapping_sub(1);
+        let task = self.tasks.get_mut(index);
+        task.ok_or_else(|| Error::unreadable("event", format!("task {id} was never asked")))
+    }
+
+    fn member(&self, notice: &Notice<'_>) -> Result<usize> {
+        self.chain.member(notice.text(event::NODE)?)
+    }
+
+    fn finish(mut self) -> Result<Episode> {
+        let after = self.chain.wealth()?;
+        for (index, actor) in self.actors.iter_mut().enumerate() {
+            let change = after[index + 1] as i128 - self.before[index + 1] as i128;
+            // No run moves more than 2^63 base units.
+            actor.profit = (change - i128::from(actor.cost)) as i64;
+        }
+        Ok(Episode {
+            actors: self.actors,
+            tasks: self.tasks,
+            blocks: self.chain.height(),
+            audits: self.audits,
+        })
+    }
+}
+
+fn ppm(notice: &Notice<'_>) -> Result<u32> {
+    Ok(notice.number(event::QUALITY)? as u32)
+}
+
+fn salt(seed: u64, task: u64, member: usize) -> [u8; 32] {
+    random::bytes(seed, "salt", task, member as u64)
+}

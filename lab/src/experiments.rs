@@ -1,0 +1,174 @@
+//! What the laboratory asks, each on many seeds and in parallel.
+
+pub mod parameters;
+pub mod published;
+pub mod sweep;
+pub mod zoo;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::episode::{Cast, Episode, Setting, run};
+use crate::error::Result;
+use crate::statistics::Estimate;
+
+/// Distance (ppm) from which a quality counts as moved.
+pub const MOVED: u32 = 50_000;
+
+/// Part of the honest profit below which an advantage is rounding: payouts are integers.
+const NEGLIGIBLE: f64 = 1e-3;
+
+/// How long an experiment runs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Effort {
+    /// Tasks of each run.
+    pub tasks: u32,
+    /// Runs of each case; two runs that are compared share their seed.
+    pub runs: u32,
+    /// Seed of the first run; the others follow.
+    pub seed: u64,
+}
+
+/// A case of an experiment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Case {
+    /// What all meet.
+    pub setting: Setting,
+    /// Who takes part.
+    pub cast: Cast,
+}
+
+/// What experiments keep of a run.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// See [`Episode::studied_profit`].
+    pub profit: f64,
+    /// See [`Episode::moved`].
+    pub moved: f64,
+    /// See [`Episode::moved_at_payout`].
+    pub moved_at_payout: f64,
+    /// See [`Episode::payout_for_lies`].
+    pub payout_for_lies: f64,
+    /// See [`Episode::refunded`].
+    pub refunded: f64,
+    /// Part of the tasks that were audited.
+    pub audited: f64,
+}
+
+impl From<Episode> for Figures {
+    fn from(episode: Episode) -> Self {
+        Self {
+            profit: episode.studied_profit(),
+            moved: episode.moved(MOVED),
+            moved_at_payout: episode.moved_at_payout(MOVED),
+            payout_for_lies: episode.payout_for_lies(),
+            refunded: episode.refunded(),
+            audited: f64::from(episode.audits) / episode.tasks.len().max(1) as f64,
+        }
+    }
+}
+
+/// Runs every case on every seed, on all cores; cases that are equal run once. The results are in
+/// the order of the cases, then of the seeds.
+pub fn run_all<T: From<Episode> + Clone + Send + Sync>(
+    cases: &[Case],
+    effort: Effort,
+) -> Result<Vec<Vec<T>>> {
+    let mut distinct: Vec<&Case> = Vec::new();
+    let places: Vec<usize> = cases
+        .iter()
+        .map(|case| {
+            let known = distinct.iter().position(|other| *other == case);
+            known.unwrap_or_else(|| {
+                distinct.push(case);
+                distinct.len() - 1
+            })
+        })
+        .collect();
+    let jobs: Vec<(&Case, u64)> = distinct
+        .iter()
+        .flat_map(|case| (0..u64::from(effort.runs)).map(|run| (*case, effort.seed + run)))
+        .collect();
+    let progress = progress(jobs.len());
+    let results = jobs
+        .par_iter()
+        .map(|(case, seed)| {
+            let result = run(&case.setting, &case.cast, *seed).map(T::from);
+            progress.inc(1);
+            result
+        })
+        .collect::<Result<Vec<T>>>()?;
+    progress.finish_and_clear();
+    let per_case: Vec<Vec<T>> = results
+        .chunks(effort.runs.max(1) as usize)
+        .map(<[T]>::to_vec)
+        .collect();
+    Ok(places
+        .into_iter()
+        .map(|place| per_case[place].clone())
+        .collect())
+}
+
+/// On standard error; not drawn where that is no terminal.
+fn progress(jobs: usize) -> ProgressBar {
+    let bar = ProgressBar::new(jobs as u64);
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} runs, {eta} left");
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// What lying brought and did.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Honest profit of the studied together, base units per task asked.
+    pub honest: Estimate,
+    /// Their profit when they lie, minus the honest one, seed by seed.
+    pub advantage: Estimate,
+    /// Part of the tasks whose committee was off the truth by more than [`MOVED`].
+    pub moved: Estimate,
+    /// The same after audits.
+    pub moved_at_payout: Estimate,
+    /// Payout for an answer that is not of the registered model, base units.
+    pub payout_for_lies: Estimate,
+    /// Part of the tasks that ended without a quality.
+    pub refunded: Estimate,
+    /// Part of the tasks that were audited.
+    pub audited: Estimate,
+}
+
+impl Comparison {
+    /// Of runs with equal seeds.
+    pub fn of(honest: &[Figures], lying: &[Figures]) -> Self {
+        let pick = |runs: &[Figures], figure: fn(&Figures) -> f64| {
+            runs.iter().map(figure).collect::<Vec<f64>>()
+        };
+        let lying_figure = |figure| Estimate::of(&pick(lying, figure));
+        let profit = |figures: &Figures| figures.profit;
+        Self {
+            honest: Estimate::of(&pick(honest, profit)),
+            advantage: Estimate::of_difference(&pick(lying, profit), &pick(honest, profit)),
+            moved: lying_figure(|figures| figures.moved),
+            moved_at_payout: lying_figure(|figures| figures.moved_at_payout),
+            payout_for_lies: lying_figure(|figures| figures.payout_for_lies),
+            refunded: lying_figure(|figures| figures.refunded),
+            audited: lying_figure(|figures| figures.audited),
+        }
+    }
+
+    /// In one word whether lying paid: it gains or loses if the whole confidence interval says so
+    /// and it is more than rounding.
+    pub fn verdict(&self) -> &'static str {
+        if self.advantage.mean.abs() < NEGLIGIBLE * self.honest.mean.abs() {
+            "even"
+        } else if self.advantage.is_below_zero() {
+            "loses"
+        } else if self.advantage.is_above_zero() {
+            "GAINS"
+        } else {
+            "open"
+        }
+    }
+}

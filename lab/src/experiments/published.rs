@@ -1,0 +1,5 @@
+//! What is published about Proof of Quality, repeated on the production state machine.
+
+pub mod aggregation;
+pub mod costs;
+pub mod earnings;

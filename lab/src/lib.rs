@@ -1,0 +1,15 @@
+//! The adversary laboratory: the production state machine in this process, and everybody who could
+//! gain by lying to it. See the README beside this crate.
+
+pub mod casts;
+pub mod chain;
+pub mod episode;
+pub mod error;
+pub mod experiments;
+pub mod plot;
+pub mod random;
+pub mod statistics;
+pub mod strategy;
+pub mod world;
+
+pub use error::{Error, Result};

@@ -1,0 +1,77 @@
+//! `poq-lab`: attacks the production state machine and says what it cost the attackers.
+
+mod document;
+mod options;
+mod report;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Parser;
+use poq_lab::Result;
+use poq_lab::experiments::published::{aggregation, costs, earnings};
+use poq_lab::experiments::zoo::Row;
+use poq_lab::experiments::{parameters, sweep, zoo};
+
+use options::{Command, Options, Published};
+use report::Report;
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let start = Instant::now();
+    match run(&options) {
+        Ok(success) => {
+            let seconds = start.elapsed().as_secs_f64();
+            eprintln!("{seconds:.0} s on {} threads", rayon::current_num_threads());
+            if success {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether everything that the protocol promises was seen.
+fn run(options: &Options) -> Result<bool> {
+    let base = options.setting();
+    let effort = options.effort();
+    let report = Report::new(options);
+    match &options.command {
+        Command::Zoo(zoo_options) => {
+            let settings = zoo_options.settings(&base);
+            let entries = zoo::entries(zoo_options.committee as usize);
+            let rows = zoo::compare(&settings, &entries, effort)?;
+            report.zoo(&rows)?;
+            Ok(rows.iter().all(Row::keeps_promise))
+        }
+        Command::Sweep(sweep_options) => {
+            let grid = sweep_options.grid()?;
+            report.sweep(&grid, &sweep::run(&grid, &base, effort)?)?;
+            Ok(true)
+        }
+        Command::Published { claim } => {
+            match claim {
+                Published::Earnings => report.earnings(&earnings::run(&base, effort)?)?,
+                Published::Aggregation { shares, committees } => {
+                    let rows = aggregation::run(&base, shares, committees, effort)?;
+                    report.aggregation(&rows)?;
+                }
+                Published::Costs => report.costs(&costs::run(&base, effort)?)?,
+            }
+            Ok(true)
+        }
+        Command::Parameters { finalists, write } => {
+            let search = parameters::search(&base, *finalists, effort)?;
+            match write {
+                Some(folder) => document::write(folder, &search, &base, effort)?,
+                None => report.parameters(&search)?,
+            }
+            Ok(search.winner().is_some())
+        }
+    }
+}

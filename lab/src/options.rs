@@ -1,0 +1,230 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use poq_app::modules::params::max_price;
+use poq_lab::episode::Setting;
+use poq_lab::experiments::Effort;
+use poq_lab::experiments::sweep::{Attack, Grid, Rule};
+use poq_lab::{Error, Result};
+use poq_proto::v1::Params;
+
+/// Attacks the production state machine of the chain, in this process, through signed
+/// transactions, and says what it brought. Equal options give equal results.
+#[derive(Parser)]
+pub struct Options {
+    #[command(subcommand)]
+    pub command: Command,
+    /// Tasks of each run
+    #[arg(long, global = true, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    tasks: u32,
+    /// Runs of each case, with a seed of its own each
+    #[arg(long, global = true, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    runs: u32,
+    /// Seed of the first run
+    #[arg(long, global = true, default_value_t = 1)]
+    seed: u64,
+    /// What to print
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub output: Output,
+    /// Draw pictures of the results into this folder
+    #[arg(long, global = true)]
+    pub figures: Option<PathBuf>,
+}
+
+/// A form of results.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Markdown tables
+    Text,
+    /// One JSON document
+    Json,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Every strategy against its honest twin; fails if one that the protocol bounds does not lose
+    Zoo(ZooOptions),
+    /// Strategies as a share of all evaluators, over aggregations and committee sizes
+    Sweep(SweepOptions),
+    /// Repeat what is published about Proof of Quality
+    Published {
+        #[command(subcommand)]
+        claim: Published,
+    },
+    /// Search the cheapest genesis parameters under which honesty is the best reply
+    Parameters {
+        /// Sets that may be tried on the state machine
+        #[arg(long, default_value_t = 3)]
+        finalists: usize,
+        /// Write economics.md and its figures into this folder instead of printing
+        #[arg(long)]
+        write: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+pub struct ZooOptions {
+    /// Seats of a committee
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=30))]
+    pub committee: u32,
+    /// With audits, without, or both
+    #[arg(long, value_enum, default_value = "both")]
+    audits: Audits,
+    /// Also ask tasks at half of the highest price that the stakes secure
+    #[arg(long)]
+    dear: bool,
+}
+
+#[derive(Args)]
+pub struct SweepOptions {
+    /// What liars do
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_enum,
+        default_value = "constant,prior-mean,random,copy-last,boost,sabotage,praise"
+    )]
+    attacks: Vec<Attack>,
+    /// Percent of the evaluators that lie
+    #[arg(long, value_delimiter = ',', default_value = "10,20,30,40,50,60,80,100", value_parser = clap::value_parser!(u32).range(0..=100))]
+    shares: Vec<u32>,
+    /// How reveals become a quality
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_enum,
+        default_value = "weighted-median"
+    )]
+    rules: Vec<Rule>,
+    /// Seats of a committee
+    #[arg(long, value_delimiter = ',', default_value = "5", value_parser = clap::value_parser!(u32).range(1..=30))]
+    committees: Vec<u32>,
+    /// With audits, without, or both
+    #[arg(long, value_enum, default_value = "both")]
+    audits: Audits,
+    /// Evaluators
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=200))]
+    evaluators: u32,
+}
+
+#[derive(Subcommand)]
+pub enum Published {
+    /// arXiv 2405.17934: lazy and dishonest participants earn less
+    Earnings,
+    /// arXiv 2601.21189: attacks, aggregations, committee sizes, trust weights
+    Aggregation {
+        /// Percent of the evaluators that attack
+        #[arg(long, value_delimiter = ',', default_value = "20,40", value_parser = clap::value_parser!(u32).range(0..=100))]
+        shares: Vec<u32>,
+        /// Seats of a committee
+        #[arg(long, value_delimiter = ',', default_value = "3,5,9", value_parser = clap::value_parser!(u32).range(1..=30))]
+        committees: Vec<u32>,
+    },
+    /// arXiv 2512.16317: R = α · quality − β · cost over five model classes
+    Costs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Audits {
+    On,
+    Off,
+    Both,
+}
+
+impl Audits {
+    fn values(self) -> Vec<bool> {
+        match self {
+            Self::On => vec![true],
+            Self::Off => vec![false],
+            Self::Both => vec![false, true],
+        }
+    }
+}
+
+impl Options {
+    /// The chain's defaults.
+    pub fn setting(&self) -> Setting {
+        Setting::new(self.tasks)
+    }
+
+    pub fn effort(&self) -> Effort {
+        Effort {
+            tasks: self.tasks,
+            runs: self.runs,
+            seed: self.seed,
+        }
+    }
+}
+
+impl ZooOptions {
+    /// `base` with and without audits, at its price and at a dear one.
+    pub fn settings(&self, base: &Setting) -> Vec<Setting> {
+        let params = Params {
+            committee_size: self.committee,
+            ..base.params.clone()
+        };
+        let factor = max_price(&params) / 2 / base.world.price();
+        let dear = self.dear.then(|| base.world.dearer(factor.max(1)));
+        let mut settings = Vec::new();
+        for world in [Some(base.world), dear].into_iter().flatten() {
+            for audits in self.audits.values() {
+                settings.push(Setting {
+                    params: params.clone(),
+                    world,
+                    audits,
+                    ..base.clone()
+                });
+            }
+        }
+        settings
+    }
+}
+
+impl SweepOptions {
+    /// # Errors
+    /// [`Error::Option`] if a committee is larger than two thirds of the evaluators.
+    pub fn grid(&self) -> Result<Grid> {
+        let largest = self.committees.iter().max().copied().unwrap_or(0);
+        if largest * 3 > self.evaluators * 2 + 2 {
+            return Err(Error::Option(format!(
+                "committees of {largest} need at least {} evaluators; raise --evaluators",
+                (largest * 3).div_ceil(2)
+            )));
+        }
+        Ok(Grid {
+            attacks: self.attacks.clone(),
+            shares: self.shares.clone(),
+            rules: self.rules.clone(),
+            committees: self.committees.clone(),
+            audits: self.audits.values(),
+            evaluators: self.evaluators as usize,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn committees_that_the_evaluators_cannot_fill_are_refused() {
+        let grid = |arguments: &[&str]| {
+            let line = ["poq-lab", "sweep"].iter().chain(arguments);
+            match Options::parse_from(line).command {
+                Command::Sweep(options) => options.grid(),
+                _ => unreachable!(),
+            }
+        };
+        assert!(grid(&["--committees", "21", "--evaluators", "30"]).is_err());
+        assert!(grid(&["--committees", "3,21", "--evaluators", "32"]).is_ok());
+    }
+}

@@ -1,0 +1,112 @@
+//! What single runs on the state machine come to.
+
+use poq_app::modules::params::max_price;
+use poq_lab::casts::{accomplices, evaluators, inference};
+use poq_lab::episode::{Cast, Episode, Setting, run};
+use poq_lab::strategy::{Evaluator, Inference, Ring};
+
+const TASKS: u32 = 40;
+/// The first evaluator among the actors: four inference nodes come before.
+const EVALUATOR: usize = 4;
+
+/// A price at which every task is audited.
+fn dearest() -> Setting {
+    let setting = Setting::new(TASKS);
+    let factor = max_price(&setting.params) / setting.world.price();
+    Setting {
+        world: setting.world.dearer(factor),
+        ..setting
+    }
+}
+
+fn episode(setting: &Setting, cast: &Cast) -> Episode {
+    run(setting, cast, 7).unwrap()
+}
+
+#[test]
+fn honest_people_earn_and_nothing_is_moved() {
+    let episode = episode(&dearest(), &evaluators(Evaluator::Honest, 12, 12));
+    assert!(
+        episode
+            .actors
+            .iter()
+            .all(|actor| actor.profit > 0 && actor.slashed == 0)
+    );
+    // A few micro-logits are a few millionths where the calibration is steep.
+    assert_eq!(episode.moved(20), 0.0);
+    assert_eq!(episode.refunded(), 0.0);
+    assert!(episode.audits > TASKS * 9 / 10, "{}", episode.audits);
+}
+
+#[test]
+fn an_audited_liar_loses_stake_and_seats() {
+    let setting = Setting {
+        batch: 4,
+        ..dearest()
+    };
+    let episode = episode(&setting, &evaluators(Evaluator::Constant(0), 1, 12));
+    let liar = &episode.actors[EVALUATOR];
+    assert!(liar.slashed >= 10_000_000 && liar.profit < 0, "{liar:?}");
+    let honest = &episode.actors[EVALUATOR + 1];
+    assert!(honest.slashed == 0 && honest.duties > liar.duties);
+}
+
+/// Even if every evaluator praises the junk of one inference node, audits find the truth.
+#[test]
+fn audits_correct_a_committee_that_conspires() {
+    let cast = accomplices(Evaluator::Ring(Ring::Praise), Inference::Junk, 12, 12);
+    let audited = episode(&dearest(), &cast);
+    assert!(audited.moved(50_000) > 0.0);
+    assert_eq!(audited.moved_at_payout(50_000), 0.0);
+    assert_eq!(audited.payout_for_lies(), 0.0);
+    let setting = Setting {
+        audits: false,
+        ..dearest()
+    };
+    let believed = episode(&setting, &cast);
+    assert_eq!(believed.moved(50_000), believed.moved_at_payout(50_000));
+    assert!(believed.payout_for_lies() > 0.0);
+}
+
+#[test]
+fn who_withholds_a_reveal_is_slashed() {
+    let episode = episode(
+        &Setting::new(TASKS),
+        &evaluators(Evaluator::RevealIfItPays, 1, 12),
+    );
+    let withholder = &episode.actors[EVALUATOR];
+    assert!(withholder.slashed > 0, "{withholder:?}");
+    assert_eq!(withholder.cost, 0);
+}
+
+#[test]
+fn a_silent_inference_node_is_slashed_and_its_tasks_go_to_others() {
+    let episode = episode(&Setting::new(TASKS), &inference(Inference::Silent, 12));
+    let silent = &episode.actors[0];
+    assert!(silent.slashed > 0 && silent.cost == 0, "{silent:?}");
+    assert_eq!(episode.refunded(), 0.0);
+    assert!(episode.tasks.iter().all(|task| task.node != 0));
+}
+
+#[test]
+fn a_ring_that_shares_work_pays_for_one_score_of_a_committee() {
+    let episode = episode(
+        &Setting::new(TASKS),
+        &evaluators(Evaluator::Ring(Ring::Share), 12, 12),
+    );
+    let cost: u64 = episode.actors[EVALUATOR..]
+        .iter()
+        .map(|actor| actor.cost)
+        .sum();
+    assert_eq!(cost, u64::from(TASKS) * 400);
+    assert_eq!(episode.moved(0), 0.0);
+}
+
+/// A committee can have more seats than anybody is left for.
+#[test]
+fn tasks_without_a_committee_are_refunded() {
+    let mut setting = Setting::new(TASKS);
+    setting.params.committee_size = 30;
+    let episode = episode(&setting, &evaluators(Evaluator::Honest, 1, 12));
+    assert_eq!(episode.refunded(), 1.0);
+}

@@ -1,0 +1,96 @@
+//! The short version of the laboratory: it fails if a strategy that the protocol bounds is better
+//! than honesty, and shows that it would fail if the chain did not audit.
+
+use poq_app::modules::params::max_price;
+use poq_lab::episode::Episode;
+use poq_lab::episode::Setting;
+use poq_lab::experiments::zoo::{Entry, Row, compare, entries};
+use poq_lab::experiments::{Case, Effort, run_all};
+
+const EFFORT: Effort = Effort {
+    tasks: 100,
+    runs: 4,
+    seed: 1,
+};
+
+/// Tasks at half of the price that the stakes secure, every other of which is audited.
+fn dear() -> Setting {
+    let setting = Setting::new(EFFORT.tasks);
+    let factor = max_price(&setting.params) / 2 / setting.world.price();
+    Setting {
+        world: setting.world.dearer(factor),
+        ..setting
+    }
+}
+
+/// The zoo without strategies about which the protocol promises nothing.
+fn bounded() -> Vec<Entry> {
+    let all = entries(5).into_iter();
+    all.filter(|entry| entry.promise.covers(true)).collect()
+}
+
+fn names(rows: &[Row], choose: fn(&Row) -> bool) -> Vec<&str> {
+    let chosen = rows.iter().filter(|row| choose(row));
+    chosen.map(|row| row.name.as_str()).collect()
+}
+
+#[test]
+fn no_strategy_within_the_bounds_beats_honesty() {
+    let rows = compare(&[dear()], &bounded(), EFFORT).unwrap();
+    assert_eq!(names(&rows, Row::pays), Vec::<&str>::new());
+    // And it is not luck.
+    let open = names(&rows, |row| row.result.verdict() != "loses");
+    assert_eq!(open, Vec::<&str>::new());
+}
+
+/// The control: the same check finds the rings as soon as nobody audits.
+#[test]
+fn without_audits_the_same_check_fails() {
+    let setting = Setting {
+        audits: false,
+        ..dear()
+    };
+    let rings: Vec<Entry> = bounded()
+        .into_iter()
+        .filter(|entry| entry.name.starts_with("ring of 12"))
+        .collect();
+    assert_eq!(rings.len(), 2);
+    let rows = compare(&[setting], &rings, EFFORT).unwrap();
+    assert_eq!(names(&rows, Row::pays).len(), 2);
+}
+
+/// A weakened parameter does it too: a tolerance as wide as the scale pays for guesses, where
+/// nobody audits.
+#[test]
+fn with_a_tolerance_as_wide_as_the_scale_guessing_pays() {
+    let mut setting = Setting::new(EFFORT.tasks);
+    setting.audits = false;
+    let guess: Vec<Entry> = bounded()
+        .into_iter()
+        .filter(|entry| entry.name == "prior mean")
+        .collect();
+    let strict = compare(&[setting.clone()], &guess, EFFORT).unwrap();
+    assert_eq!(names(&strict, Row::pays), Vec::<&str>::new());
+    setting.params.score_tolerance = 1_000_000;
+    let wide = compare(&[setting], &guess, EFFORT).unwrap();
+    assert_eq!(names(&wide, Row::pays), ["prior mean"]);
+}
+
+#[test]
+fn equal_seeds_give_equal_results_and_others_do_not() {
+    let case = Case {
+        setting: Setting::new(30),
+        cast: entries(5).swap_remove(0).lying,
+    };
+    let run = |seed| {
+        let effort = Effort {
+            tasks: 30,
+            runs: 1,
+            seed,
+        };
+        let episodes: Vec<Vec<Episode>> = run_all(std::slice::from_ref(&case), effort).unwrap();
+        serde_json::to_string(&episodes).unwrap()
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
