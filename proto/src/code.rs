@@ -130,6 +130,23 @@ codes! {
     NOT_THE_USER = 142, POQ;
     /// The greater part of a free transaction would fail.
     MOSTLY_FAILING = 143, POQ;
+
+    /// Not a VRF key: wrong length, not canonical, or the neutral point.
+    INVALID_VRF_KEY = 150, POQ;
+    /// The validator's last change of its VRF key is not effective yet.
+    VRF_KEY_PENDING = 151, POQ;
+    /// A validator with power would have no VRF key although votes carry outputs.
+    NO_VRF_KEY = 152, POQ;
+    /// Vote extensions are enabled already.
+    EXTENSIONS_ENABLED = 153, POQ;
+    /// Vote extensions cannot begin at this height.
+    INVALID_ENABLE_HEIGHT = 154, POQ;
+    /// A vote extension is not the validator's output for this height.
+    INVALID_VOTE_EXTENSION = 155, POQ;
+    /// A block's outputs of votes are missing, misplaced or wrong.
+    INVALID_VOTE_OUTPUTS = 156, POQ;
+    /// Outputs of votes are no transaction: only proposers put them into blocks.
+    NOT_A_TRANSACTION = 157, POQ;
 }
 
 #[cfg(test)]
