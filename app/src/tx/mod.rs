@@ -11,6 +11,7 @@ mod signature;
 
 pub use authenticate::{Authenticated, Signatures};
 pub use decode::{MAX_MEMO, MAX_SIGNERS, Unverified, decode};
+pub(crate) use decode::strict;
 pub use fees::{BYTE_GAS, SIGNATURE_GAS};
 pub use messages::Message;
 pub use signature::Verifier;
