@@ -6,12 +6,14 @@ use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::response_verify_vote_extension::VerifyStatus;
 use tendermint_proto::v0_38::abci::{
-    CheckTxType, CommitInfo, ExtendedCommitInfo, Misbehavior, MisbehaviorType, RequestApplySnapshotChunk,
-    RequestCheckTx, RequestExtendVote, RequestVerifyVoteExtension, ResponseExtendVote, ResponseVerifyVoteExtension, RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestOfferSnapshot,
-    RequestPrepareProposal, RequestProcessProposal, RequestQuery, ResponseApplySnapshotChunk,
-    ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo, ResponseInitChain,
-    ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
-    ValidatorUpdate, response_apply_snapshot_chunk, response_offer_snapshot,
+    CheckTxType, CommitInfo, ExtendedCommitInfo, Misbehavior, MisbehaviorType,
+    RequestApplySnapshotChunk, RequestCheckTx, RequestExtendVote, RequestFinalizeBlock,
+    RequestInfo, RequestInitChain, RequestOfferSnapshot, RequestPrepareProposal,
+    RequestProcessProposal, RequestQuery, RequestVerifyVoteExtension, ResponseApplySnapshotChunk,
+    ResponseCheckTx, ResponseCommit, ResponseExtendVote, ResponseFinalizeBlock, ResponseInfo,
+    ResponseInitChain, ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal,
+    ResponseQuery, ResponseVerifyVoteExtension, ValidatorUpdate, response_apply_snapshot_chunk,
+    response_offer_snapshot,
 };
 use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps, PublicKey, public_key};
 use tendermint_proto::v0_38::types::{AbciParams, BlockIdFlag, ConsensusParams};

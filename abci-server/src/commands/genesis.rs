@@ -13,6 +13,7 @@ use super::node::KeyringFlags;
 use super::tx::account::find;
 use super::tx::authority::read_message;
 use super::tx::poq::{PublicKey, WorkerRole, own_key, public_key, sorted};
+use super::vrf_key::{VrfPublicKey, validator_key, vrf_public_key};
 use crate::coin::{Coin, Coins};
 use crate::genesis::{self, Validator};
 use crate::home::Home;
@@ -79,6 +80,10 @@ enum GenesisCommand {
         /// Ed25519 key of consensus, base64; default: that of this home's node.
         #[arg(long, value_name = "BASE64", value_parser = public_key)]
         public_key: Option<PublicKey>,
+        /// VRF key for the beacon, base64; default: the newest of this home's node, unless
+        /// --public-key is given.
+        #[arg(long, value_name = "BASE64", value_parser = vrf_public_key)]
+        vrf_key: Option<VrfPublicKey>,
         /// Voting power, if the validator is new.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
         power: u64,
@@ -206,10 +211,12 @@ impl Editor<'_> {
                 operator,
                 stake,
                 public_key,
+                vrf_key,
                 power,
                 name,
                 payout,
             } => {
+                let vrf_key = validator_key(vrf_key, public_key.is_none(), self.home)?;
                 let public_key = match public_key {
                     Some(PublicKey(key)) => key,
                     None => own_key(self.home)?,
@@ -222,6 +229,7 @@ impl Editor<'_> {
                     payout,
                     public_key,
                     stake: base_units(&stake, &params)?,
+                    vrf_key,
                 });
             }
         }

@@ -14,6 +14,7 @@ use crate::comet::{Binary, Comet, CometConfig, Log};
 use crate::grpc;
 use crate::home::Home;
 use crate::settings::AppSettings;
+use crate::validator;
 use poq_abci::transport::{Address, Listener, Server};
 
 /// Flags of `start`; what is not given is as in app.toml.
@@ -67,6 +68,7 @@ impl Start {
         };
         let app = App::open(&data, options)
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
+        let app = validator::vote(app, home)?;
         let grpc = match settings.grpc_address.as_str() {
             "" => None,
             address => Some(grpc::Listener::bind(address)?),

@@ -119,13 +119,18 @@ pub fn accept(
     let input = input(state, &chain_id, height)?;
     let outputs = outputs
         .into_iter()
-        .map(|VoteOutput { validator, extension }| {
-            let vote = ExtendedVote {
-                address: validator,
-                extension,
-            };
-            output(state, &input, &vote, verifier)
-        })
+        .map(
+            |VoteOutput {
+                 validator,
+                 extension,
+             }| {
+                let vote = ExtendedVote {
+                    address: validator,
+                    extension,
+                };
+                output(state, &input, &vote, verifier)
+            },
+        )
         .collect::<Result<_>>()?;
     Ok(Carried::Outputs(Accepted { votes, outputs }))
 }

@@ -81,8 +81,14 @@ mod tests {
                 let output = verifier.verify(&key, &input, &extension).unwrap();
                 assert_eq!(output, extension[..32]);
                 assert_eq!(verifier.verify(&key, &input, &wrong), None);
-                assert_eq!(verifier.verify(&other.public_key(), &input, &extension), None);
-                let later = Input { previous: [6; 32], ..input.clone() };
+                assert_eq!(
+                    verifier.verify(&other.public_key(), &input, &extension),
+                    None
+                );
+                let later = Input {
+                    previous: [6; 32],
+                    ..input.clone()
+                };
                 assert_eq!(verifier.verify(&key, &later, &extension), None);
             }
         }

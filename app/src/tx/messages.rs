@@ -1,9 +1,10 @@
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgSend};
 use poq_proto::code;
 use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgEnableVoteExtensions, MsgRegisterEvaluator, MsgRegisterInferenceNode,
-    MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower, MsgSetVrfKey,
-    MsgSubmitAnswers, MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
+    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgEnableVoteExtensions, MsgRegisterEvaluator,
+    MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel,
+    MsgSetModel, MsgSetValidatorPower, MsgSetVrfKey, MsgSubmitAnswers, MsgSubmitTask, MsgUnbond,
+    MsgUnjail, MsgUpdateNode, MsgUpdateParams,
 };
 use prost::Name;
 use tendermint_proto::google::protobuf::Any;

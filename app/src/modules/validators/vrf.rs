@@ -48,8 +48,7 @@ pub fn set_vrf_key(x: &mut Execution<'_>, message: MsgSetVrfKey) -> Result<MsgSe
 
 /// The VRF key that a validator's vote for the block at `height` needs, if it has one.
 pub fn effective_vrf_key(validator: &Validator, height: u64) -> Option<&[u8]> {
-    let has_changed =
-        !validator.next_vrf_key.is_empty() && validator.next_vrf_key_height <= height;
+    let has_changed = !validator.next_vrf_key.is_empty() && validator.next_vrf_key_height <= height;
     let key = match has_changed {
         true => &validator.next_vrf_key,
         false => &validator.vrf_key,
