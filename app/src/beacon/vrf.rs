@@ -268,6 +268,6 @@ mod tests {
     #[test]
     fn outputs_should_not_change() {
         insta::assert_snapshot!(hex::encode(secret(1).public_key()), @"88b226498ee1f7d4fa5dae4dacd4f4bc2b5fdb5438cea23ae8fca638af264648");
-        insta::assert_snapshot!(hex::encode(secret(1).extension(&INPUT)), @"X");
+        insta::assert_snapshot!(hex::encode(secret(1).extension(&INPUT)), @"e280e1b7a8f4f4a55e67777c848df5c51340d3dccc151c09b510b90e9a7bc34ccd01b5046dfc48a11e4cb5fb9b104f7f339b446ed1fcf551689ab28c8b61990a1a1eb31da9b9270977d53f621aab23b2bb9f849ff865c5691b11fe4be5875106");
     }
 }

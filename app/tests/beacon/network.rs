@@ -1,6 +1,6 @@
 //! Validators with real applications, driven through ABCI as CometBFT drives them.
 
-use poq_app::beacon::{OwnValidator, PREFIX, Secret, Secrets};
+use poq_app::beacon::{OwnValidator, PREFIX, Secret, Secrets, is_vote_outputs};
 use poq_app::modules::validators::consensus_address;
 use poq_app::{App, Options};
 use poq_proto::v1::{
@@ -291,7 +291,13 @@ impl Network {
         }
         self.vote();
         self.decide(&proposal, &everybody);
-        let carried = proposal.len() - txs.len();
+        let is_due = proposal.first().is_some_and(|entry| is_vote_outputs(entry));
+        let carried = usize::from(is_due);
+        assert_eq!(
+            proposal.len(),
+            carried + txs.len(),
+            "a transaction was left out"
+        );
         self.decided.tx_results[carried..].to_vec()
     }
 
