@@ -3,6 +3,7 @@
 
 #[path = "../../../inference-node/tests/checkpoint/mod.rs"]
 mod checkpoint;
+mod beacon;
 mod clients;
 mod faults;
 mod fixture;
