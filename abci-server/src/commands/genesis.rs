@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::node::KeyringFlags;
 use super::tx::account::find;
 use super::tx::authority::read_message;
-use super::tx::poq::{PublicKey, WorkerRole, own_key, public_key, sorted};
-use super::vrf_key::{VrfPublicKey, validator_key, vrf_public_key};
+use super::tx::poq::{PublicKey, WorkerRole, public_key, sorted};
+use super::vrf_key::{VrfPublicKey, validator_keys, vrf_public_key};
 use crate::coin::{Coin, Coins};
 use crate::genesis::{self, Validator};
 use crate::home::Home;
@@ -216,11 +216,7 @@ impl Editor<'_> {
                 name,
                 payout,
             } => {
-                let vrf_key = validator_key(vrf_key, public_key.is_none(), self.home)?;
-                let public_key = match public_key {
-                    Some(PublicKey(key)) => key,
-                    None => own_key(self.home)?,
-                };
+                let (public_key, vrf_key) = validator_keys(public_key, vrf_key, self.home)?;
                 if !validators.iter().any(|other| other.has_key(&public_key)) {
                     validators.push(Validator::new(&public_key, power, name));
                 }

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
+use super::tx::poq::{PublicKey, own_key};
 use crate::home::Home;
 use crate::output::Format;
 use crate::vrf::VrfKeys;
@@ -80,14 +81,16 @@ pub(super) fn chosen_key(given: Option<VrfPublicKey>, home: &Home) -> anyhow::Re
     }
 }
 
-/// As [`chosen_key`]; a validator whose consensus key is not this home's need not have one yet.
-pub(super) fn validator_key(
-    given: Option<VrfPublicKey>,
-    is_own: bool,
+/// The keys of consensus and for the beacon of a validator: those given, or those of this home. A
+/// validator that is not this home's need not have one for the beacon yet.
+pub(super) fn validator_keys(
+    public_key: Option<PublicKey>,
+    vrf_key: Option<VrfPublicKey>,
     home: &Home,
-) -> anyhow::Result<Vec<u8>> {
-    match given.is_none() && !is_own {
-        true => Ok(Vec::new()),
-        false => chosen_key(given, home),
+) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
+    match (public_key, vrf_key) {
+        (Some(PublicKey(key)), Some(VrfPublicKey(vrf_key))) => Ok((key, vrf_key)),
+        (Some(PublicKey(key)), None) => Ok((key, Vec::new())),
+        (None, vrf_key) => Ok((own_key(home)?, chosen_key(vrf_key, home)?)),
     }
 }

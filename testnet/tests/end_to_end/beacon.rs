@@ -42,14 +42,19 @@ async fn votes_move_the_beacon() {
     };
     send(&fixture, &victim.account, &message).await;
     let all = validators(&client).await;
-    let owner = all.iter().find(|found| found.operator == victim.account.address);
+    let owner = all
+        .iter()
+        .find(|found| found.operator == victim.account.address);
     let owner = owner.unwrap();
     let effective = owner.next_vrf_key_height;
     fixture.assert_equal_hashes(effective + 8).await;
     let address = consensus_address(&owner.public_key).to_vec();
     for height in effective + 1..effective + 8 {
         let signers = recompute(&client, height).await;
-        assert!(!signers.contains(&address) && signers.len() == 3, "{height}");
+        assert!(
+            !signers.contains(&address) && signers.len() == 3,
+            "{height}"
+        );
     }
     fixture.shut_down().await;
 }
@@ -87,7 +92,9 @@ async fn a_running_network_begins_to_extend_votes() {
 async fn send<M: Message + Name>(fixture: &Fixture, account: &Account, message: &M) {
     let sender = fixture.network.sender(account).await.unwrap();
     let fee = poq_client::Fee::Gas(200_000);
-    let sent = sender.send_and_wait(vec![any(message)], fee, PATIENCE).await;
+    let sent = sender
+        .send_and_wait(vec![any(message)], fee, PATIENCE)
+        .await;
     sent.unwrap();
 }
 
@@ -136,15 +143,16 @@ fn bytes(beacon: &QueryBeaconResponse) -> [u8; 32] {
 
 async fn beacon(client: &Client, height: u64) -> QueryBeaconResponse {
     let path = "/poq.v1.Query/Beacon";
-    let answer = client.query(path, &QueryBeaconRequest {}, Some(height));
-    let answer: Answer<QueryBeaconResponse> = answer.await.unwrap();
+    let request = QueryBeaconRequest {};
+    let answer = client.query(path, &request, Some(height)).await;
+    let answer: Answer<QueryBeaconResponse> = answer.unwrap();
     assert_eq!(answer.value.height, height);
     answer.value
 }
 
 async fn validators(client: &Client) -> Vec<Validator> {
     let path = "/poq.v1.Query/Validators";
-    let answer = client.query(path, &QueryValidatorsRequest::default(), None);
-    let answer: Answer<QueryValidatorsResponse> = answer.await.unwrap();
+    let request = QueryValidatorsRequest::default();
+    let answer: Answer<QueryValidatorsResponse> = client.query(path, &request, None).await.unwrap();
     answer.value.validators
 }

@@ -16,7 +16,7 @@ use super::account::Account;
 use super::authority::{Authority, read_message};
 use super::submit::SubmitTask;
 use crate::coin::Coin;
-use crate::commands::vrf_key::{VrfPublicKey, chosen_key, validator_key, vrf_public_key};
+use crate::commands::vrf_key::{VrfPublicKey, chosen_key, validator_keys, vrf_public_key};
 use crate::home::Home;
 
 /// Commands of `tx poq`.
@@ -228,16 +228,16 @@ impl Poq {
                 public_key,
                 vrf_key,
                 payout,
-            } => any(&MsgRegisterValidator {
-                operator,
-                payout,
-                vrf_key: validator_key(vrf_key, public_key.is_none(), home)?,
-                public_key: match public_key {
-                    Some(PublicKey(key)) => key,
-                    None => own_key(home)?,
-                },
-                stake: account.base_units(&stake)?,
-            }),
+            } => {
+                let (public_key, vrf_key) = validator_keys(public_key, vrf_key, home)?;
+                any(&MsgRegisterValidator {
+                    operator,
+                    payout,
+                    public_key,
+                    vrf_key,
+                    stake: account.base_units(&stake)?,
+                })
+            }
             Self::SetVrfKey { vrf_key } => any(&MsgSetVrfKey {
                 operator,
                 vrf_key: chosen_key(vrf_key, home)?,
