@@ -56,14 +56,19 @@ fn a_proposer_among_four_has_five_beacons_to_choose_from() {
 /// The numbers of the README: how likely a proposer gets an outcome of probability `q`.
 #[test]
 fn the_documented_influence_is_right() {
-    assert_eq!((choices(4), choices(7), choices(10)), (5.0, 29.0, 176.0));
+    assert_eq!([4, 7, 10, 20].map(choices), [5.0, 29.0, 176.0, 60_460.0]);
     assert!((5.53e26..5.54e26).contains(&choices(100)));
     let reached = |q: f64, choices: f64| 1.0 - (1.0 - q).powf(choices);
     for (q, count, percent) in [
+        (0.001, 4, 0.5),
         (0.01, 4, 4.9),
         (0.1, 4, 41.0),
+        (0.001, 7, 2.9),
         (0.01, 7, 25.3),
+        (0.1, 7, 95.3),
+        (0.001, 10, 16.1),
         (0.01, 10, 82.9),
+        (0.001, 20, 100.0),
     ] {
         let percent_now = 100.0 * reached(q, choices(count));
         assert!(

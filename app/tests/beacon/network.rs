@@ -50,7 +50,9 @@ pub fn secret(index: usize) -> Secret {
 
 /// Another secret of the same validator.
 pub fn next_secret(index: usize) -> Secret {
-    Secret::from_seed(&[index as u8 + 101; 32]).unwrap()
+    let mut seed = [index as u8 + 1; 32];
+    seed[0] = 255;
+    Secret::from_seed(&seed).unwrap()
 }
 
 fn people(validators: usize) -> People {
