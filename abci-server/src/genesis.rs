@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -249,7 +250,11 @@ pub fn validate(chain_id: &str, app_state: &GenesisState) -> Result<(), Error> {
 /// An application without a chain, in a folder that goes when it is dropped.
 fn scratch() -> Result<(tempfile::TempDir, poq_app::App), Error> {
     let folder = tempfile::tempdir().map_err(Error::Check)?;
-    let app = poq_app::App::open(folder.path(), poq_app::Options::default())?;
+    let app = poq_app::App::open(
+        folder.path(),
+        poq_app::Options::default(),
+        Arc::new(poq_app::NoReference),
+    )?;
     Ok((folder, app))
 }
 

@@ -320,6 +320,7 @@ fn raw_query(app: &App, request: &RequestQuery, height: Option<u64>) -> Result<R
 fn refused_query(error: Error) -> (Code, String) {
     match error {
         Error::Rejected { code, log } => (code, log),
+        Error::Audit { .. } => (code::INTERNAL, error.to_string()),
         Error::Store(error) => {
             let code = match error {
                 StoreError::NoProof { .. } => code::INVALID_REQUEST,

@@ -9,6 +9,7 @@ use crate::chain;
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::BlockContext;
 use crate::genesis;
+use crate::modules::audits::{self, Auditor, ReferenceScorer};
 use crate::modules::bank;
 use crate::modules::validators::{self, ValidatorPower};
 use crate::query;
@@ -47,6 +48,7 @@ pub struct App {
     outputs: Arc<beacon::Verifier>,
     /// The validator whose votes this node casts, if it does.
     own: Option<Arc<OwnValidator>>,
+    auditor: Arc<Auditor>,
 }
 
 struct Mempool {
@@ -63,9 +65,10 @@ pub struct Proven {
 }
 
 impl App {
-    /// Opens the application's database, or creates an empty one.
-    pub fn open(path: &Path, options: Options) -> Result<Self> {
-        Ok(Self {
+    /// Opens the application's database, or creates an empty one. `scorer` computes the scores that
+    /// audits compare with.
+    pub fn open(path: &Path, options: Options, scorer: Arc<dyn ReferenceScorer>) -> Result<Self> {
+        let app = Self {
             store: Store::open(path, options.keep_versions)?,
             genesis: Arc::default(),
             pending: Arc::default(),
@@ -73,7 +76,10 @@ impl App {
             verifier: Arc::default(),
             outputs: Arc::default(),
             own: None,
-        })
+            auditor: Arc::new(Auditor::new(scorer)),
+        };
+        app.follow_audits()?;
+        Ok(app)
     }
 
     /// Has the node extend the votes of its validator. Refuses a validator whose votes could not
@@ -124,7 +130,13 @@ impl App {
         block: &Block<'_, impl AsRef<[u8]>>,
     ) -> Result<(Outcome, [u8; 32])> {
         let mut state = self.committed_state();
-        let outcome = block::finalize(&mut state, block, &self.verifier, &self.outputs)?;
+        let outcome = block::finalize(
+            &mut state,
+            block,
+            &self.verifier,
+            &self.outputs,
+            &self.auditor,
+        )?;
         let prepared = self.store.prepare(state.into_changes()?, block.height)?;
         let app_hash = prepared.app_hash();
         *lock(&self.pending) = Some(prepared);
@@ -141,7 +153,14 @@ impl App {
         let head = self.store.commit(prepared)?;
         *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = None;
         *mempool = None;
+        drop(mempool);
+        self.follow_audits()?;
         Ok(head)
+    }
+
+    /// Lets the reference scores be computed that the committed state will need.
+    fn follow_audits(&self) -> Result<()> {
+        audits::follow(&self.auditor, &State::new(self.store.snapshot()))
     }
 
     /// Checks a transaction for the mempool, on top of those that were checked before.
@@ -188,7 +207,7 @@ impl App {
                     admitted.push(tx);
                 }
                 Err(Error::Rejected { .. }) => {}
-                Err(error @ Error::Store(_)) => return Err(error),
+                Err(error @ (Error::Store(_) | Error::Audit { .. })) => return Err(error),
             }
         }
         Ok(admitted)

@@ -7,6 +7,7 @@ use crate::beacon::{self, Accepted, Carried, LastCommit};
 use crate::chain;
 use crate::error::{Error, Result, ensure};
 use crate::execution::{BlockContext, Execution};
+use crate::modules::audits::{self, Auditor};
 use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
 use crate::selection::next_beacon;
@@ -72,13 +73,15 @@ pub struct Outcome {
     pub vote_extensions_height: Option<u64>,
 }
 
-/// Executes a block: the beacon moves on, validators are punished and paid, every transaction gets a
-/// result, tasks and stakes that are due move on, and at last those tasks draw that need somebody.
+/// Executes a block: the beacon moves on, validators are punished and paid, the tasks are chosen that
+/// are audited, every transaction gets a result, audits are concluded, tasks and stakes that are due
+/// move on, and at last those tasks draw that need somebody.
 pub fn finalize(
     state: &mut State,
     block: &Block<'_, impl AsRef<[u8]>>,
     verifier: &Verifier,
     outputs: &beacon::Verifier,
+    auditor: &Auditor,
 ) -> Result<Outcome> {
     let extensions_before = chain::vote_extensions_height(state)?;
     let (votes, mut results) = begin(state, block, outputs)?;
@@ -88,6 +91,7 @@ pub fn finalize(
         step(&mut x, |x| validators::punish(x, offender))?;
     }
     step(&mut x, |x| validators::distribute_fees(x, &votes))?;
+    audits::draw_due(&mut x)?;
     let mut events = x.into_events();
     for tx in block.txs.iter().skip(results.len()) {
         results.push(deliver(state, &context, tx.as_ref(), verifier)?);
@@ -96,6 +100,7 @@ pub fn finalize(
     // this height alone explains what happened here.
     let context = chain::context(state, block.height)?;
     let mut x = Execution::new(state, &context);
+    audits::conclude_due(&mut x, auditor)?;
     let waiting = tasks::advance_due(&mut x)?;
     stake::release_due(&mut x)?;
     // Last: draws must see the weights that the block commits (ADR 10).
@@ -193,11 +198,11 @@ fn failed(gas: Gas, error: Error) -> Result<ExecTxResult> {
     })
 }
 
-/// Code and text of a rejection; a failed store stays an error.
+/// Code and text of a rejection; a failure of the node itself stays an error.
 pub fn rejection(error: Error) -> Result<(Code, String)> {
     match error {
         Error::Rejected { code, log } => Ok((code, log)),
-        Error::Store(_) => Err(error),
+        Error::Store(_) | Error::Audit { .. } => Err(error),
     }
 }
 

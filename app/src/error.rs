@@ -17,6 +17,15 @@ pub enum Error {
     /// The node's own storage failed. The node must stop: it can no longer follow consensus.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The node's own reference evaluator failed. The node must stop: it can no longer follow
+    /// consensus.
+    #[error("cannot audit task {task}: {reason}")]
+    Audit {
+        /// The audited task.
+        task: u64,
+        /// What failed, and what to do next.
+        reason: String,
+    },
 }
 
 /// Result of everything that reads or changes the state.

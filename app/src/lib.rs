@@ -25,3 +25,4 @@ pub use address::Address;
 pub use app::{App, Options, Proven};
 pub use error::{Error, Result};
 pub use execution::{BlockContext, Execution};
+pub use modules::audits::{NoReference, ReferenceScorer, ScoreError};

@@ -223,6 +223,18 @@ impl RandomStream {
         Self { seed, counter: 0 }
     }
 
+    /// The stream that decides whether a task is audited: its seed is
+    /// `SHA-256("poq/audit/v1" ‖ beacon ‖ task)`.
+    pub fn of_audit(beacon: &[u8; 32], task: u64) -> Self {
+        let seed = Sha256::new()
+            .chain_update("poq/audit/v1")
+            .chain_update(beacon)
+            .chain_update(task.to_be_bytes())
+            .finalize()
+            .into();
+        Self { seed, counter: 0 }
+    }
+
     /// A number in `0..bound`, without modulo bias; 0 for a bound of 0 or 1.
     pub fn below(&mut self, bound: u128) -> u128 {
         if bound <= 1 {

@@ -113,7 +113,7 @@ fn a_task_can_be_cancelled_in_the_block_that_asks() {
 fn a_redrawn_task_frees_only_the_node_at_work() {
     let mut chain = Chain::new(2, 5);
     let id = chain.submit();
-    chain.blocks(4);
+    chain.blocks(5);
     let assignments = chain.task(id).assignments;
     assert_eq!(assignments.len(), 2);
     assert_eq!(cancel(&mut chain, id, by_user).code, 0);

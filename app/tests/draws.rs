@@ -66,7 +66,12 @@ fn repeat_all(chain: &Chain) -> usize {
 /// In the same blocks nodes are slashed, paid, and drawn: the draws go by what the block leaves.
 #[test]
 fn draws_beside_slashes_and_payouts_can_be_repeated() {
-    let mut chain = Chain::new(3, 12);
+    let params = Params {
+        commit_window: 6,
+        min_inference_stake: support::STAKE / 2,
+        ..support::params()
+    };
+    let mut chain = Chain::with_params(params, 3, 12);
     let first = chain.submit();
     chain.answer(first, "Paris.");
     let silent: Vec<String> = chain.task(first).committees[0].seats[..3]
@@ -76,7 +81,8 @@ fn draws_beside_slashes_and_payouts_can_be_repeated() {
     let second = chain.submit();
     chain.commit(first, GOOD, &silent);
     let third = chain.submit();
-    // The first committee fails at the height at which the second task is answered.
+    // The first committee fails at the height at which the second task is answered, so both draw
+    // at the next.
     chain.answer(second, "Paris.");
     assert_eq!(chain.task(first).committees.len(), 2);
     chain.commit(first, GOOD, &[]);
@@ -274,7 +280,7 @@ proptest! {
         history in prop::collection::vec(step(), 20..120),
     ) {
         let params = Params {
-            unbonding_window: 27,
+            unbonding_window: 33,
             jail_window: 3,
             min_evaluator_stake: support::STAKE / 2,
             min_inference_stake: support::STAKE / 2,

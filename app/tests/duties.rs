@@ -28,6 +28,7 @@ fn chain_with(count: usize) -> Chain {
     chain.user.sequence += 1;
     let result = chain.block(&[tx]).remove(0);
     assert_eq!(result.code, 0, "{}", result.log);
+    chain.block(&[]);
     chain
 }
 
@@ -91,8 +92,8 @@ fn five_hundred_items_go_into_one_transaction() {
     let tx = free(&chain, vec![any(&answers(&chain, 1..=500, "Yes."))]);
     chain.app.check_tx(&tx, Signatures::Verify).unwrap();
     assert_eq!(codes(&chain.block(&[tx])[0]), [0; 500]);
-    let committing = |task: &Task| task.status() == TaskStatus::Committing;
-    assert!(chain.tasks()[..500].iter().all(committing));
+    let answered = |task: &Task| task.status() == TaskStatus::Answered;
+    assert!(chain.tasks()[..500].iter().all(answered));
     chain.assert_money_is_conserved();
 }
 
@@ -110,7 +111,7 @@ fn one_duty_does_not_carry_a_batch_of_nonsense() {
     let tx = free(&chain, vec![any(&answers(&chain, 1..=3, "Yes."))]);
     let unknown = code::UNKNOWN_TASK.number;
     assert_eq!(codes(&chain.block(&[tx])[0]), [0, unknown, unknown]);
-    assert_eq!(chain.task(1).status(), TaskStatus::Committing);
+    assert_eq!(chain.task(1).status(), TaskStatus::Answered);
 }
 
 #[test]
@@ -204,7 +205,7 @@ fn duties_beside_paid_messages_are_paid() {
         chain.balance(&chain.inference[0].address),
         before - u128::from(support::GAS / 100) - 1
     );
-    assert_eq!(chain.task(id).status(), TaskStatus::Committing);
+    assert_eq!(chain.task(id).status(), TaskStatus::Answered);
 }
 
 #[test]

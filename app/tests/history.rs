@@ -11,7 +11,7 @@ use support::Chain;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::RequestQuery;
 
-const KEPT: u64 = 6;
+const KEPT: u64 = 8;
 
 fn status(app: &App, id: u64, height: u64) -> Result<TaskStatus, Error> {
     let request = QueryTaskRequest { id }.encode_to_vec();

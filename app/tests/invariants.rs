@@ -5,22 +5,45 @@ mod support;
 use poq_app::beacon::LastCommit;
 use poq_app::block::Block;
 use poq_app::tx::Signatures;
-use poq_proto::v1::{AnswerItem, MsgCancelTask, MsgSubmitAnswers, Role, Task, TaskStatus};
+use poq_proto::v1::{AnswerItem, MsgCancelTask, MsgSubmitAnswers, Params, Role, Task, TaskStatus};
 use proptest::prelude::*;
 use support::{
-    Chain, Draft, FUNDS, Wallet, any as pack, commit_message, find, is_over, reveal_message, send,
-    submit_message,
+    Chain, Draft, FUNDS, Wallet, any as pack, challenge_message, commit_message, find, is_over,
+    reveal_message, send, submit_message,
 };
 
 /// What one participant does in one block.
 #[derive(Clone, Debug)]
 enum Act {
-    Submit { min_quality: u32, max_fee: u64 },
-    Cancel { task: u64 },
-    Answer { task: u64, length: usize },
-    Commit { task: u64, seat: usize, score: i32 },
-    Reveal { task: u64, seat: usize, score: i32 },
-    Send { amount: u64 },
+    Submit {
+        min_quality: u32,
+        max_fee: u64,
+    },
+    Cancel {
+        task: u64,
+    },
+    Answer {
+        task: u64,
+        score: i32,
+        length: usize,
+    },
+    Commit {
+        task: u64,
+        seat: usize,
+        score: i32,
+    },
+    Reveal {
+        task: u64,
+        seat: usize,
+        score: i32,
+    },
+    Challenge {
+        task: u64,
+        deposit: u64,
+    },
+    Send {
+        amount: u64,
+    },
     Garbage(Vec<u8>),
 }
 
@@ -35,11 +58,14 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0u32..=1_000_001, prop_oneof![Just(50_000u64), Just(FUNDS), 0u64..50_000])
             .prop_map(|(min_quality, max_fee)| Act::Submit { min_quality, max_fee }),
         1 => task.clone().prop_map(|task| Act::Cancel { task }),
-        4 => (task.clone(), 0usize..1_100).prop_map(|(task, length)| Act::Answer { task, length }),
+        4 => (task.clone(), score(), 0usize..1_100)
+            .prop_map(|(task, score, length)| Act::Answer { task, score, length }),
         9 => (task.clone(), 0usize..5, score())
             .prop_map(|(task, seat, score)| Act::Commit { task, seat, score }),
-        9 => (task, 0usize..5, score())
+        9 => (task.clone(), 0usize..5, score())
             .prop_map(|(task, seat, score)| Act::Reveal { task, seat, score }),
+        2 => (task, prop_oneof![Just(1_000_000u64), 999_998u64..1_000_002, any::<u64>()])
+            .prop_map(|(task, deposit)| Act::Challenge { task, deposit }),
         1 => (0u64..2 * FUNDS).prop_map(|amount| Act::Send { amount }),
         1 => prop::collection::vec(any::<u8>(), 0..200).prop_map(Act::Garbage),
     ]
@@ -69,14 +95,26 @@ fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> 
                 .user
                 .sign(vec![pack(&MsgCancelTask { user, task_id })])
         }
-        Act::Answer { task: id, length } => {
+        Act::Challenge { task, deposit } => {
+            let message = challenge_message(&chain.validators[0], *task, *deposit);
+            chain.validators[0].sign(vec![message])
+        }
+        Act::Answer {
+            task: id,
+            score,
+            length,
+        } => {
             let operator = task(id)?.assignments.last()?.operator.clone();
             let wallet = find(&mut chain.inference, &operator);
             wallet.sign(vec![pack(&MsgSubmitAnswers {
                 operator,
                 items: vec![AnswerItem {
                     task_id: *id,
-                    answer: "a".repeat(*length),
+                    // What the reference evaluator says of it, or nothing that it could judge.
+                    answer: match length % 5 {
+                        0 => "a".repeat(*length),
+                        _ => format!("{score} {}", "a".repeat(*length)),
+                    },
                     ..AnswerItem::default()
                 }],
             })])
@@ -109,7 +147,13 @@ proptest! {
     fn any_history_is_conserving_terminating_and_deterministic(
         history in prop::collection::vec(prop::collection::vec(act(), 0..8), 1..25),
     ) {
-        let (mut chain, mut twin) = (Chain::new(2, 6), Chain::new(2, 6));
+        let params = Params {
+            min_audit_rate: 300_000,
+            max_audits_per_block: 1,
+            ..support::params()
+        };
+        let mut chain = Chain::with_params(params.clone(), 2, 6);
+        let mut twin = Chain::with_params(params, 2, 6);
         for acts in history {
             let tasks = chain.tasks();
             let txs: Vec<Vec<u8>> = acts
@@ -128,8 +172,9 @@ proptest! {
             chain.assert_money_is_conserved();
             support::read_sequences(&mut chain);
         }
-        // 2 inference attempts, then 2 committees of commit and reveal, then finality.
-        chain.blocks(2 * 4 + 2 * (3 + 3) + 2 + 2);
+        // 2 inference attempts, then 2 committees of commit and reveal, then finality, with an
+        // audit for each of five tasks before it.
+        chain.blocks(2 * (1 + 4) + 2 * (1 + 3 + 3) + 2 + 2 + 5);
         prop_assert!(chain.tasks().iter().all(is_over));
         chain.assert_money_is_conserved();
         for role in [Role::Inference, Role::Evaluator] {
@@ -171,7 +216,10 @@ fn a_restart_changes_nothing() {
     };
     let json = serde_json::to_vec(&people.genesis(support::params())).unwrap();
     let powers = support::powers(&people.validators);
-    let open = || poq_app::App::open(folder.path(), poq_app::Options::default()).unwrap();
+    let open = || {
+        let scorer = std::sync::Arc::new(support::TextScorer);
+        poq_app::App::open(folder.path(), poq_app::Options::default(), scorer).unwrap()
+    };
     let none: [Vec<u8>; 0] = [];
 
     // Nothing is kept before the first commit, so genesis can be repeated.

@@ -62,6 +62,8 @@ fn a_silent_inference_node_is_slashed_and_replaced() {
     let id = chain.submit();
     let first = chain.task(id).assignments[0].operator.clone();
     chain.blocks(4);
+    assert_eq!(chain.task(id).status(), TaskStatus::Submitted);
+    chain.blocks(1);
     let task = chain.task(id);
     assert_eq!(task.status(), TaskStatus::Assigned);
     assert_ne!(task.assignments[1].operator, first);
@@ -77,7 +79,7 @@ fn a_task_that_nobody_answers_is_refunded() {
     let mut chain = Chain::new(2, 5);
     let before = chain.balance(&chain.user.address);
     let id = chain.submit();
-    chain.blocks(9);
+    chain.blocks(10);
     let task = chain.task(id);
     assert_eq!(task.status(), TaskStatus::Refunded);
     assert_eq!(task.refund_reason(), RefundReason::NoInferenceNode);
@@ -138,7 +140,7 @@ fn a_committee_without_quorum_is_redrawn_once_without_the_silent() {
         .map(|seat| seat.operator.clone())
         .collect();
     chain.commit(id, GOOD, &silent);
-    chain.blocks(2);
+    chain.blocks(3);
     let task = chain.task(id);
     assert_eq!(
         (task.status(), task.committees.len()),
@@ -163,7 +165,7 @@ fn a_task_that_no_quorum_scores_is_refunded() {
     let mut chain = Chain::new(1, 9);
     let id = chain.submit();
     chain.answer(id, "Paris.");
-    chain.blocks(6);
+    chain.blocks(3 + 1 + 3);
     let task = chain.task(id);
     assert_eq!(task.status(), TaskStatus::Refunded);
     assert_nobody_has_duties(&chain);
@@ -192,6 +194,7 @@ fn whoever_asks_or_answers_has_no_seat() {
     let tx = evaluator.sign(vec![any(&message)]);
     let asker = evaluator.address.clone();
     assert_eq!(chain.block(&[tx])[0].code, 0);
+    chain.blocks(1);
     chain.answer(1, "Paris.");
     let task = chain.task(1);
     assert_eq!(task.committees[0].seats.len(), 4);

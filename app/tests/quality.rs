@@ -23,6 +23,7 @@ fn settle(aggregation: Aggregation, min_quality: u32) -> Settlement {
     };
     let tx = chain.user.sign(vec![any(&message)]);
     assert_eq!(chain.block(&[tx])[0].code, 0);
+    chain.blocks(1);
     chain.answer(1, "Paris.");
     let seats: Vec<String> = chain.task(1).committees[0]
         .seats

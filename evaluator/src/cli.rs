@@ -39,7 +39,15 @@ pub enum Command {
     Serve(Serve),
     /// Measures which scoring settings are fastest on this machine
     Tune(Tune),
-    /// Makes the canonical f32 model of the published int8 one
+    /// Measures how far scores agree with labelled answers, beside simple baselines
+    Validity(Validity),
+    /// Fits the table from raw scores to qualities and makes the registry entry
+    Calibrate(Calibrate),
+    /// Measures what answers that are made to please an evaluator get
+    Attack(Attack),
+    /// Prints the evaluator card of a model, in Markdown
+    Card(Card),
+    /// Makes the canonical f32 models of the published int8 ones
     Transcode(Transcode),
     /// Prints the version of the program and of its default model
     Version(Output),
@@ -55,8 +63,13 @@ impl Command {
             Self::Earnings(args) => args.output.output,
             Self::Score(args) => args.output.output,
             Self::Tune(args) => args.output.output,
+            Self::Validity(args) => args.output.output,
+            Self::Calibrate(args) => args.output.output,
+            Self::Attack(args) => args.output.output,
             Self::Version(args) => args.output,
-            Self::Start(_) | Self::Serve(_) | Self::Transcode(_) => OutputFormat::Text,
+            Self::Start(_) | Self::Serve(_) | Self::Card(_) | Self::Transcode(_) => {
+                OutputFormat::Text
+            }
         }
     }
 }
@@ -213,6 +226,69 @@ pub struct Tune {
     pub output: Output,
 }
 
+#[derive(Debug, Args)]
+pub struct Validity {
+    /// Labelled answers, one JSON object a line; once for each file. The project's own small sample
+    /// unless given
+    #[arg(long, value_name = "FILE")]
+    pub data: Vec<PathBuf>,
+    #[command(flatten)]
+    pub measuring: Measuring,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Calibrate {
+    /// Labelled answers, one JSON object a line: preferences, or answers with a label
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    /// Where to write the registry entry with the new table; it is printed unless given
+    #[arg(long, value_name = "FILE")]
+    pub entry: Option<PathBuf>,
+    #[command(flatten)]
+    pub measuring: Measuring,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Attack {
+    /// Answers with scores and labels, one JSON object a line, which are attacked; the project's
+    /// own small sample unless given
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub measuring: Measuring,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+#[derive(Debug, Args)]
+pub struct Card {
+    /// Preferences, one JSON object a line, for calibration and validity beside the project's own
+    /// small sample
+    #[arg(long, value_name = "FILE")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub measuring: Measuring,
+}
+
+/// How models are measured.
+#[derive(Debug, Args)]
+pub struct Measuring {
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Resamples of each confidence interval
+    #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    pub resamples: u32,
+    /// Seed of the resampling; the same seed gives the same intervals
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
 /// Models without a home.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
@@ -249,12 +325,12 @@ pub struct EngineArgs {
 
 #[derive(Debug, Args)]
 pub struct Transcode {
-    /// The published int8 ONNX file
-    #[arg(long, value_name = "FILE")]
-    pub input: PathBuf,
-    /// Where to write the f32 ONNX file
-    #[arg(long, value_name = "FILE")]
-    pub output: PathBuf,
+    /// The published int8 ONNX file of one model; without it, all known models in the cache
+    #[arg(long, value_name = "FILE", requires = "output")]
+    pub input: Option<PathBuf>,
+    /// Where to write the f32 ONNX file of --input
+    #[arg(long, value_name = "FILE", requires = "input")]
+    pub output: Option<PathBuf>,
 }
 
 #[cfg(test)]

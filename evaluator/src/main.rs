@@ -1,4 +1,4 @@
-//! `poq-evaluator`: scores answers with a cross-encoder on ONNX Runtime and commits to the scores
+//! `poq-evaluator`: scores answers with small models on ONNX Runtime and commits to the scores
 //! on a Proof of Quality chain.
 
 mod cli;
@@ -9,6 +9,7 @@ mod digest;
 mod duties;
 mod http;
 mod journal;
+mod machine;
 mod output;
 mod registry;
 mod scorer;
@@ -16,6 +17,7 @@ mod submit;
 #[cfg(test)]
 mod testing;
 mod transcode;
+mod validity;
 mod worker;
 
 use std::process::ExitCode;
@@ -53,6 +55,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Score(args) => command::score(args).await,
         Command::Serve(args) => command::serve(args).await,
         Command::Tune(args) => command::tune(args).await,
+        Command::Validity(args) => command::validity(args).await,
+        Command::Calibrate(args) => command::calibrate(args).await,
+        Command::Attack(args) => command::attack(args).await,
+        Command::Card(args) => command::card(args).await,
         Command::Transcode(args) => command::transcode(&args),
         Command::Version(args) => command::version(&args),
     }

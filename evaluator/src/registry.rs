@@ -6,14 +6,19 @@ use poq_proto::v1::EvaluatorModel;
 
 /// Name of the canonical ONNX file in a model's folder.
 pub const WEIGHTS: &str = "model.onnx";
+/// Name of the published int8 file, of which the canonical one is made.
+pub const INT8: &str = "model.int8.onnx";
 /// Name of the tokenizer in a model's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
 /// The model that this program runs unless told otherwise.
 pub const DEFAULT_MODEL: &str = "ms-marco-minilm-l-12-v2";
 
-/// The entry of [`DEFAULT_MODEL`] for test networks; `registry/README.md` says how its
-/// calibration was made.
-const DEFAULT_ENTRY: &str = include_str!("../registry/ms-marco-minilm-l-12-v2.json");
+/// The entries for test networks, [`DEFAULT_MODEL`] first; `registry/README.md` says how their
+/// calibrations were made.
+const ENTRIES: [&str; 2] = [
+    include_str!("../registry/ms-marco-minilm-l-12-v2.json"),
+    include_str!("../registry/bge-small-en-v1.5.json"),
+];
 
 /// Why there is no registry entry.
 #[derive(Debug, thiserror::Error)]
@@ -36,9 +41,15 @@ pub enum Error {
     },
 }
 
-/// The entry of [`DEFAULT_MODEL`] that test networks have in their genesis.
+/// The entries of the models that the set-up fetches, [`DEFAULT_MODEL`] first.
+pub fn entries() -> Result<Vec<EvaluatorModel>, Error> {
+    let parse = |content: &&str| parse(content, "a built-in registry entry");
+    ENTRIES.iter().map(parse).collect()
+}
+
+/// The entry of [`DEFAULT_MODEL`], which test networks have in their genesis.
 pub fn default_entry() -> Result<EvaluatorModel, Error> {
-    parse(DEFAULT_ENTRY, "the default registry entry")
+    parse(ENTRIES[0], "the default registry entry")
 }
 
 /// An entry from a file with proto3 JSON.
@@ -62,23 +73,32 @@ mod tests {
     use poq_proto::calibrate;
 
     use super::*;
-    use crate::transcode::CANONICAL_SHA256;
+    use crate::transcode::MODELS;
 
     #[test]
-    fn the_default_entry_is_of_the_transcoded_model() {
-        let entry = default_entry().unwrap();
-        assert_eq!(entry.id, DEFAULT_MODEL);
-        assert_eq!(entry.weights_sha256, CANONICAL_SHA256);
-        assert_eq!((entry.max_tokens, entry.max_windows), (512, 8));
+    fn the_entries_are_of_the_transcoded_models() {
+        let entries = entries().unwrap();
+        assert_eq!(entries[0], default_entry().unwrap());
+        assert_eq!(entries[0].id, DEFAULT_MODEL);
+        for (entry, model) in entries.iter().zip(&MODELS) {
+            assert_eq!(entry.id, model.id);
+            assert_eq!(entry.weights_sha256, model.canonical_sha256);
+            assert_eq!((entry.max_tokens, entry.max_windows), (512, 8));
+        }
     }
 
     #[test]
-    fn the_default_calibration_is_a_valid_table() {
-        let table = default_entry().unwrap().calibration;
-        assert!((2..=256).contains(&table.len()));
-        assert!(table.is_sorted_by(|a, b| a.raw_score < b.raw_score && a.quality <= b.quality));
-        assert_eq!(calibrate(&table, i32::MIN), 0);
-        assert_eq!(calibrate(&table, i32::MAX), 1_000_000);
+    fn the_calibrations_are_valid_tables() {
+        for table in entries()
+            .unwrap()
+            .into_iter()
+            .map(|entry| entry.calibration)
+        {
+            assert!((2..=256).contains(&table.len()));
+            assert!(table.is_sorted_by(|a, b| a.raw_score < b.raw_score && a.quality <= b.quality));
+            assert_eq!(calibrate(&table, i32::MIN), 0);
+            assert_eq!(calibrate(&table, i32::MAX), 1_000_000);
+        }
     }
 
     #[test]

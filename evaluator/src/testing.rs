@@ -13,9 +13,22 @@ pub fn published() -> EvaluatorModel {
     registry::default_entry().unwrap()
 }
 
+/// The registry entry of a bi-encoder that is in the cache, too.
+pub fn bi_encoder() -> EvaluatorModel {
+    registry::entries().unwrap().remove(1)
+}
+
 /// The files of the model in the cache.
 pub fn files() -> ModelFiles {
-    let files = config::model_files(&ModelConfig::default(), &ScoringConfig::default()).unwrap();
+    files_of(registry::DEFAULT_MODEL)
+}
+
+fn files_of(id: &str) -> ModelFiles {
+    let model = ModelConfig {
+        id: id.to_owned(),
+        folder: None,
+    };
+    let files = config::model_files(&model, &ScoringConfig::default()).unwrap();
     for path in [&files.weights, &files.tokenizer, &files.library] {
         assert!(
             path.exists(),
@@ -26,9 +39,9 @@ pub fn files() -> ModelFiles {
     files
 }
 
-/// One file of the model's folder in the cache.
-pub fn model_file(name: &str) -> PathBuf {
-    let path = files().tokenizer.with_file_name(name);
+/// One file of a model's folder in the cache.
+pub fn model_file(id: &str, name: &str) -> PathBuf {
+    let path = config::cache().unwrap().join("models").join(id).join(name);
     assert!(
         path.exists(),
         "{} is missing: run make setup",
@@ -65,7 +78,10 @@ pub fn open(entries: &[EvaluatorModel]) -> Vec<Model> {
 fn open_on(entries: &[EvaluatorModel], engine: Engine) -> Vec<Model> {
     let models: Vec<_> = entries
         .iter()
-        .map(|entry| (entry.clone(), files()))
+        .map(|entry| match entry.id.as_str() {
+            "short" => (entry.clone(), files()),
+            id => (entry.clone(), files_of(id)),
+        })
         .collect();
     open_all(&models, engine).unwrap()
 }
@@ -75,14 +91,14 @@ pub fn model() -> Model {
     open(&[published()]).remove(0)
 }
 
-/// The published model, and the same one with short windows.
+/// The published model, the same one with short windows, and a bi-encoder.
 pub fn models() -> Vec<Model> {
-    open(&[published(), short()])
+    open(&[published(), short(), bi_encoder()])
 }
 
 /// [`models`] as `engine` says.
 pub fn models_on(engine: Engine) -> Vec<Model> {
-    open_on(&[published(), short()], engine)
+    open_on(&[published(), short(), bi_encoder()], engine)
 }
 
 /// Real-looking pairs of many lengths and relations.

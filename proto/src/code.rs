@@ -130,6 +130,12 @@ codes! {
     NOT_THE_USER = 142, POQ;
     /// The greater part of a free transaction would fail.
     MOSTLY_FAILING = 143, POQ;
+    /// The scores of the task are being audited or were audited.
+    ALREADY_AUDITED = 144, POQ;
+    /// The deposit of a challenge is below the minimum.
+    DEPOSIT_TOO_SMALL = 145, POQ;
+    /// The window in which the task could be challenged is over.
+    CHALLENGE_TOO_LATE = 146, POQ;
 
     /// Not a VRF key: wrong length, not canonical, or the neutral point.
     INVALID_VRF_KEY = 150, POQ;

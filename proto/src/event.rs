@@ -20,6 +20,17 @@ pub const TASK_REVEALING: &str = "poq_task_revealing";
 pub const TASK_REVEALED: &str = "poq_task_revealed";
 /// The quality is known; attributes `task user quality price final_height`.
 pub const TASK_SETTLED: &str = "poq_task_settled";
+/// Somebody challenged the scores of a task and put down a deposit; attributes
+/// `task user challenger amount`.
+pub const TASK_CHALLENGED: &str = "poq_task_challenged";
+/// The scores of a task will be audited, because the beacon or a challenger says so; attributes
+/// `task user reason due_height`.
+pub const AUDIT_SCHEDULED: &str = "poq_audit_scheduled";
+/// The scores of a task were audited; attributes `task user quality settled_quality penalties`.
+pub const TASK_AUDITED: &str = "poq_task_audited";
+/// The outcome of a challenge; attributes `task challenger amount reward`, the amount being what
+/// comes back of the deposit.
+pub const CHALLENGE_ENDED: &str = "poq_challenge_ended";
 /// A task was paid out; attributes `task user quality`.
 pub const TASK_FINAL: &str = "poq_task_final";
 /// A task was refunded, by the chain or in the transaction that cancels it; attributes
@@ -84,6 +95,14 @@ pub const FINAL_HEIGHT: &str = "final_height";
 pub const RAW_SCORE: &str = "raw_score";
 /// Parts per million.
 pub const QUALITY: &str = "quality";
+/// Quality before an audit, parts per million.
+pub const SETTLED_QUALITY: &str = "settled_quality";
+/// Number of evaluators that an audit punished.
+pub const PENALTIES: &str = "penalties";
+/// Account that challenged a task.
+pub const CHALLENGER: &str = "challenger";
+/// Base units of the fee denom, for a challenger.
+pub const REWARD: &str = "reward";
 /// Base units of the fee denom.
 pub const PRICE: &str = "price";
 /// Base units of the fee denom.

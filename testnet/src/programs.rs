@@ -72,7 +72,11 @@ impl Programs {
     }
 
     pub(crate) fn init_evaluator(&self, root: &Path, chain_id: &str, worker: &Worker) -> Command {
-        init(&self.evaluator, root, chain_id, worker)
+        let mut command = init(&self.evaluator, root, chain_id, worker);
+        for model in &worker.models {
+            command.args(["--model", model]);
+        }
+        command
     }
 
     pub(crate) fn register_inference_node(&self, root: &Path, worker: &Worker) -> Command {
@@ -133,6 +137,16 @@ pub(crate) fn genesis_template() -> Result<Value> {
     })
 }
 
+/// The registry entry of an evaluator model of another kind than the template's.
+pub(crate) fn second_evaluator_model() -> Result<Value> {
+    let path = "evaluator/registry/bge-small-en-v1.5.json";
+    let entry = include_str!("../../evaluator/registry/bge-small-en-v1.5.json");
+    serde_json::from_str(entry).map_err(|error| Error::Contents {
+        path: path.into(),
+        reason: error.to_string(),
+    })
+}
+
 /// The folder that set-up fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else `~/.cache/poq`.
 pub fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -143,5 +157,17 @@ pub fn cache() -> PathBuf {
     match set("POQ_CACHE") {
         Some(cache) => cache.into(),
         None => user_cache().join("poq"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_have_the_evaluators_registry_entry() {
+        let entry = include_str!("../../evaluator/registry/ms-marco-minilm-l-12-v2.json");
+        let entry: Value = serde_json::from_str(entry).unwrap();
+        assert_eq!(genesis_template().unwrap()["evaluator_models"][0], entry);
     }
 }

@@ -1,7 +1,9 @@
 //! `poqd export`.
 
+use std::sync::Arc;
+
 use anyhow::Context;
-use poq_app::{App, Options};
+use poq_app::{App, NoReference, Options};
 
 use crate::export::export;
 use crate::genesis::{Genesis, parse_chain_id};
@@ -37,7 +39,7 @@ impl Export {
         let options = Options {
             keep_versions: AppSettings::load(home)?.keep_versions,
         };
-        let app = App::open(&data, options).with_context(|| {
+        let app = App::open(&data, options, Arc::new(NoReference)).with_context(|| {
             format!(
                 "cannot open the application's data in {}; stop the node first",
                 data.display()

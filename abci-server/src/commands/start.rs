@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use poq_app::{App, Options};
+use poq_app::{App, NoReference, Options};
 use poq_client::metrics;
 use poq_client::worker::shutdown_on_signals;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +67,7 @@ impl Start {
         let options = Options {
             keep_versions: settings.keep_versions,
         };
-        let app = App::open(&data, options)
+        let app = App::open(&data, options, Arc::new(NoReference))
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
         let app = validator::vote(app, home)?;
         let grpc = match settings.grpc_address.as_str() {

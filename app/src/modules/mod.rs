@@ -1,5 +1,6 @@
 //! The domains of the state machine. Each owns the keys under its own prefix.
 
+pub mod audits;
 pub mod auth;
 pub mod bank;
 pub mod models;

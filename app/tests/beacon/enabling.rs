@@ -1,5 +1,7 @@
 //! When votes begin to have extensions.
 
+use std::sync::Arc;
+
 use poq_app::{App, Options};
 use poq_proto::code::{self, Code};
 use poq_proto::v1::*;
@@ -7,7 +9,7 @@ use tendermint_proto::v0_38::abci::ResponseFinalizeBlock;
 use tendermint_proto::v0_38::types::{AbciParams, ConsensusParams};
 
 use crate::network::{Network, ROOM, genesis, outputs, secret};
-use crate::support::{CHAIN_ID, STAKE, Wallet, any, powers};
+use crate::support::{CHAIN_ID, STAKE, TextScorer, Wallet, any, powers};
 
 fn enable(network: &mut Network, height: u64) -> u32 {
     let message = any(&MsgEnableVoteExtensions {
@@ -166,7 +168,7 @@ fn a_newcomer_with_a_key_gets_power() {
 /// What InitChain says.
 fn start(genesis: &GenesisState, extensions: u64) -> Result<(), Code> {
     let folder = tempfile::tempdir().unwrap();
-    let app = App::open(folder.path(), Options::default()).unwrap();
+    let app = App::open(folder.path(), Options::default(), Arc::new(TextScorer)).unwrap();
     let validators = [Wallet::new(30, 1), Wallet::new(31, 2)];
     let json = serde_json::to_vec(genesis).unwrap();
     match app.init_chain(CHAIN_ID, &json, &powers(&validators), extensions) {

@@ -1,7 +1,7 @@
 //! Validators' VRF keys change, are missing or wrong.
 
 use poq_app::beacon::{OwnValidator, Secrets};
-use poq_app::{App, Error, Options};
+use poq_app::{App, Error};
 use poq_proto::code;
 use poq_proto::v1::*;
 
@@ -134,6 +134,4 @@ fn a_node_without_its_validators_secret_does_not_start() {
     let mut plain = Network::new(&[10; 4], 0);
     plain.block(&[]);
     assert!(app(&plain, Vec::new()).is_ok());
-    let fresh = App::open(tempfile::tempdir().unwrap().path(), Options::default()).unwrap();
-    assert_eq!(fresh.extend_vote(1).is_err(), true);
 }

@@ -1,5 +1,7 @@
 //! Validators with real applications, driven through ABCI as CometBFT drives them.
 
+use std::sync::Arc;
+
 use poq_app::beacon::{OwnValidator, PREFIX, Secret, Secrets, is_vote_outputs};
 use poq_app::modules::validators::consensus_address;
 use poq_app::{App, Options};
@@ -20,7 +22,7 @@ use tendermint_proto::v0_38::abci::{
 use tendermint_proto::v0_38::crypto::{PublicKey, public_key};
 use tendermint_proto::v0_38::types::{AbciParams, BlockIdFlag, ConsensusParams};
 
-use crate::support::{CHAIN_ID, People, Wallet, params};
+use crate::support::{CHAIN_ID, People, TextScorer, Wallet, params};
 
 /// Room for everything that a test puts into a block.
 pub const ROOM: i64 = 1 << 22;
@@ -82,7 +84,7 @@ pub fn app(wallet: &Wallet, index: usize, options: Options) -> (App, tempfile::T
         address: consensus_address(&wallet.consensus_key()).to_vec(),
         secrets: Secrets::new(vec![secret(index), next_secret(index)]),
     };
-    let app = App::open(folder.path(), options).unwrap();
+    let app = App::open(folder.path(), options, Arc::new(TextScorer)).unwrap();
     (app.voting_for(own).unwrap(), folder)
 }
 

@@ -34,6 +34,7 @@ pub fn unjail(wallet: &Wallet, role: Role) -> Any {
 pub fn short_unbonding() -> Params {
     Params {
         unbonding_window: 30,
+        max_inference_attempts: 2,
         jail_window: 5,
         ..params()
     }
@@ -221,7 +222,7 @@ fn a_leaving_node_does_its_open_duties_and_stays_until_they_end() {
         reveal_window: 1,
         max_inference_attempts: 1,
         max_committee_attempts: 1,
-        audit_window: 23,
+        audit_window: 20,
         jail_window: 5,
         ..params()
     };
@@ -243,7 +244,7 @@ fn a_leaving_node_does_its_open_duties_and_stays_until_they_end() {
     chain.reveal(id, GOOD, &[]);
     assert_eq!(chain.task(id).status(), TaskStatus::Settled);
     assert_eq!(chain.node(Role::Evaluator, &wallet).open_duties, 1);
-    chain.blocks(22);
+    chain.blocks(19);
     assert!(!is_over(&chain, id));
     chain.blocks(1);
     assert!(is_over(&chain, id));
@@ -387,7 +388,11 @@ fn stake_makes_an_understaked_node_active_again() {
 
 #[test]
 fn an_operator_changes_what_it_declared() {
-    let mut chain = Chain::new(2, 5);
+    let params = Params {
+        answer_window: 50,
+        ..params()
+    };
+    let mut chain = Chain::with_params(params, 2, 5);
     let other = MsgSetModel {
         authority: chain.user.address.clone(),
         model: Some(Model {

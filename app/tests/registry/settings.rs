@@ -192,7 +192,7 @@ fn parameters_change_from_the_next_block_on() {
     let cases: [fn(&mut Params); 6] = [
         |p| p.denom = "uother".into(),
         |p| p.bech32_prefix = "other".into(),
-        |p| p.unbonding_window = 26,
+        |p| p.unbonding_window = 32,
         |p| p.slash_no_reveal = 6_666,
         |p| p.audit_margin = 1,
         |p| p.authority = "nobody".into(),

@@ -306,7 +306,12 @@ fn the_last_validator_keeps_its_power() {
 /// What InitChain says to a genesis of two validators after a change.
 fn start(change: impl FnOnce(&mut GenesisState, &mut Vec<ValidatorPower>)) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let app = App::open(folder.path(), Options::default()).unwrap();
+    let app = App::open(
+        folder.path(),
+        Options::default(),
+        std::sync::Arc::new(support::TextScorer),
+    )
+    .unwrap();
     let people = support::People {
         user: Wallet::new(1, 0),
         inference: vec![Wallet::new(50, 1), Wallet::new(51, 2)],

@@ -13,6 +13,8 @@ pub fn params() -> Params {
         commit_window: 3,
         reveal_window: 3,
         audit_window: 2,
+        audit_delay: 1,
+        min_audit_rate: 0,
         ..poq_app::modules::params::default_params()
     }
 }

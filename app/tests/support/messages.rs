@@ -42,6 +42,14 @@ pub fn submit_message(user: &Wallet) -> MsgSubmitTask {
     }
 }
 
+pub fn challenge_message(challenger: &Wallet, task_id: u64, deposit: u64) -> Any {
+    any(&MsgChallenge {
+        challenger: challenger.address.clone(),
+        task_id,
+        deposit,
+    })
+}
+
 pub fn commit_message(wallet: &Wallet, task: u64, attempt: u32, score: i32) -> MsgCommitScores {
     let address = Address::parse(&wallet.address, "poq").unwrap();
     let commitment =

@@ -4,7 +4,10 @@
 
 mod genesis;
 mod messages;
+mod scorer;
 mod wallet;
+
+use std::sync::Arc;
 
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{
     BaseAccount, QueryAccountRequest, QueryAccountResponse,
@@ -15,19 +18,22 @@ use cosmos_sdk_proto::cosmos::bank::v1beta1::{
 use poq_app::beacon::LastCommit;
 use poq_app::block::Block;
 use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
-use poq_app::{Address, App, Options};
+use poq_app::{Address, App, Options, ReferenceScorer};
 use poq_proto::v1::*;
 use prost::Message;
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 pub use genesis::{People, model, params, powers, scorer};
 pub use messages::*;
+pub use scorer::TextScorer;
 pub use wallet::{Draft, Wallet};
 
 pub const CHAIN_ID: &str = "poq-test-1";
 pub const DENOM: &str = "upoq";
 pub const MODEL: &str = "llm";
 pub const SCORER: &str = "cross-encoder";
+/// An evaluator model that audits see with other eyes than [`SCORER`].
+pub const STRICT_SCORER: &str = "strict-encoder";
 pub const GAS: u64 = 400_000;
 pub const FUNDS: u64 = 1_000_000_000;
 pub const STAKE: u64 = 100_000_000;
@@ -81,7 +87,7 @@ impl Chain {
     /// A chain with its first block.
     pub fn from_genesis(genesis: &GenesisState, options: Options, people: People) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let app = App::open(folder.path(), options).unwrap();
+        let app = App::open(folder.path(), options, Arc::new(TextScorer)).unwrap();
         let People {
             user,
             inference,
@@ -111,6 +117,14 @@ impl Chain {
         };
         chain.block(&[]);
         chain
+    }
+
+    /// Ends the application and opens it again, as a node that restarts.
+    pub fn restart(&mut self, scorer: Arc<dyn ReferenceScorer>) {
+        let elsewhere = tempfile::tempdir().unwrap();
+        let other = App::open(elsewhere.path(), Options::default(), Arc::new(TextScorer));
+        drop(std::mem::replace(&mut self.app, other.unwrap()));
+        self.app = App::open(self.folder.path(), Options::default(), scorer).unwrap();
     }
 
     /// Proposes, processes, finalizes and commits one block, as consensus does.
@@ -144,16 +158,25 @@ impl Chain {
         }
     }
 
-    /// Submits a task and returns its id.
+    /// Submits a task, lets its inference node be drawn and returns its id.
     pub fn submit(&mut self) -> u64 {
         let message = submit_message(&self.user);
         let tx = self.user.sign(vec![any(&message)]);
         let results = self.block(&[tx]);
         assert_eq!(results[0].code, 0, "{}", results[0].log);
+        self.block(&[]);
         self.tasks().last().unwrap().id
     }
 
+    /// Answers a task and lets its committee be drawn.
     pub fn answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
+        let result = self.send_answer(task, answer);
+        self.block(&[]);
+        result
+    }
+
+    /// Answers a task in one block.
+    pub fn send_answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
         let operator = self.task(task).assignments.last().unwrap().operator.clone();
         let wallet = find(&mut self.inference, &operator);
         let message = MsgSubmitAnswers {
@@ -199,6 +222,22 @@ impl Chain {
         for result in self.block(&txs) {
             assert_eq!(result.code, 0, "{}", result.log);
         }
+    }
+
+    /// Brings a task to its settlement: the answer, and what everybody commits to and reveals.
+    pub fn settle(&mut self, answer: &str, score: i32) -> u64 {
+        let id = self.submit();
+        self.answer(id, answer);
+        self.commit(id, score, &[]);
+        self.reveal(id, score, &[]);
+        assert_eq!(self.task(id).status(), TaskStatus::Settled);
+        id
+    }
+
+    pub fn audits(&self) -> Vec<PendingAudit> {
+        let request = QueryAuditsRequest::default();
+        let answer: QueryAuditsResponse = self.query("/poq.v1.Query/Audits", &request);
+        answer.audits
     }
 
     pub fn query<Q: Message, A: Message + Default>(&self, path: &str, request: &Q) -> A {
@@ -308,7 +347,7 @@ impl Chain {
             .tasks()
             .iter()
             .filter(|task| !is_over(task))
-            .map(|task| u128::from(task.escrow))
+            .map(|task| u128::from(task.escrow) + u128::from(held_deposit(task)))
             .sum();
         let nodes = [Role::Inference, Role::Evaluator]
             .into_iter()
@@ -335,6 +374,14 @@ pub fn vote(wallet: &Wallet, power: u64) -> Vote {
     Vote {
         address: consensus_address(&wallet.consensus_key()).to_vec(),
         power,
+    }
+}
+
+/// What a challenger put down and neither got back nor lost yet.
+pub fn held_deposit(task: &Task) -> u64 {
+    match &task.audit {
+        Some(audit) if audit.result.is_none() => audit.deposit,
+        _ => 0,
     }
 }
 

@@ -1,7 +1,11 @@
 //! One module per command.
 
+mod attack;
+mod calibrate;
+mod card;
 mod earnings;
 mod init;
+mod measuring;
 mod model;
 mod register;
 mod score;
@@ -10,8 +14,12 @@ mod start;
 mod status;
 mod transcode;
 mod tune;
+mod validity;
 mod version;
 
+pub use attack::attack;
+pub use calibrate::calibrate;
+pub use card::card;
 pub use earnings::earnings;
 pub use init::init;
 pub use register::register;
@@ -21,4 +29,5 @@ pub use start::start;
 pub use status::status;
 pub use transcode::transcode;
 pub use tune::tune;
+pub use validity::validity;
 pub use version::version;

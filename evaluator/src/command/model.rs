@@ -58,7 +58,10 @@ impl ModelArgs {
                 }
                 return Ok(entries);
             }
-            None if self.registry.is_empty() => vec![registry::default_entry()?],
+            None if self.registry.is_empty() && self.models.is_empty() => {
+                vec![registry::default_entry()?]
+            }
+            None if self.registry.is_empty() => registry::entries()?,
             None => self
                 .registry
                 .iter()
@@ -143,6 +146,17 @@ mod tests {
         let (entry, files) = turned.find().await.unwrap().remove(0);
         assert_eq!((entry.id.as_str(), entry.max_windows), ("short", 3));
         assert!(files.weights.starts_with("/a"));
+    }
+
+    #[tokio::test]
+    async fn known_models_need_no_registry_file() {
+        let (_folder, mut args) = args(&["bge-small-en-v1.5"], &[]);
+        args.registry.clear();
+        let (entry, files) = args.find_one().await.unwrap();
+        assert_eq!(entry, testing::bi_encoder());
+        assert!(files.weights.ends_with("bge-small-en-v1.5/model.onnx"));
+        args.models.clear();
+        assert_eq!(args.find_one().await.unwrap().0, testing::published());
     }
 
     #[tokio::test]

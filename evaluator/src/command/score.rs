@@ -5,15 +5,20 @@ use poq_proto::calibrate;
 use serde::Serialize;
 
 use crate::config::ScoringConfig;
-use crate::scorer::open_all;
+use crate::scorer::{Kind, open_all};
 use crate::{cli, output};
 
 #[derive(Serialize)]
 struct Scored {
     model: String,
-    /// Micro-logits.
+    /// Millionths of the value.
     raw_score: i32,
-    logit: f32,
+    /// Of a cross-encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logit: Option<f32>,
+    /// Of a bi-encoder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cosine: Option<f32>,
     /// Parts per million.
     quality: u32,
     /// In which the answer was read.
@@ -52,15 +57,20 @@ pub async fn score(args: cli::Score) -> Result<()> {
     let scored = Scored {
         model: entry.id.clone(),
         raw_score: score.raw_score,
-        logit: score.logit,
+        logit: (model.kind() == Kind::CrossEncoder).then_some(score.value),
+        cosine: (model.kind() == Kind::BiEncoder).then_some(score.value),
         quality: calibrate(&entry.calibration, score.raw_score),
-        windows: pair.windows.len(),
+        windows: pair.answer_windows,
         tokens: pair.tokens(),
         truncated_tokens: pair.truncated,
         milliseconds: percentile(&milliseconds, 50),
         milliseconds_p99: percentile(&milliseconds, 99),
     };
-    output::print(args.output.output, &scored, &lines(&scored))?;
+    output::print(
+        args.output.output,
+        &scored,
+        &lines(&scored, model.kind().value_name(), score.value),
+    )?;
     Ok(())
 }
 
@@ -70,11 +80,14 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
-fn lines(scored: &Scored) -> [(&'static str, String); 7] {
+fn lines(scored: &Scored, value_name: &'static str, value: f32) -> [(&'static str, String); 7] {
     [
         ("model", scored.model.clone()),
-        ("raw score", format!("{} micro-logits", scored.raw_score)),
-        ("logit", scored.logit.to_string()),
+        (
+            "raw score",
+            format!("{} millionths of a {value_name}", scored.raw_score),
+        ),
+        (value_name, value.to_string()),
         ("quality", format!("{} ppm", scored.quality)),
         ("windows", scored.windows.to_string()),
         (

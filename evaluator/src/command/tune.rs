@@ -9,8 +9,8 @@ use tracing::info;
 
 use crate::cli;
 use crate::compute::{Batch, in_lanes};
-use crate::output;
 use crate::scorer::{Engine, Model, ModelFiles, Window, open_all};
+use crate::{machine, output};
 
 /// Budgets of one batch that are tried.
 const BATCH_TOKENS: [usize; 3] = [512, 1024, 4096];
@@ -69,7 +69,7 @@ fn measure(
     rounds: u32,
 ) -> Result<Tuned> {
     let cores = available_parallelism().context("cannot tell the number of cores")?;
-    let machine = machine(cores.get());
+    let machine = machine::describe(cores.get());
     let models = [(entry.clone(), files.clone())];
     let engines = engines(cores.get());
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); engines.len() * BATCH_TOKENS.len()];
@@ -170,7 +170,7 @@ fn sample(model: &Model, windows: &[Window], setting: Setting) -> Result<Sample>
     in_lanes(batches, model.sessions(), |session, batch| {
         let begun = Instant::now();
         let batch: Vec<&Window> = batch.windows.iter().map(|at| &windows[*at]).collect();
-        let scored = model.logits(session, &batch);
+        let scored = model.rows(session, &batch);
         let time = begun.elapsed().as_secs_f64() * 1e3;
         let mut slowest = times.lock().unwrap_or_else(PoisonError::into_inner);
         match (&mut *slowest, scored) {
@@ -226,19 +226,6 @@ fn choose(settings: &[Measured], max_batch_ms: f64) -> Option<Setting> {
         .filter(within)
         .find(|measured| measured.windows_per_second >= fastest * (1.0 - NOISE / 100.0))
         .map(|measured| measured.setting)
-}
-
-/// The processor, where Linux says it, and how busy it is.
-fn machine(cores: usize) -> String {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let processors = read("/proc/cpuinfo");
-    let name = processors
-        .lines()
-        .find_map(|line| Some(line.strip_prefix("model name")?.split_once(": ")?.1))
-        .unwrap_or(std::env::consts::ARCH);
-    let load = read("/proc/loadavg");
-    let load = load.split(' ').next().unwrap_or_default();
-    format!("{cores} x {name}, load {load}")
 }
 
 fn lines(tuned: &Tuned) -> Vec<(&'static str, String)> {

@@ -9,7 +9,7 @@ use tracing::{debug, error, info};
 
 use super::job::{Asker, Finished, Job, Outcome};
 use super::lanes::{Batch, in_lanes};
-use crate::scorer::{Encoded, Error, Model, Score, Window};
+use crate::scorer::{Encoded, Error, Model, Row, Window};
 
 /// Pairs and their windows, which may be spread over batches with those of others.
 pub struct Round<'a> {
@@ -30,7 +30,7 @@ struct Part {
     window: Window,
 }
 
-/// A pair that waits for the logits of its windows.
+/// A pair that waits for the rows of its windows.
 struct Pair {
     job: Job,
     /// Of all windows.
@@ -38,7 +38,7 @@ struct Pair {
     truncated: usize,
     tokenizing: Duration,
     /// By window.
-    logits: Vec<Option<f32>>,
+    rows: Vec<Option<Row>>,
     /// When the first of its batches began.
     begun: Option<Instant>,
 }
@@ -81,6 +81,7 @@ impl<'a> Round<'a> {
             windows,
             read,
             truncated,
+            ..
         } = match self.models[job.model].encode(&job.prompt, &job.answer) {
             Ok(encoded) => encoded,
             Err(error) => return finish(self.results, job, Err(Arc::new(error))),
@@ -96,7 +97,7 @@ impl<'a> Round<'a> {
             tokens: windows.iter().map(|window| window.ids.len()).sum(),
             truncated,
             tokenizing: started.elapsed(),
-            logits: vec![None; windows.len()],
+            rows: vec![None; windows.len()],
             begun: None,
             job,
         };
@@ -122,12 +123,12 @@ impl<'a> Round<'a> {
             return;
         }
         let windows: Vec<&Window> = parts.iter().map(|part| &part.window).collect();
-        let logits = self.models[batch.model].logits(session, &windows);
+        let rows = self.models[batch.model].rows(session, &windows);
         histogram!("poq_evaluator_scoring_seconds").record(started.elapsed());
-        match logits {
-            Ok(logits) => {
-                for (part, logit) in parts.into_iter().zip(logits) {
-                    self.record(part, logit);
+        match rows {
+            Ok(rows) => {
+                for (part, row) in parts.into_iter().zip(rows) {
+                    self.record(part, row);
                 }
             }
             Err(error) => {
@@ -157,21 +158,23 @@ impl<'a> Round<'a> {
         false
     }
 
-    fn record(&self, part: &Part, logit: f32) {
+    fn record(&self, part: &Part, row: Row) {
         let mut waiting = self.lock(part.pair);
         let Some(pair) = &mut *waiting else {
             return;
         };
-        pair.logits[part.place] = Some(logit);
-        let Some(logits) = pair.logits.iter().copied().collect::<Option<Vec<f32>>>() else {
+        pair.rows[part.place] = Some(row);
+        if pair.rows.iter().any(Option::is_none) {
             return;
-        };
+        }
         let taken = waiting.take();
         // Finishing may wait until the results are read; nobody else has to wait with it.
         drop(waiting);
         if let Some(pair) = taken {
             self.log(&pair);
-            finish(self.results, pair.job, Score::of(&logits).map_err(Arc::new));
+            let rows: Vec<Row> = pair.rows.into_iter().flatten().collect();
+            let score = self.models[part.model].kind().score(&rows);
+            finish(self.results, pair.job, score.map_err(Arc::new));
         }
     }
 
@@ -195,7 +198,7 @@ impl<'a> Round<'a> {
             task = seat.map(|seat| seat.task),
             attempt = seat.map(|seat| seat.attempt),
             model = self.models[pair.job.model].registered().id,
-            windows = pair.logits.len(),
+            windows = pair.rows.len(),
             tokens = pair.tokens,
             truncated_tokens = pair.truncated,
             queue_ms = milliseconds(begun.duration_since(pair.job.queued)),

@@ -41,8 +41,8 @@ fn scores(mut compute: Compute, jobs: Vec<Job>) -> Vec<i32> {
     scores.into_iter().map(Option::unwrap).collect()
 }
 
-/// Pairs of two models, one of which reads long answers in windows, share the queue, and windows
-/// share batches with others.
+/// Pairs of three models of two kinds, one of which reads long answers in short windows, share the
+/// queue, and windows share batches with others.
 #[test]
 fn batches_across_tasks_windows_and_models_give_the_scores_of_single_pairs() {
     let engine = Engine {
@@ -52,7 +52,7 @@ fn batches_across_tasks_windows_and_models_give_the_scores_of_single_pairs() {
     let pairs: Vec<(usize, (String, String))> = testing::pairs()
         .into_iter()
         .enumerate()
-        .map(|(number, pair)| (number % 2, pair))
+        .map(|(number, pair)| (number % 3, pair))
         .collect();
     let models = testing::models_on(engine);
     let alone: Vec<i32> = pairs
@@ -64,7 +64,7 @@ fn batches_across_tasks_windows_and_models_give_the_scores_of_single_pairs() {
         .collect();
     let in_windows = |(model, (prompt, answer)): &&(usize, (String, String))| {
         let pair = models[*model].encode(prompt, answer).unwrap();
-        pair.windows.len() > 1
+        *model < 2 && pair.windows.len() > 1
     };
     assert!(pairs.iter().filter(in_windows).count() >= 3);
 

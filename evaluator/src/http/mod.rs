@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use metrics::{counter, gauge, histogram};
-use poq_proto::v1::EvaluatorModel;
+use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -43,6 +43,8 @@ struct ServedModel {
     id: String,
     /// Bytes of one text.
     longest_text: usize,
+    /// Whether its scores are logits; those of others are shown as they are.
+    has_logits: bool,
     info: Info,
 }
 
@@ -53,6 +55,7 @@ pub fn router(jobs: mpsc::Sender<Job>, models: &[EvaluatorModel], limits: Limits
         ServedModel {
             id: model.id.clone(),
             longest_text: model.max_tokens as usize * windows * BYTES_PER_TOKEN,
+            has_logits: model.kind() == EvaluatorKind::CrossEncoder,
             info: Info::new(model, models, &limits),
         }
     };
@@ -107,14 +110,14 @@ async fn rerank(
     }) = body?;
     server.check_number(texts.len())?;
     let pairs = texts.iter().map(|text| (query.clone(), text.clone()));
-    let logits = server.logits(pairs.collect(), &settings).await?;
-    let mut scored: Vec<_> = logits.into_iter().zip(texts).enumerate().collect();
-    // By logit, because scores near 0 and 1 are equal where logits are not.
+    let (values, raw) = server.values(pairs.collect(), &settings).await?;
+    let mut scored: Vec<_> = values.into_iter().zip(texts).enumerate().collect();
+    // By value, because scores near 0 and 1 are equal where logits are not.
     scored.sort_by(|(_, (a, _)), (_, (b, _))| b.total_cmp(a));
-    let ranks = scored.into_iter().map(|(index, (logit, text))| Rank {
+    let ranks = scored.into_iter().map(|(index, (value, text))| Rank {
         index,
         text: return_text.then_some(text),
-        score: tei::shown(logit, settings.raw_scores),
+        score: tei::shown(value, raw),
     });
     Ok(Json(ranks.collect()))
 }
@@ -129,10 +132,10 @@ async fn predict(
         PredictInput::Batch(pairs) => (pairs, true),
     };
     server.check_number(pairs.len())?;
-    let logits = server.logits(pairs, &settings).await?;
-    let mut predictions = logits
+    let (values, raw) = server.values(pairs, &settings).await?;
+    let mut predictions = values
         .into_iter()
-        .map(|logit| Prediction::of(tei::shown(logit, settings.raw_scores)));
+        .map(|value| Prediction::of(tei::shown(value, raw)));
     Ok(Json(match is_batch {
         true => PredictResponse::Batch(predictions.collect()),
         false => PredictResponse::Single(predictions.next().ok_or_else(Failure::unhealthy)?),
@@ -189,22 +192,22 @@ impl Server {
         })
     }
 
-    /// One logit per pair, in their order.
-    async fn logits(
+    /// One logit or cosine per pair, in their order, and whether they are shown as they are.
+    async fn values(
         &self,
         pairs: Vec<(String, String)>,
         settings: &Settings,
-    ) -> Result<Vec<f32>, Failure> {
+    ) -> Result<(Vec<f32>, bool), Failure> {
         let (place, model) = self.model(settings.model.as_deref())?;
         model.check_lengths(&pairs)?;
         let truncate = settings.truncate.unwrap_or(self.limits.truncate);
         let replies = self.queue(place, pairs, truncate)?;
-        let mut logits = Vec::with_capacity(replies.len());
+        let mut values = Vec::with_capacity(replies.len());
         for reply in replies {
             let score = reply.await.map_err(|_| Failure::unhealthy())??;
-            logits.push(score.logit);
+            values.push(score.value);
         }
-        Ok(logits)
+        Ok((values, settings.raw_scores || !model.has_logits))
     }
 
     /// Queues all pairs of a request or none.

@@ -115,13 +115,13 @@ pub enum PredictResponse {
     Batch(Vec<[Prediction; 1]>),
 }
 
-/// The score that a client sees: the logit itself if it is `raw`, otherwise the logistic function
-/// of it, between 0 and 1. Floats are for people and programs off the chain; the chain's raw score
+/// The score that a client sees: the model's value itself if it is `raw`, as cosines always are,
+/// otherwise the logistic function of the logit, between 0 and 1. Floats are for people and programs off the chain; the chain's raw score
 /// is made of the logit in one place only, `micro_logits`.
-pub fn shown(logit: f32, raw: bool) -> f32 {
+pub fn shown(value: f32, raw: bool) -> f32 {
     match raw {
-        true => logit,
-        false => 1.0 / (1.0 + (-logit).exp()),
+        true => value,
+        false => 1.0 / (1.0 + (-value).exp()),
     }
 }
 

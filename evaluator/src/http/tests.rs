@@ -67,7 +67,7 @@ async fn ranks(app: &Router, body: Value) -> Vec<Rank> {
 /// The logit of a pair by itself.
 fn alone(model: &crate::scorer::Model, prompt: &str, answer: &str) -> f32 {
     let pair = model.encode(prompt, answer).unwrap();
-    model.score(&pair).unwrap().logit
+    model.score(&pair).unwrap().value
 }
 
 fn berlin() -> Value {

@@ -1,13 +1,15 @@
-//! Scores of pairs (prompt, answer) by cross-encoders.
+//! Scores of pairs (prompt, answer) by cross-encoders and bi-encoders.
 
 mod batch;
+mod kind;
 mod model;
 mod runtime;
 mod tokenize;
 mod windows;
 
 pub use batch::plan;
-pub use model::{Engine, Model, ModelFiles, Score, open_all};
+pub use kind::{Kind, Row, Score};
+pub use model::{Engine, Model, ModelFiles, open_all};
 pub use runtime::OrtScorer;
 pub use tokenize::{Encoded, PairTokenizer, Window};
 pub use windows::mean;
@@ -67,19 +69,28 @@ pub enum Error {
         /// Tokens that are read of it, in all windows.
         most: usize,
     },
+    /// The registry has a model of a kind that is new.
+    #[error("evaluator model {model} has kind {kind}, which this version does not run; update it")]
+    Kind {
+        /// Its id.
+        model: String,
+        /// Number of the kind.
+        kind: i32,
+    },
     /// The model answered with something that is no score.
     #[error("the model's output is not a number")]
     NotANumber,
 }
 
-/// Computes logits of windows.
+/// Computes what a model makes of windows.
 pub trait Scorer: Send {
-    /// One logit per window, in their order, from one padded batch.
-    fn logits(&mut self, batch: &[&Window]) -> Result<Vec<f32>, Error>;
+    /// One row per window, in their order, from one padded batch.
+    fn rows(&mut self, batch: &[&Window]) -> Result<Vec<Row>, Error>;
 }
 
 /// The raw score of a window's logit in micro-logits: `logit · 1e6`, computed in f64, rounded half away
-/// from zero, saturating at the range of `i32`. This is the only place where it is computed.
+/// from zero, saturating at the range of `i32`. This is the only place where it is computed, for
+/// cosines too.
 pub fn micro_logits(logit: f32) -> Result<i32, Error> {
     if logit.is_nan() {
         return Err(Error::NotANumber);

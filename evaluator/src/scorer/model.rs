@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use poq_proto::v1::EvaluatorModel;
 
-use super::{Encoded, Error, OrtScorer, PairTokenizer, Scorer, Window, mean, micro_logits};
+use super::{Encoded, Error, Kind, OrtScorer, PairTokenizer, Row, Score, Scorer, Window};
 use crate::digest;
 
 /// Longest input of the BERT models that this program runs, in tokens.
@@ -32,38 +32,13 @@ pub struct Engine {
     pub threads: usize,
 }
 
-/// The score of one pair.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Score {
-    /// As the model computed it; of several windows, the raw score as a float. For people and
-    /// programs off the chain.
-    pub logit: f32,
-    /// Micro-logits.
-    pub raw_score: i32,
-}
-
-impl Score {
-    /// From the logits of all windows.
-    pub fn of(logits: &[f32]) -> Result<Self, Error> {
-        let scores: Vec<i32> = logits
-            .iter()
-            .map(|logit| micro_logits(*logit))
-            .collect::<Result<_, _>>()?;
-        let raw_score = mean(&scores);
-        let logit = match *logits {
-            [logit] => logit,
-            _ => (f64::from(raw_score) / 1e6) as f32,
-        };
-        Ok(Self { logit, raw_score })
-    }
-}
-
 /// Scorers of the same weights, which work at the same time.
 type Sessions = Arc<[Mutex<Box<dyn Scorer>>]>;
 
 /// Tokenizer and sessions of one evaluator model.
 pub struct Model {
     registered: EvaluatorModel,
+    kind: Kind,
     tokenizer: PairTokenizer,
     sessions: Sessions,
 }
@@ -77,7 +52,7 @@ pub fn open_all(
     for (registered, files) in models {
         let loaded = opened
             .iter()
-            .find(|model| model.registered.weights_sha256 == registered.weights_sha256)
+            .find(|model| model.has_weights_of(registered))
             .map(|model| Arc::clone(&model.sessions));
         opened.push(Model::open(registered, files, engine, loaded)?);
     }
@@ -95,14 +70,16 @@ impl Model {
         loaded: Option<Sessions>,
     ) -> Result<Self, Error> {
         let started = Instant::now();
-        let tokenizer = tokenizer(registered, files)?;
+        let kind = Kind::of(registered)?;
+        let tokenizer = tokenizer(registered, kind, files)?;
         let is_shared = loaded.is_some();
         let sessions = match loaded {
             Some(sessions) => sessions,
-            None => load(registered, files, engine)?,
+            None => load(registered, kind, files, engine)?,
         };
         let model = Self {
             registered: registered.clone(),
+            kind,
             tokenizer,
             sessions,
         };
@@ -134,21 +111,31 @@ impl Model {
         self.tokenizer.encode(prompt, answer)
     }
 
-    /// The logits of one batch, computed by one of the [sessions](Self::sessions), which are
+    /// What the model computes of a pair.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The rows of one batch, computed by one of the [sessions](Self::sessions), which are
     /// counted from 0.
-    pub fn logits(&self, session: usize, batch: &[&Window]) -> Result<Vec<f32>, Error> {
+    pub fn rows(&self, session: usize, batch: &[&Window]) -> Result<Vec<Row>, Error> {
         let session = &self.sessions[session % self.sessions.len()];
         let mut scorer = session.lock().unwrap_or_else(PoisonError::into_inner);
-        scorer.logits(batch)
+        scorer.rows(batch)
     }
 
     /// The score of one pair, window by window.
     pub fn score(&self, pair: &Encoded) -> Result<Score, Error> {
-        let mut logits = Vec::with_capacity(pair.windows.len());
+        let mut rows = Vec::with_capacity(pair.windows.len());
         for window in &pair.windows {
-            logits.extend(self.logits(0, &[window])?);
+            rows.extend(self.rows(0, &[window])?);
         }
-        Score::of(&logits)
+        self.kind.score(&rows)
+    }
+
+    fn has_weights_of(&self, registered: &EvaluatorModel) -> bool {
+        let own = &self.registered;
+        own.weights_sha256 == registered.weights_sha256 && own.kind == registered.kind
     }
 
     fn warm_up(&self) -> Result<(), Error> {
@@ -156,13 +143,17 @@ impl Model {
         let longest = self.encode(&"warm ".repeat(words), &"up ".repeat(words))?;
         let first = &longest.windows[..1];
         for session in 0..self.sessions.len() {
-            self.logits(session, &first.iter().collect::<Vec<_>>())?;
+            self.rows(session, &first.iter().collect::<Vec<_>>())?;
         }
         Ok(())
     }
 }
 
-fn tokenizer(registered: &EvaluatorModel, files: &ModelFiles) -> Result<PairTokenizer, Error> {
+fn tokenizer(
+    registered: &EvaluatorModel,
+    kind: Kind,
+    files: &ModelFiles,
+) -> Result<PairTokenizer, Error> {
     let max_tokens = registered.max_tokens as usize;
     if max_tokens > POSITIONS {
         return Err(Error::Runtime {
@@ -173,6 +164,7 @@ fn tokenizer(registered: &EvaluatorModel, files: &ModelFiles) -> Result<PairToke
     PairTokenizer::open(
         &files.tokenizer,
         &registered.tokenizer_sha256,
+        kind,
         max_tokens,
         registered.max_windows as usize,
     )
@@ -180,6 +172,7 @@ fn tokenizer(registered: &EvaluatorModel, files: &ModelFiles) -> Result<PairToke
 
 fn load(
     registered: &EvaluatorModel,
+    kind: Kind,
     files: &ModelFiles,
     engine: Engine,
 ) -> Result<Sessions, Error> {
@@ -194,7 +187,7 @@ fn load(
         "the registry",
     )?;
     let session = |_| -> Result<Mutex<Box<dyn Scorer>>, Error> {
-        let scorer = OrtScorer::new(&files.library, &content, engine.threads)?;
+        let scorer = OrtScorer::new(&files.library, &content, kind, engine.threads)?;
         Ok(Mutex::new(Box::new(scorer)))
     };
     (0..engine.sessions.max(1)).map(session).collect()
@@ -203,23 +196,8 @@ fn load(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scorer::{mean, micro_logits};
     use crate::testing;
-
-    #[test]
-    fn one_window_scores_as_its_logit() {
-        let score = Score::of(&[-11.187_496]).unwrap();
-        assert_eq!((score.logit, score.raw_score), (-11.187_496, -11_187_496));
-    }
-
-    #[test]
-    fn windows_score_as_the_mean_of_their_micro_logits() {
-        let score = Score::of(&[2.0, -1.000_001]).unwrap();
-        assert_eq!((score.logit, score.raw_score), (0.5, 500_000));
-        assert!(matches!(
-            Score::of(&[1.0, f32::NAN]),
-            Err(Error::NotANumber)
-        ));
-    }
 
     /// The windows are pairs of their own: nothing but the mean is added.
     #[test]
@@ -229,7 +207,7 @@ mod tests {
         let scores: Vec<i32> = pair
             .windows
             .iter()
-            .map(|window| micro_logits(model.logits(0, &[window]).unwrap()[0]).unwrap())
+            .map(|window| micro_logits(model.rows(0, &[window]).unwrap()[0][0]).unwrap())
             .collect();
         assert_eq!((scores.len(), pair.truncated), (3, 0), "{scores:?}");
         let score = model.score(&pair).unwrap().raw_score;
@@ -244,16 +222,80 @@ mod tests {
         assert!(Arc::ptr_eq(&models[0].sessions, &models[1].sessions));
     }
 
-    #[test]
-    fn more_tokens_than_the_model_has_positions_are_refused() {
-        let mut entry = testing::published();
-        entry.max_tokens = 513;
+    fn refusal(entry: EvaluatorModel, files: ModelFiles) -> String {
         let engine = Engine {
             sessions: 1,
             threads: 1,
         };
-        let opened = open_all(&[(entry, testing::files())], engine);
-        let error = opened.err().map(|error| error.to_string());
-        assert!(error.unwrap().contains("513 tokens"));
+        let opened = open_all(&[(entry, files)], engine);
+        opened.err().unwrap().to_string()
+    }
+
+    /// Scores of ONNX Runtime's Python package for the same pairs.
+    #[test]
+    fn a_bi_encoder_has_its_known_scores() {
+        let model = testing::open(&[testing::bi_encoder()]).remove(0);
+        let pairs = &testing::pairs()[..3];
+        for ((prompt, answer), expected) in pairs.iter().zip([787_141, 499_178, 715_834]) {
+            let pair = model.encode(prompt, answer).unwrap();
+            assert_eq!(pair.windows.len(), 2);
+            let score = model.score(&pair).unwrap();
+            assert!((score.raw_score - expected).abs() <= 2, "{score:?}");
+        }
+    }
+
+    #[test]
+    fn a_bi_encoder_reads_long_answers_in_windows() {
+        let entry = EvaluatorModel {
+            max_tokens: 40,
+            max_windows: 3,
+            ..testing::bi_encoder()
+        };
+        let model = testing::open(&[entry]).remove(0);
+        let pair = model.encode(testing::LONG.0, testing::LONG.1).unwrap();
+        assert_eq!((pair.windows.len(), pair.answer_windows), (4, 3));
+        let rows: Vec<Row> = pair
+            .windows
+            .iter()
+            .map(|window| model.rows(0, &[window]).unwrap().remove(0))
+            .collect();
+        let alone = |window: usize| {
+            let rows = [rows[0].clone(), rows[window].clone()];
+            Kind::BiEncoder.score(&rows).unwrap().raw_score
+        };
+        let score = model.score(&pair).unwrap().raw_score;
+        assert_eq!(score, mean(&[alone(1), alone(2), alone(3)]));
+    }
+
+    #[test]
+    fn a_file_of_another_kind_is_refused() {
+        let mut entry = testing::published();
+        entry.set_kind(poq_proto::v1::EvaluatorKind::BiEncoder);
+        let error = refusal(entry, testing::files());
+        assert!(error.contains("outputs are logits"), "{error}");
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut files = testing::files();
+        let content = std::fs::read(&files.weights).unwrap();
+        files.weights = folder.path().join("model.onnx");
+        std::fs::write(&files.weights, &content[..content.len() / 2]).unwrap();
+        let error = refusal(testing::published(), files.clone());
+        assert!(error.contains("run `make setup`"), "{error}");
+        // And one that the registry has so.
+        let mut entry = testing::published();
+        entry.weights_sha256 = digest::of_file(&files.weights).unwrap();
+        let error = refusal(entry, files);
+        assert!(error.contains("cannot load the model"), "{error}");
+    }
+
+    #[test]
+    fn more_tokens_than_the_model_has_positions_are_refused() {
+        let mut entry = testing::published();
+        entry.max_tokens = 513;
+        let error = refusal(entry, testing::files());
+        assert!(error.contains("513 tokens"), "{error}");
     }
 }

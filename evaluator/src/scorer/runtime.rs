@@ -1,4 +1,4 @@
-//! The cross-encoder on ONNX Runtime, loaded from a shared library at run time.
+//! BERT models on ONNX Runtime, loaded from a shared library at run time.
 
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -6,36 +6,46 @@ use std::sync::{Mutex, PoisonError};
 use ort::environment::Environment;
 use ort::session::Session;
 use ort::session::builder::GraphOptimizationLevel;
-use ort::value::Tensor;
+use ort::value::{Outlet, Tensor};
 
-use super::{Error, Scorer, Window};
+use super::{Error, Kind, Row, Scorer, Window};
 
 /// Ids with which short windows of a batch are filled; the attention mask hides them.
 const PADDING: i64 = 0;
 
-/// A BERT cross-encoder: `input_ids`, `attention_mask`, `token_type_ids` (int64, batch × tokens)
-/// to `logits` (f32, batch × 1).
+/// A BERT model: `input_ids`, `attention_mask`, `token_type_ids` (int64, batch × tokens) to `logits`
+/// (f32, batch × 1) of a cross-encoder, or to `last_hidden_state` (f32, batch × tokens × hidden)
+/// of a bi-encoder, whose embedding is the row of `[CLS]`.
 pub struct OrtScorer {
     session: Session,
+    output: &'static str,
 }
 
 impl OrtScorer {
     /// Loads ONNX Runtime from `library` (once per process) and a model from the content of its
-    /// ONNX file, for `threads` compute threads.
-    pub fn new(library: &Path, model: &[u8], threads: usize) -> Result<Self, Error> {
+    /// ONNX file, for `threads` compute threads. The graph must have the output of this kind.
+    pub fn new(library: &Path, model: &[u8], kind: Kind, threads: usize) -> Result<Self, Error> {
         let environment = environment(library)?;
-        let session = session(&environment, model, threads, GraphOptimizationLevel::All).map_err(
-            |error| Error::Runtime {
-                action: "load the model",
-                reason: error.to_string(),
-            },
-        )?;
-        Ok(Self { session })
+        let unusable = |reason: String| Error::Runtime {
+            action: "load the model",
+            reason,
+        };
+        let session = session(&environment, model, threads, GraphOptimizationLevel::All)
+            .map_err(|error| unusable(error.to_string()))?;
+        let outputs: Vec<&str> = session.outputs().iter().map(Outlet::name).collect();
+        let output = kind.output();
+        if !outputs.contains(&output) {
+            let outputs = outputs.join(", ");
+            return Err(unusable(format!(
+                "its outputs are {outputs}, and a model of this kind has {output}; the registry's kind and the file do not fit together"
+            )));
+        }
+        Ok(Self { session, output })
     }
 }
 
 impl Scorer for OrtScorer {
-    fn logits(&mut self, batch: &[&Window]) -> Result<Vec<f32>, Error> {
+    fn rows(&mut self, batch: &[&Window]) -> Result<Vec<Row>, Error> {
         let failed = |error: ort::Error| Error::Runtime {
             action: "score a batch",
             reason: error.to_string(),
@@ -50,17 +60,28 @@ impl Scorer for OrtScorer {
                 "token_type_ids" => Tensor::from_array((shape, inputs.types)).map_err(failed)?,
             ])
             .map_err(failed)?;
-        let (_, logits) = outputs["logits"]
+        let (shape, values) = outputs[self.output]
             .try_extract_tensor::<f32>()
             .map_err(failed)?;
-        if logits.len() != batch.len() {
-            return Err(Error::Runtime {
-                action: "score a batch",
-                reason: format!("{} logits for {} windows", logits.len(), batch.len()),
-            });
-        }
-        Ok(logits.to_vec())
+        first_rows(shape, values, batch.len()).ok_or_else(|| Error::Runtime {
+            action: "score a batch",
+            reason: format!("shape {shape:?} for {} windows", batch.len()),
+        })
     }
+}
+
+/// The first row of each window: the only one of `windows × 1`, that of `[CLS]` of
+/// `windows × tokens × hidden`. `None` if the shape is another one.
+fn first_rows(shape: &[i64], values: &[f32], windows: usize) -> Option<Vec<Row>> {
+    let of_shape = usize::try_from(*shape.first()?).ok()?;
+    let length = usize::try_from(*shape.last()?).ok()?;
+    if of_shape != windows || windows == 0 || length == 0 || shape.len() < 2 {
+        return None;
+    }
+    let stride = values.len() / windows;
+    let rows = values.chunks_exact(stride.max(1));
+    rows.map(|window| Some(window.get(..length)?.to_vec()))
+        .collect()
 }
 
 /// Row-major tensors of one batch, each row padded to the longest one.
@@ -139,6 +160,7 @@ fn session(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry;
     use crate::scorer::{PairTokenizer, micro_logits};
     use crate::testing::{self, files, published};
 
@@ -148,8 +170,14 @@ mod tests {
 
     fn encoded() -> Vec<Window> {
         let entry = published();
-        let tokenizer =
-            PairTokenizer::open(&files().tokenizer, &entry.tokenizer_sha256, 512, 1).unwrap();
+        let tokenizer = PairTokenizer::open(
+            &files().tokenizer,
+            &entry.tokenizer_sha256,
+            Kind::CrossEncoder,
+            512,
+            1,
+        )
+        .unwrap();
         testing::pairs()
             .iter()
             .flat_map(|(prompt, answer)| tokenizer.encode(prompt, answer).unwrap().windows)
@@ -160,7 +188,10 @@ mod tests {
         let environment = environment(&files().library).unwrap();
         let model = std::fs::read(path).unwrap();
         let session = session(&environment, &model, threads, optimization).unwrap();
-        OrtScorer { session }
+        OrtScorer {
+            session,
+            output: Kind::CrossEncoder.output(),
+        }
     }
 
     fn canonical(threads: usize, optimization: GraphOptimizationLevel) -> OrtScorer {
@@ -171,7 +202,7 @@ mod tests {
     fn alone(mut scorer: OrtScorer, pairs: &[Window]) -> Vec<i32> {
         pairs
             .iter()
-            .map(|pair| scorer.logits(&[pair]).unwrap()[0])
+            .map(|pair| scorer.rows(&[pair]).unwrap()[0][0])
             .map(|logit| micro_logits(logit).unwrap())
             .collect()
     }
@@ -208,8 +239,8 @@ mod tests {
         let mut scorer = canonical(1, GraphOptimizationLevel::All);
         let batched: Vec<i32> = pairs
             .chunks(8)
-            .flat_map(|batch| scorer.logits(&batch.iter().collect::<Vec<_>>()).unwrap())
-            .map(|logit| micro_logits(logit).unwrap())
+            .flat_map(|batch| scorer.rows(&batch.iter().collect::<Vec<_>>()).unwrap())
+            .map(|row| micro_logits(row[0]).unwrap())
             .collect();
         let difference = largest_difference(&scores, &batched);
         println!("micro-logits: padding {difference}");
@@ -220,7 +251,7 @@ mod tests {
     fn the_transcoding_ranks_pairs_as_the_published_model_does() {
         let pairs = encoded();
         let canonical = alone(canonical(1, GraphOptimizationLevel::All), &pairs);
-        let path = testing::model_file("model.int8.onnx");
+        let path = testing::model_file(registry::DEFAULT_MODEL, registry::INT8);
         let published = alone(scorer(&path, 1, GraphOptimizationLevel::All), &pairs);
         let agreement = spearman(&canonical, &published);
         println!("Spearman {agreement:.4}");

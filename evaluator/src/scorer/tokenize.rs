@@ -1,19 +1,20 @@
-//! From a pair of texts to the token ids that the cross-encoder reads.
+//! From a pair of texts to the token ids that the model reads.
 
-use std::ops::Range;
 use std::path::Path;
 
 use tokenizers::Tokenizer;
 
-use super::Error;
 use super::windows::Cut;
+use super::{Error, Kind};
 use crate::digest;
 
 /// `[CLS]` prompt `[SEP]` answer `[SEP]`.
-const SPECIAL_TOKENS: usize = 3;
+const OF_PAIR: usize = 3;
+/// `[CLS]` text `[SEP]`.
+const OF_TEXT: usize = 2;
 
 /// What the model reads at once, as token ids without padding.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Window {
     /// With the special tokens; at most the tokenizer's `max_tokens`.
     pub ids: Vec<u32>,
@@ -24,16 +25,18 @@ pub struct Window {
 /// A pair of texts as token ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// At least one, in the order of the answer.
+    /// In the order of the answer, at least one; a bi-encoder's begin with that of the prompt.
     pub windows: Vec<Window>,
-    /// Tokens of the two texts that are read, and three special ones.
+    /// In how many of them the answer is read.
+    pub answer_windows: usize,
+    /// Tokens of the two texts that are read, and the special ones of a pair with one window.
     pub read: usize,
     /// Tokens of the two texts that were cut off.
     pub truncated: usize,
 }
 
 impl Encoded {
-    /// Tokens of all windows with the special ones; the prompt counts in each.
+    /// Tokens of all windows with the special ones; a cross-encoder's have the prompt in each.
     pub fn tokens(&self) -> usize {
         self.windows.iter().map(|window| window.ids.len()).sum()
     }
@@ -54,10 +57,17 @@ impl Encoded {
 /// 4. The ids of each window are `[CLS]` prompt `[SEP]` answer `[SEP]`; token type 0 up to the
 ///    first `[SEP]`, 1 after it.
 ///
-/// With one window this is a single pair, cut off where it is too long. The raw score of the pair is
-/// [`super::mean`] of the windows' raw scores.
+/// With one window this is a single pair, cut off where it is too long.
+///
+/// A bi-encoder reads the texts apart: rule 1 is the same, then `L = max_tokens − 2`. The prompt keeps
+/// its first `p = min(|prompt|, L)` tokens. The answer has `n = max(1, min(⌈|answer|/L⌉, max_windows))`
+/// windows, keeps its first `a = min(|answer|, n·L)` tokens, and is cut as in rule 3. The ids of
+/// the prompt and of each window are `[CLS]` text `[SEP]`, with token type 0.
+///
+/// The raw score of the pair is [`super::mean`] of the answer's windows' raw scores.
 pub struct PairTokenizer {
     tokenizer: Tokenizer,
+    kind: Kind,
     cls: u32,
     sep: u32,
     max_tokens: usize,
@@ -70,6 +80,7 @@ impl PairTokenizer {
     pub fn open(
         path: &Path,
         sha256: &str,
+        kind: Kind,
         max_tokens: usize,
         max_windows: usize,
     ) -> Result<Self, Error> {
@@ -82,7 +93,7 @@ impl PairTokenizer {
             path: path.to_owned(),
             reason,
         };
-        if max_tokens <= SPECIAL_TOKENS + 1 {
+        if max_tokens <= OF_PAIR + 1 {
             return Err(unusable(format!(
                 "{max_tokens} tokens leave no room for two texts"
             )));
@@ -100,6 +111,7 @@ impl PairTokenizer {
                 .ok_or_else(|| unusable(format!("the vocabulary has no {token}")))
         };
         Ok(Self {
+            kind,
             cls: special("[CLS]")?,
             sep: special("[SEP]")?,
             tokenizer,
@@ -112,24 +124,49 @@ impl PairTokenizer {
     pub fn encode(&self, prompt: &str, answer: &str) -> Result<Encoded, Error> {
         let prompt = self.ids(prompt)?;
         let answer = self.ids(answer)?;
-        let room = self.max_tokens - SPECIAL_TOKENS;
-        let cut = Cut::new(room, self.max_windows, prompt.len(), answer.len());
-        let window = |range: Range<usize>| self.window(&prompt[..cut.prompt], &answer[range]);
-        Ok(Encoded {
-            windows: cut.ranges().map(window).collect(),
-            read: cut.prompt + cut.answer + SPECIAL_TOKENS,
-            truncated: prompt.len() - cut.prompt + answer.len() - cut.answer,
+        Ok(match self.kind {
+            Kind::CrossEncoder => self.together(&prompt, &answer),
+            Kind::BiEncoder => self.apart(&prompt, &answer),
         })
     }
 
-    fn window(&self, prompt: &[u32], answer: &[u32]) -> Window {
-        let mut ids = Vec::with_capacity(prompt.len() + answer.len() + SPECIAL_TOKENS);
-        ids.push(self.cls);
-        ids.extend(prompt);
-        ids.push(self.sep);
+    fn together(&self, prompt: &[u32], answer: &[u32]) -> Encoded {
+        let room = self.max_tokens - OF_PAIR;
+        let cut = Cut::together(room, self.max_windows, prompt.len(), answer.len());
+        let kept = &prompt[..cut.prompt];
+        let windows = cut.ranges().map(|range| self.pair(kept, &answer[range]));
+        Encoded {
+            windows: windows.collect(),
+            answer_windows: cut.windows,
+            read: cut.prompt + cut.answer + OF_PAIR,
+            truncated: prompt.len() - cut.prompt + answer.len() - cut.answer,
+        }
+    }
+
+    fn apart(&self, prompt: &[u32], answer: &[u32]) -> Encoded {
+        let room = self.max_tokens - OF_TEXT;
+        let cut = Cut::apart(room, self.max_windows, prompt.len(), answer.len());
+        let mut windows = vec![self.text(&prompt[..cut.prompt])];
+        windows.extend(cut.ranges().map(|range| self.text(&answer[range])));
+        Encoded {
+            windows,
+            answer_windows: cut.windows,
+            read: cut.prompt + cut.answer + 2 * OF_TEXT,
+            truncated: prompt.len() - cut.prompt + answer.len() - cut.answer,
+        }
+    }
+
+    fn pair(&self, prompt: &[u32], answer: &[u32]) -> Window {
+        let mut window = self.text(prompt);
+        window.ids.extend(answer);
+        window.ids.push(self.sep);
+        window
+    }
+
+    /// All in the first segment.
+    fn text(&self, text: &[u32]) -> Window {
+        let ids = [&[self.cls], text, &[self.sep]].concat();
         let first_segment = ids.len();
-        ids.extend(answer);
-        ids.push(self.sep);
         Window { ids, first_segment }
     }
 
@@ -151,9 +188,10 @@ mod tests {
     use crate::testing::{model_file, published};
 
     fn tokenizer(max_tokens: usize, max_windows: usize) -> PairTokenizer {
-        let path = model_file(registry::TOKENIZER);
+        let path = model_file(registry::DEFAULT_MODEL, registry::TOKENIZER);
         let sha256 = published().tokenizer_sha256;
-        PairTokenizer::open(&path, &sha256, max_tokens, max_windows).unwrap()
+        let kind = Kind::CrossEncoder;
+        PairTokenizer::open(&path, &sha256, kind, max_tokens, max_windows).unwrap()
     }
 
     fn texts(tokenizer: &PairTokenizer, pair: &Encoded) -> Vec<String> {
@@ -230,11 +268,44 @@ mod tests {
     }
 
     #[test]
+    fn a_bi_encoder_reads_the_texts_apart() {
+        let mut tokenizer = tokenizer(13, 2);
+        tokenizer.kind = Kind::BiEncoder;
+        let longer = format!("{ANSWER} {ANSWER}");
+        let pair = tokenizer.encode(PROMPT, &longer).unwrap();
+        assert_eq!(
+            texts(&tokenizer, &pair),
+            [
+                PROMPT,
+                "ten eleven twelve thirteen fourteen fifteen",
+                "ten eleven twelve thirteen fourteen fifteen"
+            ]
+        );
+        assert_eq!((pair.answer_windows, pair.read, pair.truncated), (2, 25, 0));
+        assert!(pair.windows.iter().all(|window| {
+            window.first_segment == window.ids.len()
+                && window.ids.first() == Some(&101)
+                && window.ids.last() == Some(&102)
+        }));
+        let empty = tokenizer.encode("", "").unwrap();
+        assert_eq!((empty.windows.len(), empty.tokens()), (2, 4));
+        let long = tokenizer.encode(&longer, &longer.repeat(3)).unwrap();
+        assert_eq!((long.windows[0].ids.len(), long.windows.len()), (13, 3));
+        assert!(long.truncated > 0);
+    }
+
+    #[test]
     fn another_tokenizer_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokenizer.json");
         std::fs::write(&path, "{}").unwrap();
-        let error = PairTokenizer::open(&path, &published().tokenizer_sha256, 512, 1);
+        let error = PairTokenizer::open(
+            &path,
+            &published().tokenizer_sha256,
+            Kind::CrossEncoder,
+            512,
+            1,
+        );
         assert!(matches!(error, Err(Error::Digest(_))));
     }
 }

@@ -2,26 +2,36 @@
 
 use std::ops::Range;
 
-/// What is read of a pair: rules 2 and 3 of [`super::PairTokenizer`].
+/// What is read of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Tokens of the prompt, in every window.
     pub prompt: usize,
     /// Tokens of the answer, in all windows together.
     pub answer: usize,
-    /// At least 1.
+    /// Windows of the answer, at least 1.
     pub windows: usize,
 }
 
 impl Cut {
-    /// Of a prompt and an answer with this many tokens, where `room` tokens of both fit into a
-    /// window and there are at most `max_windows`, which is at least 1.
-    pub fn new(room: usize, max_windows: usize, prompt: usize, answer: usize) -> Self {
+    /// Of a prompt and an answer with this many tokens, where `room` tokens of both together fit
+    /// into a window and there are at most `max_windows`, which is at least 1.
+    pub fn together(room: usize, max_windows: usize, prompt: usize, answer: usize) -> Self {
         let most = room.saturating_sub(prompt).max(room.div_ceil(2));
         let windows = answer.div_ceil(most).clamp(1, max_windows.max(1));
         Self {
             prompt: prompt.min(room - answer.min(most)),
             answer: answer.min(windows * most),
+            windows,
+        }
+    }
+
+    /// The same, where a window of `room` tokens has the prompt alone, and others the answer.
+    pub fn apart(room: usize, max_windows: usize, prompt: usize, answer: usize) -> Self {
+        let windows = answer.div_ceil(room).clamp(1, max_windows.max(1));
+        Self {
+            prompt: prompt.min(room),
+            answer: answer.min(windows * room),
             windows,
         }
     }
@@ -50,7 +60,7 @@ mod tests {
     use super::*;
 
     fn cut(room: usize, max_windows: usize, prompt: usize, answer: usize) -> [usize; 3] {
-        let cut = Cut::new(room, max_windows, prompt, answer);
+        let cut = Cut::together(room, max_windows, prompt, answer);
         [cut.prompt, cut.answer, cut.windows]
     }
 
@@ -75,12 +85,26 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_are_read_apart_leave_each_other_all_room() {
+        let cut = |max_windows, prompt, answer| {
+            let cut = Cut::apart(510, max_windows, prompt, answer);
+            [cut.prompt, cut.answer, cut.windows]
+        };
+        assert_eq!(cut(8, 100, 510), [100, 510, 1]);
+        assert_eq!(cut(8, 9000, 511), [510, 511, 2]);
+        assert_eq!(cut(8, 0, 9000), [0, 4080, 8]);
+        assert_eq!(cut(0, 0, 0), [0, 0, 1]);
+        let ranges: Vec<_> = Cut::apart(510, 8, 9, 1021).ranges().collect();
+        assert_eq!(ranges, [0..340, 340..680, 680..1021]);
+    }
+
+    #[test]
     fn windows_are_of_like_length() {
         let ranges = |cut: Cut| cut.ranges().collect::<Vec<_>>();
-        assert_eq!(ranges(Cut::new(509, 8, 100, 410)), [0..205, 205..410]);
-        assert_eq!(ranges(Cut::new(10, 8, 0, 23)), [0..7, 7..15, 15..23]);
-        assert_eq!(ranges(Cut::new(10, 2, 0, 23)), [0..10, 10..20]);
-        assert!(ranges(Cut::new(10, 2, 0, 0)).iter().eq([&(0..0)]));
+        assert_eq!(ranges(Cut::together(509, 8, 100, 410)), [0..205, 205..410]);
+        assert_eq!(ranges(Cut::together(10, 8, 0, 23)), [0..7, 7..15, 15..23]);
+        assert_eq!(ranges(Cut::together(10, 2, 0, 23)), [0..10, 10..20]);
+        assert!(ranges(Cut::together(10, 2, 0, 0)).iter().eq([&(0..0)]));
     }
 
     #[test]
@@ -106,7 +130,7 @@ mod tests {
             prompt in 0_usize..2000,
             answer in 0_usize..20_000,
         ) {
-            let cut = Cut::new(room, max_windows, prompt, answer);
+            let cut = Cut::together(room, max_windows, prompt, answer);
             let lengths: Vec<usize> = cut.ranges().map(|range| range.len()).collect();
             prop_assert!((1..=max_windows).contains(&cut.windows));
             prop_assert_eq!(lengths.len(), cut.windows);
@@ -117,7 +141,7 @@ mod tests {
             prop_assert!(cut.answer <= answer && cut.answer >= answer.min(room / 2));
             // Nothing is left out as long as there are windows.
             prop_assert!(cut.answer == answer || cut.windows == max_windows);
-            let alone = Cut::new(room, 1, prompt, answer);
+            let alone = Cut::together(room, 1, prompt, answer);
             prop_assert_eq!(alone.prompt, cut.prompt);
             prop_assert_eq!(alone.prompt + alone.answer, room.min(prompt + answer));
         }

@@ -1,4 +1,4 @@
-//! Transcodes the published int8 cross-encoder to its canonical f32 form.
+//! Transcodes published int8 models to their canonical f32 form.
 //!
 //! The int8 graph quantises its activations while it runs, and that amplifies rounding: its
 //! scores differ by up to two logits between settings of one engine. With the same weights in
@@ -15,12 +15,32 @@ use prost::Message;
 use crate::digest;
 use onnx::ModelProto;
 
-/// SHA-256 of the published file: cross-encoder/ms-marco-MiniLM-L-12-v2, int8 ONNX.
-pub const PUBLISHED_SHA256: &str =
-    "1225ccd6afd0f1b43a1b08bf67cd1cb68c05aafb443e9d8450015b8b3837ffd1";
-/// SHA-256 of its f32 transcoding, which is the registry's `weights_sha256`.
-pub const CANONICAL_SHA256: &str =
-    "e1d085f4a02bfd0b2d3968c29336c8512dc9a899b29f546432c5f9981ae9f382";
+/// A model that is published in int8, and its canonical form.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Id in the registry.
+    pub id: &'static str,
+    /// SHA-256 of the published int8 ONNX file.
+    pub int8_sha256: &'static str,
+    /// SHA-256 of its f32 transcoding, which is the registry's `weights_sha256`.
+    pub canonical_sha256: &'static str,
+}
+
+/// The models that the set-up fetches.
+pub const MODELS: [Published; 2] = [
+    // cross-encoder/ms-marco-MiniLM-L-12-v2
+    Published {
+        id: "ms-marco-minilm-l-12-v2",
+        int8_sha256: "1225ccd6afd0f1b43a1b08bf67cd1cb68c05aafb443e9d8450015b8b3837ffd1",
+        canonical_sha256: "e1d085f4a02bfd0b2d3968c29336c8512dc9a899b29f546432c5f9981ae9f382",
+    },
+    // BAAI/bge-small-en-v1.5
+    Published {
+        id: "bge-small-en-v1.5",
+        int8_sha256: "68807e3ff2abb83cdd708d8243fd398246e397bfee2ba611c2bad728e27df743",
+        canonical_sha256: "568b0b80887e48e88af23cf399e250b6cd3bcebe29c8b3e49d5184a1c50d4fef",
+    },
+];
 
 /// Why a model was not transcoded.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +51,17 @@ pub enum Error {
     /// The result cannot be stored.
     #[error(transparent)]
     Write(#[from] poq_client::Error),
+    /// The input is none of [`MODELS`].
+    #[error(
+        "{path} has SHA-256 {actual}, which is of no published model that is known; run `make setup` to fetch them",
+        path = path.display()
+    )]
+    Unknown {
+        /// The input.
+        path: PathBuf,
+        /// Of the input.
+        actual: String,
+    },
     /// The input is not ONNX.
     #[error("{path} is not an ONNX model: {source}", path = path.display())]
     Decode {
@@ -64,9 +95,12 @@ pub enum Error {
     },
     /// The result differs from the pinned one; a bug.
     #[error(
-        "the transcoded model has SHA-256 {actual}, expected {CANONICAL_SHA256}; this is a bug"
+        "{id} has SHA-256 {actual} after transcoding, expected {expected}; this is a bug",
+        id = model.id, expected = model.canonical_sha256
     )]
     Output {
+        /// What was transcoded.
+        model: &'static Published,
         /// Of the result.
         actual: String,
     },
@@ -89,38 +123,42 @@ pub enum Outcome {
 }
 
 /// Writes the canonical f32 form of the published model at `input` to `output`, at once or not
-/// at all. Calls `progress` with the number of matrix products done and of all.
+/// at all. Calls `progress` with the number of matrix products done and of all. Returns which
+/// model it is, too.
 pub fn transcode(
     input: &Path,
     output: &Path,
     progress: impl FnMut(usize, usize),
-) -> Result<Outcome> {
-    if output.exists() && digest::of_file(output)? == CANONICAL_SHA256 {
-        return Ok(Outcome::Present);
+) -> Result<(&'static Published, Outcome)> {
+    let int8 = std::fs::read(input).map_err(|source| digest::Error::Read {
+        path: input.to_owned(),
+        source,
+    })?;
+    let model = published(input, &int8)?;
+    if output.exists() && digest::of_file(output)? == model.canonical_sha256 {
+        return Ok((model, Outcome::Present));
     }
-    let published = std::fs::read(input).map_err(|source| digest::Error::Read {
+    let decoded = ModelProto::decode(int8.as_slice()).map_err(|source| Error::Decode {
         path: input.to_owned(),
         source,
     })?;
-    digest::check(
-        input,
-        &digest::of_bytes(&published),
-        PUBLISHED_SHA256,
-        "the published int8 model",
-    )?;
-    let model = ModelProto::decode(published.as_slice()).map_err(|source| Error::Decode {
-        path: input.to_owned(),
-        source,
-    })?;
-    let (canonical, products) = canonical(model, progress)?;
+    let (canonical, products) = canonical(decoded, progress)?;
     let actual = digest::of_bytes(&canonical);
-    if actual != CANONICAL_SHA256 {
-        return Err(Error::Output { actual });
+    if actual != model.canonical_sha256 {
+        return Err(Error::Output { model, actual });
     }
     poq_client::durable::replace(output, &canonical)?;
-    Ok(Outcome::Written {
-        products,
-        bytes: canonical.len(),
+    let bytes = canonical.len();
+    Ok((model, Outcome::Written { products, bytes }))
+}
+
+/// Which model the content of the file at `path` is.
+fn published(path: &Path, content: &[u8]) -> Result<&'static Published> {
+    let actual = digest::of_bytes(content);
+    let known = MODELS.iter().find(|model| model.int8_sha256 == actual);
+    known.ok_or_else(|| Error::Unknown {
+        path: path.to_owned(),
+        actual,
     })
 }
 
@@ -141,29 +179,27 @@ fn canonical(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::WEIGHTS;
+    use crate::registry::{INT8, WEIGHTS};
     use crate::testing::model_file;
 
-    const PUBLISHED: &str = "model.int8.onnx";
-
     #[test]
-    fn the_published_model_becomes_the_canonical_one() {
-        let folder = tempfile::tempdir().unwrap();
-        let output = folder.path().join(WEIGHTS);
-        let input = model_file(PUBLISHED);
-        let mut last = (0, 0);
-        let outcome = transcode(&input, &output, |done, all| last = (done, all)).unwrap();
-        assert_eq!(
-            outcome,
-            Outcome::Written {
-                products: 74,
-                bytes: 98_052_079
-            }
-        );
-        assert_eq!(last, (74, 74));
-        assert_eq!(digest::of_file(&output).unwrap(), CANONICAL_SHA256);
-        let again = transcode(&input, &output, |_, _| ()).unwrap();
-        assert_eq!(again, Outcome::Present);
+    fn the_published_models_become_the_canonical_ones() {
+        for (model, all, size) in [(&MODELS[0], 74, 98_052_079), (&MODELS[1], 72, 97_421_489)] {
+            let folder = tempfile::tempdir().unwrap();
+            let output = folder.path().join(WEIGHTS);
+            let input = model_file(model.id, INT8);
+            let mut last = (0, 0);
+            let outcome = transcode(&input, &output, |done, all| last = (done, all)).unwrap();
+            let written = Outcome::Written {
+                products: all,
+                bytes: size,
+            };
+            assert_eq!(outcome, (model, written));
+            assert_eq!(last, (all, all));
+            assert_eq!(digest::of_file(&output).unwrap(), model.canonical_sha256);
+            let again = transcode(&input, &output, |_, _| ()).unwrap();
+            assert_eq!(again, (model, Outcome::Present));
+        }
     }
 
     #[test]
@@ -172,20 +208,38 @@ mod tests {
         let (input, output) = (folder.path().join("in"), folder.path().join("out"));
         std::fs::write(&input, "not a model").unwrap();
         let error = transcode(&input, &output, |_, _| ()).unwrap_err();
+        assert!(matches!(error, Error::Unknown { .. }), "{error}");
+        let missing = folder.path().join("missing");
+        let error = transcode(&missing, &output, |_, _| ()).unwrap_err();
         assert!(matches!(error, Error::Digest(_)), "{error}");
         assert!(!output.exists());
     }
 
     #[test]
-    fn the_messages_lose_nothing_of_the_published_model() {
-        let published = std::fs::read(model_file(PUBLISHED)).unwrap();
-        let model = ModelProto::decode(published.as_slice()).unwrap();
-        assert!(model.encode_to_vec() == published, "decoding drops fields");
+    fn a_damaged_model_is_refused() {
+        let mut content = std::fs::read(model_file(MODELS[1].id, INT8)).unwrap();
+        content[1000] ^= 1;
+        assert!(published(Path::new("model.int8.onnx"), &content).is_err());
+        // As if it had been published so.
+        content.truncate(content.len() / 2);
+        assert!(ModelProto::decode(content.as_slice()).is_err());
+    }
+
+    #[test]
+    fn the_messages_lose_nothing_of_the_published_models() {
+        for model in &MODELS {
+            let published = std::fs::read(model_file(model.id, INT8)).unwrap();
+            let decoded = ModelProto::decode(published.as_slice()).unwrap();
+            assert!(
+                decoded.encode_to_vec() == published,
+                "decoding drops fields"
+            );
+        }
     }
 
     #[test]
     fn nothing_quantised_is_left_but_the_embeddings() {
-        let content = std::fs::read(model_file(WEIGHTS)).unwrap();
+        let content = std::fs::read(model_file(MODELS[0].id, WEIGHTS)).unwrap();
         let graph = ModelProto::decode(content.as_slice())
             .unwrap()
             .graph

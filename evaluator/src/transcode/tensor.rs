@@ -5,17 +5,22 @@ use super::onnx::tensor_proto::{DataLocation, DataType};
 use super::{Error, Result};
 
 /// `(quantized − zero_point) · scale` as a little-endian f32 tensor: every difference is exact,
-/// every product is rounded once, so the bytes are the same on every machine.
+/// every product is rounded once, so the bytes are the same on every machine. Zero point and scale
+/// are one number each, or one for each column.
 pub fn dequantize(
     name: String,
     quantized: &TensorProto,
     zero_point: &TensorProto,
     scale: &TensorProto,
 ) -> Result<TensorProto> {
-    let zero_point = integer_scalar(zero_point)?;
-    let scale = float_scalar(scale)?;
+    let columns = quantized.dims.last();
+    let columns = columns.and_then(|columns| usize::try_from(*columns).ok());
+    let zero_points = per_column(zero_point, integers(zero_point)?, columns)?;
+    let scales = per_column(scale, floats(scale)?, columns)?;
     let raw_data = integers(quantized)?
-        .flat_map(|value| ((value - zero_point) as f32 * scale).to_le_bytes())
+        .into_iter()
+        .zip(zero_points.iter().zip(&scales).cycle())
+        .flat_map(|(value, (zero, scale))| ((value - zero) as f32 * scale).to_le_bytes())
         .collect();
     Ok(TensorProto {
         dims: quantized.dims.clone(),
@@ -24,6 +29,19 @@ pub fn dequantize(
         raw_data: Some(raw_data),
         ..TensorProto::default()
     })
+}
+
+/// As many values as there are columns, from that many or from one for all.
+fn per_column<T: Copy>(
+    tensor: &TensorProto,
+    values: Vec<T>,
+    columns: Option<usize>,
+) -> Result<Vec<T>> {
+    match (values.as_slice(), columns) {
+        ([value], columns) => Ok(vec![*value; columns.unwrap_or(1)]),
+        (_, Some(columns)) if values.len() == columns => Ok(values),
+        _ => Err(unexpected(tensor, "one value, or one for each column")),
+    }
 }
 
 /// Refuses a constant whose data is in another file, and leaves out the redundant mark that it is
@@ -36,43 +54,43 @@ pub fn require_embedded(tensor: &mut TensorProto) -> Result<()> {
     Ok(())
 }
 
-/// The elements of an 8-bit weight matrix.
-fn integers(tensor: &TensorProto) -> Result<impl Iterator<Item = i32> + '_> {
+/// The elements of 8-bit integers, whichever of the two forms they are stored in.
+fn integers(tensor: &TensorProto) -> Result<Vec<i32>> {
     let signed = is_signed(tensor)?;
-    let raw = tensor.raw_data();
+    let values: Vec<i32> = match (tensor.raw_data(), tensor.int32_data.as_slice()) {
+        ([], values) => values.to_vec(),
+        (raw, []) if signed => raw.iter().map(|byte| i32::from(*byte as i8)).collect(),
+        (raw, []) => raw.iter().copied().map(i32::from).collect(),
+        _ => return Err(unexpected(tensor, "in one form only")),
+    };
+    let range = if signed { -128..=127 } else { 0..=255 };
+    match values.iter().all(|value| range.contains(value)) {
+        true => complete(tensor, values),
+        false => Err(unexpected(tensor, "8-bit integers")),
+    }
+}
+
+fn floats(tensor: &TensorProto) -> Result<Vec<f32>> {
+    if tensor.data_type() != DataType::Float as i32 {
+        return Err(unexpected(tensor, "floats"));
+    }
+    let (raw, rest) = tensor.raw_data().as_chunks();
+    let values = match (raw, rest, tensor.float_data.as_slice()) {
+        ([], [], values) => values.to_vec(),
+        (raw, [], []) => raw.iter().copied().map(f32::from_le_bytes).collect(),
+        _ => return Err(unexpected(tensor, "in one form only")),
+    };
+    complete(tensor, values)
+}
+
+/// The values, if there are as many as the tensor's shape says.
+fn complete<T>(tensor: &TensorProto, values: Vec<T>) -> Result<Vec<T>> {
     let elements = tensor.dims.iter().try_fold(1_usize, |product, dim| {
         product.checked_mul(usize::try_from(*dim).ok()?)
     });
-    if elements != Some(raw.len()) {
-        return Err(unexpected(tensor, "as many bytes as elements"));
-    }
-    Ok(raw.iter().map(move |byte| {
-        if signed {
-            i32::from(*byte as i8)
-        } else {
-            i32::from(*byte)
-        }
-    }))
-}
-
-fn integer_scalar(tensor: &TensorProto) -> Result<i32> {
-    let signed = is_signed(tensor)?;
-    match (tensor.raw_data(), tensor.int32_data.as_slice()) {
-        ([byte], []) if signed => Ok(i32::from(*byte as i8)),
-        ([byte], []) => Ok(i32::from(*byte)),
-        ([], [value]) => Ok(*value),
-        _ => Err(unexpected(tensor, "one integer")),
-    }
-}
-
-fn float_scalar(tensor: &TensorProto) -> Result<f32> {
-    if tensor.data_type() != DataType::Float as i32 {
-        return Err(unexpected(tensor, "a float"));
-    }
-    match (tensor.raw_data(), tensor.float_data.as_slice()) {
-        ([a, b, c, d], []) => Ok(f32::from_le_bytes([*a, *b, *c, *d])),
-        ([], [value]) => Ok(*value),
-        _ => Err(unexpected(tensor, "one float")),
+    match elements == Some(values.len()) {
+        true => Ok(values),
+        false => Err(unexpected(tensor, "as many values as elements")),
     }
 }
 
@@ -112,17 +130,29 @@ mod tests {
         }
     }
 
+    fn values(tensor: &TensorProto) -> Vec<f32> {
+        floats(tensor).unwrap()
+    }
+
     #[test]
     fn subtracts_the_zero_point_and_scales() {
         let quantized = int8(&[2, 2], &[0, 1, 127, 0x80]);
         let tensor = dequantize("w".into(), &quantized, &int8(&[], &[0xFF]), &float(0.5)).unwrap();
-        let values: Vec<f32> = tensor
-            .raw_data()
-            .chunks_exact(4)
-            .map(|bytes| f32::from_le_bytes(bytes.try_into().unwrap()))
-            .collect();
-        assert_eq!(values, [0.5, 1.0, 64.0, -63.5]);
+        assert_eq!(values(&tensor), [0.5, 1.0, 64.0, -63.5]);
         assert_eq!(tensor.dims, [2, 2]);
+    }
+
+    #[test]
+    fn a_column_may_have_its_own_zero_point_and_scale() {
+        let quantized = int8(&[2, 2], &[10, 10, 20, 20]);
+        let mut zero_points = int8(&[2], &[]);
+        zero_points.int32_data = vec![0, 2];
+        let mut scales = float(1.0);
+        (scales.dims, scales.float_data) = (vec![2], vec![0.5, 0.25]);
+        let tensor = dequantize("w".into(), &quantized, &zero_points, &scales).unwrap();
+        assert_eq!(values(&tensor), [5.0, 2.0, 10.0, 4.5]);
+        let three = int8(&[3], &[0, 0, 0]);
+        assert!(dequantize("w".into(), &quantized, &three, &scales).is_err());
     }
 
     #[test]

@@ -14,7 +14,7 @@ const coins = [{ denom: "upoq", amount: "5" }];
 /** A value for every field, all of them set. */
 function full(type, name, me) {
   const value = (field) => {
-    if (["user", "operator", "authority"].includes(field.name)) return me;
+    if (["user", "operator", "authority", "challenger"].includes(field.name)) return me;
     if (field.resolvedType?.fields) return full(field.resolvedType, field.name, me);
     if (field.resolvedType) return 1;
     const scalars = {
@@ -37,7 +37,7 @@ function full(type, name, me) {
 /** Nothing but the signer, and nested messages without fields. */
 function sparse(type, me) {
   const fields = type.fieldsArray.flatMap((field) => {
-    if (["user", "operator", "authority"].includes(field.name)) return [[field.name, me]];
+    if (["user", "operator", "authority", "challenger"].includes(field.name)) return [[field.name, me]];
     if (!field.resolvedType?.fields) return [];
     return [[field.name, field.repeated ? [{}, {}] : {}]];
   });

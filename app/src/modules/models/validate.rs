@@ -56,7 +56,7 @@ pub fn model(model: &Model) -> Result<()> {
 pub fn evaluator_model(model: &EvaluatorModel) -> Result<()> {
     validate_id(&model.id)?;
     ensure!(
-        model.kind() == EvaluatorKind::CrossEncoder,
+        model.kind() != EvaluatorKind::Unspecified,
         code::INVALID_REQUEST,
         "evaluator model {}: kind {} is unknown",
         model.id,

@@ -11,6 +11,9 @@ use crate::modules::bank;
 use crate::modules::stake::entries;
 use crate::store::State;
 
+/// Why a node is slashed and jailed whose score an audit refutes.
+const AUDIT: &str = "audit";
+
 /// Counts a task whose outcome depends on the node.
 pub fn begin_duty(state: &mut State, role: Role, operator: &str) -> Result<()> {
     let mut node = get(state, role, operator)?;
@@ -60,21 +63,43 @@ pub fn miss_duty(
     node.slashed = node.slashed.saturating_add(lost);
     update_reputation(x, &mut node, 0);
     bank::burn_held(x.state, &x.block.params.denom, lost.into())?;
-    x.emit(
-        event::NODE_SLASHED,
-        &[
-            (event::TASK, &task),
-            (event::NODE, &operator),
-            (event::ROLE, &name(role)),
-            (event::AMOUNT, &lost),
-            (event::REASON, &reason),
-        ],
-    );
+    emit_slash(x, task, &node, lost, reason);
     let limit = x.block.params.jail_after_misses;
     if limit > 0 && node.missed_in_a_row >= limit && node.status() != NodeStatus::Jailed {
         jail::confine(x, &mut node, "missed_duties");
     }
     put_weighted(x, &mut node)
+}
+
+/// The end of an evaluator's duty whose revealed score an audit refutes: part of the stake is
+/// taken out, the reputation falls, and the node is jailed. Returns the base units lost, which the
+/// caller pays or burns.
+pub fn fail_audit(x: &mut Execution<'_>, operator: &str, task: u64) -> Result<u64> {
+    let role = Role::Evaluator;
+    let mut node = get(x.state, role, operator)?;
+    let slash_ppm = x.block.params.slash_audit;
+    let lost = entries::slash(&mut node.stake, &mut node.unbonding, slash_ppm);
+    node.open_duties = node.open_duties.saturating_sub(1);
+    node.duties_missed = node.duties_missed.saturating_add(1);
+    node.slashed = node.slashed.saturating_add(lost);
+    update_reputation(x, &mut node, 0);
+    emit_slash(x, task, &node, lost, AUDIT);
+    jail::confine(x, &mut node, AUDIT);
+    put_weighted(x, &mut node)?;
+    Ok(lost)
+}
+
+fn emit_slash(x: &mut Execution<'_>, task: u64, node: &Node, lost: u64, reason: &str) {
+    x.emit(
+        event::NODE_SLASHED,
+        &[
+            (event::TASK, &task),
+            (event::NODE, &node.operator),
+            (event::ROLE, &name(node.role())),
+            (event::AMOUNT, &lost),
+            (event::REASON, &reason),
+        ],
+    );
 }
 
 fn update_reputation(x: &Execution<'_>, node: &mut Node, outcome: u64) {

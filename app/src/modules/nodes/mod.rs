@@ -8,7 +8,7 @@ pub mod query;
 mod stake;
 mod update;
 
-pub use duties::{begin_duty, complete_duty, miss_duty, release_duty};
+pub use duties::{begin_duty, complete_duty, fail_audit, miss_duty, release_duty};
 pub use jail::{jail, unjail};
 pub use stake::{add_stake, leaves_on_duty, release, unbond};
 pub use update::update_node;

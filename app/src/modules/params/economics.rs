@@ -5,6 +5,9 @@ use poq_proto::v1::Params;
 
 use crate::error::{Result, ensure};
 
+/// Blocks that a task waits for a draw.
+const DRAW: u64 = 1;
+
 /// Highest price of a task that the stakes behind its committee secure, base units.
 ///
 /// Who moves the weighted median holds at least W/2 of the committee's weight W, and gains at most
@@ -24,16 +27,19 @@ pub fn max_price(params: &Params) -> u64 {
     u64::try_from(price).unwrap_or(u64::MAX)
 }
 
-/// Blocks that a task takes at most, if none waits for `max_transitions_per_block`: every window
-/// of every attempt, and then finality.
+/// Blocks that a task takes at most, if none waits for `max_transitions_per_block`: every draw and
+/// every window of every attempt, and then finality, with a challenge in the last block before it.
 fn longest_task(params: &Params) -> u64 {
     let attempts = u64::from(params.max_inference_attempts);
-    let answers = attempts.saturating_mul(params.answer_window);
-    let scores = params.commit_window.saturating_add(params.reveal_window);
+    let answers = attempts.saturating_mul(params.answer_window.saturating_add(DRAW));
+    let scores = DRAW
+        .saturating_add(params.commit_window)
+        .saturating_add(params.reveal_window);
     let committees = u64::from(params.max_committee_attempts).saturating_mul(scores);
     answers
         .saturating_add(committees)
         .saturating_add(params.audit_window)
+        .saturating_add(params.audit_delay)
 }
 
 /// Checks that lying, withholding and leaving early cost more than they bring. Ranges were checked
@@ -63,8 +69,8 @@ pub fn validate(params: &Params) -> Result<()> {
         params.unbonding_window > longest,
         code::INVALID_REQUEST,
         "unbonding_window must be longer than the {longest} blocks that a task may take: \
-         max_inference_attempts · answer_window + max_committee_attempts · (commit_window + \
-         reveal_window) + audit_window"
+         max_inference_attempts · (1 + answer_window) + max_committee_attempts · (1 + commit_window + \
+         reveal_window) + audit_window + audit_delay"
     );
     // Leaving and registering again must not be a way out of jail.
     ensure!(
@@ -102,8 +108,8 @@ mod tests {
 
     #[test]
     fn a_task_takes_every_window_of_every_attempt_at_most() {
-        // 3 · 60 + 2 · (30 + 20) + 10.
-        assert_eq!(longest_task(&default_params()), 290);
+        // 3 · (1 + 60) + 2 · (1 + 30 + 20) + 10 + 3.
+        assert_eq!(longest_task(&default_params()), 298);
     }
 
     #[test]
@@ -114,7 +120,7 @@ mod tests {
             (|p| p.slash_no_reveal = 6_666, "at least 6667 ppm"),
             (|p| p.slash_no_commit = 20_001, "slash_no_commit"),
             (|p| p.slash_audit = 1_000_000, "at least 66667 ppm"),
-            (|p| p.unbonding_window = 290, "290 blocks"),
+            (|p| p.unbonding_window = 298, "298 blocks"),
             (|p| p.jail_window = 20_001, "jail_window"),
         ];
         for (change, reason) in cases {
@@ -124,8 +130,8 @@ mod tests {
             assert!(error.contains(reason), "{error}");
         }
         let mut params = default_params();
-        (params.slash_no_reveal, params.unbonding_window) = (6_667, 291);
-        params.jail_window = 291;
+        (params.slash_no_reveal, params.unbonding_window) = (6_667, 299);
+        params.jail_window = 299;
         params.slash_no_commit = 0;
         validate(&params).unwrap();
     }

@@ -4,7 +4,7 @@ use poq_proto::v1::{
 use poq_proto::{code, event};
 use sha2::{Digest, Sha256};
 
-use super::{enter, get, keys, put, require_phase, run_batch};
+use super::{await_draw, get, keys, put, require_phase, run_batch};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 
@@ -53,8 +53,7 @@ fn submit_answer(x: &mut Execution<'_>, operator: &str, id: u64, item: AnswerIte
         answer_tokens: item.answer_tokens,
         height: x.block.height,
     });
-    let now = x.block.height;
-    enter(x, &mut task, TaskStatus::Answered, now)?;
+    await_draw(x, &mut task, TaskStatus::Answered)?;
     put(x.state, &task)?;
     x.emit(
         event::TASK_ANSWERED,

@@ -1,6 +1,6 @@
 //! What stays of a task: `task_retention` blocks after its end its record becomes compact.
 
-use poq_proto::v1::{Answer, Settlement, Task};
+use poq_proto::v1::{Answer, Audit, AuditResult, Settlement, Task};
 use sha2::{Digest, Sha256};
 
 use super::{get, keys, put};
@@ -47,6 +47,13 @@ fn compacted(full: Task, record: &[u8]) -> Task {
             inference: None,
             evaluators: Vec::new(),
             ..settlement
+        }),
+        audit: full.audit.map(|audit| Audit {
+            result: audit.result.map(|result| AuditResult {
+                penalties: Vec::new(),
+                ..result
+            }),
+            ..audit
         }),
         record_sha256: Sha256::digest(record).to_vec(),
         ..full

@@ -4,8 +4,8 @@
 //!
 //! First everything happens that can change a weight: expiries with their slashes, settlements,
 //! payouts with their reputation. Then those tasks draw that need an inference node or a
-//! committee. So every draw of a height sees exactly the weights that the height commits, and
-//! anyone can repeat it from that state (ADR 10).
+//! committee since the block before (ADR 18). So every draw of a height sees exactly the weights
+//! that the height commits, and anyone can repeat it from that state (ADR 10).
 
 use poq_proto::event;
 
@@ -16,7 +16,7 @@ use crate::execution::Execution;
 /// An entry of the queue: its key, and the task.
 type Due = (Vec<u8>, u64);
 
-/// The tasks that need somebody, for [`draw_waiting`].
+/// The tasks whose draw is due, for [`draw_waiting`].
 pub struct Waiting(Vec<Due>);
 
 /// Moves every task on that is due, at most `max_transitions_per_block`, and makes old records

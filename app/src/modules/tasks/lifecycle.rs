@@ -5,16 +5,20 @@ use poq_proto::{code, event};
 
 use super::aggregate::{aggregate, opinions, quorum};
 use super::settlement::{Bill, earned_part, split};
-use super::{committee_attempt, compact, current_committee, draw, enter, get, keys, put};
+use super::{
+    await_draw, committee_attempt, compact, current_committee, draw, enter, get, keys, put,
+};
 use crate::address::Address;
 use crate::error::{Result, reject};
 use crate::execution::Execution;
+use crate::modules::audits::{self, verdict};
 use crate::modules::{bank, nodes};
 
 /// Module account that collects the protocol's share.
 pub const PROTOCOL_ACCOUNT: &str = "protocol";
 
-/// Ends the phase of a task that is due; tells whether somebody must be drawn for it now.
+/// Ends the phase of a task that is due; tells whether it waits for its draw, which comes last in
+/// the block. A task that needs another draw after this phase waits for the next block.
 pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<bool> {
     let mut task = get(x.state, id)?;
     match task.status() {
@@ -28,10 +32,7 @@ pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<bool> {
         }
     }
     put(x.state, &task)?;
-    Ok(matches!(
-        task.status(),
-        TaskStatus::Submitted | TaskStatus::Answered
-    ))
+    Ok(false)
 }
 
 /// Draws who is to work on a task next. Nothing here may change a weight.
@@ -83,8 +84,7 @@ fn miss_answer(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let slash = x.block.params.slash_no_answer;
     nodes::miss_duty(x, Role::Inference, &operator, task.id, slash, "no_answer")?;
     if attempts < x.block.params.max_inference_attempts as usize {
-        task.set_status(TaskStatus::Submitted);
-        Ok(())
+        await_draw(x, task, TaskStatus::Submitted)
     } else {
         refund(x, task, RefundReason::NoAnswer)
     }
@@ -189,8 +189,7 @@ fn redraw_committee(
         nodes::release_duty(x.state, Role::Evaluator, &seat.operator)?;
     }
     if task.committees.len() < x.block.params.max_committee_attempts as usize {
-        task.set_status(TaskStatus::Answered);
-        Ok(())
+        await_draw(x, task, TaskStatus::Answered)
     } else {
         refund(x, task, RefundReason::NoQuorum)
     }
@@ -230,7 +229,7 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         refund: amounts.refund,
         height: x.block.height,
         final_height,
-        ..Settlement::default()
+        audit_probability: audits::probability(params, amounts.price, &committee),
     };
     x.emit(
         event::TASK_SETTLED,
@@ -243,6 +242,7 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         ],
     );
     task.settlement = Some(settlement);
+    audits::enter(x, task.id)?;
     enter(x, task, TaskStatus::Settled, final_height)
 }
 
@@ -266,7 +266,10 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         )?;
         pay(x, task.id, payout)?;
     }
-    let committee = current_committee(task)?.clone();
+    let mut committee = current_committee(task)?.clone();
+    if let Some(result) = task.audit.as_ref().and_then(|audit| audit.result.as_ref()) {
+        committee = verdict::without_punished(&committee, result);
+    }
     for (seat, payout) in committee.seats.iter().zip(&settlement.evaluators) {
         if seat.reveal.is_some() {
             let done = poq_proto::PPM;

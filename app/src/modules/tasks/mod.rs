@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 mod answers;
+mod audited;
 mod cancel;
 mod compact;
 mod draw;
@@ -15,8 +16,10 @@ pub mod settlement;
 mod submit;
 
 pub use answers::submit_answers;
+pub use audited::{hold, resume, settle_again, texts};
 pub use cancel::cancel_task;
 pub use end_block::{Waiting, advance_due, draw_waiting};
+pub use keys::parse_queued;
 pub use lifecycle::PROTOCOL_ACCOUNT;
 pub use scores::{commit_scores, reveal_scores};
 pub use submit::submit_task;
@@ -53,6 +56,13 @@ fn enter(
     reschedule(x, task, due_height)
 }
 
+/// Enters a phase that ends with a draw at the end of the next block, whose beacon nobody knows
+/// who writes this one (ADR 18).
+fn await_draw(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus) -> Result<()> {
+    let next = x.block.height.saturating_add(1);
+    enter(x, task, status, next)
+}
+
 /// Moves the end of the current phase.
 fn reschedule(x: &mut Execution<'_>, task: &mut Task, due_height: u64) -> Result<()> {
     x.state.delete(keys::due(task.due_height, task.id))?;
@@ -74,7 +84,7 @@ fn require_phase(task: &Task, phase: TaskStatus) -> Result<()> {
 }
 
 /// The committee that is at work.
-fn current_committee(task: &mut Task) -> Result<&mut Committee> {
+pub fn current_committee(task: &mut Task) -> Result<&mut Committee> {
     let id = task.id;
     task.committees
         .last_mut()
@@ -106,7 +116,7 @@ fn run_batch<T: Message>(
         let bytes = item.encoded_len();
         let code = match x.attempt(|x| run(x, task_id, item)) {
             Ok(()) => 0,
-            Err(error @ Error::Store(_)) => return Err(error),
+            Err(error @ (Error::Store(_) | Error::Audit { .. })) => return Err(error),
             Err(Error::Rejected { code, log }) => {
                 first_failure.get_or_insert(Error::Rejected { code, log });
                 code.number

@@ -4,7 +4,7 @@ use poq_proto::v1::{
 use poq_proto::{PPM, code, event};
 use sha2::{Digest, Sha256};
 
-use super::{enter, keys, put, settlement};
+use super::{await_draw, keys, put, settlement};
 use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
@@ -14,7 +14,7 @@ use crate::modules::{bank, models, nodes, params};
 const MAX_TEMPERATURE: u32 = 2_000_000;
 
 /// `MsgSubmitTask`: checks the request, escrows its fee and queues it for the draw at the end of
-/// this block, whose beacon its sender cannot know.
+/// the next block, whose beacon neither its sender nor the proposer of this block can know.
 pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgSubmitTaskResponse> {
     let params = &x.block.params;
     let user = Address::parse(&message.user, &params.bech32_prefix)?;
@@ -72,8 +72,7 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
         terms: Some(terms),
         ..Task::default()
     };
-    let now = x.block.height;
-    enter(x, &mut task, TaskStatus::Submitted, now)?;
+    await_draw(x, &mut task, TaskStatus::Submitted)?;
     put(x.state, &task)?;
     x.emit(
         event::TASK_SUBMITTED,

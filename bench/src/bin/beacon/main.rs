@@ -8,6 +8,7 @@
 mod support;
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -16,7 +17,7 @@ use poq_app::block::Block;
 use poq_app::{App, Options as AppOptions, selection};
 use poq_bench::figures::print_table;
 
-use support::{CHAIN_ID, People, Wallet, params, powers, vote};
+use support::{CHAIN_ID, People, TextScorer, Wallet, params, powers, vote};
 
 /// Room for what a block carries.
 const MAX_BYTES: usize = 4 << 20;
@@ -97,7 +98,7 @@ impl Costs {
         ];
         let mut apps = Vec::new();
         for folder in &folders {
-            let app = App::open(folder.path(), AppOptions::default())?;
+            let app = App::open(folder.path(), AppOptions::default(), Arc::new(TextScorer))?;
             app.init_chain(CHAIN_ID, &genesis, &powers, 1)?;
             apps.push(app);
         }

@@ -10,8 +10,8 @@ use super::costs::Costs;
 use super::signatures::{Signed, verify};
 use super::support::{Chain, Draft, Wallet, any, duty_message, submit_message};
 
-/// Blocks of a round: submission, answers, commits, reveals, payout.
-pub const BLOCKS: u64 = 5;
+/// Blocks of a round: submission, draw, answers, draw, commits, reveals, payout.
+pub const BLOCKS: u64 = 7;
 
 const ANSWER_BYTES: usize = 500;
 /// Raw score of the first evaluator; the others differ a little.
@@ -40,9 +40,9 @@ impl Round {
             ..Costs::default()
         };
         let prompts = self.ask(chain);
-        costs.submit = block(chain, &prompts)?;
+        costs.submit = block(chain, &prompts)? + block(chain, &[])?;
         let answers = self.work(chain, Role::Inference);
-        costs.answer = block(chain, &answers)?;
+        costs.answer = block(chain, &answers)? + block(chain, &[])?;
         for phase in [&mut costs.commit, &mut costs.reveal] {
             let scores = self.work(chain, Role::Evaluator);
             costs.transactions += u32::try_from(scores.len())?;

@@ -147,9 +147,9 @@ fn growth(options: &Options, what: &str, mut pair: Pair) -> Result<(), Box<dyn E
             let txs = ledger.transfers(ALL_SENDERS, TRANSFERS);
             times[0][index].push(block(&mut ledger.chain, &txs, Seen::Before)?);
             let txs = ledger.submissions(TASKS);
-            times[1][index].push(block(&mut ledger.chain, &txs, Seen::Before)?);
+            times[1][index].push(with_draws(ledger, &txs)?);
             let txs = ledger.answers(TASKS)?;
-            times[2][index].push(block(&mut ledger.chain, &txs, Seen::Before)?);
+            times[2][index].push(with_draws(ledger, &txs)?);
         }
     }
     let numbers = pair.map(|(number, _)| number);
@@ -163,6 +163,12 @@ fn growth(options: &Options, what: &str, mut pair: Pair) -> Result<(), Box<dyn E
         table::print_growth(what, numbers, work, medians);
     }
     Ok(())
+}
+
+/// A block with what causes draws, and the next, which draws.
+fn with_draws(ledger: &mut Ledger, txs: &[Vec<u8>]) -> Result<BlockTime, Box<dyn Error>> {
+    let caused = block(&mut ledger.chain, txs, Seen::Before)?;
+    Ok(caused.plus(block(&mut ledger.chain, &[], Seen::Before)?))
 }
 
 #[cfg(test)]
@@ -188,9 +194,9 @@ mod tests {
         let (first, again) = recheck(&mut ledger).unwrap();
         assert!(!first.wall.is_zero() && !again.wall.is_zero());
         let submitted = ledger.submissions(2);
-        block(&mut ledger.chain, &submitted, Seen::Never).unwrap();
+        with_draws(&mut ledger, &submitted).unwrap();
         let answers = ledger.answers(2).unwrap();
-        block(&mut ledger.chain, &answers, Seen::Before).unwrap();
+        with_draws(&mut ledger, &answers).unwrap();
         assert_eq!(ledger.chain.task(1_002).committees.len(), 1);
     }
 }

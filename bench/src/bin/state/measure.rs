@@ -66,6 +66,15 @@ impl BlockTime {
         self.finalize.plus(self.commit)
     }
 
+    /// This block and another one.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            check: self.check.plus(other.check),
+            finalize: self.finalize.plus(other.finalize),
+            commit: self.commit.plus(other.commit),
+        }
+    }
+
     /// The medians of every part.
     pub fn median(times: &[Self]) -> Self {
         Self {

@@ -1,0 +1,132 @@
+//! What happens when the result of an audit is used.
+
+use std::collections::BTreeMap;
+
+use poq_proto::v1::{AuditCause, AuditPenalty, AuditResult, Task};
+use poq_proto::{code, event};
+
+use super::case::{Case, pending};
+use super::{Auditor, keys, verdict};
+use crate::address::Address;
+use crate::arithmetic::{share, sum};
+use crate::error::{Error, Result, reject};
+use crate::execution::Execution;
+use crate::modules::tasks::aggregate::{aggregate, opinions};
+use crate::modules::{bank, nodes, tasks};
+
+/// Uses the results of the audits that are due, at most `max_audits_per_block`, the oldest first.
+/// It waits for scores that are not computed yet.
+pub fn conclude_due(x: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
+    let limit = x.block.params.max_audits_per_block as usize;
+    let mut cases = Vec::new();
+    for (due_height, id) in pending(x.state, limit)? {
+        if due_height > x.block.height {
+            break;
+        }
+        x.state.delete(keys::due(due_height, id))?;
+        match Case::read(x.state, due_height, id) {
+            Ok(case) => cases.push(case),
+            Err(Error::Rejected { log, .. }) => set_aside(x, id, &log),
+            Err(error) => return Err(error),
+        }
+    }
+    let mut scores = auditor.scores(&cases)?;
+    for case in cases {
+        let scores = scores.remove(&case.task).unwrap_or_default();
+        match x.attempt(|x| conclude(x, &case, &scores)) {
+            Err(Error::Rejected { log, .. }) => set_aside(x, case.task, &log),
+            outcome => outcome?,
+        }
+    }
+    Ok(())
+}
+
+/// A task whose audit fails is a bug of this application. The chain goes on without it, its money
+/// stays where it is, and everybody can see it.
+fn set_aside(x: &mut Execution<'_>, id: u64, log: &str) {
+    tracing::error!(task = id, log, "the audit of a task cannot be concluded");
+    x.emit(event::TASK_SET_ASIDE, &[(event::TASK, &id)]);
+}
+
+fn conclude(
+    x: &mut Execution<'_>,
+    case: &Case,
+    scores: &BTreeMap<String, Option<i32>>,
+) -> Result<()> {
+    let mut task = tasks::get(x.state, case.task)?;
+    let references = verdict::references(&case.models, scores);
+    let mut result = AuditResult {
+        height: x.block.height,
+        settled_quality: task.settlement.as_ref().map_or(0, |one| one.quality),
+        ..AuditResult::default()
+    };
+    let committee = tasks::current_committee(&mut task)?.clone();
+    for seat in &committee.seats {
+        if verdict::is_wrong(seat, &references, &case.models) {
+            result.penalties.push(AuditPenalty {
+                operator: seat.operator.clone(),
+                amount: nodes::fail_audit(x, &seat.operator, case.task)?,
+            });
+        }
+    }
+    let mut quality = result.settled_quality;
+    if !result.penalties.is_empty() {
+        let judged = verdict::with_references(&committee, &references);
+        quality = aggregate(x.block.params.aggregation(), &opinions(&judged));
+        let paid = verdict::without_punished(&committee, &result);
+        tasks::settle_again(x, &mut task, &paid, quality)?;
+    }
+    result.scores = references;
+    settle_deposit(x, &task, &mut result)?;
+    x.emit(
+        event::TASK_AUDITED,
+        &[
+            (event::TASK, &task.id),
+            (event::USER, &task.user),
+            (event::QUALITY, &quality),
+            (event::SETTLED_QUALITY, &result.settled_quality),
+            (event::PENALTIES, &result.penalties.len()),
+        ],
+    );
+    if let Some(audit) = &mut task.audit {
+        audit.result = Some(result);
+    }
+    tasks::resume(x, &mut task)
+}
+
+/// Divides what was slashed and the deposit between the challenger and nobody.
+fn settle_deposit(x: &mut Execution<'_>, task: &Task, result: &mut AuditResult) -> Result<()> {
+    let Some(audit) = &task.audit else {
+        reject!(code::INTERNAL, "task {} has no audit", task.id);
+    };
+    let slashed = sum(result.penalties.iter().map(|penalty| penalty.amount))?;
+    let proven = !result.penalties.is_empty();
+    let params = &x.block.params;
+    let challenged = audit.cause() == AuditCause::Challenged;
+    if challenged && proven {
+        result.reward = share(slashed, params.challenger_share.into());
+    }
+    let returned = if proven { audit.deposit } else { 0 };
+    let lost = audit.deposit.saturating_sub(returned);
+    // The reward is a part of what was slashed.
+    result.burnt = sum([slashed.saturating_sub(result.reward), lost])?;
+    bank::burn_held(x.state, &params.denom, result.burnt.into())?;
+    if !challenged {
+        return Ok(());
+    }
+    if proven {
+        let account = Address::parse(&audit.challenger, &params.bech32_prefix)?;
+        let amount = sum([returned, result.reward])?;
+        bank::credit(x.state, &account, &params.denom, amount.into())?;
+    }
+    x.emit(
+        event::CHALLENGE_ENDED,
+        &[
+            (event::TASK, &task.id),
+            (event::CHALLENGER, &audit.challenger),
+            (event::AMOUNT, &returned),
+            (event::REWARD, &result.reward),
+        ],
+    );
+    Ok(())
+}

@@ -1,0 +1,19 @@
+//! Audits of revealed scores by the reference evaluator. See the README beside this file.
+
+mod case;
+mod challenge;
+mod conclude;
+mod keys;
+mod lottery;
+mod pool;
+pub mod query;
+mod schedule;
+mod scorer;
+pub mod verdict;
+
+pub use case::follow;
+pub use challenge::challenge;
+pub use conclude::conclude_due;
+pub use lottery::{draw_due, enter, probability};
+pub use pool::Auditor;
+pub use scorer::{NoReference, ReferenceScorer, ScoreError};

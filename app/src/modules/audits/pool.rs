@@ -1,0 +1,194 @@
+//! Reference scores that are computed beside consensus, by a fixed number of threads.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use super::case::Case;
+use super::scorer::{ReferenceScorer, ScoreError};
+use crate::error::{Error, Result};
+
+/// Threads that compute scores.
+const WORKERS: usize = 2;
+/// Audits that are worked on ahead of the blocks that use them, at most.
+pub const LOOKAHEAD: usize = 64;
+
+/// Raw scores by evaluator model; none where the model gives the text no score.
+pub type Scores = BTreeMap<String, Option<i32>>;
+/// Due height and task: the order in which results are used.
+type Order = (u64, u64);
+
+/// Computes the reference scores of scheduled audits in the background. What it gives is a pure
+/// function of the cases, whatever it was told before.
+pub struct Auditor {
+    board: Arc<Board>,
+    workers: Vec<JoinHandle<()>>,
+}
+
+struct Board {
+    scorer: Arc<dyn ReferenceScorer>,
+    work: Mutex<Work>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Work {
+    waiting: BTreeMap<Order, Case>,
+    running: BTreeSet<Order>,
+    done: BTreeMap<Order, std::result::Result<Scores, String>>,
+    closed: bool,
+}
+
+impl Auditor {
+    /// Starts the threads.
+    pub fn new(scorer: Arc<dyn ReferenceScorer>) -> Self {
+        let board = Arc::new(Board {
+            scorer,
+            work: Mutex::default(),
+            changed: Condvar::new(),
+        });
+        let worker = || {
+            let board = Arc::clone(&board);
+            thread::spawn(move || board.run())
+        };
+        let workers = (0..WORKERS).map(|_| worker()).collect();
+        Self { board, workers }
+    }
+
+    /// Brings the work in line with the audits that the state has scheduled, of which the first
+    /// [`LOOKAHEAD`] are wanted: forgets the others and tells which are new.
+    pub fn follow(&self, pending: &[Order]) -> Vec<Order> {
+        let wanted: BTreeSet<&Order> = pending.iter().collect();
+        let mut work = self.board.lock();
+        work.waiting.retain(|order, _| wanted.contains(order));
+        work.done.retain(|order, _| wanted.contains(order));
+        let unknown = pending.iter().filter(|order| !work.knows(order));
+        unknown.copied().collect()
+    }
+
+    /// Begins with cases.
+    pub fn begin(&self, cases: impl IntoIterator<Item = Case>) {
+        let mut work = self.board.lock();
+        for case in cases {
+            let order = (case.due_height, case.task);
+            if !work.knows(&order) {
+                work.waiting.insert(order, case);
+            }
+        }
+        self.board.changed.notify_all();
+    }
+
+    /// The scores of cases by task; waits for those that are not there yet.
+    ///
+    /// # Errors
+    /// [`Error::Audit`] if this node cannot compute one. It tries again every time.
+    pub fn scores(&self, cases: &[Case]) -> Result<BTreeMap<u64, Scores>> {
+        let orders = cases.iter().map(|case| (case.due_height, case.task));
+        let orders: BTreeSet<Order> = orders.collect();
+        let failed = |(order, outcome): (&Order, &std::result::Result<_, _>)| {
+            outcome.is_err() && orders.contains(order)
+        };
+        self.board
+            .lock()
+            .done
+            .retain(|order, outcome| !failed((order, outcome)));
+        self.begin(cases.iter().cloned());
+        let mut work = self.board.lock();
+        while !orders.iter().all(|order| work.done.contains_key(order)) {
+            work = self
+                .board
+                .changed
+                .wait(work)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+        let found = work.done.iter().filter(|(order, _)| orders.contains(order));
+        found
+            .map(|((_, task), outcome)| match outcome {
+                Ok(scores) => Ok((*task, scores.clone())),
+                Err(reason) => Err(Error::Audit {
+                    task: *task,
+                    reason: reason.clone(),
+                }),
+            })
+            .collect()
+    }
+}
+
+impl Drop for Auditor {
+    /// Waits for the scores that are being computed.
+    fn drop(&mut self) {
+        self.board.lock().closed = true;
+        self.board.changed.notify_all();
+        for worker in self.workers.drain(..) {
+            // A worker does not panic: see `compute`.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Work {
+    fn knows(&self, order: &Order) -> bool {
+        self.waiting.contains_key(order)
+            || self.running.contains(order)
+            || self.done.contains_key(order)
+    }
+}
+
+impl Board {
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        while let Some((order, case)) = self.next() {
+            let outcome = self.compute(&case);
+            let mut work = self.lock();
+            work.running.remove(&order);
+            work.done.insert(order, outcome);
+            drop(work);
+            self.changed.notify_all();
+        }
+    }
+
+    /// The next case, once there is one; none at the end.
+    fn next(&self) -> Option<(Order, Case)> {
+        let mut work = self.lock();
+        loop {
+            if work.closed {
+                return None;
+            }
+            if let Some((order, case)) = work.waiting.pop_first() {
+                work.running.insert(order);
+                return Some((order, case));
+            }
+            work = self
+                .changed
+                .wait(work)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn compute(&self, case: &Case) -> std::result::Result<Scores, String> {
+        let mut scores = Scores::new();
+        for (id, model) in &case.models {
+            let scored = catch_unwind(AssertUnwindSafe(|| {
+                self.scorer.score(model, &case.prompt, &case.answer)
+            }));
+            let score = match scored {
+                Ok(Ok(score)) => Some(score),
+                Ok(Err(ScoreError::NoScore(reason))) => {
+                    tracing::info!(task = case.task, model = id, reason, "no reference score");
+                    None
+                }
+                Ok(Err(ScoreError::Unavailable(reason))) => return Err(reason),
+                Err(_) => return Err(format!("the reference evaluator of {id} panicked")),
+            };
+            scores.insert(id.clone(), score);
+        }
+        Ok(scores)
+    }
+}
+
+#[cfg(test)]
+mod tests;

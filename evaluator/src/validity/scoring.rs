@@ -1,0 +1,157 @@
+//! Scores of many pairs, as fast as the sessions allow.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use indicatif::ProgressBar;
+
+use crate::compute::{Batch, in_lanes};
+use crate::scorer::{self, Encoded, Model, Row, Window};
+
+/// A prompt and an answer.
+pub type Pair<'a> = (&'a str, &'a str);
+
+/// What scoring one pair gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scored {
+    /// Millionths of a logit or of a cosine.
+    pub raw: i32,
+    /// In how many windows the answer was read.
+    pub windows: usize,
+}
+
+/// Why pairs have no scores.
+#[derive(Debug, thiserror::Error)]
+pub enum ScoringError {
+    /// From the model.
+    #[error(transparent)]
+    Scorer(#[from] scorer::Error),
+    /// Something was never scored; a bug.
+    #[error("a text was left out; this is a bug")]
+    LeftOut,
+}
+
+/// Scores by pair.
+#[derive(Debug)]
+pub struct Scores<'a>(BTreeMap<Pair<'a>, Scored>);
+
+impl<'a> Scores<'a> {
+    /// Of all pairs of these.
+    pub fn new(
+        model: &Model,
+        pairs: &[Pair<'a>],
+        batch_tokens: usize,
+        bar: &ProgressBar,
+    ) -> Result<Self, ScoringError> {
+        let scored = score_all(model, pairs, batch_tokens, bar)?;
+        Ok(Self(pairs.iter().copied().zip(scored).collect()))
+    }
+
+    /// The raw scores of `pairs`, in their order.
+    pub fn raw(&self, pairs: &[Pair]) -> Result<Vec<i32>, ScoringError> {
+        let raw = |pair: &Pair| Some(self.0.get(pair)?.raw);
+        pairs
+            .iter()
+            .map(|pair| raw(pair).ok_or(ScoringError::LeftOut))
+            .collect()
+    }
+}
+
+/// The score of every pair, in their order, from batches of at most `batch_tokens` tokens. Windows
+/// that are equal, such as a prompt's for several answers, are computed once. `bar` counts windows.
+pub fn score_all(
+    model: &Model,
+    pairs: &[Pair],
+    batch_tokens: usize,
+    bar: &ProgressBar,
+) -> Result<Vec<Scored>, ScoringError> {
+    let encoded: Vec<Encoded> = pairs
+        .iter()
+        .map(|(prompt, answer)| model.encode(prompt, answer))
+        .collect::<Result<_, _>>()?;
+    let mut windows: Vec<&Window> = encoded.iter().flat_map(|pair| &pair.windows).collect();
+    windows.sort_unstable();
+    windows.dedup();
+    bar.set_length(windows.len() as u64);
+    let rows = rows(model, &windows, batch_tokens, bar)?;
+    let row = |window: &Window| {
+        let place = windows.binary_search(&window);
+        let place = place.map_err(|_| ScoringError::LeftOut)?;
+        Ok(rows[place].clone())
+    };
+    let score = |pair: &Encoded| {
+        let of_pair: Vec<Row> = pair
+            .windows
+            .iter()
+            .map(row)
+            .collect::<Result<_, ScoringError>>()?;
+        Ok(Scored {
+            raw: model.kind().score(&of_pair)?.raw_score,
+            windows: pair.answer_windows,
+        })
+    };
+    encoded.iter().map(score).collect()
+}
+
+fn rows(
+    model: &Model,
+    windows: &[&Window],
+    batch_tokens: usize,
+    bar: &ProgressBar,
+) -> Result<Vec<Row>, ScoringError> {
+    let lengths: Vec<(usize, usize)> = windows.iter().map(|window| (0, window.ids.len())).collect();
+    let batches = Batch::plan(&lengths, 1, batch_tokens);
+    let rows = Mutex::new(vec![None; windows.len()]);
+    let failure = Mutex::new(None);
+    in_lanes(batches, model.sessions(), |session, batch| {
+        let lock = || failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if lock().is_some() {
+            return;
+        }
+        let of_batch: Vec<&Window> = batch.windows.iter().map(|at| windows[*at]).collect();
+        match model.rows(session, &of_batch) {
+            Ok(scored) => {
+                let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+                for (at, row) in batch.windows.iter().zip(scored) {
+                    rows[*at] = Some(row);
+                }
+                bar.inc(batch.windows.len() as u64);
+            }
+            Err(error) => *lock() = Some(error),
+        }
+    });
+    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error.into());
+    }
+    let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    rows.into_iter()
+        .collect::<Option<_>>()
+        .ok_or(ScoringError::LeftOut)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn many_pairs_score_as_each_by_itself() {
+        for model in testing::models() {
+            let owned = testing::pairs();
+            let mut pairs: Vec<Pair> = owned
+                .iter()
+                .map(|(p, a)| (p.as_str(), a.as_str()))
+                .collect();
+            pairs.push(pairs[0]);
+            let bar = ProgressBar::hidden();
+            let scored = score_all(&model, &pairs, 700, &bar).unwrap();
+            assert_eq!(scored.len(), pairs.len());
+            assert_eq!(scored.first(), scored.last());
+            for ((prompt, answer), scored) in pairs.iter().zip(scored) {
+                let pair = model.encode(prompt, answer).unwrap();
+                let alone = model.score(&pair).unwrap().raw_score;
+                assert!((alone - scored.raw).abs() <= 10, "{prompt} {answer}");
+            }
+        }
+    }
+}
