@@ -1,9 +1,9 @@
 //! The validator that the node of a home votes for.
 
-use anyhow::bail;
+use anyhow::{Context, bail};
+use poq_app::App;
 use poq_app::beacon::OwnValidator;
 use poq_app::modules::validators::consensus_address;
-use poq_app::{App, Error};
 
 use crate::commands::own_key;
 use crate::genesis::Genesis;
@@ -13,26 +13,34 @@ use crate::vrf::VrfKeys;
 /// Has the application extend the votes of the home's validator, if the home has one's key.
 ///
 /// # Errors
-/// If the chain has a VRF key for the validator that is not in the home: its votes would not count.
-pub fn vote(app: App, home: &Home) -> anyhow::Result<App> {
+/// If the chain has a VRF key for the validator that is not in the home, so that its votes would not
+/// count; unless `without_key` allows that.
+pub fn vote(app: App, home: &Home, without_key: bool) -> anyhow::Result<App> {
     if !home.validator_key().is_file() {
         return Ok(app);
     }
     let public_key = own_key(home)?;
     let keys = VrfKeys::read(home.vrf_key())?;
-    if app.head().height == 0 {
-        check_genesis(home, &public_key, &keys)?;
-    }
+    let registered = match app.head().height {
+        0 => check_genesis(home, &public_key, &keys),
+        _ => Ok(()),
+    };
     let own = OwnValidator {
         address: consensus_address(&public_key).to_vec(),
         secrets: keys.into_secrets(),
     };
-    Ok(app.voting_for(own).map_err(|error| match error {
-        Error::Rejected { log, .. } => {
-            anyhow::anyhow!("{log} (its file is {})", home.vrf_key().display())
-        }
-        error => error.into(),
-    })?)
+    let usable = registered.and_then(|()| Ok(app.check_votes(&own)?));
+    match usable {
+        Err(error) if without_key => tracing::error!("{error:#}"),
+        usable => usable.with_context(|| {
+            format!(
+                "the VRF keys in {} are not the validator's; --without-vrf-key starts the node \
+                 all the same, for example to follow a change of the key",
+                home.vrf_key().display()
+            )
+        })?,
+    }
+    Ok(app.voting_for(own))
 }
 
 /// Before its first block the chain is what its genesis says.

@@ -82,14 +82,20 @@ impl App {
         Ok(app)
     }
 
-    /// Has the node extend the votes of its validator. Refuses a validator whose votes could not
-    /// count, as far as the committed state tells.
-    pub fn voting_for(mut self, own: OwnValidator) -> Result<Self> {
-        if self.store.head().height > 0 {
-            beacon::check_own_key(&self.committed_state(), &own)?;
+    /// Whether the votes of a node's validator could count, as far as the committed state tells;
+    /// otherwise why not.
+    pub fn check_votes(&self, own: &OwnValidator) -> Result<()> {
+        match self.store.head().height {
+            0 => Ok(()),
+            _ => beacon::check_own_key(&self.committed_state(), own),
         }
+    }
+
+    /// Has the node extend the votes of its validator.
+    #[must_use]
+    pub fn voting_for(mut self, own: OwnValidator) -> Self {
         self.own = Some(Arc::new(own));
-        Ok(self)
+        self
     }
 
     /// The last committed block.

@@ -39,6 +39,9 @@ pub struct Start {
     /// Versions of the state that queries can reach back to; 0 keeps all.
     #[arg(long, value_name = "NUMBER")]
     keep_versions: Option<u64>,
+    /// Start although the validator's VRF key is not in this home: its votes do not count then.
+    #[arg(long)]
+    without_vrf_key: bool,
     /// Where to serve Prometheus metrics, at /metrics; default: nowhere.
     #[arg(long, value_name = "HOST:PORT")]
     metrics_address: Option<SocketAddr>,
@@ -69,7 +72,7 @@ impl Start {
         };
         let app = App::open(&data, options, Arc::new(NoReference))
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
-        let app = validator::vote(app, home)?;
+        let app = validator::vote(app, home, self.without_vrf_key)?;
         let grpc = match settings.grpc_address.as_str() {
             "" => None,
             address => Some(grpc::Listener::bind(address)?),

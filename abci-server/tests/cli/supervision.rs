@@ -107,5 +107,10 @@ fn a_node_without_its_vrf_key_does_not_start() {
     node.signal(Signal::SIGTERM);
     node.ended();
     refused("has no secret");
-    network.start();
+    std::fs::rename(&path, &kept).unwrap();
+    let mut node = network.spawn(&[OsStr::new("--without-vrf-key")]);
+    eventually("the error", || {
+        node.log().contains("has no secret").then_some(())
+    });
+    node.assert_lives();
 }

@@ -107,15 +107,19 @@ fn key_of(state: &State, height: u64, address: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// Refuses a node that cannot vote: its validator has power and a VRF key whose secret is not
-/// there.
+/// Refuses a node that has no secret for its validator, neither for the VRF key that its votes need
+/// now nor for the one that they need next, if the validator has power.
 pub fn check_own_key(state: &State, own: &OwnValidator) -> Result<()> {
-    let height = state.version().saturating_add(1);
     if chain::vote_extensions_height(state)? == 0 {
         return Ok(());
     }
     match validators::find_by_address(state, &own.address)? {
-        Some(validator) if validator.power > 0 => extension(state, height, own).map(|_| ()),
+        Some(validator) if validator.power > 0 => {
+            if own.secrets.find(&validator.next_vrf_key).is_some() {
+                return Ok(());
+            }
+            extension(state, state.version().saturating_add(1), own).map(|_| ())
+        }
         _ => Ok(()),
     }
 }

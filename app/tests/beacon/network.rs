@@ -85,7 +85,7 @@ pub fn app(wallet: &Wallet, index: usize, options: Options) -> (App, tempfile::T
         secrets: Secrets::new(vec![secret(index), next_secret(index)]),
     };
     let app = App::open(folder.path(), options, Arc::new(TextScorer)).unwrap();
-    (app.voting_for(own).unwrap(), folder)
+    (app.voting_for(own), folder)
 }
 
 impl Network {
