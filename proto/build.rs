@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
+    "poq/v1/beacon.proto",
     "poq/v1/genesis.proto",
     "poq/v1/model.proto",
     "poq/v1/node.proto",

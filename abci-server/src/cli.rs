@@ -7,7 +7,7 @@ use poq_client::logging;
 
 use crate::commands::{
     completions, config, export, faucet, genesis, init, keys, query, start, status, testnet, tx,
-    version,
+    version, vrf_key,
 };
 use crate::home::{Home, default_home};
 use crate::output::Format;
@@ -41,6 +41,8 @@ enum Command {
     Config(config::Config),
     /// Manage keys.
     Keys(keys::Keys),
+    /// Show or make the keys of a validator's outputs for the beacon.
+    VrfKey(vrf_key::VrfKey),
     /// Show what a node says about itself.
     Status(status::Status),
     /// Send a transaction and wait for its result.
@@ -72,6 +74,7 @@ impl Cli {
             Command::Export(command) => command.run(&home),
             Command::Config(command) => command.run(&home),
             Command::Keys(command) => command.run(&home),
+            Command::VrfKey(command) => command.run(&home),
             Command::Status(command) => command.run(&home),
             Command::Tx(command) => command.run(&home),
             Command::Query(command) => command.run(&home),
@@ -96,6 +99,7 @@ impl Cli {
             Command::Genesis(command) => command.output,
             Command::Config(command) => command.output,
             Command::Keys(command) => command.output(),
+            Command::VrfKey(command) => command.output,
             Command::Status(command) => command.node.output,
             Command::Tx(command) => command.output(),
             Command::Query(command) => command.output(),
@@ -140,6 +144,10 @@ mod tests {
             "poqd tx bank multi-send poq1x=1upoq poq1y=2upoq --from a --dry-run",
             "poqd tx sign f --from a --offline --account-number 1 --sequence 2",
             "poqd genesis add-validator a --stake 5upoq --power 3",
+            "poqd vrf-key show --output json",
+            "poqd vrf-key add --home h",
+            "poqd tx poq set-vrf-key --from a",
+            "poqd tx poq enable-vote-extensions 90 --from a",
             "poqd config set client.node http://n:1",
             "poqd completions zsh",
             "poqd version --long",
@@ -178,6 +186,8 @@ mod tests {
             "poqd keys export a --unarmored-hex",
             "poqd genesis add-node validator a --models m --stake 1upoq",
             "poqd config get node",
+            "poqd tx poq set-vrf-key --vrf-key AAAA --from a",
+            "poqd tx poq set-vrf-key --vrf-key AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= --from a",
         ] {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }

@@ -212,6 +212,7 @@ impl Exporter {
             payout: validator.payout.clone(),
             public_key: validator.public_key.clone(),
             stake: validator.stake,
+            vrf_key: vrf_key(validator).to_vec(),
         }))
     }
 
@@ -254,6 +255,14 @@ impl Ledger {
             })
         };
         self.balances.iter().filter_map(account).collect()
+    }
+}
+
+/// The newest VRF key: the new chain begins long after the change of the old one.
+fn vrf_key(validator: &Validator) -> &[u8] {
+    match validator.next_vrf_key.is_empty() {
+        true => &validator.vrf_key,
+        false => &validator.next_vrf_key,
     }
 }
 

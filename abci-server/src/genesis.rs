@@ -81,6 +81,11 @@ pub enum Error {
     /// The application refuses it.
     #[error("the application refuses the genesis: {0}")]
     Refused(#[from] poq_app::Error),
+    /// It does not say when vote extensions begin.
+    #[error(
+        "`{0}` in consensus_params.abci.vote_extensions_enable_height of genesis.json is no height in quotes"
+    )]
+    Extensions(String),
     /// The chain's id cannot be used.
     #[error("`{0}` is not a chain id; expected 1 to 50 letters, digits, '-', '_' and '.'")]
     ChainId(String),
@@ -103,6 +108,7 @@ impl Genesis {
         self.chain_id = chain_id.to_owned();
         self.initial_height = "1".into();
         self.consensus_params["block"]["max_bytes"] = json!(MAX_BLOCK_BYTES.to_string());
+        self.set_vote_extensions_height(1);
         // Evidence counts as long as a validator's stake can be slashed, by blocks alone: it is too
         // old only once both limits have passed.
         if let Some(params) = &app_state.params {
@@ -112,6 +118,26 @@ impl Genesis {
         }
         self.validators = validators;
         self.app_state = Some(app_state);
+    }
+
+    /// First height whose votes carry outputs for the beacon; 0 if there is none.
+    ///
+    /// # Errors
+    /// [`Error::Extensions`].
+    pub fn vote_extensions_height(&self) -> Result<u64, Error> {
+        let height = &self.consensus_params["abci"]["vote_extensions_enable_height"];
+        match height {
+            Value::Null => Ok(0),
+            // CometBFT writes 64-bit numbers as text.
+            Value::String(text) => text.parse().map_err(|_| Error::Extensions(text.clone())),
+            other => Err(Error::Extensions(other.to_string())),
+        }
+    }
+
+    /// Sets it.
+    pub fn set_vote_extensions_height(&mut self, height: u64) {
+        let height = json!({ "vote_extensions_enable_height": height.to_string() });
+        self.consensus_params["abci"] = height;
     }
 
     /// Has the application check everything, as at the start of the chain.
@@ -124,7 +150,8 @@ impl Genesis {
         let validators = self.validators.iter().map(Validator::voting_power);
         let validators = validators.collect::<Result<Vec<_>, _>>()?;
         let (_folder, app) = scratch()?;
-        app.init_chain(&self.chain_id, &json, &validators)?;
+        let extensions = self.vote_extensions_height()?;
+        app.init_chain(&self.chain_id, &json, &validators, extensions)?;
         Ok(())
     }
 

@@ -32,6 +32,11 @@ impl Home {
         self.config().join("priv_validator_key.json")
     }
 
+    /// The validator's VRF keys.
+    pub fn vrf_key(&self) -> PathBuf {
+        self.config().join("priv_vrf_key.json")
+    }
+
     /// CometBFT's settings.
     pub fn comet_toml(&self) -> PathBuf {
         self.config().join("config.toml")

@@ -11,6 +11,8 @@ mod grpc;
 mod home;
 mod output;
 mod settings;
+mod validator;
+mod vrf;
 
 use std::process::ExitCode;
 

@@ -4,18 +4,22 @@ use poq_proto::code::{self, Code};
 use prost::Message as _;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
+use tendermint_proto::v0_38::abci::response_verify_vote_extension::VerifyStatus;
 use tendermint_proto::v0_38::abci::{
-    CheckTxType, CommitInfo, Misbehavior, MisbehaviorType, RequestApplySnapshotChunk,
-    RequestCheckTx, RequestFinalizeBlock, RequestInfo, RequestInitChain, RequestOfferSnapshot,
-    RequestPrepareProposal, RequestProcessProposal, RequestQuery, ResponseApplySnapshotChunk,
-    ResponseCheckTx, ResponseCommit, ResponseFinalizeBlock, ResponseInfo, ResponseInitChain,
-    ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal, ResponseQuery,
-    ValidatorUpdate, response_apply_snapshot_chunk, response_offer_snapshot,
+    CheckTxType, CommitInfo, ExtendedCommitInfo, Misbehavior, MisbehaviorType,
+    RequestApplySnapshotChunk, RequestCheckTx, RequestExtendVote, RequestFinalizeBlock,
+    RequestInfo, RequestInitChain, RequestOfferSnapshot, RequestPrepareProposal,
+    RequestProcessProposal, RequestQuery, RequestVerifyVoteExtension, ResponseApplySnapshotChunk,
+    ResponseCheckTx, ResponseCommit, ResponseExtendVote, ResponseFinalizeBlock, ResponseInfo,
+    ResponseInitChain, ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal,
+    ResponseQuery, ResponseVerifyVoteExtension, ValidatorUpdate, response_apply_snapshot_chunk,
+    response_offer_snapshot,
 };
 use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps, PublicKey, public_key};
-use tendermint_proto::v0_38::types::BlockIdFlag;
+use tendermint_proto::v0_38::types::{AbciParams, BlockIdFlag, ConsensusParams};
 
 use crate::app::App;
+use crate::beacon::{ExtendedVote, LastCommit};
 use crate::block::{Block, rejection};
 use crate::error::{Error, Result, reject};
 use crate::modules::validators::{ValidatorPower, Vote};
@@ -48,7 +52,11 @@ impl Application for App {
     fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
         let validators: Vec<_> = request.validators.into_iter().map(power_of).collect();
         let app_state = &request.app_state_bytes;
-        let app_hash = App::init_chain(self, &request.chain_id, app_state, &validators)
+        let extensions = request
+            .consensus_params
+            .and_then(|params| params.abci)
+            .map_or(0, |abci| unsigned(abci.vote_extensions_enable_height));
+        let app_hash = App::init_chain(self, &request.chain_id, app_state, &validators, extensions)
             .unwrap_or_else(|error| halt("the genesis is invalid", &error));
         ResponseInitChain {
             app_hash: app_hash.to_vec().into(),
@@ -81,21 +89,61 @@ impl Application for App {
 
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
         let max_bytes = usize::try_from(request.max_tx_bytes).unwrap_or(0);
-        let txs = App::prepare_proposal(self, unsigned(request.height), request.txs, max_bytes)
+        let height = unsigned(request.height);
+        let votes = extended_votes(request.local_last_commit);
+        let txs = App::prepare_proposal(self, height, request.txs, max_bytes, &votes)
             .unwrap_or_else(|error| halt("a proposal cannot be prepared", &error));
         ResponsePrepareProposal { txs }
     }
 
     fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
-        let status = match App::process_proposal(self, unsigned(request.height), &request.txs) {
+        let height = unsigned(request.height);
+        let last_commit = last_commit(request.proposed_last_commit);
+        let status = match App::process_proposal(self, height, &request.txs, &last_commit) {
             Ok(()) => ProposalStatus::Accept,
             Err(error) => {
                 let (code, log) = rejected(error);
-                tracing::warn!(height = request.height, ?code, log, "proposal rejected");
+                tracing::warn!(height, ?code, log, "proposal rejected");
                 ProposalStatus::Reject
             }
         };
         ResponseProcessProposal {
+            status: status.into(),
+        }
+    }
+
+    /// A vote must be extended even if this node cannot: then nobody counts it, and the node follows
+    /// the chain all the same.
+    fn extend_vote(&self, request: RequestExtendVote) -> ResponseExtendVote {
+        let height = unsigned(request.height);
+        let vote_extension = App::extend_vote(self, height).unwrap_or_else(|error| {
+            let (code, log) = rejected(error);
+            tracing::error!(height, ?code, log, "this node's vote will not count");
+            Vec::new()
+        });
+        ResponseExtendVote {
+            vote_extension: vote_extension.into(),
+        }
+    }
+
+    fn verify_vote_extension(
+        &self,
+        request: RequestVerifyVoteExtension,
+    ) -> ResponseVerifyVoteExtension {
+        let height = unsigned(request.height);
+        let vote = ExtendedVote {
+            address: request.validator_address.to_vec(),
+            extension: request.vote_extension.to_vec(),
+        };
+        let status = match App::verify_vote_extension(self, height, &vote) {
+            Ok(()) => VerifyStatus::Accept,
+            Err(error) => {
+                let (code, log) = rejected(error);
+                tracing::warn!(height, ?code, log, "vote refused");
+                VerifyStatus::Reject
+            }
+        };
+        ResponseVerifyVoteExtension {
             status: status.into(),
         }
     }
@@ -105,7 +153,7 @@ impl Application for App {
             height: unsigned(request.height),
             hash: &request.hash,
             txs: &request.txs,
-            votes: votes(request.decided_last_commit),
+            last_commit: last_commit(request.decided_last_commit),
             offenders: offenders(request.misbehavior),
         };
         let (outcome, app_hash) = App::finalize_block(self, &block)
@@ -115,7 +163,7 @@ impl Application for App {
             tx_results: outcome.results,
             validator_updates: outcome.validator_updates.into_iter().map(update).collect(),
             app_hash: app_hash.to_vec().into(),
-            ..ResponseFinalizeBlock::default()
+            consensus_param_updates: outcome.vote_extensions_height.map(extensions_from),
         }
     }
 
@@ -186,18 +234,50 @@ fn update(validator: ValidatorPower) -> ValidatorUpdate {
     }
 }
 
-/// The validators that signed the last block itself, not its absence.
-fn votes(commit: Option<CommitInfo>) -> Vec<Vote> {
+/// The validators of the last block, and those that signed it itself, not its absence.
+fn last_commit(commit: Option<CommitInfo>) -> LastCommit {
+    let mut last = LastCommit::default();
+    for vote in commit.map_or_else(Vec::new, |commit| commit.votes) {
+        let signed = vote.block_id_flag() == BlockIdFlag::Commit;
+        let Some(validator) = vote.validator else {
+            continue;
+        };
+        let power = unsigned(validator.power);
+        last.total_power = last.total_power.saturating_add(power);
+        if signed {
+            last.votes.push(Vote {
+                address: validator.address.to_vec(),
+                power,
+            });
+        }
+    }
+    last
+}
+
+/// The same validators' votes, as the proposer got them.
+fn extended_votes(commit: Option<ExtendedCommitInfo>) -> Vec<ExtendedVote> {
     let votes = commit.map_or_else(Vec::new, |commit| commit.votes);
     votes
         .into_iter()
         .filter(|vote| vote.block_id_flag() == BlockIdFlag::Commit)
-        .filter_map(|vote| vote.validator)
-        .map(|validator| Vote {
-            address: validator.address.to_vec(),
-            power: unsigned(validator.power),
+        .filter_map(|vote| {
+            let validator = vote.validator?;
+            Some(ExtendedVote {
+                address: validator.address.to_vec(),
+                extension: vote.vote_extension.to_vec(),
+            })
         })
         .collect()
+}
+
+/// Leaves all other parameters of consensus as they are.
+fn extensions_from(height: u64) -> ConsensusParams {
+    ConsensusParams {
+        abci: Some(AbciParams {
+            vote_extensions_enable_height: signed(height),
+        }),
+        ..ConsensusParams::default()
+    }
 }
 
 fn offenders(misbehavior: Vec<Misbehavior>) -> Vec<Vec<u8>> {
@@ -303,8 +383,9 @@ mod tests {
             address: vec![7; 20],
             power: 10,
         };
-        assert_eq!(votes(Some(commit)), [expected]);
-        assert!(votes(None).is_empty());
+        let last = last_commit(Some(commit));
+        assert_eq!((last.votes, last.total_power), (vec![expected], 40));
+        assert_eq!(last_commit(None), LastCommit::default());
     }
 
     #[test]

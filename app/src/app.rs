@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use poq_proto::code;
 use poq_proto::v1::EvaluatorModel;
 
+use crate::beacon::{self, Carried, ExtendedVote, LastCommit, OwnValidator};
 use crate::block::{self, Block, Gas, Outcome};
 use crate::chain;
-use crate::error::{Error, Result, ensure};
+use crate::error::{Error, Result, ensure, reject};
 use crate::execution::BlockContext;
 use crate::genesis;
 use crate::modules::audits::{self, Auditor, ReferenceScorer};
@@ -45,6 +46,9 @@ pub struct App {
     /// The committed state with the effects of the mempool's transactions.
     mempool: Arc<Mutex<Option<Mempool>>>,
     verifier: Arc<Verifier>,
+    outputs: Arc<beacon::Verifier>,
+    /// The validator whose votes this node casts, if it does.
+    own: Option<Arc<OwnValidator>>,
     auditor: Arc<Auditor>,
 }
 
@@ -71,10 +75,28 @@ impl App {
             pending: Arc::default(),
             mempool: Arc::default(),
             verifier: Arc::default(),
+            outputs: Arc::default(),
+            own: None,
             auditor: Arc::new(Auditor::new(scorer)),
         };
         app.follow_audits()?;
         Ok(app)
+    }
+
+    /// Whether the votes of a node's validator could count, as far as the committed state tells;
+    /// otherwise why not.
+    pub fn check_votes(&self, own: &OwnValidator) -> Result<()> {
+        match self.store.head().height {
+            0 => Ok(()),
+            _ => beacon::check_own_key(&self.committed_state(), own),
+        }
+    }
+
+    /// Has the node extend the votes of its validator.
+    #[must_use]
+    pub fn voting_for(mut self, own: OwnValidator) -> Self {
+        self.own = Some(Arc::new(own));
+        self
     }
 
     /// The last committed block.
@@ -90,16 +112,18 @@ impl App {
 
     /// Computes the state of a genesis and its app hash. Nothing is kept on disk, so it can be
     /// called again. `validators` are those that consensus starts with; `app_state` must name the
-    /// owner of each.
+    /// owner of each. Votes are extended from `vote_extensions_height` on, unless it is 0.
     pub fn init_chain(
         &self,
         chain_id: &str,
         app_state: &[u8],
         validators: &[ValidatorPower],
+        vote_extensions_height: u64,
     ) -> Result<[u8; 32]> {
         let mut state = State::new(self.store.snapshot());
         genesis::apply(&mut state, chain_id, genesis::parse(app_state)?)?;
         validators::begin(&mut state, validators)?;
+        beacon::begin(&mut state, vote_extensions_height)?;
         let changes = state.into_changes()?;
         let app_hash = self.store.root_after(&changes)?;
         *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = Some(changes);
@@ -113,7 +137,13 @@ impl App {
         block: &Block<'_, impl AsRef<[u8]>>,
     ) -> Result<(Outcome, [u8; 32])> {
         let mut state = self.committed_state();
-        let outcome = block::finalize(&mut state, block, &self.verifier, &self.auditor)?;
+        let outcome = block::finalize(
+            &mut state,
+            block,
+            &self.verifier,
+            &self.outputs,
+            &self.auditor,
+        )?;
         let prepared = self.store.prepare(state.into_changes()?, block.height)?;
         let app_hash = prepared.app_hash();
         *lock(&self.pending) = Some(prepared);
@@ -156,17 +186,23 @@ impl App {
         )
     }
 
-    /// The transactions that may enter a proposal, in order, at most `max_bytes` together.
-    pub fn prepare_proposal<T: AsRef<[u8]>>(
+    /// What enters a proposal, at most `max_bytes` together: the outputs of the votes for the block
+    /// before, if they are due, then the transactions that may, in order.
+    pub fn prepare_proposal<T: AsRef<[u8]> + From<Vec<u8>>>(
         &self,
         height: u64,
         txs: Vec<T>,
         max_bytes: usize,
+        votes: &[ExtendedVote],
     ) -> Result<Vec<T>> {
         let mut state = self.committed_state();
         let block = chain::context(&state, height)?;
         let mut room = max_bytes;
         let mut admitted = Vec::with_capacity(txs.len());
+        if let Some(outputs) = beacon::propose(&state, height, votes, &self.outputs)? {
+            room = room.saturating_sub(proposal_bytes(outputs.len()));
+            admitted.push(T::from(outputs));
+        }
         for tx in txs {
             let size = proposal_bytes(tx.as_ref().len());
             if size > room {
@@ -184,12 +220,39 @@ impl App {
         Ok(admitted)
     }
 
-    /// Whether every transaction of a proposal may stand in it; otherwise why not.
-    pub fn process_proposal(&self, height: u64, txs: &[impl AsRef<[u8]>]) -> Result<()> {
+    /// Whether a proposal carries the outputs that are due, and every transaction may stand in it;
+    /// otherwise why not.
+    pub fn process_proposal(
+        &self,
+        height: u64,
+        txs: &[impl AsRef<[u8]>],
+        last_commit: &LastCommit,
+    ) -> Result<()> {
         let mut state = self.committed_state();
         let block = chain::context(&state, height)?;
+        let first = txs.first().map(AsRef::as_ref);
+        let carried = beacon::accept(&state, height, first, last_commit, &self.outputs)?;
+        let outputs = usize::from(carried != Carried::NotDue);
         txs.iter()
+            .skip(outputs)
             .try_for_each(|tx| block::admit(&mut state, &block, tx.as_ref(), &self.verifier))
+    }
+
+    /// What this node's validator adds to its vote for the block at `height`.
+    pub fn extend_vote(&self, height: u64) -> Result<Vec<u8>> {
+        match &self.own {
+            Some(own) => beacon::extension(&self.committed_state(), height, own),
+            None => reject!(
+                code::NO_VRF_KEY,
+                "the node votes, but was started without a validator's VRF keys"
+            ),
+        }
+    }
+
+    /// Whether a validator's vote for the block at `height` has the extension that it must have;
+    /// otherwise why not.
+    pub fn verify_vote_extension(&self, height: u64, vote: &ExtendedVote) -> Result<()> {
+        beacon::verify_extension(&self.committed_state(), height, vote, &self.outputs)
     }
 
     /// Answers a query by gRPC path at a height, or at the last one; tells which it was.

@@ -3,12 +3,14 @@
 use poq_proto::code::{self, Code};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
+use crate::beacon::{self, Accepted, Carried, LastCommit};
 use crate::chain;
 use crate::error::{Error, Result, ensure};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::audits::{self, Auditor};
 use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
+use crate::selection::next_beacon;
 use crate::store::State;
 use crate::tx::{Signatures, Unverified, Verifier, decode};
 
@@ -35,12 +37,12 @@ impl Gas {
 pub struct Block<'a, T> {
     /// One more than the last one.
     pub height: u64,
-    /// Its hash; it moves the beacon.
+    /// Its hash; it moves the beacon as long as no outputs do.
     pub hash: &'a [u8],
-    /// The transactions.
+    /// The transactions, behind the outputs of votes, if these are due.
     pub txs: &'a [T],
-    /// Whose signatures are under the block before.
-    pub votes: Vec<Vote>,
+    /// Who voted for the block before.
+    pub last_commit: LastCommit,
     /// Consensus addresses of validators that are proven to have signed two blocks at one height.
     pub offenders: Vec<Vec<u8>>,
 }
@@ -52,7 +54,7 @@ impl<'a, T> Block<'a, T> {
             height,
             hash,
             txs,
-            votes: Vec::new(),
+            last_commit: LastCommit::default(),
             offenders: Vec::new(),
         }
     }
@@ -67,6 +69,8 @@ pub struct Outcome {
     pub events: Vec<Event>,
     /// What CometBFT must change in the set of validators; one entry for each key.
     pub validator_updates: Vec<ValidatorPower>,
+    /// CometBFT must extend votes from this height on, as a transaction of this block has it.
+    pub vote_extensions_height: Option<u64>,
 }
 
 /// Executes a block: the beacon moves on, validators are punished and paid, the tasks are chosen that
@@ -76,22 +80,22 @@ pub fn finalize(
     state: &mut State,
     block: &Block<'_, impl AsRef<[u8]>>,
     verifier: &Verifier,
+    outputs: &beacon::Verifier,
     auditor: &Auditor,
 ) -> Result<Outcome> {
-    chain::advance_beacon(state, block.hash)?;
+    let extensions_before = chain::vote_extensions_height(state)?;
+    let (votes, mut results) = begin(state, block, outputs)?;
     let context = chain::context(state, block.height)?;
     let mut x = Execution::new(state, &context);
     for offender in &block.offenders {
         step(&mut x, |x| validators::punish(x, offender))?;
     }
-    step(&mut x, |x| validators::distribute_fees(x, &block.votes))?;
+    step(&mut x, |x| validators::distribute_fees(x, &votes))?;
     audits::draw_due(&mut x)?;
     let mut events = x.into_events();
-    let results = block
-        .txs
-        .iter()
-        .map(|tx| deliver(state, &context, tx.as_ref(), verifier))
-        .collect::<Result<_>>()?;
+    for tx in block.txs.iter().skip(results.len()) {
+        results.push(deliver(state, &context, tx.as_ref(), verifier)?);
+    }
     // The end of a block goes by the parameters that its transactions leave, so that the state of
     // this height alone explains what happened here.
     let context = chain::context(state, block.height)?;
@@ -106,7 +110,40 @@ pub fn finalize(
         results,
         events,
         validator_updates: validators::take_updates(state)?,
+        vote_extensions_height: Some(chain::vote_extensions_height(state)?)
+            .filter(|height| *height != extensions_before),
     })
+}
+
+/// Moves the beacon on, by the outputs that the block carries or else by its hash. Returns the
+/// votes that count, and the result of the outputs' entry if there is one.
+///
+/// Validators accept no block with wrong outputs. Should more than two thirds of them do so all
+/// the same, the chain goes on as without outputs, and every node alike.
+fn begin(
+    state: &mut State,
+    block: &Block<'_, impl AsRef<[u8]>>,
+    verifier: &beacon::Verifier,
+) -> Result<(Vec<Vote>, Vec<ExecTxResult>)> {
+    let first = block.txs.first().map(AsRef::as_ref);
+    let carried = match beacon::accept(state, block.height, first, &block.last_commit, verifier) {
+        Err(Error::Rejected { log, .. }) => {
+            tracing::error!(height = block.height, log, "a block has wrong outputs");
+            Carried::NotDue
+        }
+        carried => carried?,
+    };
+    let previous = chain::beacon(state)?;
+    match carried {
+        Carried::NotDue => {
+            chain::advance_beacon(state, next_beacon(&previous, block.hash))?;
+            Ok((block.last_commit.votes.clone(), Vec::new()))
+        }
+        Carried::Outputs(Accepted { votes, outputs }) => {
+            chain::advance_beacon(state, beacon::next_beacon(&previous, &outputs))?;
+            Ok((votes, vec![ExecTxResult::default()]))
+        }
+    }
 }
 
 /// Runs a part of a block that cannot fail but for a bug of this application or of CometBFT. The

@@ -10,35 +10,64 @@ use crate::store::State;
 const ID: &str = "chain/id";
 /// The beacon of the last block, 32 bytes.
 const BEACON: &str = "chain/beacon";
+/// The beacon of the block before, 32 bytes: the last block's votes were computed from it.
+const PREVIOUS_BEACON: &str = "chain/previous-beacon";
+/// First height whose votes have extensions, `u64`, absent if there is none.
+const VOTE_EXTENSIONS: &str = "chain/vote-extensions-height";
 
 /// Writes the chain id and the first beacon.
 pub fn begin(state: &mut State, chain_id: &str) -> Result<()> {
+    let first = next_beacon(&[], chain_id.as_bytes());
     state.put(ID, chain_id.as_bytes())?;
-    Ok(state.put(BEACON, next_beacon(&[], chain_id.as_bytes()))?)
+    state.put(PREVIOUS_BEACON, first)?;
+    Ok(state.put(BEACON, first)?)
+}
+
+/// The chain's id.
+pub fn id(state: &State) -> Result<String> {
+    state
+        .get(ID)?
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| Error::internal("the state has no chain id"))
 }
 
 /// The beacon of the last block.
 pub fn beacon(state: &State) -> Result<[u8; 32]> {
-    state
-        .get(BEACON)?
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| Error::internal("the state has no beacon"))
+    beacon_at(state, BEACON)
 }
 
-/// Mixes a block's hash into the beacon.
-pub fn advance_beacon(state: &mut State, block_hash: &[u8]) -> Result<()> {
-    let next = next_beacon(&beacon(state)?, block_hash);
+/// The beacon of the block before the last one; in genesis the first one.
+pub fn previous_beacon(state: &State) -> Result<[u8; 32]> {
+    beacon_at(state, PREVIOUS_BEACON)
+}
+
+fn beacon_at(state: &State, key: &str) -> Result<[u8; 32]> {
+    state
+        .get(key)?
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| Error::internal(format!("the state has no {key}")))
+}
+
+/// Sets the beacon of a new block.
+pub fn advance_beacon(state: &mut State, next: [u8; 32]) -> Result<()> {
+    state.put(PREVIOUS_BEACON, beacon(state)?)?;
     Ok(state.put(BEACON, next)?)
+}
+
+/// First height whose votes have extensions; 0 if there is none.
+pub fn vote_extensions_height(state: &State) -> Result<u64> {
+    Ok(state.get_u64(VOTE_EXTENSIONS)?.unwrap_or(0))
+}
+
+/// Sets that height, once.
+pub fn set_vote_extensions_height(state: &mut State, height: u64) -> Result<()> {
+    Ok(state.put_u64(VOTE_EXTENSIONS, height)?)
 }
 
 /// What messages of a block at `height` see.
 pub fn context(state: &State, height: u64) -> Result<BlockContext> {
-    let chain_id = state
-        .get(ID)?
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| Error::internal("the state has no chain id"))?;
     Ok(BlockContext {
-        chain_id,
+        chain_id: id(state)?,
         height,
         params: params::get(state)?,
         beacon: beacon(state)?,

@@ -8,6 +8,7 @@ pub mod abci;
 mod address;
 mod app;
 mod arithmetic;
+pub mod beacon;
 pub mod block;
 mod chain;
 mod error;

@@ -3,10 +3,10 @@
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::{self as abci, GasInfo, TxMsgData};
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SimulateRequest, SimulateResponse};
 use poq_proto::code;
-use poq_proto::v1::{QueryBeaconRequest, QueryBeaconResponse};
 use prost::Message;
 use tendermint_proto::v0_38::abci::Event;
 
+use crate::beacon;
 use crate::chain;
 use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
@@ -33,7 +33,7 @@ pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
         "/poq.v1.Query/Audits" => answer(state, data, audits::query::query_audits),
         "/poq.v1.Query/Validator" => answer(state, data, validators::query::query_validator),
         "/poq.v1.Query/Validators" => answer(state, data, validators::query::query_validators),
-        "/poq.v1.Query/Beacon" => answer(state, data, query_beacon),
+        "/poq.v1.Query/Beacon" => answer(state, data, beacon::query::query_beacon),
         "/cosmos.auth.v1beta1.Query/Account" => answer(state, data, auth::query::query_account),
         "/cosmos.auth.v1beta1.Query/AccountInfo" => {
             answer(state, data, auth::query::query_account_info)
@@ -80,13 +80,6 @@ fn decode<Q: Message + Default>(data: &[u8]) -> Result<Q> {
             code::INVALID_REQUEST,
             format!("the query's data does not decode: {error}"),
         )
-    })
-}
-
-fn query_beacon(state: &State, _request: QueryBeaconRequest) -> Result<QueryBeaconResponse> {
-    Ok(QueryBeaconResponse {
-        height: state.version(),
-        beacon: chain::beacon(state)?.to_vec(),
     })
 }
 

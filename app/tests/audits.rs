@@ -533,7 +533,7 @@ fn a_restart_in_the_middle_of_an_audit_changes_nothing() {
                 let hash = [(twin.height + 1) as u8; 32];
                 let none: [Vec<u8>; 0] = [];
                 let next = Block {
-                    votes: twin.votes.clone(),
+                    last_commit: twin.last_commit(),
                     ..Block::new(twin.height + 1, &hash, &none)
                 };
                 twin.app.finalize_block(&next).unwrap();

@@ -3,6 +3,7 @@
 mod support;
 
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::TxMsgData;
+use poq_app::beacon::LastCommit;
 use poq_app::tx::Signatures;
 use poq_proto::code::{self, Code};
 use poq_proto::v1::*;
@@ -69,9 +70,14 @@ fn refused(chain: &Chain, tx: &[u8]) -> Code {
     let error = chain.app.check_tx(tx, Signatures::Verify).unwrap_err();
     let height = chain.height + 1;
     // Proposers leave out what CheckTx refuses, and validators refuse a block with it.
-    let prepared = chain.app.prepare_proposal(height, vec![tx], 1 << 22);
+    let prepared = chain
+        .app
+        .prepare_proposal(height, vec![tx.to_vec()], 1 << 22, &[]);
     assert!(prepared.unwrap().is_empty());
-    chain.app.process_proposal(height, &[tx]).unwrap_err();
+    chain
+        .app
+        .process_proposal(height, &[tx], &LastCommit::default())
+        .unwrap_err();
     match error {
         poq_app::Error::Rejected { code, .. } => code,
         error => panic!("{error}"),
@@ -115,7 +121,11 @@ fn a_lesser_part_of_a_batch_may_fail() {
     chain.app.check_tx(&tx, Signatures::Verify).unwrap();
     chain
         .app
-        .process_proposal(chain.height + 1, std::slice::from_ref(&tx))
+        .process_proposal(
+            chain.height + 1,
+            std::slice::from_ref(&tx),
+            &LastCommit::default(),
+        )
         .unwrap();
     let unknown = code::UNKNOWN_TASK.number;
     assert_eq!(codes(&chain.block(&[tx])[0]), [0, 0, 0, unknown, unknown]);
@@ -134,9 +144,14 @@ fn a_duty_is_done_once_in_a_transaction_and_in_a_block() {
     let second = free(&chain, vec![any(&answers(&chain, [2], "No."))]);
     let both = vec![first.clone(), second];
     let height = chain.height + 1;
-    let prepared = chain.app.prepare_proposal(height, both.clone(), 1 << 20);
+    let prepared = chain
+        .app
+        .prepare_proposal(height, both.clone(), 1 << 20, &[]);
     assert_eq!(prepared.unwrap(), [first]);
-    chain.app.process_proposal(height, &both).unwrap_err();
+    chain
+        .app
+        .process_proposal(height, &both, &LastCommit::default())
+        .unwrap_err();
     let results = chain.block(&both);
     assert_eq!(codes(&results[0]), [0]);
     assert_eq!(results[1].code, code::DUPLICATE.number);

@@ -2,6 +2,7 @@
 
 mod support;
 
+use poq_app::beacon::LastCommit;
 use poq_app::block::Block;
 use poq_app::tx::Signatures;
 use poq_proto::v1::{AnswerItem, MsgCancelTask, MsgSubmitAnswers, Params, Role, Task, TaskStatus};
@@ -160,9 +161,9 @@ proptest! {
                 .filter_map(|act| transaction(&mut chain, &tasks, act))
                 .collect();
             let height = chain.height + 1;
-            let proposal = chain.app.prepare_proposal(height, txs.clone(), 1 << 22).unwrap();
+            let proposal = chain.app.prepare_proposal(height, txs.clone(), 1 << 22, &[]).unwrap();
             // What PrepareProposal makes, ProcessProposal accepts, on every node.
-            twin.app.process_proposal(height, &proposal).unwrap();
+            twin.app.process_proposal(height, &proposal, &LastCommit::default()).unwrap();
             // A byzantine proposer may have put in anything; execution stands it on both nodes.
             let block = if height % 3 == 0 { txs } else { proposal };
             let results = chain.block(&block);
@@ -200,7 +201,7 @@ proptest! {
         let _ = chain.app.query(&path, &data, height);
         let _ = chain.app.prove(&data, height);
         prop_assert!(chain.app.check_tx(&data, Signatures::Verify).is_err());
-        prop_assert!(chain.app.process_proposal(2, &[data]).is_err());
+        prop_assert!(chain.app.process_proposal(2, &[data], &LastCommit::default()).is_err());
     }
 }
 
@@ -223,7 +224,9 @@ fn a_restart_changes_nothing() {
 
     // Nothing is kept before the first commit, so genesis can be repeated.
     let first = open();
-    let genesis_hash = first.init_chain(support::CHAIN_ID, &json, &powers).unwrap();
+    let genesis_hash = first
+        .init_chain(support::CHAIN_ID, &json, &powers, 0)
+        .unwrap();
     first
         .finalize_block(&Block::new(1, &[1; 32], &none))
         .unwrap();
@@ -232,7 +235,7 @@ fn a_restart_changes_nothing() {
     assert_eq!(second.head().height, 0);
     assert_eq!(
         second
-            .init_chain(support::CHAIN_ID, &json, &powers)
+            .init_chain(support::CHAIN_ID, &json, &powers, 0)
             .unwrap(),
         genesis_hash
     );
@@ -280,21 +283,26 @@ fn a_proposal_with_a_bad_transaction_is_refused() {
     let height = chain.height + 1;
     chain
         .app
-        .process_proposal(height, std::slice::from_ref(&good))
+        .process_proposal(height, std::slice::from_ref(&good), &LastCommit::default())
         .unwrap();
     chain
         .app
-        .process_proposal(height, &[good.clone(), good.clone()])
+        .process_proposal(
+            height,
+            &[good.clone(), good.clone()],
+            &LastCommit::default(),
+        )
         .unwrap_err();
     // A proposer leaves it out instead.
-    let prepared = chain
-        .app
-        .prepare_proposal(height, vec![good.clone(), good.clone()], 1 << 20);
+    let prepared =
+        chain
+            .app
+            .prepare_proposal(height, vec![good.clone(), good.clone()], 1 << 20, &[]);
     assert_eq!(prepared.unwrap(), std::slice::from_ref(&good));
     // And keeps to the block's size.
     let prepared = chain
         .app
-        .prepare_proposal(height, vec![good.clone()], good.len());
+        .prepare_proposal(height, vec![good.clone()], good.len(), &[]);
     assert!(prepared.unwrap().is_empty());
 }
 

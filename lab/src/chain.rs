@@ -94,7 +94,8 @@ impl Chain {
             public_key,
             power: 1,
         }];
-        app.init_chain(CHAIN_ID, &serde_json::to_vec(&genesis)?, &powers)?;
+        // The beacon of block hashes, which come from the seed.
+        app.init_chain(CHAIN_ID, &serde_json::to_vec(&genesis)?, &powers, 0)?;
         let staked: u128 = beginning
             .members
             .iter()

@@ -136,6 +136,23 @@ codes! {
     DEPOSIT_TOO_SMALL = 145, POQ;
     /// The window in which the task could be challenged is over.
     CHALLENGE_TOO_LATE = 146, POQ;
+
+    /// Not a VRF key: wrong length, not canonical, or the neutral point.
+    INVALID_VRF_KEY = 150, POQ;
+    /// The validator's last change of its VRF key is not effective yet.
+    VRF_KEY_PENDING = 151, POQ;
+    /// A validator with power would have no VRF key although votes carry outputs.
+    NO_VRF_KEY = 152, POQ;
+    /// Vote extensions are enabled already.
+    EXTENSIONS_ENABLED = 153, POQ;
+    /// Vote extensions cannot begin at this height.
+    INVALID_ENABLE_HEIGHT = 154, POQ;
+    /// A vote extension is not the validator's output for this height.
+    INVALID_VOTE_EXTENSION = 155, POQ;
+    /// A block's outputs of votes are missing, misplaced or wrong.
+    INVALID_VOTE_OUTPUTS = 156, POQ;
+    /// Outputs of votes are no transaction: only proposers put them into blocks.
+    NOT_A_TRANSACTION = 157, POQ;
 }
 
 #[cfg(test)]

@@ -64,6 +64,10 @@ pub const VALIDATOR_POWER: &str = "poq_validator_power";
 pub const VALIDATOR_PAID: &str = "poq_validator_paid";
 /// A validator lost stake; attributes `node amount reason`.
 pub const VALIDATOR_SLASHED: &str = "poq_validator_slashed";
+/// A validator set its VRF key; attributes `node effective_height`.
+pub const VRF_KEY_SET: &str = "poq_vrf_key_set";
+/// Vote extensions will begin; attribute `effective_height`.
+pub const EXTENSIONS_ENABLED: &str = "poq_vote_extensions_enabled";
 /// A language model's registry entry was set; attribute `model`.
 pub const MODEL_SET: &str = "poq_model_set";
 /// An evaluator model's registry entry was set; attribute `model`.
@@ -113,5 +117,7 @@ pub const POWER: &str = "power";
 pub const JAILED_UNTIL: &str = "jailed_until";
 /// Height at whose end stake is paid back.
 pub const RELEASE_HEIGHT: &str = "release_height";
+/// First height for which something holds.
+pub const EFFECTIVE_HEIGHT: &str = "effective_height";
 /// Why, in snake case.
 pub const REASON: &str = "reason";

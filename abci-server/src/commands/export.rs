@@ -51,6 +51,13 @@ impl Export {
         }
         let chain_id = self.chain_id.unwrap_or_else(|| genesis.chain_id.clone());
         genesis.found(&chain_id, exported.validators, exported.app_state);
+        // A chain whose validators have no VRF keys yet starts without outputs.
+        let state = genesis.app_state.iter();
+        let mut validators = state.flat_map(|state| &state.validators);
+        if validators.any(|validator| validator.vrf_key.is_empty()) {
+            eprintln!("votes will carry no outputs: a validator has no VRF key");
+            genesis.set_vote_extensions_height(0);
+        }
         Ok(Format::Json.print(&genesis)?)
     }
 }

@@ -12,7 +12,8 @@ use serde::Serialize;
 use super::node::KeyringFlags;
 use super::tx::account::find;
 use super::tx::authority::read_message;
-use super::tx::poq::{PublicKey, WorkerRole, own_key, public_key, sorted};
+use super::tx::poq::{PublicKey, WorkerRole, public_key, sorted};
+use super::vrf_key::{VrfPublicKey, validator_keys, vrf_public_key};
 use crate::coin::{Coin, Coins};
 use crate::genesis::{self, Validator};
 use crate::home::Home;
@@ -79,6 +80,10 @@ enum GenesisCommand {
         /// Ed25519 key of consensus, base64; default: that of this home's node.
         #[arg(long, value_name = "BASE64", value_parser = public_key)]
         public_key: Option<PublicKey>,
+        /// VRF key for the beacon, base64; default: the newest of this home's node, unless
+        /// --public-key is given.
+        #[arg(long, value_name = "BASE64", value_parser = vrf_public_key)]
+        vrf_key: Option<VrfPublicKey>,
         /// Voting power, if the validator is new.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
         power: u64,
@@ -206,14 +211,12 @@ impl Editor<'_> {
                 operator,
                 stake,
                 public_key,
+                vrf_key,
                 power,
                 name,
                 payout,
             } => {
-                let public_key = match public_key {
-                    Some(PublicKey(key)) => key,
-                    None => own_key(self.home)?,
-                };
+                let (public_key, vrf_key) = validator_keys(public_key, vrf_key, self.home)?;
                 if !validators.iter().any(|other| other.has_key(&public_key)) {
                     validators.push(Validator::new(&public_key, power, name));
                 }
@@ -222,6 +225,7 @@ impl Editor<'_> {
                     payout,
                     public_key,
                     stake: base_units(&stake, &params)?,
+                    vrf_key,
                 });
             }
         }

@@ -7,11 +7,13 @@ use anyhow::{Context, bail};
 use poq_proto::v1::{GenesisState, GenesisValidator};
 use serde::Serialize;
 
+use super::vrf_key::chosen_key;
 use crate::comet::{Binary, CometConfig};
 use crate::genesis::{self, Genesis};
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::{AppSettings, ClientSettings};
+use crate::vrf::VrfKeys;
 
 /// Longest body of an RPC request, bytes: the longest transaction in base64 and its envelope.
 const MAX_RPC_BODY_BYTES: i64 = 2 << 20;
@@ -78,9 +80,11 @@ impl Init {
         let mut complete = app_state.clone();
         // The node has no key yet; any key shows whether the rest is right.
         let any_key = vec![0; 32];
-        complete
-            .validators
-            .extend(owner.iter().map(|owner| owner.own(any_key.clone())));
+        complete.validators.extend(
+            owner
+                .iter()
+                .map(|owner| owner.own(any_key.clone(), Vec::new())),
+        );
         genesis::validate(&self.chain_id, &complete)?;
         let settings = NodeSettings {
             moniker: &self.moniker,
@@ -90,7 +94,7 @@ impl Init {
                 ..ClientSettings::default()
             },
         };
-        let (config, mut genesis) = create(&binary, home, &settings)?;
+        let (config, mut genesis, vrf_key) = create(&binary, home, &settings)?;
         config.save()?;
         let mut validators = std::mem::take(&mut genesis.validators);
         for validator in &mut validators {
@@ -100,7 +104,7 @@ impl Init {
             for validator in &validators {
                 app_state
                     .validators
-                    .push(owner.own(validator.public_key()?));
+                    .push(owner.own(validator.public_key()?, vrf_key.to_vec()));
             }
         }
         genesis.found(&self.chain_id, validators, app_state);
@@ -138,12 +142,13 @@ struct Owner {
 }
 
 impl Owner {
-    fn own(&self, public_key: Vec<u8>) -> GenesisValidator {
+    fn own(&self, public_key: Vec<u8>, vrf_key: Vec<u8>) -> GenesisValidator {
         GenesisValidator {
             operator: self.operator.clone(),
             payout: String::new(),
             public_key,
             stake: self.stake,
+            vrf_key,
         }
     }
 }
@@ -156,12 +161,13 @@ pub(super) struct NodeSettings<'a> {
 }
 
 /// Makes a node's home: keys that do not exist yet, and new settings. Returns CometBFT's
-/// settings, not saved yet, and a genesis document with this node as the only validator.
+/// settings, not saved yet, a genesis document with this node as the only validator, and the
+/// validator's VRF key.
 pub(super) fn create(
     binary: &Binary,
     home: &Home,
     settings: &NodeSettings<'_>,
-) -> anyhow::Result<(CometConfig, Genesis)> {
+) -> anyhow::Result<(CometConfig, Genesis, Vec<u8>)> {
     // CometBFT makes only what does not exist.
     for path in [home.genesis(), home.comet_toml()] {
         if path.exists() {
@@ -171,13 +177,15 @@ pub(super) fn create(
     fs::create_dir_all(home.path())
         .with_context(|| format!("cannot create {}", home.path().display()))?;
     binary.init(home)?;
+    VrfKeys::read_or_create(home.vrf_key())?;
     let mut config = CometConfig::open(home.comet_toml())?;
     config.set("moniker", settings.moniker)?;
     config.set("proxy_app", settings.app.abci.to_string())?;
     config.set("rpc.max_body_bytes", MAX_RPC_BODY_BYTES)?;
     write(&home.app_toml(), &settings.app.to_toml())?;
     write(&home.client_toml(), &settings.client.to_toml())?;
-    Ok((config, Genesis::read(&home.genesis())?))
+    let vrf_key = chosen_key(None, home)?;
+    Ok((config, Genesis::read(&home.genesis())?, vrf_key))
 }
 
 pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {

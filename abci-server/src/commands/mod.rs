@@ -14,6 +14,9 @@ pub mod status;
 pub mod testnet;
 pub mod tx;
 pub mod version;
+pub mod vrf_key;
+
+pub(crate) use tx::poq::own_key;
 
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};

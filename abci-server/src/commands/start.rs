@@ -18,6 +18,7 @@ use crate::genesis::Genesis;
 use crate::grpc;
 use crate::home::Home;
 use crate::settings::AppSettings;
+use crate::validator;
 use poq_abci::transport::{Address, Listener, Server};
 
 /// Flags of `start`; what is not given is as in app.toml.
@@ -45,6 +46,9 @@ pub struct Start {
     /// evaluator-models in the home if it exists, else the cache's models.
     #[arg(long, value_name = "DIR")]
     evaluator_models: Option<PathBuf>,
+    /// Start although the validator's VRF key is not in this home: its votes do not count then.
+    #[arg(long)]
+    without_vrf_key: bool,
     /// Where to serve Prometheus metrics, at /metrics; default: nowhere.
     #[arg(long, value_name = "HOST:PORT")]
     metrics_address: Option<SocketAddr>,
@@ -77,6 +81,7 @@ impl Start {
         let app = App::open(&data, options, reference.clone())
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
         load_models(home, &app, &reference)?;
+        let app = validator::vote(app, home, self.without_vrf_key)?;
         let grpc = match settings.grpc_address.as_str() {
             "" => None,
             address => Some(grpc::Listener::bind(address)?),

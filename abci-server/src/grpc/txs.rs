@@ -10,6 +10,7 @@ use cosmos_sdk_proto::cosmos::tx::v1beta1::{
     BroadcastMode, BroadcastTxRequest, BroadcastTxResponse, GetTxRequest, GetTxResponse,
     GetTxsEventRequest, GetTxsEventResponse, OrderBy, Tx,
 };
+use poq_app::beacon::is_vote_outputs;
 use poq_client::TxHash;
 use prost::Message;
 use tendermint_proto::google::protobuf::Any;
@@ -148,8 +149,13 @@ fn describe(found: Found, timestamp: String) -> Result<(Tx, TxResponse), Status>
     let data = STANDARD
         .decode(&result.data)
         .map_err(|error| Status::internal(format!("CometBFT's data is no base64: {error}")))?;
-    let tx = Tx::decode(found.tx.as_slice())
-        .map_err(|error| Status::internal(format!("the transaction does not decode: {error}")))?;
+    // Outputs of votes stand among a block's transactions; for clients, one without messages.
+    let tx = match is_vote_outputs(&found.tx) {
+        true => Tx::default(),
+        false => Tx::decode(found.tx.as_slice()).map_err(|error| {
+            Status::internal(format!("the transaction does not decode: {error}"))
+        })?,
+    };
     let response = TxResponse {
         height: i64::try_from(found.height.value()).unwrap_or(i64::MAX),
         txhash: TxHash::of(&found.tx).to_string(),
@@ -161,7 +167,7 @@ fn describe(found: Found, timestamp: String) -> Result<(Tx, TxResponse), Status>
         gas_used: result.gas_used,
         tx: Some(Any {
             type_url: "/cosmos.tx.v1beta1.Tx".into(),
-            value: found.tx,
+            value: tx.encode_to_vec(),
         }),
         timestamp,
         events: result.events.into_iter().map(Into::into).collect(),

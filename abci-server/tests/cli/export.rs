@@ -42,6 +42,16 @@ fn an_exported_state_starts_a_new_chain() {
     assert_eq!(genesis["chain_id"], "poq-test-2");
     assert_eq!(genesis["app_state"]["nodes"].as_array().unwrap().len(), 6);
 
+    let of_old = fs::read(network.node().join("config/genesis.json")).unwrap();
+    let of_old: Value = serde_json::from_slice(&of_old).unwrap();
+    for pointer in [
+        "/app_state/validators/0/vrf_key",
+        "/consensus_params/abci/vote_extensions_enable_height",
+    ] {
+        assert!(of_old.pointer(pointer).is_some_and(Value::is_string));
+        assert_eq!(genesis.pointer(pointer), of_old.pointer(pointer));
+    }
+
     let data = network.node().join("data");
     fs::remove_dir_all(&data).unwrap();
     fs::create_dir(&data).unwrap();

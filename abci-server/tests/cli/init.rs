@@ -64,6 +64,34 @@ fn a_new_home_has_everything_and_keeps_its_keys() {
         owner["public_key"],
         genesis["validators"][0]["pub_key"]["value"]
     );
+    // Its votes carry outputs for the beacon from the first block on.
+    let extensions = &genesis["consensus_params"]["abci"]["vote_extensions_enable_height"];
+    assert_eq!(extensions, "1");
+    let path = config.join("priv_vrf_key.json");
+    assert_eq!(owner["vrf_key"], json(&path)["keys"][0]["public_key"]);
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn keys_for_the_beacon_are_shown_and_made() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |words: &str| {
+        let mut command = poqd(words);
+        command.arg("--home").arg(home.path());
+        command
+    };
+    let none = run("vrf-key show").json();
+    assert_eq!(none["public_keys"], serde_json::json!([]));
+    run("init alice --chain-id poq-test-1").json();
+    let first = run("vrf-key show").json()["public_keys"].clone();
+    let both = run("vrf-key add").json()["public_keys"].clone();
+    assert_eq!((both.as_array().unwrap().len(), &both[0]), (2, &first[0]));
+    assert_eq!(run("vrf-key show").json()["public_keys"], both);
+    let path = home.path().join("config/priv_vrf_key.json");
+    fs::write(&path, "{}").unwrap();
+    let error = run("vrf-key add").failure();
+    assert!(error.contains("priv_vrf_key.json"), "{error}");
 }
 
 #[test]

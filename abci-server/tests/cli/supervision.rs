@@ -111,3 +111,31 @@ fn a_refused_genesis_is_named() {
     let comet = node.log();
     assert!(comet.contains("denom"), "{comet}");
 }
+
+/// Its votes would not count: nobody but it could know why.
+#[test]
+fn a_node_without_its_vrf_key_does_not_start() {
+    let network = Network::new();
+    let path = network.node().join("config/priv_vrf_key.json");
+    let kept = network.path().join("kept");
+    let refused = |hint: &str| {
+        std::fs::rename(&path, &kept).unwrap();
+        let mut node = network.spawn(&[]);
+        assert_eq!(node.ended(), Some(1));
+        assert!(node.log().contains("priv_vrf_key.json"), "{}", node.log());
+        assert!(node.log().contains(hint), "{}", node.log());
+        std::fs::rename(&kept, &path).unwrap();
+    };
+    // By the genesis, and later by the state.
+    refused("genesis.json");
+    let mut node = network.start();
+    node.signal(Signal::SIGTERM);
+    node.ended();
+    refused("has no secret");
+    std::fs::rename(&path, &kept).unwrap();
+    let mut node = network.spawn(&[OsStr::new("--without-vrf-key")]);
+    eventually("the error", || {
+        node.log().contains("has no secret").then_some(())
+    });
+    node.assert_lives();
+}

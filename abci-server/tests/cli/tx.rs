@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 
 use crate::support::{Network, Run, feed, poqd, text};
 
+/// Some point.
+const VRF_KEY: &str = "iLImSY7h99T6Xa5NrNT0vCtf21Q4zqI66PymOK8mRkg=";
+
 const MNEMONIC: &str = "economy stock theory fatal elder harbor betray wasp final emotion task \
     crumble siren bottom lizard educate guess current outdoor pair theory focus wife stone";
 
@@ -230,6 +233,18 @@ fn every_message_can_be_generated() {
             "SetValidatorPower",
             "/power",
             "9",
+        ),
+        (
+            &format!("poq enable-vote-extensions 90 --from {user}"),
+            "EnableVoteExtensions",
+            "/height",
+            "90",
+        ),
+        (
+            &format!("poq set-vrf-key --vrf-key {VRF_KEY} --from {user}"),
+            "SetVrfKey",
+            "/vrf_key",
+            VRF_KEY,
         ),
         (
             &format!("poq set-model {model} --from {user}"),

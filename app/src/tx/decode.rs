@@ -4,6 +4,7 @@ use poq_proto::v1::Params;
 
 use super::messages::Message;
 use crate::address::Address;
+use crate::beacon::is_vote_outputs;
 use crate::error::{Result, ensure, reject};
 
 /// Bytes of a memo.
@@ -34,6 +35,11 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
         "a transaction has at most {} bytes, got {}",
         params.max_tx_bytes,
         bytes.len()
+    );
+    ensure!(
+        !is_vote_outputs(bytes),
+        code::NOT_A_TRANSACTION,
+        "outputs of votes are no transaction; only proposers put them into blocks, first"
     );
     let raw: TxRaw = strict(bytes, "TxRaw")?;
     let body: TxBody = strict(&raw.body_bytes, "TxBody")?;
@@ -77,7 +83,7 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
 }
 
 /// Decodes a message whose canonical encoding the bytes must be.
-pub(super) fn strict<M: prost::Message + Default>(bytes: &[u8], what: &str) -> Result<M> {
+pub(crate) fn strict<M: prost::Message + Default>(bytes: &[u8], what: &str) -> Result<M> {
     let message = match M::decode(bytes) {
         Ok(message) => message,
         Err(error) => reject!(code::TX_DECODE, "{what} does not decode: {error}"),

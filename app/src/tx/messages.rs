@@ -1,15 +1,16 @@
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgSend};
 use poq_proto::code;
 use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgRegisterEvaluator,
-    MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel,
-    MsgSetModel, MsgSetValidatorPower, MsgSubmitAnswers, MsgSubmitTask, MsgUnbond, MsgUnjail,
-    MsgUpdateNode, MsgUpdateParams,
+    MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgEnableVoteExtensions,
+    MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores,
+    MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower, MsgSetVrfKey, MsgSubmitAnswers,
+    MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
 };
 use prost::Name;
 use tendermint_proto::google::protobuf::Any;
 
 use super::decode::strict;
+use crate::beacon;
 use crate::error::{Result, reject};
 use crate::execution::Execution;
 use crate::modules::{audits, bank, models, nodes, params, stake, tasks, validators};
@@ -101,11 +102,13 @@ messages! {
     MsgAddStake { signer: operator, gas: |_| REGISTER_GAS, run: stake::add_stake }
     MsgUnbond { signer: operator, gas: |_| REGISTER_GAS, run: stake::unbond }
     MsgRegisterValidator { signer: operator, gas: |_| REGISTER_GAS, run: validators::register_validator }
+    MsgSetVrfKey { signer: operator, gas: |_| REGISTER_GAS, run: validators::set_vrf_key }
     MsgChallenge { signer: challenger, gas: |_| TASK_GAS, run: audits::challenge }
     MsgSetValidatorPower { signer: authority, gas: |_| REGISTER_GAS, run: validators::set_validator_power }
     MsgSetModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set }
     MsgSetEvaluatorModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set_evaluator }
     MsgUpdateParams { signer: authority, gas: |_| REGISTER_GAS, run: params::update_params }
+    MsgEnableVoteExtensions { signer: authority, gas: |_| REGISTER_GAS, run: beacon::enable_vote_extensions }
 }
 
 impl Message {

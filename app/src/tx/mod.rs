@@ -10,6 +10,7 @@ mod messages;
 mod signature;
 
 pub use authenticate::{Authenticated, Signatures};
+pub(crate) use decode::strict;
 pub use decode::{MAX_MEMO, MAX_SIGNERS, Unverified, decode};
 pub use fees::{BYTE_GAS, SIGNATURE_GAS};
 pub use messages::Message;

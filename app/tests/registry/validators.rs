@@ -210,6 +210,7 @@ fn a_share_goes_to_the_payout_account() {
         payout: chain.evaluators[0].address.clone(),
         public_key: wallet.consensus_key(),
         stake: STAKE,
+        ..MsgRegisterValidator::default()
     });
     let before = chain.balance(&chain.evaluators[0].address);
     chain.votes = vec![vote(wallet, 1)];
@@ -321,7 +322,7 @@ fn start(change: impl FnOnce(&mut GenesisState, &mut Vec<ValidatorPower>)) -> St
     let mut powers = powers(&people.validators);
     change(&mut genesis, &mut powers);
     let json = serde_json::to_vec(&genesis).unwrap();
-    match app.init_chain(CHAIN_ID, &json, &powers) {
+    match app.init_chain(CHAIN_ID, &json, &powers, 0) {
         Ok(_) => String::new(),
         Err(error) => error.to_string(),
     }

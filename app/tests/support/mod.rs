@@ -15,6 +15,7 @@ use cosmos_sdk_proto::cosmos::auth::v1beta1::{
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     QueryBalanceRequest, QueryBalanceResponse, QuerySupplyOfRequest, QuerySupplyOfResponse,
 };
+use poq_app::beacon::LastCommit;
 use poq_app::block::Block;
 use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
 use poq_app::{Address, App, Options, ReferenceScorer};
@@ -95,7 +96,7 @@ impl Chain {
         } = people;
         let json = serde_json::to_vec(genesis).unwrap();
         let app_hash = app
-            .init_chain(CHAIN_ID, &json, &powers(&validators))
+            .init_chain(CHAIN_ID, &json, &powers(&validators), 0)
             .unwrap();
         let mut chain = Self {
             app,
@@ -131,7 +132,7 @@ impl Chain {
         let height = self.height + 1;
         let hash = [height as u8; 32];
         let block = Block {
-            votes: self.votes.clone(),
+            last_commit: self.last_commit(),
             offenders: std::mem::take(&mut self.offenders),
             ..Block::new(height, &hash, txs)
         };
@@ -141,6 +142,14 @@ impl Chain {
         (self.events, self.updates) = (outcome.events, outcome.validator_updates);
         assert_eq!(outcome.results.len(), txs.len());
         outcome.results
+    }
+
+    /// Everybody signed who is in `votes`, and nobody else is there.
+    pub fn last_commit(&self) -> LastCommit {
+        LastCommit {
+            votes: self.votes.clone(),
+            total_power: self.votes.iter().map(|vote| vote.power).sum(),
+        }
     }
 
     pub fn blocks(&mut self, count: u64) {

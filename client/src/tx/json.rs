@@ -11,9 +11,10 @@ use cosmos_sdk_proto::cosmos::tx::v1beta1::{
     AuthInfo, Fee, ModeInfo, SignerInfo, Tx, TxBody, mode_info,
 };
 use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode,
-    MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower,
-    MsgSubmitAnswers, MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
+    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgEnableVoteExtensions, MsgRegisterEvaluator,
+    MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel,
+    MsgSetModel, MsgSetValidatorPower, MsgSetVrfKey, MsgSubmitAnswers, MsgSubmitTask, MsgUnbond,
+    MsgUnjail, MsgUpdateNode, MsgUpdateParams,
 };
 use prost::{Message, Name};
 use serde::de::DeserializeOwned;
@@ -251,6 +252,8 @@ messages! {
     MsgSetModel
     MsgSetEvaluatorModel
     MsgUpdateParams
+    MsgSetVrfKey
+    MsgEnableVoteExtensions
 }
 
 fn encode<M: Message + Name + Default + Serialize>(message: &Any) -> Result<Value> {

@@ -233,7 +233,7 @@ fn write_nodes(
         keyring_backend: flags.keyring_backend,
         ..ClientSettings::default()
     };
-    let mut homes: Vec<(PathBuf, CometConfig, Genesis)> = Vec::new();
+    let mut homes: Vec<(PathBuf, CometConfig, Genesis, Vec<u8>)> = Vec::new();
     for node in &mut network.validators {
         let path = root.join(&node.account.home);
         let home = Home::new(&path);
@@ -246,12 +246,12 @@ fn write_nodes(
             },
             client: client(&node.rpc),
         };
-        let (config, genesis) = init::create(binary, &home, &settings)?;
+        let (config, genesis, vrf_key) = init::create(binary, &home, &settings)?;
         node.node_id = binary.node_id(&home)?;
-        homes.push((path, config, genesis));
+        homes.push((path, config, genesis, vrf_key));
     }
     let mut validators = Vec::new();
-    for (node, (_, _, genesis)) in network.validators.iter_mut().zip(&homes) {
+    for (node, (_, _, genesis, vrf_key)) in network.validators.iter_mut().zip(&homes) {
         for mut validator in genesis.validators.iter().cloned() {
             node.consensus_address.clone_from(&validator.address);
             validator.name.clone_from(&node.name);
@@ -260,17 +260,18 @@ fn write_nodes(
                 payout: String::new(),
                 public_key: validator.public_key()?,
                 stake: flags.stake.unwrap_or(least.saturating_mul(2)),
+                vrf_key: vrf_key.clone(),
             });
             validators.push(validator);
         }
     }
-    let Some((_, _, genesis)) = homes.first() else {
+    let Some((_, _, genesis, _)) = homes.first() else {
         bail!("a network needs a validator");
     };
     let mut genesis = genesis.clone();
     genesis.found(&flags.chain_id, validators, app_state);
     genesis.check()?;
-    for (index, (path, mut config, _)) in homes.into_iter().enumerate() {
+    for (index, (path, mut config, ..)) in homes.into_iter().enumerate() {
         configure(&mut config, flags, &network, index, ports.nodes[index])?;
         config.save()?;
         genesis.write(&Home::new(path).genesis())?;

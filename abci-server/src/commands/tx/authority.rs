@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use poq_client::any;
 use poq_proto::v1::{
-    EvaluatorModel, Model, MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower,
-    MsgUpdateParams, Params,
+    EvaluatorModel, Model, MsgEnableVoteExtensions, MsgSetEvaluatorModel, MsgSetModel,
+    MsgSetValidatorPower, MsgUpdateParams, Params,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -36,6 +36,12 @@ pub(super) enum Authority {
         /// standard input.
         file: PathBuf,
     },
+    /// Authority: have the votes for a block and all later ones carry outputs for the beacon; every
+    /// validator with power needs a VRF key.
+    EnableVoteExtensions {
+        /// At least two blocks after the one with this transaction.
+        height: u64,
+    },
     /// Authority: change parameters.
     UpdateParams {
         /// All parameters as proto3 JSON, as `poqd query poq params --output json` prints them; -
@@ -57,6 +63,9 @@ impl Authority {
                 operator,
                 power,
             }),
+            Self::EnableVoteExtensions { height } => {
+                any(&MsgEnableVoteExtensions { authority, height })
+            }
             Self::SetModel { file } => {
                 let model: Model = read_message(&file, Some("model"))?;
                 any(&MsgSetModel {

@@ -8,14 +8,15 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use poq_client::{Any, any};
 use poq_proto::v1::{
     MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgRegisterEvaluator,
-    MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSubmitAnswers, MsgUnbond,
-    MsgUnjail, MsgUpdateNode, Role,
+    MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSetVrfKey,
+    MsgSubmitAnswers, MsgUnbond, MsgUnjail, MsgUpdateNode, Role,
 };
 
 use super::account::Account;
 use super::authority::{Authority, read_message};
 use super::submit::SubmitTask;
 use crate::coin::Coin;
+use crate::commands::vrf_key::{VrfPublicKey, chosen_key, validator_keys, vrf_public_key};
 use crate::home::Home;
 
 /// Commands of `tx poq`.
@@ -72,9 +73,19 @@ pub(super) enum Poq {
         /// Ed25519 key of consensus, base64; default: that of this home's node.
         #[arg(long, value_name = "BASE64", value_parser = public_key)]
         public_key: Option<PublicKey>,
+        /// VRF key for the beacon, base64; default: the newest of this home's node, unless
+        /// --public-key is given.
+        #[arg(long, value_name = "BASE64", value_parser = vrf_public_key)]
+        vrf_key: Option<VrfPublicKey>,
         /// Address that earns; default: the signer's.
         #[arg(long, default_value = "")]
         payout: String,
+    },
+    /// Change the VRF key of the signer's validator; effective some blocks later.
+    SetVrfKey {
+        /// Base64; default: the newest key of this home's node.
+        #[arg(long, value_name = "BASE64", value_parser = vrf_public_key)]
+        vrf_key: Option<VrfPublicKey>,
     },
     /// Change what the signer declared of its node; what is not given stays.
     UpdateNode {
@@ -229,15 +240,21 @@ impl Poq {
             Self::RegisterValidator {
                 stake,
                 public_key,
+                vrf_key,
                 payout,
-            } => any(&MsgRegisterValidator {
+            } => {
+                let (public_key, vrf_key) = validator_keys(public_key, vrf_key, home)?;
+                any(&MsgRegisterValidator {
+                    operator,
+                    payout,
+                    public_key,
+                    vrf_key,
+                    stake: account.base_units(&stake)?,
+                })
+            }
+            Self::SetVrfKey { vrf_key } => any(&MsgSetVrfKey {
                 operator,
-                payout,
-                public_key: match public_key {
-                    Some(PublicKey(key)) => key,
-                    None => own_key(home)?,
-                },
-                stake: account.base_units(&stake)?,
+                vrf_key: chosen_key(vrf_key, home)?,
             }),
             Self::UpdateNode {
                 role,
@@ -294,7 +311,7 @@ pub(in crate::commands) fn public_key(text: &str) -> Result<PublicKey, String> {
 }
 
 /// The consensus key of the node in this home.
-pub(in crate::commands) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
+pub(crate) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
     let path = home.validator_key();
     let name = path.display();
     let json = std::fs::read(&path).with_context(|| {

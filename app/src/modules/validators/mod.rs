@@ -8,12 +8,14 @@ mod power;
 pub mod query;
 mod register;
 mod stake;
+mod vrf;
 
 pub use evidence::punish;
 pub use fees::{Vote, distribute_fees};
-pub use power::{ValidatorPower, begin, set_validator_power, take_updates};
+pub use power::{POWER_DELAY, ValidatorPower, begin, set_validator_power, take_updates};
 pub use register::{register, register_validator};
 pub use stake::{add_stake, release, unbond};
+pub use vrf::{VRF_KEY_DELAY, effective_vrf_key, require_vrf_keys, set_vrf_key};
 
 use poq_proto::code;
 use poq_proto::v1::Validator;
@@ -46,7 +48,7 @@ pub fn get(state: &State, operator: &str) -> Result<Validator> {
 }
 
 /// The validator whose key has this consensus address, if there is one.
-fn find_by_address(state: &State, address: &[u8]) -> Result<Option<Validator>> {
+pub fn find_by_address(state: &State, address: &[u8]) -> Result<Option<Validator>> {
     let Some(operator) = state.get(keys::address(address))? else {
         return Ok(None);
     };

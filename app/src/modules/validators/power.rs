@@ -5,12 +5,15 @@ use std::collections::BTreeMap;
 use poq_proto::v1::{MsgSetValidatorPower, MsgSetValidatorPowerResponse, Validator};
 use poq_proto::{code, event};
 
+use super::vrf::require_vrf_key;
 use super::{consensus_address, find_by_address, get, keys, put, refuse_tombstoned};
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::params;
 use crate::store::State;
 
+/// Blocks until CometBFT uses a changed power.
+pub const POWER_DELAY: u64 = 2;
 /// Validators with power, so that the work of a block is bounded.
 const MAX_ACTIVE: usize = 200;
 /// CometBFT's limit of the power of all validators together.
@@ -42,6 +45,7 @@ pub fn set_validator_power(
             validator.stake,
             validator.operator
         );
+        require_vrf_key(x, &validator)?;
     }
     change(x, &mut validator, message.power)?;
     put(x.state, &validator)?;
@@ -166,7 +170,7 @@ fn assign(state: &mut State, validator: &mut Validator, power: u64) -> Result<()
 }
 
 /// The operators with voting power, and how much.
-fn active(state: &State) -> Result<BTreeMap<String, u64>> {
+pub(super) fn active(state: &State) -> Result<BTreeMap<String, u64>> {
     state
         .scan(keys::ACTIVE, None, MAX_ACTIVE + 1)?
         .into_iter()

@@ -3,6 +3,7 @@ use poq_proto::v1::{
 };
 use poq_proto::{code, event};
 
+use super::vrf::require_well_formed;
 use super::{consensus_address, find, find_by_address, keys, put};
 use crate::address::Address;
 use crate::error::{Result, ensure};
@@ -24,6 +25,7 @@ pub fn register_validator(
         payout: message.payout,
         public_key: message.public_key,
         stake,
+        vrf_key: message.vrf_key,
     };
     register(x, request)?;
     bank::debit(x.state, &operator, &x.block.params.denom, stake.into())?;
@@ -50,6 +52,9 @@ pub fn register(x: &mut Execution<'_>, request: GenesisValidator) -> Result<()> 
         code::ALREADY_REGISTERED,
         "{operator} is registered as validator already"
     );
+    if !request.vrf_key.is_empty() {
+        require_well_formed(&request.vrf_key)?;
+    }
     let address = consensus_address(key);
     ensure!(
         find_by_address(x.state, &address)?.is_none(),
@@ -71,6 +76,7 @@ pub fn register(x: &mut Execution<'_>, request: GenesisValidator) -> Result<()> 
         public_key: request.public_key,
         stake: request.stake,
         registered_height: x.block.height,
+        vrf_key: request.vrf_key,
         ..Validator::default()
     };
     put(x.state, &validator)?;

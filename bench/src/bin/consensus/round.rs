@@ -126,7 +126,9 @@ fn check(chain: &Chain, signed: &[Signed]) -> Result<Duration, Box<dyn Error>> {
     for tx in &txs {
         chain.app.check_tx(tx, Signatures::Verify)?;
     }
-    chain.app.process_proposal(chain.height + 1, &txs)?;
+    chain
+        .app
+        .process_proposal(chain.height + 1, &txs, &chain.last_commit())?;
     Ok(poq_bench::thread_cpu()? - start)
 }
 

@@ -106,7 +106,7 @@ pub fn block(chain: &mut Chain, txs: &[Vec<u8>], seen: Seen) -> Result<BlockTime
     let height = chain.height + 1;
     let hash = height.to_be_bytes().repeat(4);
     let block = Block {
-        votes: chain.votes.clone(),
+        last_commit: chain.last_commit(),
         ..Block::new(height, &hash, txs)
     };
     let (finalized, finalize) = Time::of(|| chain.app.finalize_block(&block))?;

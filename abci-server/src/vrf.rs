@@ -1,0 +1,228 @@
+//! The node's VRF keys: what its validator's outputs for the beacon are computed with.
+
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use poq_app::beacon::{KEY_BYTES, Secret, Secrets};
+use rand::RngCore;
+use rand::rngs::OsRng;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+/// A file of keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read or written.
+    #[error("cannot {action} {path}: {source}", path = path.display())]
+    File {
+        /// "read" or "write".
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// From the operating system.
+        source: std::io::Error,
+    },
+    /// It is not what it should be.
+    #[error("{path} is not valid: {reason}; restore it from a backup", path = path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        reason: String,
+    },
+    /// The operating system has no random numbers.
+    #[error("the operating system gives no random numbers: {0}")]
+    Random(rand::Error),
+}
+
+/// The file, oldest key first.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyFile {
+    keys: Vec<KeyPair>,
+}
+
+/// One key. The public part is there for people.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(deny_unknown_fields)]
+struct KeyPair {
+    /// Base64.
+    public_key: String,
+    /// 32 random bytes, base64.
+    seed: String,
+}
+
+/// The keys of a home, in `config/priv_vrf_key.json`.
+pub struct VrfKeys {
+    path: PathBuf,
+    file: KeyFile,
+    secrets: Vec<Secret>,
+}
+
+impl VrfKeys {
+    /// Reads the keys; a file that does not exist has none.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Invalid`].
+    pub fn read(path: PathBuf) -> Result<Self, Error> {
+        let file = match fs::read(&path).map(Zeroizing::new) {
+            Ok(json) => parse(&path, &json)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => KeyFile::default(),
+            Err(source) => return Err(failed("read", &path, source)),
+        };
+        let secrets = file
+            .keys
+            .iter()
+            .map(|key| secret(&path, key))
+            .collect::<Result<_, _>>()?;
+        Ok(Self {
+            path,
+            file,
+            secrets,
+        })
+    }
+
+    /// Reads the keys, and makes the first one if there is none.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub fn read_or_create(path: PathBuf) -> Result<Self, Error> {
+        let mut keys = Self::read(path)?;
+        if keys.secrets.is_empty() {
+            keys.add()?;
+        }
+        Ok(keys)
+    }
+
+    /// Makes another key and writes the file anew; returns the public key.
+    ///
+    /// # Errors
+    /// [`Error::Random`], [`Error::File`].
+    pub fn add(&mut self) -> Result<[u8; KEY_BYTES], Error> {
+        let mut seed = Zeroizing::new([0; KEY_BYTES]);
+        OsRng.try_fill_bytes(&mut *seed).map_err(Error::Random)?;
+        let key = KeyPair {
+            public_key: String::new(),
+            seed: BASE64.encode(*seed),
+        };
+        let secret = secret(&self.path, &key)?;
+        let public_key = secret.public_key();
+        let mut key = key;
+        key.public_key = BASE64.encode(public_key);
+        self.file.keys.push(key);
+        self.secrets.push(secret);
+        self.write()
+            .map_err(|source| failed("write", &self.path, source))?;
+        Ok(public_key)
+    }
+
+    /// The public keys, oldest first.
+    pub fn public_keys(&self) -> Vec<[u8; KEY_BYTES]> {
+        self.secrets.iter().map(Secret::public_key).collect()
+    }
+
+    /// Where they are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What the application computes outputs with.
+    pub fn into_secrets(self) -> Secrets {
+        Secrets::new(self.secrets)
+    }
+
+    /// Replaces the file at once; only its owner may read it.
+    fn write(&self) -> std::io::Result<()> {
+        let json = Zeroizing::new(serde_json::to_vec_pretty(&self.file)?);
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let mut file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o600))
+            .tempfile_in(folder)?;
+        file.write_all(&json)?;
+        file.as_file().sync_all()?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+}
+
+fn parse(path: &Path, json: &[u8]) -> Result<KeyFile, Error> {
+    serde_json::from_slice(json).map_err(|error| invalid(path, error.to_string()))
+}
+
+/// The secret of an entry, whose public part must be its own.
+fn secret(path: &Path, key: &KeyPair) -> Result<Secret, Error> {
+    let seed = Zeroizing::new(BASE64.decode(&key.seed).unwrap_or_default());
+    let Some(secret) = Secret::from_seed(&seed) else {
+        return Err(invalid(path, "a seed is not 32 bytes in base64".into()));
+    };
+    let public_key = BASE64.encode(secret.public_key());
+    if !key.public_key.is_empty() && key.public_key != public_key {
+        let reason = format!(
+            "the seed of the public key {} belongs to {public_key}",
+            key.public_key
+        );
+        return Err(invalid(path, reason));
+    }
+    Ok(secret)
+}
+
+fn failed(action: &'static str, path: &Path, source: std::io::Error) -> Error {
+    Error::File {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn invalid(path: &Path, reason: String) -> Error {
+    Error::Invalid {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_stay_in_a_file_that_only_its_owner_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("priv_vrf_key.json");
+        let first = VrfKeys::read_or_create(path.clone()).unwrap().public_keys();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let mut keys = VrfKeys::read_or_create(path.clone()).unwrap();
+        assert_eq!(keys.public_keys(), first);
+        let second = keys.add().unwrap();
+        let keys = VrfKeys::read(path).unwrap();
+        assert_eq!(keys.public_keys(), [first[0], second]);
+        let secrets = keys.into_secrets();
+        assert!(secrets.find(&second).is_some() && secrets.find(&[0; 32]).is_none());
+    }
+
+    #[test]
+    fn a_damaged_file_is_refused_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("priv_vrf_key.json");
+        let seed = BASE64.encode([1; 32]);
+        let other = BASE64.encode([2; 32]);
+        for text in [
+            "".to_owned(),
+            "{}".into(),
+            r#"{"keys": [{"public_key": "", "seed": "AA=="}]}"#.into(),
+            format!(r#"{{"keys": [{{"public_key": "{other}", "seed": "{seed}"}}]}}"#),
+        ] {
+            fs::write(&path, &text).unwrap();
+            let Err(error) = VrfKeys::read_or_create(path.clone()) else {
+                panic!("{text}");
+            };
+            assert!(error.to_string().contains("priv_vrf_key.json"), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! When vote extensions begin.
+
+use poq_proto::v1::{MsgEnableVoteExtensions, MsgEnableVoteExtensionsResponse};
+use poq_proto::{code, event};
+
+use crate::chain;
+use crate::error::{Result, ensure};
+use crate::execution::Execution;
+use crate::modules::{params, validators};
+use crate::store::State;
+
+/// Blocks until CometBFT uses a changed set of validators: from then on it is the set that the
+/// state has, so that each of its members was checked for a key.
+const NOTICE: u64 = validators::POWER_DELAY;
+
+/// Takes over the height from genesis.json; 0 means never. Every validator needs a key then.
+pub fn begin(state: &mut State, height: u64) -> Result<()> {
+    if height == 0 {
+        return Ok(());
+    }
+    validators::require_vrf_keys(state, height)?;
+    chain::set_vote_extensions_height(state, height)
+}
+
+/// `MsgEnableVoteExtensions`.
+pub fn enable_vote_extensions(
+    x: &mut Execution<'_>,
+    message: MsgEnableVoteExtensions,
+) -> Result<MsgEnableVoteExtensionsResponse> {
+    params::require_authority(x, &message.authority)?;
+    let first = chain::vote_extensions_height(x.state)?;
+    ensure!(
+        first == 0,
+        code::EXTENSIONS_ENABLED,
+        "vote extensions begin at height {first} already; that cannot be changed"
+    );
+    let earliest = x.block.height.saturating_add(NOTICE);
+    ensure!(
+        (earliest..=i64::MAX.unsigned_abs()).contains(&message.height),
+        code::INVALID_ENABLE_HEIGHT,
+        "vote extensions cannot begin at height {}, the earliest is {earliest}",
+        message.height
+    );
+    validators::require_vrf_keys(x.state, message.height)?;
+    chain::set_vote_extensions_height(x.state, message.height)?;
+    x.emit(
+        event::EXTENSIONS_ENABLED,
+        &[(event::EFFECTIVE_HEIGHT, &message.height)],
+    );
+    Ok(MsgEnableVoteExtensionsResponse {})
+}

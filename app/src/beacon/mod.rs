@@ -1,0 +1,49 @@
+//! The randomness of draws (protocol section 6): see the README beside this file.
+
+mod enable;
+mod outputs;
+pub mod query;
+mod verifier;
+mod vote;
+mod vrf;
+
+pub use enable::{begin, enable_vote_extensions};
+pub use outputs::{Accepted, Carried, LastCommit, PREFIX, encode, is_vote_outputs};
+pub use verifier::Verifier;
+pub use vote::{ExtendedVote, OwnValidator};
+pub use vrf::{EXTENSION_BYTES, Input, KEY_BYTES, KeyError, Secret, Secrets, check_key, verify};
+
+pub(crate) use outputs::{accept, propose};
+pub(crate) use vote::{check_own_key, extension, verify_extension};
+
+use sha2::{Digest, Sha256};
+
+use crate::chain;
+use crate::error::Result;
+use crate::store::State;
+
+/// Domain separator of beacons made from outputs.
+pub const OUTPUTS_DOMAIN: &str = "poq/beacon/v2";
+
+/// The beacon after outputs: `SHA-256("poq/beacon/v2" ‖ previous beacon ‖ outputs)`, each of 32
+/// bytes, by the addresses of their validators, ascending.
+pub fn next_beacon(previous: &[u8; 32], outputs: &[[u8; 32]]) -> [u8; 32] {
+    let mut hash = Sha256::new()
+        .chain_update(OUTPUTS_DOMAIN)
+        .chain_update(previous);
+    for output in outputs {
+        hash.update(output);
+    }
+    hash.finalize().into()
+}
+
+/// Whether votes for the block at a height have outputs.
+fn has_extensions(state: &State, height: u64) -> Result<bool> {
+    let first = chain::vote_extensions_height(state)?;
+    Ok(first != 0 && height >= first)
+}
+
+/// Whether the block at a height carries outputs: those of the votes for the block before.
+pub fn carries_outputs(state: &State, height: u64) -> Result<bool> {
+    has_extensions(state, height.saturating_sub(1))
+}

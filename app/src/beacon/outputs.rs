@@ -1,0 +1,171 @@
+//! How a block carries the outputs of the votes for the block before.
+
+use poq_proto::code;
+use poq_proto::v1::{VoteOutput, VoteOutputs};
+use prost::Message;
+
+use super::vote::{ExtendedVote, output};
+use super::vrf::Input;
+use super::{Verifier, carries_outputs};
+use crate::chain;
+use crate::error::{Result, ensure, reject};
+use crate::modules::validators::Vote;
+use crate::store::State;
+use crate::tx::strict;
+
+/// What outputs begin with in a block. No protobuf message begins with a zero byte, so nothing can
+/// be both outputs and a transaction.
+pub const PREFIX: &[u8] = b"\0poq/vote-outputs/v1\0";
+
+/// Who voted for the block before, as the block itself says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LastCommit {
+    /// Signatures for that block, not for its absence.
+    pub votes: Vec<Vote>,
+    /// Of all validators of that block, whether they signed or not.
+    pub total_power: u64,
+}
+
+/// What a block carries, if it is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Carried {
+    /// No outputs are due yet.
+    NotDue,
+    /// The outputs, in the first entry of the block.
+    Outputs(Accepted),
+}
+
+/// Outputs that were found valid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// The votes that they come from; only these count.
+    pub votes: Vec<Vote>,
+    /// By address.
+    pub outputs: Vec<[u8; 32]>,
+}
+
+/// Whether bytes are meant to be outputs of votes.
+pub fn is_vote_outputs(bytes: &[u8]) -> bool {
+    bytes.starts_with(PREFIX)
+}
+
+/// The entry of a block.
+pub fn encode(outputs: &VoteOutputs) -> Vec<u8> {
+    let mut bytes = PREFIX.to_vec();
+    bytes.extend(outputs.encode_to_vec());
+    bytes
+}
+
+/// The entry for the block at `height`, from what the proposer knows of the votes for the block
+/// before; none if outputs are not due. It leaves out whose extension is not valid: votes that
+/// arrive after a block is decided are in its commit, but nobody has verified their extensions.
+pub fn propose(
+    state: &State,
+    height: u64,
+    votes: &[ExtendedVote],
+    verifier: &Verifier,
+) -> Result<Option<Vec<u8>>> {
+    if !carries_outputs(state, height)? {
+        return Ok(None);
+    }
+    let chain_id = chain::id(state)?;
+    let input = input(state, &chain_id, height)?;
+    let mut votes: Vec<_> = votes.iter().collect();
+    votes.sort_by(|one, other| one.address.cmp(&other.address));
+    let mut outputs = Vec::with_capacity(votes.len());
+    for vote in votes {
+        match output(state, &input, vote, verifier) {
+            Ok(_) => outputs.push(VoteOutput {
+                validator: vote.address.clone(),
+                extension: vote.extension.clone(),
+            }),
+            Err(crate::Error::Rejected { log, .. }) => {
+                tracing::warn!(height, log, "a vote does not count");
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(encode(&VoteOutputs { outputs })))
+}
+
+/// Checks what a block carries in its first entry.
+pub fn accept(
+    state: &State,
+    height: u64,
+    first: Option<&[u8]>,
+    last_commit: &LastCommit,
+    verifier: &Verifier,
+) -> Result<Carried> {
+    if !carries_outputs(state, height)? {
+        return Ok(Carried::NotDue);
+    }
+    let Some(bytes) = first.and_then(|bytes| bytes.strip_prefix(PREFIX)) else {
+        reject!(
+            code::INVALID_VOTE_OUTPUTS,
+            "block {height} does not begin with the outputs of the votes for the block before"
+        );
+    };
+    let VoteOutputs { outputs } = strict(bytes, "VoteOutputs")?;
+    let ascending = outputs
+        .windows(2)
+        .all(|pair| pair[0].validator < pair[1].validator);
+    ensure!(
+        ascending,
+        code::INVALID_VOTE_OUTPUTS,
+        "the outputs in block {height} are not in the order of their validators, each once"
+    );
+    let votes = votes_of(&outputs, last_commit)?;
+    let chain_id = chain::id(state)?;
+    let input = input(state, &chain_id, height)?;
+    let outputs = outputs
+        .into_iter()
+        .map(
+            |VoteOutput {
+                 validator,
+                 extension,
+             }| {
+                let vote = ExtendedVote {
+                    address: validator,
+                    extension,
+                };
+                output(state, &input, &vote, verifier)
+            },
+        )
+        .collect::<Result<_>>()?;
+    Ok(Carried::Outputs(Accepted { votes, outputs }))
+}
+
+/// The votes that outputs come from: each has signed the block before, and together they have more
+/// than two thirds of the power, as a commit itself.
+fn votes_of(outputs: &[VoteOutput], last_commit: &LastCommit) -> Result<Vec<Vote>> {
+    let mut votes = Vec::with_capacity(outputs.len());
+    let mut power = 0u128;
+    for VoteOutput { validator, .. } in outputs {
+        let mut signed = last_commit.votes.iter();
+        let Some(vote) = signed.find(|vote| vote.address == *validator) else {
+            reject!(
+                code::INVALID_VOTE_OUTPUTS,
+                "validator {} has an output, but no vote in the last commit",
+                hex::encode(validator)
+            );
+        };
+        power = power.saturating_add(vote.power.into());
+        votes.push(vote.clone());
+    }
+    let total = u128::from(last_commit.total_power);
+    ensure!(
+        power.saturating_mul(3) > total.saturating_mul(2),
+        code::INVALID_VOTE_OUTPUTS,
+        "the outputs have power {power} of {total}; more than two thirds are needed"
+    );
+    Ok(votes)
+}
+
+/// What the votes for the block before `height` had to be computed from.
+fn input<'a>(state: &State, chain_id: &'a str, height: u64) -> Result<Input<'a>> {
+    Ok(Input {
+        chain_id,
+        height: height.saturating_sub(1),
+        previous: chain::previous_beacon(state)?,
+    })
+}

@@ -1,0 +1,97 @@
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use sha2::{Digest, Sha256};
+
+use super::vrf::{self, EXTENSION_BYTES, Input};
+
+/// Heights that stay in memory: a block's own votes, and those that its proposal carries.
+const HEIGHTS: u64 = 3;
+
+/// Verifies outputs, and remembers the valid ones: a node meets each of them in a vote, in
+/// proposals and in the block.
+///
+/// An answer depends on nothing but the key, the input and the extension: what is remembered is a
+/// digest of all three. So nodes with different memories agree.
+#[derive(Debug, Default)]
+pub struct Verifier {
+    /// By height, the digest of the last valid extension of each key.
+    valid: Mutex<BTreeMap<u64, BTreeMap<Vec<u8>, [u8; 32]>>>,
+}
+
+impl Verifier {
+    /// As [`vrf::verify`].
+    pub fn verify(&self, key: &[u8], input: &Input<'_>, extension: &[u8]) -> Option<[u8; 32]> {
+        let bytes: &[u8; EXTENSION_BYTES] = extension.try_into().ok()?;
+        let digest = digest(input, bytes);
+        let known = self
+            .valid()
+            .get(&input.height)
+            .and_then(|keys| keys.get(key))
+            .is_some_and(|known| *known == digest);
+        if known {
+            return bytes.first_chunk().copied();
+        }
+        let output = vrf::verify(key, input, extension)?;
+        let mut valid = self.valid();
+        *valid = valid.split_off(&input.height.saturating_sub(HEIGHTS));
+        valid
+            .entry(input.height)
+            .or_default()
+            .insert(key.to_vec(), digest);
+        Some(output)
+    }
+
+    fn valid(&self) -> MutexGuard<'_, BTreeMap<u64, BTreeMap<Vec<u8>, [u8; 32]>>> {
+        self.valid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What follows the chain's id has a fixed length, so no two cases give the same bytes.
+fn digest(input: &Input<'_>, extension: &[u8; EXTENSION_BYTES]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(input.chain_id)
+        .chain_update(input.height.to_be_bytes())
+        .chain_update(input.previous)
+        .chain_update(extension)
+        .finalize()
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vrf::Secret;
+    use super::*;
+
+    #[test]
+    fn what_is_remembered_changes_no_answer() {
+        let (verifier, secret) = (Verifier::default(), Secret::from_seed(&[1; 32]).unwrap());
+        let other = Secret::from_seed(&[2; 32]).unwrap();
+        for height in 1..9 {
+            let input = Input {
+                chain_id: "poq-test-1",
+                height,
+                previous: [5; 32],
+            };
+            let extension = secret.extension(&input);
+            let mut wrong = extension;
+            wrong[40] ^= 1;
+            for _ in 0..2 {
+                let key = secret.public_key();
+                let output = verifier.verify(&key, &input, &extension).unwrap();
+                assert_eq!(output, extension[..32]);
+                assert_eq!(verifier.verify(&key, &input, &wrong), None);
+                assert_eq!(
+                    verifier.verify(&other.public_key(), &input, &extension),
+                    None
+                );
+                let later = Input {
+                    previous: [6; 32],
+                    ..input.clone()
+                };
+                assert_eq!(verifier.verify(&key, &later, &extension), None);
+            }
+        }
+        assert!(verifier.valid().len() <= 4);
+    }
+}

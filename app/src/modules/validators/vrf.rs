@@ -1,0 +1,97 @@
+//! The keys of validators' outputs for the beacon.
+
+use poq_proto::v1::{MsgSetVrfKey, MsgSetVrfKeyResponse, Validator};
+use poq_proto::{code, event};
+
+use super::{get, power, put, refuse_tombstoned};
+use crate::beacon::check_key;
+use crate::chain;
+use crate::error::{Result, ensure, reject};
+use crate::execution::Execution;
+use crate::store::State;
+
+/// Blocks from a change of a VRF key to the first vote that needs it. The beacon that this vote's
+/// output is computed from must not be known, even in part, to whoever picks the key: that takes
+/// two blocks. The other eight give an operator time to see that the message went through.
+pub const VRF_KEY_DELAY: u64 = 10;
+
+/// `MsgSetVrfKey`.
+pub fn set_vrf_key(x: &mut Execution<'_>, message: MsgSetVrfKey) -> Result<MsgSetVrfKeyResponse> {
+    let mut validator = get(x.state, &message.operator)?;
+    refuse_tombstoned(&validator)?;
+    require_well_formed(&message.vrf_key)?;
+    let height = x.block.height;
+    ensure!(
+        validator.next_vrf_key.is_empty() || validator.next_vrf_key_height <= height,
+        code::VRF_KEY_PENDING,
+        "the last change of the VRF key of {} is effective from height {}; wait for it",
+        validator.operator,
+        validator.next_vrf_key_height
+    );
+    if !validator.next_vrf_key.is_empty() {
+        validator.vrf_key = std::mem::take(&mut validator.next_vrf_key);
+    }
+    validator.next_vrf_key = message.vrf_key;
+    validator.next_vrf_key_height = height.saturating_add(VRF_KEY_DELAY);
+    put(x.state, &validator)?;
+    x.emit(
+        event::VRF_KEY_SET,
+        &[
+            (event::NODE, &validator.operator),
+            (event::EFFECTIVE_HEIGHT, &validator.next_vrf_key_height),
+        ],
+    );
+    Ok(MsgSetVrfKeyResponse {
+        effective_height: validator.next_vrf_key_height,
+    })
+}
+
+/// The VRF key that a validator's vote for the block at `height` needs, if it has one.
+pub fn effective_vrf_key(validator: &Validator, height: u64) -> Option<&[u8]> {
+    let has_changed = !validator.next_vrf_key.is_empty() && validator.next_vrf_key_height <= height;
+    let key = match has_changed {
+        true => &validator.next_vrf_key,
+        false => &validator.vrf_key,
+    };
+    (!key.is_empty()).then_some(key)
+}
+
+/// Refuses what is no VRF key.
+pub(super) fn require_well_formed(key: &[u8]) -> Result<()> {
+    check_key(key).map_err(|error| {
+        crate::Error::rejected(
+            code::INVALID_VRF_KEY,
+            format!("{error}; `poqd vrf-key show` prints a node's key"),
+        )
+    })
+}
+
+/// Whether the validator's votes will have outputs once its power counts, if votes need them.
+pub(super) fn require_vrf_key(x: &Execution<'_>, validator: &Validator) -> Result<()> {
+    let first = chain::vote_extensions_height(x.state)?;
+    let counts = x.block.height.saturating_add(power::POWER_DELAY);
+    match first {
+        0 => Ok(()),
+        first => require(validator, first.max(counts)),
+    }
+}
+
+/// Whether the votes of everybody with power would have outputs at a height.
+pub fn require_vrf_keys(state: &State, height: u64) -> Result<()> {
+    for operator in power::active(state)?.keys() {
+        require(&get(state, operator)?, height)?;
+    }
+    Ok(())
+}
+
+fn require(validator: &Validator, height: u64) -> Result<()> {
+    if effective_vrf_key(validator, height).is_none() {
+        reject!(
+            code::NO_VRF_KEY,
+            "validator {} has no VRF key that is effective at height {height}; it must set one \
+             with MsgSetVrfKey first",
+            validator.operator
+        );
+    }
+    Ok(())
+}

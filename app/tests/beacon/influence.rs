@@ -1,0 +1,79 @@
+//! What a proposer can do to the beacon: leave votes out (see the README of the beacon).
+
+use std::collections::BTreeSet;
+
+use crate::network::{Network, ROOM, outputs};
+use poq_app::beacon::encode;
+
+/// All sets of validators.
+fn subsets(count: usize) -> Vec<Vec<usize>> {
+    (0..1u32 << count)
+        .map(|set| (0..count).filter(|index| set >> index & 1 == 1).collect())
+        .collect()
+}
+
+/// Commits, or outputs within them, of `count` equal validators that a proposer can choose from.
+fn choices(count: u64) -> f64 {
+    let mut ways = 1.0;
+    let mut sum = 0.0;
+    for left_out in 0..=count {
+        if 3 * (count - left_out) > 2 * count {
+            sum += ways;
+        }
+        ways *= (count - left_out) as f64 / (left_out + 1) as f64;
+    }
+    sum
+}
+
+/// Four equal validators: whatever a proposer puts together, its block has one of five beacons.
+#[test]
+fn a_proposer_among_four_has_five_beacons_to_choose_from() {
+    let mut network = Network::new(&[10; 4], 1);
+    network.blocks(2);
+    let mut beacons = BTreeSet::new();
+    let all = outputs(&network.propose(0, &[], &network.everybody(), ROOM));
+    let mut accepted = 0;
+    for signers in subsets(4) {
+        for chosen in subsets(4) {
+            let mut carried = all.clone();
+            let addresses: Vec<_> = chosen.iter().map(|index| network.address(*index)).collect();
+            carried
+                .outputs
+                .retain(|output| addresses.contains(&output.validator));
+            let block = [encode(&carried).into()];
+            if network.accepts(1, &block, &signers) {
+                accepted += 1;
+                beacons.insert(crate::network::values(&carried));
+            }
+        }
+    }
+    // Outputs of a subset of the signers: 4 of 4 in one way, 3 of 4 with or without the fourth's
+    // signature in the commit.
+    assert_eq!((accepted, beacons.len()), (1 + 2 * 4, 5));
+    assert_eq!(choices(4), 5.0);
+}
+
+/// The numbers of the README: how likely a proposer gets an outcome of probability `q`.
+#[test]
+fn the_documented_influence_is_right() {
+    assert_eq!([4, 7, 10, 20].map(choices), [5.0, 29.0, 176.0, 60_460.0]);
+    assert!((5.53e26..5.54e26).contains(&choices(100)));
+    let reached = |q: f64, choices: f64| 1.0 - (1.0 - q).powf(choices);
+    for (q, count, percent) in [
+        (0.001, 4, 0.5),
+        (0.01, 4, 4.9),
+        (0.1, 4, 41.0),
+        (0.001, 7, 2.9),
+        (0.01, 7, 25.3),
+        (0.1, 7, 95.3),
+        (0.001, 10, 16.1),
+        (0.01, 10, 82.9),
+        (0.001, 20, 100.0),
+    ] {
+        let percent_now = 100.0 * reached(q, choices(count));
+        assert!(
+            (percent_now - percent).abs() < 0.1,
+            "{q} {count}: {percent_now}"
+        );
+    }
+}

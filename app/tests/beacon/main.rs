@@ -1,0 +1,10 @@
+//! Outputs of validators' votes move the beacon (protocol section 6).
+
+mod bad_input;
+mod enabling;
+mod influence;
+mod keys;
+mod network;
+mod requirements;
+#[path = "../support/mod.rs"]
+mod support;

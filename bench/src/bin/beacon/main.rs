@@ -1,0 +1,187 @@
+//! CPU time that outputs of votes cost a node per block, by the number of validators.
+//!
+//! Applications stand on the same genesis. One gets every vote, prepares a proposal, accepts it
+//! and executes it, as a validator does. The others are given the block only, as a node that
+//! catches up, and have to verify everything there.
+
+#[path = "../../../../app/tests/support/mod.rs"]
+mod support;
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use poq_app::beacon::{ExtendedVote, Input, LastCommit, Secret};
+use poq_app::block::Block;
+use poq_app::{App, Options as AppOptions, selection};
+use poq_bench::figures::print_table;
+
+use support::{CHAIN_ID, People, TextScorer, Wallet, params, powers, vote};
+
+/// Room for what a block carries.
+const MAX_BYTES: usize = 4 << 20;
+
+/// Measures what outputs of votes cost.
+#[derive(Parser)]
+struct Options {
+    /// Numbers of validators
+    #[arg(long, value_delimiter = ',', default_value = "4,20,100,200")]
+    validators: Vec<u8>,
+    /// Chains that are measured for each number; the fastest counts
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = Options::parse();
+    println!(
+        "{}; CPU time in ms, fastest of {} rounds\n",
+        poq_bench::machine(),
+        options.rounds
+    );
+    let mut rows = Vec::new();
+    for validators in &options.validators {
+        let mut best = Costs::measure(*validators)?;
+        for _ in 1..options.rounds {
+            best = best.fastest(Costs::measure(*validators)?);
+        }
+        rows.push(best.row(*validators));
+    }
+    print_table(
+        &[
+            "validators",
+            "bytes in a block",
+            "extend its vote",
+            "verify the others' votes",
+            "prepare",
+            "process",
+            "finalize",
+            "process, nothing remembered",
+            "finalize, nothing remembered",
+        ],
+        &rows,
+    );
+    println!("\n{} at the end", poq_bench::machine());
+    Ok(())
+}
+
+/// Of one block.
+struct Costs {
+    bytes: usize,
+    times: [Duration; 7],
+}
+
+impl Costs {
+    fn measure(validators: u8) -> Result<Self, Box<dyn Error>> {
+        let people = People {
+            user: Wallet::new(1, 0),
+            inference: Vec::new(),
+            evaluators: Vec::new(),
+            validators: (0..validators)
+                .map(|index| Wallet::new(30 + index, 1 + u64::from(index)))
+                .collect(),
+        };
+        let mut genesis = people.genesis(params());
+        let mut secrets = Vec::new();
+        for (index, validator) in (1..).zip(&mut genesis.validators) {
+            let secret = Secret::from_seed(&[index; 32]).ok_or("no seed")?;
+            validator.vrf_key = secret.public_key().to_vec();
+            secrets.push(secret);
+        }
+        let genesis = serde_json::to_vec(&genesis)?;
+        let powers = powers(&people.validators);
+        let folders = [
+            tempfile::tempdir()?,
+            tempfile::tempdir()?,
+            tempfile::tempdir()?,
+        ];
+        let mut apps = Vec::new();
+        for folder in &folders {
+            let app = App::open(folder.path(), AppOptions::default(), Arc::new(TextScorer))?;
+            app.init_chain(CHAIN_ID, &genesis, &powers, 1)?;
+            apps.push(app);
+        }
+        let input = Input {
+            chain_id: CHAIN_ID,
+            height: 1,
+            previous: selection::next_beacon(&[], CHAIN_ID.as_bytes()),
+        };
+        let (extension, extend) = timed(|| secrets[0].extension(&input))?;
+        let mut votes = Vec::new();
+        let mut last_commit = LastCommit::default();
+        for (wallet, secret) in people.validators.iter().zip(&secrets) {
+            let signed = vote(wallet, support::POWER);
+            votes.push(ExtendedVote {
+                address: signed.address.clone(),
+                extension: secret.extension(&input).to_vec(),
+            });
+            last_commit.total_power += signed.power;
+            last_commit.votes.push(signed);
+        }
+        assert_eq!(votes[0].extension, extension);
+        let (verified, verify) = timed(|| {
+            let mut others = votes[1..].iter();
+            others.try_for_each(|vote| apps[0].verify_vote_extension(1, vote))
+        })?;
+        verified?;
+        let none: [Vec<u8>; 0] = [];
+        for app in &apps {
+            app.finalize_block(&Block::new(1, &[1; 32], &none))?;
+            app.commit()?;
+        }
+        let (txs, prepare) =
+            timed(|| apps[0].prepare_proposal(2, Vec::<Vec<u8>>::new(), MAX_BYTES, &votes))?;
+        let txs = txs?;
+        let block = || Block {
+            last_commit: last_commit.clone(),
+            ..Block::new(2, &[2; 32], &txs)
+        };
+        let process = |app: &App| -> Result<Duration, Box<dyn Error>> {
+            let (accepted, time) = timed(|| app.process_proposal(2, &txs, &last_commit))?;
+            accepted?;
+            Ok(time)
+        };
+        let finalize = |app: &App| -> Result<Duration, Box<dyn Error>> {
+            let (finalized, time) = timed(|| app.finalize_block(&block()))?;
+            finalized?;
+            Ok(time)
+        };
+        let times = [
+            extend,
+            verify,
+            prepare,
+            process(&apps[0])?,
+            finalize(&apps[0])?,
+            process(&apps[1])?,
+            finalize(&apps[2])?,
+        ];
+        Ok(Self {
+            bytes: txs[0].len(),
+            times,
+        })
+    }
+
+    fn fastest(mut self, other: Self) -> Self {
+        for (time, other) in self.times.iter_mut().zip(other.times) {
+            *time = (*time).min(other);
+        }
+        self
+    }
+
+    fn row(&self, validators: u8) -> Vec<String> {
+        let times = self.times.iter();
+        let times = times.map(|time| format!("{:.2}", time.as_secs_f64() * 1e3));
+        [validators.to_string(), self.bytes.to_string()]
+            .into_iter()
+            .chain(times)
+            .collect()
+    }
+}
+
+/// What a step gives and the CPU time that it takes.
+fn timed<T>(step: impl FnOnce() -> T) -> Result<(T, Duration), Box<dyn Error>> {
+    let start = poq_bench::thread_cpu()?;
+    let given = step();
+    Ok((given, poq_bench::thread_cpu()? - start))
+}

@@ -1,0 +1,158 @@
+//! Outputs of validators' votes move the beacon of a real network.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use poq_app::beacon::{Input, PREFIX, next_beacon, verify};
+use poq_app::modules::validators::{consensus_address, effective_vrf_key};
+use poq_client::network::Account;
+use poq_client::{Answer, Client, any};
+use poq_proto::v1::{
+    BeaconForm, MsgEnableVoteExtensions, MsgSetVrfKey, QueryBeaconRequest, QueryBeaconResponse,
+    QueryValidatorsRequest, QueryValidatorsResponse, Validator, VoteOutputs,
+};
+use prost::Message;
+use prost::Name;
+
+use crate::fixture::{Fixture, PATIENCE};
+
+/// First block that a block's outputs can be checked for without another fixture.
+const FEW_BLOCKS: u64 = 6;
+
+/// From the first height on: recomputed by somebody who has nothing but blocks and keys. Then a
+/// validator whose node has not the secret of its key is absent, and the chain goes on.
+#[tokio::test]
+async fn votes_move_the_beacon() {
+    let mut fixture = Fixture::start("beacon", [4, 0, 0], |_| {}).await;
+    let client = fixture.client();
+    fixture.assert_equal_hashes(FEW_BLOCKS).await;
+    let mut signers = 0;
+    for height in 2..=FEW_BLOCKS {
+        signers += recompute(&client, height).await.len();
+    }
+    assert!(signers > 3 * (FEW_BLOCKS as usize - 1), "{signers}");
+    assert_eq!(beacon(&client, 1).await.form(), BeaconForm::BlockHash);
+
+    // Nobody has the secret of this key.
+    let stray = hex::decode("88b226498ee1f7d4fa5dae4dacd4f4bc2b5fdb5438cea23ae8fca638af264648");
+    let victim = fixture.network.description().validators[3].clone();
+    let message = MsgSetVrfKey {
+        operator: victim.account.address.clone(),
+        vrf_key: stray.unwrap(),
+    };
+    send(&fixture, &victim.account, &message).await;
+    let all = validators(&client).await;
+    let owner = all
+        .iter()
+        .find(|found| found.operator == victim.account.address);
+    let owner = owner.unwrap();
+    let effective = owner.next_vrf_key_height;
+    fixture.assert_equal_hashes(effective + 8).await;
+    let address = consensus_address(&owner.public_key).to_vec();
+    for height in effective + 1..effective + 8 {
+        let signers = recompute(&client, height).await;
+        assert!(
+            !signers.contains(&address) && signers.len() == 3,
+            "{height}"
+        );
+    }
+    fixture.shut_down().await;
+}
+
+/// A chain that began without outputs gets them when its authority says so.
+#[tokio::test]
+async fn a_running_network_begins_to_extend_votes() {
+    let mut fixture = Fixture::create("beacon-enabled", [4, 0, 0], |_| {}).await;
+    for node in fixture.network.description().validators.clone() {
+        let path = fixture.network.root().join(&node.account.home);
+        let path = path.join("config/genesis.json");
+        let text = fs::read_to_string(&path).unwrap();
+        let mut genesis: serde_json::Value = serde_json::from_str(&text).unwrap();
+        genesis["consensus_params"]["abci"]["vote_extensions_enable_height"] = "0".into();
+        fs::write(&path, genesis.to_string()).unwrap();
+    }
+    fixture.start_all().await;
+    let client = fixture.client();
+    let first = client.height().await.unwrap() + 20;
+    let authority = fixture.network.description().authority.clone();
+    let message = MsgEnableVoteExtensions {
+        authority: authority.address.clone(),
+        height: first,
+    };
+    send(&fixture, &authority, &message).await;
+    fixture.assert_equal_hashes(first + 4).await;
+    assert_eq!(beacon(&client, first).await.form(), BeaconForm::BlockHash);
+    assert!(!is_carried(&client, first).await);
+    for height in first + 1..first + 4 {
+        recompute(&client, height).await;
+    }
+    fixture.shut_down().await;
+}
+
+async fn send<M: Message + Name>(fixture: &Fixture, account: &Account, message: &M) {
+    let sender = fixture.network.sender(account).await.unwrap();
+    let fee = poq_client::Fee::Gas(200_000);
+    let sent = sender
+        .send_and_wait(vec![any(message)], fee, PATIENCE)
+        .await;
+    sent.unwrap();
+}
+
+async fn is_carried(client: &Client, height: u64) -> bool {
+    let block = client.block(Some(height)).await.unwrap().block;
+    block.data.first().is_some_and(|tx| tx.starts_with(PREFIX))
+}
+
+/// Verifies what a block carries and that its beacon follows; tells whose outputs they are.
+async fn recompute(client: &Client, height: u64) -> Vec<Vec<u8>> {
+    let found = client.block(Some(height)).await.unwrap();
+    let entry = found.block.data[0].strip_prefix(PREFIX).unwrap();
+    let VoteOutputs { outputs } = VoteOutputs::decode(entry).unwrap();
+    let keys: BTreeMap<Vec<u8>, Validator> = validators(client)
+        .await
+        .into_iter()
+        .map(|validator| (consensus_address(&validator.public_key).to_vec(), validator))
+        .collect();
+    let chain_id = found.block.header.chain_id.to_string();
+    // What the voters for the block before knew: the beacon of the one before that. Before the
+    // first block that is the beacon of genesis.
+    let known = match height {
+        2 => poq_app::selection::next_beacon(&[], chain_id.as_bytes()),
+        height => bytes(&beacon(client, height - 2).await),
+    };
+    let input = Input {
+        chain_id: &chain_id,
+        height: height - 1,
+        previous: known,
+    };
+    let mut values = Vec::new();
+    for output in &outputs {
+        let key = effective_vrf_key(&keys[&output.validator], height - 1).unwrap();
+        values.push(verify(key, &input, &output.extension).unwrap());
+    }
+    let now = beacon(client, height).await;
+    let previous = bytes(&beacon(client, height - 1).await);
+    assert_eq!(bytes(&now), next_beacon(&previous, &values), "{height}");
+    assert_eq!(now.form(), BeaconForm::VoteOutputs);
+    outputs.into_iter().map(|output| output.validator).collect()
+}
+
+fn bytes(beacon: &QueryBeaconResponse) -> [u8; 32] {
+    beacon.beacon.as_slice().try_into().unwrap()
+}
+
+async fn beacon(client: &Client, height: u64) -> QueryBeaconResponse {
+    let path = "/poq.v1.Query/Beacon";
+    let request = QueryBeaconRequest {};
+    let answer = client.query(path, &request, Some(height)).await;
+    let answer: Answer<QueryBeaconResponse> = answer.unwrap();
+    assert_eq!(answer.value.height, height);
+    answer.value
+}
+
+async fn validators(client: &Client) -> Vec<Validator> {
+    let path = "/poq.v1.Query/Validators";
+    let request = QueryValidatorsRequest::default();
+    let answer: Answer<QueryValidatorsResponse> = client.query(path, &request, None).await.unwrap();
+    answer.value.validators
+}
