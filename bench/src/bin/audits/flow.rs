@@ -89,7 +89,7 @@ impl Flow {
         let height = chain.height + 1;
         let hash = height.to_be_bytes().repeat(4);
         let block = Block {
-            votes: chain.votes.clone(),
+            last_commit: chain.last_commit(),
             ..Block::new(height, &hash, &txs)
         };
         let start = Instant::now();
