@@ -103,12 +103,29 @@ struct Exporter {
 }
 
 impl Exporter {
-    /// Ends a task that is open: it pays what is settled, and otherwise gives all back.
+    /// Ends a task that is open: it pays what is settled, and otherwise gives all back. Scores that
+    /// are being audited settle nothing.
     fn end(&mut self, task: &Task, protocol: &str) -> anyhow::Result<()> {
         let (id, denom) = (task.id, self.denom.clone());
-        match (task.status(), &task.settlement) {
-            (TaskStatus::Final | TaskStatus::Refunded, _) => {}
-            (TaskStatus::Settled, Some(settlement)) => {
+        let audit = task.audit.as_ref().filter(|audit| audit.result.is_none());
+        match (task.status(), &task.settlement, audit) {
+            (TaskStatus::Final | TaskStatus::Refunded, ..) => {}
+            (TaskStatus::Settled, _, Some(audit)) => {
+                self.ledger.add(&task.user, &denom, task.escrow.into())?;
+                self.changes.push(format!(
+                    "the audit of task {id} is not over: it is refunded to {}",
+                    task.user
+                ));
+                if audit.deposit > 0 {
+                    self.ledger
+                        .add(&audit.challenger, &denom, audit.deposit.into())?;
+                    self.changes.push(format!(
+                        "{} gets the deposit of its challenge of task {id} back",
+                        audit.challenger
+                    ));
+                }
+            }
+            (TaskStatus::Settled, Some(settlement), None) => {
                 let payouts = settlement.inference.iter().chain(&settlement.evaluators);
                 for Payout { payout, amount, .. } in payouts.filter(|payout| payout.amount > 0) {
                     self.ledger.add(payout, &denom, (*amount).into())?;
@@ -385,7 +402,7 @@ fn pages<T, K>(
 
 #[cfg(test)]
 mod tests {
-    use poq_proto::v1::Settlement;
+    use poq_proto::v1::{Audit, Settlement};
 
     use super::*;
 
@@ -444,10 +461,21 @@ mod tests {
         let balances = balances.map(|address| balance(&exporter, address));
         assert_eq!(balances, [115, 60, 20, 0, 5]);
 
+        // Somebody says that this settlement is wrong, and nobody knows yet.
+        task.audit = Some(Audit {
+            challenger: "challenger".into(),
+            deposit: 9,
+            ..Audit::default()
+        });
+        exporter.end(&task, "protocol").unwrap();
+        let balances = ["user", "node", "challenger"];
+        let balances = balances.map(|address| balance(&exporter, address));
+        assert_eq!(balances, [215, 60, 9]);
+
         task.set_status(TaskStatus::Final);
         exporter.end(&task, "protocol").unwrap();
-        assert_eq!(balance(&exporter, "user"), 115);
-        assert_eq!(exporter.changes.len(), 2);
+        assert_eq!(balance(&exporter, "user"), 215);
+        assert_eq!(exporter.changes.len(), 4);
     }
 
     #[test]

@@ -47,6 +47,11 @@ impl Home {
         self.config().join("client.toml")
     }
 
+    /// The files of the evaluator models, if they are not elsewhere.
+    pub fn evaluator_models(&self) -> PathBuf {
+        self.0.join("evaluator-models")
+    }
+
     /// The application's database; CometBFT's are beside it.
     pub fn app_data(&self) -> PathBuf {
         self.0.join("data").join("app")

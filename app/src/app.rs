@@ -2,6 +2,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use poq_proto::code;
+use poq_proto::v1::EvaluatorModel;
 
 use crate::block::{self, Block, Gas, Outcome};
 use crate::chain;
@@ -9,8 +10,8 @@ use crate::error::{Error, Result, ensure};
 use crate::execution::BlockContext;
 use crate::genesis;
 use crate::modules::audits::{self, Auditor, ReferenceScorer};
-use crate::modules::bank;
 use crate::modules::validators::{self, ValidatorPower};
+use crate::modules::{bank, models};
 use crate::query;
 use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
 use crate::tx::{Signatures, Verifier};
@@ -209,6 +210,11 @@ impl App {
     /// Every balance at a height, or at the last one: address, denom, base units. For tools.
     pub fn balances(&self, height: Option<u64>) -> Result<Vec<(String, String, u128)>> {
         bank::all_balances(&State::new(self.snapshot(height)?))
+    }
+
+    /// Every registered evaluator model in the last committed state. For tools.
+    pub fn evaluator_models(&self) -> Result<Vec<EvaluatorModel>> {
+        models::all_evaluator_models(&State::new(self.store.snapshot()))
     }
 
     fn snapshot(&self, height: Option<u64>) -> Result<Snapshot> {

@@ -9,6 +9,7 @@ use poq_client::logging::Format;
 
 use crate::config::{self, ScoringConfig};
 use crate::registry;
+use crate::scorer::ScorerBackend;
 
 /// Scores answers of language models and commits to the scores on a Proof of Quality chain.
 #[derive(Debug, Parser)]
@@ -47,6 +48,8 @@ pub enum Command {
     Attack(Attack),
     /// Prints the evaluator card of a model, in Markdown
     Card(Card),
+    /// Measures how far ONNX Runtime is from the reference evaluator, and derives the audit tolerance
+    Tolerance(Tolerance),
     /// Makes the canonical f32 models of the published int8 ones
     Transcode(Transcode),
     /// Prints the version of the program and of its default model
@@ -66,6 +69,7 @@ impl Command {
             Self::Validity(args) => args.output.output,
             Self::Calibrate(args) => args.output.output,
             Self::Attack(args) => args.output.output,
+            Self::Tolerance(args) => args.output.output,
             Self::Version(args) => args.output,
             Self::Start(_) | Self::Serve(_) | Self::Card(_) | Self::Transcode(_) => {
                 OutputFormat::Text
@@ -307,6 +311,9 @@ pub struct ModelArgs {
     /// cache unless given
     #[arg(long = "model-folder", value_name = "FOLDER")]
     pub folders: Vec<PathBuf>,
+    /// What computes: ONNX Runtime, or the reference evaluator of audits
+    #[arg(long, value_enum, default_value_t)]
+    pub backend: ScorerBackend,
     /// Shared library of ONNX Runtime; in the cache unless given
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
@@ -321,6 +328,24 @@ pub struct EngineArgs {
     /// Compute threads of one session, up to 256
     #[arg(long, default_value_t = ScoringConfig::default().threads)]
     pub threads: usize,
+}
+
+#[derive(Debug, Args)]
+pub struct Tolerance {
+    /// Prompts and answers, one JSON object a line, in one of the forms of `validity`; pairs of the
+    /// project's own sample unless given
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// How many pairs are compared, at most
+    #[arg(long, default_value_t = 2000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub pairs: u32,
+    /// ONNX Runtime's other settings are compared on every so manieth pair
+    #[arg(long, default_value_t = 5, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub every: u32,
+    #[command(flatten)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    pub output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use poq_client::worker::ChainConfig;
 use serde::{Deserialize, Deserializer};
 
 use crate::registry;
-use crate::scorer::{Engine, ModelFiles};
+use crate::scorer::{Engine, ModelFiles, ScorerBackend};
 
 /// File name of ONNX Runtime in the cache's `lib/`.
 pub const LIBRARY: &str = "libonnxruntime.so.1.31.1";
@@ -76,6 +76,8 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoringConfig {
+    /// What computes.
+    pub backend: ScorerBackend,
     /// Shared library of ONNX Runtime; `None` is the cache.
     pub library: Option<PathBuf>,
     /// Batches that are scored at the same time.
@@ -133,6 +135,7 @@ impl Default for ModelConfig {
 impl Default for ScoringConfig {
     fn default() -> Self {
         Self {
+            backend: ScorerBackend::default(),
             library: None,
             sessions: 1,
             threads: 1,
@@ -182,6 +185,7 @@ pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> Result<Model
         weights: folder.join(registry::WEIGHTS),
         tokenizer: folder.join(registry::TOKENIZER),
         library,
+        backend: scoring.backend,
     })
 }
 
@@ -265,8 +269,20 @@ mod tests {
             .replace("# library =", "library =")
             .replace("# listen =", "listen =");
         let config: Config = toml::from_str(&uncommented).unwrap();
+        assert!(uncommented.contains("backend = \"onnxruntime\""));
         assert!(config.models[0].folder.is_some() && config.scoring.library.is_some());
         assert!(config.metrics.listen.is_some());
+    }
+
+    #[test]
+    fn the_backend_is_chosen_by_name() {
+        let content = |name: &str| generated(&["m"]).replace("\"onnxruntime\"", name);
+        let config: Config = toml::from_str(&content("\"reference\"")).unwrap();
+        assert_eq!(config.scoring.backend, ScorerBackend::Reference);
+        let files = model_files(&config.models[0], &config.scoring).unwrap();
+        assert_eq!(files.backend, ScorerBackend::Reference);
+        let error = toml::from_str::<Config>(&content("\"openvino\"")).unwrap_err();
+        assert!(error.to_string().contains("onnxruntime"), "{error}");
     }
 
     #[test]

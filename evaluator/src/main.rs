@@ -16,6 +16,7 @@ mod scorer;
 mod submit;
 #[cfg(test)]
 mod testing;
+mod tolerance;
 mod transcode;
 mod validity;
 mod worker;
@@ -59,6 +60,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Calibrate(args) => command::calibrate(args).await,
         Command::Attack(args) => command::attack(args).await,
         Command::Card(args) => command::card(args).await,
+        Command::Tolerance(args) => command::tolerance(args).await,
         Command::Transcode(args) => command::transcode(&args),
         Command::Version(args) => command::version(&args),
     }

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::model::{Kind, Model, Scratch, Window};
+use crate::model::{Kind, Model, Scratch, Window, cosine};
+use crate::score::{mean, millionths};
 use crate::simd::Instructions;
 use crate::tokenize::PairTokenizer;
-use crate::windows::{mean, millionths};
 
 /// An evaluator model as the registry describes it, and where its files are.
 #[derive(Clone, Copy, Debug)]
@@ -87,14 +87,14 @@ impl Evaluator {
     pub fn values(&self, prompt: &str, answer: &str) -> Result<Vec<f32>> {
         let windows = self.tokenizer.windows(prompt, answer)?;
         let prompt = match &windows.prompt {
-            Some(prompt) => self.model.embedding(prompt, &mut Scratch::default())?,
+            Some(prompt) => self.model.row(prompt, &mut Scratch::default())?,
             None => Vec::new(),
         };
         let value = |window: &Window, scratch: &mut Scratch| match self.model.kind() {
             Kind::CrossEncoder => self.model.logit(window, scratch),
             Kind::BiEncoder => {
-                let answer = self.model.embedding(window, scratch)?;
-                self.model.cosine(&prompt, &answer)
+                let answer = self.model.row(window, scratch)?;
+                cosine(&prompt, &answer)
             }
         };
         in_threads(&windows.answer, self.threads, value)

@@ -10,17 +10,19 @@ mod kernels;
 mod math;
 mod model;
 mod onnx;
+mod score;
 mod simd;
 #[cfg(feature = "text")]
 mod tokenize;
+#[cfg(feature = "text")]
 mod windows;
 
 pub use error::{Error, Result};
 #[cfg(feature = "text")]
 pub use evaluator::{Evaluator, Source};
-pub use model::{Kind, Model, Scratch, Window};
+pub use model::{Kind, Model, Scratch, Window, cosine};
 pub use onnx::Error as OnnxError;
+pub use score::{mean, millionths};
 pub use simd::Instructions;
 #[cfg(feature = "text")]
 pub use tokenize::{PairTokenizer, Windows};
-pub use windows::{mean, millionths};

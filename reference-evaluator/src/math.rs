@@ -93,14 +93,20 @@ pub fn sum(lanes: [f32; LANES]) -> f32 {
     sums[0]
 }
 
-/// Σ a·b: lane `i` has the chain of the elements `i`, `i + 16`, ... . Elements beyond the last whole
-/// sixteen of the shorter one are left out.
+/// Σ a·b of as many numbers: lane `i` has the chain of the elements `i`, `i + 16`, ... , filled up
+/// with zeros.
 #[inline(always)]
 pub fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = L::splat(0.0);
-    for (a, b) in a.as_chunks().0.iter().zip(b.as_chunks().0) {
+    let (a, rest_of_a) = a.as_chunks();
+    let (b, rest_of_b) = b.as_chunks();
+    for (a, b) in a.iter().zip(b) {
         lanes = L::load(a).mul_add(L::load(b), lanes);
     }
+    let (mut last_a, mut last_b) = ([0.0; LANES], [0.0; LANES]);
+    last_a[..rest_of_a.len()].copy_from_slice(rest_of_a);
+    last_b[..rest_of_b.len()].copy_from_slice(rest_of_b);
+    lanes = L::load(&last_a).mul_add(L::load(&last_b), lanes);
     sum(lanes.to_array())
 }
 

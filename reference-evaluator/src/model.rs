@@ -7,8 +7,10 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::kernels::{Attention, Dense, Kernels, Output, View, Workspace};
+use crate::math;
 use crate::onnx::{self, Encoder, Head, Layer};
 use crate::simd::Instructions;
+use crate::simd::portable::Portable;
 
 /// What is computed of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,20 +122,10 @@ impl Model {
         finite(logit)
     }
 
-    /// The embedding of a window of a bi-encoder: the first token's row, of length 1.
-    pub fn embedding(&self, window: &Window, scratch: &mut Scratch) -> Result<Vec<f32>> {
+    /// The first token's row of a window's last layer, which is the embedding of a bi-encoder.
+    pub fn row(&self, window: &Window, scratch: &mut Scratch) -> Result<Vec<f32>> {
         self.encode(window, scratch)?;
-        let mut row = scratch.rows[..self.hidden()].to_vec();
-        let length = self.kernels.dot(&row, &row).sqrt();
-        for value in &mut row {
-            *value = finite(*value / length)?;
-        }
-        Ok(row)
-    }
-
-    /// The cosine of two embeddings.
-    pub fn cosine(&self, a: &[f32], b: &[f32]) -> Result<f32> {
-        finite(self.kernels.dot(a, b))
+        Ok(scratch.rows[..self.hidden()].to_vec())
     }
 
     fn hidden(&self) -> usize {
@@ -251,6 +243,15 @@ pub fn read(path: &Path, sha256: &str) -> Result<Vec<u8>> {
             expected: sha256.to_owned(),
         })
     }
+}
+
+/// The cosine of two embeddings of the same length: each is divided by its length first.
+pub fn cosine(a: &[f32], b: &[f32]) -> Result<f32> {
+    let unit = |row: &[f32]| -> Vec<f32> {
+        let length = math::dot::<Portable>(row, row).sqrt();
+        row.iter().map(|value| value / length).collect()
+    };
+    finite(math::dot::<Portable>(&unit(a), &unit(b)))
 }
 
 fn finite(value: f32) -> Result<f32> {

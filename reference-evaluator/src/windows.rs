@@ -1,4 +1,4 @@
-//! How texts are cut into windows, and how the windows' scores become one. Integers only.
+//! How texts are cut into windows. Integers only.
 //!
 //! This is the second implementation of the rule in `evaluator/README.md`.
 
@@ -52,31 +52,6 @@ fn parts(most: usize, max_windows: usize, tokens: usize) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// A logit or a cosine in millionths, rounded half away from zero, saturating at the range of `i32`.
-pub fn millionths(value: f32) -> i32 {
-    let scaled = f64::from(value) * 1e6;
-    // Exact: conversions truncate and saturate, and the difference of two near numbers is exact.
-    let whole = scaled as i64;
-    let rest = scaled - whole as f64;
-    let up = i64::from(rest >= 0.5) - i64::from(rest <= -0.5);
-    whole
-        .saturating_add(up)
-        .clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
-}
-
-/// The mean of the windows' scores, rounded half away from zero. 0 without windows.
-pub fn mean(scores: &[i32]) -> i32 {
-    let number = scores.len().max(1) as i64;
-    let sum: i64 = scores.iter().map(|score| i64::from(*score)).sum();
-    let double = 2 * sum;
-    let rounded = if sum < 0 {
-        (double - number) / (2 * number)
-    } else {
-        (double + number) / (2 * number)
-    };
-    rounded as i32
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,34 +80,7 @@ mod tests {
         assert_eq!(apart(510, 0, 1, 2000).windows, vec![0..510]);
     }
 
-    #[test]
-    fn millionths_round_half_away_from_zero_and_saturate() {
-        assert_eq!(millionths(9.085_089), 9_085_089);
-        assert_eq!(millionths(-11.187_496), -11_187_496);
-        // 2^-7 and 2^-8 are exact: 7812.5 and 3906.25 millionths.
-        assert_eq!(millionths(0.007_812_5), 7_813);
-        assert_eq!(millionths(-0.007_812_5), -7_813);
-        assert_eq!(millionths(0.003_906_25), 3_906);
-        assert_eq!(millionths(f32::MAX), i32::MAX);
-        assert_eq!(millionths(f32::MIN), i32::MIN);
-    }
-
-    #[test]
-    fn the_mean_rounds_half_away_from_zero() {
-        assert_eq!([mean(&[1, 2]), mean(&[-1, -2]), mean(&[-1, 2])], [2, -2, 1]);
-        assert_eq!([mean(&[1, 1, 2]), mean(&[5, -5]), mean(&[])], [1, 0, 0]);
-        assert_eq!(mean(&[i32::MIN; 64]), i32::MIN);
-    }
-
     proptest! {
-        #[test]
-        fn millionths_are_the_nearest_number(bits: u32) {
-            let value = f32::from_bits(bits);
-            prop_assume!(value.is_finite());
-            // The platform's rounding, which IEEE 754 defines as well.
-            prop_assert_eq!(millionths(value), (f64::from(value) * 1e6).round() as i32);
-        }
-
         #[test]
         fn windows_follow_each_other(room in 2_usize..600, max_windows in 0_usize..70, prompt in 0_usize..2000, answer in 0_usize..20_000) {
             for cut in [together(room, max_windows, prompt, answer), apart(room, max_windows, prompt, answer)] {

@@ -43,6 +43,8 @@ install_packages() {
     packages=
     have_libclang || packages="$packages libclang-dev"
     python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
+    # Tests run the reference evaluator on another processor.
+    have qemu-aarch64 || packages="$packages qemu-user"
     [ -n "$packages" ] || return 0
     if [ "$(id -u)" != 0 ] || ! have apt-get; then
         fail "these packages are missing:$packages; install them (Debian and Ubuntu: sudo apt-get install$packages) and run this again"

@@ -111,7 +111,7 @@ impl Binary {
 }
 
 /// Where set-up keeps what it fetched: `POQ_CACHE`, else `poq` in the user's cache folder.
-fn cache() -> PathBuf {
+pub fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     set("POQ_CACHE").map(PathBuf::from).unwrap_or_else(|| {
         set("XDG_CACHE_HOME")

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use poq_app::{App, NoReference, Options};
+use poq_abci::reference::Reference;
+use poq_app::{App, Options};
 use poq_client::metrics;
 use poq_client::worker::shutdown_on_signals;
+use poq_proto::v1::EvaluatorModel;
 use tokio_util::sync::CancellationToken;
 
 use super::runtime;
-use crate::comet::{Binary, Comet, CometConfig, Log};
+use crate::comet::{Binary, Comet, CometConfig, Log, cache};
+use crate::genesis::Genesis;
 use crate::grpc;
 use crate::home::Home;
 use crate::settings::AppSettings;
@@ -38,6 +41,10 @@ pub struct Start {
     /// Versions of the state that queries can reach back to; 0 keeps all.
     #[arg(long, value_name = "NUMBER")]
     keep_versions: Option<u64>,
+    /// Folder with the files of the chain's evaluator models, found by their digests; default:
+    /// evaluator-models in the home if it exists, else the cache's models.
+    #[arg(long, value_name = "DIR")]
+    evaluator_models: Option<PathBuf>,
     /// Where to serve Prometheus metrics, at /metrics; default: nowhere.
     #[arg(long, value_name = "HOST:PORT")]
     metrics_address: Option<SocketAddr>,
@@ -66,8 +73,10 @@ impl Start {
         let options = Options {
             keep_versions: settings.keep_versions,
         };
-        let app = App::open(&data, options, Arc::new(NoReference))
+        let reference = Arc::new(Reference::new(evaluator_models(home, &settings)));
+        let app = App::open(&data, options, reference.clone())
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
+        load_models(home, &app, &reference)?;
         let grpc = match settings.grpc_address.as_str() {
             "" => None,
             address => Some(grpc::Listener::bind(address)?),
@@ -105,12 +114,50 @@ impl Start {
         if let Some(keep_versions) = self.keep_versions {
             settings.keep_versions = keep_versions;
         }
+        settings.evaluator_models = self.evaluator_models.clone().or(settings.evaluator_models);
         settings.metrics_address = self.metrics_address.or(settings.metrics_address);
         settings.comet.supervise |= self.with_comet;
         settings.comet.binary = self.cometbft.clone().or(settings.comet.binary);
         settings.comet.log = self.comet_log.clone().or(settings.comet.log);
         Ok(settings)
     }
+}
+
+/// Where the files of the evaluator models are.
+fn evaluator_models(home: &Home, settings: &AppSettings) -> PathBuf {
+    let in_home = home.evaluator_models();
+    match &settings.evaluator_models {
+        Some(folder) => folder.clone(),
+        None if in_home.is_dir() => in_home,
+        None => cache().join("models"),
+    }
+}
+
+/// Makes the registered evaluator models ready that are not deprecated: a node that cannot audit
+/// would stop in the middle of a block.
+fn load_models(home: &Home, app: &App, reference: &Reference) -> anyhow::Result<()> {
+    for model in registered(home, app)? {
+        if !model.deprecated {
+            reference
+                .load(&model)
+                .context("this node could not take part in audits")?;
+        }
+    }
+    Ok(())
+}
+
+/// The evaluator models of the state, or of the genesis before the first block. Without a genesis
+/// here nothing is known before CometBFT brings it.
+fn registered(home: &Home, app: &App) -> anyhow::Result<Vec<EvaluatorModel>> {
+    if app.head().height == 0 {
+        let path = home.genesis();
+        if !path.is_file() {
+            return Ok(Vec::new());
+        }
+        let state = Genesis::read(&path)?.app_state;
+        return Ok(state.map_or_else(Vec::new, |state| state.evaluator_models));
+    }
+    Ok(app.evaluator_models()?)
 }
 
 /// Serves gRPC, if it is to be served, for ever.

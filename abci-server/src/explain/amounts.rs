@@ -1,12 +1,13 @@
 //! The arithmetic of a settlement, by the application's own functions.
 
+use poq_app::modules::audits::verdict;
 use poq_app::modules::tasks::aggregate::{Opinion, aggregate, opinions};
 use poq_app::modules::tasks::settlement::{
     self, Bill, Shares, earned_part, seat_amount, shares, split,
 };
 use poq_proto::v1::{Aggregation, Committee, Params, Payout, Settlement, Task};
 
-use super::{Amount, fraction};
+use super::{Amount, audit_result, fraction};
 
 /// Every amount of a settled task with its computation, and what is wrong if the parameters do not
 /// lead to what the record says.
@@ -14,8 +15,9 @@ pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
     let (Some(settlement), Some(committee)) = (&task.settlement, task.committees.last()) else {
         return (compact_amounts(task), None);
     };
-    let bill = Bill::of(params, task, committee, settlement.quality);
-    let quality = aggregate(params.aggregation(), &opinions(committee));
+    let (committee, judged) = judged(task, committee);
+    let bill = Bill::of(params, task, &committee, settlement.quality);
+    let quality = aggregate(params.aggregation(), &opinions(&judged));
     let shares = shares(params, settlement.price, committee.seats.len());
     let (Ok(shares), true) = (shares, is_as_recorded(&bill, quality, settlement)) else {
         let note = "the parameters have changed since the settlement, and those of its time are no \
@@ -23,7 +25,7 @@ pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
         return (compact_amounts(task), Some(note.to_owned()));
     };
     let mut all = vec![
-        consensus(params, committee, quality),
+        consensus(params, &judged, quality),
         price(task, &bill, settlement),
         inference(task, params, settlement, shares),
     ];
@@ -39,6 +41,18 @@ pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
     ));
     all.push(refund(task, settlement));
     (all, None)
+}
+
+/// The committee as it is paid, and the one whose opinions give the quality. They differ once an
+/// audit has found a seat wrong.
+fn judged(task: &Task, committee: &Committee) -> (Committee, Committee) {
+    match audit_result(task) {
+        Some(result) if !result.penalties.is_empty() => (
+            verdict::without_punished(committee, result),
+            verdict::with_references(committee, &result.scores),
+        ),
+        _ => (committee.clone(), committee.clone()),
+    }
 }
 
 /// What a record says that no longer has its committee, or was settled by other parameters.
@@ -146,7 +160,7 @@ fn evaluator(
     revealed: Option<u32>,
 ) -> Amount {
     let how = match revealed {
-        None => "evaluator: revealed no score".to_owned(),
+        None => "evaluator: revealed no score, or a wrong one".to_owned(),
         Some(revealed) => format!(
             "evaluator: a seat's {} of {} for the committee, × max(0, 1 − {} / {}), its distance \
              from the quality over the tolerance",

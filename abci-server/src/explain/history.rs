@@ -1,9 +1,10 @@
 use poq_proto::v1::{Assignment, Committee, RefundReason, Seat, Task, TaskStatus};
 
-use super::{Draw, Happening, fraction};
+use super::audit::audited;
+use super::{Draw, Happening, audit_result, fraction};
 
 /// Who the chain itself is.
-const CHAIN: &str = "chain";
+pub const CHAIN: &str = "chain";
 
 /// What happened to a task, oldest first.
 pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
@@ -32,8 +33,16 @@ pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
         all.push(happening(
             settlement.height,
             CHAIN,
-            format!("settles with quality {}", fraction(settlement.quality)),
+            format!(
+                "settles with quality {}",
+                fraction(
+                    audit_result(task).map_or(settlement.quality, |result| result.settled_quality)
+                )
+            ),
         ));
+        if let Some(audit) = &task.audit {
+            all.extend(audited(audit, settlement, denom));
+        }
     }
     match task.status() {
         TaskStatus::Final => all.push(happening(task.updated_height, CHAIN, "pays out")),
@@ -58,7 +67,7 @@ fn assigned(task: &Task, attempt: usize, assignment: &Assignment) -> Vec<Happeni
         let noticed = task
             .assignments
             .get(attempt + 1)
-            .map_or(task.updated_height, |next| next.height);
+            .map_or(task.updated_height, |next| next.height.saturating_sub(1));
         all.push(happening(
             noticed,
             &assignment.operator,
@@ -156,7 +165,7 @@ pub fn refund_reason(reason: RefundReason) -> &'static str {
     }
 }
 
-fn happening(height: u64, who: &str, what: impl Into<String>) -> Happening {
+pub fn happening(height: u64, who: &str, what: impl Into<String>) -> Happening {
     Happening {
         height,
         who: who.to_owned(),

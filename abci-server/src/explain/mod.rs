@@ -1,6 +1,7 @@
 //! A task in words: what happened, who was drawn, and how each amount came about.
 
 mod amounts;
+mod audit;
 mod history;
 mod text;
 
@@ -8,7 +9,7 @@ use std::collections::BTreeSet;
 
 use poq_client::Event;
 use poq_proto::event;
-use poq_proto::v1::{Params, Task, TaskStatus};
+use poq_proto::v1::{AuditResult, Params, Task, TaskStatus};
 use serde::Serialize;
 
 pub use text::render;
@@ -107,8 +108,21 @@ pub fn explain(task: &Task, params: &Params) -> Explanation {
     }
 }
 
-/// Heights at whose end somebody may have been slashed for the task.
+/// The result of a task's audit, if it is over.
+pub fn audit_result(task: &Task) -> Option<&AuditResult> {
+    task.audit.as_ref().and_then(|audit| audit.result.as_ref())
+}
+
+/// Heights at whose end somebody may have been slashed for the task. A draw follows the block whose
+/// end called for it.
 pub fn slash_heights(task: &Task) -> BTreeSet<u64> {
+    let audited = audit_result(task).filter(|result| !result.penalties.is_empty());
+    let mut heights = silence_heights(task);
+    heights.extend(audited.map(|result| result.height));
+    heights
+}
+
+fn silence_heights(task: &Task) -> BTreeSet<u64> {
     let is_missed = task.assignments.iter().any(|one| one.missed);
     let is_silent = task
         .committees
@@ -118,8 +132,11 @@ pub fn slash_heights(task: &Task) -> BTreeSet<u64> {
     if !is_missed && !is_silent {
         return BTreeSet::new();
     }
-    let redraws = task.assignments.iter().skip(1).map(|one| one.height);
-    let committees = task.committees.iter().skip(1).map(|one| one.height);
+    let before = |height: u64| height.saturating_sub(1);
+    let redraws = task.assignments.iter().skip(1);
+    let redraws = redraws.map(|one| before(one.height));
+    let committees = task.committees.iter().skip(1);
+    let committees = committees.map(|one| before(one.height));
     let reveals = task.committees.iter().map(|one| one.reveal_height);
     let settled = task.settlement.as_ref().map(|one| one.height);
     let refunded = (task.status() == TaskStatus::Refunded).then_some(task.updated_height);
@@ -170,6 +187,12 @@ fn summary(task: &Task, denom: &str) -> String {
             "task {id} is answered; its committee reveals its scores until the end of block {}",
             task.due_height
         ),
+        TaskStatus::Settled if is_audited(task) => format!(
+            "task {id} has quality {}, which is being audited; it is paid at the end of block {} \
+             or soon after",
+            fraction(quality),
+            task.due_height
+        ),
         TaskStatus::Settled => format!(
             "task {id} has quality {} and is paid at the end of block {}",
             fraction(quality),
@@ -187,6 +210,10 @@ fn summary(task: &Task, denom: &str) -> String {
         ),
         TaskStatus::Unspecified => format!("task {id} has no known status"),
     }
+}
+
+fn is_audited(task: &Task) -> bool {
+    task.audit.is_some() && audit_result(task).is_none()
 }
 
 /// Parts per million as a fraction of one.

@@ -1,7 +1,8 @@
 use poq_app::modules::params::default_params;
 use poq_client::Attribute;
 use poq_proto::v1::{
-    Answer, Assignment, Committee, Payout, RefundReason, Reveal, Seat, Settlement, Terms,
+    Answer, Assignment, Audit, AuditCause, AuditPenalty, AuditResult, Committee, Payout,
+    ReferenceScore, RefundReason, Reveal, Seat, Settlement, Terms,
 };
 
 use super::*;
@@ -98,7 +99,7 @@ fn a_paid_task_is_explained_in_full() {
     let mut explanation = explain(&task, &default_params());
     assert_eq!(
         slash_heights(&task).into_iter().collect::<Vec<_>>(),
-        [9, 12, 15]
+        [8, 12, 15]
     );
     explanation.slashed.push(Slash {
         height: 9,
@@ -108,6 +109,79 @@ fn a_paid_task_is_explained_in_full() {
         reason: "no_answer".into(),
     });
     insta::assert_snapshot!(render(&task, &explanation));
+}
+
+/// The task's audit, in which the reference quality of everybody is 600,000.
+fn audited() -> Task {
+    let mut task = task();
+    for seat in &mut task.committees[0].seats {
+        seat.weight = 100;
+    }
+    let settlement = task.settlement.as_mut().unwrap();
+    settlement.quality = 600_000;
+    settlement.inference.as_mut().unwrap().amount = 6_000;
+    for (payout, amount) in settlement.evaluators.iter_mut().zip([0, 500, 0, 0]) {
+        payout.amount = amount;
+    }
+    (settlement.refund, settlement.audit_probability) = (13_000, 20_000);
+    let penalty = |operator: &str| AuditPenalty {
+        operator: operator.into(),
+        amount: 1_000,
+    };
+    task.audit = Some(Audit {
+        cause: AuditCause::Challenged.into(),
+        height: 17,
+        due_height: 20,
+        challenger: "c".into(),
+        deposit: 50,
+        result: Some(AuditResult {
+            height: 20,
+            scores: vec![ReferenceScore {
+                evaluator_model: "scorer".into(),
+                raw_score: 5,
+                quality: 600_000,
+            }],
+            settled_quality: 700_000,
+            penalties: vec![penalty("e0"), penalty("e2")],
+            reward: 1_000,
+            burnt: 1_000,
+        }),
+    });
+    task
+}
+
+#[test]
+fn an_audit_is_explained_and_its_amounts_are_computed() {
+    let task = audited();
+    let explanation = explain(&task, &default_params());
+    assert_eq!(
+        slash_heights(&task).into_iter().collect::<Vec<_>>(),
+        [8, 12, 15, 20]
+    );
+    assert!(explanation.notes.is_empty(), "{:?}", explanation.notes);
+    insta::assert_snapshot!(render(&task, &explanation));
+}
+
+#[test]
+fn a_drawn_audit_and_a_lost_challenge_are_told() {
+    let mut task = audited();
+    let audit = task.audit.as_mut().unwrap();
+    audit.result = Some(AuditResult {
+        settled_quality: 600_000,
+        burnt: 50,
+        ..AuditResult::default()
+    });
+    let told = |task: &Task| render(task, &explain(task, &default_params()));
+    let text = told(&task);
+    assert!(text.contains("gives this answer no score"), "{text}");
+    assert!(text.contains("loses its deposit of 50upoq"), "{text}");
+    let audit = task.audit.as_mut().unwrap();
+    audit.set_cause(AuditCause::Drawn);
+    audit.result = None;
+    task.set_status(TaskStatus::Settled);
+    let text = told(&task);
+    assert!(text.contains("had a probability of 0.020000"), "{text}");
+    assert!(text.contains("which is being audited"), "{text}");
 }
 
 #[test]

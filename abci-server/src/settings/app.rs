@@ -22,6 +22,8 @@ pub struct AppSettings {
     pub grpc_address: String,
     /// Versions of the state that queries can reach back to; 0 keeps all.
     pub keep_versions: u64,
+    /// Folder with the files of the evaluator models; `None` looks for it.
+    pub evaluator_models: Option<PathBuf>,
     /// Where Prometheus metrics are served; `None` is nowhere.
     pub metrics_address: Option<SocketAddr>,
     /// Settings of the supervised CometBFT.
@@ -46,6 +48,7 @@ impl Default for AppSettings {
             abci: Address::Tcp(DEFAULT_ABCI.into()),
             grpc_address: DEFAULT_GRPC.into(),
             keep_versions: poq_app::Options::default().keep_versions,
+            evaluator_models: None,
             metrics_address: None,
             comet: CometSettings::default(),
         }
@@ -87,6 +90,12 @@ grpc-address = {grpc_address}
 # does not bring them back. 0 keeps all: a finished task then leaves about 80 kB instead of 1.
 keep-versions = {keep_versions}
 
+# Folder with the files of the chain's evaluator models, with which a node recomputes the scores
+# of audited tasks: weights (*.onnx) and tokenizers (*.json), found by their digests, whatever their
+# names and folders. A node does not start without them. Default: `evaluator-models` in the home if
+# it exists, else `models` of the cache (see `binary` below).
+{evaluator_models}
+
 # Where Prometheus metrics are served, at /metrics, for example "127.0.0.1:26660". Default: nowhere.
 {metrics_address}
 
@@ -104,6 +113,7 @@ supervise = {supervise}
             abci = quoted(&self.abci),
             grpc_address = quoted(&self.grpc_address),
             keep_versions = self.keep_versions,
+            evaluator_models = path("evaluator-models", &self.evaluator_models),
             metrics_address = optional(
                 "metrics-address",
                 self.metrics_address.map(|address| address.to_string())
@@ -125,6 +135,7 @@ mod tests {
             abci: "unix:///tmp/a \"b\".sock".parse().unwrap(),
             grpc_address: String::new(),
             keep_versions: 7,
+            evaluator_models: Some("models".into()),
             metrics_address: Some(([127, 0, 0, 1], 26660).into()),
             comet: CometSettings {
                 supervise: true,

@@ -4,12 +4,18 @@ use serde_json::Value;
 
 use crate::support::{Network, Run, eventually, text};
 
+/// Asks, and waits until an inference node is drawn.
 fn submit(network: &Network) -> String {
     let submitted = network
         .user("tx poq submit-task --from user --yes")
         .arg("Why is the sky blue?")
         .json();
-    submitted["task_id"].as_str().unwrap().to_owned()
+    let id = submitted["task_id"].as_str().unwrap().to_owned();
+    eventually("the draw of an inference node", || {
+        let task = network.user(&format!("query poq task {id}")).json();
+        (task["task"]["status"] == "TASK_STATUS_ASSIGNED").then_some(())
+    });
+    id
 }
 
 #[test]

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::support::{Network, Run, text};
+use crate::support::{Network, Run, eventually, text};
 
 fn string(value: &Value) -> &str {
     value
@@ -72,9 +72,11 @@ fn a_task_is_submitted_and_proven() {
         .arg(prompt)
         .json();
     let id = string(&submitted["task_id"]).to_owned();
-    let task = network.user(&format!("query poq task {id}")).json();
-    assert_eq!(task["task"]["prompt_bytes"], prompt.len());
-    assert_eq!(task["task"]["status"], "TASK_STATUS_ASSIGNED");
+    eventually("the draw of an inference node", || {
+        let task = network.user(&format!("query poq task {id}")).json();
+        assert_eq!(task["task"]["prompt_bytes"], prompt.len());
+        (task["task"]["status"] == "TASK_STATUS_ASSIGNED").then_some(())
+    });
     assert_eq!(
         network.user(&format!("query poq payload {id}")).json()["prompt"],
         prompt

@@ -76,6 +76,31 @@ fn a_cometbft_that_lives_on_without_consensus_is_stopped() {
 }
 
 #[test]
+fn a_node_without_its_evaluator_models_does_not_start() {
+    let network = Network::new();
+    let folder = network.path().join("elsewhere");
+    let flags = [OsStr::new("--evaluator-models"), folder.as_os_str()];
+    let mut node = network.spawn(&flags);
+    assert_eq!(node.ended(), Some(1));
+    let log = node.log();
+    for part in [
+        "ms-marco-minilm-l-12-v2",
+        "SHA-256 e1d085f4",
+        "elsewhere",
+        "model.onnx",
+    ] {
+        assert!(log.contains(part), "{log}");
+    }
+    // Nor does it once the models are in its state.
+    drop(network.start());
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("model.onnx"), "damaged").unwrap();
+    let mut node = network.spawn(&flags);
+    assert_eq!(node.ended(), Some(1));
+    assert!(node.log().contains("SHA-256 e1d085f4"), "{}", node.log());
+}
+
+#[test]
 fn a_refused_genesis_is_named() {
     let network = Network::new();
     let path = network.node().join("config/genesis.json");

@@ -29,6 +29,28 @@ fn set_scorer(chain: &Chain, change: impl FnOnce(&mut EvaluatorModel)) -> MsgSet
 }
 
 #[test]
+fn an_evaluator_model_stays_the_function_that_it_is() {
+    let mut chain = Chain::new(1, 5);
+    let changes: [fn(&mut EvaluatorModel); 4] = [
+        |model| model.weights_sha256 = "01".repeat(32),
+        |model| model.tokenizer_sha256 = "01".repeat(32),
+        |model| model.max_tokens = 256,
+        |model| model.max_windows = 2,
+    ];
+    for change in changes {
+        let message = any(&set_scorer(&chain, change));
+        assert_eq!(check(&chain, &chain.user, message), code::INVALID_REQUEST);
+        // Another id may be another function.
+        let message = any(&set_scorer(&chain, |model| {
+            change(model);
+            model.id = "other".into();
+        }));
+        run(&mut chain, user, message);
+        chain = Chain::new(1, 5);
+    }
+}
+
+#[test]
 fn only_the_authority_sets_registries_and_parameters() {
     let chain = Chain::new(1, 5);
     let stranger = &chain.inference[0];

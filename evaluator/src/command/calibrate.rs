@@ -48,7 +48,7 @@ fn calibrated(bench: &Bench, dataset: &Dataset) -> Result<Calibrated> {
     let raw = scores.raw(&to_fit.pairs())?;
     let fitted = fit(&to_fit, &raw).with_context(|| {
         format!(
-            "{name} has answers of one class only; a table needs answers to their prompt and others"
+            "{name} has answers of one class or of one score only; a table needs answers to their own prompt and to others, or labels of both kinds"
         )
     })?;
     let mut entry = model.registered().clone();

@@ -87,6 +87,7 @@ impl ModelArgs {
             folder,
         };
         let scoring = ScoringConfig {
+            backend: self.backend,
             library: self.library.clone(),
             ..ScoringConfig::default()
         };
@@ -106,6 +107,7 @@ fn choose(known: &[EvaluatorModel], id: &str) -> Result<EvaluatorModel> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scorer::ScorerBackend;
     use crate::testing;
 
     fn args(models: &[&str], folders: &[&str]) -> (tempfile::TempDir, ModelArgs) {
@@ -121,6 +123,7 @@ mod tests {
             registry: registry.into(),
             models: models.iter().map(|id| (*id).to_owned()).collect(),
             folders: folders.iter().map(PathBuf::from).collect(),
+            backend: ScorerBackend::default(),
             library: None,
         };
         (folder, args)

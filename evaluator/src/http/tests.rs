@@ -181,6 +181,21 @@ async fn texts_that_are_too_long_are_cut_off_only_if_asked() {
     assert_eq!(ranks(&cutting, body).await.len(), 1);
 }
 
+/// A cosine is between −1 and 1 already.
+#[tokio::test]
+async fn a_bi_encoder_answers_with_cosines() {
+    let models = [testing::bi_encoder()];
+    let compute = Compute::start(testing::open(&models), 16, 300).unwrap();
+    let app = router(compute.jobs, &models, LIMITS);
+    let mut body = berlin();
+    let shown = ranks(&app, body.clone()).await;
+    body["raw_scores"] = json!(true);
+    let raw = ranks(&app, body).await;
+    let scores = |ranks: &[Rank]| -> Vec<f32> { ranks.iter().map(|rank| rank.score).collect() };
+    assert_eq!(scores(&shown), scores(&raw));
+    assert!((shown[0].score - 0.787_141).abs() < 1e-5, "{shown:?}");
+}
+
 /// What is longer than a window is no reason to refuse, as long as all windows read it.
 #[tokio::test]
 async fn long_texts_are_read_in_windows_by_the_model_that_is_named() {

@@ -84,16 +84,9 @@ fn cosines(rows: &[Row]) -> Vec<f32> {
     let Some((prompt, answer)) = rows.split_first() else {
         return Vec::new();
     };
-    let cosine = |window: &Row| {
-        let norms = dot(prompt, prompt).sqrt() * dot(window, window).sqrt();
-        (dot(prompt, window) / norms) as f32
-    };
+    // That of audits, so that only the rows may differ from theirs.
+    let cosine = |window: &Row| poq_reference_evaluator::cosine(prompt, window).unwrap_or(f32::NAN);
     answer.iter().map(cosine).collect()
-}
-
-fn dot(a: &[f32], b: &[f32]) -> f64 {
-    let products = a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b));
-    products.sum()
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 mod batch;
 mod kind;
 mod model;
+mod reference;
 mod runtime;
 mod tokenize;
 mod windows;
 
 pub use batch::plan;
 pub use kind::{Kind, Row, Score};
-pub use model::{Engine, Model, ModelFiles, open_all};
+pub use model::{Engine, Model, ModelFiles, ScorerBackend, open_all};
+pub use reference::ReferenceScorer;
 pub use runtime::OrtScorer;
 pub use tokenize::{Encoded, PairTokenizer, Window};
 pub use windows::mean;
@@ -43,6 +45,9 @@ pub enum Error {
         /// From ONNX Runtime.
         reason: String,
     },
+    /// The reference evaluator refused the model or a window.
+    #[error("reference evaluator: {0}")]
+    Reference(#[from] poq_reference_evaluator::Error),
     /// The tokenizer cannot be used.
     #[error("tokenizer {path}: {reason}", path = path.display())]
     Tokenizer {

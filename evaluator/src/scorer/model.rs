@@ -4,9 +4,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use clap::ValueEnum;
 use poq_proto::v1::EvaluatorModel;
+use serde::Deserialize;
 
-use super::{Encoded, Error, Kind, OrtScorer, PairTokenizer, Row, Score, Scorer, Window};
+use super::{
+    Encoded, Error, Kind, OrtScorer, PairTokenizer, ReferenceScorer, Row, Score, Scorer, Window,
+};
 use crate::digest;
 
 /// Longest input of the BERT models that this program runs, in tokens.
@@ -21,6 +25,20 @@ pub struct ModelFiles {
     pub tokenizer: PathBuf,
     /// The shared library of ONNX Runtime.
     pub library: PathBuf,
+    /// What computes.
+    pub backend: ScorerBackend,
+}
+
+/// What computes the rows of windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ScorerBackend {
+    /// ONNX Runtime, which is the fastest, and whose scores are within the audit tolerance.
+    #[default]
+    #[value(name = "onnxruntime")]
+    OnnxRuntime,
+    /// The reference evaluator, whose scores are exactly those of audits.
+    Reference,
 }
 
 /// How a model is run.
@@ -176,6 +194,11 @@ fn load(
     files: &ModelFiles,
     engine: Engine,
 ) -> Result<Sessions, Error> {
+    if files.backend == ScorerBackend::Reference {
+        let scorer = ReferenceScorer::open(registered, kind, &files.weights, engine.threads)?;
+        let session = |_| -> Mutex<Box<dyn Scorer>> { Mutex::new(Box::new(scorer.clone())) };
+        return Ok((0..engine.sessions.max(1)).map(session).collect());
+    }
     let content = std::fs::read(&files.weights).map_err(|source| digest::Error::Read {
         path: files.weights.clone(),
         source,

@@ -25,12 +25,23 @@ impl OrtScorer {
     /// Loads ONNX Runtime from `library` (once per process) and a model from the content of its
     /// ONNX file, for `threads` compute threads. The graph must have the output of this kind.
     pub fn new(library: &Path, model: &[u8], kind: Kind, threads: usize) -> Result<Self, Error> {
+        Self::with_optimization(library, model, kind, threads, GraphOptimizationLevel::All)
+    }
+
+    /// As [`Self::new`], with fewer of the optimizations that change what is rounded where.
+    pub fn with_optimization(
+        library: &Path,
+        model: &[u8],
+        kind: Kind,
+        threads: usize,
+        optimization: GraphOptimizationLevel,
+    ) -> Result<Self, Error> {
         let environment = environment(library)?;
         let unusable = |reason: String| Error::Runtime {
             action: "load the model",
             reason,
         };
-        let session = session(&environment, model, threads, GraphOptimizationLevel::All)
+        let session = session(&environment, model, threads, optimization)
             .map_err(|error| unusable(error.to_string()))?;
         let outputs: Vec<&str> = session.outputs().iter().map(Outlet::name).collect();
         let output = kind.output();

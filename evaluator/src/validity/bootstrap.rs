@@ -61,7 +61,7 @@ mod tests {
     fn mean_of(values: &[f64], clusters: &[Vec<usize>], seed: u64) -> Estimate {
         let statistic =
             |drawn: &[usize]| mean(&drawn.iter().map(|at| values[*at]).collect::<Vec<_>>());
-        estimate(clusters, 1000, seed, statistic).unwrap()
+        estimate(clusters, 10_000, seed, statistic).unwrap()
     }
 
     fn alone(observations: usize) -> Vec<Vec<usize>> {

@@ -98,7 +98,7 @@ impl Card {
         writeln!(f, "## Agreement with people\n")?;
         writeln!(
             f,
-            "The model was not trained or fitted on this data. An accuracy or AUC of 0.5 is chance; intervals are of 95 %, \
+            "Nothing was fitted to these labels here. An accuracy or AUC of 0.5 is chance; intervals are of 95 %, \
              from resampled prompts. A model that is not above its baselines adds nothing to them there.\n"
         )?;
         writeln!(
@@ -224,5 +224,95 @@ fn shown(estimate: Option<Estimate>) -> String {
     match estimate {
         Some(Estimate { value, low, high }) => format!("{value:.3} ({low:.3} to {high:.3})"),
         None => "not defined".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use poq_proto::v1::CalibrationPoint;
+
+    use super::super::attack::Base;
+    use super::*;
+
+    fn estimate(value: f64) -> Option<Estimate> {
+        Some(Estimate {
+            value,
+            low: value - 0.1,
+            high: value + 0.1,
+        })
+    }
+
+    #[test]
+    fn a_card_says_what_was_measured() {
+        let mut entry = EvaluatorModel {
+            id: "m".into(),
+            audit_tolerance: 50,
+            calibration: vec![CalibrationPoint {
+                raw_score: -5,
+                quality: 7,
+            }],
+            ..EvaluatorModel::default()
+        };
+        entry.set_kind(EvaluatorKind::BiEncoder);
+        let card = Card {
+            entry,
+            machine: "2 x test".into(),
+            method: "by hand".into(),
+            command: "card --model m".into(),
+            calibrated: Calibrated {
+                data: "d.jsonl".into(),
+                is_fitted: true,
+                held: Held {
+                    pairs: 9,
+                    brier: 0.2,
+                    calibration_error: 0.1,
+                    auc: 0.8,
+                },
+            },
+            agreements: vec![Agreement {
+                data: "d.jsonl".into(),
+                measure: "preference accuracy",
+                cases: 3,
+                model: estimate(0.5),
+                length: None,
+                overlap: estimate(0.4),
+            }],
+            effects: vec![Effect {
+                mitigation: Mitigation::Length { strength: 0.5 },
+                data: "d.jsonl".into(),
+                measure: "preference accuracy",
+                before: estimate(0.5),
+                after: estimate(0.6),
+            }],
+            attacks: vec![AttackReport {
+                attack: "praise",
+                base: Base::Wrong,
+                prompts: 30,
+                base_quality: 0.1,
+                quality: estimate(0.3).unwrap(),
+                quality_one_window: 0.35,
+                quality_without_copied: 0.2,
+                beats_right: estimate(0.9).unwrap(),
+                beats_right_without_copied: 0.8,
+            }],
+            speed: vec![Speed {
+                tokens: 128,
+                milliseconds: 49.6,
+            }],
+        };
+        let text = card.to_string();
+        for line in [
+            "# Evaluator card: m",
+            "raw score | millionths of a cosine",
+            "made by | `poq-evaluator card --model m`",
+            "d.jsonl | preference accuracy | 3 | 0.500 (0.400 to 0.600) | not defined | 0.400 (0.300 to 0.500)",
+            "-5 | 7",
+            "praise | 0.100 | 0.300 (0.200 to 0.400) | 0.900 (0.800 to 1.000)",
+            "praise | 0.350 | 0.300 | 0.200 | 0.800",
+            "length, +0.5 deviations | d.jsonl | preference accuracy | 0.500 (0.400 to 0.600) | 0.600 (0.500 to 0.700)",
+            "128 | 50",
+        ] {
+            assert!(text.lines().any(|of| of == line), "{line}\n{text}");
+        }
     }
 }

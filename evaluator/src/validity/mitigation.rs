@@ -142,7 +142,8 @@ mod tests {
     fn a_length_correction_is_in_deviations_of_the_score() {
         let pairs = [("p", ""), ("p", "ab")];
         let corrected = Mitigation::Length { strength: 0.5 }.apply(&pairs, &[1.0, 3.0]);
-        assert_eq!(corrected, [1.0, 3.0 + 0.5 * 3.0_f64.ln()]);
+        assert_eq!(corrected[0], 1.0);
+        assert!((corrected[1] - 3.0 - 0.5 * 3.0_f64.ln()).abs() < 1e-9);
     }
 
     /// With scores that know nothing, the length that people prefer is all there is.

@@ -4,6 +4,7 @@
 #[path = "../../../inference-node/tests/checkpoint/mod.rs"]
 mod checkpoint;
 mod clients;
+mod collusion;
 mod faults;
 mod fixture;
 mod growth;

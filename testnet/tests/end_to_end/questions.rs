@@ -241,8 +241,8 @@ async fn check_events(client: &Client, network: &Description, receipts: &[Receip
         }
         let heights = &receipt.heights;
         for (kind, height) in [
-            (event::TASK_ASSIGNED, heights.submitted),
-            (event::TASK_SEATED, heights.answered),
+            (event::TASK_ASSIGNED, heights.submitted + 1),
+            (event::TASK_SEATED, heights.answered + 1),
             (event::TASK_REVEALING, heights.revealing),
             (event::TASK_SETTLED, heights.settled),
             (event::TASK_FINAL, heights.finalised),

@@ -192,6 +192,7 @@ impl Scene {
         .await;
         self.duty(first, self.commit(first, task), code::NOT_ASSIGNED)
             .await;
+        self.wait_for(task, TaskStatus::Assigned).await;
         let mut long = self.answer(&self.inference, task);
         long.items[0].answer = "x".repeat(513);
         self.duty(&self.inference, long, code::ANSWER_TOO_LONG)
@@ -205,6 +206,7 @@ impl Scene {
             code::DUPLICATE,
         )
         .await;
+        self.wait_for(task, TaskStatus::Committing).await;
         self.duty(
             &self.user,
             self.commit(&self.user, task),

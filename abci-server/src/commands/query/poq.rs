@@ -1,13 +1,14 @@
 //! `poqd query poq`.
 
 use poq_proto::v1::{
-    QueryBeaconRequest, QueryBeaconResponse, QueryDutiesRequest, QueryDutiesResponse,
-    QueryEvaluatorModelRequest, QueryEvaluatorModelResponse, QueryEvaluatorModelsRequest,
-    QueryEvaluatorModelsResponse, QueryModelRequest, QueryModelResponse, QueryModelsRequest,
-    QueryModelsResponse, QueryNodeRequest, QueryNodeResponse, QueryNodesRequest,
-    QueryNodesResponse, QueryParamsRequest, QueryParamsResponse, QueryPayloadRequest,
-    QueryPayloadResponse, QueryTasksRequest, QueryTasksResponse, QueryValidatorRequest,
-    QueryValidatorResponse, QueryValidatorsRequest, QueryValidatorsResponse, Role,
+    QueryAuditsRequest, QueryAuditsResponse, QueryBeaconRequest, QueryBeaconResponse,
+    QueryDutiesRequest, QueryDutiesResponse, QueryEvaluatorModelRequest,
+    QueryEvaluatorModelResponse, QueryEvaluatorModelsRequest, QueryEvaluatorModelsResponse,
+    QueryModelRequest, QueryModelResponse, QueryModelsRequest, QueryModelsResponse,
+    QueryNodeRequest, QueryNodeResponse, QueryNodesRequest, QueryNodesResponse, QueryParamsRequest,
+    QueryParamsResponse, QueryPayloadRequest, QueryPayloadResponse, QueryTasksRequest,
+    QueryTasksResponse, QueryValidatorRequest, QueryValidatorResponse, QueryValidatorsRequest,
+    QueryValidatorsResponse, Role,
 };
 
 use super::Node;
@@ -42,6 +43,15 @@ pub(super) enum Poq {
     Payload {
         /// Id of the task.
         task: u64,
+    },
+    /// Tasks whose scores are being audited, in the order in which the results count.
+    Audits {
+        /// Only those after this one: HEIGHT/TASK, both as listed.
+        #[arg(long, value_name = "HEIGHT/TASK", value_parser = audit_key, default_value = "0/0")]
+        after: AuditKey,
+        /// At most so many, up to 1000.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
     },
     /// A language model.
     Model {
@@ -98,6 +108,23 @@ pub(super) struct Page {
     /// At most so many, up to 1000.
     #[arg(long, default_value_t = 100)]
     limit: u32,
+}
+
+/// A scheduled audit in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AuditKey {
+    height: u64,
+    task: u64,
+}
+
+fn audit_key(text: &str) -> Result<AuditKey, String> {
+    let parsed = text.split_once('/').and_then(|(height, task)| {
+        Some(AuditKey {
+            height: height.parse().ok()?,
+            task: task.parse().ok()?,
+        })
+    });
+    parsed.ok_or_else(|| "expected a height and the id of a task, for example 120/7".into())
 }
 
 /// What a node does.
@@ -190,6 +217,14 @@ impl Poq {
                 };
                 ask!(node, "Duties", request, QueryDutiesResponse)
             }
+            Self::Audits { after, limit } => {
+                let request = QueryAuditsRequest {
+                    after_height: after.height,
+                    after_task_id: after.task,
+                    limit,
+                };
+                ask!(node, "Audits", request, QueryAuditsResponse)
+            }
             Self::Validator { operator } => {
                 let request = QueryValidatorRequest { operator };
                 ask!(node, "Validator", request, QueryValidatorResponse)
@@ -199,6 +234,23 @@ impl Poq {
                 ask!(node, "Validators", request, QueryValidatorsResponse)
             }
             Self::Beacon => ask!(node, "Beacon", QueryBeaconRequest {}, QueryBeaconResponse),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audits_are_listed_after_a_height_and_a_task() {
+        let key = AuditKey {
+            height: 120,
+            task: 7,
+        };
+        assert_eq!(audit_key("120/7"), Ok(key));
+        for bad in ["", "120", "120/", "/7", "-1/7", "120/7/1"] {
+            assert!(audit_key(bad).is_err(), "{bad}");
         }
     }
 }

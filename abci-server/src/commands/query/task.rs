@@ -7,7 +7,7 @@ use poq_proto::v1::{
 use serde::Serialize;
 
 use super::Node;
-use crate::explain::{Explanation, explain, render, slash_heights, slashes};
+use crate::explain::{Explanation, audit_result, explain, render, slash_heights, slashes};
 
 /// The record as the chain has it, and what it means.
 #[derive(Serialize)]
@@ -40,11 +40,15 @@ pub(super) async fn run(node: &Node, id: u64) -> anyhow::Result<()> {
     node.print_told(&Explained { task, explanation }, &text)
 }
 
-/// The parameters that the task was settled by; if the node no longer has them, the newest, which
+/// The parameters that the task was settled by, or settled anew by an audit; if the node no longer has them, the newest, which
 /// then may not lead to the recorded amounts.
 async fn params(node: &Node, task: &Task) -> anyhow::Result<Params> {
     let path = "/poq.v1.Query/Params";
-    let settled = task.settlement.as_ref().map(|settlement| settlement.height);
+    let corrected = audit_result(task).filter(|result| !result.penalties.is_empty());
+    let settled = match corrected {
+        Some(result) => Some(result.height),
+        None => task.settlement.as_ref().map(|settlement| settlement.height),
+    };
     let ask = |height| {
         node.client
             .query::<_, QueryParamsResponse>(path, &QueryParamsRequest {}, height)

@@ -7,9 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use poq_client::{Any, any};
 use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgRegisterEvaluator, MsgRegisterInferenceNode,
-    MsgRegisterValidator, MsgRevealScores, MsgSubmitAnswers, MsgUnbond, MsgUnjail, MsgUpdateNode,
-    Role,
+    MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgRegisterEvaluator,
+    MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSubmitAnswers, MsgUnbond,
+    MsgUnjail, MsgUpdateNode, Role,
 };
 
 use super::account::Account;
@@ -27,6 +27,15 @@ pub(super) enum Poq {
     CancelTask {
         /// Id of the task.
         id: u64,
+    },
+    /// Challenge the scores of a settled task: every validator recomputes them. The deposit comes
+    /// back with a reward if one was wrong, and is burnt otherwise.
+    Challenge {
+        /// Id of the task.
+        id: u64,
+        /// For example 1000000upoq; at least the parameter `min_challenge_deposit`.
+        #[arg(long)]
+        deposit: Coin,
     },
     /// Register the signer as an inference node and stake.
     RegisterInferenceNode {
@@ -189,6 +198,11 @@ impl Poq {
             Self::CancelTask { id } => any(&MsgCancelTask {
                 user: operator,
                 task_id: id,
+            }),
+            Self::Challenge { id, deposit } => any(&MsgChallenge {
+                challenger: operator,
+                task_id: id,
+                deposit: account.base_units(&deposit)?,
             }),
             Self::RegisterInferenceNode {
                 models,

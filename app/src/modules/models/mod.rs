@@ -25,6 +25,12 @@ pub fn evaluator_model(state: &State, id: &str) -> Result<EvaluatorModel> {
     )
 }
 
+/// Every evaluator model, ids rising. For tools, never in a block.
+pub fn all_evaluator_models(state: &State) -> Result<Vec<EvaluatorModel>> {
+    let models = state.scan_messages(keys::EVALUATOR_MODELS, None, usize::MAX)?;
+    Ok(models.into_iter().map(|(_, model)| model).collect())
+}
+
 /// Registers or replaces a language model. Its evaluator models must be registered, and not
 /// deprecated unless the entry before named them too.
 pub fn set_model(state: &mut State, model: &Model) -> Result<()> {
@@ -44,10 +50,30 @@ pub fn set_model(state: &mut State, model: &Model) -> Result<()> {
     Ok(state.put_message(keys::model(&model.id), model)?)
 }
 
-/// Registers or replaces an evaluator model.
+/// Registers or replaces an evaluator model. What a raw score depends on stays as it was first
+/// registered: audits recompute scores that were given before the replacement.
 pub fn set_evaluator_model(state: &mut State, model: &EvaluatorModel) -> Result<()> {
     validate::evaluator_model(model)?;
+    let before: Option<EvaluatorModel> = state.get_message(keys::evaluator_model(&model.id))?;
+    ensure!(
+        before.is_none_or(|before| scores_alike(&before, model)),
+        code::INVALID_REQUEST,
+        "evaluator model {}: kind, digests, max_tokens and max_windows cannot change; register \
+         what scores differently under another id",
+        model.id
+    );
     Ok(state.put_message(keys::evaluator_model(&model.id), model)?)
+}
+
+/// Whether two entries describe the same function from texts to raw scores.
+fn scores_alike(one: &EvaluatorModel, other: &EvaluatorModel) -> bool {
+    let function = |model: &EvaluatorModel| EvaluatorModel {
+        deprecated: false,
+        calibration: Vec::new(),
+        audit_tolerance: 0,
+        ..model.clone()
+    };
+    function(one) == function(other)
 }
 
 fn find<T>(stored: Option<T>, id: &str, code: code::Code) -> Result<T> {

@@ -102,3 +102,37 @@ fn digest(id: &str, field: &str, digest: &str) -> Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use poq_proto::v1::CalibrationPoint;
+
+    use super::*;
+
+    fn entry(kind: i32) -> EvaluatorModel {
+        let point = |raw_score, quality| CalibrationPoint { raw_score, quality };
+        EvaluatorModel {
+            id: "scorer".into(),
+            kind,
+            weights_sha256: "0".repeat(64),
+            tokenizer_sha256: "1".repeat(64),
+            max_tokens: 512,
+            calibration: vec![point(0, 0), point(1, 1)],
+            ..EvaluatorModel::default()
+        }
+    }
+
+    #[test]
+    fn every_kind_that_has_a_meaning_can_be_registered() {
+        for kind in [EvaluatorKind::CrossEncoder, EvaluatorKind::BiEncoder] {
+            evaluator_model(&entry(kind.into())).unwrap();
+        }
+        for kind in [0, 3, -1] {
+            let error = evaluator_model(&entry(kind)).unwrap_err().to_string();
+            assert!(
+                error.contains(&format!("kind {kind} is unknown")),
+                "{error}"
+            );
+        }
+    }
+}

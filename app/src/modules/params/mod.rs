@@ -235,7 +235,13 @@ pub fn validate(params: &Params) -> Result<()> {
             1,
             u64::MAX,
         ),
-        ("challenger_share", params.challenger_share.into(), 0, ppm),
+        // Whoever challenges its own lie must lose something.
+        (
+            "challenger_share",
+            params.challenger_share.into(),
+            0,
+            ppm - 1,
+        ),
     ] {
         ensure!(
             (low..=high).contains(&value),
@@ -263,7 +269,7 @@ mod tests {
 
     #[test]
     fn bad_sets_are_refused() {
-        let bad: [fn(&mut Params); 12] = [
+        let bad: [fn(&mut Params); 17] = [
             |p| p.committee_size = 0,
             |p| p.evaluator_share = 960_000,
             |p| p.denom = "".into(),
@@ -276,6 +282,11 @@ mod tests {
             |p| p.audit_margin = 999_999,
             |p| p.slash_double_sign = 1_000_001,
             |p| p.min_validator_stake = 0,
+            |p| p.min_audit_rate = 1_000_001,
+            |p| p.audit_delay = 0,
+            |p| p.max_audits_per_block = 0,
+            |p| p.min_challenge_deposit = 0,
+            |p| p.challenger_share = 1_000_000,
         ];
         for change in bad {
             let mut params = default_params();

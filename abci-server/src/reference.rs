@@ -1,0 +1,293 @@
+//! The reference evaluators of a node, and the files that they read.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use poq_app::{ReferenceScorer, ScoreError};
+use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
+use poq_reference_evaluator::{Error as EvaluatorError, Evaluator, Kind, Source};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+/// Folders below the given one in which files are looked for.
+const DEPTH: usize = 2;
+/// Why an evaluator model cannot be run.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// No file has the digest of the registry.
+    #[error(
+        "the {what} of the evaluator model {model} are missing: no file *.{ending} in {folder} or \
+         in the folders there has the SHA-256 {sha256}; put it there, for example as \
+         {folder}/{model}/{name}, or name another folder with `evaluator-models` in app.toml or \
+         --evaluator-models",
+        folder = folder.display()
+    )]
+    Missing {
+        /// Id of the model.
+        model: String,
+        /// Weights or tokenizer.
+        what: &'static str,
+        /// What their file is usually called.
+        name: &'static str,
+        /// Ending of that.
+        ending: &'static str,
+        /// As registered.
+        sha256: String,
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// A file cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// From the operating system.
+        source: io::Error,
+    },
+    /// The registry has a kind that this program does not know.
+    #[error(
+        "the evaluator model {model} is of the kind {kind}, which this version of poqd cannot \
+         compute; install the version that the chain runs"
+    )]
+    Kind {
+        /// Id of the model.
+        model: String,
+        /// Number of the kind.
+        kind: i32,
+    },
+    /// The files do not make a model.
+    #[error("the evaluator model {model}: {source}")]
+    Open {
+        /// Id of the model.
+        model: String,
+        /// What is wrong.
+        source: EvaluatorError,
+    },
+}
+
+/// Computes reference scores with the files under a folder. A model's files are read when it is
+/// first used.
+pub struct Reference {
+    folder: PathBuf,
+    loaded: Mutex<Loaded>,
+}
+
+#[derive(Default)]
+struct Loaded {
+    /// Files that were looked at, by their SHA-256 in hex.
+    files: BTreeMap<String, PathBuf>,
+    /// By the registry's entry without what scores do not depend on.
+    evaluators: BTreeMap<Key, Arc<Evaluator>>,
+}
+
+/// What a raw score depends on besides the texts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Key {
+    kind: i32,
+    weights: String,
+    tokenizer: String,
+    max_tokens: u32,
+    max_windows: u32,
+}
+
+impl Key {
+    fn of(model: &EvaluatorModel) -> Self {
+        Self {
+            kind: model.kind,
+            weights: model.weights_sha256.clone(),
+            tokenizer: model.tokenizer_sha256.clone(),
+            max_tokens: model.max_tokens,
+            max_windows: model.max_windows,
+        }
+    }
+}
+
+impl Reference {
+    /// Reads model files under `folder`.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            loaded: Mutex::default(),
+        }
+    }
+
+    /// Makes a model ready.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub fn load(&self, model: &EvaluatorModel) -> Result<Arc<Evaluator>, Error> {
+        let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = Key::of(model);
+        if let Some(evaluator) = loaded.evaluators.get(&key) {
+            return Ok(Arc::clone(evaluator));
+        }
+        let kind = match model.kind() {
+            EvaluatorKind::CrossEncoder => Kind::CrossEncoder,
+            EvaluatorKind::BiEncoder => Kind::BiEncoder,
+            EvaluatorKind::Unspecified => {
+                return Err(Error::Kind {
+                    model: model.id.clone(),
+                    kind: model.kind,
+                });
+            }
+        };
+        let weights = self.file(&mut loaded, model, Part::Weights)?;
+        let tokenizer = self.file(&mut loaded, model, Part::Tokenizer)?;
+        let opened = Evaluator::open(&Source {
+            kind,
+            weights: &weights,
+            weights_sha256: &model.weights_sha256,
+            tokenizer: &tokenizer,
+            tokenizer_sha256: &model.tokenizer_sha256,
+            max_tokens: model.max_tokens as usize,
+            max_windows: model.max_windows as usize,
+        });
+        let evaluator = Arc::new(opened.map_err(|source| Error::Open {
+            model: model.id.clone(),
+            source,
+        })?);
+        loaded.evaluators.insert(key, Arc::clone(&evaluator));
+        Ok(evaluator)
+    }
+
+    /// The file with the registered digest, whatever its name.
+    fn file(
+        &self,
+        loaded: &mut Loaded,
+        model: &EvaluatorModel,
+        part: Part,
+    ) -> Result<PathBuf, Error> {
+        let sha256 = part.sha256(model);
+        // Looked for again each time that it is not known: it may have been put there meanwhile.
+        if !loaded.files.contains_key(sha256) {
+            let mut paths = candidates(&self.folder, DEPTH)?;
+            let likely = self.folder.join(&model.id).join(part.name());
+            // Files are large: those first whose names are as they should be.
+            paths.sort_by_key(|path| (*path != likely, path.file_name() != likely.file_name()));
+            loaded.index(&paths, part.ending(), sha256)?;
+        }
+        loaded
+            .files
+            .get(sha256)
+            .cloned()
+            .ok_or_else(|| Error::Missing {
+                model: model.id.clone(),
+                what: part.words(),
+                name: part.name(),
+                ending: part.ending(),
+                sha256: sha256.to_owned(),
+                folder: self.folder.clone(),
+            })
+    }
+}
+
+impl ReferenceScorer for Reference {
+    fn score(&self, model: &EvaluatorModel, prompt: &str, answer: &str) -> Result<i32, ScoreError> {
+        let evaluator = self
+            .load(model)
+            .map_err(|error| ScoreError::Unavailable(error.to_string()))?;
+        evaluator
+            .score(prompt, answer)
+            .map_err(|error| match error {
+                // A property of the text and the model, the same on every node.
+                EvaluatorError::Text { .. }
+                | EvaluatorError::Token { .. }
+                | EvaluatorError::NotANumber => ScoreError::NoScore(error.to_string()),
+                error => ScoreError::Unavailable(error.to_string()),
+            })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Part {
+    Weights,
+    Tokenizer,
+}
+
+impl Part {
+    fn sha256(self, model: &EvaluatorModel) -> &str {
+        match self {
+            Self::Weights => &model.weights_sha256,
+            Self::Tokenizer => &model.tokenizer_sha256,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Weights => "weights",
+            Self::Tokenizer => "tokenizer's data",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Weights => "model.onnx",
+            Self::Tokenizer => "tokenizer.json",
+        }
+    }
+
+    fn ending(self) -> &'static str {
+        match self {
+            Self::Weights => "onnx",
+            Self::Tokenizer => "json",
+        }
+    }
+}
+
+impl Loaded {
+    /// Reads files with an ending until one has the digest.
+    fn index(&mut self, paths: &[PathBuf], ending: &str, wanted: &str) -> Result<(), Error> {
+        for path in paths {
+            let has_ending = path.extension().is_some_and(|found| found == ending);
+            if !has_ending || self.files.values().any(|known| known == path) {
+                continue;
+            }
+            let digest = digest(path).map_err(unread(path))?;
+            let is_wanted = digest == wanted;
+            self.files.insert(digest, path.clone());
+            if is_wanted {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The files in a folder and in those below; a folder that does not exist has none.
+fn candidates(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Error> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(unread(folder)(source)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(unread(folder))?.path();
+        if path.is_dir() && depth > 0 {
+            files.extend(candidates(&path, depth - 1)?);
+        } else if path.is_file() {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+fn unread(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// SHA-256 in hex.
+fn digest(path: &Path) -> io::Result<String> {
+    let mut hasher = Sha256::new();
+    io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hex::encode(hasher.finalize()))
+}
+
+#[cfg(test)]
+mod tests;

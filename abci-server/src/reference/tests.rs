@@ -1,0 +1,92 @@
+use super::*;
+
+const WEIGHTS: &[u8] = b"no model";
+const TOKENIZER: &[u8] = b"{}";
+
+fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
+fn model() -> EvaluatorModel {
+    EvaluatorModel {
+        id: "judge".into(),
+        kind: EvaluatorKind::CrossEncoder.into(),
+        weights_sha256: sha256(WEIGHTS),
+        tokenizer_sha256: sha256(TOKENIZER),
+        max_tokens: 512,
+        ..EvaluatorModel::default()
+    }
+}
+
+fn refused(reference: &Reference, model: &EvaluatorModel) -> String {
+    match reference.load(model) {
+        Ok(_) => panic!("it was loaded"),
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn a_missing_file_is_named_with_its_digest_and_where_to_put_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let reference = Reference::new(folder.path().join("absent"));
+    let error = refused(&reference, &model());
+    for part in [
+        "weights",
+        "judge",
+        &sha256(WEIGHTS),
+        "judge/model.onnx",
+        "--evaluator-models",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
+    // Any name will do, and the file may come later.
+    let reference = Reference::new(folder.path());
+    refused(&reference, &model());
+    let weights = folder.path().join("any.onnx");
+    fs::write(&weights, WEIGHTS).unwrap();
+    let error = refused(&reference, &model());
+    assert!(
+        error.contains("tokenizer") && error.contains(&sha256(TOKENIZER)),
+        "{error}"
+    );
+    let deeper = folder.path().join("a/b");
+    fs::create_dir_all(&deeper).unwrap();
+    fs::write(deeper.join("tokenizer.json"), TOKENIZER).unwrap();
+    // The files are right, and no model.
+    let error = refused(&reference, &model());
+    assert!(
+        error.contains("judge") && error.contains("any.onnx"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_damaged_file_is_as_good_as_none() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("model.onnx"), b"no modem").unwrap();
+    let error = refused(&Reference::new(folder.path()), &model());
+    assert!(error.contains(&sha256(WEIGHTS)), "{error}");
+}
+
+#[test]
+fn a_file_that_changed_since_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("model.onnx");
+    fs::write(&weights, WEIGHTS).unwrap();
+    let reference = Reference::new(folder.path());
+    refused(&reference, &model());
+    fs::write(folder.path().join("tokenizer.json"), TOKENIZER).unwrap();
+    fs::write(&weights, b"other").unwrap();
+    let error = refused(&reference, &model());
+    assert!(error.contains(&sha256(b"other")), "{error}");
+}
+
+#[test]
+fn an_unknown_kind_asks_for_another_version() {
+    let unknown = EvaluatorModel { kind: 9, ..model() };
+    let folder = tempfile::tempdir().unwrap();
+    let reference = Reference::new(folder.path());
+    assert!(refused(&reference, &unknown).contains("kind 9"));
+    let error = reference.score(&unknown, "", "").unwrap_err();
+    assert!(matches!(error, ScoreError::Unavailable(_)));
+}
