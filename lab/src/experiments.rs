@@ -5,6 +5,8 @@ pub mod published;
 pub mod sweep;
 pub mod zoo;
 
+use std::time::Duration;
+
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -70,7 +72,7 @@ impl From<Episode> for Figures {
 }
 
 /// Runs every case on every seed, on all cores; cases that are equal run once. The results are in
-/// the order of the cases, then of the seeds.
+/// the order of the cases, then of the seeds. Progress and speed go to standard error.
 pub fn run_all<T: From<Episode> + Clone + Send + Sync>(
     cases: &[Case],
     effort: Effort,
@@ -100,6 +102,7 @@ pub fn run_all<T: From<Episode> + Clone + Send + Sync>(
         })
         .collect::<Result<Vec<T>>>()?;
     progress.finish_and_clear();
+    report_speed(&jobs, progress.elapsed());
     let per_case: Vec<Vec<T>> = results
         .chunks(effort.runs.max(1) as usize)
         .map(<[T]>::to_vec)
@@ -108,6 +111,20 @@ pub fn run_all<T: From<Episode> + Clone + Send + Sync>(
         .into_iter()
         .map(|place| per_case[place].clone())
         .collect())
+}
+
+/// Says on standard error how fast the state machine was.
+fn report_speed(jobs: &[(&Case, u64)], time: Duration) {
+    let tasks: u64 = jobs
+        .iter()
+        .map(|(case, _)| u64::from(case.setting.tasks))
+        .sum();
+    let seconds = time.as_secs_f64();
+    eprintln!(
+        "{} runs, {tasks} tasks in {seconds:.1} s: {:.0} tasks per second",
+        jobs.len(),
+        tasks as f64 / seconds.max(1e-9)
+    );
 }
 
 /// On standard error; not drawn where that is no terminal.
