@@ -7,4 +7,4 @@ mod settings;
 
 pub use difference::{Derivation, Differences};
 pub use pairs::{OwnedPair, built_in, of_file};
-pub use settings::{Compared, compare};
+pub use settings::compare;
