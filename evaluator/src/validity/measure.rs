@@ -97,11 +97,19 @@ impl Dataset {
                 Some((first + 2 * at + better, first + 2 * at + 1 - better))
             })
             .collect();
-        for (a, one) in self.items.iter().enumerate() {
-            for (b, other) in self.items.iter().enumerate() {
-                if one.prompt == other.prompt && one.score > other.score && other.score.is_some() {
-                    all.push((a, b));
-                }
+        let of_items: Vec<usize> = self.items.iter().map(|item| item.prompt).collect();
+        for of_prompt in clusters(&of_items) {
+            for better in &of_prompt {
+                let is_worse = |other: &&usize| {
+                    let scores = [*better, **other].map(|at| self.items[at].score);
+                    matches!(scores, [Some(better), Some(worse)] if better > worse)
+                };
+                all.extend(
+                    of_prompt
+                        .iter()
+                        .filter(is_worse)
+                        .map(|worse| (*better, *worse)),
+                );
             }
         }
         all
