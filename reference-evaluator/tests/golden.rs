@@ -47,6 +47,12 @@ fn a_score_is_the_mean_of_the_windows() {
     }
 }
 
+/// What a build without optimizations has time for.
+#[test]
+fn few_pairs_have_the_golden_bits() {
+    check(&Files::cross_encoder().open(), GOLDEN, &pairs::few(2));
+}
+
 #[test]
 fn threads_change_nothing() {
     let mut long = pairs::all();
