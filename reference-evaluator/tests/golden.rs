@@ -47,6 +47,12 @@ fn a_score_is_the_mean_of_the_windows() {
     }
 }
 
+/// What a build without optimizations has time for.
+#[test]
+fn few_pairs_have_the_golden_bits() {
+    check(&Files::cross_encoder().open(), GOLDEN, &pairs::few(2));
+}
+
 #[test]
 fn threads_change_nothing() {
     let mut long = pairs::all();
@@ -62,9 +68,12 @@ fn threads_change_nothing() {
 
 #[test]
 fn instructions_change_nothing() {
-    for instructions in Instructions::available() {
+    // The fastest are those of the golden scores.
+    let mut others = Instructions::available();
+    others.retain(|instructions| *instructions != Instructions::best());
+    for instructions in others {
         let portable = instructions == Instructions::Portable;
-        let pairs = pairs::few(if portable { 6 } else { 60 });
+        let pairs = pairs::few(if portable { 4 } else { 24 });
         let evaluator = Files::cross_encoder()
             .open()
             .with_instructions(instructions);

@@ -57,17 +57,16 @@ pub struct Derivation {
 impl Derivation {
     /// Of the largest difference that was seen.
     pub fn new(largest: u32) -> Self {
-        let product = largest.saturating_mul(MARGIN).max(LEAST);
-        let mut power = 1_u32;
-        while power.saturating_mul(10) <= product {
-            power *= 10;
-        }
-        let round = [1, 2, 5, 10].map(|digit| power.saturating_mul(digit));
+        let product = u64::from(largest) * u64::from(MARGIN);
+        let product = product.max(u64::from(LEAST));
+        let power = 10_u64.pow(product.ilog10());
+        let round = [1, 2, 5, 10].map(|digit| digit * power);
         let enough = round.into_iter().find(|value| *value >= product);
         Self {
             largest,
             margin: MARGIN,
-            audit_tolerance: enough.unwrap_or(u32::MAX),
+            audit_tolerance: enough
+                .map_or(u32::MAX, |value| u32::try_from(value).unwrap_or(u32::MAX)),
         }
     }
 }

@@ -290,7 +290,7 @@ pub fn few(of_each_kind: usize) -> Vec<Pair> {
     few.retain(|pair| {
         let before = taken.iter().filter(|taken| **taken == kind(pair)).count();
         taken.push(kind(pair));
-        before < of_each_kind && pair.answer.len() < 400
+        before < of_each_kind && pair.prompt.len() + pair.answer.len() < 400
     });
     few
 }
