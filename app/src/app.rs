@@ -200,7 +200,18 @@ impl App {
         let mut room = max_bytes;
         let mut admitted = Vec::with_capacity(txs.len());
         if let Some(outputs) = beacon::propose(&state, height, votes, &self.outputs)? {
-            room = room.saturating_sub(proposal_bytes(outputs.len()));
+            let size = proposal_bytes(outputs.len());
+            // More than it asked for would stop CometBFT; a proposal without outputs is refused.
+            if size > room {
+                tracing::error!(
+                    height,
+                    size,
+                    room,
+                    "the votes' outputs are too large for a block"
+                );
+                return Ok(admitted);
+            }
+            room -= size;
             admitted.push(T::from(outputs));
         }
         for tx in txs {

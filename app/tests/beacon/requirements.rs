@@ -81,8 +81,11 @@ proptest! {
             }
             network.user.sequence -= 4;
             let proposal = network.propose(proposer, &txs, &signers, room);
-            let size: usize = proposal.iter().map(|tx| tx.len() + 4).sum();
-            prop_assert!(size as i64 <= room + 4 * proposal.len() as i64);
+            let size: usize = proposal
+                .iter()
+                .map(|tx| 1 + prost::length_delimiter_len(tx.len()) + tx.len())
+                .sum();
+            prop_assert!(size as i64 <= room);
             prop_assert!(!proposal.is_empty());
             for node in network.everybody() {
                 prop_assert!(network.accepts(node, &proposal, &signers));
