@@ -165,7 +165,7 @@ proptest! {
             // What PrepareProposal makes, ProcessProposal accepts, on every node.
             twin.app.process_proposal(height, &proposal, &LastCommit::default()).unwrap();
             // A byzantine proposer may have put in anything; execution stands it on both nodes.
-            let block = if height % 3 == 0 { txs } else { proposal };
+            let block = if height.is_multiple_of(3) { txs } else { proposal };
             let results = chain.block(&block);
             prop_assert_eq!(&results, &twin.block(&block));
             prop_assert_eq!(chain.app_hash, twin.app_hash);
