@@ -14,7 +14,6 @@ export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(POQ_CACHE)/target)
 export VALIDATORS INFERENCE EVALUATORS PROMPT OUTPUT BASE_PORT
 
 BIN := $(CARGO_TARGET_DIR)/debug
-EVALUATOR_MODEL := $(POQ_CACHE)/models/ms-marco-minilm-l-12-v2
 # Old messages must stay readable: the wire format is compared with the newest release, or
 # with the commit before where there is none.
 PROTO_BASE ?= $(shell git describe --tags --match 'v*' --abbrev=0 2>/dev/null || git rev-parse --verify --quiet HEAD~1)
@@ -66,7 +65,7 @@ setup: ## fetch what is missing: system packages, CometBFT, ONNX Runtime, models
 .PHONY: build
 build: setup ## compile all binaries and tests
 	@cargo build --workspace --all-targets --locked >&2
-	@"$(BIN)/poq-evaluator" transcode --input "$(EVALUATOR_MODEL)/model.int8.onnx" --output "$(EVALUATOR_MODEL)/model.onnx" >&2
+	@"$(BIN)/poq-evaluator" transcode >&2
 
 .PHONY: lint
 lint: setup ## formatting, clippy, licences and advisories, wire format

@@ -107,7 +107,7 @@ pub fn default_params() -> Params {
         audit_margin: 1_500_000,
         slash_double_sign: 50_000,
         min_validator_stake: 100_000_000,
-        min_audit_rate: 20_000,
+        min_audit_rate: 10_000,
         audit_delay: 3,
         max_audits_per_block: 4,
         min_challenge_deposit: 1_000_000,

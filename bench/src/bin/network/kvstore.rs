@@ -44,6 +44,8 @@ impl Kvstore {
             let genesis = to.join("config/genesis.json");
             let mut document: Value = serde_json::from_slice(&fs::read(&genesis)?)?;
             document["app_state"] = json!({});
+            // It does not extend votes.
+            document["consensus_params"]["abci"]["vote_extensions_enable_height"] = json!("0");
             fs::write(&genesis, document.to_string())?;
         }
         Ok(())
