@@ -59,6 +59,7 @@ fn one_liar_is_punished_and_the_others_are_paid() {
     }
 }
 
+#[test]
 fn an_answer_that_the_reference_gives_no_score_accuses_nobody() {
     let mut chain = Chain::new(1, 5);
     let id = chain.settle("no number", LIE);
