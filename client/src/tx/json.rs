@@ -11,10 +11,10 @@ use cosmos_sdk_proto::cosmos::tx::v1beta1::{
     AuthInfo, Fee, ModeInfo, SignerInfo, Tx, TxBody, mode_info,
 };
 use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgCommitScores, MsgEnableVoteExtensions, MsgRegisterEvaluator,
-    MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSetEvaluatorModel,
-    MsgSetModel, MsgSetValidatorPower, MsgSetVrfKey, MsgSubmitAnswers, MsgSubmitTask, MsgUnbond,
-    MsgUnjail, MsgUpdateNode, MsgUpdateParams,
+    MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgEnableVoteExtensions,
+    MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores,
+    MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower, MsgSetVrfKey, MsgSubmitAnswers,
+    MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
 };
 use prost::{Message, Name};
 use serde::de::DeserializeOwned;
@@ -243,6 +243,7 @@ messages! {
     MsgRegisterInferenceNode
     MsgRegisterEvaluator
     MsgCancelTask
+    MsgChallenge
     MsgUpdateNode
     MsgAddStake
     MsgUnbond
