@@ -8,6 +8,9 @@ use super::vrf::{self, EXTENSION_BYTES, Input};
 /// Heights that stay in memory: a block's own votes, and those that its proposal carries.
 const HEIGHTS: u64 = 3;
 
+/// By height, the digest of the last valid extension of each key.
+type Valid = BTreeMap<u64, BTreeMap<Vec<u8>, [u8; 32]>>;
+
 /// Verifies outputs, and remembers the valid ones: a node meets each of them in a vote, in
 /// proposals and in the block.
 ///
@@ -15,8 +18,7 @@ const HEIGHTS: u64 = 3;
 /// digest of all three. So nodes with different memories agree.
 #[derive(Debug, Default)]
 pub struct Verifier {
-    /// By height, the digest of the last valid extension of each key.
-    valid: Mutex<BTreeMap<u64, BTreeMap<Vec<u8>, [u8; 32]>>>,
+    valid: Mutex<Valid>,
 }
 
 impl Verifier {
@@ -42,7 +44,7 @@ impl Verifier {
         Some(output)
     }
 
-    fn valid(&self) -> MutexGuard<'_, BTreeMap<u64, BTreeMap<Vec<u8>, [u8; 32]>>> {
+    fn valid(&self) -> MutexGuard<'_, Valid> {
         self.valid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -237,7 +237,7 @@ fn before_they_are_due_outputs_are_refused() {
     let everybody = network.everybody();
     network.blocks(2);
     let entry = Bytes::from(encode(&VoteOutputs::default()));
-    assert!(!network.accepts(0, &[entry.clone()], &everybody));
+    assert!(!network.accepts(0, std::slice::from_ref(&entry), &everybody));
     assert!(network.accepts(0, &[], &everybody));
     network.decide(&[entry], &everybody);
     let result = &network.decided.tx_results[0];
@@ -275,7 +275,9 @@ fn outputs_leave_no_room_rather_than_too_little() {
         (entry + tx.len() as i64, 1),
         (entry + tx.len() as i64 + 3, 2),
     ] {
-        let proposal = case.network.propose(0, &[tx.clone()], &case.signers, room);
+        let proposal = case
+            .network
+            .propose(0, std::slice::from_ref(&tx), &case.signers, room);
         assert_eq!(proposal.len(), entries);
         assert!(case.network.accepts(2, &proposal, &case.signers));
     }
