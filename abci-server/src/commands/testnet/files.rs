@@ -146,13 +146,8 @@ fn describe(
             stake: flags.stake.unwrap_or(least.saturating_mul(2)),
         }))
     };
-    let models = app_state
-        .models
-        .iter()
-        .map(|model| model.id.clone())
-        .collect();
-    let evaluator_models = app_state.evaluator_models.iter();
-    let evaluator_models = evaluator_models.map(|model| model.id.clone()).collect();
+    let models = app_state.models.iter().map(|model| &model.id);
+    let evaluator_models = app_state.evaluator_models.iter().map(|model| &model.id);
     Description {
         chain_id: flags.chain_id.clone(),
         denom: params.denom.clone(),
@@ -161,18 +156,25 @@ fn describe(
         inference_nodes: workers(
             accounts.inference_nodes,
             &ports.inference_nodes,
-            models,
+            sorted(models),
             params.min_inference_stake,
         ),
         evaluators: workers(
             accounts.evaluators,
             &ports.evaluators,
-            evaluator_models,
+            sorted(evaluator_models),
             params.min_evaluator_stake,
         ),
         user: accounts.user,
         authority: accounts.authority,
     }
+}
+
+/// As the chain wants what a node serves.
+fn sorted<'a>(ids: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut ids: Vec<_> = ids.cloned().collect();
+    ids.sort_unstable();
+    ids
 }
 
 /// Adds the network's accounts and nodes to the template.
