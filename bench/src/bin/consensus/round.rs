@@ -10,8 +10,8 @@ use super::costs::Costs;
 use super::signatures::{Signed, verify};
 use super::support::{Chain, Draft, Wallet, any, duty_message, submit_message};
 
-/// Blocks of a round: submission, draw, answers, draw, commits, reveals, payout.
-pub const BLOCKS: u64 = 7;
+/// Blocks of a round: submission, draw, answers, draw, commits, reveals, lottery of audits, payout.
+pub const BLOCKS: u64 = 8;
 
 const ANSWER_BYTES: usize = 500;
 /// Raw score of the first evaluator; the others differ a little.
@@ -50,7 +50,7 @@ impl Round {
             costs.checks += check(chain, &scores)?;
             *phase = block(chain, &scores)?;
         }
-        costs.payout = block(chain, &[])?;
+        costs.payout = block(chain, &[])? + block(chain, &[])?;
         self.require_results(chain)?;
         Ok(costs)
     }
