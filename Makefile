@@ -55,6 +55,8 @@ testnet-prompt: ## ask PROMPT
 test: build ## all tests, unit to end to end
 	@testnet/setup/setup.sh clients
 	cargo test --workspace --locked
+	@# Scores must have the same bits in every profile.
+	cargo test --release --package poq-reference-evaluator --test golden --locked
 
 .PHONY: setup
 setup: ## fetch what is missing: system packages, CometBFT, ONNX Runtime, models
