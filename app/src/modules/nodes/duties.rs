@@ -56,14 +56,9 @@ pub fn miss_duty(
     reason: &str,
 ) -> Result<()> {
     let mut node = get(x.state, role, operator)?;
-    let lost = entries::slash(&mut node.stake, &mut node.unbonding, slash_ppm);
-    node.open_duties = node.open_duties.saturating_sub(1);
-    node.duties_missed = node.duties_missed.saturating_add(1);
+    let lost = fail_duty(x, &mut node, task, slash_ppm, reason);
     node.missed_in_a_row = node.missed_in_a_row.saturating_add(1);
-    node.slashed = node.slashed.saturating_add(lost);
-    update_reputation(x, &mut node, 0);
     bank::burn_held(x.state, &x.block.params.denom, lost.into())?;
-    emit_slash(x, task, &node, lost, reason);
     let limit = x.block.params.jail_after_misses;
     if limit > 0 && node.missed_in_a_row >= limit && node.status() != NodeStatus::Jailed {
         jail::confine(x, &mut node, "missed_duties");
@@ -75,21 +70,28 @@ pub fn miss_duty(
 /// taken out, the reputation falls, and the node is jailed. Returns the base units lost, which the
 /// caller pays or burns.
 pub fn fail_audit(x: &mut Execution<'_>, operator: &str, task: u64) -> Result<u64> {
-    let role = Role::Evaluator;
-    let mut node = get(x.state, role, operator)?;
+    let mut node = get(x.state, Role::Evaluator, operator)?;
     let slash_ppm = x.block.params.slash_audit;
-    let lost = entries::slash(&mut node.stake, &mut node.unbonding, slash_ppm);
-    node.open_duties = node.open_duties.saturating_sub(1);
-    node.duties_missed = node.duties_missed.saturating_add(1);
-    node.slashed = node.slashed.saturating_add(lost);
-    update_reputation(x, &mut node, 0);
-    emit_slash(x, task, &node, lost, AUDIT);
+    let lost = fail_duty(x, &mut node, task, slash_ppm, AUDIT);
     jail::confine(x, &mut node, AUDIT);
     put_weighted(x, &mut node)?;
     Ok(lost)
 }
 
-fn emit_slash(x: &mut Execution<'_>, task: u64, node: &Node, lost: u64, reason: &str) {
+/// What ends every failed duty: the slash, the count and the reputation. Returns the base units that
+/// were taken out of the stake.
+fn fail_duty(
+    x: &mut Execution<'_>,
+    node: &mut Node,
+    task: u64,
+    slash_ppm: u32,
+    reason: &str,
+) -> u64 {
+    let lost = entries::slash(&mut node.stake, &mut node.unbonding, slash_ppm);
+    node.open_duties = node.open_duties.saturating_sub(1);
+    node.duties_missed = node.duties_missed.saturating_add(1);
+    node.slashed = node.slashed.saturating_add(lost);
+    update_reputation(x, node, 0);
     x.emit(
         event::NODE_SLASHED,
         &[
@@ -100,6 +102,7 @@ fn emit_slash(x: &mut Execution<'_>, task: u64, node: &Node, lost: u64, reason: 
             (event::REASON, &reason),
         ],
     );
+    lost
 }
 
 fn update_reputation(x: &Execution<'_>, node: &mut Node, outcome: u64) {
