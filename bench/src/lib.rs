@@ -4,6 +4,9 @@ pub mod figures;
 
 use std::time::Duration;
 
+// With the allocator of poqd.
+use poq_abci as _;
+
 use nix::time::{ClockId, clock_gettime};
 
 /// CPU time of the calling thread, in the kernel and outside, since it began.

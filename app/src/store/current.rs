@@ -4,7 +4,7 @@
 //! and a scan of a queue steps over nothing but what is in it: among the versioned rows it would
 //! step over everything that ever was in it and is not pruned yet.
 
-use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions, WriteBatch};
+use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
 
 use super::db::{self, Database};
 use super::error::{Result, StoreError};
@@ -13,26 +13,20 @@ use super::snapshot::Entry;
 
 /// The newest value of `key`, and the version that wrote it.
 pub(super) fn find(db: &Database, key: &[u8]) -> Result<Option<(u64, Vec<u8>)>> {
+    let owned =
+        |row: &[u8]| decode(key, row).map(|(version, value)| Some((version, value.to_vec())));
+    if let Some(row) = db.recent().value(key) {
+        return owned(&row);
+    }
     match db.rocks().get_pinned_cf(db.family(db::CURRENT)?, key)? {
-        Some(row) => decode(key, &row).map(|(version, value)| Some((version, value.to_vec()))),
+        Some(row) => owned(&row),
         None => Ok(None),
     }
 }
 
-/// Adds to `batch` that `version` sets `key` to `value`, or deletes it.
-pub(super) fn write(
-    db: &Database,
-    batch: &mut WriteBatch,
-    key: &[u8],
-    version: u64,
-    value: Option<&[u8]>,
-) -> Result<()> {
-    let family = db.family(db::CURRENT)?;
-    match value {
-        Some(value) => batch.put_cf(family, key, [&version.to_be_bytes(), value].concat()),
-        None => batch.delete_cf(family, key),
-    }
-    Ok(())
+/// The row of a value that `version` sets.
+pub(super) fn encode(version: u64, value: &[u8]) -> Vec<u8> {
+    [&version.to_be_bytes(), value].concat()
 }
 
 fn decode<'a>(key: &[u8], row: &'a [u8]) -> Result<(u64, &'a [u8])> {

@@ -9,6 +9,7 @@ use rocksdb::{
 
 use super::error::{Result, StoreError};
 use super::key;
+use super::recent::Recent;
 
 /// Nodes of the Merkle tree.
 pub(super) const TREE: &str = "tree";
@@ -32,8 +33,8 @@ const FORMAT: u32 = 2;
 const FORMAT_KEY: &[u8] = b"format";
 const HEAD_KEY: &[u8] = b"head";
 
-/// What a chain of a million accounts reads in its blocks; a small chain never fills it.
-const BLOCK_CACHE_BYTES: usize = 512 << 20;
+/// Beside what is kept in memory by row (`recent`); a small chain never fills it.
+const BLOCK_CACHE_BYTES: usize = 256 << 20;
 // Several nodes share a small machine, so memory, files and threads are kept low.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
 const WRITE_BUFFERS_TOTAL_BYTES: usize = 64 << 20;
@@ -46,6 +47,7 @@ const FILTER_BITS_PER_KEY: f64 = 10.0;
 /// An open database of this format.
 pub(super) struct Database {
     rocks: DB,
+    recent: Recent,
 }
 
 impl Database {
@@ -61,7 +63,10 @@ impl Database {
             FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
         let rocks = DB::open_cf_descriptors(&options, path, families)
             .map_err(|error| open_error(path, &error))?;
-        let database = Self { rocks };
+        let database = Self {
+            rocks,
+            recent: Recent::new(),
+        };
         database.flush_scanned_deletions()?;
         database.check_format(path)?;
         Ok(database)
@@ -111,6 +116,11 @@ impl Database {
         &self.rocks
     }
 
+    /// What was committed lately.
+    pub fn recent(&self) -> &Recent {
+        &self.recent
+    }
+
     pub fn family(&self, name: &str) -> Result<&ColumnFamily> {
         // Cannot fail: `open` opened every family.
         self.rocks
@@ -122,6 +132,8 @@ impl Database {
     pub fn write(&self, batch: WriteBatch) -> Result<()> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
+        // The rows of a family come in the order of their keys.
+        options.set_memtable_insert_hint_per_batch(true);
         Ok(self.rocks.write_opt(batch, &options)?)
     }
 }

@@ -32,6 +32,7 @@ mod key;
 mod merge;
 mod prepare;
 mod prune;
+mod recent;
 mod snapshot;
 mod state;
 #[cfg(test)]
@@ -185,13 +186,14 @@ impl Store {
             initial_height,
         };
         block.write_tree(update)?;
-        let batch = block.finish(&head.encode(oldest))?;
+        let (batch, written) = block.finish(&head.encode(oldest))?;
         Ok(Prepared {
             base: latest,
             head,
             oldest,
             pruned,
             batch,
+            written,
         })
     }
 
@@ -206,6 +208,7 @@ impl Store {
             oldest,
             pruned,
             batch,
+            written,
         } = prepared;
         let mut writing = self.writing();
         let latest = self.head().height;
@@ -220,6 +223,7 @@ impl Store {
         self.inner.newest.store(head.height, Ordering::Release);
         self.inner.oldest.store(oldest, Ordering::Release);
         self.inner.db.write(batch)?;
+        self.inner.db.recent().update(written);
         *writing = pruned;
         *self
             .inner

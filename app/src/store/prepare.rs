@@ -6,6 +6,7 @@ use super::changes::{Changes, Writes};
 use super::db::{self, Database};
 use super::error::Result;
 use super::prune::{self, Kind, Notes};
+use super::recent::Written;
 use super::tree::{Change, TreeUpdate};
 use super::{Head, current, history, key, tree};
 
@@ -18,6 +19,7 @@ pub struct Prepared {
     /// How far the pruning is when this is written.
     pub(super) pruned: Option<Vec<u8>>,
     pub(super) batch: WriteBatch,
+    pub(super) written: Written,
 }
 
 impl Prepared {
@@ -73,6 +75,7 @@ pub(super) struct Block<'a> {
     height: u64,
     batch: WriteBatch,
     notes: Notes,
+    written: Written,
     /// Changes of the tree.
     changed: Vec<Change>,
 }
@@ -90,6 +93,7 @@ impl<'a> Block<'a> {
             height,
             batch: WriteBatch::with_capacity_bytes(room),
             notes: Notes::default(),
+            written: Written::default(),
             changed: Vec::with_capacity(changes),
         }
     }
@@ -129,11 +133,26 @@ impl<'a> Block<'a> {
                 let family = self.db.family(db::PREIMAGES)?;
                 self.batch.put_cf(family, hash, &key);
             }
-            let written = value.as_deref();
-            current::write(self.db, &mut self.batch, &key, self.height, written)?;
-            self.write_row(&VALUES, &key, before.map(|(version, _)| version), written)?;
-            self.changed.push((hash, written.map(tree::hash)));
+            self.changed.push(Change {
+                key: hash,
+                existed: before.is_some(),
+                value: value.as_deref().map(tree::hash),
+            });
+            let before = before.map(|(version, _)| version);
+            self.write_row(&VALUES, &key, before, value.as_deref())?;
+            self.write_current(key, value.as_deref())?;
         }
+        Ok(())
+    }
+
+    fn write_current(&mut self, key: Vec<u8>, value: Option<&[u8]>) -> Result<()> {
+        let family = self.db.family(db::CURRENT)?;
+        let row = value.map(|value| current::encode(self.height, value));
+        match &row {
+            Some(row) => self.batch.put_cf(family, &key, row),
+            None => self.batch.delete_cf(family, &key),
+        }
+        self.written.values.push((key.into(), row.map(Into::into)));
         Ok(())
     }
 
@@ -180,8 +199,11 @@ impl<'a> Block<'a> {
     /// Adds the nodes of the tree.
     pub fn write_tree(&mut self, update: TreeUpdate) -> Result<()> {
         let family = self.db.family(db::TREE)?;
-        for (key, node) in update.nodes {
-            self.batch.put_cf(family, key, node);
+        for node in update.nodes {
+            self.batch.put_cf(family, node.key(), node.stored());
+            if let Some(place) = node.place() {
+                self.written.nodes.push((place, node.row));
+            }
         }
         for key in update.stale {
             self.notes.add(Kind::Node, key);
@@ -189,10 +211,10 @@ impl<'a> Block<'a> {
         Ok(())
     }
 
-    /// Adds the notes and the new head, and hands the batch over.
-    pub fn finish(mut self, head: &[u8]) -> Result<WriteBatch> {
+    /// Adds the notes and the new head, and hands the batch over, with what it writes for memory.
+    pub fn finish(mut self, head: &[u8]) -> Result<(WriteBatch, Written)> {
         self.notes.write(self.db, self.height, &mut self.batch)?;
         self.db.put_head(&mut self.batch, head)?;
-        Ok(self.batch)
+        Ok((self.batch, self.written))
     }
 }

@@ -5,6 +5,7 @@ mod model;
 mod open;
 mod proofs;
 mod pruning;
+mod recent;
 mod state;
 
 use std::collections::BTreeMap;

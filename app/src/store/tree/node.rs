@@ -21,8 +21,6 @@ const INTERNAL: u8 = 1;
 const LEAF: u8 = 2;
 
 const WIDTH: usize = 16;
-/// Bytes of an inner node with sixteen inner nodes below.
-const MAX_INTERNAL: usize = 1 + WIDTH * (1 + 32 + 8 + 1 + 8) + 8 + 8;
 
 /// A node in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,18 +88,16 @@ fn hash(domain: &[u8], left: &Hash, right: &Hash) -> Hash {
 }
 
 impl Node {
-    /// The stored form: Borsh, as `jmt` defines it.
-    pub fn encode(&self) -> Vec<u8> {
+    /// Appends the stored form: Borsh, as `jmt` defines it.
+    pub fn encode(&self, bytes: &mut Vec<u8>) {
         match self {
-            Self::Null => vec![NULL],
+            Self::Null => bytes.push(NULL),
             Self::Leaf(leaf) => {
-                let mut bytes = Vec::with_capacity(1 + 64);
                 bytes.push(LEAF);
                 bytes.extend_from_slice(&leaf.key);
                 bytes.extend_from_slice(&leaf.value);
-                bytes
             }
-            Self::Internal(children) => encode_internal(children),
+            Self::Internal(children) => encode_internal(children, bytes),
         }
     }
 
@@ -115,8 +111,7 @@ impl Node {
     }
 }
 
-fn encode_internal(children: &Children) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(MAX_INTERNAL);
+fn encode_internal(children: &Children, bytes: &mut Vec<u8>) {
     bytes.push(INTERNAL);
     for child in children {
         let Some(child) = child else {
@@ -137,7 +132,6 @@ fn encode_internal(children: &Children) -> Vec<u8> {
     let count = children.iter().flatten().count() as u64;
     bytes.extend_from_slice(&count.to_le_bytes());
     bytes.extend_from_slice(&leaves(children).to_le_bytes());
-    bytes
 }
 
 fn decode(rest: &mut &[u8]) -> Option<Node> {
@@ -202,6 +196,12 @@ mod tests {
         )
     }
 
+    fn encoded(node: &Node) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        node.encode(&mut bytes);
+        bytes
+    }
+
     /// Two children at least: one alone could be a leaf, which has no inner node above it.
     fn node() -> impl Strategy<Value = Node> {
         let leaf = any::<(Hash, Hash)>();
@@ -225,7 +225,7 @@ mod tests {
         /// `jmt` reads what is written here, finds the same hash, and writes the same bytes.
         #[test]
         fn nodes_are_those_of_jmt(node in node()) {
-            let bytes = node.encode();
+            let bytes = encoded(&node);
             prop_assert_eq!(Node::decode(b"key", &bytes).unwrap(), node.clone());
             let theirs: jmt::storage::Node = borsh::from_slice(&bytes).unwrap();
             prop_assert_eq!(borsh::to_vec(&theirs).unwrap(), bytes);
@@ -254,7 +254,7 @@ mod tests {
 
         #[test]
         fn a_node_cut_short_is_an_error(node in node(), cut in any::<prop::sample::Index>()) {
-            let bytes = node.encode();
+            let bytes = encoded(&node);
             let cut = &bytes[..cut.index(bytes.len())];
             prop_assert!(Node::decode(b"key", cut).is_err());
             let longer = [bytes.as_slice(), &[0]].concat();

@@ -6,15 +6,50 @@
 
 use super::super::db::{self, Database};
 use super::super::error::{Result, StoreError};
+use super::super::recent::Row;
 use super::node::{Child, Children, Hash, Leaf, NO_HASH, Node, hash_of, leaves};
 
-/// A key's digest, and its value's; `None`: deleted.
-pub(in super::super) type Change = (Hash, Option<Hash>);
+/// What happens to a key.
+pub(in super::super) struct Change {
+    /// Its digest.
+    pub key: Hash,
+    /// Whether it is in the tree before.
+    pub existed: bool,
+    /// The digest of its value; `None`: deleted.
+    pub value: Option<Hash>,
+}
 
-/// What an update makes of the tree; keys and nodes in their stored form.
+/// A node that the version writes.
+pub(in super::super) struct NewNode {
+    path: Path,
+    /// `version ‖ stored form`.
+    pub row: Row,
+    is_inner: bool,
+}
+
+impl NewNode {
+    /// Its key in the database.
+    pub fn key(&self) -> Vec<u8> {
+        self.path.key(&self.row[..VERSION_BYTES])
+    }
+
+    /// Its stored form.
+    pub fn stored(&self) -> &[u8] {
+        &self.row[VERSION_BYTES..]
+    }
+
+    /// Where it is kept in memory: an inner node unless it is very deep. A leaf is hardly read
+    /// again (see [`Update::change_child`]).
+    pub fn place(&self) -> Option<u64> {
+        self.path.place().filter(|_| self.is_inner)
+    }
+}
+
+/// What an update makes of the tree.
 pub(in super::super) struct TreeUpdate {
     pub root: Hash,
-    pub nodes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// In the order of their paths.
+    pub nodes: Vec<NewNode>,
     /// Keys of the nodes that only versions before the update need.
     pub stale: Vec<Vec<u8>>,
 }
@@ -26,12 +61,13 @@ pub(in super::super) fn update(
     version: u64,
     mut changes: Vec<Change>,
 ) -> Result<TreeUpdate> {
-    changes.sort_unstable_by_key(|(key, _)| *key);
+    changes.sort_unstable_by_key(|change| change.key);
     let mut update = Update {
         db,
         version,
         nodes: Vec::new(),
         stale: Vec::new(),
+        row: version.to_be_bytes().to_vec(),
     };
     let before = match base {
         0 => Node::Null,
@@ -39,6 +75,7 @@ pub(in super::super) fn update(
     };
     let root = update.change(before, Path::ROOT, &changes)?;
     let root = update.write_root(root);
+    update.nodes.sort_unstable_by_key(|node| node.path);
     Ok(TreeUpdate {
         root,
         nodes: update.nodes,
@@ -46,18 +83,21 @@ pub(in super::super) fn update(
     })
 }
 
+/// Bytes of a version in the key of a node.
+const VERSION_BYTES: usize = 8;
+
 /// Where a node stands: the nibbles on the way to it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Path {
+    depth: usize,
     /// Two in a byte, zeros behind the last one.
     nibbles: Hash,
-    depth: usize,
 }
 
 impl Path {
     const ROOT: Self = Self {
-        nibbles: [0; 32],
         depth: 0,
+        nibbles: [0; 32],
     };
 
     fn child(mut self, nibble: usize) -> Self {
@@ -71,14 +111,20 @@ impl Path {
 
     /// `version ‖ number of nibbles ‖ nibbles`, big-endian: the nodes of a version follow each
     /// other.
-    fn key(&self, version: u64) -> Vec<u8> {
+    fn key(&self, version: &[u8]) -> Vec<u8> {
         let bytes = self.depth.div_ceil(2);
-        let mut key = Vec::with_capacity(9 + bytes);
-        key.extend_from_slice(&version.to_be_bytes());
+        let mut key = Vec::with_capacity(version.len() + 1 + bytes);
+        key.extend_from_slice(version);
         // At most 64: a digest has 32 bytes.
         key.push(self.depth as u8);
         key.extend(self.nibbles.iter().take(bytes));
         key
+    }
+
+    /// A number for up to 15 nibbles: them and, in the last four bits, how many they are.
+    fn place(&self) -> Option<u64> {
+        let first = u64::from_be_bytes(*self.nibbles.first_chunk()?);
+        (self.depth < 16).then_some(first | self.depth as u64)
     }
 }
 
@@ -94,26 +140,43 @@ enum Subtree {
 struct Update<'a> {
     db: &'a Database,
     version: u64,
-    nodes: Vec<(Vec<u8>, Vec<u8>)>,
+    nodes: Vec<NewNode>,
     stale: Vec<Vec<u8>>,
+    /// The version, with room for a node.
+    row: Vec<u8>,
 }
 
 impl Update<'_> {
     /// Reads a node that this version replaces.
     fn take(&mut self, version: u64, path: Path) -> Result<Node> {
-        let key = path.key(version);
-        let bytes = self
-            .db
-            .rocks()
-            .get_pinned_cf(self.db.family(db::TREE)?, &key)?
-            .ok_or_else(|| StoreError::corrupt(&key, "a node of the tree is missing"))?;
-        let node = Node::decode(&key, &bytes)?;
+        let version = version.to_be_bytes();
+        let key = path.key(&version);
+        let recent = path.place().and_then(|place| self.db.recent().node(place));
+        let node = match recent.as_deref().and_then(|row| row.strip_prefix(&version)) {
+            Some(bytes) => Node::decode(&key, bytes)?,
+            None => self.read(&key)?,
+        };
         self.stale.push(key);
         Ok(node)
     }
 
+    fn read(&self, key: &[u8]) -> Result<Node> {
+        let bytes = self
+            .db
+            .rocks()
+            .get_pinned_cf(self.db.family(db::TREE)?, key)?
+            .ok_or_else(|| StoreError::corrupt(key, "a node of the tree is missing"))?;
+        Node::decode(key, &bytes)
+    }
+
     fn write(&mut self, path: Path, node: &Node) {
-        self.nodes.push((path.key(self.version), node.encode()));
+        self.row.truncate(VERSION_BYTES);
+        node.encode(&mut self.row);
+        self.nodes.push(NewNode {
+            path,
+            row: self.row.as_slice().into(),
+            is_inner: matches!(node, Node::Internal(_)),
+        });
     }
 
     /// Changes what stands at `path`, where `before` was taken.
@@ -133,22 +196,32 @@ impl Update<'_> {
     ) -> Result<Subtree> {
         let mut new_leaves = [None; 16];
         for of_child in
-            changes.chunk_by(|a, b| nibble(&a.0, path.depth) == nibble(&b.0, path.depth))
+            changes.chunk_by(|a, b| nibble(&a.key, path.depth) == nibble(&b.key, path.depth))
         {
-            let Some(index) = of_child.first().map(|(key, _)| nibble(key, path.depth)) else {
+            let Some(index) = of_child
+                .first()
+                .map(|change| nibble(&change.key, path.depth))
+            else {
                 continue;
             };
             let below = path.child(index);
             let subtree = match children[index] {
-                Some(child) => {
-                    let before = self.take(child.version, below)?;
-                    self.change(before, below, of_child)?
-                }
+                Some(child) => self.change_child(child, below, of_child)?,
                 None => self.build(below, &puts(of_child))?,
             };
             (children[index], new_leaves[index]) = self.child(subtree);
         }
         self.join(children, new_leaves, path)
+    }
+
+    fn change_child(&mut self, child: Child, path: Path, changes: &[Change]) -> Result<Subtree> {
+        // A leaf alone is that of the key which existed: there is no need to read it.
+        if child.leaves.is_none() && changes.iter().any(|change| change.existed) {
+            self.stale.push(path.key(&child.version.to_be_bytes()));
+            return self.build(path, &puts(changes));
+        }
+        let before = self.take(child.version, path)?;
+        self.change(before, path, changes)
     }
 
     /// A tree of nothing but these leaves, which are sorted.
@@ -227,7 +300,7 @@ impl Update<'_> {
         match self.take(version, path)? {
             Node::Leaf(leaf) => Ok(leaf),
             _ => Err(StoreError::corrupt(
-                &path.key(version),
+                &path.key(&version.to_be_bytes()),
                 "not a leaf of the tree",
             )),
         }
@@ -257,10 +330,10 @@ fn nibble(key: &Hash, depth: usize) -> usize {
 }
 
 fn puts(changes: &[Change]) -> Vec<Leaf> {
-    let put = |(key, value): &Change| {
+    let put = |change: &Change| {
         Some(Leaf {
-            key: *key,
-            value: (*value)?,
+            key: change.key,
+            value: change.value?,
         })
     };
     changes.iter().filter_map(put).collect()
@@ -269,9 +342,9 @@ fn puts(changes: &[Change]) -> Vec<Leaf> {
 /// The leaves after the changes where only `leaf` was before.
 fn with_leaf(leaf: Leaf, changes: &[Change]) -> Vec<Leaf> {
     let mut leaves = puts(changes);
-    if let Err(place) = changes.binary_search_by_key(&leaf.key, |(key, _)| *key) {
+    if let Err(place) = changes.binary_search_by_key(&leaf.key, |change| change.key) {
         let before = changes.iter().take(place);
-        let place = before.filter(|(_, value)| value.is_some()).count();
+        let place = before.filter(|change| change.value.is_some()).count();
         leaves.insert(place, leaf);
     }
     leaves

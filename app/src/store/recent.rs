@@ -1,0 +1,88 @@
+//! What the newest version wrote lately, in memory.
+//!
+//! RocksDB finds a row through filters, indexes and blocks of several levels, which takes longer
+//! the more rows there are; execution and the tree read what blocks shortly before wrote. Only
+//! commits fill this, once the database has the rows: it holds nothing that is not in there.
+
+use std::sync::Arc;
+
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+
+// A chain of a million accounts has so much of both; a small one never fills it.
+/// Memory for inner nodes of the tree.
+const NODE_BYTES: u64 = 256 << 20;
+/// Memory for values.
+const VALUE_BYTES: u64 = 256 << 20;
+/// What a row takes beside its bytes, about.
+const ROW_OVERHEAD: usize = 96;
+/// Bytes of a row, about: how many rows there can be.
+const ROW_BYTES: u64 = 256;
+
+/// A row in memory: `version ‖ bytes`, the version big-endian.
+pub(super) type Row = Arc<[u8]>;
+
+/// Rows of a commit, by their keys.
+#[derive(Default)]
+pub(super) struct Written {
+    /// Inner nodes, by their places in the tree.
+    pub nodes: Vec<(u64, Row)>,
+    /// Values; `None`: deleted.
+    pub values: Vec<(Box<[u8]>, Option<Row>)>,
+}
+
+/// Rows of the newest version.
+pub(super) struct Recent {
+    nodes: Rows<u64>,
+    values: Rows<Box<[u8]>>,
+}
+
+type Rows<K> = Cache<K, Row, Size>;
+
+#[derive(Clone)]
+struct Size;
+
+impl Weighter<u64, Row> for Size {
+    fn weight(&self, _: &u64, row: &Row) -> u64 {
+        (row.len() + ROW_OVERHEAD) as u64
+    }
+}
+
+impl Weighter<Box<[u8]>, Row> for Size {
+    fn weight(&self, key: &Box<[u8]>, row: &Row) -> u64 {
+        (key.len() + row.len() + ROW_OVERHEAD) as u64
+    }
+}
+
+impl Recent {
+    pub fn new() -> Self {
+        let rows = |bytes: u64| (bytes / ROW_BYTES) as usize;
+        Self {
+            nodes: Rows::with_weighter(rows(NODE_BYTES), NODE_BYTES, Size),
+            values: Rows::with_weighter(rows(VALUE_BYTES), VALUE_BYTES, Size),
+        }
+    }
+
+    /// The inner node at a place, which may be of an earlier version where there is none any more.
+    pub fn node(&self, place: u64) -> Option<Row> {
+        self.nodes.get(&place)
+    }
+
+    /// The value of a key.
+    pub fn value(&self, key: &[u8]) -> Option<Row> {
+        self.values.get(key)
+    }
+
+    /// Takes over what was committed.
+    pub fn update(&self, written: Written) {
+        for (place, node) in written.nodes {
+            self.nodes.insert(place, node);
+        }
+        for (key, value) in written.values {
+            match value {
+                Some(value) => self.values.insert(key, value),
+                None => drop(self.values.remove(&key)),
+            }
+        }
+    }
+}
