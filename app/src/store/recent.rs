@@ -2,7 +2,8 @@
 //!
 //! RocksDB finds a row through filters, indexes and blocks of several levels, which takes longer
 //! the more rows there are; execution and the tree read what blocks shortly before wrote. Only
-//! commits fill this, once the database has the rows: it holds nothing that is not in there.
+//! commits fill this, once the database has the rows: it holds nothing that is not in there. It is
+//! only asked for rows by their keys, so what it keeps and what it drops changes no result.
 
 use std::sync::Arc;
 
