@@ -1,6 +1,6 @@
 //! What `poqd` serves ABCI and audits with: usable by other programs, for example to measure it.
 
-/// For RocksDB, too: the system's allocator took a third of the time of a large block (ADR 22).
+/// For RocksDB, too: the system's allocator took up to a third of the time of a block (ADR 22).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

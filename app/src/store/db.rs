@@ -132,7 +132,7 @@ impl Database {
     pub fn write(&self, batch: WriteBatch) -> Result<()> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        // The rows of a family come in the order of their keys.
+        // Most rows of a family come in the order of their keys.
         options.set_memtable_insert_hint_per_batch(true);
         Ok(self.rocks.write_opt(batch, &options)?)
     }

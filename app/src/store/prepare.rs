@@ -200,7 +200,8 @@ impl<'a> Block<'a> {
     pub fn write_tree(&mut self, update: TreeUpdate) -> Result<()> {
         let family = self.db.family(db::TREE)?;
         for node in update.nodes {
-            self.batch.put_cf(family, node.key(), node.stored());
+            self.batch
+                .put_cf(family, node.key(self.height), node.stored());
             if let Some(place) = node.place() {
                 self.written.nodes.push((place, node.row));
             }

@@ -4,6 +4,7 @@
 //! its general update three quarters of the time went into maps of nodes (ADR 16).
 
 mod node;
+mod path;
 mod update;
 
 use jmt::storage::{HasPreimage, LeafNode, Node, NodeKey, TreeReader};
@@ -13,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::db::{self, Database};
 use super::error::{Result, StoreError};
 use super::history;
+use path::Path;
 
 pub(super) use update::{Change, TreeUpdate, update};
 
@@ -48,19 +50,11 @@ pub(super) fn prove(
         .map_err(tree_error)
 }
 
-/// `version ‖ number of nibbles ‖ nibbles`, big-endian: the nodes of a version follow each other.
+/// Where the database has a node of `jmt`.
 fn node_key(key: &NodeKey) -> Vec<u8> {
-    let path = key.nibble_path();
-    let mut bytes = Vec::with_capacity(16);
-    bytes.extend_from_slice(&key.version().to_be_bytes());
-    bytes.push(0);
-    let mut nibbles = path.nibbles().map(u8::from);
-    while let Some(high) = nibbles.next() {
-        bytes.push(high << 4 | nibbles.next().unwrap_or(0));
-    }
-    // At most 64 nibbles: a key hash has 32 bytes.
-    bytes[8] = path.num_nibbles() as u8;
-    bytes
+    let nibbles = key.nibble_path().nibbles().map(u8::from);
+    let path = nibbles.fold(Path::ROOT, |path, nibble| path.child(nibble.into()));
+    path.key(key.version())
 }
 
 /// Recovers the error that a reader below handed to `jmt`.

@@ -8,6 +8,10 @@ use super::super::db::{self, Database};
 use super::super::error::{Result, StoreError};
 use super::super::recent::Row;
 use super::node::{Child, Children, Hash, Leaf, NO_HASH, Node, hash_of, leaves};
+use super::path::Path;
+
+/// Bytes of the version in front of a row.
+const VERSION_BYTES: usize = 8;
 
 /// What happens to a key.
 pub(in super::super) struct Change {
@@ -29,8 +33,8 @@ pub(in super::super) struct NewNode {
 
 impl NewNode {
     /// Its key in the database.
-    pub fn key(&self) -> Vec<u8> {
-        self.path.key(&self.row[..VERSION_BYTES])
+    pub fn key(&self, version: u64) -> Vec<u8> {
+        self.path.key(version)
     }
 
     /// Its stored form.
@@ -83,51 +87,6 @@ pub(in super::super) fn update(
     })
 }
 
-/// Bytes of a version in the key of a node.
-const VERSION_BYTES: usize = 8;
-
-/// Where a node stands: the nibbles on the way to it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Path {
-    depth: usize,
-    /// Two in a byte, zeros behind the last one.
-    nibbles: Hash,
-}
-
-impl Path {
-    const ROOT: Self = Self {
-        depth: 0,
-        nibbles: [0; 32],
-    };
-
-    fn child(mut self, nibble: usize) -> Self {
-        if let Some(byte) = self.nibbles.get_mut(self.depth / 2) {
-            // A nibble is below 16.
-            *byte |= (nibble as u8) << (4 * (1 - self.depth % 2));
-        }
-        self.depth += 1;
-        self
-    }
-
-    /// `version ‖ number of nibbles ‖ nibbles`, big-endian: the nodes of a version follow each
-    /// other.
-    fn key(&self, version: &[u8]) -> Vec<u8> {
-        let bytes = self.depth.div_ceil(2);
-        let mut key = Vec::with_capacity(version.len() + 1 + bytes);
-        key.extend_from_slice(version);
-        // At most 64: a digest has 32 bytes.
-        key.push(self.depth as u8);
-        key.extend(self.nibbles.iter().take(bytes));
-        key
-    }
-
-    /// A number for up to 15 nibbles: them and, in the last four bits, how many they are.
-    fn place(&self) -> Option<u64> {
-        let first = u64::from_be_bytes(*self.nibbles.first_chunk()?);
-        (self.depth < 16).then_some(first | self.depth as u64)
-    }
-}
-
 /// What stands somewhere after the changes.
 enum Subtree {
     Nothing,
@@ -149,10 +108,10 @@ struct Update<'a> {
 impl Update<'_> {
     /// Reads a node that this version replaces.
     fn take(&mut self, version: u64, path: Path) -> Result<Node> {
-        let version = version.to_be_bytes();
-        let key = path.key(&version);
+        let key = path.key(version);
         let recent = path.place().and_then(|place| self.db.recent().node(place));
-        let node = match recent.as_deref().and_then(|row| row.strip_prefix(&version)) {
+        let of_version = |row| <[u8]>::strip_prefix(row, &version.to_be_bytes());
+        let node = match recent.as_deref().and_then(of_version) {
             Some(bytes) => Node::decode(&key, bytes)?,
             None => self.read(&key)?,
         };
@@ -217,7 +176,7 @@ impl Update<'_> {
     fn change_child(&mut self, child: Child, path: Path, changes: &[Change]) -> Result<Subtree> {
         // A leaf alone is that of the key which existed: there is no need to read it.
         if child.leaves.is_none() && changes.iter().any(|change| change.existed) {
-            self.stale.push(path.key(&child.version.to_be_bytes()));
+            self.stale.push(path.key(child.version));
             return self.build(path, &puts(changes));
         }
         let before = self.take(child.version, path)?;
@@ -300,7 +259,7 @@ impl Update<'_> {
         match self.take(version, path)? {
             Node::Leaf(leaf) => Ok(leaf),
             _ => Err(StoreError::corrupt(
-                &path.key(&version.to_be_bytes()),
+                &path.key(version),
                 "not a leaf of the tree",
             )),
         }

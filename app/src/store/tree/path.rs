@@ -1,0 +1,45 @@
+use super::node::Hash;
+
+/// Where a node stands: the nibbles on the way to it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Path {
+    pub depth: usize,
+    /// Two in a byte, zeros behind the last one.
+    nibbles: Hash,
+}
+
+impl Path {
+    pub const ROOT: Self = Self {
+        depth: 0,
+        nibbles: [0; 32],
+    };
+
+    pub fn child(mut self, nibble: usize) -> Self {
+        if let Some(byte) = self.nibbles.get_mut(self.depth / 2) {
+            // A nibble is below 16.
+            *byte |= (nibble as u8) << (4 * (1 - self.depth % 2));
+        }
+        self.depth += 1;
+        self
+    }
+
+    /// The key of a node in the database.
+    ///
+    /// `version ‖ number of nibbles ‖ nibbles`, big-endian: the nodes of a version follow each
+    /// other.
+    pub fn key(&self, version: u64) -> Vec<u8> {
+        let bytes = self.depth.div_ceil(2);
+        let mut key = Vec::with_capacity(9 + bytes);
+        key.extend_from_slice(&version.to_be_bytes());
+        // At most 64: a digest has 32 bytes.
+        key.push(self.depth as u8);
+        key.extend(self.nibbles.iter().take(bytes));
+        key
+    }
+
+    /// A number for up to 15 nibbles: them and, in the last four bits, how many they are.
+    pub fn place(&self) -> Option<u64> {
+        let first = u64::from_be_bytes(*self.nibbles.first_chunk()?);
+        (self.depth < 16).then_some(first | self.depth as u64)
+    }
+}
