@@ -15,7 +15,7 @@ use crate::modules::validators::{self, ValidatorPower};
 use crate::modules::{bank, models};
 use crate::query;
 use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
-use crate::tx::{Signatures, Verifier};
+use crate::tx::{Signatures, Verifier, verify_ahead};
 
 /// Settings of one node; they never change results.
 #[derive(Clone, Debug)]
@@ -134,7 +134,7 @@ impl App {
     /// Executes a block and computes its app hash; only [`App::commit`] makes it last.
     pub fn finalize_block(
         &self,
-        block: &Block<'_, impl AsRef<[u8]>>,
+        block: &Block<'_, impl AsRef<[u8]> + Sync>,
     ) -> Result<(Outcome, [u8; 32])> {
         let mut state = self.committed_state();
         let outcome = block::finalize(
@@ -236,7 +236,7 @@ impl App {
     pub fn process_proposal(
         &self,
         height: u64,
-        txs: &[impl AsRef<[u8]>],
+        txs: &[impl AsRef<[u8]> + Sync],
         last_commit: &LastCommit,
     ) -> Result<()> {
         let mut state = self.committed_state();
@@ -244,8 +244,9 @@ impl App {
         let first = txs.first().map(AsRef::as_ref);
         let carried = beacon::accept(&state, height, first, last_commit, &self.outputs)?;
         let outputs = usize::from(carried != Carried::NotDue);
+        let txs = txs.get(outputs..).unwrap_or_default();
+        verify_ahead(txs, &state, &block, &self.verifier);
         txs.iter()
-            .skip(outputs)
             .try_for_each(|tx| block::admit(&mut state, &block, tx.as_ref(), &self.verifier))
     }
 

@@ -12,7 +12,7 @@ use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
 use crate::selection::next_beacon;
 use crate::store::State;
-use crate::tx::{Signatures, Unverified, Verifier, decode};
+use crate::tx::{Signatures, Unverified, Verifier, decode, verify_ahead};
 
 /// Gas of a transaction, as limited by its sender and as needed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -78,7 +78,7 @@ pub struct Outcome {
 /// move on, and at last those tasks draw that need somebody.
 pub fn finalize(
     state: &mut State,
-    block: &Block<'_, impl AsRef<[u8]>>,
+    block: &Block<'_, impl AsRef<[u8]> + Sync>,
     verifier: &Verifier,
     outputs: &beacon::Verifier,
     auditor: &Auditor,
@@ -93,7 +93,9 @@ pub fn finalize(
     step(&mut x, |x| validators::distribute_fees(x, &votes))?;
     audits::draw_due(&mut x)?;
     let mut events = x.into_events();
-    for tx in block.txs.iter().skip(results.len()) {
+    let txs = block.txs.get(results.len()..).unwrap_or_default();
+    verify_ahead(txs, state, &context, verifier);
+    for tx in txs {
         results.push(deliver(state, &context, tx.as_ref(), verifier)?);
     }
     // The end of a block goes by the parameters that its transactions leave, so that the state of

@@ -176,6 +176,22 @@ fn a_block_is_the_same_to_who_saw_its_transactions_and_to_who_did_not() {
     );
 }
 
+/// Signatures are verified ahead, by the accounts before the block; it must never show either.
+#[test]
+fn an_account_that_a_block_makes_can_send_in_it() {
+    let mut chain = Chain::new(1, 5);
+    // The numbers before are of genesis, and of the protocol, which gets the first fee.
+    let mut newcomer = Wallet::new(200, 10);
+    let gift = send(&chain.user, &newcomer.address, 100_000_000);
+    let gift = chain.user.sign(vec![gift]);
+    let back = send(&newcomer, &chain.user.address, 1);
+    let sent = newcomer.sign(vec![back.clone()]);
+    let again = newcomer.sign(vec![back]);
+    let codes = chain.block(&[gift, sent, again]);
+    let codes = codes.iter().map(|result| (result.code, &*result.log));
+    assert_eq!(codes.collect::<Vec<_>>(), [(0, ""); 3]);
+}
+
 #[test]
 fn fees_gas_and_timeouts() {
     let mut chain = Chain::new(1, 5);

@@ -9,24 +9,25 @@ use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
 use super::db::{self, Database};
 use super::error::{Result, StoreError};
 use super::key::Span;
+use super::recent::Row;
 use super::snapshot::Entry;
 
-/// The newest value of `key`, and the version that wrote it.
-pub(super) fn find(db: &Database, key: &[u8]) -> Result<Option<(u64, Vec<u8>)>> {
-    let owned =
-        |row: &[u8]| decode(key, row).map(|(version, value)| Some((version, value.to_vec())));
-    if let Some(row) = db.recent().value(key) {
-        return owned(&row);
-    }
-    match db.rocks().get_pinned_cf(db.family(db::CURRENT)?, key)? {
-        Some(row) => owned(&row),
+/// The newest value of `key`.
+pub(super) fn find(db: &Database, key: &[u8]) -> Result<Option<Row>> {
+    let load = || match db.rocks().get_pinned_cf(db.family(db::CURRENT)?, key)? {
+        Some(row) => {
+            let (version, value) = decode(key, &row)?;
+            let bytes = value.into();
+            Ok(Some(Row { version, bytes }))
+        }
         None => Ok(None),
-    }
+    };
+    db.recent().value(key, load)
 }
 
-/// The row of a value that `version` sets.
-pub(super) fn encode(version: u64, value: &[u8]) -> Vec<u8> {
-    [&version.to_be_bytes(), value].concat()
+/// The stored form of a row.
+pub(super) fn encode(row: &Row) -> Vec<u8> {
+    [&row.version.to_be_bytes(), &*row.bytes].concat()
 }
 
 fn decode<'a>(key: &[u8], row: &'a [u8]) -> Result<(u64, &'a [u8])> {

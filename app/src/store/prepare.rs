@@ -1,12 +1,13 @@
 //! From changes to the batch that makes them the next version.
 
+use rayon::prelude::*;
 use rocksdb::WriteBatch;
 
 use super::changes::{Changes, Writes};
 use super::db::{self, Database};
 use super::error::Result;
 use super::prune::{self, Kind, Notes};
-use super::recent::Written;
+use super::recent::{Row, Written};
 use super::tree::{Change, TreeUpdate};
 use super::{Head, current, history, key, tree};
 
@@ -67,6 +68,36 @@ const BATCH_BYTES_PER_CHANGE: usize = 2 << 10;
 /// Bytes of a batch that are reserved from the start at most.
 const MAX_BATCH_ROOM: usize = 64 << 20;
 
+/// A write that changes something.
+struct Overwrite {
+    key: Vec<u8>,
+    value: Option<Vec<u8>>,
+    /// The version that wrote the value before, if there was one.
+    before: Option<u64>,
+    change: Change,
+}
+
+impl Overwrite {
+    /// `None` if the key has this value already.
+    fn find(db: &Database, key: Vec<u8>, value: Option<Vec<u8>>) -> Result<Option<Self>> {
+        let before = current::find(db, &key)?;
+        if before.as_ref().map(|row| &*row.bytes) == value.as_deref() {
+            return Ok(None);
+        }
+        let change = Change {
+            key: tree::hash(&key),
+            existed: before.is_some(),
+            value: value.as_deref().map(tree::hash),
+        };
+        Ok(Some(Self {
+            key,
+            value,
+            before: before.map(|row| row.version),
+            change,
+        }))
+    }
+}
+
 /// The writes of one block, on their way into a batch.
 pub(super) struct Block<'a> {
     db: &'a Database,
@@ -123,22 +154,24 @@ impl<'a> Block<'a> {
     }
 
     fn write_values(&mut self, writes: Writes) -> Result<()> {
-        for (key, value) in writes {
-            let before = current::find(self.db, &key)?;
-            if before.as_ref().map(|(_, value)| value) == value.as_ref() {
-                continue;
-            }
-            let hash = tree::hash(&key);
+        let db = self.db;
+        // In the order of the keys, whichever processor looks them up.
+        let found = writes
+            .into_par_iter()
+            .map(|(key, value)| Overwrite::find(db, key, value))
+            .collect::<Result<Vec<_>>>()?;
+        for overwrite in found.into_iter().flatten() {
+            let Overwrite {
+                key,
+                value,
+                before,
+                change,
+            } = overwrite;
             if before.is_none() {
                 let family = self.db.family(db::PREIMAGES)?;
-                self.batch.put_cf(family, hash, &key);
+                self.batch.put_cf(family, change.key, &key);
             }
-            self.changed.push(Change {
-                key: hash,
-                existed: before.is_some(),
-                value: value.as_deref().map(tree::hash),
-            });
-            let before = before.map(|(version, _)| version);
+            self.changed.push(change);
             self.write_row(&VALUES, &key, before, value.as_deref())?;
             self.write_current(key, value.as_deref())?;
         }
@@ -147,12 +180,15 @@ impl<'a> Block<'a> {
 
     fn write_current(&mut self, key: Vec<u8>, value: Option<&[u8]>) -> Result<()> {
         let family = self.db.family(db::CURRENT)?;
-        let row = value.map(|value| current::encode(self.height, value));
+        let row = value.map(|value| Row {
+            version: self.height,
+            bytes: value.into(),
+        });
         match &row {
-            Some(row) => self.batch.put_cf(family, &key, row),
+            Some(row) => self.batch.put_cf(family, &key, current::encode(row)),
             None => self.batch.delete_cf(family, &key),
         }
-        self.written.values.push((key.into(), row.map(Into::into)));
+        self.written.values.push((key, row));
         Ok(())
     }
 
@@ -200,10 +236,14 @@ impl<'a> Block<'a> {
     pub fn write_tree(&mut self, update: TreeUpdate) -> Result<()> {
         let family = self.db.family(db::TREE)?;
         for node in update.nodes {
-            self.batch
-                .put_cf(family, node.key(self.height), node.stored());
+            let key = node.key(self.height);
+            self.batch.put_cf(family, key, &node.bytes);
             if let Some(place) = node.place() {
-                self.written.nodes.push((place, node.row));
+                let row = Row {
+                    version: self.height,
+                    bytes: node.bytes,
+                };
+                self.written.nodes.push((place, row));
             }
         }
         for key in update.stale {

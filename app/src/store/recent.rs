@@ -1,27 +1,35 @@
-//! What the newest version wrote lately, in memory.
+//! What was written or read lately, in memory.
 //!
 //! RocksDB finds a row through filters, indexes and blocks of several levels, which takes longer
-//! the more rows there are; execution and the tree read what blocks shortly before wrote. Only
-//! commits fill this, once the database has the rows: it holds nothing that is not in there. It is
-//! only asked for rows by their keys, so what it keeps and what it drops changes no result.
+//! the more rows there are; execution and the tree read what blocks shortly before wrote, and what
+//! the mempool's checks just read. A commit fills this once the database has the rows, so it holds
+//! nothing that is not in there. It is only asked for rows by their keys, so what it keeps and what
+//! it drops changes no result.
 
 use std::sync::Arc;
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::error::{Result, StoreError};
+
 // A chain of a million accounts has so much of both; a small one never fills it.
 /// Memory for inner nodes of the tree.
-const NODE_BYTES: u64 = 256 << 20;
+const NODE_BYTES: u64 = 512 << 20;
 /// Memory for values.
-const VALUE_BYTES: u64 = 256 << 20;
+const VALUE_BYTES: u64 = 512 << 20;
 /// What a row takes beside its bytes, about.
 const ROW_OVERHEAD: usize = 96;
 /// Bytes of a row, about: how many rows there can be.
 const ROW_BYTES: u64 = 256;
 
-/// A row in memory: `version ‖ bytes`, the version big-endian.
-pub(super) type Row = Arc<[u8]>;
+/// A row in memory.
+#[derive(Clone)]
+pub(super) struct Row {
+    /// The version that wrote it.
+    pub version: u64,
+    pub bytes: Arc<[u8]>,
+}
 
 /// Rows of a commit, by their keys.
 #[derive(Default)]
@@ -29,13 +37,13 @@ pub(super) struct Written {
     /// Inner nodes, by their places in the tree.
     pub nodes: Vec<(u64, Row)>,
     /// Values; `None`: deleted.
-    pub values: Vec<(Box<[u8]>, Option<Row>)>,
+    pub values: Vec<(Vec<u8>, Option<Row>)>,
 }
 
 /// Rows of the newest version.
 pub(super) struct Recent {
     nodes: Rows<u64>,
-    values: Rows<Box<[u8]>>,
+    values: Rows<Vec<u8>>,
 }
 
 type Rows<K> = Cache<K, Row, Size>;
@@ -45,13 +53,13 @@ struct Size;
 
 impl Weighter<u64, Row> for Size {
     fn weight(&self, _: &u64, row: &Row) -> u64 {
-        (row.len() + ROW_OVERHEAD) as u64
+        (row.bytes.len() + ROW_OVERHEAD) as u64
     }
 }
 
-impl Weighter<Box<[u8]>, Row> for Size {
-    fn weight(&self, key: &Box<[u8]>, row: &Row) -> u64 {
-        (key.len() + row.len() + ROW_OVERHEAD) as u64
+impl Weighter<Vec<u8>, Row> for Size {
+    fn weight(&self, key: &Vec<u8>, row: &Row) -> u64 {
+        (key.len() + row.bytes.len() + ROW_OVERHEAD) as u64
     }
 }
 
@@ -69,21 +77,41 @@ impl Recent {
         self.nodes.get(&place)
     }
 
-    /// The value of a key.
-    pub fn value(&self, key: &[u8]) -> Option<Row> {
-        self.values.get(key)
+    /// The value of a key: the one in memory or, if there is none, what `load` finds in the
+    /// database, which is kept.
+    pub fn value(
+        &self,
+        key: &[u8],
+        load: impl FnOnce() -> Result<Option<Row>>,
+    ) -> Result<Option<Row>> {
+        // What is absent takes the way of an error, and is not kept. What was loaded is not kept
+        // either if a commit changed the value meanwhile.
+        let load = || load().map_err(Some)?.ok_or(None);
+        match self
+            .values
+            .get_or_insert_with::<_, Option<StoreError>>(key, load)
+        {
+            Ok(row) => Ok(Some(row)),
+            Err(None) => Ok(None),
+            Err(Some(error)) => Err(error),
+        }
     }
 
     /// Takes over what was committed.
     pub fn update(&self, written: Written) {
-        for (place, node) in written.nodes {
-            self.nodes.insert(place, node);
-        }
-        for (key, value) in written.values {
-            match value {
-                Some(value) => self.values.insert(key, value),
-                None => drop(self.values.remove(&key)),
+        let nodes = || {
+            for (place, node) in written.nodes {
+                self.nodes.insert(place, node);
             }
-        }
+        };
+        let values = || {
+            for (key, value) in written.values {
+                match value {
+                    Some(value) => self.values.insert(key, value),
+                    None => drop(self.values.remove(&key)),
+                }
+            }
+        };
+        rayon::join(nodes, values);
     }
 }

@@ -40,7 +40,7 @@ impl Snapshot {
         if self.is_newest() {
             let current = current::find(&self.inner.db, key);
             if self.is_newest() {
-                return Ok(current?.map(|(_, value)| value));
+                return Ok(current?.map(|row| row.bytes.to_vec()));
             }
         }
         self.find(db::VALUES, key)

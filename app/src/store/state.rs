@@ -30,7 +30,7 @@ pub struct State {
 }
 
 /// What lies below the writes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Base {
     Snapshot(Snapshot),
     Given(Given),
@@ -77,6 +77,12 @@ impl State {
             bottom: changes,
             layers: Vec::new(),
         }
+    }
+
+    /// Makes states of the version below the writes, for others to read it at the same time.
+    pub fn readers(&self) -> impl Fn() -> Self + Send + Sync + use<> {
+        let base = self.base.clone();
+        move || Self::on(base.clone(), Changes::default())
     }
 
     /// The version below the writes.

@@ -12,8 +12,9 @@ use super::messages::Message;
 use super::signature::{Verifier, is_compressed_key};
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
-use crate::execution::Execution;
+use crate::execution::{BlockContext, Execution};
 use crate::modules::auth;
+use crate::store::State;
 
 /// How far the signatures of a transaction are to be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,28 +83,17 @@ impl Unverified {
                 info.sequence
             );
             if signatures != Signatures::Simulated {
-                let mode = sign_mode(info)?;
-                if signatures == Signatures::Verify {
-                    let signature = self
-                        .raw
-                        .signatures
-                        .get(index)
-                        .map_or(&[][..], Vec::as_slice);
-                    let signer = Signer {
-                        chain_id: &x.block.chain_id,
-                        account_number: account.account_number,
-                        sequence: account.sequence,
-                    };
-                    let document = self.document(mode, info, &signer)?;
-                    ensure!(
-                        verifier.verify(&key, signature, &document),
-                        code::UNAUTHORIZED,
-                        "signature verification failed; please verify account number ({}), sequence ({}) and chain-id ({})",
-                        signer.account_number,
-                        signer.sequence,
-                        signer.chain_id
-                    );
-                }
+                sign_mode(info)?;
+            }
+            if signatures == Signatures::Verify {
+                let number = account.account_number;
+                ensure!(
+                    self.is_signed(index, info, &key, number, x.block, verifier)?,
+                    code::UNAUTHORIZED,
+                    "signature verification failed; please verify account number ({number}), sequence ({}) and chain-id ({})",
+                    info.sequence,
+                    x.block.chain_id
+                );
             }
             auth::record_signature(x.state, signer, account, key)?;
         }
@@ -111,6 +101,57 @@ impl Unverified {
         Ok(Authenticated {
             messages: self.messages,
         })
+    }
+
+    /// Verifies the signatures as far as the state before the block tells what they are over, so that
+    /// the verifier remembers them when the transaction's turn comes.
+    ///
+    /// # Errors
+    /// If one cannot be verified. What that means is for the transaction's turn to say.
+    pub(super) fn verify_ahead(
+        &self,
+        before: &State,
+        block: &BlockContext,
+        verifier: &Verifier,
+    ) -> Result<()> {
+        self.check_count(Signatures::Verify)?;
+        for (index, (signer, info)) in self
+            .signers
+            .iter()
+            .zip(&self.auth_info.signer_infos)
+            .enumerate()
+        {
+            let Some(account) = auth::account(before, signer)? else {
+                continue;
+            };
+            let key = public_key(info, &account, signer, &block.params.bech32_prefix)?;
+            self.is_signed(index, info, &key, account.account_number, block, verifier)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a signer's signature is that of `key`, for the account of this number.
+    fn is_signed(
+        &self,
+        index: usize,
+        info: &SignerInfo,
+        key: &[u8],
+        number: u64,
+        block: &BlockContext,
+        verifier: &Verifier,
+    ) -> Result<bool> {
+        let signer = Signer {
+            chain_id: &block.chain_id,
+            account_number: number,
+            sequence: info.sequence,
+        };
+        let document = self.document(sign_mode(info)?, info, &signer)?;
+        Ok(verifier.verify(key, self.signature(index), &document))
+    }
+
+    /// A signer's signature; empty without one.
+    fn signature(&self, index: usize) -> &[u8] {
+        self.raw.signatures.get(index).map_or(&[], Vec::as_slice)
     }
 
     /// One signer's part and one signature for each account that must sign.

@@ -1,6 +1,6 @@
 //! ECDSA signatures over secp256k1, and the memory of those that were found valid.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use secp256k1::ecdsa::Signature;
@@ -8,7 +8,7 @@ use secp256k1::{Message, PublicKey};
 use sha2::{Digest, Sha256};
 
 /// Signatures that one generation of the memory holds: those of several full blocks. Two
-/// generations take about 5 MiB.
+/// generations take about 10 MiB.
 const GENERATION: usize = 1 << 15;
 
 /// Verifies signatures, and remembers the valid ones, so that a transaction that this node checked
@@ -30,14 +30,21 @@ impl Verifier {
             return false;
         };
         let digest = digest(key, signature, &message);
-        if self.valid().contains(&digest) {
+        if self.valid().get(signature) == Some(digest) {
             return true;
         }
         let valid = verify(key, signature, message);
         if valid {
-            self.valid().insert(digest);
+            self.valid().insert(*signature, digest);
         }
         valid
+    }
+
+    /// Whether `signature` was found valid lately, over whatever it was: then there is no need to
+    /// verify it ahead.
+    pub(super) fn remembers(&self, signature: &[u8]) -> bool {
+        let signature: Result<&[u8; 64], _> = signature.try_into();
+        signature.is_ok_and(|signature| self.valid().get(signature).is_some())
     }
 
     fn valid(&self) -> MutexGuard<'_, Generations> {
@@ -74,23 +81,25 @@ fn digest(key: &[u8; 33], signature: &[u8; 64], message: &[u8; 32]) -> [u8; 32] 
         .into()
 }
 
-/// What was inserted last: between one and two generations of it.
+/// What was inserted last: between one and two generations of signatures, with the digests of what
+/// they were found valid for.
 #[derive(Debug, Default)]
 struct Generations {
-    young: BTreeSet<[u8; 32]>,
-    old: BTreeSet<[u8; 32]>,
+    young: BTreeMap<[u8; 64], [u8; 32]>,
+    old: BTreeMap<[u8; 64], [u8; 32]>,
 }
 
 impl Generations {
-    fn contains(&self, digest: &[u8; 32]) -> bool {
-        self.young.contains(digest) || self.old.contains(digest)
+    fn get(&self, signature: &[u8; 64]) -> Option<[u8; 32]> {
+        let found = self.young.get(signature);
+        found.or_else(|| self.old.get(signature)).copied()
     }
 
-    fn insert(&mut self, digest: [u8; 32]) {
+    fn insert(&mut self, signature: [u8; 64], digest: [u8; 32]) {
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(digest);
+        self.young.insert(signature, digest);
     }
 }
 
@@ -197,18 +206,18 @@ mod tests {
     #[test]
     fn the_memory_is_bounded() {
         let mut generations = Generations::default();
-        let digest = |number: usize| {
-            let mut digest = [0; 32];
-            digest[..8].copy_from_slice(&number.to_be_bytes());
-            digest
+        let signature = |number: usize| {
+            let mut signature = [0; 64];
+            signature[..8].copy_from_slice(&number.to_be_bytes());
+            signature
         };
         for number in 0..3 * GENERATION {
-            generations.insert(digest(number));
-            assert!(generations.contains(&digest(number)));
+            generations.insert(signature(number), [1; 32]);
+            assert_eq!(generations.get(&signature(number)), Some([1; 32]));
             assert!(generations.young.len() + generations.old.len() <= 2 * GENERATION);
         }
-        assert!(!generations.contains(&digest(0)));
-        assert!(generations.contains(&digest(2 * GENERATION)));
+        assert_eq!(generations.get(&signature(0)), None);
+        assert_eq!(generations.get(&signature(2 * GENERATION)), Some([1; 32]));
     }
 
     proptest! {

@@ -1,6 +1,8 @@
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
+use super::super::StoreError;
+use super::super::recent::{Recent, Row, Written};
 use super::*;
 
 /// Puts and deletions of one block.
@@ -45,12 +47,52 @@ fn what_is_deleted_is_forgotten() {
     let store = open(&folder, 0);
     let keys = |of: std::ops::Range<u8>, value| of.map(|key| (key, value)).collect::<Puts>();
     apply(&store, &keys(0..200, Some(1)));
-    let recent = store.inner.db.recent();
-    assert!(recent.value(b"key/7").is_some());
+    let in_memory = |key: &[u8]| {
+        let row = store.inner.db.recent().value(key, || Ok(None));
+        row.expect("nothing is loaded").is_some()
+    };
+    assert!(in_memory(b"key/7"));
     apply(&store, &keys(0..200, None));
-    assert!(recent.value(b"key/7").is_none());
+    assert!(!in_memory(b"key/7"));
     assert_eq!(store.snapshot().get("key/7").expect("a get"), None);
     // The same nodes again, at the places of those of two versions ago.
     let head = apply(&store, &keys(0..200, Some(1)));
     assert_eq!(head.app_hash, naive_root(&contents(&store.snapshot())));
+}
+
+/// Reading may fill the memory while a commit changes what is read.
+#[test]
+fn what_was_read_does_not_hide_what_was_committed_meanwhile() {
+    let row = |version| Row {
+        version,
+        bytes: [1].into(),
+    };
+    for newer in [Some(row(2)), None] {
+        let recent = Recent::new();
+        let expected = newer.as_ref().map(|row| row.version);
+        let found = recent.value(b"key", || {
+            recent.update(Written {
+                nodes: Vec::new(),
+                values: vec![(b"key".to_vec(), newer)],
+            });
+            Ok(Some(row(1)))
+        });
+        assert_eq!(found.unwrap().map(|row| row.version), Some(1));
+        let kept = recent.value(b"key", || Ok(None)).unwrap();
+        assert_eq!(kept.map(|row| row.version), expected);
+    }
+}
+
+#[test]
+fn what_was_read_is_read_once() {
+    let recent = Recent::new();
+    let row = Row {
+        version: 1,
+        bytes: [1].into(),
+    };
+    assert!(recent.value(b"key", || Ok(None)).unwrap().is_none());
+    let error = || Err(StoreError::EmptyValue { key: "key".into() });
+    assert!(recent.value(b"key", error).is_err());
+    assert!(recent.value(b"key", || Ok(Some(row))).unwrap().is_some());
+    assert!(recent.value(b"key", error).unwrap().is_some());
 }

@@ -1,17 +1,17 @@
 //! The next version of the tree.
 //!
 //! One walk over the sorted changes, from the root down and back, reads, writes and hashes every
-//! node at most once. A leaf stands where its key's digest first differs from all others, so the
-//! shape of the tree depends on its keys alone.
+//! node at most once; below the root it is on all processors. A leaf stands where its key's digest
+//! first differs from all others, so the shape of the tree depends on its keys alone.
+
+use std::sync::Arc;
+
+use rayon::prelude::*;
 
 use super::super::db::{self, Database};
 use super::super::error::{Result, StoreError};
-use super::super::recent::Row;
 use super::node::{Child, Children, Hash, Leaf, NO_HASH, Node, hash_of, leaves};
 use super::path::Path;
-
-/// Bytes of the version in front of a row.
-const VERSION_BYTES: usize = 8;
 
 /// What happens to a key.
 pub(in super::super) struct Change {
@@ -23,11 +23,17 @@ pub(in super::super) struct Change {
     pub value: Option<Hash>,
 }
 
+impl Change {
+    fn nibble(&self, depth: usize) -> usize {
+        nibble(&self.key, depth)
+    }
+}
+
 /// A node that the version writes.
 pub(in super::super) struct NewNode {
     path: Path,
-    /// `version ‖ stored form`.
-    pub row: Row,
+    /// Its stored form.
+    pub bytes: Arc<[u8]>,
     is_inner: bool,
 }
 
@@ -35,11 +41,6 @@ impl NewNode {
     /// Its key in the database.
     pub fn key(&self, version: u64) -> Vec<u8> {
         self.path.key(version)
-    }
-
-    /// Its stored form.
-    pub fn stored(&self) -> &[u8] {
-        &self.row[VERSION_BYTES..]
     }
 
     /// Where it is kept in memory: an inner node unless it is very deep. A leaf is hardly read
@@ -65,21 +66,15 @@ pub(in super::super) fn update(
     version: u64,
     mut changes: Vec<Change>,
 ) -> Result<TreeUpdate> {
-    changes.sort_unstable_by_key(|change| change.key);
-    let mut update = Update {
-        db,
-        version,
-        nodes: Vec::new(),
-        stale: Vec::new(),
-        row: version.to_be_bytes().to_vec(),
-    };
+    changes.par_sort_unstable_by_key(|change| change.key);
+    let mut update = Update::new(db, version);
     let before = match base {
         0 => Node::Null,
         base => update.take(base, Path::ROOT)?,
     };
     let root = update.change(before, Path::ROOT, &changes)?;
     let root = update.write_root(root);
-    update.nodes.sort_unstable_by_key(|node| node.path);
+    update.nodes.par_sort_unstable_by_key(|node| node.path);
     Ok(TreeUpdate {
         root,
         nodes: update.nodes,
@@ -101,18 +96,27 @@ struct Update<'a> {
     version: u64,
     nodes: Vec<NewNode>,
     stale: Vec<Vec<u8>>,
-    /// The version, with room for a node.
-    row: Vec<u8>,
+    /// Room to encode a node.
+    bytes: Vec<u8>,
 }
 
-impl Update<'_> {
+impl<'a> Update<'a> {
+    fn new(db: &'a Database, version: u64) -> Self {
+        Self {
+            db,
+            version,
+            nodes: Vec::new(),
+            stale: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
     /// Reads a node that this version replaces.
     fn take(&mut self, version: u64, path: Path) -> Result<Node> {
         let key = path.key(version);
         let recent = path.place().and_then(|place| self.db.recent().node(place));
-        let of_version = |row| <[u8]>::strip_prefix(row, &version.to_be_bytes());
-        let node = match recent.as_deref().and_then(of_version) {
-            Some(bytes) => Node::decode(&key, bytes)?,
+        let node = match recent.filter(|row| row.version == version) {
+            Some(row) => Node::decode(&key, &row.bytes)?,
             None => self.read(&key)?,
         };
         self.stale.push(key);
@@ -129,11 +133,11 @@ impl Update<'_> {
     }
 
     fn write(&mut self, path: Path, node: &Node) {
-        self.row.truncate(VERSION_BYTES);
-        node.encode(&mut self.row);
+        self.bytes.clear();
+        node.encode(&mut self.bytes);
         self.nodes.push(NewNode {
             path,
-            row: self.row.as_slice().into(),
+            bytes: self.bytes.as_slice().into(),
             is_inner: matches!(node, Node::Internal(_)),
         });
     }
@@ -153,24 +157,58 @@ impl Update<'_> {
         path: Path,
         changes: &[Change],
     ) -> Result<Subtree> {
+        let subtrees = if path == Path::ROOT {
+            self.change_side_by_side(&children, changes)?
+        } else {
+            let of_children = changes.chunk_by(|a, b| a.nibble(path.depth) == b.nibble(path.depth));
+            of_children
+                .map(|of_child| self.change_below(&children, path, of_child))
+                .collect::<Result<_>>()?
+        };
         let mut new_leaves = [None; 16];
-        for of_child in
-            changes.chunk_by(|a, b| nibble(&a.key, path.depth) == nibble(&b.key, path.depth))
-        {
-            let Some(index) = of_child
-                .first()
-                .map(|change| nibble(&change.key, path.depth))
-            else {
-                continue;
-            };
-            let below = path.child(index);
-            let subtree = match children[index] {
-                Some(child) => self.change_child(child, below, of_child)?,
-                None => self.build(below, &puts(of_child))?,
-            };
+        for (index, subtree) in subtrees {
             (children[index], new_leaves[index]) = self.child(subtree);
         }
         self.join(children, new_leaves, path)
+    }
+
+    /// Changes the subtrees below the root on all processors.
+    fn change_side_by_side(
+        &mut self,
+        children: &Children,
+        changes: &[Change],
+    ) -> Result<Vec<(usize, Subtree)>> {
+        let of_children = changes.par_chunk_by(|a, b| a.nibble(0) == b.nibble(0));
+        let parts = of_children.map(|of_child| {
+            let mut part = Update::new(self.db, self.version);
+            let changed = part.change_below(children, Path::ROOT, of_child)?;
+            Ok((changed, part))
+        });
+        let parts = parts.collect::<Result<Vec<_>>>()?;
+        let subtrees = parts.into_iter().map(|(changed, part)| {
+            self.nodes.extend(part.nodes);
+            self.stale.extend(part.stale);
+            changed
+        });
+        Ok(subtrees.collect())
+    }
+
+    /// Changes what stands below the node at `path`, on the way of all these changes.
+    fn change_below(
+        &mut self,
+        children: &Children,
+        path: Path,
+        changes: &[Change],
+    ) -> Result<(usize, Subtree)> {
+        let index = changes
+            .first()
+            .map_or(0, |change| change.nibble(path.depth));
+        let below = path.child(index);
+        let subtree = match children[index] {
+            Some(child) => self.change_child(child, below, changes)?,
+            None => self.build(below, &puts(changes))?,
+        };
+        Ok((index, subtree))
     }
 
     fn change_child(&mut self, child: Child, path: Path, changes: &[Change]) -> Result<Subtree> {
