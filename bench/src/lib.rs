@@ -25,6 +25,18 @@ pub fn process_cpu() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)
 }
 
+/// Makes the calling thread do what the application otherwise spreads over all processors, so that
+/// its CPU time is that of the whole work.
+///
+/// # Errors
+/// If the application was at work before.
+pub fn use_one_processor() -> Result<(), rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .use_current_thread()
+        .build_global()
+}
+
 /// Number and name of the processors, and the load average of the last minute.
 pub fn machine() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();

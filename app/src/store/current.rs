@@ -8,12 +8,15 @@ use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
 
 use super::db::{self, Database};
 use super::error::{Result, StoreError};
-use super::key::Span;
+use super::key::{self, Span};
 use super::recent::Row;
 use super::snapshot::Entry;
 
-/// The newest value of `key`.
+/// The newest value of `key`. What cannot be a key has none.
 pub(super) fn find(db: &Database, key: &[u8]) -> Result<Option<Row>> {
+    if !key::is_valid(key) {
+        return Ok(None);
+    }
     let load = || match db.rocks().get_pinned_cf(db.family(db::CURRENT)?, key)? {
         Some(row) => {
             let (version, value) = decode(key, &row)?;

@@ -19,7 +19,7 @@
 //! | `stale` | version ‖ kind ‖ row | length ‖ row, …: these rows are obsolete since the version |
 //! | `meta` | `format`, `head` | format of the database; height, initial height, oldest version, hash |
 //!
-//! Nodes and newest values that were written lately are in memory, too (`recent`).
+//! Nodes written lately, and newest values written or read lately, are in memory, too (`recent`).
 //!
 //! Integers are big-endian. Because rows are versioned, a reader of version V sees an immutable
 //! state while the next version is written, without locks.

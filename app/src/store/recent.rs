@@ -11,7 +11,7 @@ use std::sync::Arc;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
-use super::error::{Result, StoreError};
+use super::error::Result;
 
 // A chain of a million accounts has so much of both; a small one never fills it.
 /// Memory for inner nodes of the tree.
@@ -42,11 +42,10 @@ pub(super) struct Written {
 
 /// Rows of the newest version.
 pub(super) struct Recent {
-    nodes: Rows<u64>,
-    values: Rows<Vec<u8>>,
+    nodes: Cache<u64, Row, Size>,
+    /// `None`: there is no such value.
+    values: Cache<Vec<u8>, Option<Row>, Size>,
 }
-
-type Rows<K> = Cache<K, Row, Size>;
 
 #[derive(Clone)]
 struct Size;
@@ -57,9 +56,10 @@ impl Weighter<u64, Row> for Size {
     }
 }
 
-impl Weighter<Vec<u8>, Row> for Size {
-    fn weight(&self, key: &Vec<u8>, row: &Row) -> u64 {
-        (key.len() + row.bytes.len() + ROW_OVERHEAD) as u64
+impl Weighter<Vec<u8>, Option<Row>> for Size {
+    fn weight(&self, key: &Vec<u8>, row: &Option<Row>) -> u64 {
+        let bytes = row.as_ref().map_or(0, |row| row.bytes.len());
+        (key.len() + bytes + ROW_OVERHEAD) as u64
     }
 }
 
@@ -67,8 +67,8 @@ impl Recent {
     pub fn new() -> Self {
         let rows = |bytes: u64| (bytes / ROW_BYTES) as usize;
         Self {
-            nodes: Rows::with_weighter(rows(NODE_BYTES), NODE_BYTES, Size),
-            values: Rows::with_weighter(rows(VALUE_BYTES), VALUE_BYTES, Size),
+            nodes: Cache::with_weighter(rows(NODE_BYTES), NODE_BYTES, Size),
+            values: Cache::with_weighter(rows(VALUE_BYTES), VALUE_BYTES, Size),
         }
     }
 
@@ -77,24 +77,14 @@ impl Recent {
         self.nodes.get(&place)
     }
 
-    /// The value of a key: the one in memory or, if there is none, what `load` finds in the
-    /// database, which is kept.
+    /// The value of a key: what is in memory or, if nothing is, what `load` finds in the database.
+    /// That is kept, unless a commit changed the value meanwhile.
     pub fn value(
         &self,
         key: &[u8],
         load: impl FnOnce() -> Result<Option<Row>>,
     ) -> Result<Option<Row>> {
-        // What is absent takes the way of an error, and is not kept. What was loaded is not kept
-        // either if a commit changed the value meanwhile.
-        let load = || load().map_err(Some)?.ok_or(None);
-        match self
-            .values
-            .get_or_insert_with::<_, Option<StoreError>>(key, load)
-        {
-            Ok(row) => Ok(Some(row)),
-            Err(None) => Ok(None),
-            Err(Some(error)) => Err(error),
-        }
+        self.values.get_or_insert_with(key, load)
     }
 
     /// Takes over what was committed.
@@ -106,10 +96,7 @@ impl Recent {
         };
         let values = || {
             for (key, value) in written.values {
-                match value {
-                    Some(value) => self.values.insert(key, value),
-                    None => drop(self.values.remove(&key)),
-                }
+                self.values.insert(key, value);
             }
         };
         rayon::join(nodes, values);

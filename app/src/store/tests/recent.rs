@@ -42,13 +42,17 @@ proptest! {
 }
 
 #[test]
-fn what_is_deleted_is_forgotten() {
+fn what_is_deleted_is_gone() {
     let folder = folder();
     let store = open(&folder, 0);
     let keys = |of: std::ops::Range<u8>, value| of.map(|key| (key, value)).collect::<Puts>();
     apply(&store, &keys(0..200, Some(1)));
     let in_memory = |key: &[u8]| {
-        let row = store.inner.db.recent().value(key, || Ok(None));
+        let row = store
+            .inner
+            .db
+            .recent()
+            .value(key, || panic!("it is loaded"));
         row.expect("nothing is loaded").is_some()
     };
     assert!(in_memory(b"key/7"));
@@ -63,10 +67,6 @@ fn what_is_deleted_is_forgotten() {
 /// Reading may fill the memory while a commit changes what is read.
 #[test]
 fn what_was_read_does_not_hide_what_was_committed_meanwhile() {
-    let row = |version| Row {
-        version,
-        bytes: [1].into(),
-    };
     for newer in [Some(row(2)), None] {
         let recent = Recent::new();
         let expected = newer.as_ref().map(|row| row.version);
@@ -85,14 +85,22 @@ fn what_was_read_does_not_hide_what_was_committed_meanwhile() {
 
 #[test]
 fn what_was_read_is_read_once() {
-    let recent = Recent::new();
-    let row = Row {
-        version: 1,
+    for found in [Some(row(1)), None] {
+        let recent = Recent::new();
+        let error = || Err(StoreError::EmptyValue { key: "key".into() });
+        assert!(recent.value(b"key", error).is_err());
+        let expected = found.is_some();
+        assert_eq!(
+            recent.value(b"key", || Ok(found)).unwrap().is_some(),
+            expected
+        );
+        assert_eq!(recent.value(b"key", error).unwrap().is_some(), expected);
+    }
+}
+
+fn row(version: u64) -> Row {
+    Row {
+        version,
         bytes: [1].into(),
-    };
-    assert!(recent.value(b"key", || Ok(None)).unwrap().is_none());
-    let error = || Err(StoreError::EmptyValue { key: "key".into() });
-    assert!(recent.value(b"key", error).is_err());
-    assert!(recent.value(b"key", || Ok(Some(row))).unwrap().is_some());
-    assert!(recent.value(b"key", error).unwrap().is_some());
+    }
 }

@@ -35,6 +35,7 @@ struct Options {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
+    poq_bench::use_one_processor()?;
     println!(
         "{}; CPU time in ms, fastest of {} rounds\n",
         poq_bench::machine(),

@@ -44,6 +44,7 @@ struct Options {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
+    poq_bench::use_one_processor()?;
     println!(
         "{}; {} tasks in flight, {} evaluators, {} rounds",
         poq_bench::machine(),

@@ -13,17 +13,17 @@ use super::support::Chain;
 pub struct Time {
     /// On the clock, waiting for the disk included.
     pub wall: Duration,
-    /// CPU time of the calling thread.
+    /// CPU time of all threads, RocksDB's in the background included.
     pub cpu: Duration,
 }
 
 impl Time {
     /// Takes the time of `work`.
     pub fn of<T>(work: impl FnOnce() -> T) -> nix::Result<(T, Self)> {
-        let (wall, cpu) = (Instant::now(), poq_bench::thread_cpu()?);
+        let (wall, cpu) = (Instant::now(), poq_bench::process_cpu()?);
         let done = work();
         let time = Self {
-            cpu: poq_bench::thread_cpu()? - cpu,
+            cpu: poq_bench::process_cpu()? - cpu,
             wall: wall.elapsed(),
         };
         Ok((done, time))
