@@ -23,10 +23,14 @@ fn apply(store: &Store, puts: &Puts) -> Head {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A node that was restarted after every block remembers nothing, and gets the same state.
+    /// A node that was restarted after every block remembers nothing, has another number of threads,
+    /// and gets the same state.
     #[test]
     fn memory_changes_no_result(blocks in vec(btree_map(any::<u8>(), any::<Option<u8>>(), 0..40), 1..8)) {
         let (warm, cold) = (folder(), folder());
+        let [one, many] = [1, 7].map(|threads| {
+            rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
+        });
         let store = open(&warm, 2);
         for puts in &blocks {
             let restarted = open(&cold, 2);
@@ -35,7 +39,8 @@ proptest! {
                 let (warm, cold) = (store.snapshot().get(&key), restarted.snapshot().get(&key));
                 prop_assert_eq!(warm.unwrap(), cold.unwrap());
             }
-            prop_assert_eq!(apply(&restarted, puts), apply(&store, puts));
+            let cold = one.install(|| apply(&restarted, puts));
+            prop_assert_eq!(cold, many.install(|| apply(&store, puts)));
         }
         prop_assert_eq!(all_rows(&open(&cold, 2)), all_rows(&store));
     }
