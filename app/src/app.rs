@@ -150,7 +150,8 @@ impl App {
         Ok((outcome, app_hash))
     }
 
-    /// Writes the finalized block, atomically.
+    /// Makes the finalized block last. It is on the disk when this returns; its rows are written
+    /// behind it.
     pub fn commit(&self) -> Result<Head> {
         let prepared = lock(&self.pending)
             .take()
@@ -163,6 +164,12 @@ impl App {
         drop(mempool);
         self.follow_audits()?;
         Ok(head)
+    }
+
+    /// Waits until the rows of all committed blocks are written. Nothing needs this; it tells how
+    /// long that takes.
+    pub fn flush(&self) -> Result<()> {
+        Ok(self.store.flush()?)
     }
 
     /// Lets the reference scores be computed that the committed state will need.

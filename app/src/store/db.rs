@@ -1,12 +1,14 @@
 //! The RocksDB database: its column families, its options, and how it is opened.
 
 use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     ErrorKind, LogLevel, Options, SliceTransform, WriteBatch, WriteOptions,
 };
 
+use super::changes::Changes;
 use super::error::{Result, StoreError};
 use super::key;
 use super::recent::Recent;
@@ -32,6 +34,7 @@ const FAMILIES: [&str; 7] = [TREE, CURRENT, VALUES, PREIMAGES, PAYLOADS, STALE, 
 const FORMAT: u32 = 2;
 const FORMAT_KEY: &[u8] = b"format";
 const HEAD_KEY: &[u8] = b"head";
+const REDO_KEY: &[u8] = b"redo";
 
 /// Beside what is kept in memory by row (`recent`); a small chain never fills it.
 const BLOCK_CACHE_BYTES: usize = 256 << 20;
@@ -48,6 +51,14 @@ const FILTER_BITS_PER_KEY: f64 = 10.0;
 pub(super) struct Database {
     rocks: DB,
     recent: Recent,
+    unwritten: RwLock<Option<Unwritten>>,
+}
+
+/// A committed version whose rows are not in the database yet.
+#[derive(Clone)]
+pub(super) struct Unwritten {
+    pub version: u64,
+    pub changes: Arc<Changes>,
 }
 
 impl Database {
@@ -66,6 +77,7 @@ impl Database {
         let database = Self {
             rocks,
             recent: Recent::new(),
+            unwritten: RwLock::default(),
         };
         database.flush_scanned_deletions()?;
         database.check_format(path)?;
@@ -106,6 +118,34 @@ impl Database {
     pub fn put_head(&self, batch: &mut WriteBatch, head: &[u8]) -> Result<()> {
         batch.put_cf(self.family(META)?, HEAD_KEY, head);
         Ok(())
+    }
+
+    /// What was committed last; see `redo`.
+    pub fn redo(&self) -> Result<Option<Vec<u8>>> {
+        self.get(META, REDO_KEY)
+    }
+
+    pub fn write_redo(&self, redo: &[u8]) -> Result<()> {
+        let mut batch = WriteBatch::default();
+        batch.put_cf(self.family(META)?, REDO_KEY, redo);
+        self.write(batch)
+    }
+
+    /// The changes that `version` made, if its rows are not written yet.
+    pub fn unwritten(&self, version: u64) -> Option<Arc<Changes>> {
+        let unwritten = self
+            .unwritten
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let of_version = unwritten.as_ref().filter(|of| of.version == version);
+        of_version.map(|of| of.changes.clone())
+    }
+
+    pub fn set_unwritten(&self, unwritten: Option<Unwritten>) {
+        *self
+            .unwritten
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = unwritten;
     }
 
     pub fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {

@@ -138,6 +138,18 @@ pub enum StoreError {
         latest: u64,
     },
 
+    /// The rows of a committed block could not be written.
+    #[error(
+        "block {height} is committed, but its rows could not be written: {reason}; check the disk, \
+         then restart the node, which writes them then"
+    )]
+    NotWritten {
+        /// The height of the block.
+        height: u64,
+        /// What went wrong.
+        reason: String,
+    },
+
     /// There is no proof for the question.
     #[error("no proof for {key}: {reason}")]
     NoProof {

@@ -7,8 +7,9 @@
 //! value, or of its absence, under it. Payloads are versioned likewise, but are not in the tree.
 //!
 //! One way through: [`Store::snapshot`] → [`State`] (execution) → [`State::into_changes`] →
-//! [`Store::prepare`] (computes the root, writes nothing) → [`Store::commit`] (one atomic, synced
-//! batch). Nothing here depends on time, on the machine, or on the order within a block.
+//! [`Store::prepare`] (computes the root, writes nothing) → [`Store::commit`] (puts the changes on
+//! the disk; the rows that they make follow in one atomic batch, by a thread behind the commit).
+//! Nothing here depends on time, on the machine, or on the order within a block.
 //!
 //! | column family | key | value |
 //! | --- | --- | --- |
@@ -17,13 +18,16 @@
 //! | `values`, `payloads` | key ‖ 0x00 ‖ (u64::MAX − version) | 0x01 ‖ bytes, or 0x00: deleted |
 //! | `preimages` | SHA-256 of a key | key |
 //! | `stale` | version ‖ kind ‖ row | length ‖ row, …: these rows are obsolete since the version |
-//! | `meta` | `format`, `head` | format of the database; height, initial height, oldest version, hash |
+//! | `meta` | `format` | format of the database |
+//! | `meta` | `head` | height, initial height, oldest version, hash: the version whose rows are written |
+//! | `meta` | `redo` | height, hash, changes (Borsh): the version that was committed last |
 //!
 //! Nodes written lately, and newest values written or read lately, are in memory, too (`recent`).
 //!
 //! Integers are big-endian. Because rows are versioned, a reader of version V sees an immutable
 //! state while the next version is written, without locks.
 
+mod batch;
 mod changes;
 mod current;
 mod db;
@@ -35,12 +39,14 @@ mod merge;
 mod prepare;
 mod prune;
 mod recent;
+mod redo;
 mod snapshot;
 mod state;
 #[cfg(test)]
 mod tests;
 mod tree;
 mod typed;
+mod writer;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,8 +60,8 @@ pub use prepare::Prepared;
 pub use snapshot::{Entry, Snapshot};
 pub use state::State;
 
-use db::Database;
-use prepare::Block;
+use db::{Database, Unwritten};
+use writer::Writer;
 
 /// The newest version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +81,7 @@ pub struct Store {
 }
 
 struct Inner {
-    db: Database,
+    db: Arc<Database>,
     /// How many versions stay readable; 0: all.
     keep_versions: u64,
     head: RwLock<Head>,
@@ -83,8 +89,7 @@ struct Inner {
     newest: AtomicU64,
     /// The oldest version that can be read, apart from the empty version 0.
     oldest: AtomicU64,
-    /// How far the pruning is; held while a version is written.
-    pruned: Mutex<Option<Vec<u8>>>,
+    writer: Mutex<Writer>,
 }
 
 impl Store {
@@ -97,7 +102,7 @@ impl Store {
     /// [`StoreError::Locked`], [`StoreError::Damaged`], [`StoreError::Format`],
     /// [`StoreError::Open`].
     pub fn open(path: impl AsRef<Path>, keep_versions: u64) -> Result<Self> {
-        let db = Database::open(path.as_ref())?;
+        let db = Arc::new(Database::open(path.as_ref())?);
         let (head, oldest) = match db.head()? {
             Some(bytes) => Head::decode(&bytes)
                 .ok_or_else(|| StoreError::corrupt(b"head", "not the head of a chain"))?,
@@ -116,11 +121,30 @@ impl Store {
             head: RwLock::new(head),
             newest: AtomicU64::new(head.height),
             oldest: AtomicU64::new(oldest),
-            pruned: Mutex::new(None),
+            writer: Mutex::default(),
         };
-        Ok(Self {
+        let store = Self {
             inner: Arc::new(inner),
-        })
+        };
+        store.redo()?;
+        Ok(store)
+    }
+
+    /// Commits the version again whose rows were not all written when the process ended.
+    fn redo(&self) -> Result<()> {
+        let Some(bytes) = self.inner.db.redo()? else {
+            return Ok(());
+        };
+        let redo = redo::decode(&bytes)?;
+        if redo.height <= self.head().height {
+            return Ok(());
+        }
+        let prepared = self.prepare(redo.changes, redo.height)?;
+        if prepared.app_hash() != redo.app_hash {
+            let reason = "the block that was committed last does not give its app hash";
+            return Err(StoreError::corrupt(b"redo", reason));
+        }
+        self.commit(prepared).map(drop)
     }
 
     /// The newest version.
@@ -153,10 +177,10 @@ impl Store {
 
     /// The root of the tree with `changes` on top of the newest version. Writes nothing.
     pub fn root_after(&self, changes: &Changes) -> Result<[u8; 32]> {
-        let base = self.head().height;
-        let mut block = Block::new(&self.inner.db, base, base + 1, changes.len());
-        block.write(changes.clone())?;
-        Ok(block.update_tree()?.root)
+        self.flush()?;
+        let (db, base) = (&self.inner.db, self.head().height);
+        let overwrites = prepare::overwrites(db, &changes.values)?;
+        Ok(prepare::update_tree(db, base, base + 1, &overwrites)?.root)
     }
 
     /// Computes the version `height` from `changes` on top of the newest one. Writes nothing.
@@ -166,54 +190,45 @@ impl Store {
     /// # Errors
     /// [`StoreError::Height`] if `height` is not the next one.
     pub fn prepare(&self, changes: Changes, height: u64) -> Result<Prepared> {
-        let head = self.head();
-        let latest = head.height;
+        self.flush()?;
+        let before = self.head();
+        let latest = before.height;
         if height == 0 || (latest != 0 && height != latest + 1) {
             return Err(StoreError::Height { height, latest });
         }
         let initial_height = if latest == 0 {
             height
         } else {
-            head.initial_height
+            before.initial_height
         };
-        let oldest = self.oldest_after(initial_height, height);
-
-        let mut block = Block::new(&self.inner.db, latest, height, changes.len());
-        let pruned = block.prune(oldest, changes.len(), self.writing().as_deref())?;
-        block.write(changes)?;
-        let update = block.update_tree()?;
-        let head = Head {
-            height,
-            app_hash: update.root,
-            initial_height,
-        };
-        block.write_tree(update)?;
-        let (batch, written) = block.finish(&head.encode(oldest))?;
+        let db = &self.inner.db;
+        let overwrites = prepare::overwrites(db, &changes.values)?;
+        let tree = prepare::update_tree(db, latest, height, &overwrites)?;
         Ok(Prepared {
             base: latest,
-            head,
-            oldest,
-            pruned,
-            batch,
-            written,
+            head: Head {
+                height,
+                app_hash: tree.root,
+                initial_height,
+            },
+            oldest: self.oldest_after(initial_height, height),
+            changes: Arc::new(changes),
+            overwrites,
+            tree,
         })
     }
 
     /// Makes a prepared version the newest one: all of it or, after a crash, nothing.
     ///
+    /// It is on the disk when this returns. Its rows are written thereafter; [`flush`](Self::flush)
+    /// waits for them.
+    ///
     /// # Errors
     /// [`StoreError::Superseded`] if another version was committed since it was prepared.
     pub fn commit(&self, prepared: Prepared) -> Result<Head> {
-        let Prepared {
-            base,
-            head,
-            oldest,
-            pruned,
-            batch,
-            written,
-        } = prepared;
-        let mut writing = self.writing();
-        let latest = self.head().height;
+        let Inner { db, writer, .. } = &*self.inner;
+        let mut writer = lock(writer);
+        let (base, head, latest) = (prepared.base, prepared.head, self.head().height);
         if base != latest {
             return Err(StoreError::Superseded {
                 height: head.height,
@@ -221,18 +236,30 @@ impl Store {
                 latest,
             });
         }
+        writer.finish()?;
+        db.write_redo(&redo::encode(&head, &prepared.changes)?)?;
         // Announced first: see `Snapshot::is_newest` and `Snapshot::checked`.
         self.inner.newest.store(head.height, Ordering::Release);
-        self.inner.oldest.store(oldest, Ordering::Release);
-        self.inner.db.write(batch)?;
-        self.inner.db.recent().update(written);
-        *writing = pruned;
+        self.inner.oldest.store(prepared.oldest, Ordering::Release);
+        db.set_unwritten(Some(Unwritten {
+            version: head.height,
+            changes: prepared.changes.clone(),
+        }));
         *self
             .inner
             .head
             .write()
             .unwrap_or_else(PoisonError::into_inner) = head;
+        writer.begin(db, prepared);
         Ok(head)
+    }
+
+    /// Waits until the rows of all committed versions are written.
+    ///
+    /// # Errors
+    /// [`StoreError::NotWritten`].
+    pub fn flush(&self) -> Result<()> {
+        self.inner.finish_writing()
     }
 
     /// The oldest version to read once `height` is the newest. It never goes back, as what was
@@ -247,13 +274,25 @@ impl Store {
             .max(initial_height)
             .max(oldest)
     }
+}
 
-    fn writing(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
-        self.inner
-            .pruned
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+impl Inner {
+    fn finish_writing(&self) -> Result<()> {
+        lock(&self.writer).finish()
     }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The database closes with the last that has it, which must not be the writer.
+        if let Err(error) = self.finish_writing() {
+            tracing::error!(%error, "the state database is closed");
+        }
+    }
+}
+
+fn lock(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
+    writer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Head {

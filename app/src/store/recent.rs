@@ -2,8 +2,8 @@
 //!
 //! RocksDB finds a row through filters, indexes and blocks of several levels, which takes longer
 //! the more rows there are; execution and the tree read what blocks shortly before wrote, and what
-//! the mempool's checks just read. A commit fills this once the database has the rows, so it holds
-//! nothing that is not in there. It is only asked for rows by their keys, so what it keeps and what
+//! the mempool's checks just read. What is committed comes in here once the database has it, so this
+//! holds nothing that is not in there. It is only asked for rows by their keys, so what it keeps and what
 //! it drops changes no result.
 
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct Row {
     pub bytes: Arc<[u8]>,
 }
 
-/// Rows of a commit, by their keys.
+/// Rows of a version, by their keys.
 #[derive(Default)]
 pub(super) struct Written {
     /// Inner nodes, by their places in the tree.
@@ -78,7 +78,7 @@ impl Recent {
     }
 
     /// The value of a key: what is in memory or, if nothing is, what `load` finds in the database.
-    /// That is kept, unless a commit changed the value meanwhile.
+    /// That is kept, unless a newer row came in meanwhile.
     pub fn value(
         &self,
         key: &[u8],
@@ -87,18 +87,13 @@ impl Recent {
         self.values.get_or_insert_with(key, load)
     }
 
-    /// Takes over what was committed.
+    /// Takes over what was written.
     pub fn update(&self, written: Written) {
-        let nodes = || {
-            for (place, node) in written.nodes {
-                self.nodes.insert(place, node);
-            }
-        };
-        let values = || {
-            for (key, value) in written.values {
-                self.values.insert(key, value);
-            }
-        };
-        rayon::join(nodes, values);
+        for (place, node) in written.nodes {
+            self.nodes.insert(place, node);
+        }
+        for (key, value) in written.values {
+            self.values.insert(key, value);
+        }
     }
 }

@@ -1,11 +1,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::changes::Changes;
 use super::current::{self, Current};
 use super::db;
 use super::error::{Result, StoreError};
 use super::history::{self, History};
 use super::key::{self, Span};
+use super::merge::Merge;
 use super::{Inner, tree};
 
 /// A key and its value.
@@ -37,6 +39,11 @@ impl Snapshot {
     /// The value of `key`. What cannot be a key has none.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         let key = key.as_ref();
+        if let Some(changes) = self.unwritten()
+            && let Some(value) = changes.values.get(key)
+        {
+            return Ok(value.clone());
+        }
         if self.is_newest() {
             let current = current::find(&self.inner.db, key);
             if self.is_newest() {
@@ -48,7 +55,13 @@ impl Snapshot {
 
     /// The payload of `key`, which is not authenticated.
     pub fn payload(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        self.find(db::PAYLOADS, key.as_ref())
+        let key = key.as_ref();
+        if let Some(changes) = self.unwritten()
+            && let Some(payload) = changes.payloads.get(key)
+        {
+            return Ok(payload.clone());
+        }
+        self.find(db::PAYLOADS, key)
     }
 
     /// Up to `limit` values whose keys begin with `prefix` and sort behind `start_after`, in the
@@ -62,8 +75,10 @@ impl Snapshot {
         let Some(span) = Span::new(prefix.as_ref(), start_after) else {
             return Ok(Vec::new());
         };
-        let entries = self.values(&span)?.take(limit).collect();
-        self.checked(entries)
+        let unwritten = self.unwritten();
+        let layers = unwritten.iter().map(|changes| &changes.values);
+        let entries = Merge::new(&span, layers, self.values(&span)?).take(limit);
+        self.checked(entries.collect())
     }
 
     /// The root of the tree: the application hash of this version.
@@ -71,6 +86,7 @@ impl Snapshot {
         if self.version == 0 {
             return Ok(tree::EMPTY_ROOT);
         }
+        self.inner.finish_writing()?;
         self.checked(tree::root(&self.inner.db, self.version))
     }
 
@@ -99,8 +115,14 @@ impl Snapshot {
         self.checked(tree::prove(&self.inner.db, key, self.version))
     }
 
-    /// The values of a span in the order of their keys. The caller must pass what it reads
-    /// through [`checked`](Self::checked).
+    /// What this version changed, as long as the database does not have it. Whoever reads more than
+    /// one row takes this first, and puts it on top of [`values`](Self::values).
+    pub(super) fn unwritten(&self) -> Option<Arc<Changes>> {
+        self.inner.db.unwritten(self.version)
+    }
+
+    /// The values of a span in the order of their keys, as far as they are written. The caller must
+    /// pass what it reads through [`checked`](Self::checked).
     pub(super) fn values(&self, span: &Span) -> Result<Entries<'_>> {
         if self.version == 0 {
             return Ok(Box::new(std::iter::empty()));

@@ -115,7 +115,9 @@ impl State {
             return Ok(Vec::new());
         };
         let base = self.base.snapshot("lists")?;
-        let layers = self.newest_first().map(|layer| &layer.values);
+        let unwritten = base.unwritten();
+        let layers = self.newest_first().chain(unwritten.as_deref());
+        let layers = layers.map(|layer| &layer.values);
         let entries = Merge::new(&span, layers, base.values(&span)?).take(limit);
         base.checked(entries.collect())
     }

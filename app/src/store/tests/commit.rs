@@ -3,7 +3,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::store::StoreError;
+use crate::store::{StoreError, redo};
 
 fn put(store: &Store, value: &str) -> Head {
     commit(store, |state| state.put("key", value).expect("a put"))
@@ -42,35 +42,132 @@ fn copy_files(from: &Path) -> TempDir {
     copy
 }
 
-#[test]
-fn a_killed_process_loses_no_commit_and_never_half_of_one() {
-    let folder = folder();
-    let store = open(&folder, 0);
-    let first = put(&store, "1");
-    let second = put(&store, "2");
-    assert_eq!(open(&copy_files(folder.path()), 0).head(), second);
-
-    // As if the power had failed while the second commit was on its way to the disk.
-    let torn = copy_files(folder.path());
-    let log = fs::read_dir(torn.path())
+/// Cuts the end off the newest of the files whose changes are not in tables yet, as if the power
+/// had failed while it was written.
+fn tear_log(folder: &TempDir) {
+    let log = fs::read_dir(folder.path())
         .expect("the folder")
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|end| end == "log"))
         .max_by_key(|path| fs::metadata(path).expect("a log").len())
         .expect("a write-ahead log");
     let length = fs::metadata(&log).expect("a log").len();
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .open(&log)
-        .expect("a log");
-    file.set_len(length - 3).expect("a shorter log");
-    let store = open(&torn, 0);
-    assert_eq!(store.head(), first);
-    assert_eq!(
-        store.snapshot().get("key").expect("a get"),
-        Some(b"1".to_vec())
-    );
-    assert_eq!(put(&store, "2"), second);
+    let file = fs::OpenOptions::new().write(true).open(&log);
+    file.expect("a log")
+        .set_len(length - 3)
+        .expect("a shorter log");
+}
+
+#[test]
+fn a_killed_process_loses_no_commit_and_never_half_of_one() {
+    let folder = folder();
+    let store = open(&folder, 0);
+    put(&store, "1");
+    let second = put(&store, "2");
+    // Wherever the rows are on their way.
+    assert_eq!(open(&copy_files(folder.path()), 0).head(), second);
+    store.flush().expect("the rows are written");
+    let whole = copy_files(folder.path());
+    let torn = copy_files(folder.path());
+    tear_log(&torn);
+    for (folder, name) in [(whole, "whole"), (torn, "torn")] {
+        let again = open(&folder, 0);
+        assert_eq!(again.head(), second, "{name}");
+        assert_eq!(contents(&again.snapshot()), contents(&store.snapshot()));
+        assert_eq!(all_rows(&again), all_rows(&store), "{name}");
+    }
+}
+
+/// What a process leaves behind that is killed in a commit.
+#[test]
+fn a_commit_counts_once_its_changes_are_on_the_disk() {
+    let folder = folder();
+    let store = open(&folder, 0);
+    let first = put(&store, "1");
+    store.flush().expect("the rows are written");
+    let mut state = State::new(store.snapshot());
+    state.put("key", "2").expect("a put");
+    state.put_payload("payload", "3").expect("a put");
+    let changes = state.into_changes().expect("balanced layers");
+    let prepared = store.prepare(changes, 2).expect("a block");
+    let redo = redo::encode(&prepared.head, &prepared.changes).expect("changes");
+    store.inner.db.write_redo(&redo).expect("a write");
+
+    let torn = copy_files(folder.path());
+    tear_log(&torn);
+    assert_eq!(open(&torn, 0).head(), first);
+    let after = copy_files(folder.path());
+    let head = store.commit(prepared).expect("a commit");
+    let recovered = open(&after, 0);
+    assert_eq!(recovered.head(), head);
+    let snapshot = recovered.snapshot();
+    assert_eq!(snapshot.get("key").expect("a get"), Some(b"2".to_vec()));
+    let payload = snapshot.payload("payload").expect("a payload");
+    assert_eq!(payload, Some(b"3".to_vec()));
+    assert_eq!(all_rows(&recovered), all_rows(&store));
+    assert_eq!(put(&recovered, "4"), put(&store, "4"));
+}
+
+#[test]
+fn other_changes_than_those_committed_are_an_error() {
+    let folder = folder();
+    let store = open(&folder, 0);
+    let head = put(&store, "1");
+    let lie = Head { height: 2, ..head };
+    let mut state = State::new(store.snapshot());
+    state.put("key", "2").expect("a put");
+    let changes = state.into_changes().expect("balanced layers");
+    for redo in [redo::encode(&lie, &changes).expect("changes"), vec![1]] {
+        store.inner.db.write_redo(&redo).expect("a write");
+        let refused = Store::open(copy_files(folder.path()).path(), 0);
+        let error = refused.err().expect("a refusal");
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    }
+}
+
+/// Readers of the newest version find what is not written yet, and after it failed, too.
+#[test]
+fn a_version_that_cannot_be_written_stops_the_store_but_is_not_lost() {
+    let folder = folder();
+    let store = open(&folder, 1);
+    put(&store, "1");
+    store.flush().expect("the rows are written");
+    let stale = store.inner.db.family(db::STALE).expect("a family");
+    let nonsense = [1_u64.to_be_bytes().as_slice(), &[9]].concat();
+    let rocks = store.inner.db.rocks();
+    rocks.put_cf(stale, &nonsense, "").expect("a put");
+
+    let head = commit(&store, |state| {
+        state.put("key", "2").expect("a put");
+        state.put("more", "2").expect("a put");
+        state.put_payload("payload", "2").expect("a put");
+    });
+    for _ in 0..2 {
+        let error = store.flush().expect_err("a note that is not one");
+        assert!(
+            matches!(error, StoreError::NotWritten { height: 2, .. }),
+            "{error}"
+        );
+        let refused = store.prepare(crate::store::Changes::default(), 3);
+        assert!(matches!(refused, Err(StoreError::NotWritten { .. })));
+    }
+    let expected = Map::from([(b"key".into(), b"2".into()), (b"more".into(), b"2".into())]);
+    let snapshot = store.snapshot();
+    assert_eq!(contents(&snapshot), expected);
+    assert_eq!(snapshot.get("more").expect("a get"), Some(b"2".to_vec()));
+    let payload = snapshot.payload("payload").expect("a payload");
+    assert_eq!(payload, Some(b"2".to_vec()));
+    let mut state = State::new(snapshot);
+    state.put("key", "3").expect("a put");
+    let listed = state.scan("", None, 9).expect("a scan");
+    assert_eq!(listed.len(), 2);
+    assert_eq!(listed[0].1, b"3");
+
+    rocks.delete_cf(stale, &nonsense).expect("a deletion");
+    drop((state, store));
+    let store = open(&folder, 1);
+    assert_eq!(store.head(), head);
+    assert_eq!(contents(&store.snapshot()), expected);
 }
 
 #[test]

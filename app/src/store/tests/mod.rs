@@ -47,6 +47,7 @@ fn contents(snapshot: &Snapshot) -> Map {
 
 /// How many rows a column family has.
 fn rows(store: &Store, family: &str) -> usize {
+    store.flush().expect("the rows are written");
     let db = &store.inner.db;
     db.rocks()
         .iterator_cf(db.family(family).expect("a family"), IteratorMode::Start)

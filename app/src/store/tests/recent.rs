@@ -51,7 +51,12 @@ fn what_is_deleted_is_gone() {
     let folder = folder();
     let store = open(&folder, 0);
     let keys = |of: std::ops::Range<u8>, value| of.map(|key| (key, value)).collect::<Puts>();
-    apply(&store, &keys(0..200, Some(1)));
+    let apply = |puts| {
+        let head = apply(&store, &puts);
+        store.flush().expect("the rows are written");
+        head
+    };
+    apply(keys(0..200, Some(1)));
     let in_memory = |key: &[u8]| {
         let row = store
             .inner
@@ -61,11 +66,11 @@ fn what_is_deleted_is_gone() {
         row.expect("nothing is loaded").is_some()
     };
     assert!(in_memory(b"key/7"));
-    apply(&store, &keys(0..200, None));
+    apply(keys(0..200, None));
     assert!(!in_memory(b"key/7"));
     assert_eq!(store.snapshot().get("key/7").expect("a get"), None);
     // The same nodes again, at the places of those of two versions ago.
-    let head = apply(&store, &keys(0..200, Some(1)));
+    let head = apply(keys(0..200, Some(1)));
     assert_eq!(head.app_hash, naive_root(&contents(&store.snapshot())));
 }
 

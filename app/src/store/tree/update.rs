@@ -14,6 +14,7 @@ use super::node::{Child, Children, Hash, Leaf, NO_HASH, Node, hash_of, leaves};
 use super::path::Path;
 
 /// What happens to a key.
+#[derive(Clone, Copy)]
 pub(in super::super) struct Change {
     /// Its digest.
     pub key: Hash,

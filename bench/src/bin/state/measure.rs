@@ -58,12 +58,18 @@ pub struct BlockTime {
     pub finalize: Time,
     /// `Commit`.
     pub commit: Time,
+    /// What is left to write after it, while consensus goes on.
+    pub behind: Time,
 }
 
 impl BlockTime {
-    /// `FinalizeBlock` and `Commit` together.
+    /// `FinalizeBlock` and `Commit` together on the clock, and the CPU time of the whole block.
     pub fn whole(&self) -> Time {
-        self.finalize.plus(self.commit)
+        let waited = self.finalize.plus(self.commit);
+        Time {
+            cpu: waited.cpu + self.behind.cpu,
+            ..waited
+        }
     }
 
     /// This block and another one.
@@ -72,6 +78,7 @@ impl BlockTime {
             check: self.check.plus(other.check),
             finalize: self.finalize.plus(other.finalize),
             commit: self.commit.plus(other.commit),
+            behind: self.behind.plus(other.behind),
         }
     }
 
@@ -81,6 +88,7 @@ impl BlockTime {
             check: Time::median(times.iter().map(|time| time.check)),
             finalize: Time::median(times.iter().map(|time| time.finalize)),
             commit: Time::median(times.iter().map(|time| time.commit)),
+            behind: Time::median(times.iter().map(|time| time.behind)),
         }
     }
 }
@@ -113,6 +121,8 @@ pub fn block(chain: &mut Chain, txs: &[Vec<u8>], seen: Seen) -> Result<BlockTime
     let (outcome, app_hash) = finalized?;
     let (committed, commit) = Time::of(|| chain.app.commit())?;
     committed?;
+    let (flushed, behind) = Time::of(|| chain.app.flush())?;
+    flushed?;
     (chain.height, chain.app_hash) = (height, app_hash);
     match outcome.results.iter().find(|result| result.code != 0) {
         Some(failed) => Err(format!("a transaction failed: {}", failed.log).into()),
@@ -120,6 +130,7 @@ pub fn block(chain: &mut Chain, txs: &[Vec<u8>], seen: Seen) -> Result<BlockTime
             check,
             finalize,
             commit,
+            behind,
         }),
     }
 }

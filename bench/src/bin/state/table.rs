@@ -38,9 +38,9 @@ pub struct Transfers {
 pub fn print_transfers_header() {
     println!("\nBlocks of transfers; ms on the clock, and of CPU in brackets:\n");
     println!(
-        "| transfers | accounts | checks before | FinalizeBlock | Commit | together | µs per transfer | ratio | FinalizeBlock without checks before |"
+        "| transfers | accounts | checks before | FinalizeBlock | Commit | together | written behind | µs per transfer | ratio | FinalizeBlock without checks before |"
     );
-    println!("|{}", " --- |".repeat(9));
+    println!("|{}", " --- |".repeat(10));
 }
 
 impl Transfers {
@@ -49,13 +49,14 @@ impl Transfers {
         let whole = self.seen.whole();
         let micros = whole.wall.as_secs_f64() * 1e6 / self.count as f64;
         println!(
-            "| {} | {} | {} | {} | {} | {} | {micros:.0} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {micros:.0} | {} | {} |",
             self.count,
             self.accounts,
             self.seen.check,
             self.seen.finalize,
             self.seen.commit,
             whole,
+            self.seen.behind,
             ratio(whole, small.whole()),
             self.unseen.finalize,
         );

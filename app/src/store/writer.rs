@@ -1,0 +1,65 @@
+//! Writes the rows of committed versions, behind their commits.
+
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+
+use super::batch::Batch;
+use super::db::Database;
+use super::error::{Result, StoreError};
+use super::prepare::Prepared;
+
+/// How far the pruning is.
+type Pruned = Option<Vec<u8>>;
+
+/// Writes one version at a time.
+#[derive(Default)]
+pub(super) struct Writer {
+    /// The version that is being written.
+    running: Option<(u64, JoinHandle<Result<Pruned>>)>,
+    pruned: Pruned,
+    /// Why a version could not be written; nothing is written after it.
+    failed: Option<(u64, String)>,
+}
+
+impl Writer {
+    /// Begins to write a version; everything before must be finished.
+    pub fn begin(&mut self, db: &Arc<Database>, version: Prepared) {
+        let (db, height, pruned) = (db.clone(), version.height(), self.pruned.take());
+        let work = move || write(&db, version, pruned);
+        match Builder::new().name("store-writer".into()).spawn(work) {
+            Ok(thread) => self.running = Some((height, thread)),
+            Err(error) => self.failed = Some((height, error.to_string())),
+        }
+    }
+
+    /// Waits until everything is written.
+    ///
+    /// # Errors
+    /// [`StoreError::NotWritten`], from then on always.
+    pub fn finish(&mut self) -> Result<()> {
+        if let Some((height, thread)) = self.running.take() {
+            match thread.join() {
+                Ok(Ok(pruned)) => self.pruned = pruned,
+                Ok(Err(error)) => self.failed = Some((height, error.to_string())),
+                Err(_) => self.failed = Some((height, "the thread panicked".into())),
+            }
+        }
+        match self.failed.clone() {
+            Some((height, reason)) => Err(StoreError::NotWritten { height, reason }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn write(db: &Database, version: Prepared, pruned: Pruned) -> Result<Pruned> {
+    let Batch {
+        rows,
+        recent,
+        pruned,
+    } = Batch::of(db, version, pruned)?;
+    db.write(rows)?;
+    // In this order: who finds nothing unwritten finds the rows.
+    db.recent().update(recent);
+    db.set_unwritten(None);
+    Ok(pruned)
+}
