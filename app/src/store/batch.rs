@@ -7,7 +7,7 @@ use super::db::{self, Database};
 use super::error::Result;
 use super::prepare::{Overwrite, Prepared};
 use super::prune::{self, Kind, Notes};
-use super::recent::{Row, Written};
+use super::recent::Row;
 use super::tree::TreeUpdate;
 use super::{current, history, key};
 
@@ -38,8 +38,8 @@ const MAX_ROOM: usize = 64 << 20;
 /// What a version changes in the database, all of it or nothing.
 pub(super) struct Batch {
     pub rows: WriteBatch,
-    /// What of it is kept in memory.
-    pub recent: Written,
+    /// The values among them.
+    pub values: Vec<(Vec<u8>, Option<Row>)>,
     /// How far the pruning is when this is written.
     pub pruned: Option<Vec<u8>>,
 }
@@ -60,7 +60,7 @@ impl Batch {
             height: version.height(),
             rows,
             notes: Notes::default(),
-            recent: Written::default(),
+            values: Vec::with_capacity(changes.values.len()),
         };
         block.write_values(&changes.values, &version.overwrites)?;
         block.write_payloads(&changes.payloads)?;
@@ -69,7 +69,7 @@ impl Batch {
         db.put_head(&mut block.rows, &version.head.encode(version.oldest))?;
         Ok(Self {
             rows: block.rows,
-            recent: block.recent,
+            values: block.values,
             pruned,
         })
     }
@@ -81,7 +81,7 @@ struct Block<'a> {
     height: u64,
     rows: WriteBatch,
     notes: Notes,
-    recent: Written,
+    values: Vec<(Vec<u8>, Option<Row>)>,
 }
 
 impl Block<'_> {
@@ -110,7 +110,7 @@ impl Block<'_> {
             Some(row) => self.rows.put_cf(family, key, current::encode(row)),
             None => self.rows.delete_cf(family, key),
         }
-        self.recent.values.push((key.to_vec(), row));
+        self.values.push((key.to_vec(), row));
         Ok(())
     }
 
@@ -150,17 +150,13 @@ impl Block<'_> {
 
     fn write_tree(&mut self, update: TreeUpdate) -> Result<()> {
         let family = self.db.family(db::TREE)?;
-        for node in update.nodes {
-            self.rows.put_cf(family, node.key(self.height), &node.bytes);
-            if let Some(place) = node.place() {
-                let row = Row {
-                    version: self.height,
-                    bytes: node.bytes,
-                };
-                self.recent.nodes.push((place, row));
-            }
-        }
-        for key in update.stale {
+        let (nodes, stale) = update.into_rows();
+        let rows = &mut self.rows;
+        let mut memory = self.db.recent().tree_mut();
+        memory.update(self.height, nodes, |key, node| {
+            rows.put_cf(family, key, node)
+        })?;
+        for key in stale {
             self.notes.add(Kind::Node, key);
         }
         Ok(())

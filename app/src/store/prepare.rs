@@ -85,5 +85,5 @@ pub(super) fn update_tree(
     overwrites: &[Option<Overwrite>],
 ) -> Result<TreeUpdate> {
     let changes = overwrites.iter().flatten().map(|found| found.change);
-    tree::update(db, base, version, changes.collect())
+    tree::update(db, &db.recent().tree(), base, version, changes.collect())
 }

@@ -6,17 +6,15 @@
 //! holds nothing that is not in there. It is only asked for rows by their keys, so what it keeps and what
 //! it drops changes no result.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use super::error::Result;
+use super::tree::Memory;
 
-// A chain of a million accounts has so much of both; a small one never fills it.
-/// Memory for inner nodes of the tree.
-const NODE_BYTES: u64 = 512 << 20;
-/// Memory for values.
+/// Memory for values: more than a chain of a million accounts has; a small one never fills it.
 const VALUE_BYTES: u64 = 512 << 20;
 /// What a row takes beside its bytes, about.
 const ROW_OVERHEAD: usize = 96;
@@ -31,30 +29,15 @@ pub(super) struct Row {
     pub bytes: Arc<[u8]>,
 }
 
-/// Rows of a version, by their keys.
-#[derive(Default)]
-pub(super) struct Written {
-    /// Inner nodes, by their places in the tree.
-    pub nodes: Vec<(u64, Row)>,
-    /// Values; `None`: deleted.
-    pub values: Vec<(Vec<u8>, Option<Row>)>,
-}
-
 /// Rows of the newest version.
 pub(super) struct Recent {
-    nodes: Cache<u64, Row, Size>,
+    tree: RwLock<Memory>,
     /// `None`: there is no such value.
     values: Cache<Vec<u8>, Option<Row>, Size>,
 }
 
 #[derive(Clone)]
 struct Size;
-
-impl Weighter<u64, Row> for Size {
-    fn weight(&self, _: &u64, row: &Row) -> u64 {
-        (row.bytes.len() + ROW_OVERHEAD) as u64
-    }
-}
 
 impl Weighter<Vec<u8>, Option<Row>> for Size {
     fn weight(&self, key: &Vec<u8>, row: &Option<Row>) -> u64 {
@@ -65,16 +48,21 @@ impl Weighter<Vec<u8>, Option<Row>> for Size {
 
 impl Recent {
     pub fn new() -> Self {
-        let rows = |bytes: u64| (bytes / ROW_BYTES) as usize;
+        let rows = (VALUE_BYTES / ROW_BYTES) as usize;
         Self {
-            nodes: Cache::with_weighter(rows(NODE_BYTES), NODE_BYTES, Size),
-            values: Cache::with_weighter(rows(VALUE_BYTES), VALUE_BYTES, Size),
+            tree: RwLock::default(),
+            values: Cache::with_weighter(rows, VALUE_BYTES, Size),
         }
     }
 
-    /// The inner node at a place, which may be of an earlier version where there is none any more.
-    pub fn node(&self, place: u64) -> Option<Row> {
-        self.nodes.get(&place)
+    /// Inner nodes of the tree.
+    pub fn tree(&self) -> RwLockReadGuard<'_, Memory> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Inner nodes of the tree, to bring them to the next version.
+    pub fn tree_mut(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.tree.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value of a key: what is in memory or, if nothing is, what `load` finds in the database.
@@ -87,12 +75,9 @@ impl Recent {
         self.values.get_or_insert_with(key, load)
     }
 
-    /// Takes over what was written.
-    pub fn update(&self, written: Written) {
-        for (place, node) in written.nodes {
-            self.nodes.insert(place, node);
-        }
-        for (key, value) in written.values {
+    /// Takes over values that were written; `None`: deleted.
+    pub fn update(&self, values: Vec<(Vec<u8>, Option<Row>)>) {
+        for (key, value) in values {
             self.values.insert(key, value);
         }
     }

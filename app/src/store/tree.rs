@@ -3,6 +3,7 @@
 //! `jmt` defines the nodes and proves values. The next version is computed here, in one walk: with
 //! its general update three quarters of the time went into maps of nodes (ADR 16).
 
+mod memory;
 mod node;
 mod path;
 mod update;
@@ -16,6 +17,7 @@ use super::error::{Result, StoreError};
 use super::history;
 use path::Path;
 
+pub(super) use memory::Memory;
 pub(super) use update::{Change, TreeUpdate, update};
 
 /// The digest of a key or of a value. The tree hashes every key, so that its shape does not depend

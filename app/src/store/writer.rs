@@ -54,12 +54,12 @@ impl Writer {
 fn write(db: &Database, version: Prepared, pruned: Pruned) -> Result<Pruned> {
     let Batch {
         rows,
-        recent,
+        values,
         pruned,
     } = Batch::of(db, version, pruned)?;
     db.write(rows)?;
     // In this order: who finds nothing unwritten finds the rows.
-    db.recent().update(recent);
+    db.recent().update(values);
     db.set_unwritten(None);
     Ok(pruned)
 }

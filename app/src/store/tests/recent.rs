@@ -2,7 +2,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::super::StoreError;
-use super::super::recent::{Recent, Row, Written};
+use super::super::recent::{Recent, Row};
 use super::*;
 
 /// Puts and deletions of one block.
@@ -24,15 +24,18 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// A node that was restarted after every block remembers nothing, has another number of threads,
-    /// and gets the same state.
+    /// and gets the same state; so does one that forgets parts of the tree.
     #[test]
-    fn memory_changes_no_result(blocks in vec(btree_map(any::<u8>(), any::<Option<u8>>(), 0..40), 1..8)) {
-        let (warm, cold) = (folder(), folder());
+    fn memory_changes_no_result(
+        blocks in vec((btree_map(any::<u8>(), any::<Option<u8>>(), 0..40), 0_usize..20_000), 1..8),
+    ) {
+        let (warm, cold, forgetful) = (folder(), folder(), folder());
+        let partly = open(&forgetful, 2);
         let [one, many] = [1, 7].map(|threads| {
             rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
         });
         let store = open(&warm, 2);
-        for puts in &blocks {
+        for (puts, room) in &blocks {
             let restarted = open(&cold, 2);
             prop_assert_eq!(contents(&restarted.snapshot()), contents(&store.snapshot()));
             for key in puts.keys().map(|key| format!("key/{key}")) {
@@ -41,8 +44,12 @@ proptest! {
             }
             let cold = one.install(|| apply(&restarted, puts));
             prop_assert_eq!(cold, many.install(|| apply(&store, puts)));
+            prop_assert_eq!(cold, apply(&partly, puts));
+            partly.flush().unwrap();
+            partly.inner.db.recent().tree_mut().shrink(*room);
         }
         prop_assert_eq!(all_rows(&open(&cold, 2)), all_rows(&store));
+        prop_assert_eq!(all_rows(&partly), all_rows(&store));
     }
 }
 
@@ -81,10 +88,7 @@ fn what_was_read_does_not_hide_what_was_committed_meanwhile() {
         let recent = Recent::new();
         let expected = newer.as_ref().map(|row| row.version);
         let found = recent.value(b"key", || {
-            recent.update(Written {
-                nodes: Vec::new(),
-                values: vec![(b"key".to_vec(), newer)],
-            });
+            recent.update(vec![(b"key".to_vec(), newer)]);
             Ok(Some(row(1)))
         });
         assert_eq!(found.unwrap().map(|row| row.version), Some(1));

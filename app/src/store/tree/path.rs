@@ -1,7 +1,7 @@
 use super::node::Hash;
 
 /// Where a node stands: the nibbles on the way to it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Path {
     pub depth: usize,
     /// Two in a byte, zeros behind the last one.
@@ -37,9 +37,16 @@ impl Path {
         key
     }
 
-    /// A number for up to 15 nibbles: them and, in the last four bits, how many they are.
-    pub fn place(&self) -> Option<u64> {
-        let first = u64::from_be_bytes(*self.nibbles.first_chunk()?);
-        (self.depth < 16).then_some(first | self.depth as u64)
+    /// The nibbles on the way from the root.
+    pub fn nibbles(&self) -> impl Iterator<Item = usize> + use<> {
+        let Self { depth, nibbles } = *self;
+        (0..depth).map(move |depth| nibble(&nibbles, depth))
     }
+}
+
+/// The nibble of a digest below a node of this depth.
+pub(super) fn nibble(digest: &Hash, depth: usize) -> usize {
+    // Two different digests part before the end.
+    let byte = digest.get(depth / 2).copied().unwrap_or(0);
+    usize::from(byte >> (4 * (1 - depth % 2)) & 0x0f)
 }

@@ -4,14 +4,18 @@
 //! node at most once; below the root it is on all processors. A leaf stands where its key's digest
 //! first differs from all others, so the shape of the tree depends on its keys alone.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 
 use rayon::prelude::*;
 
 use super::super::db::{self, Database};
 use super::super::error::{Result, StoreError};
-use super::node::{Child, Children, Hash, Leaf, NO_HASH, Node, hash_of, leaves};
-use super::path::Path;
+use super::memory::{Kept, Memory};
+use super::node::{Child, Children, Hash, Inner, Leaf, NO_HASH, Node, Patch, WIDTH};
+use super::path::{Path, nibble};
+
+/// Nodes on the path of a changed key that it has for itself, in a large tree.
+const NODES_PER_CHANGE: usize = 4;
 
 /// What happens to a key.
 #[derive(Clone, Copy)]
@@ -28,58 +32,77 @@ impl Change {
     fn nibble(&self, depth: usize) -> usize {
         nibble(&self.key, depth)
     }
+
+    /// What stands for the key; `None`: nothing.
+    fn leaf(&self) -> Option<Leaf> {
+        Some(Leaf {
+            key: self.key,
+            value: self.value?,
+        })
+    }
 }
 
 /// A node that the version writes.
 pub(in super::super) struct NewNode {
-    path: Path,
-    /// Its stored form.
-    pub bytes: Arc<[u8]>,
-    is_inner: bool,
+    pub(super) path: Path,
+    pub(super) content: Content,
 }
 
-impl NewNode {
-    /// Its key in the database.
-    pub fn key(&self, version: u64) -> Vec<u8> {
-        self.path.key(version)
-    }
-
-    /// Where it is kept in memory: an inner node unless it is very deep. A leaf is hardly read
-    /// again (see [`Update::change_child`]).
-    pub fn place(&self) -> Option<u64> {
-        self.path.place().filter(|_| self.is_inner)
-    }
+/// What stands in a new node.
+pub(super) enum Content {
+    Whole(Node),
+    /// What makes it of the inner node in memory.
+    Patch(Patch),
 }
 
 /// What an update makes of the tree.
 pub(in super::super) struct TreeUpdate {
     pub root: Hash,
-    /// In the order of their paths.
-    pub nodes: Vec<NewNode>,
-    /// Keys of the nodes that only versions before the update need.
-    pub stale: Vec<Vec<u8>>,
+    parts: Vec<Written>,
 }
 
-/// The tree at `version` after `changes`, on top of the version `base`; 0 for none.
+/// What a part of the tree becomes.
+#[derive(Default)]
+struct Written {
+    nodes: Vec<NewNode>,
+    /// Nodes that only versions before the update need.
+    stale: Vec<(u64, Path)>,
+}
+
+impl TreeUpdate {
+    /// All nodes, in the order of their paths, and the keys of those that only versions before the
+    /// update need.
+    pub fn into_rows(self) -> (Vec<NewNode>, Vec<Vec<u8>>) {
+        let (mut nodes, mut stale) = (Vec::new(), Vec::new());
+        for part in self.parts {
+            nodes.extend(part.nodes);
+            stale.extend(part.stale.iter().map(|(version, path)| path.key(*version)));
+        }
+        nodes.sort_unstable_by_key(|node| node.path);
+        (nodes, stale)
+    }
+}
+
+/// The tree at `version` after `changes`, on top of the version `base`; 0 for none. `memory` has
+/// nodes of `base`.
 pub(in super::super) fn update(
     db: &Database,
+    memory: &Memory,
     base: u64,
     version: u64,
     mut changes: Vec<Change>,
 ) -> Result<TreeUpdate> {
     changes.par_sort_unstable_by_key(|change| change.key);
-    let mut update = Update::new(db, version);
-    let before = match base {
-        0 => Node::Null,
-        base => update.take(base, Path::ROOT)?,
+    let mut update = Update::new(db, version, 0);
+    let root = match base {
+        0 => update.put(Path::ROOT, &changes)?,
+        base => update.change(base, memory.root(), Path::ROOT, &changes)?,
     };
-    let root = update.change(before, Path::ROOT, &changes)?;
     let root = update.write_root(root);
-    update.nodes.par_sort_unstable_by_key(|node| node.path);
+    update.parts.push(update.written);
     Ok(TreeUpdate {
         root,
-        nodes: update.nodes,
-        stale: update.stale,
+        parts: update.parts,
     })
 }
 
@@ -92,103 +115,145 @@ enum Subtree {
     Internal(Child),
 }
 
+/// An inner node, some of whose children change.
+struct Changed<'a> {
+    before: Cow<'a, Inner>,
+    /// A bit for each that changes.
+    bits: u16,
+    /// Those that change.
+    children: Children,
+    /// Those of them that are leaves, and not written yet.
+    new_leaves: [Option<Leaf>; WIDTH],
+}
+
+impl<'a> Changed<'a> {
+    fn of(before: Cow<'a, Inner>) -> Self {
+        Self {
+            before,
+            bits: 0,
+            children: [None; WIDTH],
+            new_leaves: [None; WIDTH],
+        }
+    }
+
+    /// Puts what became of a child into its place.
+    fn set(&mut self, index: usize, subtree: Subtree, version: u64) {
+        self.bits |= 1 << index;
+        (self.children[index], self.new_leaves[index]) = match subtree {
+            Subtree::Nothing => (None, None),
+            Subtree::Internal(child) => (Some(child), None),
+            Subtree::Leaf(leaf) => {
+                let child = Child {
+                    hash: leaf.hash(),
+                    version,
+                    leaves: None,
+                };
+                (Some(child), Some(leaf))
+            }
+        };
+    }
+
+    fn child(&self, index: usize) -> Option<Child> {
+        match self.bits >> index & 1 {
+            1 => self.children[index],
+            _ => self.before.child(index),
+        }
+    }
+}
+
 struct Update<'a> {
     db: &'a Database,
     version: u64,
-    nodes: Vec<NewNode>,
-    stale: Vec<Vec<u8>>,
-    /// Room to encode a node.
-    bytes: Vec<u8>,
+    written: Written,
+    /// What was written by others.
+    parts: Vec<Written>,
 }
 
 impl<'a> Update<'a> {
-    fn new(db: &'a Database, version: u64) -> Self {
+    /// An update that is going to change this many keys.
+    fn new(db: &'a Database, version: u64, changes: usize) -> Self {
+        let room = changes.saturating_mul(NODES_PER_CHANGE);
         Self {
             db,
             version,
-            nodes: Vec::new(),
-            stale: Vec::new(),
-            bytes: Vec::new(),
+            written: Written {
+                nodes: Vec::with_capacity(room),
+                stale: Vec::with_capacity(room),
+            },
+            parts: Vec::new(),
         }
     }
 
-    /// Reads a node that this version replaces.
-    fn take(&mut self, version: u64, path: Path) -> Result<Node> {
+    fn read(&self, version: u64, path: Path) -> Result<Node> {
         let key = path.key(version);
-        let recent = path.place().and_then(|place| self.db.recent().node(place));
-        let node = match recent.filter(|row| row.version == version) {
-            Some(row) => Node::decode(&key, &row.bytes)?,
-            None => self.read(&key)?,
-        };
-        self.stale.push(key);
-        Ok(node)
-    }
-
-    fn read(&self, key: &[u8]) -> Result<Node> {
         let bytes = self
             .db
             .rocks()
-            .get_pinned_cf(self.db.family(db::TREE)?, key)?
-            .ok_or_else(|| StoreError::corrupt(key, "a node of the tree is missing"))?;
-        Node::decode(key, &bytes)
+            .get_pinned_cf(self.db.family(db::TREE)?, &key)?
+            .ok_or_else(|| StoreError::corrupt(&key, "a node of the tree is missing"))?;
+        Node::decode(&key, &bytes)
     }
 
-    fn write(&mut self, path: Path, node: &Node) {
-        self.bytes.clear();
-        node.encode(&mut self.bytes);
-        self.nodes.push(NewNode {
-            path,
-            bytes: self.bytes.as_slice().into(),
-            is_inner: matches!(node, Node::Internal(_)),
-        });
+    fn write(&mut self, path: Path, content: Content) {
+        self.written.nodes.push(NewNode { path, content });
     }
 
-    /// Changes what stands at `path`, where `before` was taken.
-    fn change(&mut self, before: Node, path: Path, changes: &[Change]) -> Result<Subtree> {
-        match before {
-            Node::Null => self.build(path, &puts(changes)),
-            Node::Leaf(leaf) => self.build(path, &with_leaf(leaf, changes)),
-            Node::Internal(children) => self.change_children(*children, path, changes),
-        }
-    }
-
-    fn change_children(
+    /// Changes what stands at `path`, where `version` wrote a node.
+    fn change(
         &mut self,
-        mut children: Children,
+        version: u64,
+        kept: Option<&Kept>,
         path: Path,
         changes: &[Change],
     ) -> Result<Subtree> {
-        let subtrees = if path == Path::ROOT {
-            self.change_side_by_side(&children, changes)?
-        } else {
-            let of_children = changes.chunk_by(|a, b| a.nibble(path.depth) == b.nibble(path.depth));
-            of_children
-                .map(|of_child| self.change_below(&children, path, of_child))
-                .collect::<Result<_>>()?
-        };
-        let mut new_leaves = [None; 16];
-        for (index, subtree) in subtrees {
-            (children[index], new_leaves[index]) = self.child(subtree);
+        self.written.stale.push((version, path));
+        if let Some(kept) = kept.filter(|kept| kept.version == version) {
+            return self.change_inner(Cow::Borrowed(&kept.inner), Some(kept), path, changes);
         }
-        self.join(children, new_leaves, path)
+        match self.read(version, path)? {
+            Node::Null => self.put(path, changes),
+            Node::Leaf(leaf) => self.build(path, &with_leaf(leaf, changes)),
+            Node::Internal(inner) => self.change_inner(Cow::Owned(inner), None, path, changes),
+        }
+    }
+
+    fn change_inner(
+        &mut self,
+        before: Cow<'_, Inner>,
+        kept: Option<&Kept>,
+        path: Path,
+        changes: &[Change],
+    ) -> Result<Subtree> {
+        let mut node = Changed::of(before);
+        if path == Path::ROOT {
+            for (index, subtree) in self.change_side_by_side(&node.before, kept, changes)? {
+                node.set(index, subtree, self.version);
+            }
+        } else {
+            for of_child in changes.chunk_by(|a, b| a.nibble(path.depth) == b.nibble(path.depth)) {
+                let (index, subtree) = self.change_below(&node.before, kept, path, of_child)?;
+                node.set(index, subtree, self.version);
+            }
+        }
+        self.join(node, path)
     }
 
     /// Changes the subtrees below the root on all processors.
     fn change_side_by_side(
         &mut self,
-        children: &Children,
+        before: &Inner,
+        kept: Option<&Kept>,
         changes: &[Change],
     ) -> Result<Vec<(usize, Subtree)>> {
         let of_children = changes.par_chunk_by(|a, b| a.nibble(0) == b.nibble(0));
         let parts = of_children.map(|of_child| {
-            let mut part = Update::new(self.db, self.version);
-            let changed = part.change_below(children, Path::ROOT, of_child)?;
-            Ok((changed, part))
+            let mut part = Update::new(self.db, self.version, of_child.len());
+            let changed = part.change_below(before, kept, Path::ROOT, of_child)?;
+            Ok((changed, part.written))
         });
         let parts = parts.collect::<Result<Vec<_>>>()?;
-        let subtrees = parts.into_iter().map(|(changed, part)| {
-            self.nodes.extend(part.nodes);
-            self.stale.extend(part.stale);
+        let subtrees = parts.into_iter().map(|(changed, written)| {
+            self.parts.push(written);
             changed
         });
         Ok(subtrees.collect())
@@ -197,7 +262,8 @@ impl<'a> Update<'a> {
     /// Changes what stands below the node at `path`, on the way of all these changes.
     fn change_below(
         &mut self,
-        children: &Children,
+        before: &Inner,
+        kept: Option<&Kept>,
         path: Path,
         changes: &[Change],
     ) -> Result<(usize, Subtree)> {
@@ -205,21 +271,37 @@ impl<'a> Update<'a> {
             .first()
             .map_or(0, |change| change.nibble(path.depth));
         let below = path.child(index);
-        let subtree = match children[index] {
-            Some(child) => self.change_child(child, below, changes)?,
-            None => self.build(below, &puts(changes))?,
+        let subtree = match before.child(index) {
+            Some(child) => {
+                let kept = kept.and_then(|kept| kept.below(index));
+                self.change_child(child, kept, below, changes)?
+            }
+            None => self.put(below, changes)?,
         };
         Ok((index, subtree))
     }
 
-    fn change_child(&mut self, child: Child, path: Path, changes: &[Change]) -> Result<Subtree> {
+    fn change_child(
+        &mut self,
+        child: Child,
+        kept: Option<&Kept>,
+        path: Path,
+        changes: &[Change],
+    ) -> Result<Subtree> {
         // A leaf alone is that of the key which existed: there is no need to read it.
         if child.leaves.is_none() && changes.iter().any(|change| change.existed) {
-            self.stale.push(path.key(child.version));
-            return self.build(path, &puts(changes));
+            self.written.stale.push((child.version, path));
+            return self.put(path, changes);
         }
-        let before = self.take(child.version, path)?;
-        self.change(before, path, changes)
+        self.change(child.version, kept, path, changes)
+    }
+
+    /// A tree of nothing but what these changes put.
+    fn put(&mut self, path: Path, changes: &[Change]) -> Result<Subtree> {
+        match changes {
+            [change] => Ok(change.leaf().map_or(Subtree::Nothing, Subtree::Leaf)),
+            _ => self.build(path, &puts(changes)),
+        }
     }
 
     /// A tree of nothing but these leaves, which are sorted.
@@ -229,7 +311,7 @@ impl<'a> Update<'a> {
             [leaf] => return Ok(Subtree::Leaf(*leaf)),
             _ => {}
         }
-        let (mut children, mut new_leaves) = ([None; 16], [None; 16]);
+        let mut node = Changed::of(Cow::default());
         for of_child in
             leaves.chunk_by(|a, b| nibble(&a.key, path.depth) == nibble(&b.key, path.depth))
         {
@@ -237,42 +319,18 @@ impl<'a> Update<'a> {
                 continue;
             };
             let subtree = self.build(path.child(index), of_child)?;
-            (children[index], new_leaves[index]) = self.child(subtree);
+            node.set(index, subtree, self.version);
         }
-        self.join(children, new_leaves, path)
-    }
-
-    /// A subtree as its parent knows it, and the leaf that it is if it is not written yet.
-    fn child(&self, subtree: Subtree) -> (Option<Child>, Option<Leaf>) {
-        match subtree {
-            Subtree::Nothing => (None, None),
-            Subtree::Internal(child) => (Some(child), None),
-            Subtree::Leaf(leaf) => {
-                let child = Child {
-                    hash: leaf.hash(),
-                    version: self.version,
-                    leaves: None,
-                };
-                (Some(child), Some(leaf))
-            }
-        }
+        self.join(node, path)
     }
 
     /// The inner node of these children, unless it has none, or a leaf alone.
-    fn join(
-        &mut self,
-        children: Children,
-        new_leaves: [Option<Leaf>; 16],
-        path: Path,
-    ) -> Result<Subtree> {
-        let mut present = children
-            .iter()
-            .enumerate()
-            .filter_map(|(index, child)| Some((index, (*child)?)));
+    fn join(&mut self, node: Changed<'_>, path: Path) -> Result<Subtree> {
+        let mut present = (0..WIDTH).filter_map(|index| Some((index, node.child(index)?)));
         match (present.next(), present.next()) {
             (None, _) => return Ok(Subtree::Nothing),
             (Some((index, child)), None) if child.leaves.is_none() => {
-                let leaf = match new_leaves[index] {
+                let leaf = match node.new_leaves[index] {
                     Some(leaf) => leaf,
                     None => self.take_leaf(child.version, path.child(index))?,
                 };
@@ -280,22 +338,32 @@ impl<'a> Update<'a> {
             }
             _ => {}
         }
-        for (index, leaf) in new_leaves.into_iter().enumerate() {
+        for (index, leaf) in node.new_leaves.into_iter().enumerate() {
             if let Some(leaf) = leaf {
-                self.write(path.child(index), &Node::Leaf(leaf));
+                self.write(path.child(index), Content::Whole(Node::Leaf(leaf)));
             }
         }
-        self.write(path, &Node::Internal(Box::new(children)));
-        Ok(Subtree::Internal(Child {
-            hash: hash_of(&children),
+        let patch = node.before.patch(&node.children, node.bits);
+        let child = Child {
+            hash: patch.hash,
             version: self.version,
-            leaves: Some(leaves(&children)),
-        }))
+            leaves: Some(patch.leaves),
+        };
+        let content = match node.before {
+            Cow::Borrowed(_) => Content::Patch(patch),
+            Cow::Owned(mut inner) => {
+                inner.apply(patch);
+                Content::Whole(Node::Internal(inner))
+            }
+        };
+        self.write(path, content);
+        Ok(Subtree::Internal(child))
     }
 
     /// A leaf that did not change, but is left alone.
     fn take_leaf(&mut self, version: u64, path: Path) -> Result<Leaf> {
-        match self.take(version, path)? {
+        self.written.stale.push((version, path));
+        match self.read(version, path)? {
             Node::Leaf(leaf) => Ok(leaf),
             _ => Err(StoreError::corrupt(
                 &path.key(version),
@@ -308,11 +376,11 @@ impl<'a> Update<'a> {
     fn write_root(&mut self, root: Subtree) -> Hash {
         match root {
             Subtree::Nothing => {
-                self.write(Path::ROOT, &Node::Null);
+                self.write(Path::ROOT, Content::Whole(Node::Null));
                 NO_HASH
             }
             Subtree::Leaf(leaf) => {
-                self.write(Path::ROOT, &Node::Leaf(leaf));
+                self.write(Path::ROOT, Content::Whole(Node::Leaf(leaf)));
                 leaf.hash()
             }
             Subtree::Internal(child) => child.hash,
@@ -320,21 +388,8 @@ impl<'a> Update<'a> {
     }
 }
 
-/// The nibble of a digest below a node of this depth.
-fn nibble(key: &Hash, depth: usize) -> usize {
-    // Two different digests part before the end.
-    let byte = key.get(depth / 2).copied().unwrap_or(0);
-    usize::from(byte >> (4 * (1 - depth % 2)) & 0x0f)
-}
-
 fn puts(changes: &[Change]) -> Vec<Leaf> {
-    let put = |change: &Change| {
-        Some(Leaf {
-            key: change.key,
-            value: change.value?,
-        })
-    };
-    changes.iter().filter_map(put).collect()
+    changes.iter().filter_map(Change::leaf).collect()
 }
 
 /// The leaves after the changes where only `leaf` was before.
