@@ -25,7 +25,9 @@ pub struct Costs {
     pub transactions: u32,
     /// Checks of commits and reveals for the mempool and in the proposal.
     pub checks: Duration,
-    /// Other threads: the store writes files and compacts them.
+    /// What of the blocks' time was that of other threads: rows are written behind the commit.
+    pub elsewhere: Duration,
+    /// Other threads between the blocks: the store writes files and compacts them.
     pub background: Duration,
 }
 
@@ -40,6 +42,7 @@ impl AddAssign for Costs {
         self.signatures += other.signatures;
         self.transactions += other.transactions;
         self.checks += other.checks;
+        self.elsewhere += other.elsewhere;
         self.background += other.background;
     }
 }

@@ -99,7 +99,8 @@ fn measure(options: &Options, committee_size: u32, items: usize) -> Result<Costs
         costs += round.run(&mut chain)?;
     }
     let here = poq_bench::thread_cpu()? - thread;
-    costs.background = (poq_bench::process_cpu()? - process).saturating_sub(here);
+    let others = (poq_bench::process_cpu()? - process).saturating_sub(here);
+    costs.background = others.saturating_sub(costs.elsewhere);
     Ok(costs)
 }
 

@@ -39,18 +39,19 @@ impl Round {
             tasks: u32::try_from(self.tasks)?,
             ..Costs::default()
         };
+        let elsewhere = &mut costs.elsewhere;
         let prompts = self.ask(chain);
-        costs.submit = block(chain, &prompts)? + block(chain, &[])?;
+        costs.submit = block(chain, &prompts, elsewhere)? + block(chain, &[], elsewhere)?;
         let answers = self.work(chain, Role::Inference);
-        costs.answer = block(chain, &answers)? + block(chain, &[])?;
+        costs.answer = block(chain, &answers, elsewhere)? + block(chain, &[], elsewhere)?;
         for phase in [&mut costs.commit, &mut costs.reveal] {
             let scores = self.work(chain, Role::Evaluator);
             costs.transactions += u32::try_from(scores.len())?;
             costs.signatures += verify(&scores)?;
             costs.checks += check(chain, &scores)?;
-            *phase = block(chain, &scores)?;
+            *phase = block(chain, &scores, elsewhere)?;
         }
-        costs.payout = block(chain, &[])? + block(chain, &[])?;
+        costs.payout = block(chain, &[], elsewhere)? + block(chain, &[], elsewhere)?;
         self.require_results(chain)?;
         Ok(costs)
     }
@@ -132,12 +133,19 @@ fn check(chain: &Chain, signed: &[Signed]) -> Result<Duration, Box<dyn Error>> {
     Ok(poq_bench::thread_cpu()? - start)
 }
 
-/// CPU time of finalizing and committing a block.
-fn block(chain: &mut Chain, signed: &[Signed]) -> Result<Duration, Box<dyn Error>> {
+/// CPU time of finalizing and committing a block, and of writing its rows behind the commit. What
+/// other threads have of it is added to `elsewhere`, too.
+fn block(
+    chain: &mut Chain,
+    signed: &[Signed],
+    elsewhere: &mut Duration,
+) -> Result<Duration, Box<dyn Error>> {
     let txs = bytes(signed);
-    let start = poq_bench::thread_cpu()?;
+    let (process, thread) = (poq_bench::process_cpu()?, poq_bench::thread_cpu()?);
     let results = chain.block(&txs);
-    let time = poq_bench::thread_cpu()? - start;
+    chain.app.flush()?;
+    let time = poq_bench::process_cpu()? - process;
+    *elsewhere += time.saturating_sub(poq_bench::thread_cpu()? - thread);
     match results.iter().find(|result| result.code != 0) {
         Some(failed) => Err(format!("a transaction failed: {}", failed.log).into()),
         None => Ok(time),
