@@ -4,9 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
-use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
-use poq_client::{Fee, Key, Mnemonic, any};
+use poq_client::{Key, Mnemonic};
 use poq_testnet::cache;
 use serde_json::Value;
 use tokio::process::Command;
@@ -74,7 +72,7 @@ async fn run(fixture: &Fixture, mut script: Command) -> Value {
     let mnemonic = Mnemonic::random();
     let address = Key::from_mnemonic(&mnemonic).unwrap();
     let address = address.address("poq").unwrap();
-    fund(fixture, &address).await;
+    fixture.pay(&address, FUNDS).await;
     script.env("MNEMONIC", mnemonic.words());
     let Output {
         status,
@@ -89,21 +87,6 @@ async fn run(fixture: &Fixture, mut script: Command) -> Value {
     let found: Value = serde_json::from_slice(&stdout).unwrap();
     assert_eq!(found["address"], address.as_str());
     found
-}
-
-async fn fund(fixture: &Fixture, address: &str) {
-    let user = fixture.user().await;
-    let send = MsgSend {
-        from_address: user.address().into(),
-        to_address: address.into(),
-        amount: vec![Coin {
-            denom: "upoq".into(),
-            amount: FUNDS.to_string(),
-        }],
-    };
-    user.send_and_wait(vec![any(&send)], Fee::Gas(200_000), PATIENCE)
-        .await
-        .unwrap();
 }
 
 /// The chain has the task that the script says it has submitted.

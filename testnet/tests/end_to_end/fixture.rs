@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use poq_client::{Client, Sender};
+use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
+use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
+use poq_client::{Client, Fee, Sender, any};
 use poq_testnet::{Network, Programs, Question, Receipt, Result, Spec, Submitted, free_range};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -74,6 +76,22 @@ impl Fixture {
             .sender(&self.network.description().user)
             .await
             .unwrap()
+    }
+
+    /// Has the network's user pay somebody.
+    pub async fn pay(&self, address: &str, upoq: u64) {
+        let user = self.user().await;
+        let payment = MsgSend {
+            from_address: user.address().into(),
+            to_address: address.into(),
+            amount: vec![Coin {
+                denom: "upoq".into(),
+                amount: upoq.to_string(),
+            }],
+        };
+        user.send_and_wait(vec![any(&payment)], Fee::Gas(200_000), PATIENCE)
+            .await
+            .unwrap();
     }
 
     /// Asks a question and waits for its receipt.

@@ -1,7 +1,5 @@
 //! The set of validators changes while the chain runs.
 
-use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
-use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 use poq_client::{Answer, Client, Fee, any};
 use poq_proto::v1::{
     MsgSetValidatorPower, QueryValidatorsRequest, QueryValidatorsResponse, Validator,
@@ -52,14 +50,6 @@ async fn the_authority_changes_powers_and_cometbft_follows() {
 /// machine a vote may come too late, so there are transactions until everyone had a share.
 async fn fees_are_earned(fixture: &Fixture, client: &Client) {
     let user = fixture.user().await;
-    let gift = MsgSend {
-        from_address: user.address().into(),
-        to_address: user.address().into(),
-        amount: vec![Coin {
-            denom: "upoq".into(),
-            amount: "1".into(),
-        }],
-    };
     let deadline = Instant::now() + PATIENCE;
     while validators(client)
         .await
@@ -67,9 +57,7 @@ async fn fees_are_earned(fixture: &Fixture, client: &Client) {
         .any(|found| found.earned == 0)
     {
         assert!(Instant::now() < deadline, "{:?}", validators(client).await);
-        user.send_and_wait(vec![any(&gift)], Fee::Gas(200_000), PATIENCE)
-            .await
-            .unwrap();
+        fixture.pay(user.address(), 1).await;
     }
 }
 
