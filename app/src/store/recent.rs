@@ -2,9 +2,9 @@
 //!
 //! RocksDB finds a row through filters, indexes and blocks of several levels, which takes longer
 //! the more rows there are; execution and the tree read what blocks shortly before wrote, and what
-//! the mempool's checks just read. What is committed comes in here once the database has it, so this
-//! holds nothing that is not in there. It is only asked for rows by their keys, so what it keeps and what
-//! it drops changes no result.
+//! the mempool's checks just read. Nothing comes in here that the database does not have, or gets
+//! with the version that is being written. It is only asked for what the newest version has, so what it
+//! keeps and what it drops changes no result.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -29,7 +29,7 @@ pub(super) struct Row {
     pub bytes: Arc<[u8]>,
 }
 
-/// Rows of the newest version.
+/// Nodes and values of the newest version.
 pub(super) struct Recent {
     tree: RwLock<Memory>,
     /// `None`: there is no such value.

@@ -3,6 +3,7 @@
 //! `jmt` defines the nodes and proves values. The next version is computed here, in one walk: with
 //! its general update three quarters of the time went into maps of nodes (ADR 16).
 
+mod inner;
 mod memory;
 mod node;
 mod path;

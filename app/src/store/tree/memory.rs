@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::super::error::{Result, StoreError};
-use super::node::{Inner, Node, WIDTH};
+use super::inner::Inner;
+use super::node::{Node, WIDTH, encode_internal};
 use super::path::Path;
 use super::update::{Content, NewNode};
 
@@ -96,7 +97,7 @@ impl Memory {
             bytes.clear();
             match content {
                 Content::Whole(Node::Internal(inner)) => {
-                    inner.encode(&mut bytes);
+                    encode_internal(&inner, &mut bytes);
                     self.put(version, path, inner);
                 }
                 Content::Whole(node) => {
@@ -111,7 +112,7 @@ impl Memory {
                         StoreError::corrupt(&key, "a node that changes is not in memory")
                     })?;
                     kept.change(version, |inner| inner.apply(patch));
-                    kept.inner.encode(&mut bytes);
+                    encode_internal(&kept.inner, &mut bytes);
                 }
             }
             write(&key, &bytes);

@@ -10,12 +10,15 @@ use rayon::prelude::*;
 
 use super::super::db::{self, Database};
 use super::super::error::{Result, StoreError};
+use super::inner::{Inner, Patch};
 use super::memory::{Kept, Memory};
-use super::node::{Child, Children, Hash, Inner, Leaf, NO_HASH, Node, Patch, WIDTH};
+use super::node::{Child, Children, Hash, Leaf, NO_HASH, Node, WIDTH};
 use super::path::{Path, nibble};
 
-/// Nodes on the path of a changed key that it has for itself, in a large tree.
-const NODES_PER_CHANGE: usize = 4;
+/// About how many nodes a changed key has for itself in a large tree.
+const NODES_PER_CHANGE: usize = 3;
+/// Nodes that there is room for from the start at most.
+const MAX_ROOM: usize = 1 << 16;
 
 /// What happens to a key.
 #[derive(Clone, Copy)]
@@ -172,7 +175,7 @@ struct Update<'a> {
 impl<'a> Update<'a> {
     /// An update that is going to change this many keys.
     fn new(db: &'a Database, version: u64, changes: usize) -> Self {
-        let room = changes.saturating_mul(NODES_PER_CHANGE);
+        let room = changes.saturating_mul(NODES_PER_CHANGE).min(MAX_ROOM);
         Self {
             db,
             version,
