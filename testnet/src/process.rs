@@ -10,12 +10,15 @@ use nix::sys::prctl;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{Error, Result};
 
 /// Lines of a crashed process's log that its error shows.
 const TAIL_LINES: usize = 20;
+
+/// How often it is looked whether a killed process is dead.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A process of the network, with its log.
 ///
@@ -127,15 +130,22 @@ impl Process {
         signal::kill(self.pid, Signal::SIGTERM).map_err(|error| self.control()(error.into()))
     }
 
-    /// Ends it, and every process that it started, at once with SIGKILL.
+    /// Ends it, and every process that it started, at once with SIGKILL, and waits until they are
+    /// dead: what they held open is free then.
     pub async fn kill(&mut self) -> Result<()> {
-        for pid in self.pids() {
-            match signal::kill(Pid::from_raw(pid), Signal::SIGKILL) {
+        let pids = self.pids();
+        for pid in &pids {
+            match signal::kill(Pid::from_raw(*pid), Signal::SIGKILL) {
                 Ok(()) | Err(Errno::ESRCH) => {}
                 Err(error) => return Err(self.control()(error.into())),
             }
         }
         self.child.wait().await.map_err(self.control())?;
+        for pid in pids {
+            while is_running(pid) {
+                sleep(PAUSE).await;
+            }
+        }
         Ok(())
     }
 
@@ -190,6 +200,12 @@ pub(crate) async fn output(name: &str, command: &mut Command) -> Result<Vec<u8>>
     })
 }
 
+/// A process that is dead, and that nobody waited for yet, does not run either.
+fn is_running(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,14 +253,6 @@ mod tests {
         }
         let child = Pid::from_raw(process.pids()[1]);
         process.kill().await.unwrap();
-        // A killed process dies some time later; it is a zombie until init reaps it.
-        let dead = async {
-            while fs::read_to_string(format!("/proc/{child}/stat"))
-                .is_ok_and(|stat| !stat.contains(") Z"))
-            {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(Duration::from_secs(30), dead).await.unwrap();
+        assert!(!is_running(child.as_raw()));
     }
 }
