@@ -21,7 +21,7 @@ pub use control::{Control, Request, obey, request};
 pub use error::{Error, Result};
 pub use network::{Network, Spec};
 pub use ports::free_range;
-pub use process::Process;
+pub use process::{Process, is_running};
 pub use programs::{Programs, cache};
 pub use receipt::{EvaluatorPart, Heights, InferencePart, Milliseconds, Receipt, logits, ratio};
 pub use status::ProcessStatus;

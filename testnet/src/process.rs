@@ -200,8 +200,8 @@ pub(crate) async fn output(name: &str, command: &mut Command) -> Result<Vec<u8>>
     })
 }
 
-/// A process that is dead, and that nobody waited for yet, does not run either.
-fn is_running(pid: i32) -> bool {
+/// Whether a process runs. One that is dead, and that nobody waited for yet, does not.
+pub fn is_running(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z"))
 }

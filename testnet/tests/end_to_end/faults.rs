@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use poq_proto::event;
 use poq_proto::v1::Role;
-use poq_testnet::{Error, Question, Step};
+use poq_testnet::{Error, Question, Step, is_running};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -160,10 +160,4 @@ async fn a_killed_validator_catches_up(fixture: &mut Fixture) {
         .await
         .unwrap();
     assert!(!status.catching_up && status.voting_power > 0, "{status:?}");
-}
-
-/// A process that nobody waited for yet is not running either.
-fn is_running(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-    stat.is_ok_and(|stat| !stat.contains(") Z"))
 }
