@@ -1,5 +1,6 @@
 use std::fmt;
 
+use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32, Hrp};
 use poq_proto::code;
 use ripemd::Ripemd160;
@@ -7,38 +8,46 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, ensure, reject};
 
+const LENGTH: usize = 20;
+/// Characters that these bytes fill exactly, of 5 bits each.
+const LENGTH_IN_TEXT: usize = LENGTH * 8 / 5;
+
 /// A valid account address of this chain: 20 bytes and their bech32 text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Address {
     text: String,
-    bytes: [u8; 20],
+    bytes: [u8; LENGTH],
 }
 
 impl Address {
     /// Parses bech32 text, which must be lower case and carry the chain's prefix.
     pub fn parse(text: &str, prefix: &str) -> Result<Self> {
-        let Ok((hrp, data)) = bech32::decode(text) else {
+        let Ok(parsed) = CheckedHrpstring::new::<Bech32>(text) else {
             reject!(code::INVALID_ADDRESS, "{text:?} is not a bech32 address");
         };
+        let hrp = parsed.hrp();
         ensure!(
             hrp.as_str() == prefix,
             code::INVALID_ADDRESS,
             "address {text} has prefix {hrp}, this chain uses {prefix}"
         );
-        let Ok(bytes) = <[u8; 20]>::try_from(data) else {
-            reject!(
-                code::INVALID_ADDRESS,
-                "address {text} does not have 20 bytes"
-            );
-        };
-        let address = Self::from_bytes(bytes, prefix)?;
+        let mut bytes = [0; LENGTH];
         ensure!(
-            address.text == text,
+            parsed.data_part_ascii_no_checksum().len() == LENGTH_IN_TEXT,
+            code::INVALID_ADDRESS,
+            "address {text} does not have {LENGTH} bytes"
+        );
+        for (byte, parsed) in bytes.iter_mut().zip(parsed.byte_iter()) {
+            *byte = parsed;
+        }
+        ensure!(
+            !text.bytes().any(|byte| byte.is_ascii_uppercase()),
             code::INVALID_ADDRESS,
             "address {text} is not canonical, write {}",
-            address.text
+            text.to_ascii_lowercase()
         );
-        Ok(address)
+        let text = text.to_owned();
+        Ok(Self { text, bytes })
     }
 
     /// The address of a compressed secp256k1 key: RIPEMD-160 of its SHA-256.
@@ -53,12 +62,12 @@ impl Address {
             .chain_update("poq/module/")
             .chain_update(name)
             .finalize();
-        let mut bytes = [0; 20];
-        bytes.copy_from_slice(&digest[..20]);
+        let mut bytes = [0; LENGTH];
+        bytes.copy_from_slice(&digest[..LENGTH]);
         Self::from_bytes(bytes, prefix)
     }
 
-    fn from_bytes(bytes: [u8; 20], prefix: &str) -> Result<Self> {
+    fn from_bytes(bytes: [u8; LENGTH], prefix: &str) -> Result<Self> {
         let encoded = Hrp::parse(prefix)
             .ok()
             .and_then(|hrp| bech32::encode::<Bech32>(hrp, &bytes).ok());
@@ -74,7 +83,7 @@ impl Address {
     }
 
     /// The 20 bytes.
-    pub fn bytes(&self) -> &[u8; 20] {
+    pub fn bytes(&self) -> &[u8; LENGTH] {
         &self.bytes
     }
 }
@@ -87,6 +96,9 @@ impl fmt::Display for Address {
 
 #[cfg(test)]
 mod tests {
+    use bech32::{Bech32m, ByteIterExt, Fe32, Fe32IterExt};
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -95,5 +107,32 @@ mod tests {
         assert_eq!(Address::parse(address.as_str(), "poq").unwrap(), address);
         assert!(Address::parse(address.as_str(), "cosmos").is_err());
         assert!(Address::parse(&address.as_str().to_uppercase(), "poq").is_err());
+        assert!(Address::parse(&address.as_str().to_uppercase(), "POQ").is_err());
+    }
+
+    proptest! {
+        /// Bytes have one text, and nothing else is an address.
+        #[test]
+        fn only_the_text_of_20_bytes_is_an_address(
+            bytes in prop::collection::vec(any::<u8>(), 18..23),
+            padding in 0_u8..8,
+            other_checksum in any::<bool>(),
+        ) {
+            let hrp = Hrp::parse("poq").unwrap();
+            let digits = bytes.iter().copied().bytes_to_fes();
+            let digits = digits.chain((5..padding).map(|_| Fe32::Q));
+            let digits = digits.collect::<Vec<_>>().into_iter();
+            let text: String = match other_checksum {
+                true => digits.with_checksum::<Bech32m>(&hrp).chars().collect(),
+                false => digits.with_checksum::<Bech32>(&hrp).chars().collect(),
+            };
+            let (_, decoded) = bech32::decode(&text).unwrap();
+            let canonical = bech32::encode::<Bech32>(hrp, &decoded).unwrap();
+            let parsed = Address::parse(&text, "poq");
+            prop_assert_eq!(parsed.is_ok(), decoded.len() == LENGTH && text == canonical);
+            if let Ok(address) = parsed {
+                prop_assert_eq!((address.as_str(), address.bytes().as_slice()), (&*text, &*decoded));
+            }
+        }
     }
 }

@@ -5,7 +5,7 @@ pub const NEXT_NUMBER: &str = "auth/next-number";
 
 /// `poq.v1.Account` of an address.
 pub fn account(address: &Address) -> String {
-    format!("auth/account/{address}")
+    ["auth/account/", address.as_str()].concat()
 }
 
 #[cfg(test)]

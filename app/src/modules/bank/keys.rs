@@ -5,12 +5,12 @@ pub const BALANCES: &str = "bank/balance/";
 
 /// Prefix of the balances of an account; the denom follows.
 pub fn balances(address: &Address) -> String {
-    format!("{BALANCES}{address}/")
+    [BALANCES, address.as_str(), "/"].concat()
 }
 
 /// `u128`, absent when zero.
 pub fn balance(address: &Address, denom: &str) -> String {
-    format!("{}{denom}", balances(address))
+    [BALANCES, address.as_str(), "/", denom].concat()
 }
 
 /// Prefix of all supplies; the denom follows.
