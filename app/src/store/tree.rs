@@ -8,6 +8,7 @@ mod memory;
 mod node;
 mod path;
 mod update;
+mod warm;
 
 use jmt::storage::{HasPreimage, LeafNode, Node, NodeKey, TreeReader};
 use jmt::{JellyfishMerkleTree, KeyHash, OwnedValue};

@@ -56,14 +56,24 @@ impl Eq for Inner {}
 impl Inner {
     /// The child behind a nibble.
     pub fn child(&self, index: usize) -> Option<Child> {
-        let (bit, before) = (
-            self.present >> index & 1,
-            self.present & !(u16::MAX << index),
-        );
-        match bit {
-            1 => self.children.get(before.count_ones() as usize).copied(),
+        self.find(index).copied()
+    }
+
+    fn find(&self, index: usize) -> Option<&Child> {
+        match self.present >> index & 1 {
+            1 => self.children.get(rank(self.present, index)),
             _ => None,
         }
+    }
+
+    /// The version of the child behind a nibble.
+    pub fn child_version(&self, index: usize) -> Option<u64> {
+        self.find(index).map(|child| child.version)
+    }
+
+    /// The first byte of a hash between the node and its children, if it is known.
+    pub fn hash_start(&self, index: usize) -> Option<u8> {
+        Some(self.hashes.as_ref()?.get(index)?[0])
     }
 
     /// The children by their nibbles.
@@ -87,23 +97,27 @@ impl Inner {
         size_of_val(&*self.children) + hashes
     }
 
-    /// What makes this node one with the children of `new` where `changed` has a bit.
-    pub fn patch(&self, new: &Children, changed: u16) -> Patch {
-        let mut children = Vec::with_capacity(changed.count_ones() as usize);
+    /// A bit for each child there is.
+    pub fn present(&self) -> u16 {
+        self.present
+    }
+
+    /// What makes another node of this one: where `changed` has a bit it has the next one of
+    /// `children`.
+    pub fn patch(&self, changed: u16, children: Vec<Option<Child>>) -> Patch {
         let mut leaves = self.leaves;
-        for index in bits(changed) {
-            children.push(new[index]);
+        for (index, child) in bits(changed).zip(&children) {
             leaves = leaves
-                .saturating_add(new[index].map_or(0, Child::leaves))
+                .saturating_add(child.map_or(0, Child::leaves))
                 .saturating_sub(self.child(index).map_or(0, Child::leaves));
         }
-        let mut between = Between::new(self, new, changed);
+        let mut between = Between::new(self, changed, &children);
         Patch {
             changed,
-            children,
             leaves,
             hash: between.hash(0, 0, WIDTH),
             hashes: between.hashes,
+            children,
         }
     }
 
@@ -149,16 +163,28 @@ impl Inner {
     }
 }
 
-/// The indexes of bits that are set.
-fn bits(of: u16) -> impl Iterator<Item = usize> {
-    (0..WIDTH).filter(move |index| of >> index & 1 == 1)
+/// How many bits are set below an index.
+fn rank(bits: u16, index: usize) -> usize {
+    (bits & !(u16::MAX << index)).count_ones() as usize
+}
+
+/// The indexes of bits that are set, in their order.
+pub(super) fn bits(of: u16) -> impl Iterator<Item = usize> {
+    let mut left = of;
+    std::iter::from_fn(move || {
+        let index = left.trailing_zeros() as usize;
+        // Clears the lowest one.
+        left &= left.checked_sub(1)?;
+        Some(index)
+    })
 }
 
 /// The hashes between an inner node and its children, some of which change.
 struct Between<'a> {
     before: &'a Inner,
-    new: &'a Children,
     changed: u16,
+    /// What becomes of those that change.
+    new: &'a [Option<Child>],
     /// A bit for each child after the change.
     present: u16,
     /// A bit for each that is a leaf then.
@@ -170,10 +196,10 @@ struct Between<'a> {
 }
 
 impl<'a> Between<'a> {
-    fn new(before: &'a Inner, new: &'a Children, changed: u16) -> Self {
+    fn new(before: &'a Inner, changed: u16, new: &'a [Option<Child>]) -> Self {
         let (mut present, mut leaf) = (before.present & !changed, before.leaf & !changed);
-        for index in bits(changed) {
-            if let Some(child) = new[index] {
+        for (index, child) in bits(changed).zip(new) {
+            if let Some(child) = child {
                 present |= 1 << index;
                 leaf |= u16::from(child.leaves.is_none()) << index;
             }
@@ -186,8 +212,8 @@ impl<'a> Between<'a> {
         };
         Self {
             before,
-            new,
             changed,
+            new,
             present,
             leaf,
             keeps_hashes,
@@ -227,7 +253,7 @@ impl<'a> Between<'a> {
 
     fn child(&self, index: usize) -> Option<Child> {
         match self.changed >> index & 1 {
-            1 => self.new[index],
+            1 => *self.new.get(rank(self.changed, index))?,
             _ => self.before.child(index),
         }
     }
@@ -252,13 +278,14 @@ mod tests {
             let mut node = Inner::default();
             let mut children = [None; WIDTH];
             for (new, changed) in changes {
-                let patch = node.patch(&new, changed);
-                for index in bits(changed) {
-                    children[index] = new[index];
+                let new: Vec<_> = bits(changed).map(|index| new[index]).collect();
+                for (index, child) in bits(changed).zip(&new) {
+                    children[index] = *child;
                 }
-                let whole = Inner::default().patch(&children, u16::MAX);
+                let patch = node.patch(changed, new.clone());
+                let whole = Inner::default().patch(u16::MAX, children.to_vec());
                 prop_assert_eq!((patch.hash, patch.leaves), (whole.hash, whole.leaves));
-                let unknown = Inner::of(&node.children()).patch(&new, changed);
+                let unknown = Inner::of(&node.children()).patch(changed, new);
                 prop_assert_eq!(unknown.hash, whole.hash);
 
                 node.apply(patch);

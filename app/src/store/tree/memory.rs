@@ -187,7 +187,7 @@ mod tests {
             all[*index] = Some(child);
         }
         let mut inner = Inner::default();
-        inner.apply(inner.patch(&all, u16::MAX));
+        inner.apply(inner.patch(u16::MAX, all.to_vec()));
         inner
     }
 
@@ -240,7 +240,7 @@ mod tests {
         update(2, vec![whole(&[], &[2])]).unwrap();
         let lost = NewNode {
             path: Path::ROOT.child(1),
-            content: Content::Patch(inner(&[]).patch(&[None; WIDTH], 1)),
+            content: Content::Patch(inner(&[]).patch(1, vec![None])),
         };
         assert!(update(3, vec![lost]).is_err());
         assert_eq!((kept(&memory, &[]), kept(&memory, &[1])), (Some(2), None));

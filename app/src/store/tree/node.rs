@@ -229,7 +229,7 @@ pub(super) mod tests {
                     leaf.hash()
                 }
                 (Node::Internal(inner), jmt::storage::Node::Internal(theirs)) => {
-                    let patch = Inner::default().patch(&inner.children(), u16::MAX);
+                    let patch = Inner::default().patch(u16::MAX, inner.children().to_vec());
                     prop_assert_eq!(patch.hash, theirs.hash::<Sha256>());
                     prop_assert_eq!(patch.leaves, theirs.leaf_count() as u64);
                     patch.hash

@@ -10,10 +10,11 @@ use rayon::prelude::*;
 
 use super::super::db::{self, Database};
 use super::super::error::{Result, StoreError};
-use super::inner::{Inner, Patch};
+use super::inner::{Inner, Patch, bits};
 use super::memory::{Kept, Memory};
-use super::node::{Child, Children, Hash, Leaf, NO_HASH, Node, WIDTH};
+use super::node::{Child, Hash, Leaf, NO_HASH, Node};
 use super::path::{Path, nibble};
+use super::warm::{TOGETHER, warm};
 
 /// About how many nodes a changed key has for itself in a large tree.
 const NODES_PER_CHANGE: usize = 3;
@@ -123,10 +124,10 @@ struct Changed<'a> {
     before: Cow<'a, Inner>,
     /// A bit for each that changes.
     bits: u16,
-    /// Those that change.
-    children: Children,
-    /// Those of them that are leaves, and not written yet.
-    new_leaves: [Option<Leaf>; WIDTH],
+    /// What becomes of these, in their order.
+    children: Vec<Option<Child>>,
+    /// Those of them that are leaves, and not written yet, by their nibbles.
+    new_leaves: Vec<(usize, Leaf)>,
 }
 
 impl<'a> Changed<'a> {
@@ -134,33 +135,40 @@ impl<'a> Changed<'a> {
         Self {
             before,
             bits: 0,
-            children: [None; WIDTH],
-            new_leaves: [None; WIDTH],
+            children: Vec::with_capacity(1),
+            new_leaves: Vec::new(),
         }
     }
 
-    /// Puts what became of a child into its place.
-    fn set(&mut self, index: usize, subtree: Subtree, version: u64) {
+    /// Puts what became of a child into its place, one after the other in the order of the nibbles.
+    fn push(&mut self, index: usize, subtree: Subtree, version: u64) {
         self.bits |= 1 << index;
-        (self.children[index], self.new_leaves[index]) = match subtree {
-            Subtree::Nothing => (None, None),
-            Subtree::Internal(child) => (Some(child), None),
+        self.children.push(match subtree {
+            Subtree::Nothing => None,
+            Subtree::Internal(child) => Some(child),
             Subtree::Leaf(leaf) => {
-                let child = Child {
+                self.new_leaves.push((index, leaf));
+                Some(Child {
                     hash: leaf.hash(),
                     version,
                     leaves: None,
-                };
-                (Some(child), Some(leaf))
+                })
             }
-        };
+        });
     }
 
-    fn child(&self, index: usize) -> Option<Child> {
-        match self.bits >> index & 1 {
-            1 => self.children[index],
-            _ => self.before.child(index),
-        }
+    /// The child that the node has alone, if it has one child.
+    fn only_child(&self) -> Option<(usize, Child)> {
+        let kept = bits(self.before.present() & !self.bits);
+        let kept = kept.filter_map(|index| Some((index, self.before.child(index)?)));
+        let new = bits(self.bits).zip(&self.children);
+        let new = new.filter_map(|(index, child)| Some((index, (*child)?)));
+        let mut children = kept.chain(new);
+        children.next().filter(|_| children.next().is_none())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.before.present() & !self.bits == 0 && self.children.iter().all(Option::is_none)
     }
 }
 
@@ -168,6 +176,8 @@ struct Update<'a> {
     db: &'a Database,
     version: u64,
     written: Written,
+    /// What stands here and below was fetched from memory.
+    warm: bool,
     /// What was written by others.
     parts: Vec<Written>,
 }
@@ -183,6 +193,7 @@ impl<'a> Update<'a> {
                 nodes: Vec::with_capacity(room),
                 stale: Vec::with_capacity(room),
             },
+            warm: false,
             parts: Vec::new(),
         }
     }
@@ -230,13 +241,19 @@ impl<'a> Update<'a> {
         let mut node = Changed::of(before);
         if path == Path::ROOT {
             for (index, subtree) in self.change_side_by_side(&node.before, kept, changes)? {
-                node.set(index, subtree, self.version);
+                node.push(index, subtree, self.version);
             }
         } else {
+            let cold = kept.filter(|_| !self.warm && changes.len() <= TOGETHER);
+            if let Some(kept) = cold {
+                warm(kept, path.depth, changes);
+                self.warm = true;
+            }
             for of_child in changes.chunk_by(|a, b| a.nibble(path.depth) == b.nibble(path.depth)) {
                 let (index, subtree) = self.change_below(&node.before, kept, path, of_child)?;
-                node.set(index, subtree, self.version);
+                node.push(index, subtree, self.version);
             }
+            self.warm &= cold.is_none();
         }
         self.join(node, path)
     }
@@ -322,31 +339,29 @@ impl<'a> Update<'a> {
                 continue;
             };
             let subtree = self.build(path.child(index), of_child)?;
-            node.set(index, subtree, self.version);
+            node.push(index, subtree, self.version);
         }
         self.join(node, path)
     }
 
     /// The inner node of these children, unless it has none, or a leaf alone.
     fn join(&mut self, node: Changed<'_>, path: Path) -> Result<Subtree> {
-        let mut present = (0..WIDTH).filter_map(|index| Some((index, node.child(index)?)));
-        match (present.next(), present.next()) {
-            (None, _) => return Ok(Subtree::Nothing),
-            (Some((index, child)), None) if child.leaves.is_none() => {
-                let leaf = match node.new_leaves[index] {
-                    Some(leaf) => leaf,
-                    None => self.take_leaf(child.version, path.child(index))?,
-                };
-                return Ok(Subtree::Leaf(leaf));
-            }
-            _ => {}
+        if node.is_empty() {
+            return Ok(Subtree::Nothing);
         }
-        for (index, leaf) in node.new_leaves.into_iter().enumerate() {
-            if let Some(leaf) = leaf {
-                self.write(path.child(index), Content::Whole(Node::Leaf(leaf)));
-            }
+        if let Some((index, child)) = node.only_child()
+            && child.leaves.is_none()
+        {
+            let leaf = match node.new_leaves.first() {
+                Some((_, leaf)) => *leaf,
+                None => self.take_leaf(child.version, path.child(index))?,
+            };
+            return Ok(Subtree::Leaf(leaf));
         }
-        let patch = node.before.patch(&node.children, node.bits);
+        for (index, leaf) in node.new_leaves {
+            self.write(path.child(index), Content::Whole(Node::Leaf(leaf)));
+        }
+        let patch = node.before.patch(node.bits, node.children);
         let child = Child {
             hash: patch.hash,
             version: self.version,
