@@ -85,11 +85,8 @@ struct Block<'a> {
 }
 
 impl Block<'_> {
-    fn write_values(&mut self, writes: &Writes, overwrites: &[Option<Overwrite>]) -> Result<()> {
+    fn write_values(&mut self, writes: &Writes, overwrites: &[Overwrite]) -> Result<()> {
         for ((key, value), overwrite) in writes.iter().zip(overwrites) {
-            let Some(overwrite) = overwrite else {
-                continue;
-            };
             if overwrite.before.is_none() {
                 let family = self.db.family(db::PREIMAGES)?;
                 self.rows.put_cf(family, overwrite.change.key, key);
@@ -102,10 +99,7 @@ impl Block<'_> {
 
     fn write_current(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<()> {
         let family = self.db.family(db::CURRENT)?;
-        let row = value.map(|value| Row {
-            version: self.height,
-            bytes: value.into(),
-        });
+        let row = Row::new(self.height, value);
         match &row {
             Some(row) => self.rows.put_cf(family, key, current::encode(row)),
             None => self.rows.delete_cf(family, key),

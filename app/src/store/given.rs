@@ -41,13 +41,13 @@ impl Given {
         self.version
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<&[u8]>> {
         if !key::is_valid(key) {
             return Ok(None);
         }
         self.values
             .get(key)
-            .cloned()
+            .map(Option::as_deref)
             .ok_or_else(|| StoreError::NotGiven { key: key.to_vec() })
     }
 }

@@ -1,5 +1,7 @@
 //! What a key may be, and how keys and versions are laid out in the database.
 
+use std::ops::Bound;
+
 use super::error::{Result, StoreError};
 
 /// Longest key in bytes.
@@ -85,6 +87,11 @@ impl Span {
             _ => prefix.to_vec(),
         };
         (start < end).then_some(Self { start, end })
+    }
+
+    /// The range, for a map in the order of the keys.
+    pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+        (Bound::Included(&self.start), Bound::Excluded(&self.end))
     }
 }
 

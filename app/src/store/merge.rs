@@ -1,18 +1,13 @@
-use std::collections::btree_map;
 use std::iter::Peekable;
-use std::ops::Bound;
 
-use super::changes::{Write, Writes};
+use super::changes::{Write, Written};
 use super::error::Result;
-use super::key::Span;
 use super::snapshot::{Entries, Entry};
-
-type Layer<'a> = Peekable<btree_map::Range<'a, Vec<u8>, Option<Vec<u8>>>>;
 
 /// The values of a span as they are with layers of writes on top of a snapshot, in key order.
 pub(super) struct Merge<'a> {
     /// Newest first.
-    layers: Vec<Layer<'a>>,
+    layers: Vec<Peekable<Written<'a>>>,
     base: Entries<'a>,
     /// The next entry of the base.
     ahead: Option<Entry>,
@@ -20,16 +15,9 @@ pub(super) struct Merge<'a> {
 
 impl<'a> Merge<'a> {
     /// `layers` come newest first.
-    pub fn new(span: &Span, layers: impl Iterator<Item = &'a Writes>, base: Entries<'a>) -> Self {
-        let range = (
-            Bound::Included(span.start.as_slice()),
-            Bound::Excluded(span.end.as_slice()),
-        );
-        let layers = layers
-            .map(|layer| layer.range::<[u8], _>(range).peekable())
-            .collect();
+    pub fn new(layers: impl IntoIterator<Item = Written<'a>>, base: Entries<'a>) -> Self {
         Self {
-            layers,
+            layers: layers.into_iter().map(Iterator::peekable).collect(),
             base,
             ahead: None,
         }
@@ -51,7 +39,7 @@ impl<'a> Merge<'a> {
 
         let mut newest = None;
         for layer in &mut self.layers {
-            let write = layer.next_if(|(key, _)| **key == first);
+            let write = layer.next_if(|(key, _)| *key == &first);
             newest = newest.or(write.map(|(_, value)| value.clone()));
         }
         if let Some((_, value)) = self.ahead.take_if(|(key, _)| *key == first) {

@@ -46,6 +46,7 @@ mod state;
 mod tests;
 mod tree;
 mod typed;
+mod working;
 mod writer;
 
 use std::path::Path;
@@ -179,7 +180,7 @@ impl Store {
     pub fn root_after(&self, changes: &Changes) -> Result<[u8; 32]> {
         self.flush()?;
         let (db, base) = (&self.inner.db, self.head().height);
-        let overwrites = prepare::overwrites(db, &changes.values)?;
+        let overwrites = prepare::overwrites(db, base, &changes.values, None)?;
         Ok(prepare::update_tree(db, base, base + 1, &overwrites)?.root)
     }
 
@@ -189,7 +190,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Height`] if `height` is not the next one.
-    pub fn prepare(&self, changes: Changes, height: u64) -> Result<Prepared> {
+    pub fn prepare(&self, mut changes: Changes, height: u64) -> Result<Prepared> {
         self.flush()?;
         let before = self.head();
         let latest = before.height;
@@ -202,7 +203,8 @@ impl Store {
             before.initial_height
         };
         let db = &self.inner.db;
-        let overwrites = prepare::overwrites(db, &changes.values)?;
+        let replaced = changes.replaced.take();
+        let overwrites = prepare::overwrites(db, latest, &changes.values, replaced)?;
         let tree = prepare::update_tree(db, latest, height, &overwrites)?;
         Ok(Prepared {
             base: latest,
@@ -212,8 +214,8 @@ impl Store {
                 initial_height,
             },
             oldest: self.oldest_after(initial_height, height),
+            overwrites: prepare::leave_out_unchanged(&mut changes.values, overwrites),
             changes: Arc::new(changes),
-            overwrites,
             tree,
         })
     }

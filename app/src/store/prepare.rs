@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::changes::{Changes, Writes};
+use super::changes::{Changes, Replaced, Writes};
 use super::db::Database;
 use super::error::Result;
+use super::recent::Row;
 use super::tree::{Change, TreeUpdate};
 use super::{Head, current, tree};
 
@@ -18,7 +19,7 @@ pub struct Prepared {
     pub(super) oldest: u64,
     pub(super) changes: Arc<Changes>,
     /// Of the changed values, in their order.
-    pub(super) overwrites: Vec<Option<Overwrite>>,
+    pub(super) overwrites: Vec<Overwrite>,
     pub(super) tree: TreeUpdate,
 }
 
@@ -51,9 +52,17 @@ pub(super) struct Overwrite {
 }
 
 impl Overwrite {
-    /// `None` if the key has this value already.
-    fn find(db: &Database, key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>> {
-        let before = current::find(db, key)?;
+    /// `None` if the key has this value already. `before` is what it replaces, if that was read.
+    fn of(
+        db: &Database,
+        key: &[u8],
+        value: Option<&[u8]>,
+        before: Option<Option<Row>>,
+    ) -> Result<Option<Self>> {
+        let before = match before {
+            Some(row) => row,
+            None => current::find(db, key)?,
+        };
         if before.as_ref().map(|row| &*row.bytes) == value {
             return Ok(None);
         }
@@ -69,12 +78,34 @@ impl Overwrite {
     }
 }
 
-/// What writes change, in the order of the keys, whichever processor looks them up.
-pub(super) fn overwrites(db: &Database, writes: &Writes) -> Result<Vec<Option<Overwrite>>> {
+/// What changes of values on top of the version `base` do, in the order of the keys, whichever processor
+/// looks. `replaced` is what they replace, as far as that was read.
+pub(super) fn overwrites(
+    db: &Database,
+    base: u64,
+    values: &Writes,
+    replaced: Option<Replaced>,
+) -> Result<Vec<Option<Overwrite>>> {
+    let replaced = replaced.filter(|rows| rows.version == base);
+    let rows = replaced.into_iter().flat_map(|rows| rows.rows);
+    let writes: Vec<_> = values
+        .iter()
+        .zip(rows.chain(std::iter::repeat(None)))
+        .collect();
     writes
-        .par_iter()
-        .map(|(key, value)| Overwrite::find(db, key, value.as_deref()))
+        .into_par_iter()
+        .map(|((key, value), before)| Overwrite::of(db, key, value.as_deref(), before))
         .collect()
+}
+
+/// Leaves the values out that change nothing: nothing is going to be written for them.
+pub(super) fn leave_out_unchanged(
+    values: &mut Writes,
+    overwrites: Vec<Option<Overwrite>>,
+) -> Vec<Overwrite> {
+    let mut are_changed = overwrites.iter().map(Option::is_some);
+    values.retain(|_, _| are_changed.next().unwrap_or(true));
+    overwrites.into_iter().flatten().collect()
 }
 
 /// The tree of `version` after the overwrites, on top of the version `base`; 0 for none.

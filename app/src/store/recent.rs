@@ -22,11 +22,19 @@ const ROW_OVERHEAD: usize = 96;
 const ROW_BYTES: u64 = 256;
 
 /// A row in memory.
-#[derive(Clone)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Row {
     /// The version that wrote it.
     pub version: u64,
     pub bytes: Arc<[u8]>,
+}
+
+impl Row {
+    /// What a version wrote; `None`: nothing is there any more.
+    pub fn new(version: u64, value: Option<&[u8]>) -> Option<Self> {
+        let bytes = value?.into();
+        Some(Self { version, bytes })
+    }
 }
 
 /// Nodes and values of the newest version.

@@ -18,7 +18,9 @@ pub(super) struct Redo {
 
 /// The stored form (Borsh).
 pub(super) fn encode(head: &Head, changes: &Changes) -> Result<Vec<u8>> {
-    let Changes { values, payloads } = changes;
+    let Changes {
+        values, payloads, ..
+    } = changes;
     borsh::to_vec(&(head.height, head.app_hash, values, payloads))
         .map_err(|error| StoreError::corrupt(b"redo", error))
 }
@@ -29,6 +31,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Redo> {
     Ok(Redo {
         height,
         app_hash,
-        changes: Changes { values, payloads },
+        changes: Changes {
+            values,
+            payloads,
+            replaced: None,
+        },
     })
 }

@@ -8,6 +8,7 @@ use super::error::{Result, StoreError};
 use super::history::{self, History};
 use super::key::{self, Span};
 use super::merge::Merge;
+use super::recent::Row;
 use super::{Inner, tree};
 
 /// A key and its value.
@@ -38,19 +39,25 @@ impl Snapshot {
 
     /// The value of `key`. What cannot be a key has none.
     pub fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
-        let key = key.as_ref();
+        let row = self.row(key.as_ref())?;
+        Ok(row.map(|row| row.bytes.to_vec()))
+    }
+
+    /// The value of `key`, and which version wrote it.
+    pub(super) fn row(&self, key: &[u8]) -> Result<Option<Row>> {
         if let Some(changes) = self.unwritten()
             && let Some(value) = changes.values.get(key)
         {
-            return Ok(value.clone());
+            return Ok(Row::new(self.version, value.as_deref()));
         }
         if self.is_newest() {
             let current = current::find(&self.inner.db, key);
             if self.is_newest() {
-                return Ok(current?.map(|row| row.bytes.to_vec()));
+                return current;
             }
         }
-        self.find(db::VALUES, key)
+        let row = self.find(db::VALUES, key)?;
+        Ok(row.and_then(|row| Row::new(row.version, row.value.as_deref())))
     }
 
     /// The payload of `key`, which is not authenticated.
@@ -61,7 +68,7 @@ impl Snapshot {
         {
             return Ok(payload.clone());
         }
-        self.find(db::PAYLOADS, key)
+        Ok(self.find(db::PAYLOADS, key)?.and_then(|row| row.value))
     }
 
     /// Up to `limit` values whose keys begin with `prefix` and sort behind `start_after`, in the
@@ -76,8 +83,8 @@ impl Snapshot {
             return Ok(Vec::new());
         };
         let unwritten = self.unwritten();
-        let layers = unwritten.iter().map(|changes| &changes.values);
-        let entries = Merge::new(&span, layers, self.values(&span)?).take(limit);
+        let layers = unwritten.iter().map(|changes| changes.written(&span));
+        let entries = Merge::new(layers, self.values(&span)?).take(limit);
         self.checked(entries.collect())
     }
 
@@ -144,12 +151,11 @@ impl Snapshot {
         self.version == self.inner.newest.load(Ordering::Acquire)
     }
 
-    fn find(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn find(&self, family: &str, key: &[u8]) -> Result<Option<history::Row>> {
         if self.version == 0 {
             return Ok(None);
         }
-        let row = history::find(&self.inner.db, family, key, self.version);
-        Ok(self.checked(row)?.and_then(|row| row.value))
+        self.checked(history::find(&self.inner.db, family, key, self.version))
     }
 
     /// Lets through what was read if it was read from a version that is still there.

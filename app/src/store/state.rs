@@ -1,14 +1,13 @@
 use std::cell::RefCell;
 
-use super::changes::{Changes, Writes};
+use super::changes::Changes;
 use super::error::{Result, StoreError};
 use super::given::Given;
 use super::key::{self, Span};
 use super::merge::Merge;
+use super::recent::Row;
 use super::snapshot::{Entry, Snapshot};
-
-/// The cache of values read is emptied when it has grown to this many bytes.
-const CACHE_BYTES: usize = 32 << 20;
+use super::working::Working;
 
 /// What stands for "yes" under a key that has no other value; see [`State::mark`].
 const MARK: &[u8] = &[1];
@@ -24,8 +23,8 @@ const MARK: &[u8] = &[1];
 #[derive(Debug)]
 pub struct State {
     base: Base,
-    cache: RefCell<Cache>,
-    bottom: Changes,
+    /// Reading adds to it.
+    working: RefCell<Working>,
     layers: Vec<Changes>,
 }
 
@@ -37,10 +36,10 @@ enum Base {
 }
 
 impl Base {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    fn row(&self, key: &[u8]) -> Result<Option<Row>> {
         match self {
-            Self::Snapshot(snapshot) => snapshot.get(key),
-            Self::Given(given) => given.get(key),
+            Self::Snapshot(snapshot) => snapshot.row(key),
+            Self::Given(given) => Ok(Row::new(given.version(), given.get(key)?)),
         }
     }
 
@@ -73,8 +72,7 @@ impl State {
     fn on(base: Base, changes: Changes) -> Self {
         Self {
             base,
-            cache: RefCell::default(),
-            bottom: changes,
+            working: RefCell::new(Working::new(changes)),
             layers: Vec::new(),
         }
     }
@@ -116,9 +114,14 @@ impl State {
         };
         let base = self.base.snapshot("lists")?;
         let unwritten = base.unwritten();
-        let layers = self.newest_first().chain(unwritten.as_deref());
-        let layers = layers.map(|layer| &layer.values);
-        let entries = Merge::new(&span, layers, base.values(&span)?).take(limit);
+        let mut working = self.working.borrow_mut();
+        let mut layers: Vec<_> = self
+            .open_layers()
+            .map(|layer| layer.written(&span))
+            .collect();
+        layers.push(working.written(&span));
+        layers.extend(unwritten.iter().map(|layer| layer.written(&span)));
+        let entries = Merge::new(layers, base.values(&span)?).take(limit);
         base.checked(entries.collect())
     }
 
@@ -133,7 +136,7 @@ impl State {
                 key: key::readable(&key),
             });
         }
-        self.top().values.insert(key, Some(value));
+        self.write(key, Some(value));
         Ok(())
     }
 
@@ -145,18 +148,17 @@ impl State {
     /// Removes the value of `key`, if it has one.
     pub fn delete(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
         let key = checked_key(key.as_ref())?;
-        self.top().values.insert(key, None);
+        self.write(key, None);
         Ok(())
     }
 
     /// The payload of `key`: bytes that follow the state, but are not part of the tree.
     pub fn payload(&self, key: impl AsRef<[u8]>) -> Result<Option<Vec<u8>>> {
         let key = key.as_ref();
-        match self
-            .newest_first()
-            .find_map(|layer| layer.payloads.get(key))
-        {
-            Some(payload) => Ok(payload.clone()),
+        let mut open_layers = self.open_layers();
+        let written = open_layers.find_map(|layer| layer.payloads.get(key).cloned());
+        match written.or_else(|| self.working.borrow().payload(key)) {
+            Some(payload) => Ok(payload),
             None => self.base.snapshot("payloads")?.payload(key),
         }
     }
@@ -164,14 +166,14 @@ impl State {
     /// Sets the payload of `key`, which may be empty.
     pub fn put_payload(&mut self, key: impl AsRef<[u8]>, bytes: impl Into<Vec<u8>>) -> Result<()> {
         let key = checked_key(key.as_ref())?;
-        self.top().payloads.insert(key, Some(bytes.into()));
+        self.write_payload(key, Some(bytes.into()));
         Ok(())
     }
 
     /// Removes the payload of `key`, if it has one.
     pub fn delete_payload(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
         let key = checked_key(key.as_ref())?;
-        self.top().payloads.insert(key, None);
+        self.write_payload(key, None);
         Ok(())
     }
 
@@ -218,7 +220,8 @@ impl State {
     /// [`StoreError::Layer`] if a layer is still open.
     pub fn into_changes(self) -> Result<Changes> {
         if self.layers.is_empty() {
-            Ok(self.bottom)
+            let base = self.version();
+            Ok(self.working.into_inner().into_changes(base))
         } else {
             Err(StoreError::Layer("a layer is still open at the end"))
         }
@@ -226,24 +229,42 @@ impl State {
 
     /// Looks at the value of `key` without copying it.
     pub(super) fn read<T>(&self, key: &[u8], look: impl FnOnce(Option<&[u8]>) -> T) -> Result<T> {
-        if let Some(value) = self.newest_first().find_map(|layer| layer.values.get(key)) {
+        if let Some(value) = self.open_layers().find_map(|layer| layer.values.get(key)) {
             return Ok(look(value.as_deref()));
         }
-        let mut cache = self.cache.borrow_mut();
-        Ok(look(cache.get(&self.base, key)?))
+        let load = || self.base.row(key);
+        self.working.borrow_mut().read(key, load, look)
     }
 
-    fn newest_first(&self) -> impl Iterator<Item = &Changes> {
-        self.layers.iter().rev().chain([&self.bottom])
+    /// Newest first.
+    fn open_layers(&self) -> impl Iterator<Item = &Changes> {
+        self.layers.iter().rev()
     }
 
-    fn top(&mut self) -> &mut Changes {
-        self.layers.last_mut().unwrap_or(&mut self.bottom)
+    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        match self.layers.last_mut() {
+            Some(top) => {
+                top.values.insert(key, value);
+            }
+            None => self.working.get_mut().write(key, value),
+        }
+    }
+
+    fn write_payload(&mut self, key: Vec<u8>, payload: Option<Vec<u8>>) {
+        match self.layers.last_mut() {
+            Some(top) => {
+                top.payloads.insert(key, payload);
+            }
+            None => self.working.get_mut().write_payload(key, payload),
+        }
     }
 
     fn merge_top(&mut self) {
         if let Some(changes) = self.layers.pop() {
-            self.top().merge(changes);
+            match self.layers.last_mut() {
+                Some(below) => below.merge(changes),
+                None => self.working.get_mut().merge(changes),
+            }
         }
     }
 
@@ -259,25 +280,4 @@ impl State {
 fn checked_key(key: &[u8]) -> Result<Vec<u8>> {
     key::check(key)?;
     Ok(key.to_vec())
-}
-
-/// What was read from the base, which never changes.
-#[derive(Debug, Default)]
-struct Cache {
-    rows: Writes,
-    bytes: usize,
-}
-
-impl Cache {
-    fn get(&mut self, base: &Base, key: &[u8]) -> Result<Option<&[u8]>> {
-        if self.bytes > CACHE_BYTES {
-            *self = Self::default();
-        }
-        if !self.rows.contains_key(key) {
-            let value = base.get(key)?;
-            self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-            self.rows.insert(key.to_vec(), value);
-        }
-        Ok(self.rows.get(key).and_then(Option::as_deref))
-    }
 }

@@ -13,8 +13,11 @@ fn blocks() -> impl Strategy<Value = Vec<Writes>> {
     )
 }
 
-fn write(state: &mut State, writes: &Writes) {
+fn write(state: &mut State, writes: &Writes, reads: bool) {
     for (key, value) in writes {
+        if reads {
+            state.get(key).expect("a value or none");
+        }
         match value {
             Some(value) => {
                 state.put(key, value.as_str()).expect("a put");
@@ -32,9 +35,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// The newest versions are as they were, older ones say that they are gone, and nothing of
-    /// them stays in the database.
+    /// them stays in the database: whether what is written was read before, and whether the rows of
+    /// the block before were written then.
     #[test]
-    fn keeps_what_it_should(blocks in blocks(), keep in 1_u64..5, reopen in any::<bool>()) {
+    fn keeps_what_it_should(
+        blocks in blocks(),
+        keep in 1_u64..5,
+        reopen in any::<bool>(),
+        reads in any::<bool>(),
+        hurry in any::<bool>(),
+    ) {
         let folder = folder();
         let mut store = open(&folder, keep);
         let mut versions = vec![Map::new()];
@@ -42,7 +52,10 @@ proptest! {
         // Empty blocks at the end, until everything before is obsolete.
         let quiet = keep as usize + 1;
         for writes in blocks.iter().chain(std::iter::repeat_n(&Writes::new(), quiet)) {
-            commit(&store, |state| write(state, writes));
+            commit(&store, |state| write(state, writes, reads));
+            if hurry {
+                continue;
+            }
             versions.push(contents(&store.snapshot()));
             held.push(store.snapshot());
             if reopen {
@@ -75,7 +88,7 @@ proptest! {
             }
         }
 
-        let live = versions.last().expect("a version");
+        let live = contents(&store.snapshot());
         prop_assert_eq!(rows(&store, db::CURRENT), live.len());
         prop_assert_eq!(rows(&store, db::VALUES), live.len());
         prop_assert_eq!(rows(&store, db::PAYLOADS), live.len());

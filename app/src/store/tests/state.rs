@@ -110,7 +110,7 @@ fn a_step_that_leaves_layers_open_decides_on_them_too() -> Result<()> {
 }
 
 #[test]
-fn keys_are_found_again_after_the_cache_was_emptied() -> Result<()> {
+fn keys_are_found_again_when_no_more_is_kept() -> Result<()> {
     let folder = folder();
     let store = open(&folder, 0);
     let big = vec![7; 20 << 20];
