@@ -15,7 +15,7 @@ use crate::modules::validators::{self, ValidatorPower};
 use crate::modules::{bank, models};
 use crate::query;
 use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
-use crate::tx::{Signatures, Verifier, verify_ahead};
+use crate::tx::{Signatures, Verifier, in_turn};
 
 /// Settings of one node; they never change results.
 #[derive(Clone, Debug)]
@@ -195,7 +195,7 @@ impl App {
 
     /// What enters a proposal, at most `max_bytes` together: the outputs of the votes for the block
     /// before, if they are due, then the transactions that may, in order.
-    pub fn prepare_proposal<T: AsRef<[u8]> + From<Vec<u8>>>(
+    pub fn prepare_proposal<T: AsRef<[u8]> + Clone + From<Vec<u8>> + Send + Sync>(
         &self,
         height: u64,
         txs: Vec<T>,
@@ -221,20 +221,27 @@ impl App {
             room -= size;
             admitted.push(T::from(outputs));
         }
-        for tx in txs {
-            let size = proposal_bytes(tx.as_ref().len());
-            if size > room {
-                continue;
-            }
-            match block::admit(&mut state, &block, tx.as_ref(), &self.verifier) {
-                Ok(()) => {
-                    room -= size;
-                    admitted.push(tx);
+        in_turn(
+            &txs,
+            &mut state,
+            &block,
+            &self.verifier,
+            |state, tx, decoded| {
+                let size = proposal_bytes(tx.as_ref().len());
+                if size > room {
+                    return Ok(());
                 }
-                Err(Error::Rejected { .. }) => {}
-                Err(error @ (Error::Store(_) | Error::Audit { .. })) => return Err(error),
-            }
-        }
+                match decoded.and_then(|tx| block::admit(state, &block, tx, &self.verifier)) {
+                    Ok(()) => {
+                        room -= size;
+                        admitted.push(tx.clone());
+                    }
+                    Err(Error::Rejected { .. }) => {}
+                    Err(error @ (Error::Store(_) | Error::Audit { .. })) => return Err(error),
+                }
+                Ok(())
+            },
+        )?;
         Ok(admitted)
     }
 
@@ -252,9 +259,9 @@ impl App {
         let carried = beacon::accept(&state, height, first, last_commit, &self.outputs)?;
         let outputs = usize::from(carried != Carried::NotDue);
         let txs = txs.get(outputs..).unwrap_or_default();
-        verify_ahead(txs, &state, &block, &self.verifier);
-        txs.iter()
-            .try_for_each(|tx| block::admit(&mut state, &block, tx.as_ref(), &self.verifier))
+        in_turn(txs, &mut state, &block, &self.verifier, |state, _, tx| {
+            block::admit(state, &block, tx?, &self.verifier)
+        })
     }
 
     /// What this node's validator adds to its vote for the block at `height`.

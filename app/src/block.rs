@@ -12,7 +12,7 @@ use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
 use crate::selection::next_beacon;
 use crate::store::State;
-use crate::tx::{Signatures, Unverified, Verifier, decode, verify_ahead};
+use crate::tx::{Signatures, Unverified, Verifier, decode, in_turn};
 
 /// Gas of a transaction, as limited by its sender and as needed.
 #[derive(Clone, Copy, Debug, Default)]
@@ -94,10 +94,10 @@ pub fn finalize(
     audits::draw_due(&mut x)?;
     let mut events = x.into_events();
     let txs = block.txs.get(results.len()..).unwrap_or_default();
-    verify_ahead(txs, state, &context, verifier);
-    for tx in txs {
-        results.push(deliver(state, &context, tx.as_ref(), verifier)?);
-    }
+    in_turn(txs, state, &context, verifier, |state, _, tx| {
+        results.push(deliver(state, &context, tx, verifier)?);
+        Ok(())
+    })?;
     // The end of a block goes by the parameters that its transactions leave, so that the state of
     // this height alone explains what happened here.
     let context = chain::context(state, block.height)?;
@@ -164,10 +164,10 @@ fn step(x: &mut Execution<'_>, part: impl FnOnce(&mut Execution<'_>) -> Result<(
 fn deliver(
     state: &mut State,
     block: &BlockContext,
-    bytes: &[u8],
+    tx: Result<Unverified>,
     verifier: &Verifier,
 ) -> Result<ExecTxResult> {
-    let tx = match decode(bytes, &block.params) {
+    let tx = match tx {
         Ok(tx) => tx,
         Err(error) => return failed(Gas::default(), error),
     };
@@ -233,10 +233,9 @@ pub fn check(
 pub fn admit(
     state: &mut State,
     block: &BlockContext,
-    bytes: &[u8],
+    tx: Unverified,
     verifier: &Verifier,
 ) -> Result<()> {
-    let tx = decode(bytes, &block.params)?;
     let free = tx.is_free();
     Execution::new(state, block).attempt(|x| {
         let outcome = tx.authenticate(x, Signatures::Verify, verifier)?.execute(x);

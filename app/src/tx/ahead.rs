@@ -1,38 +1,100 @@
 //! What is done for the transactions of a block before their turns come: on all processors.
 
-use cosmos_sdk_proto::cosmos::tx::v1beta1::TxRaw;
-use prost::Message as _;
 use rayon::prelude::*;
 
-use super::decode::decode;
+use super::decode::{Unverified, decode};
 use super::signature::Verifier;
 use crate::error::Result;
 use crate::execution::BlockContext;
 use crate::store::State;
 
-/// Verifies the signatures of a block that the verifier does not remember, so that it does when the
-/// transactions' turns come.
+/// Transactions that are made ready together, while those before them have their turns: so many that
+/// all processors are busy, and few enough to be held in memory at once.
+const BATCH: usize = 512;
+
+/// Gives every transaction its turn, in order, until one ends with an error. While some have theirs,
+/// the next ones are decoded, and those of their signatures verified that the verifier does not
+/// remember: so that it does when their turns come.
 ///
 /// What a signature is over depends on its signer's account, too, which is taken as it is before the
 /// block. A signature that does not fit it is verified again when its turn comes, with the account
 /// as it is then: so this changes no result.
-pub fn verify_ahead(
-    txs: &[impl AsRef<[u8]> + Sync],
-    state: &State,
+pub fn in_turn<T: AsRef<[u8]> + Sync>(
+    txs: &[T],
+    state: &mut State,
     block: &BlockContext,
     verifier: &Verifier,
-) {
-    txs.par_iter().for_each_init(state.readers(), |before, tx| {
-        if let Err(reason) = verify(tx.as_ref(), before, block, verifier) {
-            tracing::debug!(%reason, "a transaction cannot be verified ahead");
-        }
-    });
+    mut turn: impl FnMut(&mut State, &T, Result<Unverified>) -> Result<()> + Send,
+) -> Result<()> {
+    let readers = state.readers();
+    let make_ready = |batch: &[T]| -> Vec<_> {
+        let ready = batch.par_iter().map_init(&readers, |before, tx| {
+            ready(tx.as_ref(), before, block, verifier)
+        });
+        ready.collect()
+    };
+    let mut batches = txs.chunks(BATCH);
+    let mut now = batches.next().unwrap_or_default();
+    let mut ready = make_ready(now);
+    while !now.is_empty() {
+        let next = batches.next().unwrap_or_default();
+        let mut take_turns = || {
+            let mut turns = now.iter().zip(ready.drain(..));
+            turns.try_for_each(|(tx, decoded)| turn(state, tx, decoded))
+        };
+        let (done, next_ready) = rayon::join(&mut take_turns, || make_ready(next));
+        done?;
+        (now, ready) = (next, next_ready);
+    }
+    Ok(())
 }
 
-fn verify(tx: &[u8], before: &State, block: &BlockContext, verifier: &Verifier) -> Result<()> {
-    let is_remembered = |raw: TxRaw| raw.signatures.iter().all(|found| verifier.remembers(found));
-    if TxRaw::decode(tx).is_ok_and(is_remembered) {
-        return Ok(());
+fn ready(
+    tx: &[u8],
+    before: &State,
+    block: &BlockContext,
+    verifier: &Verifier,
+) -> Result<Unverified> {
+    let mut tx = decode(tx, &block.params)?;
+    if !tx.recall(verifier) {
+        if let Err(reason) = tx.verify_ahead(before, block, verifier) {
+            tracing::debug!(%reason, "a transaction cannot be verified ahead");
+        }
+        tx.recall(verifier);
     }
-    decode(tx, &block.params)?.verify_ahead(before, block, verifier)
+    Ok(tx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::modules::params::default_params;
+    use crate::store::Given;
+
+    #[test]
+    fn turns_come_in_order_and_end_with_the_first_error() {
+        let txs: Vec<_> = (0..3 * BATCH).map(usize::to_be_bytes).collect();
+        let block = BlockContext {
+            chain_id: "chain".into(),
+            height: 1,
+            params: default_params(),
+            beacon: [0; 32],
+        };
+        for last in [0, BATCH, 3 * BATCH - 1, 3 * BATCH] {
+            let mut taken = Vec::new();
+            let mut state = State::of(Given::new(0));
+            let turn = |_: &mut State, tx: &_, decoded: Result<_>| {
+                assert!(decoded.is_err(), "a number is no transaction");
+                taken.push(*tx);
+                match taken.len() > last {
+                    true => Err(Error::internal("the last")),
+                    false => Ok(()),
+                }
+            };
+            let outcome = in_turn(&txs, &mut state, &block, &Verifier::default(), turn);
+            assert_eq!(outcome.is_ok(), last == txs.len());
+            assert_eq!(taken, txs[..txs.len().min(last + 1)]);
+        }
+    }
 }

@@ -103,6 +103,14 @@ impl Unverified {
         })
     }
 
+    /// Notes what the verifier remembers of the signatures. Tells whether it remembers all.
+    pub(super) fn recall(&mut self, verifier: &Verifier) -> bool {
+        let signatures = self.raw.signatures.iter();
+        let recalled = signatures.map(|signature| verifier.recall(signature));
+        self.recalled = recalled.collect();
+        self.recalled.iter().all(Option::is_some)
+    }
+
     /// Verifies the signatures as far as the state before the block tells what they are over, so that
     /// the verifier remembers them when the transaction's turn comes.
     ///
@@ -146,7 +154,8 @@ impl Unverified {
             sequence: info.sequence,
         };
         let document = self.document(sign_mode(info)?, info, &signer)?;
-        Ok(verifier.verify(key, self.signature(index), &document))
+        let recalled = self.recalled.get(index).copied().flatten();
+        Ok(verifier.verify_recalled(key, self.signature(index), &document, recalled))
     }
 
     /// A signer's signature; empty without one.

@@ -3,6 +3,7 @@ use poq_proto::code;
 use poq_proto::v1::Params;
 
 use super::messages::Message;
+use super::signature::Digest;
 use crate::address::Address;
 use crate::beacon::is_vote_outputs;
 use crate::error::{Result, ensure, reject};
@@ -24,6 +25,8 @@ pub struct Unverified {
     pub(super) signers: Vec<Address>,
     /// Length of the received bytes.
     pub(super) bytes: u64,
+    /// What the signatures were found valid for, as far as this was looked up.
+    pub(super) recalled: Vec<Option<Digest>>,
 }
 
 /// Decodes a transaction strictly: every part must be exactly the canonical encoding of what it
@@ -75,6 +78,7 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
     Ok(Unverified {
         signers: signers(&messages, &params.bech32_prefix)?,
         bytes: bytes.len() as u64,
+        recalled: Vec::new(),
         raw,
         body,
         auth_info,

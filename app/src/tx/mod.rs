@@ -1,7 +1,7 @@
 //! The one way of a transaction through the house: bytes → [`decode`] → [`Unverified`] →
 //! [`authenticate`](Unverified::authenticate) → [`Authenticated`] → [`execute`](Authenticated::execute).
-//! What is not authenticated has another type and cannot be executed. Signatures of a block are
-//! verified [`ahead`].
+//! What is not authenticated has another type and cannot be executed. The transactions of a block are
+//! decoded, and their signatures verified, [`ahead`].
 
 mod ahead;
 mod amino;
@@ -11,7 +11,7 @@ mod fees;
 mod messages;
 mod signature;
 
-pub(crate) use ahead::verify_ahead;
+pub(crate) use ahead::in_turn;
 pub use authenticate::{Authenticated, Signatures};
 pub(crate) use decode::strict;
 pub use decode::{MAX_MEMO, MAX_SIGNERS, Unverified, decode};

@@ -1,15 +1,18 @@
 //! ECDSA signatures over secp256k1, and the memory of those that were found valid.
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use indexmap::IndexMap;
 use secp256k1::ecdsa::Signature;
 use secp256k1::{Message, PublicKey};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 /// Signatures that one generation of the memory holds: those of several full blocks. Two
 /// generations take about 10 MiB.
 const GENERATION: usize = 1 << 15;
+
+/// Of a key, a signature and what is signed.
+pub(super) type Digest = [u8; 32];
 
 /// Verifies signatures, and remembers the valid ones, so that a transaction that this node checked
 /// for its mempool costs little in the proposal and in the block.
@@ -24,13 +27,24 @@ pub struct Verifier {
 impl Verifier {
     /// Whether `signature` is that of `key` over `document`: see [`verify`].
     pub fn verify(&self, key: &[u8], signature: &[u8], document: &[u8]) -> bool {
+        self.verify_recalled(key, signature, document, None)
+    }
+
+    /// [`verify`](Self::verify); `recalled` is what [`recall`](Self::recall) said, if it was asked.
+    pub(super) fn verify_recalled(
+        &self,
+        key: &[u8],
+        signature: &[u8],
+        document: &[u8],
+        recalled: Option<Digest>,
+    ) -> bool {
         let message: [u8; 32] = Sha256::digest(document).into();
         // With fixed lengths nothing but these three parts has this digest.
         let (Ok(key), Ok(signature)) = (key.try_into(), signature.try_into()) else {
             return false;
         };
         let digest = digest(key, signature, &message);
-        if self.valid().get(signature) == Some(digest) {
+        if recalled == Some(digest) || self.valid().get(signature) == Some(digest) {
             return true;
         }
         let valid = verify(key, signature, message);
@@ -40,11 +54,9 @@ impl Verifier {
         valid
     }
 
-    /// Whether `signature` was found valid lately, over whatever it was: then there is no need to
-    /// verify it ahead.
-    pub(super) fn remembers(&self, signature: &[u8]) -> bool {
-        let signature: Result<&[u8; 64], _> = signature.try_into();
-        signature.is_ok_and(|signature| self.valid().get(signature).is_some())
+    /// What `signature` was found valid for lately.
+    pub(super) fn recall(&self, signature: &[u8]) -> Option<Digest> {
+        self.valid().get(signature.try_into().ok()?)
     }
 
     fn valid(&self) -> MutexGuard<'_, Generations> {
@@ -85,17 +97,17 @@ fn digest(key: &[u8; 33], signature: &[u8; 64], message: &[u8; 32]) -> [u8; 32] 
 /// they were found valid for.
 #[derive(Debug, Default)]
 struct Generations {
-    young: BTreeMap<[u8; 64], [u8; 32]>,
-    old: BTreeMap<[u8; 64], [u8; 32]>,
+    young: IndexMap<[u8; 64], Digest>,
+    old: IndexMap<[u8; 64], Digest>,
 }
 
 impl Generations {
-    fn get(&self, signature: &[u8; 64]) -> Option<[u8; 32]> {
+    fn get(&self, signature: &[u8; 64]) -> Option<Digest> {
         let found = self.young.get(signature);
         found.or_else(|| self.old.get(signature)).copied()
     }
 
-    fn insert(&mut self, signature: [u8; 64], digest: [u8; 32]) {
+    fn insert(&mut self, signature: [u8; 64], digest: Digest) {
         if self.young.len() >= GENERATION {
             self.old = std::mem::take(&mut self.young);
         }
@@ -236,6 +248,7 @@ mod tests {
             let signature: k256::ecdsa::Signature = signer.sign(&document);
             let signature = signature.normalize_s().unwrap_or(signature);
             let mut parts = [compressed(&signer).to_vec(), signature.to_bytes().to_vec(), document];
+            let signature_before = parts[1].clone();
             let memory = Verifier::default();
             prop_assert!(memory.verify(&parts[0], &parts[1], &parts[2]));
 
@@ -251,8 +264,10 @@ mod tests {
             let [key, signature, document] = &parts;
             let message = Sha256::digest(document).into();
             let expected = verify_with_k256(key, signature, &message);
-            prop_assert_eq!(memory.verify(key, signature, document), expected);
-            prop_assert_eq!(memory.verify(key, signature, document), expected);
+            for recalled in [None, memory.recall(signature), memory.recall(&signature_before)] {
+                let valid = memory.verify_recalled(key, signature, document, recalled);
+                prop_assert_eq!(valid, expected);
+            }
             prop_assert_eq!(Verifier::default().verify(key, signature, document), expected);
             prop_assert_eq!(is_compressed_key(key), matches!(key[0], 2 | 3) && VerifyingKey::from_sec1_bytes(key).is_ok());
         }
