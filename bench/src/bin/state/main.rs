@@ -108,7 +108,7 @@ fn transfers(options: &Options, mut pair: Pair) -> Result<(), Box<dyn Error>> {
                 }
             }
         }
-        let small = BlockTime::median(&seen[0]);
+        let small = [&seen, &unseen].map(|times| BlockTime::median(&times[0]));
         for (index, (accounts, _)) in pair.iter().enumerate() {
             Transfers {
                 count: *count,
@@ -141,20 +141,23 @@ fn recheck(ledger: &mut Ledger) -> Result<(Time, Time), Box<dyn Error>> {
 
 /// The same blocks on a small and on a large chain.
 fn growth(options: &Options, what: &str, mut pair: Pair) -> Result<(), Box<dyn Error>> {
-    let mut times = [const { [const { Vec::new() }; 2] }; 3];
+    let mut times = [const { [const { Vec::new() }; 2] }; 4];
     for _ in 0..options.rounds {
         for (index, (_, ledger)) in pair.iter_mut().enumerate() {
-            let txs = ledger.transfers(ALL_SENDERS, TRANSFERS);
-            times[0][index].push(block(&mut ledger.chain, &txs, Seen::Before)?);
+            for (times, seen) in times.iter_mut().zip([Seen::Before, Seen::Never]) {
+                let txs = ledger.transfers(ALL_SENDERS, TRANSFERS);
+                times[index].push(block(&mut ledger.chain, &txs, seen)?);
+            }
             let txs = ledger.submissions(TASKS);
-            times[1][index].push(with_draws(ledger, &txs)?);
-            let txs = ledger.answers(TASKS)?;
             times[2][index].push(with_draws(ledger, &txs)?);
+            let txs = ledger.answers(TASKS)?;
+            times[3][index].push(with_draws(ledger, &txs)?);
         }
     }
     let numbers = pair.map(|(number, _)| number);
     let blocks = [
         format!("{TRANSFERS} transfers"),
+        format!("{TRANSFERS} transfers without checks before"),
         format!("{TASKS} tasks submitted, nodes drawn"),
         format!("{TASKS} answers, committees drawn"),
     ];

@@ -38,18 +38,18 @@ pub struct Transfers {
 pub fn print_transfers_header() {
     println!("\nBlocks of transfers; ms on the clock, and of CPU in brackets:\n");
     println!(
-        "| transfers | accounts | checks before | FinalizeBlock | Commit | together | written behind | µs per transfer | ratio | FinalizeBlock without checks before |"
+        "| transfers | accounts | checks before | FinalizeBlock | Commit | together | written behind | µs per transfer | ratio | together without checks before | ratio |"
     );
-    println!("|{}", " --- |".repeat(10));
+    println!("|{}", " --- |".repeat(11));
 }
 
 impl Transfers {
-    /// Prints a row, with the ratio to the same block on the small chain.
-    pub fn print(&self, small: &BlockTime) {
-        let whole = self.seen.whole();
+    /// Prints a row, with the ratios to the same blocks on the small chain, seen and unseen.
+    pub fn print(&self, [small_seen, small_unseen]: &[BlockTime; 2]) {
+        let (whole, unseen) = (self.seen.whole(), self.unseen.whole());
         let micros = whole.wall.as_secs_f64() * 1e6 / self.count as f64;
         println!(
-            "| {} | {} | {} | {} | {} | {} | {} | {micros:.0} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {micros:.0} | {} | {unseen} | {} |",
             self.count,
             self.accounts,
             self.seen.check,
@@ -57,8 +57,8 @@ impl Transfers {
             self.seen.commit,
             whole,
             self.seen.behind,
-            ratio(whole, small.whole()),
-            self.unseen.finalize,
+            ratio(whole, small_seen.whole()),
+            ratio(unseen, small_unseen.whole()),
         );
     }
 }
