@@ -38,11 +38,11 @@ pub fn in_turn<T: AsRef<[u8]> + Sync>(
     let mut ready = make_ready(now);
     while !now.is_empty() {
         let next = batches.next().unwrap_or_default();
-        let mut take_turns = || {
-            let mut turns = now.iter().zip(ready.drain(..));
+        let take_turns = || {
+            let mut turns = now.iter().zip(ready);
             turns.try_for_each(|(tx, decoded)| turn(state, tx, decoded))
         };
-        let (done, next_ready) = rayon::join(&mut take_turns, || make_ready(next));
+        let (done, next_ready) = rayon::join(take_turns, || make_ready(next));
         done?;
         (now, ready) = (next, next_ready);
     }

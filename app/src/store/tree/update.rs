@@ -157,18 +157,12 @@ impl<'a> Changed<'a> {
         });
     }
 
-    /// The child that the node has alone, if it has one child.
-    fn only_child(&self) -> Option<(usize, Child)> {
+    /// The children after the change, those first that do not change.
+    fn children(&self) -> impl Iterator<Item = (usize, Child)> {
         let kept = bits(self.before.present() & !self.bits);
         let kept = kept.filter_map(|index| Some((index, self.before.child(index)?)));
         let new = bits(self.bits).zip(&self.children);
-        let new = new.filter_map(|(index, child)| Some((index, (*child)?)));
-        let mut children = kept.chain(new);
-        children.next().filter(|_| children.next().is_none())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.before.present() & !self.bits == 0 && self.children.iter().all(Option::is_none)
+        kept.chain(new.filter_map(|(index, child)| Some((index, (*child)?))))
     }
 }
 
@@ -346,17 +340,20 @@ impl<'a> Update<'a> {
 
     /// The inner node of these children, unless it has none, or a leaf alone.
     fn join(&mut self, node: Changed<'_>, path: Path) -> Result<Subtree> {
-        if node.is_empty() {
-            return Ok(Subtree::Nothing);
-        }
-        if let Some((index, child)) = node.only_child()
-            && child.leaves.is_none()
-        {
-            let leaf = match node.new_leaves.first() {
-                Some((_, leaf)) => *leaf,
-                None => self.take_leaf(child.version, path.child(index))?,
-            };
-            return Ok(Subtree::Leaf(leaf));
+        let first_two = {
+            let mut children = node.children();
+            (children.next(), children.next())
+        };
+        match first_two {
+            (None, _) => return Ok(Subtree::Nothing),
+            (Some((index, child)), None) if child.leaves.is_none() => {
+                let leaf = match node.new_leaves.first() {
+                    Some((_, leaf)) => *leaf,
+                    None => self.take_leaf(child.version, path.child(index))?,
+                };
+                return Ok(Subtree::Leaf(leaf));
+            }
+            _ => {}
         }
         for (index, leaf) in node.new_leaves {
             self.write(path.child(index), Content::Whole(Node::Leaf(leaf)));
