@@ -29,11 +29,12 @@ check_toolchains() {
     [ -z "$missing" ] || fail "these tools are missing:$missing"
 }
 
-# bindgen loads libclang when RocksDB's bindings are generated.
+# bindgen loads libclang when RocksDB's bindings are generated; libclang-cpp is another library.
 have_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
-    for library in /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-*.so* \
-        /usr/lib/*-linux-gnu/libclang*.so* /usr/lib64/libclang.so* /usr/local/lib/libclang.so*; do
+    for library in /usr/lib/llvm-*/lib/libclang.so* /usr/lib/llvm-*/lib/libclang-[0-9]*.so* \
+        /usr/lib/*-linux-gnu/libclang.so* /usr/lib/*-linux-gnu/libclang-[0-9]*.so* \
+        /usr/lib64/libclang.so* /usr/local/lib/libclang.so*; do
         [ -e "$library" ] && return 0
     done
     return 1
