@@ -12,6 +12,7 @@ mod home;
 mod output;
 mod settings;
 mod validator;
+mod validator_keys;
 mod vrf;
 
 use std::process::ExitCode;

@@ -5,9 +5,9 @@ use poq_app::App;
 use poq_app::beacon::OwnValidator;
 use poq_app::modules::validators::consensus_address;
 
-use crate::commands::own_key;
 use crate::genesis::Genesis;
 use crate::home::Home;
+use crate::validator_keys::own_key;
 use crate::vrf::VrfKeys;
 
 /// Has the application extend the votes of the home's validator, if the home has one's key.

@@ -10,15 +10,16 @@ use poq_proto::v1::{
 use serde::Serialize;
 
 use super::node::KeyringFlags;
+use super::role::WorkerRole;
 use super::tx::account::find;
 use super::tx::authority::read_message;
-use super::tx::poq::{PublicKey, WorkerRole, public_key, sorted};
-use super::vrf_key::{VrfPublicKey, validator_keys, vrf_public_key};
+use super::tx::poq::sorted;
 use crate::coin::{Coin, Coins};
 use crate::genesis::{self, Validator};
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::ClientSettings;
+use crate::validator_keys::{PublicKey, VrfPublicKey, public_key, validator_keys, vrf_public_key};
 
 /// Commands of `genesis`.
 #[derive(Debug, clap::Args)]

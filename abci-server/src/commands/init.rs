@@ -7,12 +7,12 @@ use anyhow::{Context, bail};
 use poq_proto::v1::{GenesisState, GenesisValidator};
 use serde::Serialize;
 
-use super::vrf_key::chosen_key;
 use crate::comet::{Binary, CometConfig};
 use crate::genesis::{self, Genesis};
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::{AppSettings, ClientSettings};
+use crate::validator_keys::chosen_key;
 use crate::vrf::VrfKeys;
 
 /// Longest body of an RPC request, bytes: the longest transaction in base64 and its envelope.

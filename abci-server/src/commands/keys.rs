@@ -1,17 +1,17 @@
 //! `poqd keys`.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use poq_client::keyring::{KeyInfo, Keyring, Purpose, ask, export, import};
 use poq_client::{Key, Mnemonic};
 use serde::Serialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::input::{confirm, read_bytes, read_line};
 use super::node::KeyringFlags;
-use super::tx::file::read_bytes;
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::ClientSettings;
@@ -212,22 +212,4 @@ fn read_mnemonic() -> anyhow::Result<Mnemonic> {
         read_line().context("cannot read the mnemonic from the standard input")?
     };
     Ok(Mnemonic::parse(&words)?)
-}
-
-/// Asks the user; only a `y` is consent.
-pub(super) fn confirm(what: &str) -> anyhow::Result<()> {
-    if !io::stdin().is_terminal() {
-        bail!("the standard input is no terminal, so nobody can be asked; add --yes to {what}");
-    }
-    eprint!("Do you want to {what}? [y/N] ");
-    match read_line()?.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => bail!("cancelled"),
-    }
-}
-
-fn read_line() -> io::Result<String> {
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    Ok(line)
 }

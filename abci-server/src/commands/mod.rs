@@ -6,17 +6,17 @@ pub mod export;
 pub mod faucet;
 pub mod genesis;
 pub mod init;
+mod input;
 pub mod keys;
 mod node;
 pub mod query;
+mod role;
 pub mod start;
 pub mod status;
 pub mod testnet;
 pub mod tx;
 pub mod version;
 pub mod vrf_key;
-
-pub(crate) use tx::poq::own_key;
 
 use anyhow::Context;
 use tokio::runtime::{Builder, Runtime};

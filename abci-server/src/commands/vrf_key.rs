@@ -6,7 +6,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 
-use super::tx::poq::{PublicKey, own_key};
 use crate::home::Home;
 use crate::output::Format;
 use crate::vrf::VrfKeys;
@@ -52,45 +51,5 @@ impl VrfKey {
             public_keys: public_keys.iter().map(|key| BASE64.encode(key)).collect(),
         })?;
         Ok(())
-    }
-}
-
-/// Bytes of a VRF key. A `Vec` of its own would be a list of values to clap.
-#[derive(Clone, Debug)]
-pub(super) struct VrfPublicKey(Vec<u8>);
-
-pub(super) fn vrf_public_key(text: &str) -> Result<VrfPublicKey, String> {
-    let key = BASE64.decode(text).map_err(|error| error.to_string())?;
-    poq_app::beacon::check_key(&key).map_err(|error| error.to_string())?;
-    Ok(VrfPublicKey(key))
-}
-
-/// The given key, or the newest one of this home.
-pub(super) fn chosen_key(given: Option<VrfPublicKey>, home: &Home) -> anyhow::Result<Vec<u8>> {
-    if let Some(VrfPublicKey(key)) = given {
-        return Ok(key);
-    }
-    let keys = VrfKeys::read(home.vrf_key())?;
-    match keys.public_keys().last() {
-        Some(key) => Ok(key.to_vec()),
-        None => anyhow::bail!(
-            "{} has no VRF key; choose the node's --home, make one with `poqd vrf-key add`, or give \
-             --vrf-key",
-            keys.path().display()
-        ),
-    }
-}
-
-/// The keys of consensus and for the beacon of a validator: those given, or those of this home. A
-/// validator that is not this home's need not have one for the beacon yet.
-pub(super) fn validator_keys(
-    public_key: Option<PublicKey>,
-    vrf_key: Option<VrfPublicKey>,
-    home: &Home,
-) -> anyhow::Result<(Vec<u8>, Vec<u8>)> {
-    match (public_key, vrf_key) {
-        (Some(PublicKey(key)), Some(VrfPublicKey(vrf_key))) => Ok((key, vrf_key)),
-        (Some(PublicKey(key)), None) => Ok((key, Vec::new())),
-        (None, vrf_key) => Ok((own_key(home)?, chosen_key(vrf_key, home)?)),
     }
 }

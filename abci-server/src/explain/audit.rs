@@ -2,14 +2,13 @@
 
 use poq_proto::v1::{Audit, AuditCause, AuditResult, Settlement};
 
-use super::history::{CHAIN, happening};
-use super::{Happening, fraction};
+use super::{CHAIN, Happening, fraction};
 
 /// Who asked for the audit, and its outcome.
 pub fn audited(audit: &Audit, settlement: &Settlement, denom: &str) -> Vec<Happening> {
     let due = format!("its result counts from block {}", audit.due_height);
     let asked = match audit.cause() {
-        AuditCause::Challenged => happening(
+        AuditCause::Challenged => Happening::new(
             audit.height,
             &audit.challenger,
             format!(
@@ -17,7 +16,7 @@ pub fn audited(audit: &Audit, settlement: &Settlement, denom: &str) -> Vec<Happe
                 audit.deposit
             ),
         ),
-        AuditCause::Drawn | AuditCause::Unspecified => happening(
+        AuditCause::Drawn | AuditCause::Unspecified => Happening::new(
             audit.height,
             CHAIN,
             format!(
@@ -39,7 +38,7 @@ fn concluded(
     settlement: &Settlement,
     denom: &str,
 ) -> Vec<Happening> {
-    let at = |who: &str, what: String| happening(result.height, who, what);
+    let at = |who: &str, what: String| Happening::new(result.height, who, what);
     let mut all: Vec<Happening> = result
         .scores
         .iter()

@@ -1,14 +1,11 @@
 use poq_proto::v1::{Assignment, Committee, RefundReason, Seat, Task, TaskStatus};
 
 use super::audit::audited;
-use super::{Draw, Happening, audit_result, fraction};
-
-/// Who the chain itself is.
-pub const CHAIN: &str = "chain";
+use super::{CHAIN, Draw, Happening, audit_result, fraction};
 
 /// What happened to a task, oldest first.
 pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
-    let mut all = vec![happening(
+    let mut all = vec![Happening::new(
         task.submitted_height,
         &task.user,
         format!(
@@ -20,7 +17,7 @@ pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
         all.extend(assigned(task, attempt, assignment));
     }
     if let Some(answer) = task.answer.as_ref().filter(|answer| answer.height > 0) {
-        all.push(happening(
+        all.push(Happening::new(
             answer.height,
             &answer.operator,
             format!("answers with {} bytes", answer.bytes),
@@ -30,7 +27,7 @@ pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
         all.extend(judged(attempt, committee));
     }
     if let Some(settlement) = &task.settlement {
-        all.push(happening(
+        all.push(Happening::new(
             settlement.height,
             CHAIN,
             format!(
@@ -45,8 +42,8 @@ pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
         }
     }
     match task.status() {
-        TaskStatus::Final => all.push(happening(task.updated_height, CHAIN, "pays out")),
-        TaskStatus::Refunded => all.push(happening(
+        TaskStatus::Final => all.push(Happening::new(task.updated_height, CHAIN, "pays out")),
+        TaskStatus::Refunded => all.push(Happening::new(
             task.updated_height,
             CHAIN,
             format!("refunds: {}", refund_reason(task.refund_reason())),
@@ -58,7 +55,7 @@ pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
 }
 
 fn assigned(task: &Task, attempt: usize, assignment: &Assignment) -> Vec<Happening> {
-    let mut all = vec![happening(
+    let mut all = vec![Happening::new(
         assignment.height,
         &assignment.operator,
         format!("is drawn to answer (inference draw {attempt})"),
@@ -68,7 +65,7 @@ fn assigned(task: &Task, attempt: usize, assignment: &Assignment) -> Vec<Happeni
             .assignments
             .get(attempt + 1)
             .map_or(task.updated_height, |next| next.height.saturating_sub(1));
-        all.push(happening(
+        all.push(Happening::new(
             noticed,
             &assignment.operator,
             "has not answered in its window",
@@ -80,7 +77,7 @@ fn assigned(task: &Task, attempt: usize, assignment: &Assignment) -> Vec<Happeni
 fn judged(attempt: usize, committee: &Committee) -> Vec<Happening> {
     let mut all = Vec::new();
     for seat in &committee.seats {
-        all.push(happening(
+        all.push(Happening::new(
             committee.height,
             &seat.operator,
             format!(
@@ -91,7 +88,7 @@ fn judged(attempt: usize, committee: &Committee) -> Vec<Happening> {
         all.extend(scored(seat, committee.reveal_height));
     }
     if committee.reveal_height > 0 {
-        all.push(happening(
+        all.push(Happening::new(
             committee.reveal_height,
             CHAIN,
             "opens the reveal phase",
@@ -103,20 +100,20 @@ fn judged(attempt: usize, committee: &Committee) -> Vec<Happening> {
 fn scored(seat: &Seat, reveal_height: u64) -> Vec<Happening> {
     let mut all = Vec::new();
     if seat.commit_height > 0 {
-        all.push(happening(
+        all.push(Happening::new(
             seat.commit_height,
             &seat.operator,
             "commits to its score",
         ));
     } else if reveal_height > 0 {
-        all.push(happening(
+        all.push(Happening::new(
             reveal_height,
             &seat.operator,
             "has not committed in time",
         ));
     }
     if let Some(reveal) = seat.reveal {
-        all.push(happening(
+        all.push(Happening::new(
             reveal.height,
             &seat.operator,
             format!(
@@ -162,13 +159,5 @@ pub fn refund_reason(reason: RefundReason) -> &'static str {
         RefundReason::NoQuorum => "no committee had a quorum of scores",
         RefundReason::Cancelled => "the user cancelled it",
         RefundReason::Unspecified => "no reason is recorded",
-    }
-}
-
-pub fn happening(height: u64, who: &str, what: impl Into<String>) -> Happening {
-    Happening {
-        height,
-        who: who.to_owned(),
-        what: what.into(),
     }
 }

@@ -14,6 +14,9 @@ use serde::Serialize;
 
 pub use text::render;
 
+/// Who the chain itself is.
+const CHAIN: &str = "chain";
+
 /// What a record means.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
@@ -41,6 +44,16 @@ pub struct Happening {
     pub who: String,
     /// In a few words.
     pub what: String,
+}
+
+impl Happening {
+    fn new(height: u64, who: &str, what: impl Into<String>) -> Self {
+        Self {
+            height,
+            who: who.to_owned(),
+            what: what.into(),
+        }
+    }
 }
 
 /// One draw, and how to repeat it.

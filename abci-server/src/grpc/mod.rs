@@ -12,6 +12,7 @@ mod abci;
 mod codec;
 mod node;
 mod router;
+mod status;
 mod txs;
 
 pub use abci::WithNode;

@@ -11,11 +11,10 @@ use tendermint_proto::p2p::DefaultNodeInfo;
 use tendermint_proto::types::ConsensusParams;
 use tendermint_rpc::client::CompatMode;
 use tendermint_rpc::endpoint::block;
-use tendermint_rpc::error::ErrorDetail;
 use tendermint_rpc::{Client as _, HttpClient, HttpClientUrl};
 use tonic::Status;
 
-use super::router::decode;
+use super::status::{decode, failed};
 use super::txs;
 use crate::comet::CometConfig;
 
@@ -123,23 +122,6 @@ fn url(listen: &str) -> String {
         "" | "0.0.0.0" => format!("http://127.0.0.1:{port}"),
         "[::]" => format!("http://[::1]:{port}"),
         host => format!("http://{host}:{port}"),
-    }
-}
-
-/// The status of a failed request to CometBFT.
-pub(super) fn failed(error: &tendermint_rpc::Error) -> Status {
-    match error.detail() {
-        ErrorDetail::Response(response) => {
-            let text = response.source.to_string();
-            if text.contains("not found") {
-                Status::not_found(text)
-            } else if text.contains("mempool is full") {
-                Status::resource_exhausted(text)
-            } else {
-                Status::invalid_argument(text)
-            }
-        }
-        _ => Status::unavailable(format!("CometBFT does not answer: {}", error.trace())),
     }
 }
 

@@ -6,7 +6,6 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use poq_app::App;
 use poq_proto::code::{self, Code as ResultCode};
-use prost::Message;
 use prost::bytes::Bytes;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::{RequestQuery, ResponseQuery};
@@ -87,12 +86,6 @@ impl UnaryService<Bytes> for Call {
         let (router, path) = (Arc::clone(&self.router), std::mem::take(&mut self.path));
         Box::pin(async move { router.answer(path, request).await })
     }
-}
-
-/// Decodes the request of a method.
-pub(super) fn decode<M: Message + Default>(data: Bytes) -> Result<M, Status> {
-    M::decode(data)
-        .map_err(|error| Status::invalid_argument(format!("the request does not decode: {error}")))
 }
 
 fn asked_height(metadata: &MetadataMap) -> Result<i64, Status> {

@@ -19,7 +19,7 @@ use tendermint_rpc::query::Query;
 use tendermint_rpc::{Client as _, HttpClient, Order};
 use tonic::Status;
 
-use super::node::failed;
+use super::status::failed;
 
 /// Transactions on a page, if the client does not say, and at most.
 const PAGE: (u8, u8) = (100, 100);

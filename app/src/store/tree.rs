@@ -3,6 +3,8 @@
 //! `jmt` defines the nodes and proves values. The next version is computed here, in one walk: with
 //! its general update three quarters of the time went into maps of nodes (ADR 16).
 
+mod change;
+mod child;
 mod inner;
 mod memory;
 mod node;
@@ -19,8 +21,9 @@ use super::error::{Result, StoreError};
 use super::history;
 use path::Path;
 
+pub(super) use change::Change;
 pub(super) use memory::Memory;
-pub(super) use update::{Change, TreeUpdate, update};
+pub(super) use update::{TreeUpdate, update};
 
 /// The digest of a key or of a value. The tree hashes every key, so that its shape does not depend
 /// on who chooses the keys.

@@ -17,7 +17,7 @@ use prost_reflect::{DescriptorPool, DynamicMessage, Value};
 use serde::Serialize;
 use tendermint_proto::google::protobuf::Any;
 
-use super::decode::strict;
+use super::strict::strict;
 use crate::error::{Error, Result, reject};
 
 /// What messages of this chain look like; `None` would be a broken build.

@@ -7,9 +7,10 @@ use poq_proto::v1::Account;
 use prost::{Message as _, Name};
 
 use super::amino::{self, Signer};
-use super::decode::{Unverified, strict};
+use super::decode::Unverified;
 use super::messages::Message;
 use super::signature::{Verifier, is_compressed_key};
+use super::strict::strict;
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
 use crate::execution::{BlockContext, Execution};

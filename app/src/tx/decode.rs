@@ -4,9 +4,10 @@ use poq_proto::v1::Params;
 
 use super::messages::Message;
 use super::signature::Digest;
+use super::strict::strict;
 use crate::address::Address;
 use crate::beacon::is_vote_outputs;
-use crate::error::{Result, ensure, reject};
+use crate::error::{Result, ensure};
 
 /// Bytes of a memo.
 pub const MAX_MEMO: usize = 256;
@@ -84,20 +85,6 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
         auth_info,
         messages,
     })
-}
-
-/// Decodes a message whose canonical encoding the bytes must be.
-pub(crate) fn strict<M: prost::Message + Default>(bytes: &[u8], what: &str) -> Result<M> {
-    let message = match M::decode(bytes) {
-        Ok(message) => message,
-        Err(error) => reject!(code::TX_DECODE, "{what} does not decode: {error}"),
-    };
-    ensure!(
-        message.encoded_len() == bytes.len() && message.encode_to_vec() == bytes,
-        code::TX_DECODE,
-        "{what} is not canonical: it has unknown, duplicate, default or unordered fields"
-    );
-    Ok(message)
 }
 
 /// The Cosmos SDK has given tips up; one that is ignored would mislead who signs it.

@@ -9,7 +9,7 @@ use poq_proto::v1::{
 use prost::Name;
 use tendermint_proto::google::protobuf::Any;
 
-use super::decode::strict;
+use super::strict::strict;
 use crate::beacon;
 use crate::error::{Result, reject};
 use crate::execution::Execution;

@@ -10,11 +10,12 @@ mod decode;
 mod fees;
 mod messages;
 mod signature;
+mod strict;
 
 pub(crate) use ahead::in_turn;
 pub use authenticate::{Authenticated, Signatures};
-pub(crate) use decode::strict;
 pub use decode::{MAX_MEMO, MAX_SIGNERS, Unverified, decode};
 pub use fees::{BYTE_GAS, SIGNATURE_GAS};
 pub use messages::Message;
 pub use signature::Verifier;
+pub(crate) use strict::strict;

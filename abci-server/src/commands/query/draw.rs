@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Node;
 use super::block::app_hash;
-use super::poq::NodeRole;
+use crate::commands::role::WorkerRole;
 
 /// Flags of `query poq draw`.
 #[derive(Debug, clap::Args)]
@@ -20,7 +20,7 @@ pub(super) struct Draw {
     id: u64,
     /// Only the draws of this role.
     #[arg(long)]
-    role: Option<NodeRole>,
+    role: Option<WorkerRole>,
     /// Only this draw of the role, counted from 0.
     #[arg(long, requires = "role")]
     attempt: Option<u32>,
@@ -256,7 +256,7 @@ mod tests {
         }
     }
 
-    fn draw(role: Option<NodeRole>, attempt: Option<u32>) -> Draw {
+    fn draw(role: Option<WorkerRole>, attempt: Option<u32>) -> Draw {
         Draw {
             id: 7,
             role,
@@ -271,8 +271,11 @@ mod tests {
         let wanted = |role, attempt| draw(role, attempt).wanted(&task()).unwrap();
         let all = [(inference, 0), (inference, 1), (evaluator, 0)];
         assert_eq!(wanted(None, None), all);
-        assert_eq!(wanted(Some(NodeRole::Inference), None), all[..2]);
-        assert_eq!(wanted(Some(NodeRole::Evaluator), Some(3)), [(evaluator, 3)]);
+        assert_eq!(wanted(Some(WorkerRole::Inference), None), all[..2]);
+        assert_eq!(
+            wanted(Some(WorkerRole::Evaluator), Some(3)),
+            [(evaluator, 3)]
+        );
     }
 
     #[test]

@@ -8,12 +8,13 @@ use poq_proto::v1::{
     QueryNodeRequest, QueryNodeResponse, QueryNodesRequest, QueryNodesResponse, QueryParamsRequest,
     QueryParamsResponse, QueryPayloadRequest, QueryPayloadResponse, QueryTasksRequest,
     QueryTasksResponse, QueryValidatorRequest, QueryValidatorResponse, QueryValidatorsRequest,
-    QueryValidatorsResponse, Role,
+    QueryValidatorsResponse,
 };
 
 use super::Node;
 use super::draw::Draw;
 use super::task;
+use crate::commands::role::WorkerRole;
 
 /// Commands of `query poq`.
 #[derive(Debug, clap::Subcommand)]
@@ -70,21 +71,21 @@ pub(super) enum Poq {
     /// A registered operator.
     Node {
         /// What it does.
-        role: NodeRole,
+        role: WorkerRole,
         /// Its address.
         operator: String,
     },
     /// The registered operators.
     Nodes {
         /// What they do.
-        role: NodeRole,
+        role: WorkerRole,
         #[command(flatten)]
         page: Page,
     },
     /// What an operator has to do now.
     Duties {
         /// What it does.
-        role: NodeRole,
+        role: WorkerRole,
         /// Its address.
         operator: String,
     },
@@ -125,30 +126,6 @@ fn audit_key(text: &str) -> Result<AuditKey, String> {
         })
     });
     parsed.ok_or_else(|| "expected a height and the id of a task, for example 120/7".into())
-}
-
-/// What a node does.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-pub(super) enum NodeRole {
-    /// Answers.
-    Inference,
-    /// Scores.
-    Evaluator,
-}
-
-impl From<NodeRole> for Role {
-    fn from(role: NodeRole) -> Self {
-        match role {
-            NodeRole::Inference => Self::Inference,
-            NodeRole::Evaluator => Self::Evaluator,
-        }
-    }
-}
-
-impl From<NodeRole> for i32 {
-    fn from(role: NodeRole) -> Self {
-        Role::from(role).into()
-    }
 }
 
 /// Asks a method of `poq.v1.Query`, whose types are named after it.

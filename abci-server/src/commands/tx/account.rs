@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::{BroadcastMode, Gas, TxFlags, chain_of};
 use crate::coin::Coin;
-use crate::commands::keys::confirm;
+use crate::commands::input::confirm;
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::ClientSettings;

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::account::Account;
-use super::file::read_bytes;
+use crate::commands::input::read_bytes;
 
 /// Commands of the authority.
 #[derive(Debug, clap::Subcommand)]

@@ -1,7 +1,6 @@
 //! `poqd tx sign|broadcast|encode|decode`: transactions in files, as JSON in the form of the
 //! Cosmos SDK.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use poq_client::{Client, Error, address_of, found};
 
 use super::account::{Accepted, find, missing};
 use super::{BroadcastMode, TxFlags, chain_of};
+use crate::commands::input::read_bytes;
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::ClientSettings;
@@ -151,14 +151,4 @@ fn read(file: &Path) -> anyhow::Result<poq_client::tx::Tx> {
     let name = file.display();
     let json = read_bytes(file).with_context(|| format!("cannot read {name}"))?;
     tx::from_json(&json).with_context(|| format!("{name} cannot be used"))
-}
-
-/// The content of a file; - is the standard input.
-pub(in crate::commands) fn read_bytes(file: &Path) -> std::io::Result<Vec<u8>> {
-    if file != Path::new("-") {
-        return std::fs::read(file);
-    }
-    let mut content = Vec::new();
-    std::io::stdin().read_to_end(&mut content)?;
-    Ok(content)
 }

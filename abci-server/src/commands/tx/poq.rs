@@ -2,9 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use poq_client::{Any, any};
 use poq_proto::v1::{
     MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgRegisterEvaluator,
@@ -16,8 +13,11 @@ use super::account::Account;
 use super::authority::{Authority, read_message};
 use super::submit::SubmitTask;
 use crate::coin::Coin;
-use crate::commands::vrf_key::{VrfPublicKey, chosen_key, validator_keys, vrf_public_key};
+use crate::commands::role::{StakeRole, WorkerRole};
 use crate::home::Home;
+use crate::validator_keys::{
+    PublicKey, VrfPublicKey, chosen_key, public_key, validator_keys, vrf_public_key,
+};
 
 /// Commands of `tx poq`.
 #[derive(Debug, clap::Subcommand)]
@@ -135,45 +135,6 @@ pub(super) enum Poq {
 pub(super) struct Duties {
     /// The message as proto3 JSON, {"items": […]}; - is the standard input.
     file: PathBuf,
-}
-
-/// A node that works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(in crate::commands) enum WorkerRole {
-    /// Answers.
-    Inference,
-    /// Scores.
-    Evaluator,
-}
-
-/// Something that stakes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum StakeRole {
-    /// Answers.
-    Inference,
-    /// Scores.
-    Evaluator,
-    /// Makes blocks.
-    Validator,
-}
-
-impl From<WorkerRole> for Role {
-    fn from(role: WorkerRole) -> Self {
-        match role {
-            WorkerRole::Inference => Self::Inference,
-            WorkerRole::Evaluator => Self::Evaluator,
-        }
-    }
-}
-
-impl From<StakeRole> for Role {
-    fn from(role: StakeRole) -> Self {
-        match role {
-            StakeRole::Inference => Self::Inference,
-            StakeRole::Evaluator => Self::Evaluator,
-            StakeRole::Validator => Self::Validator,
-        }
-    }
 }
 
 impl Poq {
@@ -299,63 +260,9 @@ async fn update_node(
     }))
 }
 
-/// Bytes of a consensus key. A `Vec` of its own would be a list of values to clap.
-#[derive(Clone, Debug)]
-pub(in crate::commands) struct PublicKey(pub(in crate::commands) Vec<u8>);
-
-pub(in crate::commands) fn public_key(text: &str) -> Result<PublicKey, String> {
-    match BASE64.decode(text) {
-        Ok(key) if key.len() == 32 => Ok(PublicKey(key)),
-        _ => Err("expected 32 bytes in base64, as `value` in priv_validator_key.json".into()),
-    }
-}
-
-/// The consensus key of the node in this home.
-pub(crate) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
-    let path = home.validator_key();
-    let name = path.display();
-    let json = std::fs::read(&path).with_context(|| {
-        format!("cannot read {name}; choose the node's --home or give --public-key")
-    })?;
-    let file: serde_json::Value =
-        serde_json::from_slice(&json).with_context(|| format!("{name} is not valid"))?;
-    file.pointer("/pub_key/value")
-        .and_then(serde_json::Value::as_str)
-        .and_then(|text| public_key(text).ok())
-        .map(|PublicKey(key)| key)
-        .with_context(|| format!("{name} has no Ed25519 public key"))
-}
-
 /// Ids as the chain keeps them.
 pub(in crate::commands) fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids.sort();
     ids.dedup();
     ids
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_key_of_a_home_is_found() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::new(folder.path());
-        let error = own_key(&home).unwrap_err();
-        assert!(error.to_string().contains("--public-key"), "{error}");
-        std::fs::create_dir(home.config()).unwrap();
-        let value = BASE64.encode([7; 32]);
-        let json = serde_json::json!({"pub_key": {"type": "t", "value": value}});
-        std::fs::write(home.validator_key(), json.to_string()).unwrap();
-        assert_eq!(own_key(&home).unwrap(), [7; 32]);
-        std::fs::write(home.validator_key(), "{}").unwrap();
-        assert!(own_key(&home).is_err());
-    }
-
-    #[test]
-    fn public_keys_have_32_bytes() {
-        assert!(public_key(&BASE64.encode([1; 32])).is_ok());
-        assert!(public_key(&BASE64.encode([1; 31])).is_err());
-        assert!(public_key("?").is_err());
-    }
 }

@@ -11,8 +11,8 @@ use prost::{Message, Name};
 use serde::Serialize;
 
 use super::account::Account;
-use super::file::read_bytes;
 use crate::coin::Coin;
+use crate::commands::input::read_bytes;
 
 /// Pause between two looks at a task.
 const LOOK_PAUSE: Duration = Duration::from_millis(300);

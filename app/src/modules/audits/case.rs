@@ -2,8 +2,6 @@ use std::collections::BTreeMap;
 
 use poq_proto::v1::{EvaluatorModel, TaskStatus};
 
-use super::keys;
-use super::pool::{Auditor, LOOKAHEAD};
 use crate::error::{Error, Result};
 use crate::modules::{models, tasks};
 use crate::store::State;
@@ -47,31 +45,4 @@ impl Case {
             models,
         })
     }
-}
-
-/// Due height and task of scheduled audits, in the order in which their results are used, at most
-/// `limit`.
-pub fn pending(state: &State, limit: usize) -> Result<Vec<(u64, u64)>> {
-    let entries = state.scan(keys::DUE, None, limit)?;
-    entries
-        .into_iter()
-        .map(|(key, _)| tasks::parse_queued(keys::DUE, &key))
-        .collect()
-}
-
-/// Lets the reference scores be computed that a committed state will need.
-///
-/// # Errors
-/// If the store fails. A task that cannot be audited is left to the block that uses its audit.
-pub fn follow(auditor: &Auditor, state: &State) -> Result<()> {
-    let unknown = auditor.follow(&pending(state, LOOKAHEAD)?);
-    let cases = unknown
-        .into_iter()
-        .filter_map(|(due_height, id)| match Case::read(state, due_height, id) {
-            Err(Error::Rejected { .. }) => None,
-            outcome => Some(outcome),
-        })
-        .collect::<Result<Vec<_>>>()?;
-    auditor.begin(cases);
-    Ok(())
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use poq_proto::v1::{AuditCause, AuditPenalty, AuditResult, Task};
 use poq_proto::{code, event};
 
-use super::case::{Case, pending};
+use super::case::Case;
+use super::schedule::pending;
 use super::{Auditor, keys, verdict};
 use crate::address::Address;
 use crate::arithmetic::{share, sum};

@@ -3,6 +3,7 @@
 mod case;
 mod challenge;
 mod conclude;
+mod follow;
 mod keys;
 mod lottery;
 mod pool;
@@ -11,9 +12,9 @@ mod schedule;
 mod scorer;
 pub mod verdict;
 
-pub use case::follow;
 pub use challenge::challenge;
 pub use conclude::conclude_due;
+pub use follow::follow;
 pub use lottery::{draw_due, enter, probability};
 pub use pool::Auditor;
 pub use scorer::{NoReference, ReferenceScorer, ScoreError};

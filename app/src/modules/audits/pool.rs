@@ -11,8 +11,6 @@ use crate::error::{Error, Result};
 
 /// Threads that compute scores.
 const WORKERS: usize = 2;
-/// Audits that are worked on ahead of the blocks that use them, at most.
-pub const LOOKAHEAD: usize = 64;
 
 /// Raw scores by evaluator model; none where the model gives the text no score.
 pub type Scores = BTreeMap<String, Option<i32>>;
@@ -56,14 +54,14 @@ impl Auditor {
         Self { board, workers }
     }
 
-    /// Brings the work in line with the audits that the state has scheduled, of which the first
-    /// [`LOOKAHEAD`] are wanted: forgets the others and tells which are new.
-    pub fn follow(&self, pending: &[Order]) -> Vec<Order> {
-        let wanted: BTreeSet<&Order> = pending.iter().collect();
+    /// Brings the work in line with the audits that are wanted, by due height and task: forgets the
+    /// others and tells which are new.
+    pub fn follow(&self, wanted: &[Order]) -> Vec<Order> {
+        let kept: BTreeSet<&Order> = wanted.iter().collect();
         let mut work = self.board.lock();
-        work.waiting.retain(|order, _| wanted.contains(order));
-        work.done.retain(|order, _| wanted.contains(order));
-        let unknown = pending.iter().filter(|order| !work.knows(order));
+        work.waiting.retain(|order, _| kept.contains(order));
+        work.done.retain(|order, _| kept.contains(order));
+        let unknown = wanted.iter().filter(|order| !work.knows(order));
         unknown.copied().collect()
     }
 

@@ -5,6 +5,7 @@ use super::keys;
 use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::tasks;
+use crate::store::State;
 
 /// Schedules an audit `audit_delay` blocks from now and stores the task. Until its result is used
 /// the task is not paid.
@@ -27,4 +28,14 @@ pub fn schedule(x: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Result<
     task.audit = Some(audit);
     x.state.mark(keys::due(due_height, task.id))?;
     tasks::hold(x, task, due_height)
+}
+
+/// Due height and task of scheduled audits, in the order in which their results are used, at most
+/// `limit`.
+pub fn pending(state: &State, limit: usize) -> Result<Vec<(u64, u64)>> {
+    let entries = state.scan(keys::DUE, None, limit)?;
+    entries
+        .into_iter()
+        .map(|(key, _)| tasks::parse_queued(keys::DUE, &key))
+        .collect()
 }

@@ -1,6 +1,7 @@
 //! Validators: who owns which consensus key, with which power and stake. See the README beside this
 //! file.
 
+mod active;
 mod evidence;
 mod fees;
 mod keys;
@@ -10,9 +11,10 @@ mod register;
 mod stake;
 mod vrf;
 
+pub use active::POWER_DELAY;
 pub use evidence::punish;
 pub use fees::{Vote, distribute_fees};
-pub use power::{POWER_DELAY, ValidatorPower, begin, set_validator_power, take_updates};
+pub use power::{ValidatorPower, begin, set_validator_power, take_updates};
 pub use register::{register, register_validator};
 pub use stake::{add_stake, release, unbond};
 pub use vrf::{VRF_KEY_DELAY, effective_vrf_key, require_vrf_keys, set_vrf_key};

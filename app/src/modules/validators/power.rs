@@ -1,21 +1,16 @@
 //! Voting power, and how CometBFT learns of it.
 
-use std::collections::BTreeMap;
-
 use poq_proto::v1::{MsgSetValidatorPower, MsgSetValidatorPowerResponse, Validator};
 use poq_proto::{code, event};
 
+use super::active::{MAX_ACTIVE, active, operator_of};
 use super::vrf::require_vrf_key;
 use super::{consensus_address, find_by_address, get, keys, put, refuse_tombstoned};
-use crate::error::{Error, Result, ensure, reject};
+use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::params;
 use crate::store::State;
 
-/// Blocks until CometBFT uses a changed power.
-pub const POWER_DELAY: u64 = 2;
-/// Validators with power, so that the work of a block is bounded.
-const MAX_ACTIVE: usize = 200;
 /// CometBFT's limit of the power of all validators together.
 const MAX_TOTAL_POWER: u64 = i64::MAX.unsigned_abs() / 8;
 
@@ -167,23 +162,4 @@ fn assign(state: &mut State, validator: &mut Validator, power: u64) -> Result<()
         power => state.put_u64(active, power)?,
     }
     Ok(())
-}
-
-/// The operators with voting power, and how much.
-pub(super) fn active(state: &State) -> Result<BTreeMap<String, u64>> {
-    state
-        .scan(keys::ACTIVE, None, MAX_ACTIVE + 1)?
-        .into_iter()
-        .map(|(key, _)| {
-            let operator = operator_of(&key, keys::ACTIVE)?;
-            let power = state.get_u64(&key)?.unwrap_or(0);
-            Ok((operator, power))
-        })
-        .collect()
-}
-
-fn operator_of(key: &[u8], prefix: &str) -> Result<String> {
-    key.strip_prefix(prefix.as_bytes())
-        .and_then(|operator| String::from_utf8(operator.to_vec()).ok())
-        .ok_or_else(|| Error::internal(format!("a key under {prefix} is corrupt")))
 }

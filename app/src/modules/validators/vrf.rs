@@ -3,7 +3,8 @@
 use poq_proto::v1::{MsgSetVrfKey, MsgSetVrfKeyResponse, Validator};
 use poq_proto::{code, event};
 
-use super::{get, power, put, refuse_tombstoned};
+use super::active::{POWER_DELAY, active};
+use super::{get, put, refuse_tombstoned};
 use crate::beacon::check_key;
 use crate::chain;
 use crate::error::{Result, ensure, reject};
@@ -69,7 +70,7 @@ pub(super) fn require_well_formed(key: &[u8]) -> Result<()> {
 /// Whether the validator's votes will have outputs once its power counts, if votes need them.
 pub(super) fn require_vrf_key(x: &Execution<'_>, validator: &Validator) -> Result<()> {
     let first = chain::vote_extensions_height(x.state)?;
-    let counts = x.block.height.saturating_add(power::POWER_DELAY);
+    let counts = x.block.height.saturating_add(POWER_DELAY);
     match first {
         0 => Ok(()),
         first => require(validator, first.max(counts)),
@@ -78,7 +79,7 @@ pub(super) fn require_vrf_key(x: &Execution<'_>, validator: &Validator) -> Resul
 
 /// Whether the votes of everybody with power would have outputs at a height.
 pub fn require_vrf_keys(state: &State, height: u64) -> Result<()> {
-    for operator in power::active(state)?.keys() {
+    for operator in active(state)?.keys() {
         require(&get(state, operator)?, height)?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Inner nodes in memory, and how one becomes the next.
 
-use super::node::{Child, Children, Hash, INTERNAL_DOMAIN, NO_HASH, WIDTH, hash};
+use super::child::{Child, Children, Hash, INTERNAL_DOMAIN, NO_HASH, WIDTH, hash};
 
 /// With more children than this, an inner node keeps the hashes between it and them.
 const FEW: usize = 4;
@@ -263,7 +263,7 @@ impl<'a> Between<'a> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::node::tests::child;
+    use super::super::child::tests::child;
     use super::*;
 
     proptest! {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::super::error::{Result, StoreError};
+use super::change::{Content, NewNode};
+use super::child::WIDTH;
 use super::inner::Inner;
-use super::node::{Node, WIDTH, encode_internal};
+use super::node::{Node, encode_internal};
 use super::path::Path;
-use super::update::{Content, NewNode};
 
 /// About the memory that inner nodes may take: more than those of a chain of a million accounts.
 const MAX_BYTES: usize = 512 << 20;
@@ -172,7 +173,7 @@ impl Memory {
 
 #[cfg(test)]
 mod tests {
-    use super::super::node::Child;
+    use super::super::child::Child;
     use super::*;
 
     /// A node with inner nodes behind these nibbles.

@@ -1,4 +1,4 @@
-use super::node::Hash;
+use super::child::Hash;
 
 /// Where a node stands: the nibbles on the way to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

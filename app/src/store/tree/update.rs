@@ -10,9 +10,11 @@ use rayon::prelude::*;
 
 use super::super::db::{self, Database};
 use super::super::error::{Result, StoreError};
-use super::inner::{Inner, Patch, bits};
+use super::change::{Change, Content, NewNode};
+use super::child::{Child, Hash, NO_HASH};
+use super::inner::{Inner, bits};
 use super::memory::{Kept, Memory};
-use super::node::{Child, Hash, Leaf, NO_HASH, Node};
+use super::node::{Leaf, Node};
 use super::path::{Path, nibble};
 use super::warm::{TOGETHER, warm};
 
@@ -20,44 +22,6 @@ use super::warm::{TOGETHER, warm};
 const NODES_PER_CHANGE: usize = 3;
 /// Nodes that there is room for from the start at most.
 const MAX_ROOM: usize = 1 << 16;
-
-/// What happens to a key.
-#[derive(Clone, Copy)]
-pub(in super::super) struct Change {
-    /// Its digest.
-    pub key: Hash,
-    /// Whether it is in the tree before.
-    pub existed: bool,
-    /// The digest of its value; `None`: deleted.
-    pub value: Option<Hash>,
-}
-
-impl Change {
-    fn nibble(&self, depth: usize) -> usize {
-        nibble(&self.key, depth)
-    }
-
-    /// What stands for the key; `None`: nothing.
-    fn leaf(&self) -> Option<Leaf> {
-        Some(Leaf {
-            key: self.key,
-            value: self.value?,
-        })
-    }
-}
-
-/// A node that the version writes.
-pub(in super::super) struct NewNode {
-    pub(super) path: Path,
-    pub(super) content: Content,
-}
-
-/// What stands in a new node.
-pub(super) enum Content {
-    Whole(Node),
-    /// What makes it of the inner node in memory.
-    Patch(Patch),
-}
 
 /// What an update makes of the tree.
 pub(in super::super) struct TreeUpdate {

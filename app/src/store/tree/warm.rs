@@ -6,11 +6,11 @@
 
 use std::hint::black_box;
 
+use super::change::Change;
+use super::child::WIDTH;
 use super::inner::Inner;
 use super::memory::Kept;
-use super::node::WIDTH;
 use super::path::nibble;
-use super::update::Change;
 
 /// Changes that are fetched for together: what they need fits into the nearer caches.
 pub(super) const TOGETHER: usize = 64;

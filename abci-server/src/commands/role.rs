@@ -1,0 +1,48 @@
+//! The roles of operators on the command line.
+
+use poq_proto::v1::Role;
+
+/// What a node does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum WorkerRole {
+    /// Answers.
+    Inference,
+    /// Scores.
+    Evaluator,
+}
+
+/// Something that stakes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum StakeRole {
+    /// Answers.
+    Inference,
+    /// Scores.
+    Evaluator,
+    /// Makes blocks.
+    Validator,
+}
+
+impl From<WorkerRole> for Role {
+    fn from(role: WorkerRole) -> Self {
+        match role {
+            WorkerRole::Inference => Self::Inference,
+            WorkerRole::Evaluator => Self::Evaluator,
+        }
+    }
+}
+
+impl From<WorkerRole> for i32 {
+    fn from(role: WorkerRole) -> Self {
+        Role::from(role).into()
+    }
+}
+
+impl From<StakeRole> for Role {
+    fn from(role: StakeRole) -> Self {
+        match role {
+            StakeRole::Inference => Self::Inference,
+            StakeRole::Evaluator => Self::Evaluator,
+            StakeRole::Validator => Self::Validator,
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Who has voting power.
+
+use std::collections::BTreeMap;
+
+use super::keys;
+use crate::error::{Error, Result};
+use crate::store::State;
+
+/// Blocks until CometBFT uses a changed power.
+pub const POWER_DELAY: u64 = 2;
+/// Validators with power, so that the work of a block is bounded.
+pub const MAX_ACTIVE: usize = 200;
+
+/// The operators with voting power, and how much.
+pub fn active(state: &State) -> Result<BTreeMap<String, u64>> {
+    state
+        .scan(keys::ACTIVE, None, MAX_ACTIVE + 1)?
+        .into_iter()
+        .map(|(key, _)| {
+            let operator = operator_of(&key, keys::ACTIVE)?;
+            let power = state.get_u64(&key)?.unwrap_or(0);
+            Ok((operator, power))
+        })
+        .collect()
+}
+
+/// The operator whose key under a prefix this is.
+pub fn operator_of(key: &[u8], prefix: &str) -> Result<String> {
+    key.strip_prefix(prefix.as_bytes())
+        .and_then(|operator| String::from_utf8(operator.to_vec()).ok())
+        .ok_or_else(|| Error::internal(format!("a key under {prefix} is corrupt")))
+}
