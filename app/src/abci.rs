@@ -6,14 +6,14 @@ use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::response_verify_vote_extension::VerifyStatus;
 use tendermint_proto::v0_38::abci::{
-    CheckTxType, CommitInfo, ExtendedCommitInfo, Misbehavior, MisbehaviorType,
+    CheckTxType, ExtendedCommitInfo, ExtendedVoteInfo, Misbehavior, MisbehaviorType,
     RequestApplySnapshotChunk, RequestCheckTx, RequestExtendVote, RequestFinalizeBlock,
     RequestInfo, RequestInitChain, RequestOfferSnapshot, RequestPrepareProposal,
     RequestProcessProposal, RequestQuery, RequestVerifyVoteExtension, ResponseApplySnapshotChunk,
     ResponseCheckTx, ResponseCommit, ResponseExtendVote, ResponseFinalizeBlock, ResponseInfo,
     ResponseInitChain, ResponseOfferSnapshot, ResponsePrepareProposal, ResponseProcessProposal,
-    ResponseQuery, ResponseVerifyVoteExtension, ValidatorUpdate, response_apply_snapshot_chunk,
-    response_offer_snapshot,
+    ResponseQuery, ResponseVerifyVoteExtension, Validator, ValidatorUpdate, VoteInfo,
+    response_apply_snapshot_chunk, response_offer_snapshot,
 };
 use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps, PublicKey, public_key};
 use tendermint_proto::v0_38::types::{AbciParams, BlockIdFlag, ConsensusParams};
@@ -89,17 +89,26 @@ impl Application for App {
 
     fn prepare_proposal(&self, request: RequestPrepareProposal) -> ResponsePrepareProposal {
         let max_bytes = usize::try_from(request.max_tx_bytes).unwrap_or(0);
-        let height = unsigned(request.height);
-        let votes = extended_votes(request.local_last_commit);
-        let txs = App::prepare_proposal(self, height, request.txs, max_bytes, &votes)
+        let commit = request.local_last_commit.unwrap_or_default();
+        let block = Block {
+            last_commit: last_commit(commit.votes.iter().map(extended_vote)),
+            offenders: offenders(request.misbehavior),
+            ..Block::new(unsigned(request.height), &[], &request.txs)
+        };
+        let txs = App::prepare_proposal(self, &block, &extensions(&commit), max_bytes)
             .unwrap_or_else(|error| halt("a proposal cannot be prepared", &error));
         ResponsePrepareProposal { txs }
     }
 
     fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
         let height = unsigned(request.height);
-        let last_commit = last_commit(request.proposed_last_commit);
-        let status = match App::process_proposal(self, height, &request.txs, &last_commit) {
+        let commit = request.proposed_last_commit.unwrap_or_default();
+        let block = Block {
+            last_commit: last_commit(commit.votes.iter().map(vote)),
+            offenders: offenders(request.misbehavior),
+            ..Block::new(height, &request.hash, &request.txs)
+        };
+        let status = match App::process_proposal(self, &block) {
             Ok(()) => ProposalStatus::Accept,
             Err(error) => {
                 let (code, log) = rejected(error);
@@ -149,12 +158,11 @@ impl Application for App {
     }
 
     fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
+        let commit = request.decided_last_commit.unwrap_or_default();
         let block = Block {
-            height: unsigned(request.height),
-            hash: &request.hash,
-            txs: &request.txs,
-            last_commit: last_commit(request.decided_last_commit),
+            last_commit: last_commit(commit.votes.iter().map(vote)),
             offenders: offenders(request.misbehavior),
+            ..Block::new(unsigned(request.height), &request.hash, &request.txs)
         };
         let (outcome, app_hash) = App::finalize_block(self, &block)
             .unwrap_or_else(|error| halt("a block cannot be executed", &error));
@@ -234,12 +242,24 @@ fn update(validator: ValidatorPower) -> ValidatorUpdate {
     }
 }
 
-/// The validators of the last block, and those that signed it itself, not its absence.
-fn last_commit(commit: Option<CommitInfo>) -> LastCommit {
+/// A validator of the last block, and whether it signed that itself, not its absence.
+type LastVote<'a> = (Option<&'a Validator>, bool);
+
+fn vote(vote: &VoteInfo) -> LastVote<'_> {
+    let signed = vote.block_id_flag() == BlockIdFlag::Commit;
+    (vote.validator.as_ref(), signed)
+}
+
+/// The same vote as the proposer got it.
+fn extended_vote(vote: &ExtendedVoteInfo) -> LastVote<'_> {
+    let signed = vote.block_id_flag() == BlockIdFlag::Commit;
+    (vote.validator.as_ref(), signed)
+}
+
+fn last_commit<'a>(votes: impl Iterator<Item = LastVote<'a>>) -> LastCommit {
     let mut last = LastCommit::default();
-    for vote in commit.map_or_else(Vec::new, |commit| commit.votes) {
-        let signed = vote.block_id_flag() == BlockIdFlag::Commit;
-        let Some(validator) = vote.validator else {
+    for (validator, signed) in votes {
+        let Some(validator) = validator else {
             continue;
         };
         let power = unsigned(validator.power);
@@ -254,20 +274,16 @@ fn last_commit(commit: Option<CommitInfo>) -> LastCommit {
     last
 }
 
-/// The same validators' votes, as the proposer got them.
-fn extended_votes(commit: Option<ExtendedCommitInfo>) -> Vec<ExtendedVote> {
-    let votes = commit.map_or_else(Vec::new, |commit| commit.votes);
-    votes
-        .into_iter()
-        .filter(|vote| vote.block_id_flag() == BlockIdFlag::Commit)
-        .filter_map(|vote| {
-            let validator = vote.validator?;
-            Some(ExtendedVote {
-                address: validator.address.to_vec(),
-                extension: vote.vote_extension.to_vec(),
-            })
+/// What the votes for the last block carry.
+fn extensions(commit: &ExtendedCommitInfo) -> Vec<ExtendedVote> {
+    let signed = commit.votes.iter().filter(|vote| extended_vote(vote).1);
+    let carried = signed.filter_map(|vote| {
+        Some(ExtendedVote {
+            address: vote.validator.as_ref()?.address.to_vec(),
+            extension: vote.vote_extension.to_vec(),
         })
-        .collect()
+    });
+    carried.collect()
 }
 
 /// Leaves all other parameters of consensus as they are.
@@ -352,8 +368,6 @@ fn unsigned(height: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use tendermint_proto::v0_38::abci::{Validator, VoteInfo};
-
     use super::*;
 
     fn validator(byte: u8, power: i64) -> Option<Validator> {
@@ -375,17 +389,13 @@ mod tests {
             validator: validator(7, 10),
             block_id_flag: flag.into(),
         });
-        let commit = CommitInfo {
-            votes: votes_of.to_vec(),
-            ..CommitInfo::default()
-        };
         let expected = Vote {
             address: vec![7; 20],
             power: 10,
         };
-        let last = last_commit(Some(commit));
+        let last = last_commit(votes_of.iter().map(vote));
         assert_eq!((last.votes, last.total_power), (vec![expected], 40));
-        assert_eq!(last_commit(None), LastCommit::default());
+        assert_eq!(last_commit(std::iter::empty()), LastCommit::default());
     }
 
     #[test]

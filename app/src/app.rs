@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use poq_proto::code;
 use poq_proto::v1::EvaluatorModel;
 
-use crate::beacon::{self, Carried, ExtendedVote, LastCommit, OwnValidator};
-use crate::block::{self, Block, Gas, Outcome};
+use crate::beacon::{self, ExtendedVote, OwnValidator};
+use crate::block::{self, Block, Gas, OpenBlock, Outcome, proposal_bytes};
 use crate::chain;
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::BlockContext;
@@ -13,9 +13,10 @@ use crate::genesis;
 use crate::modules::audits::{self, Auditor, ReferenceScorer};
 use crate::modules::validators::{self, ValidatorPower};
 use crate::modules::{bank, models};
+use crate::proposal::{self, Finalized, Proposal};
 use crate::query;
 use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
-use crate::tx::{Signatures, Verifier, in_turn};
+use crate::tx::{Signatures, Verifier};
 
 /// Settings of one node; they never change results.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub struct App {
     store: Store,
     /// Genesis, until the first block carries it into the store.
     genesis: Arc<RwLock<Option<Changes>>>,
+    /// The last proposal that was accepted.
+    proposal: Arc<Mutex<Option<Proposal>>>,
     /// The finalized block that waits for its commit.
     pending: Arc<Mutex<Option<Prepared>>>,
     /// The committed state with the effects of the mempool's transactions.
@@ -72,6 +75,7 @@ impl App {
         let app = Self {
             store: Store::open(path, options.keep_versions)?,
             genesis: Arc::default(),
+            proposal: Arc::default(),
             pending: Arc::default(),
             mempool: Arc::default(),
             verifier: Arc::default(),
@@ -131,23 +135,30 @@ impl App {
         Ok(app_hash)
     }
 
-    /// Executes a block and computes its app hash; only [`App::commit`] makes it last.
+    /// Executes a block and computes its app hash; only [`App::commit`] makes it last. A block that this
+    /// node accepted as a proposal was begun then, and is only waited for.
     pub fn finalize_block(
         &self,
         block: &Block<'_, impl AsRef<[u8]> + Sync>,
     ) -> Result<(Outcome, [u8; 32])> {
-        let mut state = self.committed_state();
-        let outcome = block::finalize(
-            &mut state,
-            block,
-            &self.verifier,
-            &self.outputs,
-            &self.auditor,
-        )?;
-        let prepared = self.store.prepare(state.into_changes()?, block.height)?;
+        let proposal = lock(&self.proposal).take();
+        let begun = proposal.filter(|proposal| proposal.is_of(block));
+        let (outcome, prepared) = match begun.and_then(Proposal::finish) {
+            Some(finalized) => finalized,
+            None => self.execute(block)?,
+        };
         let app_hash = prepared.app_hash();
         *lock(&self.pending) = Some(prepared);
         Ok((outcome, app_hash))
+    }
+
+    fn execute(&self, block: &Block<'_, impl AsRef<[u8]> + Sync>) -> Result<Finalized> {
+        let state = self.committed_state();
+        let carried = block.carried_once_decided(&state, &self.outputs)?;
+        let txs = block.txs_behind(&carried);
+        let mut open = OpenBlock::begin(state, block, carried)?;
+        open.execute(txs, &self.verifier)?;
+        proposal::finish(open, &self.store, &self.auditor)
     }
 
     /// Makes the finalized block last. It is on the disk when this returns; its rows are written
@@ -193,21 +204,20 @@ impl App {
         )
     }
 
-    /// What enters a proposal, at most `max_bytes` together: the outputs of the votes for the block
-    /// before, if they are due, then the transactions that may, in order.
+    /// What enters a proposal of `block`, whose hash is not known yet, at most `max_bytes` together: the
+    /// outputs of the votes for the block before, if they are due, then those of its transactions
+    /// that may, in order.
     pub fn prepare_proposal<T: AsRef<[u8]> + Clone + From<Vec<u8>> + Send + Sync>(
         &self,
-        height: u64,
-        txs: Vec<T>,
-        max_bytes: usize,
+        block: &Block<'_, T>,
         votes: &[ExtendedVote],
+        max_bytes: usize,
     ) -> Result<Vec<T>> {
-        let mut state = self.committed_state();
-        let block = chain::context(&state, height)?;
+        let state = self.committed_state();
         let mut room = max_bytes;
-        let mut admitted = Vec::with_capacity(txs.len());
-        if let Some(outputs) = beacon::propose(&state, height, votes, &self.outputs)? {
-            let size = proposal_bytes(outputs.len());
+        let mut proposal = Vec::new();
+        if let Some(outputs) = beacon::propose(&state, block.height, votes, &self.outputs)? {
+            let (height, size) = (block.height, proposal_bytes(outputs.len()));
             // More than it asked for would stop CometBFT; a proposal without outputs is refused.
             if size > room {
                 tracing::error!(
@@ -216,52 +226,34 @@ impl App {
                     room,
                     "the votes' outputs are too large for a block"
                 );
-                return Ok(admitted);
+                return Ok(proposal);
             }
             room -= size;
-            admitted.push(T::from(outputs));
+            proposal.push(T::from(outputs));
         }
-        in_turn(
-            &txs,
-            &mut state,
-            &block,
-            &self.verifier,
-            |state, tx, decoded| {
-                let size = proposal_bytes(tx.as_ref().len());
-                if size > room {
-                    return Ok(());
-                }
-                match decoded.and_then(|tx| block::admit(state, &block, tx, &self.verifier)) {
-                    Ok(()) => {
-                        room -= size;
-                        admitted.push(tx.clone());
-                    }
-                    Err(Error::Rejected { .. }) => {}
-                    Err(error @ (Error::Store(_) | Error::Audit { .. })) => return Err(error),
-                }
-                Ok(())
-            },
-        )?;
-        Ok(admitted)
+        let begun = Block {
+            txs: &proposal,
+            ..block.clone()
+        };
+        let carried = begun.carried_once_decided(&state, &self.outputs)?;
+        let mut open = OpenBlock::begin(state, &begun, carried)?;
+        let admitted = open.admit(block.txs, room, &self.verifier)?;
+        proposal.extend(admitted);
+        Ok(proposal)
     }
 
     /// Whether a proposal carries the outputs that are due, and every transaction may stand in it;
-    /// otherwise why not.
-    pub fn process_proposal(
-        &self,
-        height: u64,
-        txs: &[impl AsRef<[u8]> + Sync],
-        last_commit: &LastCommit,
-    ) -> Result<()> {
-        let mut state = self.committed_state();
-        let block = chain::context(&state, height)?;
-        let first = txs.first().map(AsRef::as_ref);
-        let carried = beacon::accept(&state, height, first, last_commit, &self.outputs)?;
-        let outputs = usize::from(carried != Carried::NotDue);
-        let txs = txs.get(outputs..).unwrap_or_default();
-        in_turn(txs, &mut state, &block, &self.verifier, |state, _, tx| {
-            block::admit(state, &block, tx?, &self.verifier)
-        })
+    /// otherwise why not. What is left of its execution goes on while it is voted on.
+    pub fn process_proposal(&self, block: &Block<'_, impl AsRef<[u8]> + Sync>) -> Result<()> {
+        // Waits for that of an earlier round.
+        *lock(&self.proposal) = None;
+        let state = self.committed_state();
+        let carried = block.carried(&state, &self.outputs)?;
+        let txs = block.txs_behind(&carried);
+        let mut open = OpenBlock::begin(state, block, carried)?;
+        open.require(txs, &self.verifier)?;
+        *lock(&self.proposal) = Some(Proposal::of(block, open, &self.store, &self.auditor));
+        Ok(())
     }
 
     /// What this node's validator adds to its vote for the block at `height`.
@@ -331,13 +323,6 @@ impl App {
         let next_block = chain::context(&state, self.store.head().height.saturating_add(1))?;
         Ok(Mempool { state, next_block })
     }
-}
-
-/// Room that a transaction takes in a block: its bytes and their protobuf header.
-fn proposal_bytes(length: usize) -> usize {
-    length
-        .saturating_add(1)
-        .saturating_add(prost::length_delimiter_len(length))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

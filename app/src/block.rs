@@ -73,68 +73,173 @@ pub struct Outcome {
     pub vote_extensions_height: Option<u64>,
 }
 
-/// Executes a block: the beacon moves on, validators are punished and paid, the tasks are chosen that
-/// are audited, every transaction gets a result, audits are concluded, tasks and stakes that are due
-/// move on, and at last those tasks draw that need somebody.
-pub fn finalize(
-    state: &mut State,
-    block: &Block<'_, impl AsRef<[u8]> + Sync>,
-    verifier: &Verifier,
-    outputs: &beacon::Verifier,
-    auditor: &Auditor,
-) -> Result<Outcome> {
-    let extensions_before = chain::vote_extensions_height(state)?;
-    let (votes, mut results) = begin(state, block, outputs)?;
-    let context = chain::context(state, block.height)?;
-    let mut x = Execution::new(state, &context);
-    for offender in &block.offenders {
-        step(&mut x, |x| validators::punish(x, offender))?;
+/// A block that has begun and not ended: proposers, validators and whoever executes a decided block
+/// do the same, so they agree on what may stand in one.
+pub struct OpenBlock {
+    state: State,
+    context: BlockContext,
+    /// One per entry so far.
+    results: Vec<ExecTxResult>,
+    /// Of the beginning.
+    events: Vec<Event>,
+    /// From which height on votes were extended when the block began.
+    extensions_before: u64,
+}
+
+impl OpenBlock {
+    /// Begins a block that carries outputs, or none, behind the last one: the beacon moves on,
+    /// validators are punished and paid, and the tasks are chosen that are audited.
+    pub fn begin<T>(mut state: State, block: &Block<'_, T>, carried: Carried) -> Result<Self> {
+        let extensions_before = chain::vote_extensions_height(&state)?;
+        let (votes, results) = move_beacon(&mut state, block, carried)?;
+        let context = chain::context(&state, block.height)?;
+        let mut x = Execution::new(&mut state, &context);
+        for offender in &block.offenders {
+            step(&mut x, |x| validators::punish(x, offender))?;
+        }
+        step(&mut x, |x| validators::distribute_fees(x, &votes))?;
+        audits::draw_due(&mut x)?;
+        let events = x.into_events();
+        Ok(Self {
+            state,
+            context,
+            results,
+            events,
+            extensions_before,
+        })
     }
-    step(&mut x, |x| validators::distribute_fees(x, &votes))?;
-    audits::draw_due(&mut x)?;
-    let mut events = x.into_events();
-    let txs = block.txs.get(results.len()..).unwrap_or_default();
-    in_turn(txs, state, &context, verifier, |state, _, tx| {
-        results.push(deliver(state, &context, tx, verifier)?);
-        Ok(())
-    })?;
-    // The end of a block goes by the parameters that its transactions leave, so that the state of
-    // this height alone explains what happened here.
-    let context = chain::context(state, block.height)?;
-    let mut x = Execution::new(state, &context);
-    audits::conclude_due(&mut x, auditor)?;
-    let waiting = tasks::advance_due(&mut x)?;
-    stake::release_due(&mut x)?;
-    // Last: draws must see the weights that the block commits (ADR 10).
-    tasks::draw_waiting(&mut x, waiting)?;
-    events.extend(x.into_events());
-    Ok(Outcome {
-        results,
-        events,
-        validator_updates: validators::take_updates(state)?,
-        vote_extensions_height: Some(chain::vote_extensions_height(state)?)
-            .filter(|height| *height != extensions_before),
-    })
+
+    /// Executes the transactions of a decided block, whatever they are: each gets a result.
+    pub fn execute(&mut self, txs: &[impl AsRef<[u8]> + Sync], verifier: &Verifier) -> Result<()> {
+        let (context, results) = (&self.context, &mut self.results);
+        in_turn(txs, &mut self.state, context, verifier, |state, _, tx| {
+            results.push(deliver(state, context, tx, verifier)?.result);
+            Ok(())
+        })
+    }
+
+    /// Executes the transactions of a proposal. The first that may not stand in a block is an error.
+    pub fn require(&mut self, txs: &[impl AsRef<[u8]> + Sync], verifier: &Verifier) -> Result<()> {
+        let (context, results) = (&self.context, &mut self.results);
+        in_turn(txs, &mut self.state, context, verifier, |state, _, tx| {
+            let delivered = deliver(state, context, tx, verifier)?;
+            results.push(delivered.result);
+            delivered.refusal.map_or(Ok(()), Err)
+        })
+    }
+
+    /// Those of the transactions that may stand in the block, in order, at most `room` bytes.
+    pub fn admit<T: AsRef<[u8]> + Clone + Sync + Send>(
+        &mut self,
+        txs: &[T],
+        mut room: usize,
+        verifier: &Verifier,
+    ) -> Result<Vec<T>> {
+        let context = &self.context;
+        let mut admitted = Vec::with_capacity(txs.len());
+        in_turn(
+            txs,
+            &mut self.state,
+            context,
+            verifier,
+            |state, tx, ready| {
+                let size = proposal_bytes(tx.as_ref().len());
+                if size > room {
+                    return Ok(());
+                }
+                state.begin();
+                match deliver(state, context, ready, verifier)?.refusal {
+                    Some(_) => state.rollback()?,
+                    None => {
+                        state.commit()?;
+                        room -= size;
+                        admitted.push(tx.clone());
+                    }
+                }
+                Ok(())
+            },
+        )?;
+        Ok(admitted)
+    }
+
+    /// Its height.
+    pub fn height(&self) -> u64 {
+        self.context.height
+    }
+
+    /// Ends the block: audits are concluded, tasks and stakes that are due move on, and at last
+    /// those tasks draw that need somebody.
+    pub fn end(self, auditor: &Auditor) -> Result<(Outcome, State)> {
+        let height = self.height();
+        let Self {
+            mut state,
+            results,
+            mut events,
+            extensions_before,
+            ..
+        } = self;
+        // The end of a block goes by the parameters that its transactions leave, so that the state of
+        // this height alone explains what happened here.
+        let context = chain::context(&state, height)?;
+        let mut x = Execution::new(&mut state, &context);
+        audits::conclude_due(&mut x, auditor)?;
+        let waiting = tasks::advance_due(&mut x)?;
+        stake::release_due(&mut x)?;
+        // Last: draws must see the weights that the block commits (ADR 10).
+        tasks::draw_waiting(&mut x, waiting)?;
+        events.extend(x.into_events());
+        let outcome = Outcome {
+            results,
+            events,
+            validator_updates: validators::take_updates(&mut state)?,
+            vote_extensions_height: Some(chain::vote_extensions_height(&state)?)
+                .filter(|height| *height != extensions_before),
+        };
+        Ok((outcome, state))
+    }
+}
+
+impl<T: AsRef<[u8]>> Block<'_, T> {
+    /// What the block carries.
+    ///
+    /// # Errors
+    /// If outputs are due and it does not begin with the right ones.
+    pub fn carried(&self, state: &State, verifier: &beacon::Verifier) -> Result<Carried> {
+        let first = self.txs.first().map(AsRef::as_ref);
+        beacon::accept(state, self.height, first, &self.last_commit, verifier)
+    }
+
+    /// The same of a block that was decided. Validators accept none with wrong outputs. Should more
+    /// than two thirds of them do so all the same, the chain goes on as without outputs, and every
+    /// node alike.
+    pub fn carried_once_decided(
+        &self,
+        state: &State,
+        verifier: &beacon::Verifier,
+    ) -> Result<Carried> {
+        match self.carried(state, verifier) {
+            Err(Error::Rejected { log, .. }) => {
+                tracing::error!(height = self.height, log, "a block has wrong outputs");
+                Ok(Carried::NotDue)
+            }
+            carried => carried,
+        }
+    }
+
+    /// The transactions behind what the block carries.
+    pub fn txs_behind(&self, carried: &Carried) -> &[T] {
+        let entries = usize::from(*carried != Carried::NotDue);
+        self.txs.get(entries..).unwrap_or_default()
+    }
 }
 
 /// Moves the beacon on, by the outputs that the block carries or else by its hash. Returns the
 /// votes that count, and the result of the outputs' entry if there is one.
-///
-/// Validators accept no block with wrong outputs. Should more than two thirds of them do so all
-/// the same, the chain goes on as without outputs, and every node alike.
-fn begin(
+fn move_beacon<T>(
     state: &mut State,
-    block: &Block<'_, impl AsRef<[u8]>>,
-    verifier: &beacon::Verifier,
+    block: &Block<'_, T>,
+    carried: Carried,
 ) -> Result<(Vec<Vote>, Vec<ExecTxResult>)> {
-    let first = block.txs.first().map(AsRef::as_ref);
-    let carried = match beacon::accept(state, block.height, first, &block.last_commit, verifier) {
-        Err(Error::Rejected { log, .. }) => {
-            tracing::error!(height = block.height, log, "a block has wrong outputs");
-            Carried::NotDue
-        }
-        carried => carried?,
-    };
     let previous = chain::beacon(state)?;
     match carried {
         Carried::NotDue => {
@@ -160,44 +265,70 @@ fn step(x: &mut Execution<'_>, part: impl FnOnce(&mut Execution<'_>) -> Result<(
     }
 }
 
+/// What a transaction did in a block.
+struct Delivered {
+    result: ExecTxResult,
+    /// Why it may not stand in a proposal: it must be authentic and pay its fee, or be free, succeed
+    /// and be of use.
+    refusal: Option<Error>,
+}
+
 /// Executes one transaction of a block. A failure is a result, not an error.
 fn deliver(
     state: &mut State,
     block: &BlockContext,
     tx: Result<Unverified>,
     verifier: &Verifier,
-) -> Result<ExecTxResult> {
+) -> Result<Delivered> {
     let tx = match tx {
         Ok(tx) => tx,
-        Err(error) => return failed(Gas::default(), error),
+        Err(error) => return refused(Gas::default(), error),
     };
-    let gas = Gas::of(&tx);
+    let (gas, free) = (Gas::of(&tx), tx.is_free());
     let mut x = Execution::new(state, block);
-    let outcome = x
-        .attempt(|x| tx.authenticate(x, Signatures::Verify, verifier))
-        .and_then(|tx| tx.execute(&mut x));
-    match outcome {
-        Ok(data) => Ok(ExecTxResult {
-            data: data.into(),
-            gas_wanted: gas.wanted,
-            gas_used: gas.used,
-            events: x.into_events(),
-            ..ExecTxResult::default()
+    let tx = match x.attempt(|x| tx.authenticate(x, Signatures::Verify, verifier)) {
+        Ok(tx) => tx,
+        Err(error) => return refused(gas, error),
+    };
+    match tx.execute(&mut x) {
+        Ok(data) => Ok(Delivered {
+            refusal: require_useful(&x, free).err(),
+            result: ExecTxResult {
+                data: data.into(),
+                gas_wanted: gas.wanted,
+                gas_used: gas.used,
+                events: x.into_events(),
+                ..ExecTxResult::default()
+            },
         }),
-        Err(error) => failed(gas, error),
+        Err(error) if free => refused(gas, error),
+        Err(error) => {
+            let (code, log) = rejection(error)?;
+            Ok(Delivered {
+                result: failed(gas, code, log),
+                refusal: None,
+            })
+        }
     }
 }
 
-fn failed(gas: Gas, error: Error) -> Result<ExecTxResult> {
+fn refused(gas: Gas, error: Error) -> Result<Delivered> {
     let (code, log) = rejection(error)?;
-    Ok(ExecTxResult {
+    Ok(Delivered {
+        result: failed(gas, code, log.clone()),
+        refusal: Some(Error::Rejected { code, log }),
+    })
+}
+
+fn failed(gas: Gas, code: Code, log: String) -> ExecTxResult {
+    ExecTxResult {
         code: code.number,
         codespace: code.codespace.to_owned(),
         log,
         gas_wanted: gas.wanted,
         gas_used: gas.used,
         ..ExecTxResult::default()
-    })
+    }
 }
 
 /// Code and text of a rejection; a failure of the node itself stays an error.
@@ -227,28 +358,6 @@ pub fn check(
     })
 }
 
-/// Whether a transaction may stand in a block after those that were admitted before: it is
-/// authentic and pays its fee, or it is free, succeeds and is of use. Proposers and validators ask
-/// the same.
-pub fn admit(
-    state: &mut State,
-    block: &BlockContext,
-    tx: Unverified,
-    verifier: &Verifier,
-) -> Result<()> {
-    let free = tx.is_free();
-    Execution::new(state, block).attempt(|x| {
-        let outcome = tx.authenticate(x, Signatures::Verify, verifier)?.execute(x);
-        match outcome {
-            Err(Error::Rejected { .. }) if !free => Ok(()),
-            outcome => {
-                outcome?;
-                require_useful(x, free)
-            }
-        }
-    })
-}
-
 /// A free transaction gets its room in blocks for the duties that it does. Items may fail, because
 /// tasks move on while it travels, but not the greater part of it: one duty must not carry
 /// megabytes of anything.
@@ -260,4 +369,11 @@ fn require_useful(x: &Execution<'_>, free: bool) -> Result<()> {
         "the greater part of this free transaction would fail; leave out the items that the chain does not ask for"
     );
     Ok(())
+}
+
+/// Room that a transaction takes in a block: its bytes and their protobuf header.
+pub fn proposal_bytes(length: usize) -> usize {
+    length
+        .saturating_add(1)
+        .saturating_add(prost::length_delimiter_len(length))
 }

@@ -16,6 +16,7 @@ mod execution;
 pub mod genesis;
 pub mod modules;
 mod pagination;
+mod proposal;
 mod query;
 pub mod selection;
 pub mod store;

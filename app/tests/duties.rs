@@ -3,7 +3,6 @@
 mod support;
 
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::TxMsgData;
-use poq_app::beacon::LastCommit;
 use poq_app::tx::Signatures;
 use poq_proto::code::{self, Code};
 use poq_proto::v1::*;
@@ -68,16 +67,10 @@ fn codes(result: &ExecTxResult) -> Vec<u32> {
 
 fn refused(chain: &Chain, tx: &[u8]) -> Code {
     let error = chain.app.check_tx(tx, Signatures::Verify).unwrap_err();
-    let height = chain.height + 1;
     // Proposers leave out what CheckTx refuses, and validators refuse a block with it.
-    let prepared = chain
-        .app
-        .prepare_proposal(height, vec![tx.to_vec()], 1 << 22, &[]);
-    assert!(prepared.unwrap().is_empty());
-    chain
-        .app
-        .process_proposal(height, &[tx], &LastCommit::default())
-        .unwrap_err();
+    let (judged, prepared) = chain.judge(&[tx.to_vec()]);
+    assert!(prepared.is_empty());
+    judged.unwrap_err();
     match error {
         poq_app::Error::Rejected { code, .. } => code,
         error => panic!("{error}"),
@@ -119,14 +112,7 @@ fn a_lesser_part_of_a_batch_may_fail() {
     let mut chain = chain_with(3);
     let tx = free(&chain, vec![any(&answers(&chain, 1..=5, "Yes."))]);
     chain.app.check_tx(&tx, Signatures::Verify).unwrap();
-    chain
-        .app
-        .process_proposal(
-            chain.height + 1,
-            std::slice::from_ref(&tx),
-            &LastCommit::default(),
-        )
-        .unwrap();
+    chain.judge(std::slice::from_ref(&tx)).0.unwrap();
     let unknown = code::UNKNOWN_TASK.number;
     assert_eq!(codes(&chain.block(&[tx])[0]), [0, 0, 0, unknown, unknown]);
 }
@@ -143,15 +129,9 @@ fn a_duty_is_done_once_in_a_transaction_and_in_a_block() {
     chain.inference[0].sequence += 1;
     let second = free(&chain, vec![any(&answers(&chain, [2], "No."))]);
     let both = vec![first.clone(), second];
-    let height = chain.height + 1;
-    let prepared = chain
-        .app
-        .prepare_proposal(height, both.clone(), 1 << 20, &[]);
-    assert_eq!(prepared.unwrap(), [first]);
-    chain
-        .app
-        .process_proposal(height, &both, &LastCommit::default())
-        .unwrap_err();
+    let (judged, prepared) = chain.judge(&both);
+    assert_eq!(prepared, [first]);
+    judged.unwrap_err();
     let results = chain.block(&both);
     assert_eq!(codes(&results[0]), [0]);
     assert_eq!(results[1].code, code::DUPLICATE.number);

@@ -2,7 +2,6 @@
 
 mod support;
 
-use poq_app::beacon::LastCommit;
 use poq_app::block::Block;
 use poq_app::tx::Signatures;
 use poq_proto::v1::{AnswerItem, MsgCancelTask, MsgSubmitAnswers, Params, Role, Task, TaskStatus};
@@ -163,11 +162,15 @@ proptest! {
                 .filter_map(|act| transaction(&mut chain, &tasks, act))
                 .collect();
             let height = chain.height + 1;
-            let proposal = chain.app.prepare_proposal(height, txs.clone(), 1 << 22, &[]).unwrap();
-            // What PrepareProposal makes, ProcessProposal accepts, on every node.
-            twin.app.process_proposal(height, &proposal, &LastCommit::default()).unwrap();
-            // A byzantine proposer may have put in anything; execution stands it on both nodes.
-            let block = if height.is_multiple_of(3) { txs } else { proposal };
+            let candidates = chain.next(&[], &txs);
+            let proposal = chain.app.prepare_proposal(&candidates, &[], 1 << 22).unwrap();
+            // A byzantine proposer may put in anything; execution stands it on both nodes.
+            let is_byzantine = height.is_multiple_of(3);
+            // What PrepareProposal makes, ProcessProposal accepts, on every node. One then decides as
+            // it accepted, or something else.
+            let hash = [if is_byzantine { 0 } else { height as u8 }; 32];
+            twin.app.process_proposal(&twin.next(&hash, &proposal)).unwrap();
+            let block = if is_byzantine { txs } else { proposal };
             let results = chain.block(&block);
             prop_assert_eq!(&results, &one_thread.install(|| twin.block(&block)));
             prop_assert_eq!(chain.app_hash, twin.app_hash);
@@ -203,7 +206,7 @@ proptest! {
         let _ = chain.app.query(&path, &data, height);
         let _ = chain.app.prove(&data, height);
         prop_assert!(chain.app.check_tx(&data, Signatures::Verify).is_err());
-        prop_assert!(chain.app.process_proposal(2, &[data], &LastCommit::default()).is_err());
+        prop_assert!(chain.judge(&[data]).0.is_err());
     }
 }
 
@@ -282,29 +285,15 @@ fn a_refused_transaction_leaves_no_trace() {
 fn a_proposal_with_a_bad_transaction_is_refused() {
     let mut chain = Chain::new(1, 5);
     let good = chain.user.sign(vec![pack(&submit_message(&chain.user))]);
-    let height = chain.height + 1;
-    chain
-        .app
-        .process_proposal(height, std::slice::from_ref(&good), &LastCommit::default())
-        .unwrap();
-    chain
-        .app
-        .process_proposal(
-            height,
-            &[good.clone(), good.clone()],
-            &LastCommit::default(),
-        )
-        .unwrap_err();
+    let twice = [good.clone(), good.clone()];
+    chain.judge(std::slice::from_ref(&good)).0.unwrap();
+    let (judged, prepared) = chain.judge(&twice);
+    judged.unwrap_err();
     // A proposer leaves it out instead.
-    let prepared =
-        chain
-            .app
-            .prepare_proposal(height, vec![good.clone(), good.clone()], 1 << 20, &[]);
-    assert_eq!(prepared.unwrap(), std::slice::from_ref(&good));
+    assert_eq!(prepared, std::slice::from_ref(&good));
     // And keeps to the block's size.
-    let prepared = chain
-        .app
-        .prepare_proposal(height, vec![good.clone()], good.len(), &[]);
+    let block = chain.next(&[], &twice);
+    let prepared = chain.app.prepare_proposal(&block, &[], good.len());
     assert!(prepared.unwrap().is_empty());
 }
 

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-use poq_app::block::Block;
 use poq_app::{Error, NoReference, ReferenceScorer, ScoreError};
 use poq_proto::v1::*;
 
@@ -51,13 +50,9 @@ fn a_restart_in_the_middle_of_an_audit_changes_nothing() {
         for block in 0..6 {
             if block == restart_after {
                 // What was finalized and not committed is finalized again.
-                let hash = [(twin.height + 1) as u8; 32];
+                let hash = twin.next_hash();
                 let none: [Vec<u8>; 0] = [];
-                let next = Block {
-                    last_commit: twin.last_commit(),
-                    ..Block::new(twin.height + 1, &hash, &none)
-                };
-                twin.app.finalize_block(&next).unwrap();
+                twin.app.finalize_block(&twin.next(&hash, &none)).unwrap();
                 twin.restart(Arc::new(TextScorer));
             }
             chain.block(&[]);
@@ -84,6 +79,13 @@ fn only_the_block_that_uses_a_score_waits_for_it() {
     chain.blocks(3);
     assert_eq!(scorer.computed.load(Ordering::SeqCst), 0);
     assert_eq!(chain.audits()[0].due_height, chain.height + 1);
+    // Accepting it does not wait, either.
+    let none: [Vec<u8>; 0] = [];
+    let hash = chain.next_hash();
+    chain
+        .app
+        .process_proposal(&chain.next(&hash, &none))
+        .unwrap();
     thread::scope(|scope| {
         let last = scope.spawn(|| chain.block(&[]));
         scorer.release();
@@ -120,7 +122,8 @@ fn a_node_without_the_model_stops_at_the_audit_and_says_why() {
     chain.restart(Arc::new(NoReference));
     chain.blocks(1);
     let none: [Vec<u8>; 0] = [];
-    let block = Block::new(chain.height + 1, &[1; 32], &none);
+    let block = chain.next(&[1; 32], &none);
+    chain.app.process_proposal(&block).unwrap();
     let error = chain.app.finalize_block(&block).unwrap_err();
     assert!(matches!(error, Error::Audit { task: 1, .. }), "{error}");
     assert!(error.to_string().contains("cross-encoder"), "{error}");

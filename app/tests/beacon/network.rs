@@ -290,11 +290,14 @@ impl Network {
             &everybody,
             ROOM,
         );
-        for node in &everybody {
-            assert!(self.accepts(*node, &proposal, &everybody));
+        let hash = [self.height as u8 + 1; 32];
+        for node in &self.nodes {
+            let mut request = self.process(&proposal, &everybody);
+            request.hash = hash.to_vec().into();
+            assert!(accepts(&node.app, request));
         }
         self.vote();
-        self.decide(&proposal, &everybody);
+        self.decide_with_hash(&proposal, &everybody, hash);
         let is_due = proposal.first().is_some_and(|entry| is_vote_outputs(entry));
         let carried = usize::from(is_due);
         assert_eq!(

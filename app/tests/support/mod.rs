@@ -127,21 +127,47 @@ impl Chain {
         self.app = App::open(self.folder.path(), Options::default(), scorer).unwrap();
     }
 
-    /// Proposes, processes, finalizes and commits one block, as consensus does.
+    /// Finalizes and commits a block, as a node that catches up does.
     pub fn block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let height = self.height + 1;
-        let hash = [height as u8; 32];
-        let block = Block {
-            last_commit: self.last_commit(),
-            offenders: std::mem::take(&mut self.offenders),
-            ..Block::new(height, &hash, txs)
-        };
+        let hash = self.next_hash();
+        let block = self.next(&hash, txs);
         let (outcome, app_hash) = self.app.finalize_block(&block).unwrap();
+        self.offenders.clear();
         self.app.commit().unwrap();
         (self.height, self.app_hash) = (height, app_hash);
         (self.events, self.updates) = (outcome.events, outcome.validator_updates);
         assert_eq!(outcome.results.len(), txs.len());
         outcome.results
+    }
+
+    /// The same after its proposal was accepted, as a validator does.
+    pub fn proposed_block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
+        let hash = self.next_hash();
+        self.app.process_proposal(&self.next(&hash, txs)).unwrap();
+        self.block(txs)
+    }
+
+    /// The hash of the block that is decided next.
+    pub fn next_hash(&self) -> [u8; 32] {
+        [(self.height + 1) as u8; 32]
+    }
+
+    /// A block on top of the last one.
+    pub fn next<'a, T>(&self, hash: &'a [u8], txs: &'a [T]) -> Block<'a, T> {
+        Block {
+            last_commit: self.last_commit(),
+            offenders: self.offenders.clone(),
+            ..Block::new(self.height + 1, hash, txs)
+        }
+    }
+
+    /// Whether a block of these transactions is accepted, and what a proposer would make of them. The
+    /// block is never decided.
+    pub fn judge(&self, txs: &[Vec<u8>]) -> (poq_app::Result<()>, Vec<Vec<u8>>) {
+        let block = self.next(&[], txs);
+        let proposed = self.app.prepare_proposal(&block, &[], 1 << 22).unwrap();
+        (self.app.process_proposal(&block), proposed)
     }
 
     /// Everybody signed who is in `votes`, and nobody else is there.

@@ -23,7 +23,7 @@ pub struct Costs {
     pub signatures: Duration,
     /// Transactions with commits and reveals.
     pub transactions: u32,
-    /// Checks of commits and reveals for the mempool and in the proposal.
+    /// Checks of commits and reveals for the mempool.
     pub checks: Duration,
     /// What of the blocks' time was that of other threads: rows are written behind the commit.
     pub elsewhere: Duration,

@@ -120,21 +120,18 @@ fn duties(chain: &Chain, role: Role, operator: &str) -> Vec<Duty> {
     answer.duties
 }
 
-/// CPU time of checking transactions for the mempool, and of their proposal.
+/// CPU time of checking transactions for the mempool.
 fn check(chain: &Chain, signed: &[Signed]) -> Result<Duration, Box<dyn Error>> {
     let txs = bytes(signed);
     let start = poq_bench::thread_cpu()?;
     for tx in &txs {
         chain.app.check_tx(tx, Signatures::Verify)?;
     }
-    chain
-        .app
-        .process_proposal(chain.height + 1, &txs, &chain.last_commit())?;
     Ok(poq_bench::thread_cpu()? - start)
 }
 
-/// CPU time of finalizing and committing a block, and of writing its rows behind the commit. What
-/// other threads have of it is added to `elsewhere`, too.
+/// CPU time of accepting, finalizing and committing a block, and of writing its rows behind the commit.
+/// What other threads have of it is added to `elsewhere`, too.
 fn block(
     chain: &mut Chain,
     signed: &[Signed],
@@ -142,7 +139,7 @@ fn block(
 ) -> Result<Duration, Box<dyn Error>> {
     let txs = bytes(signed);
     let (process, thread) = (poq_bench::process_cpu()?, poq_bench::thread_cpu()?);
-    let results = chain.block(&txs);
+    let results = chain.proposed_block(&txs);
     chain.app.flush()?;
     let time = poq_bench::process_cpu()? - process;
     *elsewhere += time.saturating_sub(poq_bench::thread_cpu()? - thread);

@@ -17,7 +17,7 @@ use clap::Parser;
 use poq_app::tx::Signatures;
 
 use ledger::{Ledger, MIN_ACCOUNTS, SENDERS, Size};
-use measure::{BlockTime, Seen, Time, block, check};
+use measure::{Before, BlockTime, Time, block, check};
 use table::Transfers;
 
 /// Blocks with [`FULL`] transfers that both chains take first: making them has left much to
@@ -32,6 +32,8 @@ const ALL_SENDERS: Range<usize> = 0..SENDERS as usize;
 const TASKS: u64 = 20;
 /// Transfers of a block where accounts do not grow.
 const TRANSFERS: usize = 1_000;
+/// What was done with transfers before their block, in the order of the tables.
+const WAYS: [Before; 3] = [Before::Checked, Before::Accepted, Before::Nothing];
 
 /// Measures blocks of the application on small and on large states.
 #[derive(Parser)]
@@ -87,7 +89,7 @@ fn pair(numbers: &[u64], size: impl Fn(u64) -> Size) -> Result<Pair, Box<dyn Err
         let mut ledger = Ledger::new(size(number))?;
         for _ in 0..WARM_UP {
             let txs = ledger.transfers(ALL_SENDERS, FULL as usize);
-            block(&mut ledger.chain, &txs, Seen::Never)?;
+            block(&mut ledger.chain, &txs, Before::Nothing)?;
         }
         Ok((number, ledger))
     };
@@ -96,29 +98,28 @@ fn pair(numbers: &[u64], size: impl Fn(u64) -> Size) -> Result<Pair, Box<dyn Err
 
 /// Blocks of transfers, and the mempool's second check, on few and on many accounts.
 fn transfers(options: &Options, mut pair: Pair) -> Result<(), Box<dyn Error>> {
-    table::print_transfers_header();
+    let mut rows = Vec::new();
     for count in &options.transfers {
-        let mut seen = [const { Vec::new() }; 2];
-        let mut unseen = [const { Vec::new() }; 2];
+        let mut times = [const { [const { Vec::new() }; WAYS.len()] }; 2];
         for _ in 0..options.rounds {
-            for (index, (_, ledger)) in pair.iter_mut().enumerate() {
-                for (when, times) in [(Seen::Before, &mut seen), (Seen::Never, &mut unseen)] {
+            for ((_, ledger), times) in pair.iter_mut().zip(&mut times) {
+                for (before, times) in WAYS.into_iter().zip(times) {
                     let txs = ledger.transfers(ALL_SENDERS, *count as usize);
-                    times[index].push(block(&mut ledger.chain, &txs, when)?);
+                    times.push(block(&mut ledger.chain, &txs, before)?);
                 }
             }
         }
-        let small = [&seen, &unseen].map(|times| BlockTime::median(&times[0]));
-        for (index, (accounts, _)) in pair.iter().enumerate() {
-            Transfers {
+        let medians = times.map(|ways| ways.map(|times| BlockTime::median(&times)));
+        for ((accounts, _), times) in pair.iter().zip(medians) {
+            rows.push(Transfers {
                 count: *count,
                 accounts: *accounts,
-                seen: BlockTime::median(&seen[index]),
-                unseen: BlockTime::median(&unseen[index]),
-            }
-            .print(&small);
+                times,
+                small: medians[0],
+            });
         }
     }
+    table::print_transfers(&rows);
     println!("\nChecks of {MEMPOOL} transfers in the mempool, ms:\n");
     println!("| accounts | first | again, on the next block |\n| --- | --- | --- |");
     for (accounts, ledger) in &mut pair {
@@ -134,32 +135,33 @@ fn recheck(ledger: &mut Ledger) -> Result<(Time, Time), Box<dyn Error>> {
     let waiting = ledger.transfers(0..others, MEMPOOL);
     let others = ledger.transfers(others..SENDERS as usize, TRANSFERS);
     let first = check(&ledger.chain, &waiting, Signatures::Verify)?;
-    block(&mut ledger.chain, &others, Seen::Before)?;
+    block(&mut ledger.chain, &others, Before::Checked)?;
     let again = check(&ledger.chain, &waiting, Signatures::Verified)?;
     Ok((first, again))
 }
 
 /// The same blocks on a small and on a large chain.
 fn growth(options: &Options, what: &str, mut pair: Pair) -> Result<(), Box<dyn Error>> {
-    let mut times = [const { [const { Vec::new() }; 2] }; 4];
+    let mut times = [const { [const { Vec::new() }; 2] }; 5];
     for _ in 0..options.rounds {
         for (index, (_, ledger)) in pair.iter_mut().enumerate() {
-            for (times, seen) in times.iter_mut().zip([Seen::Before, Seen::Never]) {
-                let txs = ledger.transfers(ALL_SENDERS, TRANSFERS);
-                times[index].push(block(&mut ledger.chain, &txs, seen)?);
-            }
             let txs = ledger.submissions(TASKS);
-            times[2][index].push(with_draws(ledger, &txs)?);
+            times[0][index].push(with_draws(ledger, &txs)?);
             let txs = ledger.answers(TASKS)?;
-            times[3][index].push(with_draws(ledger, &txs)?);
+            times[1][index].push(with_draws(ledger, &txs)?);
+            for (times, before) in times[2..].iter_mut().zip(WAYS) {
+                let txs = ledger.transfers(ALL_SENDERS, TRANSFERS);
+                times[index].push(block(&mut ledger.chain, &txs, before)?);
+            }
         }
     }
     let numbers = pair.map(|(number, _)| number);
     let blocks = [
-        format!("{TRANSFERS} transfers"),
-        format!("{TRANSFERS} transfers without checks before"),
         format!("{TASKS} tasks submitted, nodes drawn"),
         format!("{TASKS} answers, committees drawn"),
+        format!("{TRANSFERS} transfers, checked"),
+        format!("{TRANSFERS} transfers, checked and accepted, with ProcessProposal"),
+        format!("{TRANSFERS} transfers, never seen"),
     ];
     for (work, times) in blocks.iter().zip(times) {
         let medians = times.map(|of_chain| BlockTime::median(&of_chain).whole());
@@ -170,8 +172,8 @@ fn growth(options: &Options, what: &str, mut pair: Pair) -> Result<(), Box<dyn E
 
 /// A block with what causes draws, and the next, which draws.
 fn with_draws(ledger: &mut Ledger, txs: &[Vec<u8>]) -> Result<BlockTime, Box<dyn Error>> {
-    let caused = block(&mut ledger.chain, txs, Seen::Before)?;
-    Ok(caused.plus(block(&mut ledger.chain, &[], Seen::Before)?))
+    let caused = block(&mut ledger.chain, txs, Before::Checked)?;
+    Ok(caused.plus(block(&mut ledger.chain, &[], Before::Checked)?))
 }
 
 #[cfg(test)]

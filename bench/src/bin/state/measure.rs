@@ -57,6 +57,9 @@ impl Time {
 pub struct BlockTime {
     /// The mempool's checks of its transactions; zero if they were not checked.
     pub check: Time,
+    /// `ProcessProposal`, with the CPU time of what follows while there are votes; zero if the block was
+    /// not proposed.
+    pub process: Time,
     /// `FinalizeBlock`.
     pub finalize: Time,
     /// `Commit`.
@@ -66,9 +69,10 @@ pub struct BlockTime {
 }
 
 impl BlockTime {
-    /// `FinalizeBlock` and `Commit` together on the clock, and the CPU time of the whole block.
+    /// What consensus waits for, on the clock: `FinalizeBlock` and `Commit`, and `ProcessProposal` if there
+    /// was one. The CPU time is that of the whole block.
     pub fn whole(&self) -> Time {
-        let waited = self.finalize.plus(self.commit);
+        let waited = self.process.plus(self.finalize).plus(self.commit);
         Time {
             cpu: waited.cpu + self.behind.cpu,
             ..waited
@@ -79,6 +83,7 @@ impl BlockTime {
     pub fn plus(self, other: Self) -> Self {
         Self {
             check: self.check.plus(other.check),
+            process: self.process.plus(other.process),
             finalize: self.finalize.plus(other.finalize),
             commit: self.commit.plus(other.commit),
             behind: self.behind.plus(other.behind),
@@ -89,6 +94,7 @@ impl BlockTime {
     pub fn median(times: &[Self]) -> Self {
         Self {
             check: Time::median(times.iter().map(|time| time.check)),
+            process: Time::median(times.iter().map(|time| time.process)),
             finalize: Time::median(times.iter().map(|time| time.finalize)),
             commit: Time::median(times.iter().map(|time| time.commit)),
             behind: Time::median(times.iter().map(|time| time.behind)),
@@ -96,29 +102,36 @@ impl BlockTime {
     }
 }
 
-/// Whether the mempool of the node saw the transactions before the block.
+/// What a node did with the transactions of a block before it is decided.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// As with a validator.
-    Before,
-    /// As with a node that catches up.
-    Never,
+pub enum Before {
+    /// Nothing, as one that catches up.
+    Nothing,
+    /// Its mempool checked them.
+    Checked,
+    /// The same, and it accepted the proposal; the votes take as long as what follows on that.
+    Accepted,
 }
 
 /// Brings transactions into the chain, all of which must succeed.
 ///
 /// # Errors
 /// If one fails, or the store does.
-pub fn block(chain: &mut Chain, txs: &[Vec<u8>], seen: Seen) -> Result<BlockTime, Box<dyn Error>> {
-    let check = match seen {
-        Seen::Before => check(chain, txs, Signatures::Verify)?,
-        Seen::Never => Time::default(),
+pub fn block(
+    chain: &mut Chain,
+    txs: &[Vec<u8>],
+    before: Before,
+) -> Result<BlockTime, Box<dyn Error>> {
+    let check = match before {
+        Before::Nothing => Time::default(),
+        Before::Checked | Before::Accepted => check(chain, txs, Signatures::Verify)?,
     };
     let height = chain.height + 1;
     let hash = height.to_be_bytes().repeat(4);
-    let block = Block {
-        last_commit: chain.last_commit(),
-        ..Block::new(height, &hash, txs)
+    let block = chain.next(&hash, txs);
+    let process = match before {
+        Before::Nothing | Before::Checked => Time::default(),
+        Before::Accepted => accept(chain, &block)?,
     };
     let (finalized, finalize) = Time::of(|| chain.app.finalize_block(&block))?;
     let (outcome, app_hash) = finalized?;
@@ -132,6 +145,7 @@ pub fn block(chain: &mut Chain, txs: &[Vec<u8>], seen: Seen) -> Result<BlockTime
         Some(failed) => Err(format!("a transaction failed: {}", failed.log).into()),
         None => Ok(BlockTime {
             check,
+            process,
             finalize,
             commit,
             behind,
@@ -139,7 +153,16 @@ pub fn block(chain: &mut Chain, txs: &[Vec<u8>], seen: Seen) -> Result<BlockTime
     }
 }
 
-/// Waits until RocksDB has tidied up after a block, as it has time for between blocks; what it used.
+/// Has a proposal accepted, and waits as for votes.
+fn accept(chain: &Chain, block: &Block<'_, Vec<u8>>) -> Result<Time, Box<dyn Error>> {
+    let (accepted, mut process) = Time::of(|| chain.app.process_proposal(block))?;
+    accepted?;
+    process.cpu += settle()?;
+    Ok(process)
+}
+
+/// Waits until nothing is done any more, neither by the application for an accepted proposal nor by
+/// RocksDB after a block; what that used.
 fn settle() -> nix::Result<Duration> {
     let begin = poq_bench::process_cpu()?;
     let mut used = begin;

@@ -28,38 +28,84 @@ pub struct Transfers {
     pub count: u64,
     /// Of the chain.
     pub accounts: u64,
-    /// Of blocks whose transactions the mempool saw.
-    pub seen: BlockTime,
-    /// Of blocks whose transactions nobody saw before.
-    pub unseen: BlockTime,
+    /// Of blocks whose transactions were checked before, of those that were accepted as proposals, too, and
+    /// of those that nobody saw before.
+    pub times: [BlockTime; 3],
+    /// The same on the small chain.
+    pub small: [BlockTime; 3],
 }
 
-/// Explains the table of transfers.
-pub fn print_transfers_header() {
+/// Prints the tables of transfers.
+pub fn print_transfers(rows: &[Transfers]) {
     println!("\nBlocks of transfers; ms on the clock, and of CPU in brackets:\n");
     println!(
-        "| transfers | accounts | checks before | FinalizeBlock | Commit | together | written behind | µs per transfer | ratio | together without checks before | ratio |"
+        "| transfers | accounts | checks before | FinalizeBlock | Commit | together | written behind | µs per transfer | ratio |"
     );
-    println!("|{}", " --- |".repeat(11));
+    println!("|{}", " --- |".repeat(9));
+    rows.iter().for_each(Transfers::print_checked);
+    println!("\nWhat a validator waits for beside the votes:\n");
+    println!(
+        "| transfers | accounts | ProcessProposal | FinalizeBlock | Commit | together | µs per transfer | ratio |"
+    );
+    println!("|{}", " --- |".repeat(8));
+    rows.iter().for_each(Transfers::print_accepted);
+    println!("\nWhat a node waits for that catches up:\n");
+    println!(
+        "| transfers | accounts | FinalizeBlock | Commit | together | µs per transfer | ratio |"
+    );
+    println!("|{}", " --- |".repeat(7));
+    rows.iter().for_each(Transfers::print_unseen);
 }
 
 impl Transfers {
-    /// Prints a row, with the ratios to the same blocks on the small chain, seen and unseen.
-    pub fn print(&self, [small_seen, small_unseen]: &[BlockTime; 2]) {
-        let (whole, unseen) = (self.seen.whole(), self.unseen.whole());
-        let micros = whole.wall.as_secs_f64() * 1e6 / self.count as f64;
+    fn print_checked(&self) {
+        let ([time, ..], [small, ..]) = (&self.times, &self.small);
         println!(
-            "| {} | {} | {} | {} | {} | {} | {} | {micros:.0} | {} | {unseen} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             self.count,
             self.accounts,
-            self.seen.check,
-            self.seen.finalize,
-            self.seen.commit,
-            whole,
-            self.seen.behind,
-            ratio(whole, small_seen.whole()),
-            ratio(unseen, small_unseen.whole()),
+            time.check,
+            time.finalize,
+            time.commit,
+            time.whole(),
+            time.behind,
+            self.micros(time),
+            ratio(time.whole(), small.whole()),
         );
+    }
+
+    fn print_accepted(&self) {
+        let ([_, time, _], [_, small, _]) = (&self.times, &self.small);
+        println!(
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            self.count,
+            self.accounts,
+            time.process,
+            time.finalize,
+            time.commit,
+            time.whole(),
+            self.micros(time),
+            ratio(time.whole(), small.whole()),
+        );
+    }
+
+    fn print_unseen(&self) {
+        let ([.., time], [.., small]) = (&self.times, &self.small);
+        println!(
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            self.count,
+            self.accounts,
+            time.finalize,
+            time.commit,
+            time.whole(),
+            self.micros(time),
+            ratio(time.whole(), small.whole()),
+        );
+    }
+
+    fn micros(&self, time: &BlockTime) -> String {
+        let micros = time.whole().wall.as_secs_f64() * 1e6 / self.count as f64;
+        format!("{micros:.0}")
     }
 }
 
