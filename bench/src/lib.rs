@@ -25,15 +25,14 @@ pub fn process_cpu() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)
 }
 
-/// Makes the calling thread do what the application otherwise spreads over all processors, so that
-/// its CPU time is that of the whole work.
+/// Has one thread do what the application otherwise spreads over all processors, so that nobody
+/// looks for work that others have, which takes CPU time.
 ///
 /// # Errors
 /// If the application was at work before.
 pub fn use_one_processor() -> Result<(), rayon::ThreadPoolBuildError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(1)
-        .use_current_thread()
         .build_global()
 }
 

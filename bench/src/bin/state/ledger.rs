@@ -9,7 +9,7 @@ use poq_app::{Address, Options};
 use poq_proto::v1::*;
 use tendermint_proto::google::protobuf::Any;
 
-use super::measure::{Seen, block};
+use super::measure::{Before, block};
 use super::support::{self, Chain, Draft, People, Wallet, any, coin, find, submit_message};
 
 /// Accounts that send. In a block with more transfers they send several times.
@@ -147,7 +147,7 @@ impl Ledger {
                     fill(&mut self.chain.user, messages)
                 })
                 .collect();
-            block(&mut self.chain, &txs, Seen::Never)?;
+            block(&mut self.chain, &txs, Before::Nothing)?;
             bar.inc(of_block.len() as u64);
         }
         bar.finish_and_clear();
@@ -181,12 +181,12 @@ impl Ledger {
                     fill(&mut self.chain.user, messages)
                 })
                 .collect();
-            block(&mut self.chain, &txs, Seen::Never)?;
+            block(&mut self.chain, &txs, Before::Nothing)?;
             bar.inc(of_block.len() as u64);
         }
         self.next_task += self.size.tasks;
         for _ in 0..RETENTION {
-            block(&mut self.chain, &[], Seen::Never)?;
+            block(&mut self.chain, &[], Before::Nothing)?;
         }
         bar.finish_and_clear();
         Ok(())

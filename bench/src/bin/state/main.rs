@@ -11,6 +11,7 @@ mod support;
 mod table;
 
 use std::error::Error;
+use std::fmt;
 use std::ops::Range;
 
 use clap::Parser;
@@ -142,38 +143,61 @@ fn recheck(ledger: &mut Ledger) -> Result<(Time, Time), Box<dyn Error>> {
 
 /// The same blocks on a small and on a large chain.
 fn growth(options: &Options, what: &str, mut pair: Pair) -> Result<(), Box<dyn Error>> {
-    let mut times = [const { [const { Vec::new() }; 2] }; 5];
-    for _ in 0..options.rounds {
-        for (index, (_, ledger)) in pair.iter_mut().enumerate() {
-            let txs = ledger.submissions(TASKS);
-            times[0][index].push(with_draws(ledger, &txs)?);
-            let txs = ledger.answers(TASKS)?;
-            times[1][index].push(with_draws(ledger, &txs)?);
-            for (times, before) in times[2..].iter_mut().zip(WAYS) {
-                let txs = ledger.transfers(ALL_SENDERS, TRANSFERS);
-                times[index].push(block(&mut ledger.chain, &txs, before)?);
+    for work in [Work::Transfers, Work::Submissions, Work::Answers] {
+        let mut times = [const { [const { Vec::new() }; 2] }; WAYS.len()];
+        for _ in 0..options.rounds {
+            for (index, (_, ledger)) in pair.iter_mut().enumerate() {
+                for (times, before) in times.iter_mut().zip(WAYS) {
+                    times[index].push(work.block(ledger, before)?);
+                }
             }
         }
-    }
-    let numbers = pair.map(|(number, _)| number);
-    let blocks = [
-        format!("{TASKS} tasks submitted, nodes drawn"),
-        format!("{TASKS} answers, committees drawn"),
-        format!("{TRANSFERS} transfers, checked"),
-        format!("{TRANSFERS} transfers, checked and accepted, with ProcessProposal"),
-        format!("{TRANSFERS} transfers, never seen"),
-    ];
-    for (work, times) in blocks.iter().zip(times) {
-        let medians = times.map(|of_chain| BlockTime::median(&of_chain).whole());
-        table::print_growth(what, numbers, work, medians);
+        let numbers = [pair[0].0, pair[1].0];
+        for (before, times) in WAYS.into_iter().zip(times) {
+            let medians = times.map(|of_chain| BlockTime::median(&of_chain).whole());
+            table::print_growth(what, numbers, work, before, medians);
+        }
     }
     Ok(())
 }
 
-/// A block with what causes draws, and the next, which draws.
-fn with_draws(ledger: &mut Ledger, txs: &[Vec<u8>]) -> Result<BlockTime, Box<dyn Error>> {
-    let caused = block(&mut ledger.chain, txs, Before::Checked)?;
-    Ok(caused.plus(block(&mut ledger.chain, &[], Before::Checked)?))
+/// What is in a block where other things grow than accounts.
+#[derive(Clone, Copy)]
+enum Work {
+    /// [`TRANSFERS`] transfers.
+    Transfers,
+    /// [`TASKS`] questions, and the draw of inference nodes in the next block.
+    Submissions,
+    /// Answers to as many, and the draw of committees in the next block.
+    Answers,
+}
+
+impl Work {
+    fn block(self, ledger: &mut Ledger, before: Before) -> Result<BlockTime, Box<dyn Error>> {
+        let txs = match self {
+            Self::Transfers => ledger.transfers(ALL_SENDERS, TRANSFERS),
+            Self::Submissions => ledger.submissions(TASKS),
+            Self::Answers => {
+                Self::Submissions.block(ledger, Before::Nothing)?;
+                ledger.answers(TASKS)?
+            }
+        };
+        let time = block(&mut ledger.chain, &txs, before)?;
+        Ok(match self {
+            Self::Transfers => time,
+            Self::Submissions | Self::Answers => time.plus(block(&mut ledger.chain, &[], before)?),
+        })
+    }
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transfers => write!(f, "{TRANSFERS} transfers"),
+            Self::Submissions => write!(f, "{TASKS} tasks submitted, nodes drawn"),
+            Self::Answers => write!(f, "{TASKS} answers, committees drawn"),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -196,12 +220,11 @@ mod tests {
         // Nodes, the user, two validators and the protocol's account have balances too.
         assert!(balances.len() as u64 >= size.accounts + size.nodes + 3);
 
+        for work in [Work::Transfers, Work::Submissions, Work::Answers] {
+            work.block(&mut ledger, Before::Accepted).unwrap();
+        }
+        assert_eq!(ledger.chain.task(1_000 + 2 * TASKS).committees.len(), 1);
         let (first, again) = recheck(&mut ledger).unwrap();
         assert!(!first.wall.is_zero() && !again.wall.is_zero());
-        let submitted = ledger.submissions(2);
-        with_draws(&mut ledger, &submitted).unwrap();
-        let answers = ledger.answers(2).unwrap();
-        with_draws(&mut ledger, &answers).unwrap();
-        assert_eq!(ledger.chain.task(1_002).committees.len(), 1);
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::measure::{BlockTime, Time};
+use super::measure::{Before, BlockTime, Time};
 
 /// Milliseconds on the clock, and of CPU.
 impl fmt::Display for Time {
@@ -111,15 +111,26 @@ impl Transfers {
 
 /// Explains the table of growth.
 pub fn print_growth_header() {
-    println!("\nFinalizeBlock and Commit together; ms on the clock, and of CPU in brackets:\n");
-    println!("| what grows | from | to | block | small | large | ratio |");
-    println!("|{}", " --- |".repeat(7));
+    println!("\nWhat consensus waits for; ms on the clock, and of CPU in brackets:\n");
+    println!("| what grows | from | to | block | transactions | small | large | ratio |");
+    println!("|{}", " --- |".repeat(8));
 }
 
 /// Prints a row of it.
-pub fn print_growth(what: &str, [from, to]: [u64; 2], block: &str, [small, large]: [Time; 2]) {
+pub fn print_growth(
+    what: &str,
+    [from, to]: [u64; 2],
+    block: impl fmt::Display,
+    before: Before,
+    [small, large]: [Time; 2],
+) {
+    let before = match before {
+        Before::Checked => "checked",
+        Before::Accepted => "checked, accepted",
+        Before::Nothing => "never seen",
+    };
     println!(
-        "| {what} | {from} | {to} | {block} | {small} | {large} | {} |",
+        "| {what} | {from} | {to} | {block} | {before} | {small} | {large} | {} |",
         ratio(large, small)
     );
 }
