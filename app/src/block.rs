@@ -170,17 +170,16 @@ impl OpenBlock {
     /// Ends the block: audits are concluded, tasks and stakes that are due move on, and at last
     /// those tasks draw that need somebody.
     pub fn end(self, auditor: &Auditor) -> Result<(Outcome, State)> {
-        let height = self.height();
         let Self {
             mut state,
+            context,
             results,
             mut events,
             extensions_before,
-            ..
         } = self;
         // The end of a block goes by the parameters that its transactions leave, so that the state of
         // this height alone explains what happened here.
-        let context = chain::context(&state, height)?;
+        let context = chain::context(&state, context.height)?;
         let mut x = Execution::new(&mut state, &context);
         audits::conclude_due(&mut x, auditor)?;
         let waiting = tasks::advance_due(&mut x)?;

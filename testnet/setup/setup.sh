@@ -8,6 +8,8 @@ cache=${POQ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/poq}
 COMETBFT=0.38.26
 BUF=1.57.2
 CARGO_DENY=0.20.2
+# Tests run the reference evaluator on another processor.
+RUST_TARGET=aarch64-unknown-linux-musl
 
 say() { printf 'set-up: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
@@ -29,6 +31,15 @@ check_toolchains() {
     [ -z "$missing" ] || fail "these tools are missing:$missing"
 }
 
+# rustup installs what rust-toolchain.toml lists with the toolchain, but may leave it out of one that is there.
+install_rust_target() {
+    have rustup || return 0
+    (cd "$here" && rustup target list --installed 2>/dev/null) | grep -qx "$RUST_TARGET" && return 0
+    say "installing what rust-toolchain.toml lists"
+    (cd "$here" && { rustup toolchain install || rustup target add "$RUST_TARGET"; }) >&2 ||
+        fail "rustup could not install $RUST_TARGET; its message is above. Run the same command again"
+}
+
 # bindgen loads libclang when RocksDB's bindings are generated; libclang-cpp is another library.
 have_libclang() {
     [ -n "${LIBCLANG_PATH:-}" ] && return 0
@@ -44,7 +55,6 @@ install_packages() {
     packages=
     have_libclang || packages="$packages libclang-dev"
     python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
-    # Tests run the reference evaluator on another processor.
     have qemu-aarch64 || packages="$packages qemu-user"
     [ -n "$packages" ] || return 0
     if [ "$(id -u)" != 0 ] || ! have apt-get; then
@@ -140,6 +150,7 @@ install_cosmpy() {
 check_toolchains
 case ${1:-network} in
     network)
+        install_rust_target
         install_packages
         go_tool cometbft github.com/cometbft/cometbft/cmd/cometbft "$COMETBFT"
         python3 "$here/fetch.py" "$cache"
