@@ -143,7 +143,7 @@ impl App {
     ) -> Result<(Outcome, [u8; 32])> {
         let proposal = lock(&self.proposal).take();
         let begun = proposal.filter(|proposal| proposal.is_of(block));
-        let (outcome, prepared) = match begun.and_then(Proposal::finish) {
+        let (outcome, prepared) = match begun.and_then(Proposal::wait) {
             Some(finalized) => finalized,
             None => self.execute(block)?,
         };

@@ -49,7 +49,7 @@ impl Proposal {
     }
 
     /// What the block comes to. None if that failed: who executes it again is told why.
-    pub fn finish(mut self) -> Option<Finalized> {
+    pub fn wait(mut self) -> Option<Finalized> {
         self.rest.take()?.join().ok()?.ok()
     }
 }
