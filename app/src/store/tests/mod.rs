@@ -45,13 +45,20 @@ fn contents(snapshot: &Snapshot) -> Map {
         .collect()
 }
 
-/// How many rows a column family has.
-fn rows(store: &Store, family: &str) -> usize {
+type Row = (Box<[u8]>, Box<[u8]>);
+
+/// The rows of a column family, those of the last commit too.
+fn each_row<'a>(store: &'a Store, family: &str) -> impl Iterator<Item = Row> + 'a {
     store.flush().expect("the rows are written");
     let db = &store.inner.db;
     db.rocks()
         .iterator_cf(db.family(family).expect("a family"), IteratorMode::Start)
-        .count()
+        .map(|row| row.expect("a row"))
+}
+
+/// How many rows a column family has.
+fn rows(store: &Store, family: &str) -> usize {
+    each_row(store, family).count()
 }
 
 fn all_rows(store: &Store) -> Vec<usize> {

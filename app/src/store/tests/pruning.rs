@@ -107,14 +107,8 @@ proptest! {
 
 /// How many rows are noted as obsolete.
 fn stale_rows(store: &Store) -> usize {
-    let db = &store.inner.db;
-    let family = db.family(db::STALE).expect("a family");
-    db.rocks()
-        .iterator_cf(family, IteratorMode::Start)
-        .map(|note| {
-            let (note, list) = note.expect("a note");
-            1 + prune::split_list(&note, &list).expect("a list").len()
-        })
+    each_row(store, db::STALE)
+        .map(|(note, list)| 1 + prune::split_list(&note, &list).expect("a list").len())
         .sum()
 }
 
