@@ -2,11 +2,12 @@
 
 use poq_proto::code::{self, Code};
 use prost::Message as _;
+use prost::bytes::Bytes;
 use tendermint_abci::Application;
 use tendermint_proto::v0_38::abci::response_process_proposal::ProposalStatus;
 use tendermint_proto::v0_38::abci::response_verify_vote_extension::VerifyStatus;
 use tendermint_proto::v0_38::abci::{
-    CheckTxType, ExtendedCommitInfo, ExtendedVoteInfo, Misbehavior, MisbehaviorType,
+    CheckTxType, CommitInfo, ExtendedCommitInfo, ExtendedVoteInfo, Misbehavior, MisbehaviorType,
     RequestApplySnapshotChunk, RequestCheckTx, RequestExtendVote, RequestFinalizeBlock,
     RequestInfo, RequestInitChain, RequestOfferSnapshot, RequestPrepareProposal,
     RequestProcessProposal, RequestQuery, RequestVerifyVoteExtension, ResponseApplySnapshotChunk,
@@ -101,18 +102,18 @@ impl Application for App {
     }
 
     fn process_proposal(&self, request: RequestProcessProposal) -> ResponseProcessProposal {
-        let height = unsigned(request.height);
-        let commit = request.proposed_last_commit.unwrap_or_default();
-        let block = Block {
-            last_commit: last_commit(commit.votes.iter().map(vote)),
-            offenders: offenders(request.misbehavior),
-            ..Block::new(height, &request.hash, &request.txs)
-        };
+        let block = block(
+            request.height,
+            &request.hash,
+            &request.txs,
+            request.proposed_last_commit,
+            request.misbehavior,
+        );
         let status = match App::process_proposal(self, &block) {
             Ok(()) => ProposalStatus::Accept,
             Err(error) => {
                 let (code, log) = rejected(error);
-                tracing::warn!(height, ?code, log, "proposal rejected");
+                tracing::warn!(height = block.height, ?code, log, "proposal rejected");
                 ProposalStatus::Reject
             }
         };
@@ -158,12 +159,13 @@ impl Application for App {
     }
 
     fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {
-        let commit = request.decided_last_commit.unwrap_or_default();
-        let block = Block {
-            last_commit: last_commit(commit.votes.iter().map(vote)),
-            offenders: offenders(request.misbehavior),
-            ..Block::new(unsigned(request.height), &request.hash, &request.txs)
-        };
+        let block = block(
+            request.height,
+            &request.hash,
+            &request.txs,
+            request.decided_last_commit,
+            request.misbehavior,
+        );
         let (outcome, app_hash) = App::finalize_block(self, &block)
             .unwrap_or_else(|error| halt("a block cannot be executed", &error));
         ResponseFinalizeBlock {
@@ -242,29 +244,44 @@ fn update(validator: ValidatorPower) -> ValidatorUpdate {
     }
 }
 
-/// A validator of the last block, and whether it signed that itself, not its absence.
-type LastVote<'a> = (Option<&'a Validator>, bool);
+/// A block as ProcessProposal and FinalizeBlock have it.
+fn block<'a>(
+    height: i64,
+    hash: &'a [u8],
+    txs: &'a [Bytes],
+    commit: Option<CommitInfo>,
+    misbehavior: Vec<Misbehavior>,
+) -> Block<'a, Bytes> {
+    let votes = commit.unwrap_or_default().votes;
+    Block {
+        last_commit: last_commit(votes.iter().map(vote)),
+        offenders: offenders(misbehavior),
+        ..Block::new(unsigned(height), hash, txs)
+    }
+}
+
+/// A validator of the last block, and what it signed.
+type LastVote<'a> = (Option<&'a Validator>, BlockIdFlag);
 
 fn vote(vote: &VoteInfo) -> LastVote<'_> {
-    let signed = vote.block_id_flag() == BlockIdFlag::Commit;
-    (vote.validator.as_ref(), signed)
+    (vote.validator.as_ref(), vote.block_id_flag())
 }
 
 /// The same vote as the proposer got it.
 fn extended_vote(vote: &ExtendedVoteInfo) -> LastVote<'_> {
-    let signed = vote.block_id_flag() == BlockIdFlag::Commit;
-    (vote.validator.as_ref(), signed)
+    (vote.validator.as_ref(), vote.block_id_flag())
 }
 
+/// The validators of the last block, and those that signed it itself, not its absence.
 fn last_commit<'a>(votes: impl Iterator<Item = LastVote<'a>>) -> LastCommit {
     let mut last = LastCommit::default();
-    for (validator, signed) in votes {
+    for (validator, flag) in votes {
         let Some(validator) = validator else {
             continue;
         };
         let power = unsigned(validator.power);
         last.total_power = last.total_power.saturating_add(power);
-        if signed {
+        if flag == BlockIdFlag::Commit {
             last.votes.push(Vote {
                 address: validator.address.to_vec(),
                 power,
@@ -276,7 +293,8 @@ fn last_commit<'a>(votes: impl Iterator<Item = LastVote<'a>>) -> LastCommit {
 
 /// What the votes for the last block carry.
 fn extensions(commit: &ExtendedCommitInfo) -> Vec<ExtendedVote> {
-    let signed = commit.votes.iter().filter(|vote| extended_vote(vote).1);
+    let votes = commit.votes.iter();
+    let signed = votes.filter(|vote| vote.block_id_flag() == BlockIdFlag::Commit);
     let carried = signed.filter_map(|vote| {
         Some(ExtendedVote {
             address: vote.validator.as_ref()?.address.to_vec(),

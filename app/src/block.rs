@@ -111,20 +111,26 @@ impl OpenBlock {
 
     /// Executes the transactions of a decided block, whatever they are: each gets a result.
     pub fn execute(&mut self, txs: &[impl AsRef<[u8]> + Sync], verifier: &Verifier) -> Result<()> {
-        let (context, results) = (&self.context, &mut self.results);
-        in_turn(txs, &mut self.state, context, verifier, |state, _, tx| {
-            results.push(deliver(state, context, tx, verifier)?.result);
-            Ok(())
-        })
+        self.run(txs, verifier, |_| Ok(()))
     }
 
     /// Executes the transactions of a proposal. The first that may not stand in a block is an error.
     pub fn require(&mut self, txs: &[impl AsRef<[u8]> + Sync], verifier: &Verifier) -> Result<()> {
+        self.run(txs, verifier, |refusal| refusal.map_or(Ok(()), Err))
+    }
+
+    /// Executes transactions until `judge` makes an error of a refusal.
+    fn run(
+        &mut self,
+        txs: &[impl AsRef<[u8]> + Sync],
+        verifier: &Verifier,
+        judge: impl Fn(Option<Error>) -> Result<()> + Sync,
+    ) -> Result<()> {
         let (context, results) = (&self.context, &mut self.results);
         in_turn(txs, &mut self.state, context, verifier, |state, _, tx| {
             let delivered = deliver(state, context, tx, verifier)?;
             results.push(delivered.result);
-            delivered.refusal.map_or(Ok(()), Err)
+            judge(delivered.refusal)
         })
     }
 
