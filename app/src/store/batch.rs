@@ -3,13 +3,15 @@
 use rocksdb::WriteBatch;
 
 use super::changes::Writes;
+use super::current::{self, Row};
 use super::db::{self, Database};
 use super::error::Result;
 use super::prepare::{Overwrite, Prepared};
 use super::prune::{self, Kind, Notes};
-use super::recent::Row;
+use super::recent::Recent;
+use super::storage::Storage;
 use super::tree::TreeUpdate;
-use super::{current, history, key};
+use super::{history, key};
 
 /// Where versioned rows are, and how they become obsolete.
 struct Rows {
@@ -47,8 +49,8 @@ pub(super) struct Batch {
 impl Batch {
     /// The rows of a version, and the removal of rows that it makes obsolete, from where the
     /// pruning was.
-    pub fn of(db: &Database, version: Prepared, pruned: Option<Vec<u8>>) -> Result<Self> {
-        let changes = &version.changes;
+    pub fn of(storage: &Storage, version: Prepared, pruned: Option<Vec<u8>>) -> Result<Self> {
+        let (db, changes) = (&storage.db, &version.changes);
         // Without room from the start the batch would be moved again and again as it grows.
         let room = changes.len().saturating_mul(BYTES_PER_CHANGE).min(MAX_ROOM);
         let mut rows = WriteBatch::with_capacity_bytes(room);
@@ -64,7 +66,7 @@ impl Batch {
         };
         block.write_values(&changes.values, &version.overwrites)?;
         block.write_payloads(&changes.payloads)?;
-        block.write_tree(version.tree)?;
+        block.write_tree(&storage.recent, version.tree)?;
         block.notes.write(db, block.height, &mut block.rows)?;
         db.put_head(&mut block.rows, &version.head.encode(version.oldest))?;
         Ok(Self {
@@ -142,11 +144,11 @@ impl Block<'_> {
         Ok(())
     }
 
-    fn write_tree(&mut self, update: TreeUpdate) -> Result<()> {
+    fn write_tree(&mut self, recent: &Recent, update: TreeUpdate) -> Result<()> {
         let family = self.db.family(db::TREE)?;
         let (nodes, stale) = update.into_rows();
         let rows = &mut self.rows;
-        let mut memory = self.db.recent().tree_mut();
+        let mut memory = recent.tree_mut();
         memory.update(self.height, nodes, |key, node| {
             rows.put_cf(family, key, node)
         })?;

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
+use super::current::Row;
 use super::key::Span;
-use super::recent::Row;
 
 /// A key and its new content; `None`: deleted.
 pub(super) type Write = (Vec<u8>, Option<Vec<u8>>);

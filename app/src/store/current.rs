@@ -4,28 +4,38 @@
 //! and a scan of a queue steps over nothing but what is in it: among the versioned rows it would
 //! step over everything that ever was in it and is not pruned yet.
 
+use std::sync::Arc;
+
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
 
 use super::db::{self, Database};
+use super::entry::Entry;
 use super::error::{Result, StoreError};
-use super::key::{self, Span};
-use super::recent::Row;
-use super::snapshot::Entry;
+use super::key::Span;
 
-/// The newest value of `key`. What cannot be a key has none.
-pub(super) fn find(db: &Database, key: &[u8]) -> Result<Option<Row>> {
-    if !key::is_valid(key) {
-        return Ok(None);
+/// A newest value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    /// The version that wrote it.
+    pub version: u64,
+    pub bytes: Arc<[u8]>,
+}
+
+impl Row {
+    /// What a version wrote; `None`: nothing is there any more.
+    pub fn new(version: u64, value: Option<&[u8]>) -> Option<Self> {
+        let bytes = value?.into();
+        Some(Self { version, bytes })
     }
-    let load = || match db.rocks().get_pinned_cf(db.family(db::CURRENT)?, key)? {
-        Some(row) => {
-            let (version, value) = decode(key, &row)?;
-            let bytes = value.into();
-            Ok(Some(Row { version, bytes }))
-        }
-        None => Ok(None),
+}
+
+/// The newest value of `key` in the database.
+pub(super) fn find(db: &Database, key: &[u8]) -> Result<Option<Row>> {
+    let Some(row) = db.rocks().get_pinned_cf(db.family(db::CURRENT)?, key)? else {
+        return Ok(None);
     };
-    db.recent().value(key, load)
+    let (version, value) = decode(key, &row)?;
+    Ok(Row::new(version, Some(value)))
 }
 
 /// The stored form of a row.

@@ -1,17 +1,14 @@
 //! The RocksDB database: its column families, its options, and how it is opened.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
 
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
     ErrorKind, LogLevel, Options, SliceTransform, WriteBatch, WriteOptions,
 };
 
-use super::changes::Changes;
 use super::error::{Result, StoreError};
 use super::key;
-use super::recent::Recent;
 
 /// Nodes of the Merkle tree.
 pub(super) const TREE: &str = "tree";
@@ -50,15 +47,6 @@ const FILTER_BITS_PER_KEY: f64 = 10.0;
 /// An open database of this format.
 pub(super) struct Database {
     rocks: DB,
-    recent: Recent,
-    unwritten: RwLock<Option<Unwritten>>,
-}
-
-/// A committed version whose rows are not in the database yet.
-#[derive(Clone)]
-pub(super) struct Unwritten {
-    pub version: u64,
-    pub changes: Arc<Changes>,
 }
 
 impl Database {
@@ -74,11 +62,7 @@ impl Database {
             FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(name, &cache)));
         let rocks = DB::open_cf_descriptors(&options, path, families)
             .map_err(|error| open_error(path, &error))?;
-        let database = Self {
-            rocks,
-            recent: Recent::new(),
-            unwritten: RwLock::default(),
-        };
+        let database = Self { rocks };
         database.flush_scanned_deletions()?;
         database.check_format(path)?;
         Ok(database)
@@ -131,34 +115,12 @@ impl Database {
         self.write(batch)
     }
 
-    /// The changes that `version` made, if its rows are not written yet.
-    pub fn unwritten(&self, version: u64) -> Option<Arc<Changes>> {
-        let unwritten = self
-            .unwritten
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let of_version = unwritten.as_ref().filter(|of| of.version == version);
-        of_version.map(|of| of.changes.clone())
-    }
-
-    pub fn set_unwritten(&self, unwritten: Option<Unwritten>) {
-        *self
-            .unwritten
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = unwritten;
-    }
-
     pub fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.rocks.get_cf(self.family(family)?, key)?)
     }
 
     pub fn rocks(&self) -> &DB {
         &self.rocks
-    }
-
-    /// What was committed lately.
-    pub fn recent(&self) -> &Recent {
-        &self.recent
     }
 
     pub fn family(&self, name: &str) -> Result<&ColumnFamily> {

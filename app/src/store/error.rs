@@ -1,7 +1,5 @@
 use std::path::PathBuf;
 
-use super::key;
-
 /// Result of the store.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -99,12 +97,13 @@ pub enum StoreError {
     /// A write to something that is not a key of this store; a bug of the caller.
     #[error(
         "{key} is not a key of the state: keys are 1 to {max} printable ASCII characters without \
-         blanks",
-        max = key::MAX_LEN
+         blanks"
     )]
     InvalidKey {
         /// The key, readable.
         key: String,
+        /// Longest key in bytes.
+        max: usize,
     },
 
     /// A write of an empty value, which ICS-23 cannot prove; a bug of the caller.
@@ -179,7 +178,7 @@ impl StoreError {
     /// Names the key of a value that does not decode.
     pub(super) fn corrupt(key: &[u8], reason: impl ToString) -> Self {
         Self::Corrupt {
-            key: key::readable(key),
+            key: readable(key),
             reason: reason.to_string(),
         }
     }
@@ -188,4 +187,9 @@ impl StoreError {
     pub fn is_unavailable_version(&self) -> bool {
         matches!(self, Self::Pruned { .. } | Self::Future { .. })
     }
+}
+
+/// A key for messages.
+pub(super) fn readable(key: &[u8]) -> String {
+    format!("\"{}\"", key.escape_ascii())
 }

@@ -3,9 +3,9 @@
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
 
 use super::db::{self, Database};
+use super::entry::Entry;
 use super::error::{Result, StoreError};
 use super::key::{self, Span};
-use super::snapshot::Entry;
 
 const DELETED: u8 = 0;
 const PRESENT: u8 = 1;

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::error::{Result, StoreError};
+use super::error::{Result, StoreError, readable};
 
 /// Longest key in bytes.
 pub const MAX_LEN: usize = 512;
@@ -21,13 +21,11 @@ pub(super) fn check(key: &[u8]) -> Result<()> {
     if is_valid(key) {
         Ok(())
     } else {
-        Err(StoreError::InvalidKey { key: readable(key) })
+        Err(StoreError::InvalidKey {
+            key: readable(key),
+            max: MAX_LEN,
+        })
     }
-}
-
-/// The key for messages.
-pub(super) fn readable(key: &[u8]) -> String {
-    format!("\"{}\"", key.escape_ascii())
 }
 
 /// `key ‖ 0x00 ‖ (u64::MAX − version)`, big-endian: the versions of a key follow each other, the

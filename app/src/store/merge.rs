@@ -1,8 +1,8 @@
 use std::iter::Peekable;
 
 use super::changes::{Write, Written};
+use super::entry::{Entries, Entry};
 use super::error::Result;
-use super::snapshot::{Entries, Entry};
 
 /// The values of a span as they are with layers of writes on top of a snapshot, in key order.
 pub(super) struct Merge<'a> {

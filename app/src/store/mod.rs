@@ -31,8 +31,10 @@ mod batch;
 mod changes;
 mod current;
 mod db;
+mod entry;
 mod error;
 mod given;
+mod head;
 mod history;
 mod key;
 mod merge;
@@ -42,6 +44,7 @@ mod recent;
 mod redo;
 mod snapshot;
 mod state;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -54,26 +57,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use changes::Changes;
+pub use entry::Entry;
 pub use error::{Result, StoreError};
 pub use given::Given;
+pub use head::Head;
 pub use key::MAX_LEN as MAX_KEY_LEN;
 pub use prepare::Prepared;
-pub use snapshot::{Entry, Snapshot};
+pub use snapshot::Snapshot;
 pub use state::State;
 
-use db::{Database, Unwritten};
+use storage::{Storage, Unwritten};
 use writer::Writer;
-
-/// The newest version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Its height; 0 before the first commit.
-    pub height: u64,
-    /// The root of its tree.
-    pub app_hash: [u8; 32],
-    /// The height of the first version; 0 before the first commit.
-    pub initial_height: u64,
-}
 
 /// The store. Cheap to clone; one process at a time has it open.
 #[derive(Clone)]
@@ -82,7 +76,7 @@ pub struct Store {
 }
 
 struct Inner {
-    db: Arc<Database>,
+    storage: Arc<Storage>,
     /// How many versions stay readable; 0: all.
     keep_versions: u64,
     head: RwLock<Head>,
@@ -103,8 +97,8 @@ impl Store {
     /// [`StoreError::Locked`], [`StoreError::Damaged`], [`StoreError::Format`],
     /// [`StoreError::Open`].
     pub fn open(path: impl AsRef<Path>, keep_versions: u64) -> Result<Self> {
-        let db = Arc::new(Database::open(path.as_ref())?);
-        let (head, oldest) = match db.head()? {
+        let storage = Arc::new(Storage::open(path.as_ref())?);
+        let (head, oldest) = match storage.db.head()? {
             Some(bytes) => Head::decode(&bytes)
                 .ok_or_else(|| StoreError::corrupt(b"head", "not the head of a chain"))?,
             None => (
@@ -117,7 +111,7 @@ impl Store {
             ),
         };
         let inner = Inner {
-            db,
+            storage,
             keep_versions,
             head: RwLock::new(head),
             newest: AtomicU64::new(head.height),
@@ -133,7 +127,7 @@ impl Store {
 
     /// Commits the version again whose rows were not all written when the process ended.
     fn redo(&self) -> Result<()> {
-        let Some(bytes) = self.inner.db.redo()? else {
+        let Some(bytes) = self.inner.storage.db.redo()? else {
             return Ok(());
         };
         let redo = redo::decode(&bytes)?;
@@ -179,9 +173,9 @@ impl Store {
     /// The root of the tree with `changes` on top of the newest version. Writes nothing.
     pub fn root_after(&self, changes: &Changes) -> Result<[u8; 32]> {
         self.flush()?;
-        let (db, base) = (&self.inner.db, self.head().height);
-        let overwrites = prepare::overwrites(db, base, &changes.values, None)?;
-        Ok(prepare::update_tree(db, base, base + 1, &overwrites)?.root)
+        let (storage, base) = (&self.inner.storage, self.head().height);
+        let overwrites = prepare::overwrites(storage, base, &changes.values, None)?;
+        Ok(prepare::update_tree(storage, base, base + 1, &overwrites)?.root)
     }
 
     /// Computes the version `height` from `changes` on top of the newest one. Writes nothing.
@@ -202,10 +196,10 @@ impl Store {
         } else {
             before.initial_height
         };
-        let db = &self.inner.db;
+        let storage = &self.inner.storage;
         let replaced = changes.replaced.take();
-        let overwrites = prepare::overwrites(db, latest, &changes.values, replaced)?;
-        let tree = prepare::update_tree(db, latest, height, &overwrites)?;
+        let overwrites = prepare::overwrites(storage, latest, &changes.values, replaced)?;
+        let tree = prepare::update_tree(storage, latest, height, &overwrites)?;
         Ok(Prepared {
             base: latest,
             head: Head {
@@ -228,7 +222,9 @@ impl Store {
     /// # Errors
     /// [`StoreError::Superseded`] if another version was committed since it was prepared.
     pub fn commit(&self, prepared: Prepared) -> Result<Head> {
-        let Inner { db, writer, .. } = &*self.inner;
+        let Inner {
+            storage, writer, ..
+        } = &*self.inner;
         let mut writer = lock(writer);
         let (base, head, latest) = (prepared.base, prepared.head, self.head().height);
         if base != latest {
@@ -239,11 +235,13 @@ impl Store {
             });
         }
         writer.finish()?;
-        db.write_redo(&redo::encode(&head, &prepared.changes)?)?;
+        storage
+            .db
+            .write_redo(&redo::encode(&head, &prepared.changes)?)?;
         // Announced first: see `Snapshot::is_newest` and `Snapshot::checked`.
         self.inner.newest.store(head.height, Ordering::Release);
         self.inner.oldest.store(prepared.oldest, Ordering::Release);
-        db.set_unwritten(Some(Unwritten {
+        storage.set_unwritten(Some(Unwritten {
             version: head.height,
             changes: prepared.changes.clone(),
         }));
@@ -252,7 +250,7 @@ impl Store {
             .head
             .write()
             .unwrap_or_else(PoisonError::into_inner) = head;
-        writer.begin(db, prepared);
+        writer.begin(storage, prepared);
         Ok(head)
     }
 
@@ -295,24 +293,4 @@ impl Drop for Inner {
 
 fn lock(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
     writer.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl Head {
-    /// `height ‖ initial height ‖ oldest version ‖ hash`, big-endian.
-    fn encode(&self, oldest: u64) -> Vec<u8> {
-        let numbers = [self.height, self.initial_height, oldest].map(u64::to_be_bytes);
-        [numbers.as_flattened(), &self.app_hash].concat()
-    }
-
-    fn decode(bytes: &[u8]) -> Option<(Self, u64)> {
-        let (height, rest) = bytes.split_first_chunk()?;
-        let (initial_height, rest) = rest.split_first_chunk()?;
-        let (oldest, hash) = rest.split_first_chunk()?;
-        let head = Self {
-            height: u64::from_be_bytes(*height),
-            app_hash: hash.try_into().ok()?,
-            initial_height: u64::from_be_bytes(*initial_height),
-        };
-        Some((head, u64::from_be_bytes(*oldest)))
-    }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::changes::{Changes, Replaced, Writes};
-use super::db::Database;
+use super::current::Row;
 use super::error::Result;
-use super::recent::Row;
-use super::tree::{Change, TreeUpdate};
-use super::{Head, current, tree};
+use super::head::Head;
+use super::storage::Storage;
+use super::tree::{self, Change, TreeUpdate};
 
 /// A version that is computed, and made the newest one by [`Store::commit`](super::Store::commit).
 /// Dropping it leaves nothing behind.
@@ -54,14 +54,14 @@ pub(super) struct Overwrite {
 impl Overwrite {
     /// `None` if the key has this value already. `before` is what it replaces, if that was read.
     fn of(
-        db: &Database,
+        storage: &Storage,
         key: &[u8],
         value: Option<&[u8]>,
         before: Option<Option<Row>>,
     ) -> Result<Option<Self>> {
         let before = match before {
             Some(row) => row,
-            None => current::find(db, key)?,
+            None => storage.value(key)?,
         };
         if before.as_ref().map(|row| &*row.bytes) == value {
             return Ok(None);
@@ -81,7 +81,7 @@ impl Overwrite {
 /// What changes of values on top of the version `base` do, in the order of the keys, whichever processor
 /// looks. `replaced` is what they replace, as far as that was read.
 pub(super) fn overwrites(
-    db: &Database,
+    storage: &Storage,
     base: u64,
     values: &Writes,
     replaced: Option<Replaced>,
@@ -94,7 +94,7 @@ pub(super) fn overwrites(
         .collect();
     writes
         .into_par_iter()
-        .map(|((key, value), before)| Overwrite::of(db, key, value.as_deref(), before))
+        .map(|((key, value), before)| Overwrite::of(storage, key, value.as_deref(), before))
         .collect()
 }
 
@@ -110,11 +110,12 @@ pub(super) fn leave_out_unchanged(
 
 /// The tree of `version` after the overwrites, on top of the version `base`; 0 for none.
 pub(super) fn update_tree(
-    db: &Database,
+    storage: &Storage,
     base: u64,
     version: u64,
     overwrites: &[Option<Overwrite>],
 ) -> Result<TreeUpdate> {
     let changes = overwrites.iter().flatten().map(|found| found.change);
-    tree::update(db, &db.recent().tree(), base, version, changes.collect())
+    let nodes = storage.recent.tree();
+    tree::update(&storage.db, &nodes, base, version, changes.collect())
 }

@@ -6,11 +6,12 @@
 //! with the version that is being written. It is only asked for what the newest version has, so what it
 //! keeps and what it drops changes no result.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
+use super::current::Row;
 use super::error::Result;
 use super::tree::Memory;
 
@@ -20,22 +21,6 @@ const VALUE_BYTES: u64 = 512 << 20;
 const ROW_OVERHEAD: usize = 96;
 /// Bytes of a row, about: how many rows there can be.
 const ROW_BYTES: u64 = 256;
-
-/// A row in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    /// The version that wrote it.
-    pub version: u64,
-    pub bytes: Arc<[u8]>,
-}
-
-impl Row {
-    /// What a version wrote; `None`: nothing is there any more.
-    pub fn new(version: u64, value: Option<&[u8]>) -> Option<Self> {
-        let bytes = value?.into();
-        Some(Self { version, bytes })
-    }
-}
 
 /// Nodes and values of the newest version.
 pub(super) struct Recent {

@@ -4,9 +4,9 @@
 //! as long as it takes to write the rows that they make in a large state. If the process ends
 //! before these are written, they are computed once more from here when the database is opened.
 
-use super::Head;
 use super::changes::{Changes, Writes};
 use super::error::{Result, StoreError};
+use super::head::Head;
 
 /// A committed version.
 #[derive(Debug, PartialEq, Eq)]

@@ -2,20 +2,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::changes::Changes;
-use super::current::{self, Current};
+use super::current::{Current, Row};
 use super::db;
-use super::error::{Result, StoreError};
+use super::entry::{Entries, Entry};
+use super::error::{Result, StoreError, readable};
 use super::history::{self, History};
-use super::key::{self, Span};
+use super::key::Span;
 use super::merge::Merge;
-use super::recent::Row;
 use super::{Inner, tree};
-
-/// A key and its value.
-pub type Entry = (Vec<u8>, Vec<u8>);
-
-/// Values in the order of their keys.
-pub(super) type Entries<'a> = Box<dyn Iterator<Item = Result<Entry>> + 'a>;
 
 /// An immutable view of one version. Cheap to clone; readers never wait for the writer.
 ///
@@ -51,7 +45,7 @@ impl Snapshot {
             return Ok(Row::new(self.version, value.as_deref()));
         }
         if self.is_newest() {
-            let current = current::find(&self.inner.db, key);
+            let current = self.inner.storage.value(key);
             if self.is_newest() {
                 return current;
             }
@@ -94,7 +88,7 @@ impl Snapshot {
             return Ok(tree::EMPTY_ROOT);
         }
         self.inner.finish_writing()?;
-        self.checked(tree::root(&self.inner.db, self.version))
+        self.checked(tree::root(&self.inner.storage.db, self.version))
     }
 
     /// The value of `key` with an ICS-23 proof (specification `jmt::ics23_spec()`) that it has
@@ -109,7 +103,7 @@ impl Snapshot {
         let key = key.as_ref();
         let no_proof = |reason| {
             Err(StoreError::NoProof {
-                key: key::readable(key),
+                key: readable(key),
                 reason,
             })
         };
@@ -119,13 +113,13 @@ impl Snapshot {
         if self.root_hash()? == tree::EMPTY_ROOT {
             return no_proof("the tree is empty");
         }
-        self.checked(tree::prove(&self.inner.db, key, self.version))
+        self.checked(tree::prove(&self.inner.storage.db, key, self.version))
     }
 
     /// What this version changed, as long as the database does not have it. Whoever reads more than
     /// one row takes this first, and puts it on top of [`values`](Self::values).
     pub(super) fn unwritten(&self) -> Option<Arc<Changes>> {
-        self.inner.db.unwritten(self.version)
+        self.inner.storage.unwritten(self.version)
     }
 
     /// The values of a span in the order of their keys, as far as they are written. The caller must
@@ -135,12 +129,16 @@ impl Snapshot {
             return Ok(Box::new(std::iter::empty()));
         }
         if self.is_newest() {
-            let current = Current::new(&self.inner.db, span)?;
+            let current = Current::new(&self.inner.storage.db, span)?;
             if self.is_newest() {
                 return Ok(Box::new(current));
             }
         }
-        Ok(Box::new(History::new(&self.inner.db, span, self.version)?))
+        Ok(Box::new(History::new(
+            &self.inner.storage.db,
+            span,
+            self.version,
+        )?))
     }
 
     /// Whether the database shows this version without its history.
@@ -155,7 +153,12 @@ impl Snapshot {
         if self.version == 0 {
             return Ok(None);
         }
-        self.checked(history::find(&self.inner.db, family, key, self.version))
+        self.checked(history::find(
+            &self.inner.storage.db,
+            family,
+            key,
+            self.version,
+        ))
     }
 
     /// Lets through what was read if it was read from a version that is still there.

@@ -1,12 +1,13 @@
 use std::cell::RefCell;
 
 use super::changes::Changes;
-use super::error::{Result, StoreError};
+use super::current::Row;
+use super::entry::Entry;
+use super::error::{Result, StoreError, readable};
 use super::given::Given;
 use super::key::{self, Span};
 use super::merge::Merge;
-use super::recent::Row;
-use super::snapshot::{Entry, Snapshot};
+use super::snapshot::Snapshot;
 use super::working::Working;
 
 /// What stands for "yes" under a key that has no other value; see [`State::mark`].
@@ -133,7 +134,7 @@ impl State {
         let (key, value) = (checked_key(key.as_ref())?, value.into());
         if value.is_empty() {
             return Err(StoreError::EmptyValue {
-                key: key::readable(&key),
+                key: readable(&key),
             });
         }
         self.write(key, Some(value));

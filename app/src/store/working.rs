@@ -6,9 +6,9 @@ use indexmap::IndexMap;
 use rayon::prelude::*;
 
 use super::changes::{Changes, Replaced, Writes, Written};
+use super::current::Row;
 use super::error::Result;
 use super::key::Span;
-use super::recent::Row;
 
 /// Values that are only read are kept as long as they have fewer bytes than this together.
 const READ_BYTES: usize = 32 << 20;

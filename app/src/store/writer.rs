@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
 use super::batch::Batch;
-use super::db::Database;
 use super::error::{Result, StoreError};
 use super::prepare::Prepared;
+use super::storage::Storage;
 
 /// How far the pruning is.
 type Pruned = Option<Vec<u8>>;
@@ -23,9 +23,9 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Begins to write a version; everything before must be finished.
-    pub fn begin(&mut self, db: &Arc<Database>, version: Prepared) {
-        let (db, height, pruned) = (db.clone(), version.height(), self.pruned.take());
-        let work = move || write(&db, version, pruned);
+    pub fn begin(&mut self, storage: &Arc<Storage>, version: Prepared) {
+        let (storage, height, pruned) = (storage.clone(), version.height(), self.pruned.take());
+        let work = move || write(&storage, version, pruned);
         match Builder::new().name("store-writer".into()).spawn(work) {
             Ok(thread) => self.running = Some((height, thread)),
             Err(error) => self.failed = Some((height, error.to_string())),
@@ -51,15 +51,15 @@ impl Writer {
     }
 }
 
-fn write(db: &Database, version: Prepared, pruned: Pruned) -> Result<Pruned> {
+fn write(storage: &Storage, version: Prepared, pruned: Pruned) -> Result<Pruned> {
     let Batch {
         rows,
         values,
         pruned,
-    } = Batch::of(db, version, pruned)?;
-    db.write(rows)?;
+    } = Batch::of(storage, version, pruned)?;
+    storage.db.write(rows)?;
     // In this order: who finds nothing unwritten finds the rows.
-    db.recent().update(values);
-    db.set_unwritten(None);
+    storage.recent.update(values);
+    storage.set_unwritten(None);
     Ok(pruned)
 }

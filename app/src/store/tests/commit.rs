@@ -91,7 +91,7 @@ fn a_commit_counts_once_its_changes_are_on_the_disk() {
     let changes = state.into_changes().expect("balanced layers");
     let prepared = store.prepare(changes, 2).expect("a block");
     let redo = redo::encode(&prepared.head, &prepared.changes).expect("changes");
-    store.inner.db.write_redo(&redo).expect("a write");
+    store.inner.storage.db.write_redo(&redo).expect("a write");
 
     let torn = copy_files(folder.path());
     tear_log(&torn);
@@ -118,7 +118,7 @@ fn other_changes_than_those_committed_are_an_error() {
     state.put("key", "2").expect("a put");
     let changes = state.into_changes().expect("balanced layers");
     for redo in [redo::encode(&lie, &changes).expect("changes"), vec![1]] {
-        store.inner.db.write_redo(&redo).expect("a write");
+        store.inner.storage.db.write_redo(&redo).expect("a write");
         let refused = Store::open(copy_files(folder.path()).path(), 0);
         let error = refused.err().expect("a refusal");
         assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
@@ -132,9 +132,9 @@ fn a_version_that_cannot_be_written_stops_the_store_but_is_not_lost() {
     let store = open(&folder, 1);
     put(&store, "1");
     store.flush().expect("the rows are written");
-    let stale = store.inner.db.family(db::STALE).expect("a family");
+    let stale = store.inner.storage.db.family(db::STALE).expect("a family");
     let nonsense = [1_u64.to_be_bytes().as_slice(), &[9]].concat();
-    let rocks = store.inner.db.rocks();
+    let rocks = store.inner.storage.db.rocks();
     rocks.put_cf(stale, &nonsense, "").expect("a put");
 
     let head = commit(&store, |state| {

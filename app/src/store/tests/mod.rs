@@ -50,7 +50,7 @@ type Row = (Box<[u8]>, Box<[u8]>);
 /// The rows of a column family, those of the last commit too.
 fn each_row<'a>(store: &'a Store, family: &str) -> impl Iterator<Item = Row> + 'a {
     store.flush().expect("the rows are written");
-    let db = &store.inner.db;
+    let db = &store.inner.storage.db;
     db.rocks()
         .iterator_cf(db.family(family).expect("a family"), IteratorMode::Start)
         .map(|row| row.expect("a row"))

@@ -41,9 +41,10 @@ fn another_format_is_refused() {
     let folder = with_one_block();
     {
         let store = open(&folder, 0);
-        let meta = store.inner.db.family(db::META).expect("a family");
+        let meta = store.inner.storage.db.family(db::META).expect("a family");
         store
             .inner
+            .storage
             .db
             .rocks()
             .put_cf(meta, "format", 9_u32.to_be_bytes())

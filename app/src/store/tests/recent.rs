@@ -2,7 +2,8 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 use super::super::StoreError;
-use super::super::recent::{Recent, Row};
+use super::super::current::Row;
+use super::super::recent::Recent;
 use super::*;
 
 /// Puts and deletions of one block.
@@ -46,7 +47,7 @@ proptest! {
             prop_assert_eq!(cold, many.install(|| apply(&store, puts)));
             prop_assert_eq!(cold, apply(&partly, puts));
             partly.flush().unwrap();
-            partly.inner.db.recent().tree_mut().shrink(*room);
+            partly.inner.storage.recent.tree_mut().shrink(*room);
         }
         prop_assert_eq!(all_rows(&open(&cold, 2)), all_rows(&store));
         prop_assert_eq!(all_rows(&partly), all_rows(&store));
@@ -67,8 +68,8 @@ fn what_is_deleted_is_gone() {
     let in_memory = |key: &[u8]| {
         let row = store
             .inner
-            .db
-            .recent()
+            .storage
+            .recent
             .value(key, || panic!("it is loaded"));
         row.expect("nothing is loaded").is_some()
     };
