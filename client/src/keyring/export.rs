@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Record, Secret, VERSION};
+use super::record::{Record, Secret};
 use super::vault::{Header, Vault};
-use super::{Error, Passphrase, context};
+use super::{Error, Passphrase, VERSION, context};
 use crate::Key;
 
 #[derive(Serialize, Deserialize)]

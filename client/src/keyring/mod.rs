@@ -18,13 +18,16 @@ use std::sync::OnceLock;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use self::record::{Record, Secret, SecretKey, VERSION};
+use self::record::{Record, Secret, SecretKey};
 use self::vault::Vault;
 use crate::key::address_of;
 use crate::{Key, Mnemonic, durable};
 
 pub use export::{export, import};
 pub use passphrase::{EXPORT_VARIABLE, PASSPHRASE_VARIABLE, Passphrase, Purpose, ask};
+
+/// Version of the files of a keyring.
+const VERSION: u32 = 1;
 
 /// Human-readable part of the addresses that a keyring shows.
 pub const ADDRESS_PREFIX: &str = "poq";

@@ -2,21 +2,19 @@
 
 use std::fmt;
 
-use serde::de::{Error as _, Visitor};
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use zeroize::Zeroizing;
 
+use super::VERSION;
 use super::vault::Sealed;
-
-/// Version of the files of a keyring.
-pub(super) const VERSION: u32 = 1;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
     pub version: u32,
     pub name: String,
-    #[serde(with = "hex_bytes")]
+    #[serde(with = "hex::serde")]
     pub public_key: Vec<u8>,
     pub secret: Secret,
 }
@@ -81,19 +79,5 @@ impl<'de> Deserialize<'de> for SecretKey {
             }
         }
         deserializer.deserialize_str(Digits)
-    }
-}
-
-/// Bytes as hex text.
-pub(super) mod hex_bytes {
-    use super::*;
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        let digits = String::deserialize(deserializer)?;
-        hex::decode(digits).map_err(D::Error::custom)
     }
 }

@@ -12,8 +12,7 @@ use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::record::{VERSION, hex_bytes};
-use super::{Error, Passphrase, corrupted};
+use super::{Error, Passphrase, VERSION, corrupted};
 use crate::durable;
 
 /// Argon2id with the second recommended option of RFC 9106: 64 MiB, 3 passes, 4 lanes.
@@ -47,7 +46,7 @@ pub(super) struct Header {
     version: u32,
     kdf: String,
     cost: Cost,
-    #[serde(with = "hex_bytes")]
+    #[serde(with = "hex::serde")]
     salt: Vec<u8>,
     check: Sealed,
 }
@@ -56,9 +55,9 @@ pub(super) struct Header {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Sealed {
-    #[serde(with = "hex_bytes")]
+    #[serde(with = "hex::serde")]
     nonce: Vec<u8>,
-    #[serde(with = "hex_bytes")]
+    #[serde(with = "hex::serde")]
     ciphertext: Vec<u8>,
 }
 
