@@ -6,6 +6,7 @@
 //! the layout of the Hugging Face hub is read as it is. The results are kept in the cache under
 //! the digest of their source, so that every node of a machine shares them.
 
+mod convert;
 mod facts;
 mod folder;
 mod gguf;
@@ -222,7 +223,7 @@ pub fn prepare(source: &Path, digest: &str, cache: &Path, weights: WeightType) -
     let directory = cache.join(format!("{digest}-v{CONVERSION}"));
     fs::create_dir_all(&directory).map_err(io_error("create", &directory))?;
     match Source::open(source)? {
-        Source::Gguf(parts) => gguf::prepare(&parts, &directory, weights),
+        Source::Gguf(parts) => convert::prepare(&parts, &directory, weights),
         Source::Folder(folder) => folder::prepare(&folder, &directory, weights),
     }
 }
