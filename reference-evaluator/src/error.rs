@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::model::Kind;
+use crate::kind::Kind;
 use crate::onnx;
 
 /// Of this crate.

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::model::{Kind, Model, Scratch, Window, cosine};
+use crate::kind::Kind;
+use crate::model::{Model, Scratch, Window, cosine};
 use crate::score::{mean, millionths};
 use crate::simd::Instructions;
 use crate::tokenize::PairTokenizer;

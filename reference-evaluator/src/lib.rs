@@ -7,6 +7,7 @@ mod error;
 #[cfg(feature = "text")]
 mod evaluator;
 mod kernels;
+mod kind;
 mod math;
 mod model;
 mod onnx;
@@ -20,7 +21,8 @@ mod windows;
 pub use error::{Error, Result};
 #[cfg(feature = "text")]
 pub use evaluator::{Evaluator, Source};
-pub use model::{Kind, Model, Scratch, Window, cosine};
+pub use kind::Kind;
+pub use model::{Model, Scratch, Window, cosine};
 pub use onnx::Error as OnnxError;
 pub use score::{mean, millionths};
 pub use simd::Instructions;

@@ -7,19 +7,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::kernels::{Attention, Dense, Kernels, Output, View, Workspace};
+use crate::kind::Kind;
 use crate::math;
 use crate::onnx::{self, Encoder, Head, Layer};
 use crate::simd::Instructions;
 use crate::simd::portable::Portable;
-
-/// What is computed of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A logit of a prompt and an answer that are read together.
-    CrossEncoder,
-    /// The cosine of the embeddings of a prompt and an answer that are read separately.
-    BiEncoder,
-}
 
 /// What the model reads at once.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,7 +5,8 @@ use std::path::Path;
 use tokenizers::Tokenizer;
 
 use crate::error::{Error, Result};
-use crate::model::{Kind, Window, read};
+use crate::kind::Kind;
+use crate::model::{Window, read};
 use crate::windows;
 
 /// Makes windows of pairs, by the rule in `evaluator/README.md`.

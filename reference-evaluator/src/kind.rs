@@ -1,0 +1,8 @@
+/// What is computed of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A logit of a prompt and an answer that are read together.
+    CrossEncoder,
+    /// The cosine of the embeddings of a prompt and an answer that are read separately.
+    BiEncoder,
+}
