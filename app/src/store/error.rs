@@ -1,5 +1,7 @@
 use std::path::PathBuf;
 
+use super::MAX_KEY_LEN;
+
 /// Result of the store.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -97,13 +99,12 @@ pub enum StoreError {
     /// A write to something that is not a key of this store; a bug of the caller.
     #[error(
         "{key} is not a key of the state: keys are 1 to {max} printable ASCII characters without \
-         blanks"
+         blanks",
+        max = MAX_KEY_LEN
     )]
     InvalidKey {
         /// The key, readable.
         key: String,
-        /// Longest key in bytes.
-        max: usize,
     },
 
     /// A write of an empty value, which ICS-23 cannot prove; a bug of the caller.

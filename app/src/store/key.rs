@@ -2,29 +2,24 @@
 
 use std::ops::Bound;
 
+use super::MAX_KEY_LEN;
 use super::error::{Result, StoreError, readable};
-
-/// Longest key in bytes.
-pub const MAX_LEN: usize = 512;
 
 /// Ends the key in front of its version. No key contains it, so that the order of the database is
 /// the order of the keys.
 const END: u8 = 0;
 const VERSION_LEN: usize = 8;
 
-/// Whether `key` can be in the store at all: 1 to [`MAX_LEN`] bytes of `0x21..=0x7e`.
+/// Whether `key` can be in the store at all: 1 to [`MAX_KEY_LEN`] bytes of `0x21..=0x7e`.
 pub(super) fn is_valid(key: &[u8]) -> bool {
-    !key.is_empty() && key.len() <= MAX_LEN && key.iter().all(u8::is_ascii_graphic)
+    !key.is_empty() && key.len() <= MAX_KEY_LEN && key.iter().all(u8::is_ascii_graphic)
 }
 
 pub(super) fn check(key: &[u8]) -> Result<()> {
     if is_valid(key) {
         Ok(())
     } else {
-        Err(StoreError::InvalidKey {
-            key: readable(key),
-            max: MAX_LEN,
-        })
+        Err(StoreError::InvalidKey { key: readable(key) })
     }
 }
 
@@ -139,13 +134,13 @@ mod tests {
             b"a\0",
             b"\xc3\xbc",
             b"a\n",
-            &[b'k'; MAX_LEN + 1],
+            &[b'k'; MAX_KEY_LEN + 1],
         ] {
             assert!(!is_valid(bad), "{bad:?}");
             assert!(check(bad).is_err());
         }
         assert!(is_valid(b"bank/balance/poq1xyz/upoq"));
-        assert!(is_valid(&[b'k'; MAX_LEN]));
+        assert!(is_valid(&[b'k'; MAX_KEY_LEN]));
     }
 
     #[test]

@@ -61,13 +61,15 @@ pub use entry::Entry;
 pub use error::{Result, StoreError};
 pub use given::Given;
 pub use head::Head;
-pub use key::MAX_LEN as MAX_KEY_LEN;
 pub use prepare::Prepared;
 pub use snapshot::Snapshot;
 pub use state::State;
 
 use storage::{Storage, Unwritten};
 use writer::Writer;
+
+/// Longest key in bytes.
+pub const MAX_KEY_LEN: usize = 512;
 
 /// The store. Cheap to clone; one process at a time has it open.
 #[derive(Clone)]

@@ -18,7 +18,6 @@ pub(super) struct Storage {
 }
 
 /// A committed version whose rows are not in the database yet.
-#[derive(Clone)]
 pub(super) struct Unwritten {
     pub version: u64,
     pub changes: Arc<Changes>,
