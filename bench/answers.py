@@ -1,85 +1,112 @@
 #!/usr/bin/env python3
-"""What the types of weights do to answers: thirty short questions, each asked with every type.
+"""How sure the model is of right answers with each type of weights, on this and on other processors.
 
-Needs a built inference node (`make build`). An answer is right if it has the word that it should
-have. Answers are greedy, so the figures do not depend on the machine's load. Takes a few minutes.
+Needs a built inference node (`make build-all`). gemm, which multiplies matrices in single precision,
+cuts them into blocks by the sizes of the caches that Linux reports, so sums have another order, and
+other last bits, on another processor. Here every processor of the list is played by a mount namespace
+in which Linux reports its caches; the speed is the machine's own. It takes `unshare` of util-linux,
+and root or user namespaces. 8-bit kernels add up in one order everywhere.
+
+An answer is right that has the word that it should have. Its margin is how far the logit of its
+least certain token was above that of the next one; its shift is how far a margin was from that on
+this machine, over the tokens that both answers begin with. An answer is as long certain as margins
+are wider than shifts. Takes some minutes a processor.
 """
 
 import argparse
 import json
 import os
+import pathlib
 import subprocess
 import sys
+import tempfile
 
-from common import TARGET
+from common import TARGET, machine
 
-QUESTIONS = {
-    "What is the capital of Italy?": "Rome",
-    "What is the capital of France?": "Paris",
-    "What is the capital of Japan?": "Tokyo",
-    "What is the capital of Germany?": "Berlin",
-    "What is the capital of Spain?": "Madrid",
-    "What is the capital of Egypt?": "Cairo",
-    "What is the capital of England?": "London",
-    "What is the capital of Russia?": "Moscow",
-    "How many days are in a week?": "7|seven",
-    "How many months are in a year?": "12|twelve",
-    "What is the chemical formula of water?": "H2O|H₂O",
-    "Which planet is known as the Red Planet?": "Mars",
-    "What is the largest ocean on Earth?": "Pacific",
-    "Who wrote Romeo and Juliet?": "Shakespeare",
-    "What gas do plants absorb from the air?": "carbon dioxide|CO2",
-    "What is the freezing point of water in Celsius?": "0",
-    "Who was the first president of the United States?": "Washington",
-    "What is the largest planet in the solar system?": "Jupiter",
-    "What do bees make?": "honey",
-    "What is the opposite of hot?": "cold",
-    "What color is the sky on a clear day?": "blue",
-    "How many legs does a spider have?": "8|eight",
-    "What is 2 plus 2?": "4|four",
-    "What language is spoken in Brazil?": "Portuguese",
-    "What is the tallest mountain in the world?": "Everest",
-    "Who painted the Mona Lisa?": "Leonardo|Vinci",
-    "What is the currency of Japan?": "yen",
-    "Which animal is known as the king of the jungle?": "lion",
-    "What is the boiling point of water in Celsius?": "100",
-    "What is the speed of light?": "299|300,000|186",
+CACHES = pathlib.Path("/sys/devices/system/cpu")
+# KiB and ways of the first level (data), the second, and the third as one core group sees it.
+PROCESSORS = {
+    "AMD EPYC Milan (AVX2)": [(32, 8), (512, 8), (32768, 16)],
+    "AMD EPYC Turin (AVX-512)": [(48, 12), (1024, 16), (32768, 16)],
+    "Intel Haswell (AVX2)": [(32, 8), (256, 8), (30720, 20)],
+    "Intel Sapphire Rapids (AVX-512)": [(48, 12), (2048, 16), (107520, 15)],
 }
-YARDSTICK = "f32"
+MODEL = "smollm2-135m-instruct"
 
 
-def answer(question, weights, tokens):
-    command = [TARGET / "debug/poq-inference-node", "generate", "--output", "json"]
-    command += ["--weights", weights, "--max-tokens", str(tokens), "--prompt", question]
+def margins(weights, questions, prefix=()):
+    command = [*prefix, TARGET / "debug/poq-inference-node", "models", "margins", MODEL]
+    command += ["--output", "json", "--weights", *weights]
+    if questions:
+        command += ["--questions", str(questions)]
     environment = {**os.environ, "RUST_LOG": "warn"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
-    return json.loads(output.stdout)["answer"]
+    return json.loads(output.stdout)["weights"]
 
 
-def is_right(text, words):
-    return any(word.lower() in text.lower() for word in words.split("|"))
+def with_caches(folder, levels):
+    """The command under which Linux reports these caches, and no others."""
+    for number, (kib, ways) in enumerate(levels, start=1):
+        index = folder / f"cpu0/cache/index{number}"
+        index.mkdir(parents=True)
+        facts = {
+            "type": "Data" if number == 1 else "Unified",
+            "level": number,
+            "size": f"{kib}K",
+            "ways_of_associativity": ways,
+            "coherency_line_size": 64,
+            "shared_cpu_list": 0,
+        }
+        for name, value in facts.items():
+            (index / name).write_text(f"{value}\n")
+    script = f'mount --bind "{folder}" {CACHES} && exec "$@"'
+    rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+    return ["unshare", "--mount", *rights, "sh", "-c", script, "sh"]
+
+
+def shift(here, there):
+    """The largest difference of a margin, over the tokens that the answers begin with alike."""
+    largest = 0
+    for one, other in zip(here["answers"], there["answers"], strict=True):
+        for left, right in zip(one["tokens"], other["tokens"]):
+            largest = max(largest, abs(left["margin"] - right["margin"]))
+            if left["text"] != right["text"]:
+                break
+    return largest
+
+
+def changed(here, there):
+    def texts(summary):
+        return [[token["text"] for token in answer["tokens"]] for answer in summary["answers"]]
+
+    return sum(left != right for left, right in zip(texts(here), texts(there), strict=True))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--tokens", type=int, default=40)
-    parser.add_argument(
-        "--weights", nargs="+", default=[YARDSTICK, "q8_0", "q8_0_all", "original"]
-    )
+    parser.add_argument("--weights", nargs="+", default=["f32", "q8_0", "q8_0_all", "original"])
+    parser.add_argument("--questions", type=int, help="only the first ones")
     options = parser.parse_args()
-    answers = {}
-    for number, question in enumerate(QUESTIONS, start=1):
-        print(f"{number} of {len(QUESTIONS)}: {question}", file=sys.stderr)
-        for weights in {YARDSTICK: None, **dict.fromkeys(options.weights)}:
-            answers[weights, question] = answer(question, weights, options.tokens)
+    print(f"{machine()}; this machine first", file=sys.stderr)
+    runs = {"this machine": margins(options.weights, options.questions)}
+    for name, levels in PROCESSORS.items():
+        print(name, file=sys.stderr)
+        with tempfile.TemporaryDirectory() as folder:
+            prefix = with_caches(pathlib.Path(folder), levels)
+            runs[name] = margins(options.weights, options.questions, prefix)
 
-    print(f"{len(QUESTIONS)} questions, {options.tokens} tokens at most")
-    print(f"| `weights` | right | the same text as `{YARDSTICK}` |")
-    print("| --- | --- | --- |")
+    here = runs["this machine"]
+    print(machine())
+    print("| `weights` | processor | right | smallest margin | median | largest shift | other texts |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
     for weights in options.weights:
-        right = sum(is_right(answers[weights, of], words) for of, words in QUESTIONS.items())
-        same = sum(answers[weights, of] == answers[YARDSTICK, of] for of in QUESTIONS)
-        print(f"| `{weights}` | {right} | {same} |")
+        for name, run in runs.items():
+            of = run[weights]
+            print(
+                f"| `{weights}` | {name} | {of['right']} of {len(of['answers'])}"
+                f" | {of['smallest']:.4f} | {of['median']:.2f}"
+                f" | {shift(here[weights], of):.4f} | {changed(here[weights], of)} |"
+            )
 
 
 main()

@@ -8,7 +8,7 @@ use poq_app::Error;
 use poq_app::tx::Signatures;
 use poq_proto::code::{self, Code};
 use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgRegisterInferenceNode, MsgSubmitTask, MsgUnbond, Role,
+    MsgAddStake, MsgCancelTask, MsgRegisterInferenceNode, MsgSubmitTask, MsgUnbond, Role, Sampling,
 };
 use prost::encoding::{encode_key, encode_varint};
 use prost::{Message, Name};
@@ -199,5 +199,38 @@ fn numbers_that_are_too_large_or_written_strangely() {
         explicit_zero,
     ] {
         assert_eq!(refused(&chain, message), code::TX_DECODE);
+    }
+}
+
+#[test]
+fn sampling_out_of_its_ranges() {
+    let chain = Chain::new(1, 5);
+    let sampling = |temperature, top_p, repetition_penalty| {
+        any(&MsgSubmitTask {
+            sampling: Some(Sampling {
+                temperature,
+                top_p,
+                repetition_penalty,
+                ..Sampling::default()
+            }),
+            ..submit_message(&chain.user)
+        })
+    };
+    for bad in [
+        sampling(Some(2_000_001), 0, 0),
+        sampling(None, 1_000_001, 0),
+        sampling(None, 0, 1),
+        sampling(None, 0, 999_999),
+        sampling(None, 0, 2_000_001),
+    ] {
+        assert_eq!(refused(&chain, bad), code::INVALID_REQUEST);
+    }
+    for good in [
+        sampling(None, 0, 0),
+        sampling(Some(0), 1, 1_000_000),
+        sampling(Some(2_000_000), 1_000_000, 2_000_000),
+    ] {
+        let tx = Draft::new(&chain.user, vec![good]).sign(&chain.user);
+        assert!(chain.app.check_tx(&tx, Signatures::Verify).is_ok());
     }
 }

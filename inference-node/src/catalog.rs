@@ -10,6 +10,7 @@ use poq_proto::v1::{Model, WeightedEvaluatorModel};
 use serde::{Deserialize, Serialize};
 
 use crate::config;
+use crate::generator::Recommended;
 use crate::generator::weights::{Memory, Shape, WeightType};
 
 const ENTRIES: [&str; 7] = [
@@ -42,6 +43,8 @@ pub struct Entry {
     pub chat_template: String,
     /// How its matrices are best kept in memory.
     pub weights: WeightType,
+    /// How its makers recommend to sample, for what a request leaves open.
+    pub sampling: Recommended,
     /// Where its safetensors are.
     pub source: Hub,
     /// Its dimensions.
@@ -218,6 +221,7 @@ mod tests {
                 "{id}"
             );
             assert!(!entry.quantisations.is_empty(), "{id}");
+            assert_eq!(entry.sampling.out_of_range(), None, "{id}");
             for file in &entry.quantisations {
                 let bits = file.bytes as f64 * 8.0 / entry.parameters as f64;
                 // The small models have a greater part of their weights in larger blocks.

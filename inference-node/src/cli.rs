@@ -64,6 +64,7 @@ impl Command {
             Self::Models(Models::List(options)) => options.output,
             Self::Models(Models::Show(options)) => options.output.output,
             Self::Models(Models::Verify(options)) => options.output.output,
+            Self::Models(Models::Margins(options)) => options.output.output,
             Self::Models(Models::Run(options)) => options.generate.output.output,
             Self::Start(_) => Output::Text,
         }
@@ -133,9 +134,10 @@ pub struct Init {
     /// Fetch the model from the Hugging Face hub in place of a file.
     #[arg(long, value_name = "ORGANISATION/NAME", conflicts_with = "model_file")]
     pub hub: Option<String>,
-    /// How the matrices are kept in memory.
-    #[arg(long, value_enum, default_value_t)]
-    pub weights: WeightType,
+    /// How the matrices are kept in memory; as the catalog says if not given, or f32 for a model
+    /// that it does not have.
+    #[arg(long, value_enum)]
+    pub weights: Option<WeightType>,
     /// Compute threads; 0 is one per core.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
@@ -183,12 +185,16 @@ pub struct Generate {
     /// Most bytes of the answer.
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     pub max_bytes: usize,
-    /// 0 takes the most likely token; at most 2.
-    #[arg(long, default_value_t = 0.0, value_parser = temperature)]
-    pub temperature: f64,
-    /// Nucleus mass, above 0 and at most 1.
-    #[arg(long, default_value_t = 1.0, value_parser = mass)]
-    pub top_p: f64,
+    /// 0 takes the most likely token; at most 2. As the model's makers recommend if not given.
+    #[arg(long, value_parser = temperature)]
+    pub temperature: Option<f64>,
+    /// Nucleus mass, above 0 and at most 1. As the model's makers recommend if not given.
+    #[arg(long, value_parser = mass)]
+    pub top_p: Option<f64>,
+    /// Divides the odds of tokens that the answer has already, 1 to 2; 1 is no penalty. As the
+    /// model's makers recommend if not given.
+    #[arg(long, value_parser = penalty)]
+    pub repetition_penalty: Option<f64>,
     /// Decides the answer where the temperature is above 0.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -228,8 +234,34 @@ pub enum Models {
     Show(ShowModel),
     /// Check a model's files against the catalog, a chain's registry and this machine.
     Verify(VerifyModel),
+    /// Ask thirty questions with known answers, and show how many are answered rightly and how
+    /// far the tokens of the right answers are above the next ones, for each type of weights. A
+    /// margin that other rounding could bridge makes an answer a matter of the processor.
+    Margins(Margins),
     /// Answer one prompt with a model of the catalog, without the chain.
     Run(RunModel),
+}
+
+/// Options of `models margins`.
+#[derive(Debug, Args)]
+pub struct Margins {
+    /// Id of the model.
+    pub id: String,
+    /// Types of weights.
+    #[arg(long, value_enum, num_args = 1.., default_values_t = WeightType::value_variants().to_vec())]
+    pub weights: Vec<WeightType>,
+    /// Only the first questions.
+    #[arg(long, value_parser = positive)]
+    pub questions: Option<usize>,
+    /// Its GGUF file or folder; looked for in the cache if not given.
+    #[arg(long)]
+    pub model_file: Option<PathBuf>,
+    /// Compute threads; 0 is one per core.
+    #[arg(long, default_value_t = 0)]
+    pub threads: usize,
+    /// Form of the result.
+    #[command(flatten)]
+    pub output: OutputArg,
 }
 
 /// Options of `models show`.
@@ -304,6 +336,14 @@ fn mass(text: &str) -> Result<f64, String> {
     )
 }
 
+fn penalty(text: &str) -> Result<f64, String> {
+    number(
+        text,
+        |value| (1.0..=2.0).contains(&value),
+        "must be between 1 and 2",
+    )
+}
+
 fn number(text: &str, fits: impl Fn(f64) -> bool, range: &str) -> Result<f64, String> {
     let value: f64 = text.parse().map_err(|error| format!("{error}"))?;
     if fits(value) {
@@ -330,6 +370,7 @@ mod tests {
             "--temperature=2.1",
             "--temperature=NaN",
             "--top-p=0",
+            "--repetition-penalty=0.9",
             "--max-tokens=0",
         ] {
             let args = ["poq-inference-node", "generate", "--prompt", "x", option];

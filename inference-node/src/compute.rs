@@ -7,7 +7,7 @@ use metrics::{counter, histogram};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::generator::{Completion, Error as GeneratorError, Generator, Request};
+use crate::generator::{Completion, Error as GeneratorError, Generator, Recommended, Request};
 use crate::slots::{Asker, Slots, Waiting};
 
 /// Why a request got no answer.
@@ -60,6 +60,11 @@ impl Compute {
     /// Tokens of prompt and answer together that the model can hold.
     pub fn context_tokens(&self) -> usize {
         self.generator.context_tokens()
+    }
+
+    /// Settings for what requests leave open.
+    pub fn recommended(&self) -> Recommended {
+        self.generator.recommended()
     }
 
     /// Requests that are answered at the same time.

@@ -250,9 +250,10 @@ file = {file}
 {hub}
 # Folder of converted weights; nodes of one machine can share it.
 converted = {converted}
-# How the matrices are kept in memory: "q8_0" (8-bit blocks but for one matrix of a layer),
-# "q8_0_all" (8-bit blocks throughout, the fastest answers), "f32" (reads long prompts faster, more
-# memory) or "original" (as the file has them).
+# How the matrices are kept in memory: "f32" (single precision: the answers do not depend on the
+# processor), "q8_0" (8-bit blocks but for one matrix of a layer, faster answers in less memory),
+# "q8_0_all" (8-bit blocks throughout, the fastest answers) or "original" (as the file has them).
+# `poq-inference-node models margins` shows what each does to the answers on this machine.
 weights = {weights}
 # Compute threads; 0 is one per core. Give fewer where several nodes share a machine.
 threads = {threads}

@@ -9,6 +9,7 @@ mod duties;
 mod generator;
 mod http;
 mod journal;
+mod margins;
 mod slots;
 mod worker;
 

@@ -16,7 +16,7 @@ use tracing::{debug, error, info, warn};
 use crate::compute::{self, Compute};
 use crate::config::DutiesConfig;
 use crate::duties::{Assigned, Duties};
-use crate::generator::{self, Completion, Message, Request, Sampling, Speaker};
+use crate::generator::{self, Asked, Completion, Message, Recommended, Request, Speaker};
 use crate::journal::{self, Answer, DutyKey, Journal};
 
 /// Bytes of a transaction that are not answers: signature, key, fee, lengths.
@@ -291,7 +291,8 @@ impl AnswerJob {
         }
         let task = self.client.task(duty.key.task).await?;
         let prompt = self.client.payload(duty.key.task).await?.prompt;
-        let request = request(&task, prompt, self.max_tokens);
+        let recommended = self.compute.recommended();
+        let request = request(&task, prompt, self.max_tokens, recommended);
         let max_bytes = request.max_bytes;
         match self.compute.duty(request, self.stop).await {
             Ok(completion) => answer(duty.key, completion),
@@ -308,23 +309,22 @@ impl AnswerJob {
 }
 
 /// The task's question under the task's limits and this node's.
-fn request(task: &Task, prompt: String, max_tokens: usize) -> Request {
+fn request(task: &Task, prompt: String, max_tokens: usize, recommended: Recommended) -> Request {
     let sampling = task.sampling.unwrap_or_default();
     let share = |ppm: u32| f64::from(ppm) / PPM as f64;
+    // A message cannot tell 0 from a setting that is left out where 0 is not allowed.
+    let given = |ppm: u32| (ppm > 0).then(|| share(ppm));
+    let asked = Asked {
+        temperature: sampling.temperature.map(share),
+        top_p: given(sampling.top_p),
+        repetition_penalty: given(sampling.repetition_penalty),
+    };
     Request {
         messages: vec![Message {
             speaker: Speaker::User,
             text: prompt,
         }],
-        sampling: Sampling {
-            temperature: share(sampling.temperature),
-            top_p: if sampling.top_p == 0 {
-                1.0
-            } else {
-                share(sampling.top_p)
-            },
-            seed: task.seed,
-        },
+        sampling: recommended.complete(asked, task.seed),
         max_tokens: match sampling.max_tokens {
             0 => max_tokens,
             asked => max_tokens.min(asked as usize),
@@ -370,6 +370,7 @@ mod tests {
     use poq_proto::v1;
 
     use super::*;
+    use crate::generator::Sampling;
 
     fn params(max_batch_items: u32, max_tx_bytes: u32) -> Params {
         Params {
@@ -434,33 +435,39 @@ mod tests {
             seed: 9,
             ..Task::default()
         };
-        let asked = request(&task, "Hi".into(), 256);
-        assert_eq!(
-            asked.sampling,
-            Sampling {
-                temperature: 0.0,
-                top_p: 1.0,
-                seed: 9
-            }
-        );
+        let recommended = Recommended {
+            temperature: 0.2,
+            top_p: 0.95,
+            repetition_penalty: 1.1,
+        };
+        let request = |task: &Task, most| request(task, "Hi".into(), most, recommended);
+        let asked = request(&task, 256);
+        assert_eq!(asked.sampling, recommended.complete(Asked::default(), 9));
         assert_eq!((asked.max_tokens, asked.max_bytes), (256, 500));
 
         task.sampling = Some(v1::Sampling {
-            temperature: 700_000,
+            temperature: Some(700_000),
             top_p: 900_000,
             max_tokens: 32,
+            repetition_penalty: 1_500_000,
         });
-        let asked = request(&task, "Hi".into(), 256);
-        assert_eq!(
-            asked.sampling,
-            Sampling {
-                temperature: 0.7,
-                top_p: 0.9,
-                seed: 9
-            }
-        );
+        let asked = request(&task, 256);
+        let expected = Sampling {
+            temperature: 0.7,
+            top_p: 0.9,
+            repetition_penalty: 1.5,
+            seed: 9,
+        };
+        assert_eq!(asked.sampling, expected);
         assert_eq!(asked.max_tokens, 32);
-        assert_eq!(request(&task, "Hi".into(), 16).max_tokens, 16);
+        assert_eq!(request(&task, 16).max_tokens, 16);
+
+        task.sampling = Some(v1::Sampling {
+            temperature: Some(0),
+            ..v1::Sampling::default()
+        });
+        let greedy = request(&task, 256).sampling;
+        assert_eq!((greedy.temperature, greedy.repetition_penalty), (0.0, 1.1));
     }
 
     #[test]

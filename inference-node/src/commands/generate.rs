@@ -5,7 +5,7 @@ use super::model::Located;
 use super::{at_once, print};
 use crate::cli::Generate;
 use crate::config::ModelConfig;
-use crate::generator::{Generator, Message, Request, Sampling, Speaker};
+use crate::generator::{Asked, Generator, Message, Request, Speaker};
 
 /// Answers one prompt with a model, without a chain.
 pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<()> {
@@ -20,15 +20,16 @@ pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<
         .system
         .iter()
         .map(|text| message(Speaker::System, text));
+    let asked = Asked {
+        temperature: options.temperature,
+        top_p: options.top_p,
+        repetition_penalty: options.repetition_penalty,
+    };
     let request = Request {
         messages: system
             .chain([message(Speaker::User, &options.prompt)])
             .collect(),
-        sampling: Sampling {
-            temperature: options.temperature,
-            top_p: options.top_p,
-            seed: options.seed,
-        },
+        sampling: generator.recommended().complete(asked, options.seed),
         max_tokens: options.max_tokens,
         max_bytes: options.max_bytes,
     };

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::print;
 use crate::cli::Init;
-use crate::config;
+use crate::{catalog, config};
 
 /// Writes `config.toml` and makes the operator's key.
 pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
@@ -28,6 +28,11 @@ pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         (None, Some(_)) => 1,
         (None, None) => config::suggested_concurrency(options.threads, &options.model_file),
     };
+    let of_catalog = || catalog::find(&options.model).map(|entry| entry.weights);
+    let weights = match options.weights {
+        Some(given) => given,
+        None => of_catalog().unwrap_or_default(),
+    };
     let text = config::template(&config::Template {
         chain_id,
         node: options.node,
@@ -36,7 +41,7 @@ pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         model: options.model,
         model_file: options.model_file,
         hub: options.hub,
-        weights: options.weights,
+        weights,
         threads: options.threads,
         concurrency,
         listen: options.listen,

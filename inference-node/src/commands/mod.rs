@@ -4,6 +4,7 @@ mod at_once;
 mod earnings;
 mod generate;
 mod init;
+mod margins;
 pub mod model;
 mod models;
 mod register;
@@ -36,8 +37,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Models(Models::List(options)) => models::list(options.output),
         Command::Models(Models::Show(options)) => models::show(options).await,
         Command::Models(Models::Verify(options)) => models::verify(options).await,
+        Command::Models(Models::Margins(options)) => margins::margins(options).await,
         Command::Models(Models::Run(options)) => {
-            let model = model::of_catalog(&options.id, &options.generate)?;
+            let model = model::of_catalog(&options.id)?;
+            let model = model::changed(model, &options.generate);
             generate::generate(&model, options.generate).await
         }
         Command::Earnings(options) => earnings::earnings(&cli.home, &options).await,

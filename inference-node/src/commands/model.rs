@@ -9,8 +9,8 @@ use tracing::info;
 
 use crate::cli::Generate;
 use crate::config::ModelConfig;
-use crate::generator::weights::{self, Source, hub};
-use crate::generator::{Generator, MistralGenerator};
+use crate::generator::weights::{self, Files, Source, hub};
+use crate::generator::{Generator, MistralGenerator, Recommended};
 use crate::{catalog, commands};
 
 /// The model that `generate` uses: options first, then config.toml, then the defaults.
@@ -25,22 +25,22 @@ pub fn settings(home: &Path, options: &Generate) -> anyhow::Result<ModelConfig> 
     Ok(changed(model, options))
 }
 
-/// The model that `models run` uses: options first, then the catalog.
+/// A model as the catalog has it.
 ///
 /// # Errors
 /// If the catalog does not have it.
-pub fn of_catalog(id: &str, options: &Generate) -> anyhow::Result<ModelConfig> {
+pub fn of_catalog(id: &str) -> anyhow::Result<ModelConfig> {
     let entry = catalog::find(id)?;
-    let model = ModelConfig {
+    Ok(ModelConfig {
         file: entry.default_file(),
         weights: entry.weights,
         id: entry.id,
         ..ModelConfig::default()
-    };
-    Ok(changed(model, options))
+    })
 }
 
-fn changed(mut model: ModelConfig, options: &Generate) -> ModelConfig {
+/// A model with what the options of a command say.
+pub fn changed(mut model: ModelConfig, options: &Generate) -> ModelConfig {
     if let Some(file) = &options.model_file {
         model.file.clone_from(file);
         model.hub = None;
@@ -52,6 +52,20 @@ fn changed(mut model: ModelConfig, options: &Generate) -> ModelConfig {
     model.threads = options.threads.unwrap_or(model.threads);
     model.concurrency = options.concurrency;
     model
+}
+
+/// What the makers of a model recommend: as the catalog has it, else as its own files do.
+fn recommended(id: &str, files: &Files) -> anyhow::Result<Recommended> {
+    if let Ok(entry) = catalog::find(id) {
+        return Ok(entry.sampling);
+    }
+    match files {
+        Files::Folder {
+            generation_config: Some(file),
+            ..
+        } => Ok(Recommended::read(file)?),
+        _ => Ok(Recommended::default()),
+    }
 }
 
 /// A model whose files are on this machine.
@@ -114,7 +128,10 @@ impl Located {
             weights::prepare(&path, &digest, &settings.converted, settings.weights)
         })
         .await??;
-        let generator = MistralGenerator::load(&prepared, model.concurrency, model.threads).await?;
+        let recommended = recommended(&model.id, &prepared.files)?;
+        let generator = MistralGenerator::load(&prepared, model.concurrency, model.threads)
+            .await?
+            .recommending(recommended);
         info!(
             file = %prepared.path().display(),
             context_tokens = generator.context_tokens(),

@@ -163,11 +163,7 @@ fn question() -> Request {
             speaker: Speaker::User,
             text: PROMPT.into(),
         }],
-        sampling: Sampling {
-            temperature: 0.0,
-            top_p: 1.0,
-            seed: 0,
-        },
+        sampling: Sampling::GREEDY,
         max_tokens: 12,
         max_bytes: 10_000,
     }

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ending::Ending;
 use super::load::{self, Loaded};
-use super::sampler::SeededSampler;
+use super::sampler::Sampler;
 use super::text::BoundedText;
 use super::threads::Enrolment;
 use super::weights::Prepared;
@@ -79,9 +79,10 @@ impl Engine {
             });
         }
         let ending = Ending::new(self.end_token);
+        let sampler = Sampler::new(request.sampling);
         let mut stream = self
             .model
-            .stream_chat_request(self.engine_request(request, ending.clone()))
+            .stream_chat_request(self.engine_request(request, &sampler, &ending))
             .await
             .map_err(engine_error)?;
 
@@ -142,6 +143,7 @@ impl Engine {
             answer_tokens,
             first_token: first_token.unwrap_or(total),
             total,
+            margins: sampler.margins(),
         })
     }
 
@@ -157,21 +159,24 @@ impl Engine {
             .map_err(engine_error)
     }
 
-    fn engine_request(&self, request: &Request, ending: Ending) -> RequestBuilder {
-        // Temperature 0 is what makes mistral.rs take the most likely token; the seeded sampler
-        // leaves it no other.
+    fn engine_request(
+        &self,
+        request: &Request,
+        sampler: &Sampler,
+        ending: &Ending,
+    ) -> RequestBuilder {
+        // Temperature 0 is what makes mistral.rs take the most likely token; the sampler leaves it
+        // no other.
         let sampling = SamplingParams {
             temperature: Some(0.0),
             max_len: Some(request.max_tokens),
             ..SamplingParams::neutral()
         };
-        let mut builder = RequestBuilder::new()
+        let builder = RequestBuilder::new()
             .set_sampling(sampling)
-            .add_logits_processor(Arc::new(Enrolment::new(self.threads)));
-        if request.sampling.temperature > 0.0 {
-            builder = builder.add_logits_processor(Arc::new(SeededSampler::new(request.sampling)));
-        }
-        builder = builder.add_logits_processor(Arc::new(ending));
+            .add_logits_processor(Arc::new(Enrolment::new(self.threads)))
+            .add_logits_processor(Arc::new(sampler.clone()))
+            .add_logits_processor(Arc::new(ending.clone()));
         request.messages.iter().fold(builder, |builder, message| {
             builder.add_message(role(message.speaker), &message.text)
         })
@@ -184,11 +189,7 @@ fn warm_up() -> Request {
             speaker: Speaker::User,
             text: "Hello".into(),
         }],
-        sampling: Sampling {
-            temperature: 0.0,
-            top_p: 1.0,
-            seed: 0,
-        },
+        sampling: Sampling::GREEDY,
         max_tokens: 2,
         max_bytes: usize::MAX,
     }

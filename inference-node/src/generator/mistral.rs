@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
 use super::weights::Prepared;
-use super::{Completion, Error, Generator, Request};
+use super::{Completion, Error, Generator, Recommended, Request};
 use crate::config;
 
 /// A model loaded into mistral.rs once for every answer that is given at the same time.
@@ -20,6 +20,7 @@ pub struct MistralGenerator {
     ),
     concurrency: usize,
     context_tokens: usize,
+    recommended: Recommended,
 }
 
 impl MistralGenerator {
@@ -46,7 +47,16 @@ impl MistralGenerator {
             idle: (sender, Mutex::new(idle)),
             concurrency,
             context_tokens,
+            recommended: Recommended::default(),
         })
+    }
+
+    /// The same, with what its makers recommend for requests that leave it open.
+    pub fn recommending(self, recommended: Recommended) -> Self {
+        Self {
+            recommended,
+            ..self
+        }
     }
 }
 
@@ -66,6 +76,10 @@ impl Generator for MistralGenerator {
 
     fn concurrency(&self) -> usize {
         self.concurrency
+    }
+
+    fn recommended(&self) -> Recommended {
+        self.recommended
     }
 
     async fn generate(

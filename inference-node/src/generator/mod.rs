@@ -7,6 +7,7 @@ mod engine;
 mod load;
 mod mistral;
 mod sampler;
+mod sampling;
 mod text;
 mod threads;
 pub mod weights;
@@ -19,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 pub use mistral::MistralGenerator;
+pub use sampling::{Asked, Recommended, Sampling};
 
 /// Who said a message of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,17 +40,6 @@ pub struct Message {
     pub speaker: Speaker,
     /// What was said.
     pub text: String,
-}
-
-/// How the next token is chosen.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sampling {
-    /// 0 is greedy; at most 2.
-    pub temperature: f64,
-    /// Nucleus mass, above 0 and at most 1.
-    pub top_p: f64,
-    /// Same seed, prompt and settings give the same answer on the same build.
-    pub seed: u64,
 }
 
 /// A question for a language model.
@@ -93,6 +84,10 @@ pub struct Completion {
     pub first_token: Duration,
     /// From the call to the end.
     pub total: Duration,
+    /// Of each token, how far its logit was above that of the next one: what arithmetic that
+    /// rounds differently would have to bridge for another greedy answer.
+    #[serde(skip)]
+    pub margins: Vec<f32>,
 }
 
 impl Completion {
@@ -140,6 +135,9 @@ pub trait Generator: Send + Sync {
 
     /// Requests that are answered at the same time, at least 1; more wait.
     fn concurrency(&self) -> usize;
+
+    /// Settings for what requests leave open.
+    fn recommended(&self) -> Recommended;
 
     /// Answers a request.
     ///

@@ -1,7 +1,7 @@
-//! Seeded sampling. mistral.rs draws from one generator for all requests, so a request's seed
-//! would not decide its answer; this picks the token before mistral.rs does.
+//! Chooses the tokens of an answer. mistral.rs draws from one generator for all requests, so a
+//! request's seed would not decide its answer; this picks the token before mistral.rs does.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mistralrs::{CustomLogitsProcessor, Result, Tensor};
 use sha2::{Digest, Sha256};
@@ -10,34 +10,98 @@ use super::Sampling;
 
 const DOMAIN: &[u8] = b"poq/sample/v1";
 
-/// Leaves one token possible: the one that temperature, nucleus and seed choose.
+/// Leaves one token possible: the one that the sampling settings and the seed choose.
 ///
 /// The random number of a step depends on the seed and on the number of steps before it only,
 /// so equal requests get equal answers whatever ran before or beside them.
-pub struct SeededSampler {
+#[derive(Clone)]
+pub struct Sampler {
     sampling: Sampling,
-    steps: AtomicU64,
+    margins: Arc<Mutex<Vec<f32>>>,
 }
 
-impl SeededSampler {
-    /// A sampler for one request; `sampling.temperature` is above 0.
+impl Sampler {
+    /// A sampler for one request.
     pub fn new(sampling: Sampling) -> Self {
         Self {
             sampling,
-            steps: AtomicU64::new(0),
+            margins: Arc::default(),
         }
+    }
+
+    /// How far the two highest logits were apart at each step so far.
+    pub fn margins(&self) -> Vec<f32> {
+        self.margins
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Notes a step's margin and returns the number of steps before it.
+    fn note(&self, margin: f32) -> usize {
+        let mut margins = self.margins.lock().unwrap_or_else(PoisonError::into_inner);
+        margins.push(margin);
+        margins.len() - 1
     }
 }
 
-impl CustomLogitsProcessor for SeededSampler {
-    fn apply(&self, logits: &Tensor, _context: &[u32]) -> Result<Tensor> {
+impl CustomLogitsProcessor for Sampler {
+    fn apply(&self, logits: &Tensor, context: &[u32]) -> Result<Tensor> {
         let mut logits: Vec<f32> = logits.to_vec1()?;
-        let step = self.steps.fetch_add(1, Ordering::Relaxed);
-        let chosen = choose(&logits, &self.sampling, uniform(self.sampling.seed, step));
+        let step = self.note(margin(&logits));
+        let answer = &context[context.len().saturating_sub(step)..];
+        penalise(&mut logits, answer, self.sampling.repetition_penalty as f32);
+        let chosen = match self.sampling.temperature > 0.0 {
+            true => choose(
+                &logits,
+                &self.sampling,
+                uniform(self.sampling.seed, step as u64),
+            ),
+            false => highest(&logits),
+        };
         logits.fill(f32::NEG_INFINITY);
         logits[chosen] = 0.0;
         let length = logits.len();
         Tensor::from_vec(logits, length, &mistralrs::Device::Cpu)
+    }
+}
+
+/// The first of the highest logits.
+fn highest(logits: &[f32]) -> usize {
+    let mut best = 0;
+    for (token, logit) in logits.iter().enumerate() {
+        if *logit > logits[best] {
+            best = token;
+        }
+    }
+    best
+}
+
+/// How far the two highest logits are apart.
+fn margin(logits: &[f32]) -> f32 {
+    let two = logits.iter().fold([f32::NEG_INFINITY; 2], |[a, b], logit| {
+        [a.max(*logit), b.max(a.min(*logit))]
+    });
+    two[0] - two[1]
+}
+
+/// Makes tokens of the answer so far less likely (CTRL, arXiv 1909.05858, section 4.1). Those of
+/// the prompt are not: an answer has to name what it was asked about, and the token that ends it
+/// ends the question too.
+fn penalise(logits: &mut [f32], answer: &[u32], penalty: f32) {
+    if penalty == 1.0 {
+        return;
+    }
+    let mut said = answer.to_vec();
+    said.sort_unstable();
+    said.dedup();
+    for token in said {
+        if let Some(logit) = logits.get_mut(token as usize) {
+            *logit = match *logit > 0.0 {
+                true => *logit / penalty,
+                false => *logit * penalty,
+            };
+        }
     }
 }
 
@@ -104,7 +168,7 @@ mod tests {
         Sampling {
             temperature,
             top_p,
-            seed: 0,
+            ..Sampling::GREEDY
         }
     }
 
@@ -149,18 +213,42 @@ mod tests {
         assert_ne!(uniform(1, 2), uniform(1, 3));
     }
 
-    #[test]
-    fn processor_leaves_one_token() {
+    /// The token that a processor leaves possible.
+    fn left_by(sampler: &Sampler, context: &[u32]) -> usize {
         let logits = Tensor::new(&LOGITS, &mistralrs::Device::Cpu).unwrap();
-        let out = SeededSampler::new(sampling(0.01, 1.0))
-            .apply(&logits, &[5, 6])
-            .unwrap();
+        let out = sampler.apply(&logits, context).unwrap();
         let out: Vec<f32> = out.to_vec1().unwrap();
-        assert_eq!(out[1], 0.0);
-        assert!(
-            out.iter()
-                .enumerate()
-                .all(|(i, x)| i == 1 || *x == f32::NEG_INFINITY)
-        );
+        let possible: Vec<usize> = (0..out.len()).filter(|i| out[*i] == 0.0).collect();
+        let excluded = out.iter().filter(|logit| **logit == f32::NEG_INFINITY);
+        assert_eq!((possible.len(), excluded.count()), (1, out.len() - 1));
+        possible[0]
+    }
+
+    #[test]
+    fn the_processor_leaves_one_token_and_notes_its_margin() {
+        for temperature in [0.0, 0.01] {
+            let sampler = Sampler::new(sampling(temperature, 1.0));
+            assert_eq!(left_by(&sampler, &[5, 6]), 1);
+            assert_eq!(left_by(&sampler, &[5, 6, 1]), 1);
+            assert_eq!(sampler.margins(), [1.0, 1.0]);
+        }
+        assert_eq!(margin(&[2.0, 2.0, 1.0]), 0.0);
+        assert_eq!(highest(&[2.0, 2.0, 1.0]), 0);
+    }
+
+    #[test]
+    fn what_was_said_is_penalised_and_what_was_asked_is_not() {
+        let sampler = Sampler::new(Sampling {
+            repetition_penalty: 2.0,
+            ..Sampling::GREEDY
+        });
+        // Token 1 in the prompt, then twice in the answer, then beside token 2.
+        assert_eq!(left_by(&sampler, &[1, 1]), 1);
+        assert_eq!(left_by(&sampler, &[1, 1, 1]), 2);
+        assert_eq!(left_by(&sampler, &[1, 1, 1, 2]), 1);
+
+        let mut logits = LOGITS;
+        penalise(&mut logits, &[3, 3, 0, 99], 2.0);
+        assert_eq!(logits, [0.5, 3.0, 2.0, -16.0]);
     }
 }

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{Completion, Error, Finish, Generator, Message, Request, Sampling, Speaker, hand_over};
+use super::{
+    Completion, Error, Finish, Generator, Message, Recommended, Request, Sampling, Speaker,
+    hand_over,
+};
 
 /// A greedy request with one message, for an answer of at most 64 tokens.
 pub fn question(text: &str) -> Request {
@@ -16,11 +19,7 @@ pub fn question(text: &str) -> Request {
             speaker: Speaker::User,
             text: text.into(),
         }],
-        sampling: Sampling {
-            temperature: 0.0,
-            top_p: 1.0,
-            seed: 0,
-        },
+        sampling: Sampling::GREEDY,
         max_tokens: 64,
         max_bytes: 10_000,
     }
@@ -76,6 +75,10 @@ impl Generator for Parrot {
         self.concurrency
     }
 
+    fn recommended(&self) -> Recommended {
+        Recommended::default()
+    }
+
     async fn generate(
         &self,
         request: &Request,
@@ -118,6 +121,7 @@ impl Generator for Parrot {
             prompt_tokens: words.len(),
             first_token: Duration::ZERO,
             total: Duration::ZERO,
+            margins: Vec::new(),
         })
     }
 }

@@ -103,7 +103,8 @@ async fn chat(
     };
     let (is_stream, include_usage) = (body.stream, body.include_usage());
     let seed = server.started.rotate_left(32) ^ number;
-    let request = body.into_request(server.max_tokens, seed)?;
+    let recommended = server.compute.recommended();
+    let request = body.into_request(server.max_tokens, recommended, seed)?;
     if is_stream {
         let (sender, deltas) = mpsc::channel(DELTAS);
         let reply = server.compute.guest(request, Some(sender))?;

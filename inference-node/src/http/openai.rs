@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::generator::{Completion, Finish, Message, Request, Sampling, Speaker};
+use crate::generator::{Asked, Completion, Finish, Message, Recommended, Request, Speaker};
 
 /// Body of `POST /v1/chat/completions`. Settings that are not listed are ignored, as other
 /// servers do; those that would change the answer and cannot be served are refused.
@@ -16,6 +16,9 @@ pub struct ChatRequest {
     top_p: Option<f64>,
     #[serde(default, alias = "max_completion_tokens")]
     max_tokens: Option<usize>,
+    /// Not of OpenAI's, but under this name in vLLM, TGI and mistral.rs.
+    #[serde(default)]
+    repetition_penalty: Option<f64>,
     #[serde(default)]
     seed: Option<i64>,
     #[serde(default)]
@@ -72,23 +75,23 @@ fn invalid(param: &'static str, message: impl Into<String>) -> Invalid {
     }
 }
 
-/// The number in `range`, or its default.
+/// The number, if it is in `range`.
 fn within(
     param: &'static str,
     value: Option<f64>,
     range: std::ops::RangeInclusive<f64>,
-    default: f64,
-) -> Result<f64, Invalid> {
-    let value = value.unwrap_or(default);
-    if range.contains(&value) {
-        return Ok(value);
+) -> Result<Option<f64>, Invalid> {
+    match value {
+        Some(value) if !range.contains(&value) => {
+            let message = format!(
+                "must be between {} and {}, not {value}",
+                range.start(),
+                range.end()
+            );
+            Err(invalid(param, message))
+        }
+        value => Ok(value),
     }
-    let message = format!(
-        "must be between {} and {}, not {value}",
-        range.start(),
-        range.end()
-    );
-    Err(invalid(param, message))
 }
 
 impl ChatRequest {
@@ -104,12 +107,17 @@ impl ChatRequest {
             .is_some_and(|options| options.include_usage)
     }
 
-    /// The request for the language model, with at most `max_tokens` tokens. Without a
-    /// temperature it is greedy, without a seed it takes `seed`.
+    /// The request for the language model, with at most `max_tokens` tokens. What it leaves open
+    /// is as `recommended`; without a seed it takes `seed`.
     ///
     /// # Errors
     /// The first setting that cannot be served.
-    pub fn into_request(self, max_tokens: usize, seed: u64) -> Result<Request, Invalid> {
+    pub fn into_request(
+        self,
+        max_tokens: usize,
+        recommended: Recommended,
+        seed: u64,
+    ) -> Result<Request, Invalid> {
         if self.n.is_some_and(|n| n != 1) {
             return Err(invalid("n", "only one answer per request is served"));
         }
@@ -125,15 +133,16 @@ impl ChatRequest {
         if self.messages.is_empty() {
             return Err(invalid("messages", "must have at least one message"));
         }
-        let sampling = Sampling {
-            temperature: within("temperature", self.temperature, 0.0..=2.0, 0.0)?,
+        let asked = Asked {
+            temperature: within("temperature", self.temperature, 0.0..=2.0)?,
             top_p: match self.top_p {
                 // OpenAI allows 0 and means the most likely token.
-                Some(0.0) => f64::MIN_POSITIVE,
-                top_p => within("top_p", top_p, 0.0..=1.0, 1.0)?,
+                Some(0.0) => Some(f64::MIN_POSITIVE),
+                top_p => within("top_p", top_p, 0.0..=1.0)?,
             },
-            seed: self.seed.map_or(seed, i64::cast_unsigned),
+            repetition_penalty: within("repetition_penalty", self.repetition_penalty, 1.0..=2.0)?,
         };
+        let sampling = recommended.complete(asked, self.seed.map_or(seed, i64::cast_unsigned));
         Ok(Request {
             messages: self
                 .messages
@@ -271,6 +280,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::generator::Sampling;
+
+    const RECOMMENDED: Recommended = Recommended {
+        temperature: 0.2,
+        top_p: 0.95,
+        repetition_penalty: 1.1,
+    };
 
     fn parse(extra: serde_json::Value) -> Result<Request, Invalid> {
         let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "Hi" }] });
@@ -279,27 +295,20 @@ mod tests {
         }
         serde_json::from_value::<ChatRequest>(body)
             .unwrap()
-            .into_request(100, 7)
+            .into_request(100, RECOMMENDED, 7)
     }
 
     #[test]
-    fn defaults_are_greedy_and_bounded() {
+    fn defaults_are_the_models_and_bounded() {
         let request = parse(json!({ "user": "someone", "presence_penalty": 0 })).unwrap();
-        assert_eq!(
-            request.sampling,
-            Sampling {
-                temperature: 0.0,
-                top_p: 1.0,
-                seed: 7
-            }
-        );
+        assert_eq!(request.sampling, RECOMMENDED.complete(Asked::default(), 7));
         assert_eq!(request.max_tokens, 100);
     }
 
     #[test]
     fn settings_are_taken_and_capped() {
         let request = parse(json!({
-            "temperature": 0.5, "top_p": 0.9, "seed": -1, "max_completion_tokens": 1000,
+            "temperature": 0.5, "top_p": 0.9, "repetition_penalty": 1.0, "seed": -1, "max_completion_tokens": 1000,
             "messages": [
                 { "role": "system", "content": "Be brief." },
                 { "role": "user", "content": [{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }] },
@@ -311,6 +320,7 @@ mod tests {
             Sampling {
                 temperature: 0.5,
                 top_p: 0.9,
+                repetition_penalty: 1.0,
                 seed: u64::MAX
             }
         );
@@ -334,6 +344,7 @@ mod tests {
             ("temperature", json!({ "temperature": 2.5 })),
             ("temperature", json!({ "temperature": -0.1 })),
             ("top_p", json!({ "top_p": 1.1 })),
+            ("repetition_penalty", json!({ "repetition_penalty": 0.9 })),
         ] {
             assert_eq!(parse(body).unwrap_err().param, param);
         }

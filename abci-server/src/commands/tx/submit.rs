@@ -1,12 +1,16 @@
 //! `poqd tx poq submit-task`.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use poq_client::{Any, Client, TxOutcome, any, tx};
 use poq_proto::PPM;
-use poq_proto::v1::{Model, MsgSubmitTask, MsgSubmitTaskResponse, Sampling, Task, TaskStatus};
+use poq_proto::v1::{
+    Model, MsgSubmitTask, MsgSubmitTaskResponse, QueryPayloadRequest, QueryPayloadResponse,
+    Sampling, Task, TaskStatus,
+};
 use prost::{Message, Name};
 use serde::Serialize;
 
@@ -14,6 +18,8 @@ use super::account::Account;
 use crate::coin::Coin;
 use crate::commands::input::read_bytes;
 
+/// The smallest share that a message can name.
+const SMALLEST: f64 = 1.0 / PPM as f64;
 /// Pause between two looks at a task.
 const LOOK_PAUSE: Duration = Duration::from_millis(300);
 
@@ -44,16 +50,20 @@ pub(super) struct SubmitTask {
     /// Seed of the sampling.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Temperature of the sampling, 0 to 2; 0 takes the likeliest token each time.
-    #[arg(long, default_value_t = 0.0, value_parser = fraction(2.0))]
-    temperature: f64,
-    /// Nucleus mass of the sampling, 0 to 1.
-    #[arg(long, default_value_t = 1.0, value_parser = fraction(1.0))]
-    top_p: f64,
+    /// Temperature of the sampling, 0 to 2; 0 takes the likeliest token each time. What is not
+    /// given of the sampling is as the model's makers recommend.
+    #[arg(long, value_parser = fraction(0.0..=2.0))]
+    temperature: Option<f64>,
+    /// Nucleus mass of the sampling, above 0 and at most 1.
+    #[arg(long, value_parser = fraction(SMALLEST..=1.0))]
+    top_p: Option<f64>,
+    /// Divides the odds of tokens that the answer has already, 1 to 2; 1 is no penalty.
+    #[arg(long, value_parser = fraction(1.0..=2.0))]
+    repetition_penalty: Option<f64>,
     /// Most tokens of the answer; 0 leaves it to the node.
     #[arg(long, default_value_t = 0)]
     max_tokens: u32,
-    /// Follow the task to this point and print its record.
+    /// Follow the task to this point and print its answer; with `--output json` its record too.
     #[arg(long, value_enum)]
     wait: Option<Until>,
 }
@@ -88,8 +98,11 @@ impl SubmitTask {
                 outcome,
             })?);
         };
-        let task = follow(&account.client, id, until).await?;
-        account.format.print(&task)?;
+        let followed = follow(&account.client, id, until).await?;
+        account
+            .format
+            .print_told(&followed, &followed.told(&account.params.denom))?;
+        let task = &followed.task;
         match task.status() {
             TaskStatus::Settled | TaskStatus::Final => Ok(()),
             status => bail!(
@@ -120,8 +133,10 @@ impl SubmitTask {
             max_fee,
             seed: self.seed,
             sampling: Some(Sampling {
-                temperature: ppm(self.temperature),
-                top_p: ppm(self.top_p),
+                temperature: self.temperature.map(ppm),
+                // In these two, 0 is a setting that is left out.
+                top_p: self.top_p.map_or(0, ppm),
+                repetition_penalty: self.repetition_penalty.map_or(0, ppm),
                 max_tokens: self.max_tokens,
             }),
         }))
@@ -174,11 +189,49 @@ fn task_id(outcome: &TxOutcome) -> anyhow::Result<u64> {
     Ok(MsgSubmitTaskResponse::decode(response.value.as_slice())?.task_id)
 }
 
+/// A task at the end of its way, with the answer that the chain keeps until then.
+#[derive(Serialize)]
+struct Followed {
+    #[serde(flatten)]
+    task: Task,
+    /// None if there is no answer, or the node does not have it any more.
+    answer_text: Option<String>,
+}
+
+impl Followed {
+    /// For people; amounts are in units of `denom`.
+    fn told(&self, denom: &str) -> String {
+        let task = &self.task;
+        let mut text = match &self.answer_text {
+            Some(answer) => format!("{answer}\n\n"),
+            None if task.answer.is_some() => {
+                "The node does not have the text of the answer any more.\n\n".into()
+            }
+            None => String::new(),
+        };
+        let id = task.id;
+        match &task.settlement {
+            Some(settlement) => {
+                text += &format!(
+                    "task {id}: quality {:.3}, price {}{denom}, {}{denom} of {}{denom} back\n",
+                    f64::from(settlement.quality) / PPM as f64,
+                    settlement.price,
+                    settlement.refund,
+                    task.escrow
+                )
+            }
+            None => text += &format!("task {id}: {}{denom} back\n", task.escrow),
+        }
+        text + &format!("`poqd query poq task {id}` shows who answered and scored it\n")
+    }
+}
+
 /// Says each new phase on the standard error output until the task is there.
-async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Task> {
+async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Followed> {
     let mut shown = TaskStatus::Unspecified;
+    let mut answer_text = None;
     loop {
-        match client.task(id).await {
+        match look(client, id, &mut answer_text).await {
             Ok(task) => {
                 let status = task.status();
                 if status != shown {
@@ -195,7 +248,7 @@ async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Task> 
                     _ => false,
                 };
                 if is_there {
-                    return Ok(task);
+                    return Ok(Followed { task, answer_text });
                 }
             }
             Err(error) if error.is_retryable() => tracing::warn!("{error}"),
@@ -203,6 +256,33 @@ async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Task> 
         }
         tokio::time::sleep(LOOK_PAUSE).await;
     }
+}
+
+/// The task as it is now, and the text of its answer as soon as that is on chain: the end of the
+/// task deletes it from the newest state.
+async fn look(
+    client: &Client,
+    id: u64,
+    answer_text: &mut Option<String>,
+) -> Result<Task, poq_client::Error> {
+    let task = client.task(id).await?;
+    if let (Some(answer), None) = (&task.answer, &answer_text) {
+        let request = QueryPayloadRequest { task_id: id };
+        let answered = Some(answer.height);
+        let path = "/poq.v1.Query/Payload";
+        let asked = client.query::<_, QueryPayloadResponse>(path, &request, answered);
+        *answer_text = match asked.await {
+            Ok(payload) => payload.value.answer,
+            // A node may have no older states.
+            Err(poq_client::Error::Query { .. }) => client
+                .payload(id)
+                .await
+                .ok()
+                .and_then(|payload| payload.answer),
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(task)
 }
 
 /// A status for people.
@@ -217,11 +297,17 @@ fn ppm(fraction: f64) -> u32 {
     (fraction * PPM as f64).round() as u32
 }
 
-/// A parser of numbers from 0 to `high`.
-fn fraction(high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
+/// A parser of numbers in `range`.
+fn fraction(
+    range: RangeInclusive<f64>,
+) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
     move |text| match text.parse() {
-        Ok(value) if (0.0..=high).contains(&value) => Ok(value),
-        _ => Err(format!("expected a number from 0 to {high}")),
+        Ok(value) if range.contains(&value) => Ok(value),
+        _ => Err(format!(
+            "expected a number from {} to {}",
+            range.start(),
+            range.end()
+        )),
     }
 }
 
@@ -248,11 +334,14 @@ mod tests {
     #[test]
     fn fractions_become_ppm() {
         assert_eq!(ppm(0.7), 700_000);
-        let parse = fraction(2.0);
+        let parse = fraction(0.0..=2.0);
         assert_eq!(parse("2"), Ok(2.0));
         for bad in ["-0.1", "2.1", "NaN", "x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+        // What would be 0 ppm is taken for a setting that is left out.
+        assert!(fraction(SMALLEST..=1.0)("0").is_err());
+        assert_eq!(ppm(SMALLEST), 1);
     }
 
     #[test]

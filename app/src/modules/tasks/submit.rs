@@ -1,3 +1,5 @@
+use std::ops::RangeInclusive;
+
 use poq_proto::v1::{
     Model, MsgSubmitTask, MsgSubmitTaskResponse, Role, Sampling, Task, TaskStatus, Terms,
 };
@@ -12,6 +14,8 @@ use crate::modules::{bank, models, nodes, params};
 
 /// Highest sampling temperature, ppm.
 const MAX_TEMPERATURE: u32 = 2_000_000;
+/// Repetition penalties of a sampling, ppm.
+const REPETITION_PENALTIES: RangeInclusive<u32> = 1_000_000..=2_000_000;
 
 /// `MsgSubmitTask`: checks the request, escrows its fee and queues it for the draw at the end of
 /// the next block, whose beacon neither its sender nor the proposer of this block can know.
@@ -111,14 +115,27 @@ fn validate(x: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result
         "min_quality must be at most {PPM} ppm, got {}",
         message.min_quality
     );
-    let sampling = message.sampling.unwrap_or_default();
+    validate_sampling(message.sampling.unwrap_or_default())
+}
+
+fn validate_sampling(sampling: Sampling) -> Result<()> {
+    let temperature = sampling.temperature();
     let Sampling {
-        temperature, top_p, ..
+        top_p,
+        repetition_penalty,
+        ..
     } = sampling;
     ensure!(
         temperature <= MAX_TEMPERATURE && u64::from(top_p) <= PPM,
         code::INVALID_REQUEST,
         "temperature must be at most {MAX_TEMPERATURE} ppm and top_p at most {PPM} ppm, got {temperature} and {top_p}"
+    );
+    ensure!(
+        repetition_penalty == 0 || REPETITION_PENALTIES.contains(&repetition_penalty),
+        code::INVALID_REQUEST,
+        "repetition_penalty must be in {}..={} ppm or not set, got {repetition_penalty}",
+        REPETITION_PENALTIES.start(),
+        REPETITION_PENALTIES.end()
     );
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! What the files of a model say about it, without loading it.
 
 use serde::Serialize;
+use serde_json::Value;
 
 use super::folder::{self, read};
 use super::gguf::{Gguf, ROPE_FACTORS};
@@ -65,7 +66,7 @@ impl Facts {
     fn of_folder(source: &Folder, weight_bytes: u64) -> Result<Self> {
         folder::Chat::read(source)?;
         let path = source.path.join(CONFIG);
-        let config = read(&path)?;
+        let config: Value = read(&path)?;
         let missing = |what: &str| Error::Format {
             path: path.clone(),
             reason: format!("{what} is missing"),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::source::{CONFIG, Folder, GENERATION_CONFIG, TEMPLATE, TOKENIZER, TOKENIZER_CONFIG};
@@ -44,8 +45,8 @@ impl Chat {
     /// # Errors
     /// [`Error::Format`] with what is missing, [`Error::Io`].
     pub fn read(folder: &Folder) -> Result<Self> {
-        let tokenizer = read(&folder.path.join(TOKENIZER))?;
-        let settings = read(&folder.path.join(TOKENIZER_CONFIG))?;
+        let tokenizer: Value = read(&folder.path.join(TOKENIZER))?;
+        let settings: Value = read(&folder.path.join(TOKENIZER_CONFIG))?;
         let format = |reason: &str| Error::Format {
             path: folder.path.clone(),
             reason: reason.into(),
@@ -69,8 +70,11 @@ impl Chat {
     }
 }
 
-/// A JSON file.
-pub fn read(path: &Path) -> Result<Value> {
+/// What a JSON file has.
+///
+/// # Errors
+/// [`Error::Io`], or [`Error::Format`] if it is another kind of file.
+pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read(path).map_err(io_error("read", path))?;
     serde_json::from_slice(&text).map_err(format_error(path))
 }

@@ -1,0 +1,182 @@
+//! How the tokens of an answer are chosen: what a request says of it, and what the makers of the
+//! model recommend for the rest.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::weights;
+
+/// How the next token is chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// 0 is greedy; at most 2.
+    pub temperature: f64,
+    /// Nucleus mass, above 0 and at most 1.
+    pub top_p: f64,
+    /// Divides the odds of tokens that the answer has already: 1 is no penalty; at most 2.
+    pub repetition_penalty: f64,
+    /// Same seed, prompt and settings give the same answer on the same build and machine.
+    pub seed: u64,
+}
+
+impl Sampling {
+    /// The most likely token each time, whatever was said before.
+    pub const GREEDY: Self = Self {
+        temperature: 0.0,
+        top_p: 1.0,
+        repetition_penalty: 1.0,
+        seed: 0,
+    };
+}
+
+/// What a request says of its sampling.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Asked {
+    /// [`Sampling::temperature`].
+    pub temperature: Option<f64>,
+    /// [`Sampling::top_p`].
+    pub top_p: Option<f64>,
+    /// [`Sampling::repetition_penalty`].
+    pub repetition_penalty: Option<f64>,
+}
+
+/// What the makers of a model recommend, for what a request leaves open.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recommended {
+    /// [`Sampling::temperature`].
+    pub temperature: f64,
+    /// [`Sampling::top_p`].
+    pub top_p: f64,
+    /// [`Sampling::repetition_penalty`].
+    pub repetition_penalty: f64,
+}
+
+impl Default for Recommended {
+    /// Greedy, for models of which nothing is known.
+    fn default() -> Self {
+        Self {
+            temperature: Sampling::GREEDY.temperature,
+            top_p: Sampling::GREEDY.top_p,
+            repetition_penalty: Sampling::GREEDY.repetition_penalty,
+        }
+    }
+}
+
+impl Recommended {
+    /// The sampling of a request.
+    pub fn complete(self, asked: Asked, seed: u64) -> Sampling {
+        Sampling {
+            temperature: asked.temperature.unwrap_or(self.temperature),
+            top_p: asked.top_p.unwrap_or(self.top_p),
+            repetition_penalty: asked.repetition_penalty.unwrap_or(self.repetition_penalty),
+            seed,
+        }
+    }
+
+    /// What a `generation_config.json` says, by the rules of Hugging Face's transformers.
+    ///
+    /// # Errors
+    /// [`weights::Error::Io`] or [`weights::Error::Format`].
+    pub fn read(generation_config: &Path) -> Result<Self, weights::Error> {
+        let file: GenerationConfig = weights::read_json(generation_config)?;
+        let recommended = Self {
+            temperature: match file.do_sample {
+                true => file.temperature.unwrap_or(1.0),
+                false => 0.0,
+            },
+            top_p: file.top_p.unwrap_or(1.0),
+            repetition_penalty: file.repetition_penalty.unwrap_or(1.0),
+        };
+        match recommended.out_of_range() {
+            None => Ok(recommended),
+            Some(reason) => Err(weights::Error::Format {
+                path: generation_config.to_owned(),
+                reason,
+            }),
+        }
+    }
+
+    /// The setting that is not in its range, in words.
+    pub fn out_of_range(&self) -> Option<String> {
+        let settings = [
+            ("temperature", self.temperature, 0.0..=2.0),
+            ("top_p", self.top_p, f64::MIN_POSITIVE..=1.0),
+            ("repetition_penalty", self.repetition_penalty, 1.0..=2.0),
+        ];
+        let (name, value, range) = settings
+            .into_iter()
+            .find(|(_, value, range)| !range.contains(value))?;
+        Some(format!(
+            "{name} must be in {}..={}, not {value}",
+            range.start(),
+            range.end()
+        ))
+    }
+}
+
+/// The settings of a `generation_config.json` that are obeyed here.
+#[derive(Deserialize)]
+struct GenerationConfig {
+    #[serde(default)]
+    do_sample: bool,
+    temperature: Option<f64>,
+    top_p: Option<f64>,
+    repetition_penalty: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LLAMA: Recommended = Recommended {
+        temperature: 0.6,
+        top_p: 0.9,
+        repetition_penalty: 1.0,
+    };
+
+    #[test]
+    fn what_a_request_leaves_open_is_recommended() {
+        let asked = Asked {
+            temperature: Some(0.0),
+            ..Asked::default()
+        };
+        let sampling = LLAMA.complete(asked, 7);
+        assert_eq!(
+            (sampling.temperature, sampling.top_p, sampling.seed),
+            (0.0, 0.9, 7)
+        );
+        assert_eq!(
+            Recommended::default().complete(Asked::default(), 0),
+            Sampling::GREEDY
+        );
+    }
+
+    #[test]
+    fn a_generation_config_is_read_as_transformers_reads_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("generation_config.json");
+        let read = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Recommended::read(&path)
+        };
+        let llama =
+            r#"{"do_sample": true, "temperature": 0.6, "top_p": 0.9, "eos_token_id": [1, 2]}"#;
+        assert_eq!(read(llama).unwrap(), LLAMA);
+        assert_eq!(read(r#"{"do_sample": true}"#).unwrap().temperature, 1.0);
+        // Without `do_sample` a temperature is not obeyed.
+        assert_eq!(
+            read(r#"{"temperature": 0.6}"#).unwrap(),
+            Recommended::default()
+        );
+        for bad in [
+            "{",
+            r#"{"do_sample": true, "temperature": 3}"#,
+            r#"{"top_p": 0}"#,
+            r#"{"repetition_penalty": 0.5}"#,
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+}

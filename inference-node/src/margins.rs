@@ -1,0 +1,232 @@
+//! How sure a model is of right answers.
+//!
+//! Arithmetic rounds differently on other processors: matrix products are cut into blocks by the
+//! sizes of the caches. A greedy answer changes where its token was less far above the next one
+//! than that. So a type of weights is not chosen by the text of an answer, but by the margin that
+//! the answer has.
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::generator::{Error, Generator, Message, Request, Sampling, Speaker};
+
+/// Tokens of an answer; a right one says its word earlier.
+const TOKENS: usize = 40;
+
+/// A question whose right answer is known.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// What is asked.
+    pub prompt: String,
+    /// An answer with one of them is right.
+    words: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Questions {
+    question: Vec<Question>,
+}
+
+/// All questions.
+///
+/// # Errors
+/// If the list is malformed, which a test rules out.
+pub fn questions() -> anyhow::Result<Vec<Question>> {
+    let questions: Questions = toml::from_str(include_str!("../questions.toml"))?;
+    Ok(questions.question)
+}
+
+/// A token of an answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Token {
+    /// What it adds to the text.
+    pub text: String,
+    /// How far its logit is above that of the next one.
+    pub margin: f32,
+}
+
+/// A greedy answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Answered {
+    /// What was asked.
+    pub prompt: String,
+    /// Whether the answer is right.
+    pub is_right: bool,
+    /// The smallest margin of the tokens up to the one that makes it right, or of all.
+    pub margin: f32,
+    /// The answer.
+    pub tokens: Vec<Token>,
+}
+
+/// Asks a question.
+///
+/// # Errors
+/// As [`Generator::generate`].
+pub async fn ask(generator: &dyn Generator, question: &Question) -> Result<Answered, Error> {
+    let request = Request {
+        messages: vec![Message {
+            speaker: Speaker::User,
+            text: question.prompt.clone(),
+        }],
+        sampling: Sampling::GREEDY,
+        max_tokens: TOKENS,
+        max_bytes: usize::MAX,
+    };
+    // Room for the whole answer, which is read when it is complete.
+    let (sender, mut deltas) = mpsc::channel(TOKENS);
+    let completion = generator
+        .generate(&request, &CancellationToken::new(), Some(sender))
+        .await?;
+    let mut tokens = Vec::new();
+    let mut margins = completion.margins.into_iter();
+    while let Some(text) = deltas.recv().await {
+        let margin = margins.next().unwrap_or_default();
+        tokens.push(Token { text, margin });
+    }
+    Ok(Answered::new(question, tokens))
+}
+
+impl Answered {
+    fn new(question: &Question, tokens: Vec<Token>) -> Self {
+        let mut text = String::new();
+        let decisive = tokens.iter().position(|token| {
+            text.push_str(&token.text);
+            question.is_right(&text)
+        });
+        let until = decisive.map_or(tokens.len(), |position| position + 1);
+        let margins = tokens[..until].iter().map(|token| token.margin);
+        Self {
+            prompt: question.prompt.clone(),
+            is_right: decisive.is_some(),
+            margin: margins.fold(f32::INFINITY, f32::min),
+            tokens,
+        }
+    }
+
+    /// Its words.
+    pub fn text(&self) -> String {
+        self.tokens
+            .iter()
+            .map(|token| token.text.as_str())
+            .collect()
+    }
+}
+
+impl Question {
+    /// Whether one of the words stands in the text, not within another word.
+    fn is_right(&self, text: &str) -> bool {
+        let text = text.to_lowercase();
+        self.words.iter().any(|word| {
+            let word = word.to_lowercase();
+            text.match_indices(&word).any(|(start, found)| {
+                let before = text[..start].chars().next_back();
+                let after = text[start + found.len()..].chars().next();
+                ![before, after]
+                    .into_iter()
+                    .flatten()
+                    .any(char::is_alphanumeric)
+            })
+        })
+    }
+}
+
+/// What a type of weights does to the answers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// How many answers are right.
+    pub right: usize,
+    /// The smallest margin of a right one.
+    pub smallest: f32,
+    /// The median of the margins of the right ones.
+    pub median: f32,
+    /// All answers.
+    pub answers: Vec<Answered>,
+}
+
+impl Summary {
+    /// Of answers.
+    pub fn new(answers: Vec<Answered>) -> Self {
+        let right = answers.iter().filter(|answer| answer.is_right);
+        let mut margins: Vec<f32> = right.map(|answer| answer.margin).collect();
+        margins.sort_by(f32::total_cmp);
+        Self {
+            right: margins.len(),
+            smallest: margins.first().copied().unwrap_or_default(),
+            median: margins.get(margins.len() / 2).copied().unwrap_or_default(),
+            answers,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn question() -> Question {
+        Question {
+            prompt: "How many legs?".into(),
+            words: vec!["8".into(), "eight".into()],
+        }
+    }
+
+    fn tokens(parts: &[(&str, f32)]) -> Vec<Token> {
+        let token = |(text, margin): &(&str, f32)| Token {
+            text: (*text).into(),
+            margin: *margin,
+        };
+        parts.iter().map(token).collect()
+    }
+
+    #[test]
+    fn a_word_is_not_right_within_another() {
+        for right in ["8", "It has 8.", "Eight legs"] {
+            assert!(question().is_right(right), "{right}");
+        }
+        for wrong in ["18", "88", "weight", "eighty", ""] {
+            assert!(!question().is_right(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_margin_counts_up_to_the_word_that_decides() {
+        let parts = [("It", 2.0), (" has", 3.0), (" 8", 4.0), (" legs", 0.1)];
+        let answered = Answered::new(&question(), tokens(&parts));
+        assert!(answered.is_right);
+        assert_eq!(
+            (answered.margin, answered.text()),
+            (2.0, "It has 8 legs".into())
+        );
+        let wrong = Answered::new(&question(), tokens(&parts[..2]));
+        assert!(!wrong.is_right);
+        assert_eq!(wrong.margin, 2.0);
+    }
+
+    #[test]
+    fn a_summary_counts_right_answers_only() {
+        let of = |word, margin| Answered::new(&question(), tokens(&[(word, margin)]));
+        let summary = Summary::new(vec![
+            of("8", 3.0),
+            of("9", 0.1),
+            of("eight", 1.0),
+            of("8", 2.0),
+        ]);
+        assert_eq!(
+            (summary.right, summary.smallest, summary.median),
+            (3, 1.0, 2.0)
+        );
+        assert_eq!(Summary::new(Vec::new()).right, 0);
+    }
+
+    #[test]
+    fn there_are_thirty_different_questions() {
+        let questions = questions().unwrap();
+        let mut prompts: Vec<_> = questions.iter().map(|one| &one.prompt).collect();
+        prompts.sort_unstable();
+        prompts.dedup();
+        assert_eq!((prompts.len(), questions.len()), (30, 30));
+        assert!(questions.iter().all(|question| !question.words.is_empty()));
+    }
+}
