@@ -24,11 +24,11 @@ help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 .PHONY: testnet
-testnet: build ## run a local network, ask PROMPT, stay up until Ctrl-C
+testnet: programs ## run a local network, ask PROMPT, stay up until Ctrl-C
 	@exec "$(BIN)/poq-testnet" run
 
 .PHONY: testnet-once
-testnet-once: build ## the same, but stop after the receipt
+testnet-once: programs ## the same, but stop after the receipt
 	@exec "$(BIN)/poq-testnet" run --once
 
 # For a second terminal; they build nothing, so that they answer at once.
@@ -53,21 +53,25 @@ testnet-prompt: ## ask PROMPT
 
 .PHONY: test
 test: build ## all tests, unit to end to end
-	@testnet/setup/setup.sh clients
+	@testnet/setup/setup.sh tests
 	cargo test --workspace --locked
 	@# Scores must have the same bits in every profile.
 	cargo test --release --package poq-reference-evaluator --test golden --locked
 
 .PHONY: setup
-setup: ## fetch what is missing: system packages, CometBFT, ONNX Runtime, models
+setup: ## fetch what a network needs: system packages, CometBFT, ONNX Runtime, models
 	@testnet/setup/setup.sh network >&2
 
-# One invocation for everything: with the same set of features nothing is compiled twice.
 # What is built says so on stderr: stdout belongs to the receipt.
-.PHONY: build
-build: setup ## compile all binaries and tests
-	@cargo build --workspace --all-targets --locked >&2
+.PHONY: programs
+programs: setup ## compile only what a network runs
+	@testnet/setup/build.py
 	@"$(BIN)/poq-evaluator" transcode >&2
+
+# The programs first: with the same features in both, nothing is compiled twice.
+.PHONY: build
+build: programs ## compile all binaries and tests
+	@cargo build --workspace --all-targets --locked >&2
 
 .PHONY: lint
 lint: setup ## formatting, clippy, licences and advisories, wire format

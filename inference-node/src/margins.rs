@@ -61,7 +61,7 @@ pub struct Answered {
     pub tokens: Vec<Token>,
 }
 
-/// Asks a question.
+/// Asks a question, greedily and with the penalty that the model's makers recommend.
 ///
 /// # Errors
 /// As [`Generator::generate`].
@@ -71,7 +71,10 @@ pub async fn ask(generator: &dyn Generator, question: &Question) -> Result<Answe
             speaker: Speaker::User,
             text: question.prompt.clone(),
         }],
-        sampling: Sampling::GREEDY,
+        sampling: Sampling {
+            repetition_penalty: generator.recommended().repetition_penalty,
+            ..Sampling::GREEDY
+        },
         max_tokens: TOKENS,
         max_bytes: usize::MAX,
     };

@@ -51,16 +51,22 @@ have_libclang() {
     return 1
 }
 
-install_packages() {
+install_build_packages() {
     packages=
     have_libclang || packages="$packages libclang-dev"
     python3 -m pip --version >/dev/null 2>&1 || packages="$packages python3-pip"
-    have qemu-aarch64 || packages="$packages qemu-user"
+    # shellcheck disable=SC2086 # a list of packages
+    install_missing $packages
+}
+
+# install_missing PACKAGE...
+install_missing() {
+    packages=$*
     [ -n "$packages" ] || return 0
     if [ "$(id -u)" != 0 ] || ! have apt-get; then
-        fail "these packages are missing:$packages; install them (Debian and Ubuntu: sudo apt-get install$packages) and run this again"
+        fail "these packages are missing: $packages; install them (Debian and Ubuntu: sudo apt-get install $packages) and run this again"
     fi
-    say "installing$packages"
+    say "installing $packages"
     # shellcheck disable=SC2086 # a list of packages
     { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages; } >&2
 }
@@ -151,14 +157,18 @@ check_toolchains
 case ${1:-network} in
     network)
         install_rust_target
-        install_packages
+        install_build_packages
         go_tool cometbft github.com/cometbft/cometbft/cmd/cometbft "$COMETBFT"
         python3 "$here/fetch.py" "$cache"
         ;;
-    clients) install_clients ;;
+    tests)
+        # A test runs the reference evaluator on another processor.
+        have qemu-aarch64 || install_missing qemu-user
+        install_clients
+        ;;
     lint)
         go_tool buf github.com/bufbuild/buf/cmd/buf "$BUF"
         cargo_tool cargo-deny "$CARGO_DENY"
         ;;
-    *) fail "unknown argument '$1'; use 'network' (default), 'clients' or 'lint'" ;;
+    *) fail "unknown argument '$1'; use 'network' (default), 'tests' or 'lint'" ;;
 esac

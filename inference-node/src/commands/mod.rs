@@ -11,6 +11,7 @@ mod register;
 mod start;
 mod status;
 
+use std::io::Write;
 use std::path::Path;
 
 use anyhow::bail;
@@ -67,8 +68,10 @@ pub fn settings(home: &Path) -> anyhow::Result<(WorkerHome, Config)> {
 }
 
 fn print(output: Output, value: &Value, text: impl FnOnce() -> String) {
-    match output {
-        Output::Json => println!("{value}"),
-        Output::Text => println!("{}", text()),
-    }
+    let result = match output {
+        Output::Json => value.to_string(),
+        Output::Text => text(),
+    };
+    // Who closed the pipe, as `head` does, wants to read no more.
+    let _ = writeln!(std::io::stdout(), "{result}");
 }

@@ -64,7 +64,7 @@ pub async fn show(options: ShowModel) -> Result<()> {
                 entry.id
             );
         }
-        println!("{}", json!(registered));
+        print(Output::Json, &json!(registered), String::new);
         return Ok(());
     }
     let value = json!({ "entry": entry, "memory": entry.memory(), "registry": registered });

@@ -1,7 +1,7 @@
 //! Chooses the tokens of an answer. mistral.rs draws from one generator for all requests, so a
 //! request's seed would not decide its answer; this picks the token before mistral.rs does.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mistralrs::{CustomLogitsProcessor, Result, Tensor};
 use sha2::{Digest, Sha256};
@@ -29,28 +29,31 @@ impl Sampler {
         }
     }
 
-    /// How far the two highest logits were apart at each step so far.
+    /// How far the two highest logits were apart at each step so far, after penalties.
     pub fn margins(&self) -> Vec<f32> {
-        self.margins
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.lock().clone()
     }
 
-    /// Notes a step's margin and returns the number of steps before it.
-    fn note(&self, margin: f32) -> usize {
-        let mut margins = self.margins.lock().unwrap_or_else(PoisonError::into_inner);
-        margins.push(margin);
-        margins.len() - 1
+    fn steps(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn note(&self, margin: f32) {
+        self.lock().push(margin);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<f32>> {
+        self.margins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl CustomLogitsProcessor for Sampler {
     fn apply(&self, logits: &Tensor, context: &[u32]) -> Result<Tensor> {
         let mut logits: Vec<f32> = logits.to_vec1()?;
-        let step = self.note(margin(&logits));
+        let step = self.steps();
         let answer = &context[context.len().saturating_sub(step)..];
         penalise(&mut logits, answer, self.sampling.repetition_penalty as f32);
+        self.note(margin(&logits));
         let chosen = match self.sampling.temperature > 0.0 {
             true => choose(
                 &logits,
@@ -242,10 +245,11 @@ mod tests {
             repetition_penalty: 2.0,
             ..Sampling::GREEDY
         });
-        // Token 1 in the prompt, then twice in the answer, then beside token 2.
+        // Token 1 in the prompt, then in the answer, then beside token 2.
         assert_eq!(left_by(&sampler, &[1, 1]), 1);
         assert_eq!(left_by(&sampler, &[1, 1, 1]), 2);
         assert_eq!(left_by(&sampler, &[1, 1, 1, 2]), 1);
+        assert_eq!(sampler.margins(), [1.0, 0.5, 0.5]);
 
         let mut logits = LOGITS;
         penalise(&mut logits, &[3, 3, 0, 99], 2.0);

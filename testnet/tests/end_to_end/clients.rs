@@ -61,7 +61,7 @@ fn installed(what: &str) -> PathBuf {
     let path = cache().join("clients").join(what);
     assert!(
         path.is_dir(),
-        "{} is missing: run testnet/setup/setup.sh clients",
+        "{} is missing: run testnet/setup/setup.sh tests",
         path.display()
     );
     path

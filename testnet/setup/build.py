@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Compiles the programs that a network runs, says how long that takes, and shows how far it is.
+
+Cargo counts packages, of which two take half of the time; here a package counts what it costs.
+Everything goes to stderr: stdout belongs to the receipt.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+PROGRAMS = ["poqd", "poq-inference-node", "poq-evaluator", "poq-testnet"]
+# CPU seconds of the packages that take longest, on two cores of an AMD EPYC (`cargo build --timings`).
+COSTS = {
+    "librocksdb-sys": 950, "mistralrs-core": 345, "poqd": 114, "poq-inference-node": 91,
+    "candle-core": 74, "tikv-jemalloc-sys": 70, "poq-app": 47, "tokenizers": 23, "poq-evaluator": 44,
+    "poq-testnet": 31, "reqwest": 10, "rustls": 9, "prost-reflect": 10, "aws-lc-sys": 21,
+    "tendermint-rpc": 20, "poq-client": 19, "regex-automata": 19, "mistralrs-quant": 18,
+    "minijinja": 17, "llguidance": 14, "tendermint-proto": 11, "mistralrs": 10, "tendermint": 9,
+    "candle-nn": 9, "cosmos-sdk-proto": 9, "tokio": 9,
+}
+COST_OF_OTHERS = 0.8
+ROCKSDB = "librocksdb-sys"
+# Files that it compiles: too many for one step.
+ROCKSDB_FILES = 343
+# What no number of cores makes shorter: compilers that wait for each other, seconds.
+CHAIN = 420
+# Seconds of `speed_test` on the same machine.
+SPEED_TEST = 0.014
+# Compiling less than this is not worth a forecast, CPU seconds.
+SHORT = 60
+# Pauses between two looks at the progress: on a terminal, elsewhere.
+PAUSES = (1, 60)
+
+
+def speed_test():
+    """How long this machine takes for a fixed computation, seconds; the best of a few tries."""
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        sum(number * number for number in range(500_000))
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def cost(package):
+    return COSTS.get(package, COST_OF_OTHERS)
+
+
+def selection():
+    return [argument for program in PROGRAMS for argument in ("--package", program)]
+
+
+def needed():
+    """Names of the packages of the programs, one for every version."""
+    command = ["cargo", "tree", "--locked", "--edges", "normal,build", "--prefix", "none"]
+    command += [*selection(), "--format", "{p}"]
+    tree = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return [name for name, _ in {tuple(line.split()[:2]) for line in tree.splitlines() if line}]
+
+
+def missing(packages, target):
+    """Those that were never compiled here."""
+    compiled = {path.name.rpartition("-")[0] for path in target.glob("debug/.fingerprint/*")}
+    return [name for name in packages if name not in compiled]
+
+
+def minutes(seconds):
+    return f"{max(1, round(seconds / 60))} min"
+
+
+class Progress:
+    """What is done of what has to be done: a line that changes on a terminal, lines elsewhere."""
+
+    def __init__(self, packages, forecast, target):
+        self.left = dict.fromkeys(packages)
+        self.total = sum(map(cost, packages))
+        self.forecast = forecast
+        self.target = target
+        self.start = time.monotonic()
+        self.is_terminal = sys.stderr.isatty()
+
+    def finish(self, package):
+        self.left.pop(package, None)
+
+    def share(self):
+        left = sum(map(cost, self.left))
+        if ROCKSDB in self.left:
+            files = sum(1 for _ in self.target.glob(f"debug/build/{ROCKSDB}-*/out/*.o"))
+            left -= cost(ROCKSDB) * min(1, files / ROCKSDB_FILES)
+        return 1 - left / self.total
+
+    def show(self):
+        elapsed = time.monotonic() - self.start
+        share = self.share()
+        # The forecast counts less the more was seen.
+        seen = elapsed / share if share > 0 else self.forecast
+        left = (1 - share) * (self.forecast * (1 - share) + seen * share)
+        dearest = sorted(self.left, key=cost, reverse=True)[:2]
+        text = f"build: {share:.0%} in {minutes(elapsed)}, about {minutes(left)} to go"
+        text += f" ({', '.join(dearest)})" if dearest else ""
+        self.write(f"\r\033[K{text}" if self.is_terminal else f"{text}\n")
+
+    def clear(self):
+        self.write("\r\033[K" if self.is_terminal else "")
+
+    def write(self, text):
+        print(text, end="", file=sys.stderr, flush=True)
+
+
+def announce(target):
+    """Says what is to come; returns the progress to show, or nothing if little is to do."""
+    new = missing(needed(), target)
+    total = sum(map(cost, new))
+    if total < SHORT:
+        return None
+    cores = len(os.sched_getaffinity(0))
+    forecast = max(total / cores, min(total, CHAIN)) * speed_test() / SPEED_TEST
+    print(
+        f"build: {len(new)} packages are compiled, once; about {minutes(forecast)} on the {cores} cores of this"
+        " machine. One compiler takes up to 3.3 GB of memory",
+        file=sys.stderr,
+    )
+    return Progress(new, forecast, target)
+
+
+def finished(message):
+    """The package that a message of cargo says is complete, or nothing."""
+    if message["reason"] != "compiler-artifact":
+        return None
+    # registry+https://…#NAME@VERSION, or path+file:///…/NAME#VERSION
+    before, _, after = message["package_id"].rpartition("#")
+    package = after.partition("@")[0] if "@" in after else before.rpartition("/")[2]
+    last = "bin" if package in PROGRAMS else "custom-build"
+    is_last = (last in message["target"]["kind"]) == (last == "bin")
+    return package if is_last else None
+
+
+def follow(cargo, progress):
+    """Shows the progress until cargo ends."""
+
+    def read():
+        for line in cargo.stdout:
+            package = finished(json.loads(line))
+            if package:
+                progress.finish(package)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    while reader.is_alive():
+        progress.show()
+        reader.join(PAUSES[0] if progress.is_terminal else PAUSES[1])
+    progress.clear()
+
+
+def build(progress):
+    """Compiles; returns cargo's exit status."""
+    command = ["cargo", "build", "--locked", "--bins", *selection()]
+    if progress is None:
+        return subprocess.run(command, stdout=sys.stderr).returncode
+    command += ["--quiet", "--message-format", "json-render-diagnostics"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as cargo:
+        follow(cargo, progress)
+    return cargo.returncode
+
+
+def main():
+    target = Path(os.environ.get("CARGO_TARGET_DIR") or "target")
+    try:
+        sys.exit(build(announce(target)))
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)
+    except KeyboardInterrupt:
+        sys.exit("build: interrupted; run the same command again to go on")
+
+
+if __name__ == "__main__":
+    main()
