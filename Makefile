@@ -77,6 +77,7 @@ build: programs ## compile all binaries and tests
 lint: setup ## formatting, clippy, licences and advisories, wire format
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	@testnet/setup/features.py
 	@testnet/setup/setup.sh lint
 	"$(POQ_CACHE)/bin/cargo-deny" --workspace check licenses bans sources
 	@if "$(POQ_CACHE)/bin/cargo-deny" --workspace fetch db; then "$(POQ_CACHE)/bin/cargo-deny" --workspace check advisories; \

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How sure the model is of right answers with each type of weights, on this and on other processors.
 
-Needs a built inference node (`make build-all`). gemm, which multiplies matrices in single precision,
+Needs a built inference node (`make programs`). gemm, which multiplies matrices in single precision,
 cuts them into blocks by the sizes of the caches that Linux reports, so sums have another order, and
 other last bits, on another processor. Here every processor of the list is played by a mount namespace
 in which Linux reports its caches; the speed is the machine's own. It takes `unshare` of util-linux,
@@ -105,7 +105,7 @@ def main():
             print(
                 f"| `{weights}` | {name} | {of['right']} of {len(of['answers'])}"
                 f" | {of['smallest']:.4f} | {of['median']:.2f}"
-                f" | {shift(here[weights], of):.4f} | {changed(here[weights], of)} |"
+                f" | {shift(here[weights], of):.0e} | {changed(here[weights], of)} |"
             )
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Speed of answers: the inference node against llama.cpp, in turns, in one run.
 
-Needs a built inference node (`make build`) and `pip install llama-cpp-python==0.3.36`, which
+Needs a built inference node (`make programs`) and `pip install llama-cpp-python==0.3.36`, which
 compiles llama.cpp for this machine. Every variant answers the same prompt greedily, in a process of
 its own, once a round; loading is not counted. Figures are medians over the rounds.
 """
@@ -25,6 +25,7 @@ def inference_node(weights, threads, prompt, tokens):
     """One answer of poq-inference-node."""
     command = [TARGET / "debug/poq-inference-node", "generate", "--output", "json"]
     command += ["--weights", weights, "--threads", str(threads)]
+    command += ["--temperature", "0", "--repetition-penalty", "1"]
     command += ["--max-tokens", str(tokens), "--prompt", prompt]
     environment = {**os.environ, "RUST_LOG": "warn"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
@@ -72,7 +73,7 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--weights", nargs="+", default=["q8_0", "q8_0_all", "f32", "original"])
+    parser.add_argument("--weights", nargs="+", default=["f32", "q8_0", "q8_0_all", "original"])
     parser.add_argument("--only-llama-cpp", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     prompt = (FOLDER / "prompt.txt").read_text().strip()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Several answers at once: tokens per second together, and how long each one takes.
 
-Needs a built inference node (`make build`). The node is asked 1, 2, 4 and 8 times at once, with
+Needs a built inference node (`make programs`). The node is asked 1, 2, 4 and 8 times at once, with
 room for 1, 2 and 4 answers at the same time (`model.concurrency`), in turns, on the same number of
 threads. Every figure is the median over the rounds; each run is a process of its own, loading and
 warming up are not counted, waiting is.
@@ -23,6 +23,7 @@ def ask(concurrency, requests, threads, tokens):
     """Asks one process several times at once."""
     command = [TARGET / "debug/poq-inference-node", "generate", "--output", "json"]
     command += ["--threads", str(threads), "--concurrency", str(concurrency)]
+    command += ["--temperature", "0", "--repetition-penalty", "1"]
     command += ["--at-once", str(requests), "--max-tokens", str(tokens), "--prompt", PROMPT]
     environment = {**os.environ, "RUST_LOG": "warn"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:

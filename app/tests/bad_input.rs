@@ -230,6 +230,8 @@ fn sampling_out_of_its_ranges() {
         sampling(Some(0), 1, 1_000_000),
         sampling(Some(2_000_000), 1_000_000, 2_000_000),
     ] {
+        // A transaction of its own chain each: one that is accepted uses the sequence up.
+        let chain = Chain::new(1, 5);
         let tx = Draft::new(&chain.user, vec![good]).sign(&chain.user);
         assert!(chain.app.check_tx(&tx, Signatures::Verify).is_ok());
     }

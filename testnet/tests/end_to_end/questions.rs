@@ -7,10 +7,12 @@ use futures::future::try_join_all;
 use poq_client::{Answer, Client, Order};
 use poq_proto::event;
 use poq_proto::v1::{QueryValidatorsRequest, QueryValidatorsResponse, Role};
-use poq_testnet::{Account, Description, Receipt};
+use poq_testnet::{Account, Description, Network, Receipt};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tendermint_rpc::query::Query;
 use tendermint_rpc::{Client as _, HttpClient};
+use tokio::process::Command;
 
 use crate::fixture::{Fixture, PROMPTS, short};
 
@@ -52,7 +54,33 @@ async fn questions_in_parallel_are_answered_scored_and_paid() {
         fixture.assert_equal_hashes(receipt.heights.submitted).await;
         fixture.assert_equal_hashes(receipt.heights.finalised).await;
     }
+    check_command_line(&fixture.network).await;
     fixture.shut_down().await;
+}
+
+/// The README's way to ask prints what was paid for, for people and for programs.
+async fn check_command_line(network: &Network) {
+    let user = &network.description().user;
+    let ask = async |more: &[&str]| {
+        let mut command = Command::new(network.programs().poqd());
+        command
+            .args(["tx", "poq", "submit-task", PROMPTS[0], "--yes"])
+            .args(["--wait", "final", "--from", &user.key])
+            .args(more)
+            .env("POQD_HOME", network.root().join(&user.home));
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = ask(&[]).await;
+    assert!(
+        told.contains("Paris") && told.contains("quality 0."),
+        "{told}"
+    );
+    let told: Value = serde_json::from_str(&ask(&["--output", "json"]).await).unwrap();
+    let answer = told["answer_text"].as_str().unwrap();
+    assert!(answer.contains("Paris"), "{told}");
+    assert_eq!(told["status"], "TASK_STATUS_FINAL");
 }
 
 const EVALUATOR: &str = "ms-marco-minilm-l-12-v2";

@@ -313,6 +313,8 @@ fn fraction(
 
 #[cfg(test)]
 mod tests {
+    use poq_proto::v1::{self, Settlement};
+
     use super::*;
 
     #[test]
@@ -342,6 +344,46 @@ mod tests {
         // What would be 0 ppm is taken for a setting that is left out.
         assert!(fraction(SMALLEST..=1.0)("0").is_err());
         assert_eq!(ppm(SMALLEST), 1);
+    }
+
+    #[test]
+    fn an_ended_task_shows_what_was_paid_for() {
+        let settlement = Settlement {
+            quality: 981_250,
+            price: 30,
+            refund: 70,
+            ..Settlement::default()
+        };
+        let task = Task {
+            id: 7,
+            escrow: 100,
+            answer: Some(v1::Answer::default()),
+            settlement: Some(settlement),
+            ..Task::default()
+        };
+        let mut followed = Followed {
+            task,
+            answer_text: Some("Paris.".into()),
+        };
+        let told = followed.told("upoq");
+        assert!(told.starts_with("Paris.\n\n"), "{told}");
+        assert!(
+            told.contains("quality 0.981, price 30upoq, 70upoq of 100upoq back"),
+            "{told}"
+        );
+        let json = serde_json::to_value(&followed).unwrap();
+        assert_eq!(
+            (&json["id"], &json["answer_text"]),
+            (&"7".into(), &"Paris.".into())
+        );
+
+        followed.answer_text = None;
+        assert!(followed.told("upoq").contains("does not have the text"));
+        followed.task = Task {
+            escrow: 100,
+            ..Task::default()
+        };
+        assert!(followed.told("upoq").starts_with("task 0: 100upoq back"));
     }
 
     #[test]
