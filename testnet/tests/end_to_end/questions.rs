@@ -74,7 +74,7 @@ async fn check_command_line(network: &Network) {
     };
     let told = ask(&[]).await;
     assert!(
-        told.contains("Paris") && told.contains("quality 0."),
+        told.contains("Paris") && told.contains("quality "),
         "{told}"
     );
     let told: Value = serde_json::from_str(&ask(&["--output", "json"]).await).unwrap();
