@@ -77,30 +77,33 @@ class Progress:
     """What is done of what has to be done: a line that changes on a terminal, lines elsewhere."""
 
     def __init__(self, packages, forecast, target):
-        self.left = dict.fromkeys(packages)
-        self.total = sum(map(cost, packages))
+        # A package is done with its first version: the others are small.
+        self.left = set(packages)
+        self.total = sum(map(cost, self.left))
         self.forecast = forecast
         self.target = target
         self.start = time.monotonic()
         self.is_terminal = sys.stderr.isatty()
 
     def finish(self, package):
-        self.left.pop(package, None)
+        # A new set in place of a change, which the other thread could see half done.
+        self.left = self.left - {package}
 
-    def share(self):
-        left = sum(map(cost, self.left))
-        if ROCKSDB in self.left:
+    def share(self, packages_left):
+        left = sum(map(cost, packages_left))
+        if ROCKSDB in packages_left:
             files = sum(1 for _ in self.target.glob(f"debug/build/{ROCKSDB}-*/out/*.o"))
             left -= cost(ROCKSDB) * min(1, files / ROCKSDB_FILES)
         return 1 - left / self.total
 
     def show(self):
         elapsed = time.monotonic() - self.start
-        share = self.share()
+        packages_left = self.left
+        share = self.share(packages_left)
         # The forecast counts less the more was seen.
         seen = elapsed / share if share > 0 else self.forecast
         left = (1 - share) * (self.forecast * (1 - share) + seen * share)
-        dearest = sorted(self.left, key=cost, reverse=True)[:2]
+        dearest = sorted(packages_left, key=cost, reverse=True)[:2]
         text = f"build: {share:.0%} in {minutes(elapsed)}, about {minutes(left)} to go"
         text += f" ({', '.join(dearest)})" if dearest else ""
         self.write(f"\r\033[K{text}" if self.is_terminal else f"{text}\n")
