@@ -54,6 +54,9 @@ testnet-prompt: ## ask PROMPT
 .PHONY: test
 test: build ## all tests, unit to end to end
 	@testnet/setup/setup.sh tests
+	@# How judges are trained: Python, from data to the evaluator's score.
+	POQ_EVALUATOR="$(BIN)/poq-evaluator" PYTHONPATH="lab/judge:$(POQ_CACHE)/pytorch" PYTHONDONTWRITEBYTECODE=1 \
+		python3 -W ignore -m unittest discover -s lab/judge/tests
 	cargo test --workspace --locked
 	@# Scores must have the same bits in every profile.
 	cargo test --release --package poq-reference-evaluator --test golden --locked

@@ -356,6 +356,9 @@ pub struct Transcode {
     /// Where to write the f32 ONNX file of --input
     #[arg(long, value_name = "FILE", requires = "input")]
     pub output: Option<PathBuf>,
+    /// A trained adapter that is merged into --input, which makes a judge of it
+    #[arg(long, value_name = "FILE", requires = "input")]
+    pub adapter: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -153,6 +153,16 @@ install_cosmpy() {
     printf '%s\n' "$wanted" >"$2/installed-from"
 }
 
+# PyTorch and what the judges' pipeline needs besides, 6 GB; compiled packages are for one version of Python.
+install_pytorch() {
+    requirements=$here/../../lab/judge/requirements.txt
+    python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "judges are trained with Python 3.11 or newer"
+    wanted=$(python3 --version && cksum <"$requirements")
+    [ "$(cat "$cache/pytorch/installed-from" 2>/dev/null)" != "$wanted" ] || return 0
+    pip_install "PyTorch, some minutes" "$requirements" "$cache/pytorch"
+    printf '%s\n' "$wanted" >"$cache/pytorch/installed-from"
+}
+
 check_toolchains
 case ${1:-network} in
     network)
@@ -165,10 +175,12 @@ case ${1:-network} in
         # A test runs the reference evaluator on another processor.
         have qemu-aarch64 || install_missing qemu-user
         install_clients
+        install_pytorch
         ;;
+    judge) install_pytorch ;;
     lint)
         go_tool buf github.com/bufbuild/buf/cmd/buf "$BUF"
         cargo_tool cargo-deny "$CARGO_DENY"
         ;;
-    *) fail "unknown argument '$1'; use 'network' (default), 'tests' or 'lint'" ;;
+    *) fail "unknown argument '$1'; use 'network' (default), 'tests', 'judge' or 'lint'" ;;
 esac

@@ -2,9 +2,12 @@
 //!
 //! The int8 graph quantises its activations while it runs, and that amplifies rounding: its
 //! scores differ by up to two logits between settings of one engine. With the same weights in
-//! f32 they agree to about 1e-5 logit, so the f32 file is the evaluator model of the registry.
+//! f32 they agree to about 1e-5 logit, so the f32 file is the evaluator model of the registry. A trained judge is such a file
+//! with an adapter merged into it.
 
+mod adapter;
 mod graph;
+mod head;
 mod onnx;
 mod tensor;
 
@@ -93,6 +96,14 @@ pub enum Error {
         /// What was expected.
         expected: &'static str,
     },
+    /// The adapter is not of this model.
+    #[error(
+        "the adapter cannot be merged: {reason}; export it again with `python -m judge export`"
+    )]
+    Adapter {
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The result differs from the pinned one; a bug.
     #[error(
         "{id} has SHA-256 {actual} after transcoding, expected {expected}; this is a bug",
@@ -138,11 +149,8 @@ pub fn transcode(
     if output.exists() && digest::of_file(output)? == model.canonical_sha256 {
         return Ok((model, Outcome::Present));
     }
-    let decoded = ModelProto::decode(int8.as_slice()).map_err(|source| Error::Decode {
-        path: input.to_owned(),
-        source,
-    })?;
-    let (canonical, products) = canonical(decoded, progress)?;
+    let (canonical, products) = dequantized(decoded(input, &int8)?, progress)?;
+    let canonical = canonical.encode_to_vec();
     let actual = digest::of_bytes(&canonical);
     if actual != model.canonical_sha256 {
         return Err(Error::Output { model, actual });
@@ -150,6 +158,49 @@ pub fn transcode(
     poq_client::durable::replace(output, &canonical)?;
     let bytes = canonical.len();
     Ok((model, Outcome::Written { products, bytes }))
+}
+
+/// What [`transcode_adapted`] wrote.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Adapted {
+    /// Linear layers that the adapter changed.
+    pub layers: usize,
+    /// Size of the output.
+    pub bytes: usize,
+}
+
+/// Writes the canonical form of the published model at `input`, with the trained adapter at `adapter` merged into it, to
+/// `output`, at once or not at all. Calls `progress` with the number of adapted layers done and of all. Returns the result's
+/// SHA-256 and what was done.
+pub fn transcode_adapted(
+    input: &Path,
+    adapter: &Path,
+    output: &Path,
+    progress: impl FnMut(usize, usize),
+) -> Result<(String, Adapted)> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| digest::Error::Read {
+            path: path.to_owned(),
+            source,
+        })
+    };
+    let (int8, adapter) = (read(input)?, read(adapter)?);
+    published(input, &int8)?;
+    let mut model = dequantized(decoded(input, &int8)?, |_, _| ())?.0;
+    let graph = model.graph.as_mut().ok_or(Error::NoGraph)?;
+    let layers = adapter::merge(graph, &adapter, progress)?;
+    let canonical = model.encode_to_vec();
+    let sha256 = digest::of_bytes(&canonical);
+    poq_client::durable::replace(output, &canonical)?;
+    let bytes = canonical.len();
+    Ok((sha256, Adapted { layers, bytes }))
+}
+
+fn decoded(path: &Path, content: &[u8]) -> Result<ModelProto> {
+    ModelProto::decode(content).map_err(|source| Error::Decode {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Which model the content of the file at `path` is.
@@ -162,18 +213,18 @@ fn published(path: &Path, content: &[u8]) -> Result<&'static Published> {
     })
 }
 
-/// The bytes of the model in f32, and the number of products that changed.
-fn canonical(
+/// The model in f32, and the number of products that changed.
+fn dequantized(
     mut model: ModelProto,
     progress: impl FnMut(usize, usize),
-) -> Result<(Vec<u8>, usize)> {
+) -> Result<(ModelProto, usize)> {
     let graph = model.graph.as_mut().ok_or(Error::NoGraph)?;
     graph
         .initializer
         .iter_mut()
         .try_for_each(tensor::require_embedded)?;
     let products = graph::dequantize_products(graph, progress)?;
-    Ok((model.encode_to_vec(), products))
+    Ok((model, products))
 }
 
 #[cfg(test)]

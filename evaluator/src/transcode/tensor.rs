@@ -1,7 +1,7 @@
 //! Typed access to the constants of a graph, and the dequantisation of a weight matrix.
 
-use super::onnx::TensorProto;
 use super::onnx::tensor_proto::{DataLocation, DataType};
+use super::onnx::{GraphProto, TensorProto};
 use super::{Error, Result};
 
 /// `(quantized − zero_point) · scale` as a little-endian f32 tensor: every difference is exact,
@@ -28,6 +28,30 @@ pub fn dequantize(
         name: Some(name),
         raw_data: Some(raw_data),
         ..TensorProto::default()
+    })
+}
+
+/// A little-endian f32 tensor.
+pub fn float_tensor(name: &str, dims: &[usize], values: &[f32]) -> TensorProto {
+    TensorProto {
+        dims: dims.iter().map(|length| *length as i64).collect(),
+        data_type: Some(DataType::Float as i32),
+        name: Some(name.to_owned()),
+        raw_data: Some(
+            values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect(),
+        ),
+        ..TensorProto::default()
+    }
+}
+
+/// The constant of this name.
+pub fn named<'a>(graph: &'a mut GraphProto, name: &str) -> Result<&'a mut TensorProto> {
+    let found = graph.initializer.iter_mut().find(|of| of.name() == name);
+    found.ok_or_else(|| Error::Initializer {
+        name: name.to_owned(),
     })
 }
 
@@ -70,7 +94,8 @@ fn integers(tensor: &TensorProto) -> Result<Vec<i32>> {
     }
 }
 
-fn floats(tensor: &TensorProto) -> Result<Vec<f32>> {
+/// The elements of single-precision numbers, whichever of the two forms they are stored in.
+pub fn floats(tensor: &TensorProto) -> Result<Vec<f32>> {
     if tensor.data_type() != DataType::Float as i32 {
         return Err(unexpected(tensor, "floats"));
     }

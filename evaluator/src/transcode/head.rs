@@ -1,0 +1,128 @@
+//! The head of a cross-encoder: `classifier(tanh(pooler(row of [CLS])))`.
+
+use super::onnx::tensor_proto::DataType;
+use super::onnx::type_proto::{Tensor, Value};
+use super::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto};
+use super::tensor::{self, float_tensor};
+use super::{Error, Result};
+
+const LOGITS: &str = "logits";
+/// ONNX's `AttributeProto.AttributeType.INT`.
+const INT: i32 = 2;
+
+/// Shape and values of a part of the head, by its name in transformers, where a matrix has a row for each output.
+type Part<'a> = dyn FnMut(&str) -> Result<(Vec<usize>, Vec<f32>)> + 'a;
+
+/// Gives the graph the head that `part` knows; adds one to a bi-encoder.
+pub fn replace(
+    graph: &mut GraphProto,
+    mut part: impl FnMut(&str) -> Result<(Vec<usize>, Vec<f32>)>,
+) -> Result<()> {
+    let names = match graph.output.as_slice() {
+        [output] if output.name() == LOGITS => ["bert.pooler.dense", "classifier"],
+        [output] => {
+            let rows = output.name().to_owned();
+            add_nodes(graph, &rows);
+            ["pooler.dense", "classifier"]
+        }
+        _ => return Err(Error::NoGraph),
+    };
+    for (name, of) in names.into_iter().zip(["pooler.dense", "classifier"]) {
+        set(graph, name, of, &mut part)?;
+    }
+    Ok(())
+}
+
+/// Replaces weight and bias of one linear layer, or adds them.
+fn set(graph: &mut GraphProto, name: &str, of: &str, part: &mut Part) -> Result<()> {
+    let (bias_shape, bias) = part(&format!("{of}.bias"))?;
+    let (shape, rows) = part(&format!("{of}.weight"))?;
+    let ([outputs, inputs], [biases]) = (shape.as_slice(), bias_shape.as_slice()) else {
+        return Err(Error::Adapter {
+            reason: format!("its {of} is no linear layer"),
+        });
+    };
+    let columns: Vec<f32> = (0..*inputs)
+        .flat_map(|input| (0..*outputs).map(move |output| (input, output)))
+        .map(|(input, output)| rows[output * inputs + input])
+        .collect();
+    let weight = float_tensor(&format!("{name}.weight"), &[*inputs, *outputs], &columns);
+    let bias = float_tensor(&format!("{name}.bias"), &[*biases], &bias);
+    for tensor in [weight, bias] {
+        put(graph, tensor)?;
+    }
+    Ok(())
+}
+
+fn put(graph: &mut GraphProto, tensor: TensorProto) -> Result<()> {
+    match tensor::named(graph, tensor.name()) {
+        Ok(old) if old.dims == tensor.dims => *old = tensor,
+        Ok(old) => {
+            return Err(Error::Adapter {
+                reason: format!("its {} has another shape than the model's", old.name()),
+            });
+        }
+        Err(_) => graph.initializer.push(tensor),
+    }
+    Ok(())
+}
+
+/// Makes `logits` of the rows of the last layer.
+fn add_nodes(graph: &mut GraphProto, rows: &str) {
+    const FIRST: &str = "pooler.first";
+    let node = |operator: &str, inputs: [&str; 2], output: &str| NodeProto {
+        input: inputs
+            .iter()
+            .filter(|of| !of.is_empty())
+            .map(|of| of.to_string())
+            .collect(),
+        output: vec![output.to_owned()],
+        name: Some(format!("/{output}")),
+        op_type: Some(operator.to_owned()),
+        ..NodeProto::default()
+    };
+    let mut gather = node("Gather", [rows, FIRST], "pooler.row");
+    gather.attribute = vec![AttributeProto {
+        name: Some("axis".to_owned()),
+        i: Some(1),
+        r#type: Some(INT),
+        ..AttributeProto::default()
+    }];
+    graph.node.extend([
+        gather,
+        node(
+            "MatMul",
+            ["pooler.row", "pooler.dense.weight"],
+            "pooler.product",
+        ),
+        node("Add", ["pooler.product", "pooler.dense.bias"], "pooler.sum"),
+        node("Tanh", ["pooler.sum", ""], "pooler.tanh"),
+        node(
+            "MatMul",
+            ["pooler.tanh", "classifier.weight"],
+            "classifier.product",
+        ),
+        node("Add", ["classifier.product", "classifier.bias"], LOGITS),
+    ]);
+    graph.initializer.push(TensorProto {
+        name: Some(FIRST.to_owned()),
+        data_type: Some(DataType::Int64 as i32),
+        raw_data: Some(0_i64.to_le_bytes().to_vec()),
+        ..TensorProto::default()
+    });
+    let output = &mut graph.output[0];
+    output.name = Some(LOGITS.to_owned());
+    if let Some(Value::TensorType(Tensor {
+        shape: Some(TensorShapeProto { dim }),
+        ..
+    })) = output.r#type.as_mut().and_then(|of| of.value.as_mut())
+    {
+        // [batch, sequence, hidden] becomes [batch, 1].
+        dim.truncate(2);
+        if let Some(last) = dim.last_mut() {
+            last.value = Some(super::onnx::tensor_shape_proto::dimension::Value::DimValue(
+                1,
+            ));
+        }
+    }
+}

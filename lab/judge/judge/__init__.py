@@ -1,0 +1,1 @@
+"""Trains judges: cross-encoders that score how good an answer to a prompt is."""

@@ -1,0 +1,77 @@
+"""Command line: `python -m judge COMMAND --help`."""
+
+import argparse
+import logging
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from . import base, data, entry, export, measure
+from .judge import Judge
+from .train import Run, Settings
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = argparse.ArgumentParser(prog="judge", description="Trains judges of (prompt, answer).")
+    commands = parser.add_subparsers(required=True)
+    train = commands.add_parser("train", help="train an adapter; goes on where it stopped")
+    train.set_defaults(run_command=_train)
+    train.add_argument("--run", type=Path, required=True, help="folder of the run; made if missing")
+    for of in fields(Settings):
+        if of.name != "tiers":
+            train.add_argument("--" + of.name.replace("_", "-"), type=of.type, default=of.default, help=f"default {of.default}")
+    measured = commands.add_parser("measure", help="print what a judge is worth, as a Markdown table")
+    measured.set_defaults(run_command=_measure)
+    which = measured.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", type=Path, help="a training run")
+    which.add_argument("--model", help="a cross-encoder as it is: an id or a folder")
+    measured.add_argument("--most", type=int, default=150, help="pairs of each source and kind; default 150")
+    for command in (train, measured):
+        command.add_argument("--data", type=Path, required=True, help="folder of .jsonl or .jsonl.zst files")
+        command.add_argument("--tier", action="append", default=[], help="licence tier of files to read (suffix of their names); default all")
+    exported = commands.add_parser("export", help="write a run's best adapter and its tokenizer")
+    exported.set_defaults(run_command=_export)
+    exported.add_argument("--run", type=Path, required=True, help="a training run")
+    entered = commands.add_parser("entry", help="write the registry entry of a judge that `poq-evaluator transcode` has merged")
+    entered.set_defaults(run_command=_entry)
+    entered.add_argument("--id", required=True, help="the judge's id in the registry")
+    for command in (exported, entered):
+        command.add_argument("--folder", type=Path, required=True, help="folder of the judge; made if missing")
+    return parser
+
+
+def _train(args: argparse.Namespace) -> None:
+    given = {of.name: getattr(args, of.name) for of in fields(Settings) if of.name != "tiers"}
+    Run(args.run, Settings(tiers=tuple(args.tier), **given), data.read(args.data, args.tier)).train()
+
+
+def _measure(args: argparse.Namespace) -> None:
+    judge = Judge.of_run(args.run) if args.run else Judge.of_model(args.model)
+    print("measure | cases | judge | answer's length\n--- | --- | --- | ---")
+    for figure in measure.measure(judge.logits, data.read(args.data, args.tier), args.most):
+        print(figure, flush=True)
+
+
+def _export(args: argparse.Namespace) -> None:
+    print(f"{args.folder}/adapter.safetensors: {export.export(args.run, args.folder):,} bytes")
+
+
+def _entry(args: argparse.Namespace) -> None:
+    print(entry.write(args.folder, args.id))
+
+
+def main() -> int:
+    """Runs one command."""
+    args = parser().parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
+    try:
+        args.run_command(args)
+    except (data.FormError, base.FormError, export.ExportError, OSError, ValueError) as error:
+        print(f"judge: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

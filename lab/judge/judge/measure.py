@@ -1,0 +1,156 @@
+"""What a judge is worth, on prompts that were neither trained on nor used to choose its checkpoint."""
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from scipy.stats import spearmanr
+
+from . import junk
+from .data import CARD, Prompt, held_model, pairs_of_levels, split
+from .mixture import APART_LEVEL, quality_of
+
+# Resamples of an interval.
+RESAMPLES = 500
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table: a value with its 95 % interval, and the answer's length in the judge's place."""
+
+    name: str
+    cases: int
+    value: float
+    low: float
+    high: float
+    length: float | None = None
+
+    def __str__(self) -> str:
+        length = "" if self.length is None else f"{self.length:.3f}"
+        return f"{self.name} | {self.cases} | {self.value:.3f} ({self.low:.3f} to {self.high:.3f}) | {length}"
+
+
+Score = Callable[[Sequence[tuple[str, str]]], list[float]]
+
+
+def measure(score: Score, prompts: list[Prompt], most: int, seed: int = 1) -> list[Figure]:
+    """All figures, with at most so many pairs of each source or kind."""
+    rng = random.Random(seed)
+    held = split(prompts, fold=CARD)
+    figures = [*order_of_models(score, held), *preferences(score, held, most, rng), *levels(score, held, most, rng)]
+    return [*figures, *worthless(score, held, most, rng)]
+
+
+def order_of_models(score: Score, held: list[Prompt]) -> list[Figure]:
+    """Rank correlation of a model's mean quality with its length-controlled win rate; models that were not trained on."""
+    rows = [
+        (place, answer)
+        for place, prompt in enumerate(held)
+        if prompt.source == "alpacaeval"
+        for answer in prompt.answers
+        if answer.strength is not None and held_model(answer.model)
+    ]
+    if len({answer.model for _, answer in rows}) < 10:
+        return []
+    logits = score([(held[place].text, answer.text) for place, answer in rows])
+    by_prompt = defaultdict(list)
+    for (place, answer), logit in zip(rows, logits):
+        by_prompt[place].append((answer, quality(logit)))
+
+    def means(drawn, value) -> dict[str, tuple[float, float]]:
+        of = defaultdict(list)
+        for place in drawn:
+            for answer, found in by_prompt[place]:
+                of[answer.model].append((answer.strength, value(answer, found)))
+        return {model: (pairs[0][0], sum(v for _, v in pairs) / len(pairs)) for model, pairs in of.items()}
+
+    def correlation(drawn, value=lambda answer, found: found) -> float:
+        return float(spearmanr(list(means(drawn, value).values())).statistic)
+
+    def error(drawn) -> float:
+        of = means(drawn, lambda answer, found: found).values()
+        return sum(abs(found - quality_of(strength)) for strength, found in of) / len(of)
+
+    places = list(by_prompt)
+    length = correlation(places, lambda answer, found: len(answer.text))
+    models = len({answer.model for _, answer in rows})
+    return [
+        _figure("order of models, rank correlation", models, places, correlation, length),
+        _figure("quality of a model, mean error", models, places, error),
+    ]
+
+
+def preferences(score: Score, held: list[Prompt], most: int, rng: random.Random) -> list[Figure]:
+    """Accuracy by source, also with the longer answer right as often as wrong; by kind of damage."""
+    groups = defaultdict(list)
+    for prompt in held:
+        for better, worse, kind in prompt.pairs:
+            robust = prompt.source.startswith("robust")
+            groups[f"good against {kind}" if robust else f"preference, {prompt.source}"].append((prompt.text, better, worse))
+    figures = []
+    for name, pairs in sorted(groups.items()):
+        figures += _accuracies(score, name, rng.sample(pairs, min(most, len(pairs))))
+    return figures
+
+
+def levels(score: Score, held: list[Prompt], most: int, rng: random.Random) -> list[Figure]:
+    """Right against wrong labelled answers to one prompt, one pair a prompt."""
+    groups = defaultdict(dict)
+    for prompt, better, worse in pairs_of_levels(held, APART_LEVEL):
+        groups[prompt.source].setdefault(prompt.text, []).append((prompt.text, better.text, worse.text))
+    figures = []
+    for source, by_prompt in sorted(groups.items()):
+        pairs = [rng.choice(of) for of in by_prompt.values()]
+        figures += _accuracies(score, f"right against wrong, {source}", rng.sample(pairs, min(most, len(pairs))))
+    return figures
+
+
+def worthless(score: Score, held: list[Prompt], most: int, rng: random.Random) -> list[Figure]:
+    """Mean quality of text that is worth nothing, and how seldom a good answer beats it."""
+    good = [(prompt.text, better) for prompt in held if prompt.source == "robust_alpacaeval" for better, *_ in prompt.pairs[:1]]
+    if len(good) < 2:
+        return []
+    figures = []
+    for make in dict.fromkeys(junk.WORTHLESS):
+        drawn = [rng.choice(good) for _ in range(min(most, 40))]
+        pairs = []
+        for prompt, answer in drawn:
+            other = rng.choice([text for of, text in good if of != prompt])
+            pairs.append((prompt, answer, make(rng, prompt, answer, other)))
+        qualities = [quality(logit) for logit in score([(prompt, made) for prompt, _, made in pairs])]
+        rights = [quality(logit) for logit in score([(prompt, answer) for prompt, answer, _ in pairs])]
+        figures.append(_of_values(f"quality of {make.__name__}", qualities))
+        figures.append(_of_values(f"{make.__name__} beats the good answer", [float(a >= b) for a, b in zip(qualities, rights)]))
+    return figures
+
+
+def _accuracies(score: Score, name: str, pairs: list[tuple[str, str, str]]) -> list[Figure]:
+    better = score([(prompt, a) for prompt, a, _ in pairs])
+    worse = score([(prompt, b) for prompt, _, b in pairs])
+    right = [float(a > b) for a, b in zip(better, worse)]
+    longer = [float(len(a) > len(b)) for _, a, b in pairs]
+    figures = [_of_values(name, right, sum(longer) / len(longer))]
+    sides = [[won for won, is_longer in zip(right, longer) if is_longer == side] for side in (0.0, 1.0)]
+    if name.startswith("preference") and all(sides):
+        short, long = (sum(of) / len(of) for of in sides)
+        spread = 1.96 * math.sqrt(sum(m * (1 - m) / len(of) for m, of in zip((short, long), sides))) / 2
+        mean = (short + long) / 2
+        figures.append(Figure(f"{name}, length balanced", len(right), mean, mean - spread, mean + spread, 0.5))
+    return figures
+
+
+def _of_values(name: str, values: list[float], length: float | None = None) -> Figure:
+    return _figure(name, len(values), values, lambda drawn: sum(drawn) / len(drawn), length)
+
+
+def _figure(name: str, cases: int, units: list, value: Callable[[list], float], length: float | None = None) -> Figure:
+    rng = random.Random(1)
+    found = sorted(value(rng.choices(units, k=len(units))) for _ in range(RESAMPLES))
+    return Figure(name, cases, value(units), found[RESAMPLES // 40], found[-RESAMPLES // 40], length)
+
+
+def quality(logit: float) -> float:
+    """Of a judge's logit, before calibration."""
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))

@@ -1,0 +1,41 @@
+"""What a judge reads of a pair: the windows of the score's rule (README of `poq-evaluator`, "The score")."""
+
+from dataclasses import dataclass
+
+import torch
+
+CLS, SEP = 101, 102
+# Batches are padded to multiples of it: each new shape costs the kernels' preparation once.
+PADDING = 32
+
+
+@dataclass(frozen=True)
+class Window:
+    """Token ids of one window, and how many of them are of the first segment."""
+
+    ids: list[int]
+    first: int
+
+
+def windows(prompt: list[int], answer: list[int], max_tokens: int, max_windows: int) -> list[Window]:
+    """All windows of a pair of token ids without special tokens."""
+    room = max_tokens - 3
+    most = max(room - len(prompt), -(-room // 2))
+    prompt = prompt[: min(len(prompt), room - min(len(answer), most))]
+    number = max(1, min(-(-len(answer) // most), max_windows))
+    kept = min(len(answer), number * most)
+    head = [CLS, *prompt, SEP]
+    cuts = [place * kept // number for place in range(number + 1)]
+    return [Window([*head, *answer[a:b], SEP], len(head)) for a, b in zip(cuts, cuts[1:])]
+
+
+def batch(of: list[Window]) -> dict[str, torch.Tensor]:
+    """A padded batch in the form of transformers."""
+    width = -(-max(len(window.ids) for window in of) // PADDING) * PADDING
+    ids, mask, types = (torch.zeros(len(of), width, dtype=torch.long) for _ in range(3))
+    for row, window in enumerate(of):
+        length = len(window.ids)
+        ids[row, :length] = torch.tensor(window.ids)
+        mask[row, :length] = 1
+        types[row, window.first : length] = 1
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}

@@ -1,0 +1,116 @@
+"""The pipeline from data to a score of the evaluator, on made-up data. Run by `make test`."""
+
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+import unittest.mock
+from pathlib import Path
+
+import made_up
+import torch
+
+from judge import base, data, entry, export, measure, windows
+from judge.judge import Judge
+from judge.mixture import Mixture, quality_of
+from judge.train import Run, Settings
+
+EVALUATOR = os.environ.get("POQ_EVALUATOR", "poq-evaluator")
+SMALL = {"pairs": 8, "max_tokens": 64, "rank": 4, "first_layer": 10, "every": 4, "choosing": 16}
+
+
+class Folds(unittest.TestCase):
+    def test_training_choosing_and_card_have_no_prompt_in_common(self):
+        with tempfile.TemporaryDirectory() as folder:
+            made_up.write(Path(folder), 300)
+            prompts = data.read(Path(folder), [])
+        sets = [data.split(prompts, training=True), data.split(prompts, fold=data.CHOOSING), data.split(prompts, fold=data.CARD)]
+        texts = [{prompt.text for prompt in of} for of in sets]
+        self.assertTrue(all(texts))
+        self.assertEqual(sum(map(len, texts)), len(set().union(*texts)))
+        drawn = Mixture(sets[0], 1)
+        self.assertLessEqual({drawn.draw().prompt for _ in range(500)}, texts[0])
+
+    def test_answers_of_held_models_are_not_drawn(self):
+        names = [f"m{size}" for size in range(6)]
+        held = {name for name in names if data.held_model(name)}
+        self.assertTrue(held and held != set(names))
+        with tempfile.TemporaryDirectory() as folder:
+            made_up.write(Path(folder), 50)
+            mixture = Mixture(data.read(Path(folder), []), 1)
+        self.assertFalse(held & {answer.model for _, answers in mixture.compared for answer in answers})
+
+
+class Forms(unittest.TestCase):
+    def test_a_row_of_no_form_is_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "x_open.jsonl").write_text('{"prompt": "p", "a": "1", "b": "2", "preferred": "a"}\n{"prompt": "p"}\n')
+            with self.assertRaisesRegex(data.FormError, "line 2"):
+                data.read(Path(folder), [])
+            with self.assertRaisesRegex(data.FormError, "no .jsonl"):
+                data.read(Path(folder), ["nc"])
+
+    def test_windows_are_those_of_the_rule(self):
+        def lengths(prompt: int, answer: int) -> list[tuple[int, int]]:
+            found = windows.windows([7] * prompt, [8] * answer, 13, 3)
+            return [(window.ids.count(7), window.ids.count(8)) for window in found]
+
+        # L = 10; m = max(10 - prompt, 5).
+        self.assertEqual(lengths(3, 4), [(3, 4)])
+        self.assertEqual(lengths(20, 4), [(6, 4)])
+        self.assertEqual(lengths(3, 0), [(3, 0)])
+        self.assertEqual(lengths(4, 13), [(4, 4), (4, 4), (4, 5)])
+        self.assertEqual(lengths(20, 100), [(5, 5), (5, 5), (5, 5)])
+
+    def test_the_table_is_monotone_and_near_the_logistic_function(self):
+        table = entry.table()
+        self.assertEqual([table[0]["quality"], table[-1]["quality"]], [0, 1_000_000])
+        self.assertTrue(all(a["raw_score"] < b["raw_score"] and a["quality"] <= b["quality"] for a, b in zip(table, table[1:])))
+        self.assertEqual(next(point["quality"] for point in table if point["raw_score"] == 0), 500_000)
+        self.assertAlmostEqual(quality_of(22.9), 0.5)
+
+
+class Pipeline(unittest.TestCase):
+    def test_from_data_to_the_evaluators_score(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            made_up.write(folder / "data", 64)
+            prompts = data.read(folder / "data", ["open"])
+            whole = Run(folder / "whole", Settings(steps=8, **SMALL), prompts)
+            whole.train()
+
+            # Killed some steps after the first checkpoint.
+            killed = Run(folder / "killed", Settings(steps=8, **SMALL), prompts)
+            steps = [killed._step] * 6 + [unittest.mock.Mock(side_effect=KeyboardInterrupt)]
+            with unittest.mock.patch.object(killed, "_step", lambda: steps.pop(0)()):
+                self.assertRaises(KeyboardInterrupt, killed.train)
+            again = Run(folder / "killed", Settings(steps=8, **SMALL), prompts)
+            self.assertEqual(again.step, 4)
+            again.train()
+            for (name, a), b in zip(whole.network.named_parameters(), again.network.parameters()):
+                self.assertTrue(torch.equal(a, b), name)
+
+            export.export(folder / "whole", folder / "judge")
+            self._evaluator("transcode", "--input", base.folder(whole.settings.model) / "model.int8.onnx", "--adapter",
+                            folder / "judge" / "adapter.safetensors", "--output", folder / "judge" / "model.onnx")  # fmt: skip
+            written = entry.write(folder / "judge", "made-up")
+            judge = Judge.of_run(folder / "whole")
+            pair = ("What is the river of Town 1 called?", "It is called Name 1.")
+            scored = json.loads(self._evaluator("score", "--prompt", pair[0], "--answer", pair[1], "--registry", written,
+                                                "--model-folder", folder / "judge", "--output", "json"))  # fmt: skip
+            # The adapter is rounded to half precision.
+            self.assertAlmostEqual(scored["logit"], judge.logits([pair])[0], delta=0.01)
+            untrained = Judge.of_model(whole.settings.model)
+            self.assertGreater(abs(scored["logit"] - untrained.logits([pair])[0]), 0.1)
+
+            names = [figure.name for figure in measure.measure(judge.logits, prompts, 4)]
+            self.assertIn("preference, own", names)
+            self.assertIn("good against short", names)
+
+    def _evaluator(self, *arguments) -> str:
+        return subprocess.run([EVALUATOR, *map(str, arguments)], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+if __name__ == "__main__":
+    unittest.main()
