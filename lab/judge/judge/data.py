@@ -43,9 +43,8 @@ class Prompt:
     source: str
     fold: int
     answers: list[Answer] = field(default_factory=list)
-    # (better, worse, kind), and pairs that nobody prefers.
+    # (better, worse, kind).
     pairs: list[tuple[str, str, str]] = field(default_factory=list)
-    ties: list[tuple[str, str]] = field(default_factory=list)
 
 
 def fold_of(prompt: str) -> int:
@@ -120,7 +119,7 @@ def _add(prompts: dict, row: dict, strengths: dict[str, float]) -> None:
             case "b":
                 prompt.pairs.append((b, a, row.get("kind", "")))
             case "tie":
-                prompt.ties.append((a, b))
+                pass  # It says nothing of an order.
             case other:
                 raise ValueError(f"preferred is {other!r}, not a, b or tie")
     else:
