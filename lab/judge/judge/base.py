@@ -83,7 +83,7 @@ def encoder(model: str) -> BertForSequenceClassification:
         intermediate_size=found["bert.encoder.layer.0.intermediate.dense.bias"].shape[0],
         max_position_embeddings=found[EMBEDDINGS["position_embeddings"]].shape[0],
         num_labels=1,
-        # No run sees its data twice, and drawing random numbers takes a third of the time on a processor.
+        # No run sees its data twice, and drawing random numbers is slow on a processor.
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
@@ -99,7 +99,7 @@ def encoder(model: str) -> BertForSequenceClassification:
 def adapted(network: BertForSequenceClassification, rank: int, first_layer: int) -> PeftModel:
     """Low-rank adapters on the linear layers from `first_layer` on; pooler and classifier are trained in full."""
     layers = "|".join(str(layer) for layer in range(first_layer, network.config.num_hidden_layers))
-    # Rank-stabilised scaling is a square root; a scale of 2 keeps the merge exact.
+    # A scale of 2 is exact in half precision.
     return get_peft_model(
         network,
         LoraConfig(

@@ -3,7 +3,7 @@
 import math
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import spearmanr
@@ -35,12 +35,13 @@ class Figure:
 Score = Callable[[Sequence[tuple[str, str]]], list[float]]
 
 
-def measure(score: Score, prompts: list[Prompt], most: int, seed: int = 1) -> list[Figure]:
-    """All figures, with at most so many pairs of each source or kind."""
+def measure(score: Score, prompts: list[Prompt], most: int, seed: int = 1) -> Iterator[Figure]:
+    """All figures as they are found, with at most so many pairs of each source or kind."""
     rng = random.Random(seed)
     held = split(prompts, fold=CARD)
-    figures = [*order_of_models(score, held), *preferences(score, held, most, rng), *levels(score, held, most, rng)]
-    return [*figures, *worthless(score, held, most, rng)]
+    for part in (preferences, levels, worthless):
+        yield from part(score, held, most, rng)
+    yield from order_of_models(score, held)
 
 
 def order_of_models(score: Score, held: list[Prompt]) -> list[Figure]:
@@ -82,37 +83,32 @@ def order_of_models(score: Score, held: list[Prompt]) -> list[Figure]:
     ]
 
 
-def preferences(score: Score, held: list[Prompt], most: int, rng: random.Random) -> list[Figure]:
+def preferences(score: Score, held: list[Prompt], most: int, rng: random.Random) -> Iterator[Figure]:
     """Accuracy by source, also with the longer answer right as often as wrong; by kind of damage."""
     groups = defaultdict(list)
     for prompt in held:
         for better, worse, kind in prompt.pairs:
             robust = prompt.source.startswith("robust")
             groups[f"good against {kind}" if robust else f"preference, {prompt.source}"].append((prompt.text, better, worse))
-    figures = []
     for name, pairs in sorted(groups.items()):
-        figures += _accuracies(score, name, rng.sample(pairs, min(most, len(pairs))))
-    return figures
+        yield from _accuracies(score, name, rng.sample(pairs, min(most, len(pairs))))
 
 
-def levels(score: Score, held: list[Prompt], most: int, rng: random.Random) -> list[Figure]:
+def levels(score: Score, held: list[Prompt], most: int, rng: random.Random) -> Iterator[Figure]:
     """Right against wrong labelled answers to one prompt, one pair a prompt."""
     groups = defaultdict(dict)
     for prompt, better, worse in pairs_of_levels(held, APART_LEVEL):
         groups[prompt.source].setdefault(prompt.text, []).append((prompt.text, better.text, worse.text))
-    figures = []
     for source, by_prompt in sorted(groups.items()):
         pairs = [rng.choice(of) for of in by_prompt.values()]
-        figures += _accuracies(score, f"right against wrong, {source}", rng.sample(pairs, min(most, len(pairs))))
-    return figures
+        yield from _accuracies(score, f"right against wrong, {source}", rng.sample(pairs, min(most, len(pairs))))
 
 
-def worthless(score: Score, held: list[Prompt], most: int, rng: random.Random) -> list[Figure]:
+def worthless(score: Score, held: list[Prompt], most: int, rng: random.Random) -> Iterator[Figure]:
     """Mean quality of text that is worth nothing, and how seldom a good answer beats it."""
     good = [(prompt.text, better) for prompt in held if prompt.source == "robust_alpacaeval" for better, *_ in prompt.pairs[:1]]
     if len(good) < 2:
-        return []
-    figures = []
+        return
     for make in dict.fromkeys(junk.WORTHLESS):
         drawn = [rng.choice(good) for _ in range(min(most, 40))]
         pairs = []
@@ -121,9 +117,8 @@ def worthless(score: Score, held: list[Prompt], most: int, rng: random.Random) -
             pairs.append((prompt, answer, make(rng, prompt, answer, other)))
         qualities = [quality(logit) for logit in score([(prompt, made) for prompt, _, made in pairs])]
         rights = [quality(logit) for logit in score([(prompt, answer) for prompt, answer, _ in pairs])]
-        figures.append(_of_values(f"quality of {make.__name__}", qualities))
-        figures.append(_of_values(f"{make.__name__} beats the good answer", [float(a >= b) for a, b in zip(qualities, rights)]))
-    return figures
+        yield _of_values(f"quality of {make.__name__}", qualities)
+        yield _of_values(f"{make.__name__} beats the good answer", [float(a >= b) for a, b in zip(qualities, rights)])
 
 
 def _accuracies(score: Score, name: str, pairs: list[tuple[str, str, str]]) -> list[Figure]:
