@@ -39,6 +39,14 @@ pub fn of_bytes(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// The content of a file.
+pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// SHA-256 of a file, 64 lower-case hex digits.
 pub fn of_file(path: &Path) -> Result<String, Error> {
     let mut hasher = Sha256::new();

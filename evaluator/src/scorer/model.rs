@@ -199,10 +199,7 @@ fn load(
         let session = |_| -> Mutex<Box<dyn Scorer>> { Mutex::new(Box::new(scorer.clone())) };
         return Ok((0..engine.sessions.max(1)).map(session).collect());
     }
-    let content = std::fs::read(&files.weights).map_err(|source| digest::Error::Read {
-        path: files.weights.clone(),
-        source,
-    })?;
+    let content = digest::read(&files.weights)?;
     digest::check(
         &files.weights,
         &digest::of_bytes(&content),

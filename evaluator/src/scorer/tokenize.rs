@@ -84,10 +84,7 @@ impl PairTokenizer {
         max_tokens: usize,
         max_windows: usize,
     ) -> Result<Self, Error> {
-        let content = std::fs::read(path).map_err(|source| digest::Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        let content = digest::read(path)?;
         digest::check(path, &digest::of_bytes(&content), sha256, "the registry")?;
         let unusable = |reason: String| Error::Tokenizer {
             path: path.to_owned(),

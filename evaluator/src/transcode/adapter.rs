@@ -60,7 +60,8 @@ pub fn merge(
     }
 }
 
-fn refused(reason: impl std::fmt::Display) -> Error {
+/// Says what is wrong with an adapter.
+pub fn refused(reason: impl std::fmt::Display) -> Error {
     Error::Adapter {
         reason: reason.to_string(),
     }
@@ -122,8 +123,8 @@ fn halves(view: &TensorView) -> Result<Matrix> {
     })
 }
 
-/// Shape and values of a tensor in single precision.
-fn floats(view: &TensorView) -> Result<(Vec<usize>, Vec<f32>)> {
+/// A part in single precision.
+fn floats(view: &TensorView) -> Result<head::Part> {
     if view.dtype() != Dtype::F32 {
         return Err(refused(
             "its pooler or classifier is not in single precision",

@@ -1,66 +1,71 @@
 //! The head of a cross-encoder: `classifier(tanh(pooler(row of [CLS])))`.
 
+use super::Result;
+use super::adapter::refused;
 use super::onnx::tensor_proto::DataType;
 use super::onnx::type_proto::{Tensor, Value};
 use super::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto};
 use super::tensor::{self, float_tensor};
-use super::{Error, Result};
 
 const LOGITS: &str = "logits";
 /// ONNX's `AttributeProto.AttributeType.INT`.
 const INT: i32 = 2;
 
-/// Shape and values of a part of the head, by its name in transformers, where a matrix has a row for each output.
-type Part<'a> = dyn FnMut(&str) -> Result<(Vec<usize>, Vec<f32>)> + 'a;
+/// Shape and values of a part of an adapter, where a matrix has a row for each output.
+pub type Part = (Vec<usize>, Vec<f32>);
 
-/// Gives the graph the head that `part` knows; adds one to a bi-encoder.
-pub fn replace(
-    graph: &mut GraphProto,
-    mut part: impl FnMut(&str) -> Result<(Vec<usize>, Vec<f32>)>,
-) -> Result<()> {
-    let names = match graph.output.as_slice() {
-        [output] if output.name() == LOGITS => ["bert.pooler.dense", "classifier"],
-        [output] => {
-            let rows = output.name().to_owned();
-            add_nodes(graph, &rows);
-            ["pooler.dense", "classifier"]
-        }
-        _ => return Err(Error::NoGraph),
+/// Gives the graph the head whose parts are known by their names in transformers; adds one to a bi-encoder.
+pub fn replace(graph: &mut GraphProto, mut part: impl FnMut(&str) -> Result<Part>) -> Result<()> {
+    let [output] = graph.output.as_slice() else {
+        return Err(refused("the model has more than one output"));
     };
-    for (name, of) in names.into_iter().zip(["pooler.dense", "classifier"]) {
-        set(graph, name, of, &mut part)?;
+    let prefix = match output.name() {
+        LOGITS => "bert.",
+        rows => {
+            let rows = rows.to_owned();
+            add_nodes(graph, &rows);
+            ""
+        }
+    };
+    for (name, of) in [
+        (format!("{prefix}pooler.dense"), "pooler.dense"),
+        ("classifier".to_owned(), "classifier"),
+    ] {
+        let (weight, bias) = (part(&format!("{of}.weight"))?, part(&format!("{of}.bias"))?);
+        set(graph, &name, weight, bias)?;
     }
     Ok(())
 }
 
 /// Replaces weight and bias of one linear layer, or adds them.
-fn set(graph: &mut GraphProto, name: &str, of: &str, part: &mut Part) -> Result<()> {
-    let (bias_shape, bias) = part(&format!("{of}.bias"))?;
-    let (shape, rows) = part(&format!("{of}.weight"))?;
-    let ([outputs, inputs], [biases]) = (shape.as_slice(), bias_shape.as_slice()) else {
-        return Err(Error::Adapter {
-            reason: format!("its {of} is no linear layer"),
-        });
+fn set(
+    graph: &mut GraphProto,
+    name: &str,
+    (shape, rows): Part,
+    (biases, bias): Part,
+) -> Result<()> {
+    let [outputs, inputs] = shape[..] else {
+        return Err(refused(format_args!("its {name} is no linear layer")));
     };
-    let columns: Vec<f32> = (0..*inputs)
-        .flat_map(|input| (0..*outputs).map(move |output| (input, output)))
-        .map(|(input, output)| rows[output * inputs + input])
+    let columns: Vec<f32> = (0..inputs)
+        .flat_map(|input| (0..outputs).map(move |output| output * inputs + input))
+        .map(|place| rows[place])
         .collect();
-    let weight = float_tensor(&format!("{name}.weight"), &[*inputs, *outputs], &columns);
-    let bias = float_tensor(&format!("{name}.bias"), &[*biases], &bias);
-    for tensor in [weight, bias] {
-        put(graph, tensor)?;
-    }
-    Ok(())
+    put(
+        graph,
+        float_tensor(&format!("{name}.weight"), &[inputs, outputs], &columns),
+    )?;
+    put(graph, float_tensor(&format!("{name}.bias"), &biases, &bias))
 }
 
 fn put(graph: &mut GraphProto, tensor: TensorProto) -> Result<()> {
     match tensor::named(graph, tensor.name()) {
         Ok(old) if old.dims == tensor.dims => *old = tensor,
         Ok(old) => {
-            return Err(Error::Adapter {
-                reason: format!("its {} has another shape than the model's", old.name()),
-            });
+            let name = old.name();
+            return Err(refused(format_args!(
+                "its {name} has another shape than the model's"
+            )));
         }
         Err(_) => graph.initializer.push(tensor),
     }
@@ -70,18 +75,14 @@ fn put(graph: &mut GraphProto, tensor: TensorProto) -> Result<()> {
 /// Makes `logits` of the rows of the last layer.
 fn add_nodes(graph: &mut GraphProto, rows: &str) {
     const FIRST: &str = "pooler.first";
-    let node = |operator: &str, inputs: [&str; 2], output: &str| NodeProto {
-        input: inputs
-            .iter()
-            .filter(|of| !of.is_empty())
-            .map(|of| of.to_string())
-            .collect(),
+    let node = |operator: &str, inputs: &[&str], output: &str| NodeProto {
+        input: inputs.iter().map(|of| of.to_string()).collect(),
         output: vec![output.to_owned()],
         name: Some(format!("/{output}")),
         op_type: Some(operator.to_owned()),
         ..NodeProto::default()
     };
-    let mut gather = node("Gather", [rows, FIRST], "pooler.row");
+    let mut gather = node("Gather", &[rows, FIRST], "pooler.row");
     gather.attribute = vec![AttributeProto {
         name: Some("axis".to_owned()),
         i: Some(1),
@@ -92,17 +93,21 @@ fn add_nodes(graph: &mut GraphProto, rows: &str) {
         gather,
         node(
             "MatMul",
-            ["pooler.row", "pooler.dense.weight"],
+            &["pooler.row", "pooler.dense.weight"],
             "pooler.product",
         ),
-        node("Add", ["pooler.product", "pooler.dense.bias"], "pooler.sum"),
-        node("Tanh", ["pooler.sum", ""], "pooler.tanh"),
+        node(
+            "Add",
+            &["pooler.product", "pooler.dense.bias"],
+            "pooler.sum",
+        ),
+        node("Tanh", &["pooler.sum"], "pooler.tanh"),
         node(
             "MatMul",
-            ["pooler.tanh", "classifier.weight"],
+            &["pooler.tanh", "classifier.weight"],
             "classifier.product",
         ),
-        node("Add", ["classifier.product", "classifier.bias"], LOGITS),
+        node("Add", &["classifier.product", "classifier.bias"], LOGITS),
     ]);
     graph.initializer.push(TensorProto {
         name: Some(FIRST.to_owned()),

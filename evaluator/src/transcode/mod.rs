@@ -98,7 +98,7 @@ pub enum Error {
     },
     /// The adapter is not of this model.
     #[error(
-        "the adapter cannot be merged: {reason}; export it again with `python -m judge export`"
+        "the adapter cannot be merged: {reason}; export it again with `lab/judge/judge.sh export`"
     )]
     Adapter {
         /// What is wrong with it.
@@ -141,10 +141,7 @@ pub fn transcode(
     output: &Path,
     progress: impl FnMut(usize, usize),
 ) -> Result<(&'static Published, Outcome)> {
-    let int8 = std::fs::read(input).map_err(|source| digest::Error::Read {
-        path: input.to_owned(),
-        source,
-    })?;
+    let int8 = digest::read(input)?;
     let model = published(input, &int8)?;
     if output.exists() && digest::of_file(output)? == model.canonical_sha256 {
         return Ok((model, Outcome::Present));
@@ -178,13 +175,7 @@ pub fn transcode_adapted(
     output: &Path,
     progress: impl FnMut(usize, usize),
 ) -> Result<(String, Adapted)> {
-    let read = |path: &Path| {
-        std::fs::read(path).map_err(|source| digest::Error::Read {
-            path: path.to_owned(),
-            source,
-        })
-    };
-    let (int8, adapter) = (read(input)?, read(adapter)?);
+    let (int8, adapter) = (digest::read(input)?, digest::read(adapter)?);
     published(input, &int8)?;
     let mut model = dequantized(decoded(input, &int8)?, |_, _| ())?.0;
     let graph = model.graph.as_mut().ok_or(Error::NoGraph)?;

@@ -1,4 +1,4 @@
-"""Command line: `python -m judge COMMAND --help`."""
+"""Command line: `judge.sh COMMAND --help`."""
 
 import argparse
 import logging
@@ -13,7 +13,7 @@ from .train import Run, Settings
 
 def parser() -> argparse.ArgumentParser:
     """All commands and their options."""
-    parser = argparse.ArgumentParser(prog="judge", description="Trains judges of (prompt, answer).")
+    parser = argparse.ArgumentParser(prog="judge.sh", description="Trains judges of (prompt, answer).")
     commands = parser.add_subparsers(required=True)
     train = commands.add_parser("train", help="train an adapter; goes on where it stopped")
     train.set_defaults(run_command=_train)

@@ -5,9 +5,10 @@ common. A row without a fold gets one from its prompt.
 """
 
 import hashlib
+import io
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,18 +66,32 @@ def read(folder: Path, tiers: list[str]) -> list[Prompt]:
     if not files:
         raise FormError(f"{folder} has no .jsonl or .jsonl.zst file of {tiers or 'any tier'}")
     for path in files:
-        for number, row in enumerate(_rows(path), 1):
+        for number, line in enumerate(_lines(path), 1):
+            if not line.strip():
+                continue
             try:
-                _add(prompts, row, strengths)
+                _add(prompts, json.loads(line), strengths)
             except (KeyError, TypeError, ValueError) as error:
                 raise FormError(f"{path}, line {number}: {error!r}; see README.md for the forms") from error
+    _check_folds(prompts.values())
     return list(prompts.values())
 
 
-def split(prompts: list[Prompt], *, training: bool = False, fold: int | None = None) -> list[Prompt]:
-    """The prompts to train on, or those of one fold."""
-    if training:
-        return [prompt for prompt in prompts if prompt.fold not in (CHOOSING, CARD)]
+def _check_folds(prompts: Iterable[Prompt]) -> None:
+    """Refuses a prompt in two folds, which would be trained on and measured."""
+    folds: dict[str, int] = {}
+    for prompt in prompts:
+        if folds.setdefault(prompt.text, prompt.fold) != prompt.fold:
+            raise FormError(f"the prompt {prompt.text[:60]!r} is in folds {folds[prompt.text]} and {prompt.fold}; give it the same one everywhere")
+
+
+def training(prompts: list[Prompt]) -> list[Prompt]:
+    """The prompts to train on."""
+    return [prompt for prompt in prompts if prompt.fold not in (CHOOSING, CARD)]
+
+
+def of_fold(prompts: list[Prompt], fold: int) -> list[Prompt]:
+    """The prompts of one fold."""
     return [prompt for prompt in prompts if prompt.fold == fold]
 
 
@@ -92,15 +107,13 @@ def _strengths(folder: Path) -> dict[str, float]:
     return {name: of["lc_win_rate"] for name, of in models.items() if of.get("lc_win_rate") is not None}
 
 
-def _rows(path: Path) -> Iterator[dict]:
+def _lines(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
-        stream = zstandard.ZstdDecompressor().stream_reader(file) if path.suffix == ".zst" else file
-        rest = b""
-        while block := stream.read(1 << 20):
-            *lines, rest = (rest + block).split(b"\n")
-            yield from (json.loads(line) for line in lines if line.strip())
-        if rest.strip():
-            yield json.loads(rest)
+        if path.suffix != ".zst":
+            yield from file
+            return
+        with zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as stream:
+            yield from io.BufferedReader(stream)
 
 
 def _add(prompts: dict, row: dict, strengths: dict[str, float]) -> None:
@@ -109,6 +122,8 @@ def _add(prompts: dict, row: dict, strengths: dict[str, float]) -> None:
     if (source, text) not in prompts:
         prompts[source, text] = Prompt(text, source, row.get("fold", fold_of(text)))
     prompt = prompts[source, text]
+    if row.get("fold", prompt.fold) != prompt.fold:
+        raise ValueError(f"fold is {row['fold']}, and {prompt.fold} in a row before")
     if "answers" in row:
         prompt.answers += [_of_model(of, strengths) for of in row["answers"] if of["answer"].strip()]
     elif "preferred" in row:

@@ -8,12 +8,10 @@ import torch
 from peft import PeftModel
 
 from . import base
-from .windows import batch, windows
+from .windows import logits, windows
 
 # The rule of the registry's entries.
 MAX_TOKENS, MAX_WINDOWS = 512, 8
-# Windows of one pass.
-TOGETHER = 8
 
 
 class Judge:
@@ -38,15 +36,8 @@ class Judge:
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """One logit for each (prompt, answer)."""
         read = []
-        for place, (prompt, answer) in enumerate(pairs):
+        for prompt, answer in pairs:
             ids = [self.tokenizer.encode(text, add_special_tokens=False).ids for text in (prompt, answer)]
-            read += [(place, window) for window in windows(*ids, MAX_TOKENS, MAX_WINDOWS)]
-        read.sort(key=lambda of: len(of[1].ids))
-        sums, numbers = [0.0] * len(pairs), [0] * len(pairs)
-        for at in range(0, len(read), TOGETHER):
-            part = read[at : at + TOGETHER]
-            found = self.network(**batch([window for _, window in part])).logits.squeeze(1).tolist()
-            for (place, _), logit in zip(part, found):
-                sums[place] += logit
-                numbers[place] += 1
-        return [total / number for total, number in zip(sums, numbers)]
+            read.append(windows(*ids, MAX_TOKENS, MAX_WINDOWS))
+        found = logits(self.network, [window for of in read for window in of])
+        return [of.mean().item() for of in found.split([len(of) for of in read])]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from scipy.stats import spearmanr
 
 from . import junk
-from .data import CARD, Prompt, held_model, pairs_of_levels, split
+from .data import CARD, Prompt, held_model, of_fold, pairs_of_levels
 from .mixture import APART_LEVEL, quality_of
 
 # Resamples of an interval.
@@ -38,7 +38,7 @@ Score = Callable[[Sequence[tuple[str, str]]], list[float]]
 def measure(score: Score, prompts: list[Prompt], most: int, seed: int = 1) -> Iterator[Figure]:
     """All figures as they are found, with at most so many pairs of each source or kind."""
     rng = random.Random(seed)
-    held = split(prompts, fold=CARD)
+    held = of_fold(prompts, CARD)
     for part in (preferences, levels, worthless):
         yield from part(score, held, most, rng)
     yield from order_of_models(score, held)

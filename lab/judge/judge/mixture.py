@@ -55,8 +55,8 @@ class Mixture:
             "worthless": self.good, "damaged": self.good,
         }  # fmt: skip
         self.shares = {name: share for name, share in SHARES.items() if available[name]}
-        if not self.shares:
-            raise ValueError("the data has no pair to train on")
+        if len({prompt.text for prompt, _ in self.good}) < 2:
+            raise ValueError(f"{len(prompts)} prompts of one part of the folds have fewer than two good answers; use a few hundred prompts")
 
     def draw(self) -> Example:
         """One example."""

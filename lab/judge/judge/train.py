@@ -13,14 +13,12 @@ from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from . import base, data
 from .mixture import Example, Mixture
-from .windows import Window, batch, windows
+from .windows import Window, logits, windows
 
 log = logging.getLogger("judge")
 
 # Pairs that are drawn at once and sorted by length, so that a batch has little padding.
 POOL = 128
-# Windows of one pass through the network.
-TOGETHER = 8
 # Weight of the known qualities beside the order of the two answers.
 ANCHOR = 0.3
 
@@ -54,9 +52,8 @@ class Run:
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.01)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
-        training = data.split(prompts, training=True)
-        self.mixture = Mixture(training, settings.seed)
-        choosing = Mixture(data.split(prompts, fold=data.CHOOSING), 0)
+        self.mixture = Mixture(data.training(prompts), settings.seed)
+        choosing = Mixture(data.of_fold(prompts, data.CHOOSING), 0)
         self.choosing = [choosing.draw() for _ in range(settings.choosing)]
         self.step, self.best, self.ready = 0, -math.inf, []
         (folder / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
@@ -81,7 +78,7 @@ class Run:
     def _step(self) -> float:
         examples = self._next()
         self.optimizer.zero_grad()
-        better, worse = self._scores([example.better for example in examples], [example.worse for example in examples], examples)
+        better, worse = self._scores(examples)
         loss = loss_of(better, worse, examples)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -98,15 +95,12 @@ class Run:
             self.mixture.rng.shuffle(self.ready)
         return self.ready.pop()
 
-    def _scores(self, better: list[str], worse: list[str], examples: list[Example]):
-        texts = [(example.prompt, answer) for example, answer in zip(examples * 2, better + worse)]
-        read = [self._window(prompt, answer) for prompt, answer in texts]
-        # Windows of like lengths are computed together, with little padding.
-        order = sorted(range(len(read)), key=lambda at: len(read[at].ids))
+    def _scores(self, examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the better and of the worse answers."""
+        answers = [example.better for example in examples] + [example.worse for example in examples]
+        read = [self._window(example.prompt, answer) for example, answer in zip(examples * 2, answers)]
         with torch.autocast("cpu", torch.bfloat16):
-            parts = [self.network(**batch([read[at] for at in order[start : start + TOGETHER]])).logits for start in range(0, len(order), TOGETHER)]
-        scores = torch.empty(len(read)).index_copy(0, torch.tensor(order), torch.cat(parts).float().squeeze(1))
-        return scores.split(len(examples))
+            return logits(self.network, read).split(len(examples))
 
     def _window(self, prompt: str, answer: str) -> Window:
         """The first window: where an answer is cut, both answers to a prompt are."""
@@ -138,7 +132,7 @@ class Run:
         with torch.no_grad():
             for at in range(0, len(chosen), 16):
                 examples = chosen[at : at + 16]
-                better, worse = self._scores([example.better for example in examples], [example.worse for example in examples], examples)
+                better, worse = self._scores(examples)
                 for example, won in zip(examples, (better > worse).tolist()):
                     right.setdefault(example.kind.split("/")[0], []).append(won)
         self.network.train()

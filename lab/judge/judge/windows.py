@@ -1,4 +1,4 @@
-"""What a judge reads of a pair: the windows of the score's rule (README of `poq-evaluator`, "The score")."""
+"""What a judge reads of a pair, the windows of the score's rule (README of `poq-evaluator`, "The score"), and their logits."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,8 @@ import torch
 CLS, SEP = 101, 102
 # Batches are padded to multiples of it: each new shape costs the kernels' preparation once.
 PADDING = 32
+# Windows of one pass through the network.
+TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,11 @@ def batch(of: list[Window]) -> dict[str, torch.Tensor]:
         mask[row, :length] = 1
         types[row, window.first : length] = 1
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types}
+
+
+def logits(network: torch.nn.Module, of: list[Window]) -> torch.Tensor:
+    """One logit a window. Windows of like lengths are computed together, with little padding."""
+    order = sorted(range(len(of)), key=lambda at: len(of[at].ids))
+    parts = [[of[at] for at in order[start : start + TOGETHER]] for start in range(0, len(order), TOGETHER)]
+    found = torch.cat([network(**batch(part)).logits for part in parts])
+    return torch.empty(len(of)).index_copy(0, torch.tensor(order), found.float().squeeze(1))

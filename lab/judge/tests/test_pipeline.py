@@ -25,7 +25,7 @@ class Folds(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             made_up.write(Path(folder), 300)
             prompts = data.read(Path(folder), [])
-        sets = [data.split(prompts, training=True), data.split(prompts, fold=data.CHOOSING), data.split(prompts, fold=data.CARD)]
+        sets = [data.training(prompts), data.of_fold(prompts, data.CHOOSING), data.of_fold(prompts, data.CARD)]
         texts = [{prompt.text for prompt in of} for of in sets]
         self.assertTrue(all(texts))
         self.assertEqual(sum(map(len, texts)), len(set().union(*texts)))
@@ -50,6 +50,19 @@ class Forms(unittest.TestCase):
                 data.read(Path(folder), [])
             with self.assertRaisesRegex(data.FormError, "no .jsonl"):
                 data.read(Path(folder), ["nc"])
+
+    def test_a_prompt_in_two_folds_is_refused(self):
+        row = '{"prompt": "p", "a": "1", "b": "2", "preferred": "a", "source": "%s", "fold": %d}\n'
+        for second in [("x", 2), ("y", 2)]:
+            with tempfile.TemporaryDirectory() as folder:
+                (Path(folder) / "x_open.jsonl").write_text(row % ("x", 1) + "\n" + row % second)
+                with self.assertRaisesRegex(data.FormError, "fold"):
+                    data.read(Path(folder), [])
+
+    def test_data_of_one_prompt_is_refused(self):
+        prompt = data.Prompt("p", "x", 2, pairs=[("good", "bad", "")])
+        with self.assertRaisesRegex(ValueError, "a few hundred prompts"):
+            Mixture([prompt], 1)
 
     def test_windows_are_those_of_the_rule(self):
         def lengths(prompt: int, answer: int) -> list[tuple[int, int]]:
