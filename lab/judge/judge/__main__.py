@@ -6,7 +6,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from . import base, data, entry, export, measure
+from . import base, calibration, card, data, entry, export, measure
 from .judge import Judge
 from .train import Run, Settings
 
@@ -27,7 +27,13 @@ def parser() -> argparse.ArgumentParser:
     which.add_argument("--run", type=Path, help="a training run")
     which.add_argument("--model", help="a cross-encoder as it is: an id or a folder")
     measured.add_argument("--most", type=int, default=150, help="pairs of each source and kind; default 150")
-    for command in (train, measured):
+    calibrated = commands.add_parser("calibrate", help="fit qualities to a run's logits, on the prompts that chose its checkpoint")
+    calibrated.set_defaults(run_command=_calibrate)
+    calibrated.add_argument("--run", type=Path, required=True, help="a training run; gets scale.json")
+    carded = commands.add_parser("card", help="print how a run was trained, as Markdown")
+    carded.set_defaults(run_command=_card)
+    carded.add_argument("--run", type=Path, required=True, help="a training run")
+    for command in (train, calibrated, carded, measured):
         command.add_argument("--data", type=Path, required=True, help="folder of .jsonl or .jsonl.zst files")
         command.add_argument("--tier", action="append", default=[], help="licence tier of files to read (suffix of their names); default all")
     exported = commands.add_parser("export", help="write a run's best adapter and its tokenizer")
@@ -36,6 +42,8 @@ def parser() -> argparse.ArgumentParser:
     entered = commands.add_parser("entry", help="write the registry entry of a judge that `poq-evaluator transcode` has merged")
     entered.set_defaults(run_command=_entry)
     entered.add_argument("--id", required=True, help="the judge's id in the registry")
+    entered.add_argument("--licence", default="", help="SPDX identifier of the licence that the judge is under")
+    entered.add_argument("--run", type=Path, required=True, help="its training run, with the scale of `calibrate`")
     for command in (exported, entered):
         command.add_argument("--folder", type=Path, required=True, help="folder of the judge; made if missing")
     return parser
@@ -48,9 +56,22 @@ def _train(args: argparse.Namespace) -> None:
 
 def _measure(args: argparse.Namespace) -> None:
     judge = Judge.of_run(args.run) if args.run else Judge.of_model(args.model)
-    print("measure | cases | judge | answer's length\n--- | --- | --- | ---")
-    for figure in measure.measure(judge.logits, data.read(args.data, args.tier), args.most):
+    print("measure | cases | judge | answer's length | word overlap\n--- | --- | --- | --- | ---")
+    for figure in measure.measure(judge, data.read(args.data, args.tier), args.most):
         print(figure, flush=True)
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    answers = calibration.known(data.of_fold(data.read(args.data, args.tier), data.CHOOSING))
+    if not answers:
+        raise ValueError(f"{args.data} has no answers of models with win rates, which say what a quality is; without `calibrate`, it is the logistic function of the logit")
+    scale = calibration.fit(Judge.of_run(args.run).logits, answers)
+    scale.write(args.run)
+    print(f"{len(scale.points)} points, fitted to {len(answers)} answers")
+
+
+def _card(args: argparse.Namespace) -> None:
+    print(card.card(args.run, data.training(data.read(args.data, args.tier))))
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -58,7 +79,7 @@ def _export(args: argparse.Namespace) -> None:
 
 
 def _entry(args: argparse.Namespace) -> None:
-    print(entry.write(args.folder, args.id))
+    print(entry.write(args.folder, args.id, args.licence, calibration.Scale.read(args.run)))
 
 
 def main() -> int:

@@ -43,6 +43,7 @@ class Prompt:
     text: str
     source: str
     fold: int
+    licence: str = ""
     answers: list[Answer] = field(default_factory=list)
     # (better, worse, kind).
     pairs: list[tuple[str, str, str]] = field(default_factory=list)
@@ -120,7 +121,7 @@ def _add(prompts: dict, row: dict, strengths: dict[str, float]) -> None:
     text = row["prompt"]
     source = row.get("source", "own").split("/")[0]
     if (source, text) not in prompts:
-        prompts[source, text] = Prompt(text, source, row.get("fold", fold_of(text)))
+        prompts[source, text] = Prompt(text, source, row.get("fold", fold_of(text)), row.get("licence", ""))
     prompt = prompts[source, text]
     if row.get("fold", prompt.fold) != prompt.fold:
         raise ValueError(f"fold is {row['fold']}, and {prompt.fold} in a row before")

@@ -8,6 +8,7 @@ import torch
 from peft import PeftModel
 
 from . import base
+from .calibration import Scale
 from .windows import logits, windows
 
 # The rule of the registry's entries.
@@ -17,15 +18,15 @@ MAX_TOKENS, MAX_WINDOWS = 512, 8
 class Judge:
     """Scores in single precision, by the mean over windows."""
 
-    def __init__(self, network: torch.nn.Module, tokenizer) -> None:
-        self.network, self.tokenizer = network.eval(), tokenizer
+    def __init__(self, network: torch.nn.Module, tokenizer, scale: Scale = Scale()) -> None:
+        self.network, self.tokenizer, self.scale = network.eval(), tokenizer, scale
 
     @classmethod
     def of_run(cls, folder: Path) -> "Judge":
         """The best checkpoint of a run."""
         model = json.loads((folder / "settings.json").read_text())["model"]
         network = PeftModel.from_pretrained(base.encoder(model), folder / "best")
-        return cls(network.merge_and_unload(), base.tokenizer(model))
+        return cls(network.merge_and_unload(), base.tokenizer(model), Scale.read(folder))
 
     @classmethod
     def of_model(cls, model: str) -> "Judge":

@@ -34,6 +34,18 @@ FILLER = [
     "A great deal has been written about this over the years.",
     "Understanding the details is the key to a good outcome.",
     "Below you will find everything that you need to know.",
+    "There is no simple reply to this, since many factors play a role.",
+    "Experts have discussed this topic for decades without full agreement.",
+    "It depends on your goals, your situation and your preferences.",
+    "This subject is fascinating and touches many areas of life.",
+    "First of all, one has to be clear about what is really meant.",
+    "On the one hand there are advantages, on the other hand there are drawbacks.",
+    "I hope that this overview was useful to you.",
+    "Feel free to ask if anything remains unclear.",
+    "A nuanced view takes history, society and technology into account.",
+    "Several steps lead to the desired result, and each of them matters.",
+    "Good preparation and attention to detail are essential here.",
+    "As with most things, balance is what counts in the end.",
 ]
 REFUSALS = [
     "I'm sorry, but I can't help with that.",
@@ -147,6 +159,26 @@ def word_salad(rng, prompt, good, other):
     return " ".join(words)
 
 
+def fragments(rng, prompt, good, other):
+    """Runs of a few words of all three texts, as a search that edits words for a judge's score leaves them."""
+    words, runs, at = f"{prompt} {good} {other}".split(), [], 0
+    while at < len(words):
+        length = rng.randint(1, 4)
+        runs.append(" ".join(words[at : at + length]))
+        at += length
+    rng.shuffle(runs)
+    return " ".join(runs[: rng.randint(3, 60)])
+
+
+def edited_other(rng, prompt, good, other):
+    """An answer to another prompt with words of this prompt and its answer put in."""
+    words, source = other.split() or ["so"], f"{prompt} {good}".split() or ["so"]
+    for _ in range(max(1, int(len(words) * rng.uniform(0.1, 0.5)))):
+        at = rng.randrange(len(words))
+        words[at : at + rng.randint(0, 1)] = [rng.choice(source)]
+    return " ".join(words)
+
+
 def truncated(rng, prompt, good, other):
     words = good.split(" ")
     return " ".join(words[: max(1, int(len(words) * rng.uniform(0.1, 0.6)))])
@@ -183,6 +215,13 @@ def good_behind_copy(rng, prompt, good, other):
     return f"{prompt}\n{good}"
 
 
+def facts_changed(rng, prompt, good, other):
+    """Numbers changed, and names within sentences put in the place of each other."""
+    changed = re.sub(r"\d+", lambda found: str(int(found[0][:9]) * rng.randint(2, 9) + rng.randint(1, 9)), good)
+    names = re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", f"{good} {other}")
+    return re.sub(r"(?<=[a-z,] )[A-Z][a-z]+", lambda found: rng.choice(names), changed) if names else changed
+
+
 def other_behind_good(rng, prompt, good, other):
     return f"{good} {other}"
 
@@ -190,10 +229,17 @@ def other_behind_good(rng, prompt, good, other):
 # Worth nothing, whatever the honest answer is.
 WORTHLESS: list[Callable] = [
     copy, copy, copy_before_other, shuffled_prompt, keywords, stuffed_other, gibberish, gibberish_with_words, off_topic, off_topic,
-    filler, filler, praise, order, refusal, praised_other, foreign, markdown, empty, repeated_word,
+    filler, filler, praise, order, refusal, praised_other, foreign, markdown, empty, repeated_word, word_salad, fragments, fragments,
+    edited_other, edited_other,
 ]  # fmt: skip
 # Worse than the good answer that they are made of.
 DAMAGED: list[Callable] = [
-    word_salad, truncated, truncated, half_dropped, half_dropped, sentences_shuffled, sentences_shuffled, looping, padded, padded,
-    order_on_good, order_on_good, good_behind_copy, other_behind_good,
+    truncated, truncated, half_dropped, half_dropped, half_dropped, sentences_shuffled, sentences_shuffled, sentences_shuffled, looping,
+    padded, padded, order_on_good, order_on_good, good_behind_copy, other_behind_good, facts_changed,
 ]  # fmt: skip
+
+
+def relaid(rng: random.Random, answer: str) -> str:
+    """The same answer with other layout, which is worth the same."""
+    parts = _sentences(re.sub(r"\*\*|^#+ |^[-*] ", "", answer, flags=re.MULTILINE))
+    return rng.choice([" ", "\n", "\n\n"]).join(parts)

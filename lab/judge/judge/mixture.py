@@ -13,7 +13,11 @@ APART_STRENGTH, APART_WINS, APART_LEVEL = 8.0, 0.5, 0.3
 # The panel that a quality of one half stands for: Llama 3 8B Instruct, win rate in %.
 PANEL_STRENGTH = 22.9
 # Shares of the examples; a source that the data lacks leaves its share to the others.
-SHARES = {"models": 0.38, "people": 0.16, "labelled": 0.12, "robust": 0.12, "worthless": 0.12, "damaged": 0.10}
+SHARES = {"models": 0.34, "people": 0.14, "labelled": 0.10, "robust": 0.12, "worthless": 0.14, "damaged": 0.13, "neutral": 0.03}
+# Damage is made to answers of these lengths, in characters: what is damaged is within the first window.
+DAMAGED_LENGTHS = range(200, 1000)
+# Prompts among which that of an off-topic answer is the nearest, half of the time.
+NEAR_AMONG = 40
 # By how much junk has to lose, in logits.
 MARGIN = {"worthless": 3.0, "damaged": 1.0}
 
@@ -28,6 +32,8 @@ class Example:
     margin: float = 0.0
     targets: tuple[float | None, float | None] = (None, None)
     kind: str = ""
+    # Neither is better.
+    neutral: bool = False
 
 
 def quality_of(strength: float) -> float:
@@ -52,7 +58,7 @@ class Mixture:
         self.good = [(prompt, answer) for prompt in prompts for answer in _good(prompt)]
         available = {
             "models": self.compared, "people": self.people, "labelled": self.labelled, "robust": self.robust,
-            "worthless": self.good, "damaged": self.good,
+            "worthless": self.good, "damaged": self.good, "neutral": self.good,
         }  # fmt: skip
         self.shares = {name: share for name, share in SHARES.items() if available[name]}
         if len({prompt.text for prompt, _ in self.good}) < 2:
@@ -111,19 +117,30 @@ class Mixture:
         return Example(prompt.text, good.text, made, MARGIN["worthless"], (_target(good), 0.0), f"worthless/{make.__name__}")
 
     def _damaged(self) -> Example:
-        for _ in range(20):
-            prompt, good, other = self._triple()
-            if len(good.text) > 200:
-                break
+        prompt, good, other = self._damageable()
         make = self.rng.choice(junk.DAMAGED)
         made = make(self.rng, prompt.text, good.text, other)
         return Example(prompt.text, good.text, made, MARGIN["damaged"], (_target(good), None), f"damaged/{make.__name__}")
 
+    def _neutral(self) -> Example:
+        prompt, good, _ = self._damageable()
+        return Example(prompt.text, good.text, junk.relaid(self.rng, good.text), kind="neutral", neutral=True)
+
+    def _damageable(self) -> tuple[Prompt, Answer, str]:
+        for _ in range(40):
+            found = self._triple()
+            if len(found[1].text) in DAMAGED_LENGTHS:
+                break
+        return found
+
     def _triple(self) -> tuple[Prompt, Answer, str]:
         prompt, good = self.rng.choice(self.good)
-        other = prompt
-        while other.text == prompt.text:
-            other, answer = self.rng.choice(self.good)
+        words = set(prompt.text.lower().split())
+        others = [self.rng.choice(self.good) for _ in range(NEAR_AMONG if self.rng.random() < 0.5 else 1)]
+        others = [other for other in others if other[0].text != prompt.text]
+        if not others:
+            return self._triple()
+        other, answer = max(others, key=lambda of: len(words & set(of[0].text.lower().split())) / (1 + len(of[0].text.split())) ** 0.5)
         return prompt, good, answer.text
 
 

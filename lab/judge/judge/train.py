@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from peft import load_peft_weights, set_peft_model_state_dict
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from . import base, data
@@ -21,6 +22,8 @@ log = logging.getLogger("judge")
 POOL = 128
 # Weight of the known qualities beside the order of the two answers.
 ANCHOR = 0.3
+# Weight of the squared difference of two answers that are worth the same, and the difference up to which they count as such.
+NEUTRAL, ALIKE = 0.1, 0.5
 
 
 @dataclass
@@ -38,6 +41,8 @@ class Settings:
     seed: int = 1
     every: int = 200
     choosing: int = 400
+    # Folder of another run whose best checkpoint this one begins with.
+    begin: str = ""
 
 
 class Run:
@@ -49,6 +54,8 @@ class Run:
         self.folder, self.settings = folder, settings
         self.tokenizer = base.tokenizer(settings.model)
         self.network = base.adapted(base.encoder(settings.model), settings.rank, settings.first_layer)
+        if settings.begin:
+            self._begin(Path(settings.begin))
         trained = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(trained, lr=settings.rate, weight_decay=0.01)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
@@ -133,10 +140,16 @@ class Run:
             for at in range(0, len(chosen), 16):
                 examples = chosen[at : at + 16]
                 better, worse = self._scores(examples)
-                for example, won in zip(examples, (better > worse).tolist()):
+                for example, apart in zip(examples, (better - worse).tolist()):
+                    won = abs(apart) < ALIKE if example.neutral else apart > 0
                     right.setdefault(example.kind.split("/")[0], []).append(won)
         self.network.train()
         return {kind: sum(of) / len(of) for kind, of in sorted(right.items())}
+
+    def _begin(self, run: Path) -> None:
+        found = set_peft_model_state_dict(self.network, load_peft_weights(str(run / "best"), device="cpu"))
+        if found.unexpected_keys:
+            raise ValueError(f"{run}/best is of another form than this run; begin with one of the same model, rank and layers")
 
     def _resume(self) -> None:
         state = torch.load(self.folder / "last.pt", weights_only=False)
@@ -160,7 +173,9 @@ class Run:
 def loss_of(better: torch.Tensor, worse: torch.Tensor, examples: list[Example]) -> torch.Tensor:
     """Pairwise logistic loss, and cross-entropy with the qualities that are known."""
     margins = torch.tensor([example.margin for example in examples])
-    loss = softplus(margins - (better - worse)).mean()
+    neutral = torch.tensor([example.neutral for example in examples])
+    apart = better - worse
+    loss = torch.where(neutral, NEUTRAL * apart.square(), softplus(margins - apart)).mean()
     scores = torch.cat([better, worse])
     targets = [example.targets[side] for side in (0, 1) for example in examples]
     known = torch.tensor([target is not None for target in targets])

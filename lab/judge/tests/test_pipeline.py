@@ -11,7 +11,8 @@ from pathlib import Path
 import made_up
 import torch
 
-from judge import base, data, entry, export, measure, windows
+from judge import base, calibration, data, entry, export, measure, windows
+from judge.calibration import Scale
 from judge.judge import Judge
 from judge.mixture import Mixture, quality_of
 from judge.train import Run, Settings
@@ -77,11 +78,26 @@ class Forms(unittest.TestCase):
         self.assertEqual(lengths(20, 100), [(5, 5), (5, 5), (5, 5)])
 
     def test_the_table_is_monotone_and_near_the_logistic_function(self):
-        table = entry.table()
+        table = entry.table(Scale())
         self.assertEqual([table[0]["quality"], table[-1]["quality"]], [0, 1_000_000])
         self.assertTrue(all(a["raw_score"] < b["raw_score"] and a["quality"] <= b["quality"] for a, b in zip(table, table[1:])))
         self.assertEqual(next(point["quality"] for point in table if point["raw_score"] == 0), 500_000)
         self.assertAlmostEqual(quality_of(22.9), 0.5)
+
+    def test_a_scale_is_found_again(self):
+        true = Scale(((-5.0, 0.0), (0.0, 0.2), (6.0, 1.0)))
+        logits = [step / 10 for step in range(-60, 61)]
+        answers = [calibration.Known(str(logit), "", true.quality(logit)) for logit in logits]
+        found = calibration.fit(lambda pairs: [float(prompt) for prompt, _ in pairs], answers)
+        for logit in logits:
+            self.assertAlmostEqual(found.quality(logit), true.quality(logit), delta=0.05)
+        self.assertEqual([found.quality(-9), found.quality(9)], [0, 1])
+        targets = [of.quality for of in answers]
+        self.assertEqual(calibration.error(calibration.reliability(targets, targets)), 0)
+        wrong = calibration.error(calibration.reliability([1.0] * len(targets), targets))
+        self.assertAlmostEqual(wrong, 1 - sum(targets) / len(targets))
+        with self.assertRaises(ValueError):
+            calibration.fit(lambda pairs: [-float(prompt) for prompt, _ in pairs], answers)
 
 
 class Pipeline(unittest.TestCase):
@@ -107,7 +123,7 @@ class Pipeline(unittest.TestCase):
             export.export(folder / "whole", folder / "judge")
             self._evaluator("transcode", "--input", base.folder(whole.settings.model) / "model.int8.onnx", "--adapter",
                             folder / "judge" / "adapter.safetensors", "--output", folder / "judge" / "model.onnx")  # fmt: skip
-            written = entry.write(folder / "judge", "made-up")
+            written = entry.write(folder / "judge", "made-up", "Apache-2.0", Scale.read(folder / "whole"))
             judge = Judge.of_run(folder / "whole")
             pair = ("What is the river of Town 1 called?", "It is called Name 1.")
             scored = json.loads(self._evaluator("score", "--prompt", pair[0], "--answer", pair[1], "--registry", written,
@@ -117,7 +133,7 @@ class Pipeline(unittest.TestCase):
             untrained = Judge.of_model(whole.settings.model)
             self.assertGreater(abs(scored["logit"] - untrained.logits([pair])[0]), 0.1)
 
-            names = [figure.name for figure in measure.measure(judge.logits, prompts, 4)]
+            names = [figure.name for figure in measure.measure(judge, prompts, 4)]
             self.assertIn("preference, own", names)
             self.assertIn("good against short", names)
 

@@ -1,0 +1,120 @@
+"""From logits to qualities: fitted on the prompts that chose the checkpoint, judged on those of the card."""
+
+import json
+import math
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from . import junk
+from .data import Answer, Prompt
+from .mixture import quality_of
+
+# Answers of models drawn from each prompt; one worthless text comes with every second of them.
+ANSWERS, EVERY = 12, 2
+# Answers that are scored for a fit, or for the card.
+MOST = 500
+# Of a fitted scale: groups of like logits, and how far its ends are from all logits that were seen.
+GROUPS, BEYOND = 16, 2.0
+# Qualities that differ by less are no scale.
+LEAST_RANGE = 0.1
+# In the folder of a run.
+SCALE = "scale.json"
+# Of a reliability diagram.
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Known:
+    """An answer with the probability that a reader prefers it to the panel's."""
+
+    prompt: str
+    answer: str
+    quality: float
+
+
+def logistic(logit: float) -> float:
+    """What a judge is trained to say of its logit."""
+    return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
+
+
+# The logistic function by points; between them the chain interpolates linearly, which is within 0.006 of it.
+PLACES = [-8, -6, -5, -4, -3.5, *(step / 4 for step in range(-12, 13)), 3.5, 4, 5, 6, 8]
+LOGISTIC = tuple((place, logistic(place)) for place in PLACES)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Qualities of logits: points (logit, quality) that rise, linear between them and level beyond them."""
+
+    points: tuple[tuple[float, float], ...] = ((PLACES[0], 0.0), *LOGISTIC[1:-1], (PLACES[-1], 1.0))
+
+    def quality(self, logit: float) -> float:
+        """Between 0 and 1."""
+        return float(np.interp(logit, *zip(*self.points)))
+
+    def write(self, run: Path) -> None:
+        """Into the folder of a run."""
+        (run / SCALE).write_text(json.dumps(self.points) + "\n")
+
+    @classmethod
+    def read(cls, run: Path) -> "Scale":
+        """What `calibrate` wrote, else the logistic function."""
+        path = run / SCALE
+        return cls(tuple(map(tuple, json.loads(path.read_text())))) if path.exists() else cls()
+
+
+def known(prompts: list[Prompt], seed: int = 1) -> list[Known]:
+    """Answers of models, as many of weak ones as of strong ones, and text that is worth nothing. Where answers were judged by
+    themselves, these are taken: a good model's bad answer is bad."""
+    rng = random.Random(seed)
+    good = [(prompt.text, answer.text) for prompt in prompts for answer in prompt.answers if (answer.strength or 0) > 15]
+    found = []
+    for prompt in prompts:
+        rated = [answer for answer in prompt.answers if answer.wins is not None]
+        rated = rated or [answer for answer in prompt.answers if answer.strength is not None]
+        for place in range(ANSWERS if rated else 0):
+            wanted = rng.random()
+            answer = min(rng.sample(rated, min(4, len(rated))), key=lambda of: abs(_quality(of) - wanted))
+            found.append(Known(prompt.text, answer.text, _quality(answer)))
+            if place % EVERY == 0 and len({text for text, _ in good}) > 1:
+                other = rng.choice([text for of, text in good if of != prompt.text])
+                found.append(Known(prompt.text, rng.choice(junk.WORTHLESS)(rng, prompt.text, answer.text, other), 0.0))
+    return rng.sample(found, min(MOST, len(found)))
+
+
+def _quality(answer: Answer) -> float:
+    """Of the answer's own judgement, else of its model's win rate."""
+    return quality_of(answer.strength if answer.wins is None else 100 * answer.wins)
+
+
+def fit(score: Callable[[Sequence[tuple[str, str]]], list[float]], answers: list[Known]) -> Scale:
+    """Isotonic regression of the known qualities on the logits, at the means of groups of like logits. It begins with 0 and ends
+    with 1 beyond all logits seen, so that a better answer never gets the same."""
+    logits = np.array(score([(of.prompt, of.answer) for of in answers]))
+    order = np.argsort(logits, kind="stable")
+    qualities = isotonic_regression(np.array([answers[place].quality for place in order])).x
+    if qualities[-1] - qualities[0] < LEAST_RANGE:
+        raise ValueError("a higher logit does not mean a better answer here; the judge cannot be calibrated")
+    groups = zip(np.array_split(logits[order], GROUPS), np.array_split(qualities, GROUPS))
+    inner = [(float(xs.mean()), float(ys.mean())) for xs, ys in groups]
+    low, high = float(logits.min()) - BEYOND, float(logits.max()) + BEYOND
+    return Scale(((low, 0.0), *inner, (high, 1.0)))
+
+
+def reliability(qualities: Sequence[float], targets: Sequence[float]) -> list[tuple[int, float, float]]:
+    """(cases, mean quality, mean target) of bins of equal width that have cases."""
+    bins = [[] for _ in range(BINS)]
+    for found, target in zip(qualities, targets):
+        bins[min(int(found * BINS), BINS - 1)].append((found, target))
+    return [(len(of), sum(q for q, _ in of) / len(of), sum(t for _, t in of) / len(of)) for of in bins if of]
+
+
+def error(bins: list[tuple[int, float, float]]) -> float:
+    """Expected calibration error: the mean distance of a bin's quality and target, weighted by cases."""
+    cases = sum(number for number, *_ in bins)
+    return sum(number * abs(found - target) for number, found, target in bins) / cases

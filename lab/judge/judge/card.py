@@ -1,0 +1,54 @@
+"""How a judge was trained, for those who use it."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from .data import Prompt
+from .mixture import SHARES
+
+
+def card(run: Path, trained: list[Prompt]) -> str:
+    """Settings, course and data of a run as Markdown."""
+    settings = json.loads((run / "settings.json").read_text())
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    best = max(log, key=lambda row: row["accuracy"])
+    pairs = settings["steps"] * settings["pairs"]
+    lines = [
+        "## Settings",
+        "",
+        f"{pairs:,} pairs in {settings['steps']:,} steps; the checkpoint of step {best['step']:,} is the judge.",
+        "",
+        *_table(["setting", "is"], [[name, Path(value).name if name == "begin" else value] for name, value in settings.items() if value not in ("", [])]),
+        "",
+        "Shares: " + ", ".join(f"{name} {share:.0%}" for name, share in SHARES.items()) + ".",
+        "",
+        "## Course",
+        "",
+        "Loss since the last checkpoint, and accuracy of each part on the prompts that choose it.",
+        "",
+        *_table(["step", "loss", *best["kinds"]], [_course(row) for row in log]),
+        "",
+        "## Data",
+        "",
+        *_table(["source", "licence", "prompts", "answers", "pairs"], _sources(trained)),
+    ]
+    return "\n".join(lines)
+
+
+def _course(row: dict) -> list:
+    return [row["step"], f"{row['loss']:.3f}", *(f"{value:.3f}" for value in row["kinds"].values())]
+
+
+def _sources(trained: list[Prompt]) -> list[list]:
+    sources = defaultdict(list)
+    for prompt in trained:
+        sources[prompt.source, prompt.licence].append(prompt)
+    return [
+        [source, licence or "not stated", len(of), sum(len(prompt.answers) for prompt in of), sum(len(prompt.pairs) for prompt in of)]
+        for (source, licence), of in sorted(sources.items())
+    ]
+
+
+def _table(head: list[str], rows: list[list]) -> list[str]:
+    return [" | ".join(map(str, row)) for row in [head, ["---"] * len(head), *rows]]
