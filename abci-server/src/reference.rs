@@ -91,16 +91,32 @@ struct Key {
     tokenizer: String,
     max_tokens: u32,
     max_windows: u32,
+    caps_junk: bool,
 }
 
 impl Key {
+    /// Names every field, so that a new one is not forgotten.
     fn of(model: &EvaluatorModel) -> Self {
+        let EvaluatorModel {
+            id: _,
+            kind,
+            weights_sha256,
+            tokenizer_sha256,
+            max_tokens,
+            calibration: _,
+            audit_tolerance: _,
+            deprecated: _,
+            max_windows,
+            caps_junk,
+            licence: _,
+        } = model;
         Self {
-            kind: model.kind,
-            weights: model.weights_sha256.clone(),
-            tokenizer: model.tokenizer_sha256.clone(),
-            max_tokens: model.max_tokens,
-            max_windows: model.max_windows,
+            kind: *kind,
+            weights: weights_sha256.clone(),
+            tokenizer: tokenizer_sha256.clone(),
+            max_tokens: *max_tokens,
+            max_windows: *max_windows,
+            caps_junk: *caps_junk,
         }
     }
 }
@@ -144,6 +160,7 @@ impl Reference {
             tokenizer_sha256: &model.tokenizer_sha256,
             max_tokens: model.max_tokens as usize,
             max_windows: model.max_windows as usize,
+            caps_junk: model.caps_junk,
         });
         let evaluator = Arc::new(opened.map_err(|source| Error::Open {
             model: model.id.clone(),

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
+use crate::junk::junk;
 use crate::kind::Kind;
 use crate::model::{Model, Scratch, Window, cosine};
-use crate::score::{mean, millionths};
+use crate::score::{LEAST, mean, millionths};
 use crate::simd::Instructions;
 use crate::tokenize::PairTokenizer;
 
@@ -26,12 +27,15 @@ pub struct Source<'a> {
     pub max_tokens: usize,
     /// Windows of a pair; 0 is 1.
     pub max_windows: usize,
+    /// Whether plain junk gets the least raw score.
+    pub caps_junk: bool,
 }
 
 /// Gives raw scores to pairs, with the same bits on every machine.
 pub struct Evaluator {
     model: Model,
     tokenizer: PairTokenizer,
+    caps_junk: bool,
     threads: usize,
 }
 
@@ -55,6 +59,7 @@ impl Evaluator {
         Ok(Self {
             model,
             tokenizer,
+            caps_junk: source.caps_junk,
             threads: 1,
         })
     }
@@ -74,8 +79,11 @@ impl Evaluator {
     }
 
     /// The raw score of a pair: micro-logits of a cross-encoder, millionths of a cosine of a
-    /// bi-encoder.
+    /// bi-encoder; [`LEAST`] of what is capped.
     pub fn score(&self, prompt: &str, answer: &str) -> Result<i32> {
+        if self.caps_junk && junk(prompt, answer).is_some() {
+            return Ok(LEAST);
+        }
         let scores: Vec<i32> = self
             .values(prompt, answer)?
             .into_iter()
@@ -84,7 +92,7 @@ impl Evaluator {
         Ok(mean(&scores))
     }
 
-    /// What the model says of each window: logits or cosines.
+    /// What the model says of each window, of junk too: logits or cosines.
     pub fn values(&self, prompt: &str, answer: &str) -> Result<Vec<f32>> {
         let windows = self.tokenizer.windows(prompt, answer)?;
         let prompt = match &windows.prompt {

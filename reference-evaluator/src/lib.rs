@@ -6,6 +6,7 @@
 mod error;
 #[cfg(feature = "text")]
 mod evaluator;
+mod junk;
 mod kernels;
 mod kind;
 mod math;
@@ -21,10 +22,11 @@ mod windows;
 pub use error::{Error, Result};
 #[cfg(feature = "text")]
 pub use evaluator::{Evaluator, Source};
+pub use junk::{Junk, junk};
 pub use kind::Kind;
 pub use model::{Model, Scratch, Window, cosine};
 pub use onnx::Error as OnnxError;
-pub use score::{mean, millionths};
+pub use score::{LEAST, mean, millionths};
 pub use simd::Instructions;
 #[cfg(feature = "text")]
 pub use tokenize::{PairTokenizer, Windows};

@@ -1,5 +1,8 @@
 //! From what the model says of windows to a raw score, in integers.
 
+/// The raw score of an answer that is plain junk. No model comes near it.
+pub const LEAST: i32 = i32::MIN;
+
 /// A logit or a cosine in millionths, rounded half away from zero, saturating at the range of `i32`.
 pub fn millionths(value: f32) -> i32 {
     let scaled = f64::from(value) * 1e6;

@@ -60,10 +60,12 @@ fn a_genesis_is_made_step_by_step() {
         ("evaluator_models", "add-evaluator-model"),
         ("models", "add-model"),
     ] {
-        fs::write(&file, template[kind][0].to_string()).unwrap();
-        genesis_command(&format!("{command} {}", file.display())).json();
-        let twice = genesis_command(&format!("{command} {}", file.display())).failure();
-        assert!(twice.contains("already"), "{twice}");
+        for entry in template[kind].as_array().unwrap() {
+            fs::write(&file, entry.to_string()).unwrap();
+            genesis_command(&format!("{command} {}", file.display())).json();
+            let twice = genesis_command(&format!("{command} {}", file.display())).failure();
+            assert!(twice.contains("already"), "{twice}");
+        }
     }
     let model = template["models"][0]["id"].as_str().unwrap();
     genesis_command(&format!(

@@ -83,12 +83,7 @@ fn a_node_without_its_evaluator_models_does_not_start() {
     let mut node = network.spawn(&flags);
     assert_eq!(node.ended(), Some(1));
     let log = node.log();
-    for part in [
-        "ms-marco-minilm-l-12-v2",
-        "SHA-256 e1d085f4",
-        "elsewhere",
-        "model.onnx",
-    ] {
+    for part in ["judge-minilm-nc-1", "SHA-256", "elsewhere", "model.onnx"] {
         assert!(log.contains(part), "{log}");
     }
     // Nor does it once the models are in its state.

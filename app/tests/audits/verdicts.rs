@@ -72,6 +72,25 @@ fn an_answer_that_the_reference_gives_no_score_accuses_nobody() {
     chain.assert_money_is_conserved();
 }
 
+/// What a model that caps junk makes of it is the least number there is.
+#[test]
+fn the_least_raw_score_is_as_good_as_any_other() {
+    let least = i32::MIN.to_string();
+    for (revealed, punished) in [(i32::MIN, 0), (i32::MIN + 1_000, 0), (i32::MAX, 5)] {
+        let mut chain = Chain::with_params(audited(1_000_000), 1, 5);
+        let id = chain.settle(&least, revealed);
+        let quality = chain.task(id).settlement.unwrap().quality;
+        assert_eq!(quality, if punished == 0 { 0 } else { 1_000_000 });
+        chain.blocks(2);
+        let result = result_of(&chain, id);
+        let score = &result.scores[0];
+        assert_eq!((score.raw_score, score.quality), (i32::MIN, 0));
+        assert_eq!(result.penalties.len(), punished);
+        assert_eq!(chain.task(id).settlement.unwrap().quality, 0);
+        chain.assert_money_is_conserved();
+    }
+}
+
 #[test]
 fn leaving_is_no_way_out_of_an_audit() {
     let mut chain = Chain::new(1, 6);

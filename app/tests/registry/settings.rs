@@ -31,11 +31,12 @@ fn set_scorer(chain: &Chain, change: impl FnOnce(&mut EvaluatorModel)) -> MsgSet
 #[test]
 fn an_evaluator_model_stays_the_function_that_it_is() {
     let mut chain = Chain::new(1, 5);
-    let changes: [fn(&mut EvaluatorModel); 4] = [
+    let changes: [fn(&mut EvaluatorModel); 5] = [
         |model| model.weights_sha256 = "01".repeat(32),
         |model| model.tokenizer_sha256 = "01".repeat(32),
         |model| model.max_tokens = 256,
         |model| model.max_windows = 2,
+        |model| model.caps_junk = true,
     ];
     for change in changes {
         let message = any(&set_scorer(&chain, change));
@@ -135,6 +136,7 @@ fn bad_registry_entries_are_refused() {
     };
     let unknown = set_model(&chain, |model| model.evaluator_models[0].id = "none".into());
     let flat = set_scorer(&chain, |model| model.calibration.truncate(1));
+    let wordy = set_scorer(&chain, |model| model.licence = "x".repeat(65));
     let endless = set_scorer(&chain, |model| model.max_windows = 65);
     for (message, expected) in [
         (any(&empty), code::INVALID_REQUEST),
@@ -145,6 +147,7 @@ fn bad_registry_entries_are_refused() {
         ),
         (any(&flat), code::INVALID_REQUEST),
         (any(&endless), code::INVALID_REQUEST),
+        (any(&wordy), code::INVALID_REQUEST),
     ] {
         assert_eq!(check(&chain, &chain.user, message), expected);
     }

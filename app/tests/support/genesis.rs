@@ -122,5 +122,7 @@ pub fn scorer() -> EvaluatorModel {
         ],
         audit_tolerance: 1_000,
         max_windows: 0,
+        caps_junk: false,
+        licence: String::new(),
     }
 }

@@ -58,8 +58,8 @@ pub fn set_evaluator_model(state: &mut State, model: &EvaluatorModel) -> Result<
     ensure!(
         before.is_none_or(|before| scores_alike(&before, model)),
         code::INVALID_REQUEST,
-        "evaluator model {}: kind, digests, max_tokens and max_windows cannot change; register \
-         what scores differently under another id",
+        "evaluator model {}: kind, digests, max_tokens, max_windows and caps_junk cannot change; \
+         register what scores differently under another id",
         model.id
     );
     Ok(state.put_message(keys::evaluator_model(&model.id), model)?)

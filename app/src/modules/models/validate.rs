@@ -8,6 +8,8 @@ use crate::error::{Result, ensure};
 
 /// Most windows in which a long answer may be read: a bound on the work of one score.
 const MAX_WINDOWS: u32 = 64;
+/// Longest name of a licence.
+const MAX_LICENCE_BYTES: usize = 64;
 
 /// Checks a language model's registry entry by itself.
 pub fn model(model: &Model) -> Result<()> {
@@ -77,6 +79,13 @@ pub fn evaluator_model(model: &EvaluatorModel) -> Result<()> {
         "evaluator model {}: max_windows must be at most {MAX_WINDOWS}, got {}",
         model.id,
         model.max_windows
+    );
+    ensure!(
+        model.licence.len() <= MAX_LICENCE_BYTES,
+        code::INVALID_REQUEST,
+        "evaluator model {}: licence must have at most {MAX_LICENCE_BYTES} bytes, got {}",
+        model.id,
+        model.licence.len()
     );
     let points = &model.calibration;
     ensure!(
