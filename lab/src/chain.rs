@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{QuerySupplyOfRequest, QuerySupplyOfResponse};
 use poq_app::block::Block;
 use poq_app::modules::validators::ValidatorPower;
-use poq_app::{App, Options};
+use poq_app::{App, Options, ReferenceScorer};
 use poq_client::tx::{Signer, Unsigned, sign};
 use poq_client::{Any, Key};
 use poq_proto::v1::{
@@ -18,7 +18,6 @@ use tendermint_proto::v0_38::abci::Event;
 
 use crate::error::{Error, Result};
 use crate::random;
-use crate::world::Reference;
 
 /// Id of the laboratory's chains; commitments bind it.
 pub const CHAIN_ID: &str = "poq-lab-1";
@@ -74,12 +73,16 @@ pub struct Chain {
 
 impl Chain {
     /// Opens a new store in the folder for temporary files and makes genesis.
-    pub fn begin(beginning: Beginning, reference: Reference, seed: u64) -> Result<Self> {
+    pub fn begin(
+        beginning: Beginning,
+        reference: Arc<dyn ReferenceScorer>,
+        seed: u64,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir().map_err(Error::io("the folder of a chain"))?;
         let options = Options {
             keep_versions: KEPT_VERSIONS,
         };
-        let app = App::open(folder.path(), options, Arc::new(reference))?;
+        let app = App::open(folder.path(), options, reference)?;
         let prefix = beginning.params.bech32_prefix.clone();
         let keys = (0..=beginning.members.len() as u64)
             .map(|index| Key::from_bytes(&random::bytes(0, "key", index, 0)))

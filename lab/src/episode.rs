@@ -8,8 +8,9 @@ use poq_proto::v1::{Params, Role};
 
 use crate::chain::{Beginning, Chain, Member};
 use crate::error::Result;
+use crate::questions::Questions;
 use crate::strategy::{Evaluator, Inference};
-use crate::world::{MODEL, Reference, SCORER, World, scorer};
+use crate::world::{MODEL, SCORER, World};
 
 pub use record::{Actor, Episode, Outcome};
 
@@ -20,6 +21,8 @@ pub struct Setting {
     pub params: Params,
     /// Prices and costs.
     pub world: World,
+    /// Where prompts and answers come from.
+    pub questions: Questions,
     /// Whether audits can find anything.
     pub audits: bool,
     /// Tasks in the run.
@@ -35,6 +38,7 @@ impl Setting {
         Self {
             params: fast(default_params()),
             world: World::default(),
+            questions: Questions::Drawn,
             audits: true,
             tasks,
             batch: 100,
@@ -131,12 +135,10 @@ pub fn run(setting: &Setting, cast: &Cast, seed: u64) -> Result<Episode> {
     let beginning = Beginning {
         params: setting.params.clone(),
         model: setting.world.model(),
-        evaluator_model: scorer(),
+        evaluator_model: setting.questions.evaluator_model(),
         members: cast.members(),
     };
-    let reference = Reference {
-        audits: setting.audits,
-    };
+    let reference = setting.questions.reference(setting.audits);
     let chain = Chain::begin(beginning, reference, seed)?;
     driver::Driver::new(setting, cast, chain, seed)?.run()
 }

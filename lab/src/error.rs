@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 /// Why an experiment has no result.
@@ -49,6 +51,33 @@ pub enum Error {
     /// An option that makes no sense.
     #[error("{0}")]
     Option(String),
+    /// Nothing is written for what a node means to send.
+    #[error("no answers are written for {0}; only the texts of a book have a judge's score")]
+    NoTexts(String),
+    /// A file of prompts and answers, or a judge's registry entry, cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// From the operating system.
+        source: std::io::Error,
+    },
+    /// A file does not have the form that it should have.
+    #[error("{origin}: {reason}")]
+    Form {
+        /// The file, with the line where there are many.
+        origin: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A judge cannot compute.
+    #[error("the evaluator model {model}: {source}")]
+    Judge {
+        /// Its id.
+        model: String,
+        /// Why not.
+        source: poq_reference_evaluator::Error,
+    },
     /// A picture could not be drawn.
     #[error("cannot draw {what}: {reason}")]
     Plot {

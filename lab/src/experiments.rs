@@ -3,6 +3,7 @@
 pub mod parameters;
 pub mod published;
 pub mod sweep;
+pub mod texts;
 pub mod zoo;
 
 use std::time::Duration;
@@ -92,7 +93,7 @@ pub fn run_all<T: From<Episode> + Clone + Send + Sync>(
         .iter()
         .flat_map(|case| (0..u64::from(effort.runs)).map(|run| (*case, effort.seed + run)))
         .collect();
-    let progress = progress(jobs.len());
+    let progress = progress(jobs.len() as u64, "runs");
     let results = jobs
         .par_iter()
         .map(|(case, seed)| {
@@ -128,10 +129,10 @@ fn report_speed(jobs: &[(&Case, u64)], time: Duration) {
 }
 
 /// On standard error; not drawn where that is no terminal.
-fn progress(jobs: usize) -> ProgressBar {
-    let bar = ProgressBar::new(jobs as u64);
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} runs, {eta} left");
-    if let Ok(style) = style {
+fn progress(jobs: u64, unit: &str) -> ProgressBar {
+    let bar = ProgressBar::new(jobs);
+    let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
         bar.set_style(style);
     }
     bar

@@ -7,9 +7,11 @@ pub mod episode;
 pub mod error;
 pub mod experiments;
 pub mod plot;
+pub mod questions;
 pub mod random;
 pub mod statistics;
 pub mod strategy;
+pub mod texts;
 pub mod world;
 
 pub use error::{Error, Result};

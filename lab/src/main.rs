@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use clap::Parser;
 use poq_lab::Result;
+use poq_lab::episode::Setting;
 use poq_lab::experiments::published::{aggregation, costs, earnings};
 use poq_lab::experiments::zoo::Row;
-use poq_lab::experiments::{parameters, sweep, zoo};
+use poq_lab::experiments::{parameters, sweep, texts, zoo};
 
 use options::{Command, Options, Published};
 use report::Report;
@@ -63,6 +64,15 @@ fn run(options: &Options) -> Result<bool> {
                 }
                 Published::Costs => report.costs(&costs::run(&base, effort)?)?,
             }
+            Ok(true)
+        }
+        Command::Texts(texts_options) => {
+            let plan = texts_options.plan(effort.seed)?;
+            let base = Setting {
+                world: base.world.paying(texts_options.floor, texts_options.target),
+                ..base
+            };
+            report.texts(&texts::run(&plan, &base, effort)?)?;
             Ok(true)
         }
         Command::Parameters { finalists, write } => {

@@ -1,12 +1,15 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use poq_app::modules::params::max_price;
 use poq_lab::episode::Setting;
 use poq_lab::experiments::Effort;
 use poq_lab::experiments::sweep::{Attack, Grid, Rule};
+use poq_lab::experiments::texts::{Kind, Plan};
+use poq_lab::texts::{Judge, draw, read, sample};
 use poq_lab::{Error, Result};
 use poq_proto::v1::Params;
 
@@ -53,6 +56,8 @@ pub enum Command {
         #[command(subcommand)]
         claim: Published,
     },
+    /// Texts that are meant to please real judges: their scores, and what the chain pays for them
+    Texts(TextsOptions),
     /// Search the cheapest genesis parameters under which honesty is the best reply
     Parameters {
         /// Sets that may be tried on the state machine
@@ -107,6 +112,42 @@ pub struct SweepOptions {
     /// Evaluators
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=200))]
     evaluators: u32,
+}
+
+#[derive(Args)]
+pub struct TextsOptions {
+    /// A judge, once for each: the id of a model that the set-up fetches, a registry entry (.json)
+    /// whose files are in the cache, or a folder with entry.json, model.onnx and tokenizer.json
+    #[arg(
+        long = "model",
+        value_name = "ID|FOLDER",
+        default_values_t = ["judge-minilm-nc-1", "judge-bge-nc-1"].map(String::from)
+    )]
+    models: Vec<String>,
+    /// Prompts with labelled answers, one JSON object a line, in one of the forms of
+    /// evaluator/validity; the project's own sample unless given
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// Prompts that are drawn of them at most
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    prompts: u32,
+    /// Scores that the adaptive attack asks for, for each prompt and judge
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    queries: u32,
+    /// Quality (ppm) up to which an answer earns nothing; as that of SmolLM2 in local networks
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(..1_000_000))]
+    pub floor: u32,
+    /// Quality (ppm) from which it earns all; as that of SmolLM2 in local networks
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub target: u32,
+    /// What is sent
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_enum,
+        default_value = "static,adaptive"
+    )]
+    attacks: Vec<Kind>,
 }
 
 #[derive(Subcommand)]
@@ -200,6 +241,26 @@ impl SweepOptions {
             committees: self.committees.clone(),
             audits: self.audits.values(),
             evaluators: self.evaluators as usize,
+        })
+    }
+}
+
+impl TextsOptions {
+    /// Opens the judges and draws the questions.
+    ///
+    /// # Errors
+    /// If a file is missing or is not what it should be.
+    pub fn plan(&self, seed: u64) -> Result<Plan> {
+        let open = |model: &String| Judge::open(model).map(Arc::new);
+        let questions = match &self.data {
+            Some(path) => read(path)?,
+            None => sample()?,
+        };
+        Ok(Plan {
+            judges: self.models.iter().map(open).collect::<Result<_>>()?,
+            questions: draw(questions, self.prompts as usize, seed),
+            kinds: self.attacks.clone(),
+            queries: self.queries,
         })
     }
 }

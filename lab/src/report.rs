@@ -1,10 +1,13 @@
 //! Results as tables, as JSON and as pictures.
 
+mod texts;
+
 use std::path::{Path, PathBuf};
 
 use poq_lab::experiments::parameters::{Candidate, Finding, Search};
 use poq_lab::experiments::published::{aggregation, costs, earnings};
 use poq_lab::experiments::sweep::{Grid, Point};
+use poq_lab::experiments::texts::Findings;
 use poq_lab::experiments::zoo::{Promise, Row};
 use poq_lab::plot::{Bar, Curve, Frame, bars, curves};
 use poq_lab::statistics::Estimate;
@@ -96,6 +99,10 @@ impl<'a> Report<'a> {
             };
             bars(&folder.join("costs.svg"), &frame, PROFIT_UNIT, &rows)
         })
+    }
+
+    pub fn texts(&self, findings: &Findings) -> Result<()> {
+        self.print(findings, || texts::tables(findings))
     }
 
     pub fn parameters(&self, search: &Search) -> Result<()> {

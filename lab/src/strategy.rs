@@ -178,11 +178,13 @@ pub enum Inference {
     Junk,
     /// Nothing.
     Silent,
+    /// The texts of this name in a book ([`crate::texts::Book`]).
+    Texts(&'static str),
 }
 
-/// An answer with its truth.
+/// An answer that is drawn, with its truth.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Answer {
+pub struct Drawn {
     /// Micro-logits.
     pub raw: i32,
     /// Length.
@@ -193,28 +195,28 @@ pub struct Answer {
 
 impl Inference {
     /// The answer, where the node's model would have reached `truth` (micro-logits); none if it
-    /// keeps silent.
-    pub fn answer(&self, truth: impl Fn(&ModelClass) -> i32) -> Option<Answer> {
+    /// keeps silent, or if it sends texts, whose worth no one draws.
+    pub fn answer(&self, truth: impl Fn(&ModelClass) -> i32) -> Option<Drawn> {
         let bytes = STANDARD.answer_bytes;
-        let free = |raw| Answer {
+        let free = |raw| Drawn {
             raw,
             bytes,
             cost: 0,
         };
         match self {
-            Self::Honest(class) => Some(Answer {
+            Self::Honest(class) => Some(Drawn {
                 raw: truth(class),
                 bytes: class.answer_bytes,
                 cost: class.cost,
             }),
-            Self::Truncated => Some(Answer {
+            Self::Truncated => Some(Drawn {
                 raw: truth(&STANDARD).saturating_sub(TRUNCATION_LOSS),
                 bytes: bytes / 2,
                 cost: STANDARD.cost / 2,
             }),
             Self::Canned => Some(free(CANNED_SCORE)),
             Self::Junk => Some(free(JUNK_SCORE)),
-            Self::Silent => None,
+            Self::Silent | Self::Texts(_) => None,
         }
     }
 

@@ -82,6 +82,10 @@ pub struct World {
     pub price_per_answer_byte: u64,
     /// What an evaluator pays for computing one score.
     pub evaluation_cost: u64,
+    /// Quality (ppm) up to which an answer earns nothing.
+    pub quality_floor: u32,
+    /// Quality (ppm) from which it earns all.
+    pub quality_target: u32,
 }
 
 impl Default for World {
@@ -92,6 +96,8 @@ impl Default for World {
             base_price: 22_000,
             price_per_answer_byte: 50,
             evaluation_cost: 400,
+            quality_floor: 200_000,
+            quality_target: 700_000,
         }
     }
 }
@@ -102,6 +108,25 @@ impl World {
         Self {
             base_price: self.base_price.saturating_mul(factor),
             price_per_answer_byte: self.price_per_answer_byte.saturating_mul(factor),
+            ..self
+        }
+    }
+
+    /// The price of a task with an answer of the standard length for answers of every length, so
+    /// that pay depends on quality alone.
+    pub fn flat(self) -> Self {
+        Self {
+            base_price: self.price(),
+            price_per_answer_byte: 0,
+            ..self
+        }
+    }
+
+    /// Answers earn nothing up to a quality of `floor` (ppm), and all from `target`.
+    pub fn paying(self, floor: u32, target: u32) -> Self {
+        Self {
+            quality_floor: floor,
+            quality_target: target,
             ..self
         }
     }
@@ -120,8 +145,8 @@ impl World {
             context_tokens: 8_192,
             base_price: self.base_price,
             price_per_answer_byte: self.price_per_answer_byte,
-            quality_floor: 200_000,
-            quality_target: 700_000,
+            quality_floor: self.quality_floor,
+            quality_target: self.quality_target,
             evaluator_models: vec![WeightedEvaluatorModel {
                 id: SCORER.into(),
                 weight: 1,
@@ -178,6 +203,11 @@ impl Default for Scale {
 }
 
 impl Scale {
+    /// Of a registry entry.
+    pub fn of(entry: &EvaluatorModel) -> Self {
+        Self(entry.calibration.clone())
+    }
+
     /// Quality (ppm) of a raw score (micro-logits).
     pub fn quality(&self, raw: i32) -> u32 {
         calibrate(&self.0, raw)
@@ -295,5 +325,6 @@ mod tests {
     fn the_default_price_is_that_of_the_template() {
         assert_eq!(World::default().price(), 47_000);
         assert_eq!(World::default().dearer(10).price(), 470_000);
+        assert_eq!(World::default().flat().price(), 47_000);
     }
 }

@@ -16,7 +16,7 @@ use crate::chain::{CHAIN_ID, Chain, Notice};
 use crate::error::{Error, Result};
 use crate::random;
 use crate::strategy::{Plan, Seat};
-use crate::world::{MODEL, STANDARD, Scale, prior_mean, text, truth};
+use crate::world::{MODEL, Scale};
 
 /// The user's place among the members.
 const USER: usize = 0;
@@ -78,8 +78,8 @@ impl<'a> Driver<'a> {
             before: chain.wealth()?,
             chain,
             seed,
-            scale: Scale::default(),
-            prior_mean: prior_mean(),
+            scale: setting.questions.scale(),
+            prior_mean: setting.questions.prior_mean(),
             actors: studied
                 .map(|studied| Actor {
                     studied,
@@ -122,16 +122,21 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// The next tasks, whose ids follow those of the tasks so far.
     fn questions(&self, count: usize) -> Vec<Any> {
-        let message = MsgSubmitTask {
-            user: self.chain.address(USER).to_owned(),
-            model: MODEL.into(),
-            prompt: "?".into(),
-            max_answer_bytes: STANDARD.answer_bytes as u32,
-            max_fee: self.setting.world.price(),
-            ..MsgSubmitTask::default()
+        let questions = &self.setting.questions;
+        let message = |id| {
+            any(&MsgSubmitTask {
+                user: self.chain.address(USER).to_owned(),
+                model: MODEL.into(),
+                prompt: questions.prompt(self.seed, id).to_owned(),
+                max_answer_bytes: questions.max_answer_bytes(),
+                max_fee: self.setting.world.price(),
+                ..MsgSubmitTask::default()
+            })
         };
-        vec![any(&message); count]
+        let first = self.tasks.len() as u64 + 1;
+        (first..first + count as u64).map(message).collect()
     }
 
     fn take_outbox(&mut self) -> Vec<(usize, Vec<Any>)> {
@@ -232,7 +237,8 @@ impl<'a> Driver<'a> {
         let role = &self.cast.inference[member - 1];
         let actor = &mut self.actors[member - 1];
         actor.duties += 1;
-        let Some(answer) = role.strategy.answer(|class| truth(class, self.seed, id)) else {
+        let questions = &self.setting.questions;
+        let Some(answer) = questions.answer(&role.strategy, self.seed, id)? else {
             return Ok(());
         };
         actor.cost += answer.cost;
@@ -244,7 +250,7 @@ impl<'a> Driver<'a> {
         (task.truth, task.lie, task.node) = (quality, lie, member - 1);
         let item = AnswerItem {
             task_id: id,
-            answer: text(answer.raw, answer.bytes),
+            answer: answer.text,
             ..AnswerItem::default()
         };
         self.outbox.answers.entry(member).or_default().push(item);

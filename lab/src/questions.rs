@@ -1,0 +1,128 @@
+//! Where prompts and answers come from, and who says what an answer is worth.
+
+use std::sync::Arc;
+
+use poq_app::ReferenceScorer;
+use poq_proto::v1::EvaluatorModel;
+
+use crate::error::{Error, Result};
+use crate::strategy::Inference;
+use crate::texts::Book;
+use crate::world::{self, Reference, STANDARD, Scale};
+
+/// What users ask, and what nodes can answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Questions {
+    /// All prompts are alike. What an answer is worth is drawn, and its text carries the score.
+    Drawn,
+    /// Prompts and answers are written, and a judge scores them.
+    Written(Arc<Book>),
+}
+
+/// An answer that a node sends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// Its score by the reference evaluator, micro-logits or millionths of a cosine.
+    pub raw: i32,
+    /// What the chain gets.
+    pub text: String,
+    /// What it cost its node, base units.
+    pub cost: u64,
+}
+
+impl Questions {
+    /// What the user asks as a task of a run.
+    pub fn prompt(&self, seed: u64, task: u64) -> &str {
+        match self {
+            Self::Drawn => "?",
+            Self::Written(book) => book.prompt(seed, task),
+        }
+    }
+
+    /// What a node answers to a task of a run; none if it keeps silent.
+    ///
+    /// # Errors
+    /// [`Error::NoTexts`] if the strategy needs texts that nobody wrote.
+    pub fn answer(&self, strategy: &Inference, seed: u64, task: u64) -> Result<Option<Answer>> {
+        match (self, strategy) {
+            (Self::Drawn, Inference::Texts(name)) => Err(Error::NoTexts((*name).into())),
+            (Self::Drawn, _) => {
+                let drawn = strategy.answer(|class| world::truth(class, seed, task));
+                Ok(drawn.map(|drawn| Answer {
+                    raw: drawn.raw,
+                    text: world::text(drawn.raw, drawn.bytes),
+                    cost: drawn.cost,
+                }))
+            }
+            (Self::Written(_), Inference::Silent) => Ok(None),
+            (Self::Written(book), _) => book.answer(strategy, seed, task).cloned().map(Some),
+        }
+    }
+
+    /// Bytes that an answer may have.
+    pub fn max_answer_bytes(&self) -> u32 {
+        match self {
+            Self::Drawn => STANDARD.answer_bytes as u32,
+            Self::Written(book) => book.max_answer_bytes(),
+        }
+    }
+
+    /// The registry entry of the evaluator model.
+    pub fn evaluator_model(&self) -> EvaluatorModel {
+        match self {
+            Self::Drawn => world::scorer(),
+            Self::Written(book) => EvaluatorModel {
+                id: world::SCORER.into(),
+                ..book.judge().entry().clone()
+            },
+        }
+    }
+
+    /// Its reference evaluator; one that has no score for any answer where audits are off.
+    pub fn reference(&self, audits: bool) -> Arc<dyn ReferenceScorer> {
+        match self {
+            Self::Written(book) if audits => book.judge(),
+            _ => Arc::new(Reference { audits }),
+        }
+    }
+
+    /// Between its raw scores and qualities.
+    pub fn scale(&self) -> Scale {
+        match self {
+            Self::Drawn => Scale::default(),
+            Self::Written(book) => book.judge().scale(),
+        }
+    }
+
+    /// Mean quality (ppm) of honest answers: what a lazy evaluator would guess.
+    pub fn prior_mean(&self) -> u32 {
+        match self {
+            Self::Drawn => world::prior_mean(),
+            Self::Written(book) => book.prior_mean(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drawn_answers_carry_their_score() {
+        let honest = Inference::Honest(STANDARD);
+        let answer = Questions::Drawn.answer(&honest, 1, 2).unwrap().unwrap();
+        assert_eq!(world::score(&answer.text).unwrap(), answer.raw);
+        assert_eq!(
+            answer.text.len() as u32,
+            Questions::Drawn.max_answer_bytes()
+        );
+        let silent = Questions::Drawn.answer(&Inference::Silent, 1, 2).unwrap();
+        assert_eq!(silent, None);
+    }
+
+    #[test]
+    fn nobody_draws_what_a_text_is_worth() {
+        let error = Questions::Drawn.answer(&Inference::Texts("a copy"), 1, 2);
+        assert!(error.unwrap_err().to_string().contains("a copy"));
+    }
+}

@@ -1,0 +1,81 @@
+//! What pleases judges, as tables.
+
+use poq_lab::experiments::texts::{Findings, Measured};
+use poq_lab::statistics::Estimate;
+
+use super::{head, line, money, percent};
+
+/// What the judges say, what was found against each, and what the chain pays.
+pub fn tables(findings: &Findings) -> String {
+    let parts = [judged(findings), found(findings), paid(findings)];
+    let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n")
+}
+
+fn judged(findings: &Findings) -> String {
+    let mut columns = vec!["attack".to_owned(), "made to please".into()];
+    for judge in &findings.judges {
+        columns.push(format!("quality by {judge}"));
+        columns.push("beats the right answer".into());
+    }
+    let mut text = head(&columns.iter().map(String::as_str).collect::<Vec<_>>());
+    for attack in &findings.attacks {
+        let against = attack.against.clone().unwrap_or_default();
+        let mut cells = vec![attack.attack.to_owned(), against];
+        for (quality, beats) in attack.quality.iter().zip(&attack.beats) {
+            cells.push(part(quality));
+            cells.push(percent(beats));
+        }
+        text += &line(&cells);
+    }
+    text
+}
+
+/// For each attack that a judge chose, the text that this judge likes best.
+fn found(findings: &Findings) -> String {
+    let chosen = |attack: &Measured| {
+        let against = attack.against.as_ref()?;
+        let judge = findings.judges.iter().position(|of| of == against)?;
+        let texts = attack.texts.iter();
+        let best = texts.max_by(|a, b| a.quality[judge].total_cmp(&b.quality[judge]))?;
+        let qualities: Vec<String> = best.quality.iter().map(|of| format!("{of:.3}")).collect();
+        Some(format!(
+            "- {} against {against}: {:?} to {:?} has {}\n",
+            attack.attack,
+            best.answer,
+            best.prompt,
+            qualities.join(" and "),
+        ))
+    };
+    findings.attacks.iter().filter_map(chosen).collect()
+}
+
+fn paid(findings: &Findings) -> String {
+    let mut text = head(&[
+        "judge",
+        "an inference node sends",
+        "cost of an answer",
+        "honest profit",
+        "advantage of lying",
+        "verdict",
+        "paid for a lie",
+        "audited",
+    ]);
+    for pay in &findings.pay {
+        text += &line(&[
+            pay.judge.clone(),
+            pay.attack.into(),
+            pay.cost.to_string(),
+            money(&pay.result.honest),
+            money(&pay.result.advantage),
+            pay.result.verdict().into(),
+            format!("{:.0}", pay.result.payout_for_lies.mean),
+            percent(&pay.result.audited),
+        ]);
+    }
+    text
+}
+
+fn part(estimate: &Estimate) -> String {
+    format!("{:.3} ± {:.3}", estimate.mean, estimate.margin)
+}
