@@ -8,14 +8,18 @@ use poq_proto::v1::EvaluatorModel;
 pub const WEIGHTS: &str = "model.onnx";
 /// Name of the published int8 file, of which the canonical one is made.
 pub const INT8: &str = "model.int8.onnx";
+/// Name of a judge's adapter in its folder.
+pub const ADAPTER: &str = "adapter.safetensors";
 /// Name of the tokenizer in a model's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
 /// The model that this program runs unless told otherwise.
-pub const DEFAULT_MODEL: &str = "ms-marco-minilm-l-12-v2";
+pub const DEFAULT_MODEL: &str = "judge-minilm-nc-1";
 
 /// The entries for test networks, [`DEFAULT_MODEL`] first; `registry/README.md` says how their
 /// calibrations were made.
-const ENTRIES: [&str; 2] = [
+const ENTRIES: [&str; 4] = [
+    include_str!("../registry/judge-minilm-nc-1.json"),
+    include_str!("../registry/judge-bge-nc-1.json"),
     include_str!("../registry/ms-marco-minilm-l-12-v2.json"),
     include_str!("../registry/bge-small-en-v1.5.json"),
 ];
@@ -73,16 +77,23 @@ mod tests {
     use poq_proto::calibrate;
 
     use super::*;
-    use crate::transcode::MODELS;
+    use crate::transcode::{JUDGES, MODELS};
 
     #[test]
     fn the_entries_are_of_the_transcoded_models() {
         let entries = entries().unwrap();
         assert_eq!(entries[0], default_entry().unwrap());
         assert_eq!(entries[0].id, DEFAULT_MODEL);
-        for (entry, model) in entries.iter().zip(&MODELS) {
-            assert_eq!(entry.id, model.id);
-            assert_eq!(entry.weights_sha256, model.canonical_sha256);
+        let judges = JUDGES
+            .iter()
+            .map(|judge| (judge.id, judge.canonical_sha256));
+        let published = MODELS
+            .iter()
+            .map(|model| (model.id, model.canonical_sha256));
+        let models: Vec<_> = judges.chain(published).collect();
+        assert_eq!(models.len(), entries.len());
+        for (entry, model) in entries.iter().zip(models) {
+            assert_eq!((entry.id.as_str(), entry.weights_sha256.as_str()), model);
             assert_eq!((entry.max_tokens, entry.max_windows), (512, 8));
         }
     }

@@ -7,20 +7,26 @@ use poq_proto::v1::EvaluatorModel;
 use crate::config::{self, ModelConfig, ScoringConfig};
 use crate::registry;
 use crate::scorer::{Engine, Model, ModelFiles, open_all};
+use crate::transcode::MODELS;
 
-/// The registry entry of the model in the cache.
+/// The registry entry of a cross-encoder that is in the cache.
 pub fn published() -> EvaluatorModel {
-    registry::default_entry().unwrap()
+    entry(MODELS[0].id)
 }
 
 /// The registry entry of a bi-encoder that is in the cache, too.
 pub fn bi_encoder() -> EvaluatorModel {
-    registry::entries().unwrap().remove(1)
+    entry(MODELS[1].id)
 }
 
-/// The files of the model in the cache.
+fn entry(id: &str) -> EvaluatorModel {
+    let entries = registry::entries().unwrap();
+    entries.into_iter().find(|entry| entry.id == id).unwrap()
+}
+
+/// The files of [`published`].
 pub fn files() -> ModelFiles {
-    files_of(registry::DEFAULT_MODEL)
+    files_of(MODELS[0].id)
 }
 
 fn files_of(id: &str) -> ModelFiles {

@@ -37,6 +37,17 @@ fn cosines_are_the_golden_ones() {
 }
 
 #[test]
+fn the_judges_scores_are_the_golden_ones() {
+    let mut pairs = pairs::all();
+    pairs.retain(|pair| pair.name[..3].parse::<usize>().unwrap().is_multiple_of(12));
+    for (id, files) in Files::judges() {
+        let evaluator = files.open();
+        let rows: String = pairs.iter().map(|pair| row(&evaluator, pair)).collect();
+        insta::assert_snapshot!(id, rows);
+    }
+}
+
+#[test]
 fn a_score_is_the_mean_of_the_windows() {
     for evaluator in [Files::cross_encoder().open(), Files::bi_encoder().open()] {
         for pair in pairs::few(1) {

@@ -163,6 +163,20 @@ install_pytorch() {
     printf '%s\n' "$wanted" >"$cache/pytorch/installed-from"
 }
 
+# The judges' adapters, which `poq-evaluator transcode` merges into their bases.
+install_judges() {
+    for judge in "$here"/../../evaluator/judges/*/; do
+        name=$(basename "$judge")
+        folder=$cache/models/$name
+        cmp -s "$judge/adapter.safetensors" "$folder/adapter.safetensors" && continue
+        say "installing $name, licence: $(head -n 1 "$judge/LICENSE")"
+        mkdir -p "$folder"
+        cp "$judge/LICENSE" "$folder/LICENSE"
+        cp "$judge/adapter.safetensors" "$folder/adapter.partial"
+        mv "$folder/adapter.partial" "$folder/adapter.safetensors"
+    done
+}
+
 check_toolchains
 case ${1:-network} in
     network)
@@ -170,6 +184,7 @@ case ${1:-network} in
         install_build_packages
         go_tool cometbft github.com/cometbft/cometbft/cmd/cometbft "$COMETBFT"
         python3 "$here/fetch.py" "$cache"
+        install_judges
         ;;
     tests)
         # A test runs the reference evaluator on another processor.

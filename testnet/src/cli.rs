@@ -127,9 +127,6 @@ pub struct Run {
     /// Evaluators
     #[arg(long, env = "EVALUATORS", default_value = "5", value_parser = count(1))]
     pub evaluators: usize,
-    /// Two kinds of evaluator models, each for half of the seats of a committee
-    #[arg(long)]
-    pub plural: bool,
     /// The question
     #[arg(long, env = "PROMPT", default_value = "What is the capital of France?")]
     pub prompt: String,

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::process::{self, Process};
-use crate::programs::{genesis_template, second_evaluator_model};
+use crate::programs::genesis_template;
 use crate::{Error, Programs, Result, ports};
 use poq_client::network::{Account, Description, FILE, Worker};
 
@@ -57,21 +57,6 @@ impl Spec {
             chain_id: CHAIN_ID.into(),
             genesis,
         })
-    }
-
-    /// Adds a second evaluator model, a bi-encoder, for half of the seats of every committee.
-    pub fn with_two_kinds_of_evaluators(mut self) -> Result<Self> {
-        let entry = second_evaluator_model()?;
-        let id = entry["id"].clone();
-        for model in self.genesis["models"].as_array_mut().into_iter().flatten() {
-            if let Some(shares) = model["evaluator_models"].as_array_mut() {
-                shares.push(json!({ "id": id, "weight": 1 }));
-            }
-        }
-        if let Some(models) = self.genesis["evaluator_models"].as_array_mut() {
-            models.push(entry);
-        }
-        Ok(self)
     }
 }
 

@@ -137,16 +137,6 @@ pub(crate) fn genesis_template() -> Result<Value> {
     })
 }
 
-/// The registry entry of an evaluator model of another kind than the template's.
-pub(crate) fn second_evaluator_model() -> Result<Value> {
-    let path = "evaluator/registry/bge-small-en-v1.5.json";
-    let entry = include_str!("../../evaluator/registry/bge-small-en-v1.5.json");
-    serde_json::from_str(entry).map_err(|error| Error::Contents {
-        path: path.into(),
-        reason: error.to_string(),
-    })
-}
-
 /// The folder that set-up fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else `~/.cache/poq`.
 pub fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -165,9 +155,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_have_the_evaluators_registry_entry() {
-        let entry = include_str!("../../evaluator/registry/ms-marco-minilm-l-12-v2.json");
-        let entry: Value = serde_json::from_str(entry).unwrap();
-        assert_eq!(genesis_template().unwrap()["evaluator_models"][0], entry);
+    fn networks_have_the_registry_entries_of_the_judges() {
+        let entries = [
+            include_str!("../../evaluator/registry/judge-minilm-nc-1.json"),
+            include_str!("../../evaluator/registry/judge-bge-nc-1.json"),
+        ];
+        let entries = entries.map(|entry| serde_json::from_str::<Value>(entry).unwrap());
+        assert_eq!(
+            genesis_template().unwrap()["evaluator_models"],
+            Value::from(entries.to_vec())
+        );
     }
 }

@@ -75,6 +75,8 @@ pub struct EvaluatorPart {
     pub name: String,
     /// Its account.
     pub operator: String,
+    /// The evaluator model of its seat.
+    pub model: String,
     /// Micro-logits; absent if it revealed nothing.
     pub raw_score: Option<i32>,
     /// Calibrated; absent if it revealed nothing.
@@ -172,6 +174,7 @@ fn committee(network: &Description, task: &Task, settlement: &Settlement) -> Vec
         .map(|(seat, payout)| EvaluatorPart {
             name: network.name(&seat.operator).into(),
             operator: seat.operator.clone(),
+            model: seat.evaluator_model.clone(),
             raw_score: seat.reveal.map(|reveal| reveal.raw_score),
             quality: seat.reveal.map(|reveal| reveal.quality),
             payout,
@@ -271,10 +274,15 @@ impl Receipt {
 
 impl EvaluatorPart {
     fn text(&self, denom: &str) -> String {
-        let Self { name, payout, .. } = self;
+        let Self {
+            name,
+            model,
+            payout,
+            ..
+        } = self;
         match (self.raw_score, self.quality) {
             (Some(raw_score), Some(quality)) => format!(
-                "{name}: score {}, quality {}, paid {payout} {denom}",
+                "{name}: {model} {}, quality {}, paid {payout} {denom}",
                 logits(raw_score),
                 ratio(quality)
             ),

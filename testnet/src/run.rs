@@ -26,15 +26,12 @@ const MAX_ANSWER_BYTES: u32 = 2048;
 pub async fn run(options: &Run) -> anyhow::Result<()> {
     let shutdown = worker::shutdown_on_signals()?;
     let program = std::env::current_exe().context("cannot find the folder of the programs")?;
-    let mut spec = Spec::new(
+    let spec = Spec::new(
         options.validators,
         options.inference,
         options.evaluators,
         options.base_port,
     )?;
-    if options.plural {
-        spec = spec.with_two_kinds_of_evaluators()?;
-    }
     let mut network =
         Network::create(&options.network.root, Programs::beside(&program)?, &spec).await?;
     let result = serve(&mut network, options, &shutdown).await;

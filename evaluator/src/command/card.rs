@@ -118,12 +118,12 @@ fn speed(bench: &Bench) -> Result<Vec<Speed>> {
 fn time(model: &Model, tokens: usize) -> Result<Speed> {
     let prompt = "Why is the sky blue?";
     // A pair with an empty answer has the other tokens.
-    let others = model.encode(prompt, "")?.tokens();
+    let others = model.encode_uncapped(prompt, "")?.tokens();
     let answer = "light ".repeat(tokens - others);
     let mut milliseconds = Vec::new();
     for _ in 0..REPEAT {
         let started = Instant::now();
-        model.score(&model.encode(prompt, &answer)?)?;
+        model.score(&model.encode_uncapped(prompt, &answer)?)?;
         milliseconds.push(started.elapsed().as_secs_f64() * 1e3);
     }
     milliseconds.sort_by(f64::total_cmp);

@@ -144,8 +144,9 @@ mod tests {
             .into_iter()
             .map(|(entry, _)| entry.id)
             .collect();
-        assert_eq!(ids, [registry::DEFAULT_MODEL, "short"]);
-        let (_folder, turned) = args(&["short", registry::DEFAULT_MODEL], &["/a", "/b"]);
+        let published = testing::published().id;
+        assert_eq!(ids, [published.as_str(), "short"]);
+        let (_folder, turned) = args(&["short", &published], &["/a", "/b"]);
         let (entry, files) = turned.find().await.unwrap().remove(0);
         assert_eq!((entry.id.as_str(), entry.max_windows), ("short", 3));
         assert!(files.weights.starts_with("/a"));
@@ -159,7 +160,10 @@ mod tests {
         assert_eq!(entry, testing::bi_encoder());
         assert!(files.weights.ends_with("bge-small-en-v1.5/model.onnx"));
         args.models.clear();
-        assert_eq!(args.find_one().await.unwrap().0, testing::published());
+        assert_eq!(
+            args.find_one().await.unwrap().0,
+            registry::default_entry().unwrap()
+        );
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use poq_proto::calibrate;
+use poq_reference_evaluator::Junk;
 use serde::Serialize;
 
 use crate::config::ScoringConfig;
@@ -21,6 +22,9 @@ struct Scored {
     cosine: Option<f32>,
     /// Parts per million.
     quality: u32,
+    /// Why the pair is capped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    junk: Option<&'static str>,
     /// In which the answer was read.
     windows: usize,
     /// Of all windows.
@@ -60,17 +64,16 @@ pub async fn score(args: cli::Score) -> Result<()> {
         logit: (model.kind() == Kind::CrossEncoder).then_some(score.value),
         cosine: (model.kind() == Kind::BiEncoder).then_some(score.value),
         quality: calibrate(&entry.calibration, score.raw_score),
+        junk: pair.junk.map(Junk::name),
         windows: pair.answer_windows,
         tokens: pair.tokens(),
         truncated_tokens: pair.truncated,
         milliseconds: percentile(&milliseconds, 50),
         milliseconds_p99: percentile(&milliseconds, 99),
     };
-    output::print(
-        args.output.output,
-        &scored,
-        &lines(&scored, model.kind().value_name(), score.value),
-    )?;
+    let mut lines = lines(&scored, model.kind().value_name(), score.value);
+    lines.extend(pair.junk.map(|junk| ("junk", junk.to_string())));
+    output::print(args.output.output, &scored, &lines)?;
     Ok(())
 }
 
@@ -80,8 +83,8 @@ fn percentile(sorted: &[f64], percent: usize) -> f64 {
     sorted.get(rank - 1).copied().unwrap_or(f64::NAN)
 }
 
-fn lines(scored: &Scored, value_name: &'static str, value: f32) -> [(&'static str, String); 7] {
-    [
+fn lines(scored: &Scored, value_name: &'static str, value: f32) -> Vec<(&'static str, String)> {
+    vec![
         ("model", scored.model.clone()),
         (
             "raw score",

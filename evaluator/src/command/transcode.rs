@@ -3,7 +3,7 @@ use std::path::Path;
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::transcode::{MODELS, Outcome};
+use crate::transcode::{JUDGES, Judge, MODELS, Outcome};
 use crate::{cli, config, registry};
 
 /// Makes canonical models.
@@ -21,6 +21,24 @@ pub fn transcode(args: &cli::Transcode) -> Result<()> {
             &folder.join(registry::WEIGHTS),
         )?;
     }
+    JUDGES
+        .iter()
+        .try_for_each(|judge| transcode_judge(&models, judge))
+}
+
+fn transcode_judge(models: &Path, judge: &Judge) -> Result<()> {
+    let (folder, base) = (models.join(judge.id), models.join(judge.base));
+    let output = folder.join(registry::WEIGHTS);
+    let bar = progress("merging")?;
+    let outcome = crate::transcode::transcode_judge(
+        judge,
+        &base.join(registry::INT8),
+        &folder.join(registry::ADAPTER),
+        &output,
+        shown(&bar),
+    )?;
+    bar.finish_and_clear();
+    report(&output, judge.canonical_sha256, &outcome);
     Ok(())
 }
 
@@ -28,14 +46,18 @@ fn transcode_file(input: &Path, output: &Path) -> Result<()> {
     let bar = progress("transcoding")?;
     let (model, outcome) = crate::transcode::transcode(input, output, shown(&bar))?;
     bar.finish_and_clear();
-    let (output, sha256) = (output.display(), model.canonical_sha256);
+    report(output, model.canonical_sha256, &outcome);
+    Ok(())
+}
+
+fn report(output: &Path, sha256: &str, outcome: &Outcome) {
+    let output = output.display();
     match outcome {
         Outcome::Present => println!("{output} is there already, SHA-256 {sha256}"),
         Outcome::Written { products, bytes } => {
-            println!("{output}: {products} matrix products in f32, {bytes} bytes, SHA-256 {sha256}")
+            println!("{output}: {products} weight matrices, {bytes} bytes, SHA-256 {sha256}")
         }
     }
-    Ok(())
 }
 
 fn transcode_adapted(input: &Path, adapter: &Path, output: &Path) -> Result<()> {

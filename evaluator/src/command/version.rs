@@ -10,6 +10,8 @@ struct Version {
     model: String,
     weights_sha256: String,
     tokenizer_sha256: String,
+    /// Of the weights, an SPDX identifier.
+    licence: String,
 }
 
 /// Prints what this program is and which model it runs by default.
@@ -20,6 +22,7 @@ pub fn version(args: &Output) -> Result<()> {
         model: entry.id,
         weights_sha256: entry.weights_sha256,
         tokenizer_sha256: entry.tokenizer_sha256,
+        licence: entry.licence,
     };
     output::print(
         args.output,
@@ -32,6 +35,7 @@ pub fn version(args: &Output) -> Result<()> {
                 "its tokenizer",
                 format!("SHA-256 {}", version.tokenizer_sha256),
             ),
+            ("its licence", version.licence.clone()),
         ],
     )?;
     Ok(())

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
+use poq_reference_evaluator::Junk;
 use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
@@ -78,6 +79,7 @@ impl<'a> Round<'a> {
         }
         let started = Instant::now();
         let Encoded {
+            junk,
             windows,
             read,
             truncated,
@@ -92,6 +94,9 @@ impl<'a> Round<'a> {
                 most: read,
             };
             return finish(self.results, job, Err(Arc::new(error)));
+        }
+        if let Some(junk) = junk {
+            return self.cap(job, junk);
         }
         let pair = Pair {
             tokens: windows.iter().map(|window| window.ids.len()).sum(),
@@ -109,6 +114,21 @@ impl<'a> Round<'a> {
             window,
         }));
         self.pairs.push(Mutex::new(Some(pair)));
+    }
+
+    /// A pair without windows is in no batch.
+    fn cap(&self, job: Job, junk: Junk) {
+        let model = &self.models[job.model];
+        let seat = job.asker.seat();
+        info!(
+            task = seat.map(|seat| seat.task),
+            attempt = seat.map(|seat| seat.attempt),
+            model = model.registered().id,
+            junk = junk.name(),
+            "scored"
+        );
+        let score = model.kind().score(&[]);
+        finish(self.results, job, score.map_err(Arc::new));
     }
 
     fn score(&self, session: usize, batch: &Batch) {

@@ -1,5 +1,7 @@
 use std::time::Instant;
 
+use poq_proto::v1::EvaluatorModel;
+
 use super::*;
 use crate::journal::Seat;
 use crate::scorer::Engine;
@@ -75,6 +77,27 @@ fn batches_across_tasks_windows_and_models_give_the_scores_of_single_pairs() {
     for ((pair, alone), together) in pairs.iter().zip(alone).zip(together) {
         assert!((alone - together).abs() <= NOISE, "{pair:?}");
     }
+}
+
+/// A capped pair has no windows that a batch could bring back.
+#[test]
+fn what_is_capped_is_scored_beside_the_rest() {
+    let entry = EvaluatorModel {
+        caps_junk: true,
+        ..testing::published()
+    };
+    let model = testing::open(&[entry]).remove(0);
+    let pairs = testing::pairs();
+    let answered = model.encode(&pairs[0].0, &pairs[0].1).unwrap();
+    let expected = model.score(&answered).unwrap().raw_score;
+    let copied = (pairs[0].0.clone(), pairs[0].0.clone());
+    let jobs = [copied.clone(), pairs[0].clone(), copied];
+    let jobs = (0..).zip(jobs).map(|(task, pair)| job(task, 0, pair));
+    let compute = Compute::start(vec![model], 3, 1024).unwrap();
+    assert_eq!(
+        scores(compute, jobs.collect()),
+        [i32::MIN, expected, i32::MIN]
+    );
 }
 
 /// With one window, or none in the registry, a score is what it was before there were windows.

@@ -147,13 +147,15 @@ pub struct InfoQuery {
     pub model: Option<String>,
 }
 
-/// The answer to `GET /info`. Beside TEI's members it has `files`, `models`, `max_windows` and
-/// `payload_limit`.
+/// The answer to `GET /info`. Beside TEI's members it has `files`, `licence`, `models`, `max_windows`
+/// and `payload_limit`.
 #[derive(Debug, Serialize)]
 pub struct Info {
     model_id: String,
     /// SHA-256 of the ONNX file; TEI has a commit here.
     model_sha: String,
+    /// Of the weights, an SPDX identifier; empty where the entry has none.
+    licence: String,
     model_dtype: &'static str,
     model_type: Value,
     /// SHA-256 by file name.
@@ -181,6 +183,7 @@ impl Info {
         Self {
             model_id: model.id.clone(),
             model_sha: model.weights_sha256.clone(),
+            licence: model.licence.clone(),
             model_dtype: "float32",
             model_type: json!({
                 "reranker": { "id2label": { "0": LABEL }, "label2id": { LABEL: 0 } }

@@ -196,6 +196,26 @@ async fn a_bi_encoder_answers_with_cosines() {
     assert!((shown[0].score - 0.787_141).abs() < 1e-5, "{shown:?}");
 }
 
+#[tokio::test]
+async fn junk_is_at_the_end_of_every_list() {
+    let entry = EvaluatorModel {
+        caps_junk: true,
+        ..testing::published()
+    };
+    let models = [entry];
+    let compute = Compute::start(testing::open(&models), 16, 300).unwrap();
+    let app = router(compute.jobs, &models, LIMITS);
+    let question = "How many people live in Berlin?";
+    let texts = [question, "I like turtles.", "word ".repeat(900).as_str()].map(String::from);
+    let mut body = json!({ "query": question, "texts": texts });
+    let shown = ranks(&app, body.clone()).await;
+    assert_eq!(shown[0].index, 1);
+    assert!(shown[1..].iter().all(|rank| rank.score == 0.0), "{shown:?}");
+    body["raw_scores"] = json!(true);
+    let raw = ranks(&app, body).await;
+    assert_eq!(raw[2].score, -2_147.483_6);
+}
+
 /// What is longer than a window is no reason to refuse, as long as all windows read it.
 #[tokio::test]
 async fn long_texts_are_read_in_windows_by_the_model_that_is_named() {
@@ -316,6 +336,7 @@ async fn info_has_the_model_and_the_limits() {
     insta::assert_snapshot!(body, @r#"
     {"model_id":"ms-marco-minilm-l-12-v2",
     "model_sha":"e1d085f4a02bfd0b2d3968c29336c8512dc9a899b29f546432c5f9981ae9f382",
+    "licence":"Apache-2.0",
     "model_dtype":"float32",
     "model_type":{"reranker":{"id2label":{"0":"LABEL_0"},
     "label2id":{"LABEL_0":0}}},

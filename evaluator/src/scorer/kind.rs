@@ -1,6 +1,7 @@
 //! The kinds of evaluator models: what each one makes of a pair's windows.
 
 use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
+use poq_reference_evaluator::LEAST;
 
 use super::{Error, mean, micro_logits};
 
@@ -24,6 +25,14 @@ pub struct Score {
     pub value: f32,
     /// Millionths of it: micro-logits, or millionths of a cosine.
     pub raw_score: i32,
+}
+
+impl Score {
+    /// Of a pair that is capped.
+    const LEAST: Self = Self {
+        value: LEAST as f32 / 1e6,
+        raw_score: LEAST,
+    };
 }
 
 impl Kind {
@@ -56,8 +65,11 @@ impl Kind {
     }
 
     /// The score of a pair from the rows of all of its windows, in the order of
-    /// [`super::Encoded::windows`].
+    /// [`super::Encoded::windows`]. Only a pair that is capped has none.
     pub fn score(self, rows: &[Row]) -> Result<Score, Error> {
+        if rows.is_empty() {
+            return Ok(Score::LEAST);
+        }
         let values = match self {
             Self::CrossEncoder => rows.iter().map(|row| single(row)).collect(),
             Self::BiEncoder => cosines(rows),
@@ -119,6 +131,14 @@ mod tests {
         // Nothing has no direction.
         let zero = score(&[vec![0.0, 0.0], vec![1.0, 0.0]]);
         assert!(matches!(zero, Err(Error::NotANumber)));
+    }
+
+    #[test]
+    fn a_pair_without_windows_has_the_least_score() {
+        for kind in [Kind::CrossEncoder, Kind::BiEncoder] {
+            let score = kind.score(&[]).unwrap();
+            assert_eq!((score.value, score.raw_score), (-2_147.483_6, i32::MIN));
+        }
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Model {
     ) -> Result<Self, Error> {
         let started = Instant::now();
         let kind = Kind::of(registered)?;
-        let tokenizer = tokenizer(registered, kind, files)?;
+        let tokenizer = tokenizer(registered, files)?;
         let is_shared = loaded.is_some();
         let sessions = match loaded {
             Some(sessions) => sessions,
@@ -124,9 +124,14 @@ impl Model {
         self.sessions.len()
     }
 
-    /// The token ids of a pair.
+    /// The token ids of a pair; none if the model caps it.
     pub fn encode(&self, prompt: &str, answer: &str) -> Result<Encoded, Error> {
         self.tokenizer.encode(prompt, answer)
+    }
+
+    /// The token ids of a pair, of junk too: for texts that are made up to measure times.
+    pub fn encode_uncapped(&self, prompt: &str, answer: &str) -> Result<Encoded, Error> {
+        self.tokenizer.encode_uncapped(prompt, answer)
     }
 
     /// What the model computes of a pair.
@@ -158,7 +163,7 @@ impl Model {
 
     fn warm_up(&self) -> Result<(), Error> {
         let words = self.registered.max_tokens as usize;
-        let longest = self.encode(&"warm ".repeat(words), &"up ".repeat(words))?;
+        let longest = self.encode_uncapped(&"warm ".repeat(words), &"up ".repeat(words))?;
         let first = &longest.windows[..1];
         for session in 0..self.sessions.len() {
             self.rows(session, &first.iter().collect::<Vec<_>>())?;
@@ -167,11 +172,7 @@ impl Model {
     }
 }
 
-fn tokenizer(
-    registered: &EvaluatorModel,
-    kind: Kind,
-    files: &ModelFiles,
-) -> Result<PairTokenizer, Error> {
+fn tokenizer(registered: &EvaluatorModel, files: &ModelFiles) -> Result<PairTokenizer, Error> {
     let max_tokens = registered.max_tokens as usize;
     if max_tokens > POSITIONS {
         return Err(Error::Runtime {
@@ -179,13 +180,7 @@ fn tokenizer(
             reason: format!("{max_tokens} tokens are more than its {POSITIONS} positions"),
         });
     }
-    PairTokenizer::open(
-        &files.tokenizer,
-        &registered.tokenizer_sha256,
-        kind,
-        max_tokens,
-        registered.max_windows as usize,
-    )
+    PairTokenizer::open(&files.tokenizer, registered)
 }
 
 fn load(

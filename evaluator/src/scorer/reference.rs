@@ -120,6 +120,7 @@ mod tests {
             tokenizer_sha256: &entry.tokenizer_sha256,
             max_tokens: entry.max_tokens as usize,
             max_windows: entry.max_windows as usize,
+            caps_junk: entry.caps_junk,
         })
         .unwrap()
     }
@@ -178,6 +179,36 @@ mod tests {
                 assert_eq!(model.kind().score(&rows).unwrap().raw_score, score);
                 let near = runtime.score(&pair).unwrap().raw_score;
                 assert!((near - score).abs() <= 20, "{near} and {score}");
+            }
+        }
+    }
+
+    #[test]
+    fn both_cap_the_same_pairs() {
+        let caps = |entry| EvaluatorModel {
+            caps_junk: true,
+            ..entry
+        };
+        let (prompt, answer) = testing::LONG;
+        let repeated = "It is blue because it is blue. ".repeat(9);
+        let junk = ["", "...", &prompt.repeat(3), &repeated];
+        for (capping, entry) in entries().map(caps).into_iter().zip(entries()) {
+            let plain = reference(&entry);
+            let reference = reference(&capping);
+            for backend in [ScorerBackend::Reference, ScorerBackend::OnnxRuntime] {
+                let model = open(&capping, backend);
+                let score = |answer: &str| {
+                    let pair = model.encode(prompt, answer).unwrap();
+                    model.score(&pair).unwrap().raw_score
+                };
+                for answer in junk {
+                    assert_eq!(score(answer), i32::MIN);
+                    assert_eq!(reference.score(prompt, answer).unwrap(), i32::MIN);
+                    assert!(plain.score(prompt, answer).unwrap() > -20_000_000);
+                }
+                let exact = reference.score(prompt, answer).unwrap();
+                assert_eq!(exact, plain.score(prompt, answer).unwrap());
+                assert!((score(answer) - exact).abs() <= 20);
             }
         }
     }

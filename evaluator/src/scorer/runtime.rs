@@ -180,15 +180,9 @@ mod tests {
     const NOISE: i32 = 10;
 
     fn encoded() -> Vec<Window> {
-        let entry = published();
-        let tokenizer = PairTokenizer::open(
-            &files().tokenizer,
-            &entry.tokenizer_sha256,
-            Kind::CrossEncoder,
-            512,
-            1,
-        )
-        .unwrap();
+        let mut entry = published();
+        entry.max_windows = 1;
+        let tokenizer = PairTokenizer::open(&files().tokenizer, &entry).unwrap();
         testing::pairs()
             .iter()
             .flat_map(|(prompt, answer)| tokenizer.encode(prompt, answer).unwrap().windows)
@@ -262,7 +256,7 @@ mod tests {
     fn the_transcoding_ranks_pairs_as_the_published_model_does() {
         let pairs = encoded();
         let canonical = alone(canonical(1, GraphOptimizationLevel::All), &pairs);
-        let path = testing::model_file(registry::DEFAULT_MODEL, registry::INT8);
+        let path = testing::model_file(crate::transcode::MODELS[0].id, registry::INT8);
         let published = alone(scorer(&path, 1, GraphOptimizationLevel::All), &pairs);
         let agreement = spearman(&canonical, &published);
         println!("Spearman {agreement:.4}");

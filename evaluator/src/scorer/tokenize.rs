@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use poq_proto::v1::EvaluatorModel;
+use poq_reference_evaluator::{Junk, junk};
 use tokenizers::Tokenizer;
 
 use super::windows::Cut;
@@ -25,7 +27,10 @@ pub struct Window {
 /// A pair of texts as token ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// In the order of the answer, at least one; a bi-encoder's begin with that of the prompt.
+    /// Why the pair is capped: it has the least score and nothing of it is read.
+    pub junk: Option<Junk>,
+    /// In the order of the answer, at least one unless the pair is capped; a bi-encoder's begin with
+    /// that of the prompt.
     pub windows: Vec<Window>,
     /// In how many of them the answer is read.
     pub answer_windows: usize,
@@ -36,6 +41,16 @@ pub struct Encoded {
 }
 
 impl Encoded {
+    fn capped(junk: Junk) -> Self {
+        Self {
+            junk: Some(junk),
+            windows: Vec::new(),
+            answer_windows: 0,
+            read: 0,
+            truncated: 0,
+        }
+    }
+
     /// Tokens of all windows with the special ones; a cross-encoder's have the prompt in each.
     pub fn tokens(&self) -> usize {
         self.windows.iter().map(|window| window.ids.len()).sum()
@@ -65,6 +80,9 @@ impl Encoded {
 /// the prompt and of each window are `[CLS]` text `[SEP]`, with token type 0.
 ///
 /// The raw score of the pair is [`super::mean`] of the answer's windows' raw scores.
+///
+/// Where the registry says `caps_junk`, a pair whose answer is [`junk`] has no windows, and the least
+/// raw score.
 pub struct PairTokenizer {
     tokenizer: Tokenizer,
     kind: Kind,
@@ -72,20 +90,21 @@ pub struct PairTokenizer {
     sep: u32,
     max_tokens: usize,
     max_windows: usize,
+    caps_junk: bool,
 }
 
 impl PairTokenizer {
-    /// Reads `tokenizer.json`, whose SHA-256 must be `sha256`. A pair gets at most `max_windows`
-    /// windows, 0 is 1, of at most `max_tokens`.
-    pub fn open(
-        path: &Path,
-        sha256: &str,
-        kind: Kind,
-        max_tokens: usize,
-        max_windows: usize,
-    ) -> Result<Self, Error> {
+    /// Reads the `tokenizer.json` of a registry entry. The entry says all that encoding depends on.
+    pub fn open(path: &Path, registered: &EvaluatorModel) -> Result<Self, Error> {
+        let kind = Kind::of(registered)?;
+        let max_tokens = registered.max_tokens as usize;
         let content = digest::read(path)?;
-        digest::check(path, &digest::of_bytes(&content), sha256, "the registry")?;
+        digest::check(
+            path,
+            &digest::of_bytes(&content),
+            &registered.tokenizer_sha256,
+            "the registry",
+        )?;
         let unusable = |reason: String| Error::Tokenizer {
             path: path.to_owned(),
             reason,
@@ -113,12 +132,23 @@ impl PairTokenizer {
             sep: special("[SEP]")?,
             tokenizer,
             max_tokens,
-            max_windows: max_windows.max(1),
+            max_windows: registered.max_windows.max(1) as usize,
+            caps_junk: registered.caps_junk,
         })
     }
 
-    /// The ids of a pair.
+    /// The ids of a pair; none if the model caps it.
     pub fn encode(&self, prompt: &str, answer: &str) -> Result<Encoded, Error> {
+        if self.caps_junk
+            && let Some(junk) = junk(prompt, answer)
+        {
+            return Ok(Encoded::capped(junk));
+        }
+        self.encode_uncapped(prompt, answer)
+    }
+
+    /// The ids of a pair, of junk too.
+    pub fn encode_uncapped(&self, prompt: &str, answer: &str) -> Result<Encoded, Error> {
         let prompt = self.ids(prompt)?;
         let answer = self.ids(answer)?;
         Ok(match self.kind {
@@ -133,6 +163,7 @@ impl PairTokenizer {
         let kept = &prompt[..cut.prompt];
         let windows = cut.ranges().map(|range| self.pair(kept, &answer[range]));
         Encoded {
+            junk: None,
             windows: windows.collect(),
             answer_windows: cut.windows,
             read: cut.prompt + cut.answer + OF_PAIR,
@@ -146,6 +177,7 @@ impl PairTokenizer {
         let mut windows = vec![self.text(&prompt[..cut.prompt])];
         windows.extend(cut.ranges().map(|range| self.text(&answer[range])));
         Encoded {
+            junk: None,
             windows,
             answer_windows: cut.windows,
             read: cut.prompt + cut.answer + 2 * OF_TEXT,
@@ -184,11 +216,14 @@ mod tests {
     use crate::registry;
     use crate::testing::{model_file, published};
 
-    fn tokenizer(max_tokens: usize, max_windows: usize) -> PairTokenizer {
-        let path = model_file(registry::DEFAULT_MODEL, registry::TOKENIZER);
-        let sha256 = published().tokenizer_sha256;
-        let kind = Kind::CrossEncoder;
-        PairTokenizer::open(&path, &sha256, kind, max_tokens, max_windows).unwrap()
+    fn tokenizer(max_tokens: u32, max_windows: u32) -> PairTokenizer {
+        let path = model_file(crate::transcode::MODELS[0].id, registry::TOKENIZER);
+        let entry = EvaluatorModel {
+            max_tokens,
+            max_windows,
+            ..published()
+        };
+        PairTokenizer::open(&path, &entry).unwrap()
     }
 
     fn texts(tokenizer: &PairTokenizer, pair: &Encoded) -> Vec<String> {
@@ -292,17 +327,24 @@ mod tests {
     }
 
     #[test]
+    fn junk_is_not_read_where_the_registry_says_so() {
+        let mut tokenizer = tokenizer(512, 8);
+        let read = tokenizer.encode(PROMPT, PROMPT).unwrap();
+        assert_eq!((read.junk, read.windows.len()), (None, 1));
+        tokenizer.caps_junk = true;
+        let capped = tokenizer.encode(PROMPT, PROMPT).unwrap();
+        assert_eq!(capped, Encoded::capped(Junk::Copy));
+        assert_eq!((capped.tokens(), capped.truncated), (0, 0));
+        assert_eq!(tokenizer.encode_uncapped(PROMPT, PROMPT).unwrap(), read);
+        assert_eq!(tokenizer.encode(PROMPT, ANSWER).unwrap().junk, None);
+    }
+
+    #[test]
     fn another_tokenizer_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("tokenizer.json");
         std::fs::write(&path, "{}").unwrap();
-        let error = PairTokenizer::open(
-            &path,
-            &published().tokenizer_sha256,
-            Kind::CrossEncoder,
-            512,
-            1,
-        );
+        let error = PairTokenizer::open(&path, &published());
         assert!(matches!(error, Err(Error::Digest(_))));
     }
 }

@@ -68,13 +68,7 @@ pub fn compare(
     bar: &ProgressBar,
 ) -> anyhow::Result<Compared> {
     let kind = Kind::of(entry)?;
-    let tokenizer = PairTokenizer::open(
-        &files.tokenizer,
-        &entry.tokenizer_sha256,
-        kind,
-        entry.max_tokens as usize,
-        entry.max_windows as usize,
-    )?;
+    let tokenizer = PairTokenizer::open(&files.tokenizer, entry)?;
     let encode = |pair: &OwnedPair| tokenizer.encode(&pair.prompt, &pair.answer);
     let all: Vec<Encoded> = pairs.iter().map(encode).collect::<Result<_, _>>()?;
     let some: Vec<Encoded> = all.iter().step_by(every).cloned().collect();
@@ -157,5 +151,24 @@ mod tests {
             assert!(differences.max <= 20, "{differences:?}");
         }
         assert_eq!(bar.position(), 24 * 2 + 3 * 8);
+    }
+
+    #[test]
+    fn what_is_capped_never_differs() {
+        let entry = EvaluatorModel {
+            caps_junk: true,
+            ..testing::published()
+        };
+        let mut pairs = built_in(3).unwrap();
+        pairs[1].answer = pairs[1].prompt.clone();
+        let bar = ProgressBar::hidden();
+        let compared = compare(&entry, &testing::files(), &pairs, 1, &bar).unwrap();
+        assert_eq!((compared.windows, bar.position()), (2, 3 * 5));
+        assert!(
+            compared
+                .reference
+                .iter()
+                .all(|of| of.pairs == 3 && of.max <= 20)
+        );
     }
 }

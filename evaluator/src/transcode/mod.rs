@@ -45,6 +45,35 @@ pub const MODELS: [Published; 2] = [
     },
 ];
 
+/// A judge that was trained by `lab/judge`: an adapter of a published model.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Judge {
+    /// Id in the registry. It names the licence of the adapter: `nc` is CC BY-NC 4.0.
+    pub id: &'static str,
+    /// Id of the published model that it adapts.
+    pub base: &'static str,
+    /// SHA-256 of `judges/ID/adapter.safetensors`.
+    pub adapter_sha256: &'static str,
+    /// SHA-256 of the canonical file, which is the registry's `weights_sha256`.
+    pub canonical_sha256: &'static str,
+}
+
+/// The judges of local networks.
+pub const JUDGES: [Judge; 2] = [
+    Judge {
+        id: "judge-minilm-nc-1",
+        base: "ms-marco-minilm-l-12-v2",
+        adapter_sha256: "96a1d6e6d8d35e69638b3f1052082636e41324bf2a56719b2e3559d5ee2f7743",
+        canonical_sha256: "e837c3189f889c8cc4cfb6d873ec5925384a049860514d50368061eef44bef34",
+    },
+    Judge {
+        id: "judge-bge-nc-1",
+        base: "bge-small-en-v1.5",
+        adapter_sha256: "fd461d527b7367f44d8c03d113b21750247519114b39630d3724dc1d8b202a53",
+        canonical_sha256: "cd52427b577fe038c381ce7b2efd3f0a6660b02fb882c1246b70eb0cd8cd419a",
+    },
+];
+
 /// Why a model was not transcoded.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -105,13 +134,12 @@ pub enum Error {
         reason: String,
     },
     /// The result differs from the pinned one; a bug.
-    #[error(
-        "{id} has SHA-256 {actual} after transcoding, expected {expected}; this is a bug",
-        id = model.id, expected = model.canonical_sha256
-    )]
+    #[error("{id} has SHA-256 {actual} after transcoding, expected {expected}; this is a bug")]
     Output {
-        /// What was transcoded.
-        model: &'static Published,
+        /// Id of what was transcoded.
+        id: &'static str,
+        /// SHA-256 that it should have.
+        expected: &'static str,
         /// Of the result.
         actual: String,
     },
@@ -148,13 +176,48 @@ pub fn transcode(
     }
     let (canonical, products) = dequantized(decoded(input, &int8)?, progress)?;
     let canonical = canonical.encode_to_vec();
-    let actual = digest::of_bytes(&canonical);
-    if actual != model.canonical_sha256 {
-        return Err(Error::Output { model, actual });
-    }
+    require(model.id, model.canonical_sha256, &canonical)?;
     poq_client::durable::replace(output, &canonical)?;
     let bytes = canonical.len();
     Ok((model, Outcome::Written { products, bytes }))
+}
+
+/// Writes the canonical form of a judge to `output`, at once or not at all, from the published form of its base and its
+/// adapter. Calls `progress` with the number of adapted layers done and of all.
+pub fn transcode_judge(
+    judge: &Judge,
+    input: &Path,
+    adapter: &Path,
+    output: &Path,
+    progress: impl FnMut(usize, usize),
+) -> Result<Outcome> {
+    if output.exists() && digest::of_file(output)? == judge.canonical_sha256 {
+        return Ok(Outcome::Present);
+    }
+    digest::check(
+        adapter,
+        &digest::of_file(adapter)?,
+        judge.adapter_sha256,
+        "the judge's release",
+    )?;
+    let (canonical, products) = merged(input, adapter, progress)?;
+    require(judge.id, judge.canonical_sha256, &canonical)?;
+    poq_client::durable::replace(output, &canonical)?;
+    let bytes = canonical.len();
+    Ok(Outcome::Written { products, bytes })
+}
+
+/// Refuses a result that is not the pinned one.
+fn require(id: &'static str, expected: &'static str, canonical: &[u8]) -> Result<()> {
+    let actual = digest::of_bytes(canonical);
+    if actual != expected {
+        return Err(Error::Output {
+            id,
+            expected,
+            actual,
+        });
+    }
+    Ok(())
 }
 
 /// What [`transcode_adapted`] wrote.
@@ -175,16 +238,25 @@ pub fn transcode_adapted(
     output: &Path,
     progress: impl FnMut(usize, usize),
 ) -> Result<(String, Adapted)> {
+    let (canonical, layers) = merged(input, adapter, progress)?;
+    let sha256 = digest::of_bytes(&canonical);
+    poq_client::durable::replace(output, &canonical)?;
+    let bytes = canonical.len();
+    Ok((sha256, Adapted { layers, bytes }))
+}
+
+/// The canonical file of the published model at `input` with the adapter, and the number of adapted layers.
+fn merged(
+    input: &Path,
+    adapter: &Path,
+    progress: impl FnMut(usize, usize),
+) -> Result<(Vec<u8>, usize)> {
     let (int8, adapter) = (digest::read(input)?, digest::read(adapter)?);
     published(input, &int8)?;
     let mut model = dequantized(decoded(input, &int8)?, |_, _| ())?.0;
     let graph = model.graph.as_mut().ok_or(Error::NoGraph)?;
     let layers = adapter::merge(graph, &adapter, progress)?;
-    let canonical = model.encode_to_vec();
-    let sha256 = digest::of_bytes(&canonical);
-    poq_client::durable::replace(output, &canonical)?;
-    let bytes = canonical.len();
-    Ok((sha256, Adapted { layers, bytes }))
+    Ok((model.encode_to_vec(), layers))
 }
 
 fn decoded(path: &Path, content: &[u8]) -> Result<ModelProto> {

@@ -2,6 +2,7 @@
 
 use poq_proto::calibrate;
 use poq_proto::v1::CalibrationPoint;
+use poq_reference_evaluator::LEAST;
 use serde::Serialize;
 
 use super::data::Dataset;
@@ -41,10 +42,11 @@ pub struct Held {
 }
 
 /// Fits a table to the raw scores of [`Dataset::pairs`], in ppm: the probability that an answer with
-/// this score was written for its prompt, if that is so for half of all answers. `None` if there are
-/// answers of one class only, or of one score.
+/// this score was written for its prompt, if that is so for half of all answers. What is capped is left
+/// out, as no model gave it its score; every table makes the least of it. `None` if there are answers
+/// of one class only, or of one score.
 pub fn fit(dataset: &Dataset, raw: &[i32]) -> Option<Fit> {
-    let observations = observations(dataset, raw)?;
+    let observations = observations(dataset, raw, |raw| raw != LEAST)?;
     let fitted = observations.len();
     let blocks = regression(bins(observations.clone()));
     let quality = |y: f64| ((y * 1e6 / STEP).round() * STEP) as u32;
@@ -73,7 +75,7 @@ pub fn fit(dataset: &Dataset, raw: &[i32]) -> Option<Fit> {
 /// How well a table predicts for the raw scores of [`Dataset::pairs`]. `None` if there are answers
 /// of one class only.
 pub fn held(dataset: &Dataset, raw: &[i32], table: &[CalibrationPoint]) -> Option<Held> {
-    let observations = observations(dataset, raw)?;
+    let observations = observations(dataset, raw, |_| true)?;
     let predicted = observations.iter().map(|(raw, on_topic, weight)| {
         let quality = f64::from(calibrate(table, *raw)) / 1e6;
         (quality, f64::from(u8::from(*on_topic)), *weight)
@@ -102,11 +104,16 @@ pub fn held(dataset: &Dataset, raw: &[i32], table: &[CalibrationPoint]) -> Optio
 }
 
 /// Both classes with the same total weight, 1 each on average. `None` if a class is missing.
-fn observations(dataset: &Dataset, raw: &[i32]) -> Option<Vec<Observation>> {
+fn observations(
+    dataset: &Dataset,
+    raw: &[i32],
+    counts: impl Fn(i32) -> bool,
+) -> Option<Vec<Observation>> {
     let known: Vec<(i32, bool)> = raw
         .iter()
         .zip(dataset.on_topic())
         .filter_map(|(raw, on_topic)| Some((*raw, on_topic?)))
+        .filter(|(raw, _)| counts(*raw))
         .collect();
     let all = known.len() as f64;
     let on = known.iter().filter(|of| of.1).count() as f64;
@@ -194,6 +201,22 @@ mod tests {
         // E[p(1 − p)] of a uniform p is 1/6.
         assert!((held.brier - 1.0 / 6.0).abs() < 0.02, "{held:?}");
         assert!(held.calibration_error < 0.08, "{held:?}");
+    }
+
+    #[test]
+    fn what_is_capped_changes_no_table() {
+        let (mut dataset, mut raw) = dataset();
+        let before = fit(&dataset, &raw).unwrap();
+        for label in [true, false, false] {
+            let last = dataset.items[0].clone();
+            dataset.items.push(Item {
+                label: Some(label),
+                ..last
+            });
+            raw.push(LEAST);
+        }
+        assert_eq!(fit(&dataset, &raw).unwrap(), before);
+        assert_eq!(held(&dataset, &raw, &before.table).unwrap().pairs, 4003);
     }
 
     #[test]

@@ -87,6 +87,9 @@ impl Card {
         writeln!(f, "tokenizer.json, SHA-256 | `{}`", entry.tokenizer_sha256)?;
         writeln!(f, "tokens of a window | {}", entry.max_tokens)?;
         writeln!(f, "windows of a long answer | {}", entry.max_windows.max(1))?;
+        if entry.caps_junk {
+            writeln!(f, "plain junk | gets the least raw score, unread")?;
+        }
         writeln!(f, "raw score | {unit}")?;
         writeln!(f, "audit tolerance | {} of them", entry.audit_tolerance)?;
         writeln!(f, "made by | `poq-evaluator {}`", self.command)?;

@@ -131,8 +131,29 @@ fn rows(
 
 #[cfg(test)]
 mod tests {
+    use poq_proto::v1::EvaluatorModel;
+
     use super::*;
     use crate::testing;
+
+    #[test]
+    fn what_is_capped_has_no_windows() {
+        let entry = EvaluatorModel {
+            caps_junk: true,
+            ..testing::bi_encoder()
+        };
+        let model = testing::open(&[entry]).remove(0);
+        let pairs = [("Why is the sky blue?", ""), ("Why?", "It scatters light.")];
+        let bar = ProgressBar::hidden();
+        let scored = score_all(&model, &pairs, 700, &bar).unwrap();
+        let capped = Scored {
+            raw: i32::MIN,
+            windows: 0,
+        };
+        assert_eq!((scored[0], scored[1].windows), (capped, 1));
+        assert!(scored[1].raw > 0);
+        assert_eq!(score_all(&model, &pairs[..1], 700, &bar).unwrap(), [capped]);
+    }
 
     #[test]
     fn many_pairs_score_as_each_by_itself() {

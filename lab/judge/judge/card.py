@@ -13,11 +13,11 @@ def card(run: Path, trained: list[Prompt]) -> str:
     settings = json.loads((run / "settings.json").read_text())
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     best = max(log, key=lambda row: row["accuracy"])
-    pairs = settings["steps"] * settings["pairs"]
+    steps = log[-1]["step"]
     lines = [
         "## Settings",
         "",
-        f"{pairs:,} pairs in {settings['steps']:,} steps; the checkpoint of step {best['step']:,} is the judge.",
+        f"{steps * settings['pairs']:,} pairs in {steps:,} steps; the checkpoint of step {best['step']:,} is the judge.",
         "",
         *_table(["setting", "is"], [[name, Path(value).name if name == "begin" else value] for name, value in settings.items() if value not in ("", [])]),
         "",

@@ -55,6 +55,24 @@ impl Files {
         Self::new(Kind::BiEncoder, "bge-small-en-v1.5", digests)
     }
 
+    /// The judges of local networks, by their registry entries.
+    pub fn judges() -> [(&'static str, Self); 2] {
+        let of = |id: &'static str, entry: &'static str| {
+            let digests = ["weights_sha256", "tokenizer_sha256"].map(|field| text(entry, field));
+            (id, Self::new(Kind::CrossEncoder, id, digests))
+        };
+        [
+            of(
+                "judge-minilm-nc-1",
+                include_str!("../../../evaluator/registry/judge-minilm-nc-1.json"),
+            ),
+            of(
+                "judge-bge-nc-1",
+                include_str!("../../../evaluator/registry/judge-bge-nc-1.json"),
+            ),
+        ]
+    }
+
     pub fn source(&self) -> Source<'_> {
         Source {
             kind: self.kind,
@@ -64,12 +82,19 @@ impl Files {
             tokenizer_sha256: self.tokenizer_sha256,
             max_tokens: 512,
             max_windows: 8,
+            caps_junk: false,
         }
     }
 
     pub fn open(&self) -> Evaluator {
         Evaluator::open(&self.source()).unwrap()
     }
+}
+
+/// A text of a registry entry, which is flat JSON.
+fn text<'a>(entry: &'a str, field: &str) -> &'a str {
+    let (_, rest) = entry.split_once(&format!("\"{field}\": \"")).unwrap();
+    rest.split_once('"').unwrap().0
 }
 
 fn cache() -> PathBuf {

@@ -5,7 +5,8 @@ use futures::future::try_join_all;
 use poq_client::{Any, Client, Fee, Sender, any};
 use poq_proto::v1::{
     AnswerItem, AuditCause, AuditResult, CommitItem, MsgChallenge, MsgCommitScores,
-    MsgRevealScores, MsgSubmitAnswers, NodeStatus, RevealItem, Role, Task, TaskStatus,
+    MsgRevealScores, MsgSubmitAnswers, NodeStatus, ReferenceScore, RevealItem, Role, Task,
+    TaskStatus,
 };
 use poq_testnet::Spec;
 use serde_json::json;
@@ -14,7 +15,7 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::fixture::{Fixture, PATIENCE, PROMPTS, short};
 
 const JUNK: &str = "asdf qwer zxcv uiop hjkl asdf qwer";
-/// Ten logits, quality 1,000,000.
+/// Ten logits, of which both judges make a quality of 1,000,000.
 const LIE: i32 = 10_000_000;
 const SALT: [u8; 32] = [7; 32];
 const DEPOSIT: u64 = 1_000_000;
@@ -90,11 +91,6 @@ impl Scene {
             let params = &mut spec.genesis["params"];
             params["min_audit_rate"] = json!(audit_rate);
             params["audit_window"] = json!("40");
-            // The real evaluator finds junk below -10 logits, or not far above.
-            spec.genesis["evaluator_models"][0]["calibration"] = json!([
-                { "raw_score": -9_000_000, "quality": 0 },
-                { "raw_score": LIE, "quality": 1_000_000 },
-            ]);
         };
         let mut fixture = Fixture::create(name, [2, 1, 5], change).await;
         fixture.network.start("node1").unwrap();
@@ -150,8 +146,10 @@ impl Scene {
         let result = task.audit.clone().unwrap().result.unwrap();
         let settlement = task.settlement.clone().unwrap();
         assert_eq!((result.settled_quality, settlement.quality), (1_000_000, 0));
-        assert_eq!(result.scores.len(), 1);
-        assert!(result.scores[0].raw_score < -9_000_000, "{result:?}");
+        // One of each evaluator model that has a seat.
+        assert!((1..=2).contains(&result.scores.len()), "{result:?}");
+        let worthless = |score: &ReferenceScore| score.raw_score < -6_000_000 && score.quality == 0;
+        assert!(result.scores.iter().all(worthless), "{result:?}");
         assert_eq!(settlement.inference.unwrap().amount, 0);
         assert!(
             settlement

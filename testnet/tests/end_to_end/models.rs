@@ -32,8 +32,8 @@ async fn llama_3_and_mixtral_answer_for_money() {
         spec.genesis["models"] = served.iter().map(entry).collect();
         // Random weights say random things: whatever is better than the worst earns.
         spec.genesis["evaluator_models"][0]["calibration"] = json!([
-            { "raw_score": -12_000_000, "quality": 0 },
-            { "raw_score": 12_000_000, "quality": 1_000_000 },
+            { "raw_score": -30_000_000, "quality": 0 },
+            { "raw_score": 30_000_000, "quality": 1_000_000 },
         ]);
     };
     let mut fixture = Fixture::create("models", [1, served.len(), 1], register).await;
@@ -104,7 +104,7 @@ fn entry(model: &Served) -> Value {
         "price_per_answer_byte": "50",
         "quality_floor": 0,
         "quality_target": 1000,
-        "evaluator_models": [{ "id": "ms-marco-minilm-l-12-v2", "weight": 1 }],
+        "evaluator_models": [{ "id": "judge-minilm-nc-1", "weight": 1 }],
     })
 }
 

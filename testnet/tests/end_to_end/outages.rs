@@ -4,16 +4,25 @@ use std::fs;
 use std::time::Duration;
 
 use poq_testnet::{Error, Network, cache};
+use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::fixture::{Fixture, PATIENCE, short};
 
 /// How long the only node is away.
 const OUTAGE: Duration = Duration::from_secs(60);
+const JUDGE: &str = include_str!("../../../evaluator/registry/judge-minilm-nc-1.json");
 
 #[tokio::test]
 async fn workers_outlive_an_outage_and_refuse_wrong_models() {
-    let mut fixture = Fixture::start("outages", [1, 1, 1], |_| {}).await;
+    let mut fixture = Fixture::start("outages", [1, 1, 1], |spec| {
+        // One evaluator model, whose folder the worker's settings name.
+        let entry: Value = serde_json::from_str(JUDGE).unwrap();
+        let shares = json!([{ "id": entry["id"], "weight": 1 }]);
+        spec.genesis["models"][0]["evaluator_models"] = shares;
+        spec.genesis["evaluator_models"] = json!([entry]);
+    })
+    .await;
     wrong_models_are_refused(&mut fixture.network).await;
     the_node_is_away_for_a_minute(&mut fixture).await;
     fixture.shut_down().await;
@@ -48,7 +57,7 @@ async fn the_node_is_away_for_a_minute(fixture: &mut Fixture) {
 async fn wrong_models_are_refused(network: &mut Network) {
     let cache = cache();
     let language = cache.join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
-    let scorer = cache.join("models/ms-marco-minilm-l-12-v2");
+    let scorer = cache.join("models/judge-minilm-nc-1");
     let folder = network.root().join("wrong");
     fs::create_dir(&folder).unwrap();
 
@@ -72,18 +81,12 @@ async fn wrong_models_are_refused(network: &mut Network) {
         refuse(network, "inference-1", "file = ", &setting, reason).await;
     }
 
+    let entry: Value = serde_json::from_str(JUDGE).unwrap();
+    let digest = |field: &str| entry[field].as_str().unwrap();
     for (name, break_it, reason) in [
         ("none", None, "none/tokenizer.json"),
-        (
-            "cut",
-            Some("model.onnx"),
-            "e1d085f4a02bfd0b2d3968c29336c8512dc9a899b29f546432c5f9981ae9f382",
-        ),
-        (
-            "words",
-            Some("tokenizer.json"),
-            "cb374d6bc042c22455946f4e09a89d29882a199fdaf8fb25be00dc8b8857a448",
-        ),
+        ("cut", Some("model.onnx"), digest("weights_sha256")),
+        ("words", Some("tokenizer.json"), digest("tokenizer_sha256")),
     ] {
         let copy = folder.join(name);
         fs::create_dir(&copy).unwrap();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::try_join_all;
 use poq_proto::v1::{Committee, TaskStatus};
+use serde_json::{Value, json};
 
 use crate::fixture::{Fixture, PROMPTS, short};
 
@@ -13,7 +14,14 @@ const SECOND: &str = "bge-small-en-v1.5";
 #[tokio::test]
 async fn seats_of_two_kinds_of_models_are_scored_by_one_process_each() {
     let fixture = Fixture::start("plural", [1, 1, 5], |spec| {
-        *spec = spec.clone().with_two_kinds_of_evaluators().unwrap();
+        let entries = [
+            include_str!("../../../evaluator/registry/ms-marco-minilm-l-12-v2.json"),
+            include_str!("../../../evaluator/registry/bge-small-en-v1.5.json"),
+        ];
+        let entries = entries.map(|entry| serde_json::from_str::<Value>(entry).unwrap());
+        spec.genesis["evaluator_models"] = entries.to_vec().into();
+        spec.genesis["models"][0]["evaluator_models"] =
+            json!([{ "id": FIRST, "weight": 1 }, { "id": SECOND, "weight": 1 }]);
     })
     .await;
 

@@ -83,7 +83,7 @@ async fn check_command_line(network: &Network) {
     assert_eq!(told["status"], "TASK_STATUS_FINAL");
 }
 
-const EVALUATOR: &str = "ms-marco-minilm-l-12-v2";
+const EVALUATOR: &str = "judge-minilm-nc-1";
 
 fn check_receipt(receipt: &Receipt, prompt: &str) {
     let digest = |text: &str| hex::encode(Sha256::digest(text));
@@ -113,8 +113,13 @@ fn check_receipt(receipt: &Receipt, prompt: &str) {
 }
 
 /// Difference of the highest and the lowest score of one answer, micro-logits.
+/// Of the raw scores of one evaluator model.
 fn spread(receipt: &Receipt) -> u64 {
-    let scores = || receipt.committee.iter().filter_map(|seat| seat.raw_score);
+    let of_model = receipt
+        .committee
+        .iter()
+        .filter(|seat| seat.model == EVALUATOR);
+    let scores = || of_model.clone().filter_map(|seat| seat.raw_score);
     let extremes = scores().max().zip(scores().min());
     extremes.map_or(0, |(most, least)| u64::from(most.abs_diff(least)))
 }
