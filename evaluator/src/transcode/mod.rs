@@ -176,10 +176,8 @@ pub fn transcode(
     }
     let (canonical, products) = dequantized(decoded(input, &int8)?, progress)?;
     let canonical = canonical.encode_to_vec();
-    require(model.id, model.canonical_sha256, &canonical)?;
-    poq_client::durable::replace(output, &canonical)?;
-    let bytes = canonical.len();
-    Ok((model, Outcome::Written { products, bytes }))
+    let (id, sha256) = (model.id, model.canonical_sha256);
+    Ok((model, store(id, sha256, &canonical, products, output)?))
 }
 
 /// Writes the canonical form of a judge to `output`, at once or not at all, from the published form of its base and its
@@ -201,14 +199,23 @@ pub fn transcode_judge(
         "the judge's release",
     )?;
     let (canonical, products) = merged(input, adapter, progress)?;
-    require(judge.id, judge.canonical_sha256, &canonical)?;
-    poq_client::durable::replace(output, &canonical)?;
-    let bytes = canonical.len();
-    Ok(Outcome::Written { products, bytes })
+    store(
+        judge.id,
+        judge.canonical_sha256,
+        &canonical,
+        products,
+        output,
+    )
 }
 
-/// Refuses a result that is not the pinned one.
-fn require(id: &'static str, expected: &'static str, canonical: &[u8]) -> Result<()> {
+/// Writes a result to `output`, unless it is not the pinned one.
+fn store(
+    id: &'static str,
+    expected: &'static str,
+    canonical: &[u8],
+    products: usize,
+    output: &Path,
+) -> Result<Outcome> {
     let actual = digest::of_bytes(canonical);
     if actual != expected {
         return Err(Error::Output {
@@ -217,7 +224,9 @@ fn require(id: &'static str, expected: &'static str, canonical: &[u8]) -> Result
             actual,
         });
     }
-    Ok(())
+    poq_client::durable::replace(output, canonical)?;
+    let bytes = canonical.len();
+    Ok(Outcome::Written { products, bytes })
 }
 
 /// What [`transcode_adapted`] wrote.

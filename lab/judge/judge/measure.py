@@ -100,7 +100,7 @@ def qualities(judge: Judge, held: list[Prompt]) -> list[Figure]:
 
 def own_or_other(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -> Iterator[Figure]:
     """How often a good answer gets more than one to another prompt, over all pairs of them (AUC)."""
-    good = [(prompt.text, better) for prompt in held if prompt.source == "robust_alpacaeval" for better, *_ in prompt.pairs[:1]]
+    good = _good(held)
     if len(good) < 2:
         return
     own = [rng.choice(good) for _ in range(most)]
@@ -137,7 +137,7 @@ def levels(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -> I
 
 def worthless(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -> Iterator[Figure]:
     """Mean quality of text that is worth nothing, and how seldom a good answer beats it."""
-    good = [(prompt.text, better) for prompt in held if prompt.source == "robust_alpacaeval" for better, *_ in prompt.pairs[:1]]
+    good = _good(held)
     if len(good) < 2:
         return
     for make in dict.fromkeys(junk.WORTHLESS):
@@ -150,6 +150,11 @@ def worthless(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -
         rights = [judge.scale.quality(logit) for logit in judge.logits([(prompt, answer) for prompt, answer, _ in pairs])]
         yield _of_values(f"quality of {make.__name__}", qualities)
         yield _of_values(f"{make.__name__} beats the good answer", [float(a >= b) for a, b in zip(qualities, rights)])
+
+
+def _good(held: list[Prompt]) -> list[tuple[str, str]]:
+    """(prompt, good answer) of the prompts that have damaged answers too."""
+    return [(prompt.text, better) for prompt in held if prompt.source == "robust_alpacaeval" for better, *_ in prompt.pairs[:1]]
 
 
 def _accuracies(judge: Judge, name: str, pairs: list[tuple[str, str, str]]) -> list[Figure]:
