@@ -1,12 +1,13 @@
 """Command line: `judge.sh COMMAND --help`."""
 
 import argparse
+import json
 import logging
 import sys
 from dataclasses import fields
 from pathlib import Path
 
-from . import base, calibration, card, data, entry, export, measure
+from . import base, calibration, card, data, entry, export, figure, generate, measure
 from .judge import Judge
 from .train import Run, Settings
 
@@ -33,7 +34,19 @@ def parser() -> argparse.ArgumentParser:
     carded = commands.add_parser("card", help="print how a run was trained, as Markdown")
     carded.set_defaults(run_command=_card)
     carded.add_argument("--run", type=Path, required=True, help="a training run")
-    for command in (train, calibrated, carded, measured):
+    carded.add_argument("--figure", type=Path, help="file to draw its course in, .svg")
+    generated = commands.add_parser("generate", help="let a language model answer prompts of the data, as answers to train on")
+    generated.set_defaults(run_command=_generate)
+    generated.add_argument("--model", type=Path, required=True, help="folder of a model of transformers, or a .gguf file with its tokenizer beside it")
+    generated.add_argument("--name", required=True, help="name of the model in the rows")
+    generated.add_argument("--strength", type=float, required=True, help="its win rate in %%, at least roughly")
+    generated.add_argument("--reference", type=float, default=0.0, help="win rate of the data's good answers in %%, to write them beside; default 0: not")
+    generated.add_argument("--temperature", type=float, default=0.0, help="default 0: the likeliest words")
+    generated.add_argument("--prompts", type=int, default=400, help="how many; default 400")
+    generated.add_argument("--source", action="append", default=[], help="of these sources of the data only; default all")
+    generated.add_argument("--fold", type=int, help="prompts of this fold only; default all")
+    generated.add_argument("--output", type=Path, required=True, help="file to write, .jsonl")
+    for command in (train, calibrated, carded, measured, generated):
         command.add_argument("--data", type=Path, required=True, help="folder of .jsonl or .jsonl.zst files")
         command.add_argument("--tier", action="append", default=[], help="licence tier of files to read (suffix of their names); default all")
     exported = commands.add_parser("export", help="write a run's best adapter and its tokenizer")
@@ -71,7 +84,26 @@ def _calibrate(args: argparse.Namespace) -> None:
 
 
 def _card(args: argparse.Namespace) -> None:
+    if args.figure:
+        figure.draw(args.run, args.figure)
     print(card.card(args.run, data.training(data.read(args.data, args.tier))))
+
+
+def _generate(args: argparse.Namespace) -> None:
+    settings = generate.Settings(args.name, args.strength, args.temperature, reference=args.reference)
+    prompts = data.read(args.data, args.tier)
+    if args.fold is not None:
+        prompts = data.of_fold(prompts, args.fold)
+    if args.source:
+        prompts = [prompt for prompt in prompts if prompt.source in args.source]
+    prompts = generate.chosen(prompts, args.prompts, settings.seed)
+    written = 0
+    with args.output.open("w") as file:
+        for rows in generate.generate(generate.Model(args.model), prompts, settings):
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+            file.flush()
+            written += len(rows)
+            logging.info("%d answers to %d prompts", written, len(prompts))
 
 
 def _export(args: argparse.Namespace) -> None:

@@ -61,6 +61,17 @@ FOREIGN = [
 ]
 
 
+# Frequent words of English.
+FREQUENT = """
+the be to of and a in that have it for not on with as you do at this but his by from they we say her she or an will my one all would
+there their what so up out if about who get which go me when make can like time no just him know take people into year your good some
+could them see other than then now look only come its over think also back after use two how our work first well way even new want
+because any these give day most us is are was were has had been more many very much such through between under where why while same
+part place world number water light air life name city country called made used found known large small long great high old different
+important example means made usually often steps list following here answer question best help need
+""".split()
+
+
 def _words(text: str) -> list[str]:
     return re.findall(r"\w+", text)
 
@@ -153,6 +164,13 @@ def repeated_word(rng, prompt, good, other):
     return " ".join([word] * rng.randint(3, 80))
 
 
+def frequent(rng, prompt, good, other):
+    """Frequent words between those of the prompt."""
+    words = [*rng.choices(FREQUENT, k=rng.randint(4, 30)), *rng.sample(prompt.split() or ["so"], rng.randint(1, min(12, len(prompt.split()) or 1)))]
+    rng.shuffle(words)
+    return " ".join(words)
+
+
 def word_salad(rng, prompt, good, other):
     words = good.split()
     rng.shuffle(words)
@@ -229,7 +247,7 @@ def other_behind_good(rng, prompt, good, other):
 # Worth nothing, whatever the honest answer is.
 WORTHLESS: list[Callable] = [
     copy, copy, copy_before_other, shuffled_prompt, keywords, stuffed_other, gibberish, gibberish_with_words, off_topic, off_topic,
-    filler, filler, praise, order, refusal, praised_other, foreign, markdown, empty, repeated_word, word_salad, fragments, fragments,
+    filler, filler, praise, order, refusal, praised_other, foreign, markdown, empty, repeated_word, word_salad, frequent, fragments, fragments,
     edited_other, edited_other,
 ]  # fmt: skip
 # Worse than the good answer that they are made of.

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from . import junk
+from .adversary import Search
 from .data import Answer, Prompt, held_model, pairs_of_levels
 
 # Answers of models whose length-controlled win rates differ by this much (%) are a pair, or whose own judgements do.
@@ -13,7 +14,7 @@ APART_STRENGTH, APART_WINS, APART_LEVEL = 8.0, 0.5, 0.3
 # The panel that a quality of one half stands for: Llama 3 8B Instruct, win rate in %.
 PANEL_STRENGTH = 22.9
 # Shares of the examples; a source that the data lacks leaves its share to the others.
-SHARES = {"models": 0.34, "people": 0.14, "labelled": 0.10, "robust": 0.12, "worthless": 0.14, "damaged": 0.13, "neutral": 0.03}
+SHARES = {"models": 0.36, "people": 0.14, "labelled": 0.10, "robust": 0.12, "worthless": 0.12, "damaged": 0.13, "neutral": 0.03}
 # Damage is made to answers of these lengths, in characters: what is damaged is within the first window.
 DAMAGED_LENGTHS = range(200, 1000)
 # Prompts among which that of an off-topic answer is the nearest, half of the time.
@@ -55,7 +56,7 @@ class Mixture:
         self.labelled = defaultdict(lambda: defaultdict(list))
         for prompt, better, worse in pairs_of_levels(prompts, APART_LEVEL):
             self.labelled[prompt.source][prompt.text].append((better.text, worse.text))
-        self.good = [(prompt, answer) for prompt in prompts for answer in _good(prompt)]
+        self.good = [(prompt, answer) for prompt in prompts for answer in good_answers(prompt)]
         available = {
             "models": self.compared, "people": self.people, "labelled": self.labelled, "robust": self.robust,
             "worthless": self.good, "damaged": self.good, "neutral": self.good,
@@ -68,6 +69,11 @@ class Mixture:
         """One example."""
         names, shares = zip(*self.shares.items())
         return getattr(self, "_" + self.rng.choices(names, shares)[0])()
+
+    def search(self) -> Search:
+        """What an attack on the judge begins with."""
+        prompt, good, other = self._triple()
+        return Search(prompt.text, good.text, other)
 
     def _models(self) -> Example:
         prompt, answers = self.rng.choice(self.compared)
@@ -144,9 +150,14 @@ class Mixture:
         return prompt, good, answer.text
 
 
+def attacked(search: Search) -> Example:
+    """What an attack found, against the good answer."""
+    return Example(search.prompt, search.good, search.text, MARGIN["worthless"], (None, 0.0), "attacked")
+
+
 def _of_models(prompt: Prompt) -> tuple[Prompt, list[Answer]] | None:
     kept = [answer for answer in prompt.answers if answer.strength is not None and not held_model(answer.model)]
-    return (prompt, kept) if len(kept) > 3 else None
+    return (prompt, kept) if len(kept) > 1 else None
 
 
 def _by_source(prompts: list[Prompt], robust: bool) -> dict[str, list[Prompt]]:
@@ -157,7 +168,7 @@ def _by_source(prompts: list[Prompt], robust: bool) -> dict[str, list[Prompt]]:
     return dict(sources)
 
 
-def _good(prompt: Prompt) -> list[Answer]:
+def good_answers(prompt: Prompt) -> list[Answer]:
     """At most four good answers, so that no prompt is drawn much more often than another."""
     best = [a for a in prompt.answers if (a.strength or 0) > 15 and not held_model(a.model) or a.level is not None and a.level >= 0.7]
     return (best or [Answer(better) for better, *_ in prompt.pairs])[:4]

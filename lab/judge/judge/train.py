@@ -5,6 +5,7 @@ import logging
 import math
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from peft import load_peft_weights, set_peft_model_state_dict
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
 
 from . import base, data
-from .mixture import Example, Mixture
+from .adversary import Adversary, Search
+from .mixture import Example, Mixture, attacked
 from .windows import Window, logits, windows
 
 log = logging.getLogger("judge")
@@ -34,6 +36,8 @@ class Settings:
     tiers: tuple[str, ...] = ()
     steps: int = 2000
     pairs: int = 16
+    # Pairs of a step, beside the others, whose worse answer was found by attacking the judge.
+    attacked: int = 2
     max_tokens: int = 256
     rate: float = 5e-4
     rank: int = 32
@@ -62,7 +66,9 @@ class Run:
         self.mixture = Mixture(data.training(prompts), settings.seed)
         choosing = Mixture(data.of_fold(prompts, data.CHOOSING), 0)
         self.choosing = [choosing.draw() for _ in range(settings.choosing)]
+        self.adversary = Adversary(settings.seed)
         self.step, self.best, self.ready = 0, -math.inf, []
+        self.found: list[float] = []
         (folder / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
         if (folder / "last.pt").exists():
             self._resume()
@@ -83,9 +89,10 @@ class Run:
                 started, losses = time.monotonic(), []
 
     def _step(self) -> float:
-        examples = self._next()
+        examples = self._next() + self._attacked()
         self.optimizer.zero_grad()
         better, worse = self._scores(examples)
+        self.found += worse[len(examples) - self.settings.attacked :].tolist()
         loss = loss_of(better, worse, examples)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
@@ -101,6 +108,19 @@ class Run:
             self.ready = [drawn[at : at + size] for at in range(0, POOL, size)]
             self.mixture.rng.shuffle(self.ready)
         return self.ready.pop()
+
+    def _attacked(self) -> list[Example]:
+        if not self.settings.attacked:
+            return []
+        return [attacked(search) for search in self.adversary.turn(self.settings.attacked, self.mixture.search, self._score)]
+
+    @torch.no_grad()
+    def _score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        self.network.eval()
+        with torch.autocast("cpu", torch.bfloat16):
+            scores = logits(self.network, [self._window(*pair) for pair in pairs]).tolist()
+        self.network.train()
+        return scores
 
     def _scores(self, examples: list[Example]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the better and of the worse answers."""
@@ -119,13 +139,19 @@ class Run:
         # Each kind counts alike, so that easy junk does not hide the rest.
         mean = sum(kinds.values()) / len(kinds)
         log.info("step %d: accuracy %.4f %s", self.step, mean, {kind: round(value, 3) for kind, value in kinds.items()})
+        line = {"step": self.step, "loss": loss, "accuracy": mean, "kinds": kinds}
+        if self.found:
+            # How far attacks got against the judge of the moment, in logits.
+            line["attacked"] = sum(self.found) / len(self.found)
+            self.found = []
         with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps({"step": self.step, "loss": loss, "accuracy": mean, "kinds": kinds}) + "\n")
+            file.write(json.dumps(line) + "\n")
         if mean > self.best:
             self.best = mean
             self.network.save_pretrained(self.folder / "best")
         state = {
             "step": self.step, "best": self.best, "ready": self.ready, "mixture": self.mixture.rng.getstate(),
+            "adversary": (self.adversary.rng.getstate(), [asdict(search) for search in self.adversary.searches]),
             "torch": torch.get_rng_state(), "optimizer": self.optimizer.state_dict(), "schedule": self.schedule.state_dict(),
             "trained": {name: value for name, value in self.network.named_parameters() if value.requires_grad},
         }  # fmt: skip
@@ -155,6 +181,9 @@ class Run:
         state = torch.load(self.folder / "last.pt", weights_only=False)
         self.step, self.best, self.ready = state["step"], state["best"], state["ready"]
         self.mixture.rng.setstate(state["mixture"])
+        rng, searches = state["adversary"]
+        self.adversary.rng.setstate(rng)
+        self.adversary.searches = [Search(**search) for search in searches]
         torch.set_rng_state(state["torch"])
         self.network.load_state_dict(state["trained"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
