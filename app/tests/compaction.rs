@@ -57,6 +57,7 @@ fn a_kept_full_record_hashes_to_what_the_compact_one_says() {
         });
         task.assignments.clear();
         task.committees.clear();
+        task.evaluator_models.clear();
         let settlement = task.settlement.as_mut().unwrap();
         settlement.inference = None;
         settlement.evaluators.clear();

@@ -111,6 +111,27 @@ fn a_replaced_model_is_for_tasks_to_come() {
     chain.assert_money_is_conserved();
 }
 
+/// The list changes before the answer is there, and nobody serves the new evaluator model.
+#[test]
+fn a_task_is_judged_by_the_evaluator_models_of_its_submission() {
+    let mut chain = Chain::new(1, 5);
+    let id = chain.submit();
+    let other = set_scorer(&chain, |model| model.id = "other".into());
+    run(&mut chain, user, any(&other));
+    let renamed = set_model(&chain, |model| {
+        model.evaluator_models[0].id = "other".into()
+    });
+    run(&mut chain, user, any(&renamed));
+    chain.answer(id, "Paris.");
+    chain.commit(id, GOOD, &[]);
+    chain.reveal(id, GOOD, &[]);
+    let task = chain.task(id);
+    assert_eq!(task.evaluator_models, support::model().evaluator_models);
+    let seats = &task.committees[0].seats;
+    assert!(seats.len() == 5 && seats.iter().all(|seat| seat.evaluator_model == SCORER));
+    assert_eq!(task.settlement.unwrap().price, 1_540);
+}
+
 #[test]
 fn a_model_limits_its_prompts() {
     let mut chain = Chain::new(1, 5);

@@ -2,6 +2,7 @@
 //! they are paid.
 
 mod pages;
+mod terms;
 
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ use crate::statistics::Estimate;
 use crate::strategy::Inference;
 use crate::texts::{Book, HONEST, Judge, Question};
 use pages::{Page, adaptive, statics};
+
+pub use terms::{AnswerTerms, Paid, SeatTerms};
 
 /// Evaluators, as the zoo has them for a committee of five.
 const EVALUATORS: usize = 12;
@@ -56,6 +59,8 @@ pub struct Findings {
     pub attacks: Vec<Measured>,
     /// What the chain pays, judge by judge.
     pub pay: Vec<Pay>,
+    /// What other terms would pay committees of all judges, and answers to them.
+    pub terms: Option<Paid>,
 }
 
 /// What the judges say of one attack, in their order.
@@ -65,6 +70,8 @@ pub struct Measured {
     pub attack: &'static str,
     /// The judge that chose the text, where one did; the others show whether it pleases them too.
     pub against: Option<String>,
+    /// Whether no text is an answer to its prompt.
+    pub junk: bool,
     /// Mean calibrated quality over prompts, 0 to 1.
     pub quality: Vec<Estimate>,
     /// How often (0 to 1) the score is above that of the right answer; a tie counts one half.
@@ -104,6 +111,8 @@ pub struct Pay {
 pub fn run(plan: &Plan, base: &Setting, effort: Effort) -> Result<Findings> {
     let pages = write(plan, base, effort.seed)?;
     let attacks: Result<Vec<Measured>> = pages.iter().map(|page| measure(plan, page)).collect();
+    let attacks = attacks?;
+    let judges: Vec<String> = plan.judges.iter().map(|judge| id(judge)).collect();
     let mut pay = Vec::new();
     for (place, judge) in plan.judges.iter().enumerate() {
         let against = |page: &&Page| page.against.is_none_or(|of| of == place);
@@ -111,10 +120,11 @@ pub fn run(plan: &Plan, base: &Setting, effort: Effort) -> Result<Findings> {
         pay.extend(economics(judge, &plan.questions, &own, base, effort)?);
     }
     Ok(Findings {
-        judges: plan.judges.iter().map(|judge| id(judge)).collect(),
+        terms: Paid::of(&judges, &attacks),
+        judges,
         prompts: plan.questions.len(),
         queries: plan.queries,
-        attacks: attacks?,
+        attacks,
         pay,
     })
 }
@@ -180,6 +190,7 @@ fn measure(plan: &Plan, page: &Page) -> Result<Measured> {
     Ok(Measured {
         attack: page.name,
         against: page.against.map(|place| id(&plan.judges[place])),
+        junk: page.junk,
         quality,
         beats,
         texts,

@@ -1,13 +1,14 @@
 //! What pleases judges, as tables.
 
-use poq_lab::experiments::texts::{Findings, Measured};
+use poq_lab::experiments::texts::{Findings, Measured, Paid};
 use poq_lab::statistics::Estimate;
 
 use super::{head, line, money, percent};
 
 /// What the judges say, what was found against each, and what the chain pays.
 pub fn tables(findings: &Findings) -> String {
-    let parts = [judged(findings), found(findings), paid(findings)];
+    let terms = findings.terms.as_ref().map(terms).unwrap_or_default();
+    let parts = [judged(findings), found(findings), paid(findings), terms];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     parts.join("\n")
 }
@@ -74,6 +75,54 @@ fn paid(findings: &Findings) -> String {
         ]);
     }
     text
+}
+
+/// What seats and answers would earn by other terms.
+fn terms(paid: &Paid) -> String {
+    let mut text = format!(
+        "Two judges' qualities of a right answer are {:.3} apart on average.\n\n",
+        paid.distance
+    );
+    text += &head(&[
+        "score_tolerance",
+        "judge of the seat",
+        "honest",
+        "honest, alone with its judge",
+        "guesses the mean",
+    ]);
+    for seat in &paid.seats {
+        text += &line(&[
+            seat.tolerance.to_string(),
+            seat.judge.clone(),
+            share(seat.honest),
+            share(seat.alone),
+            share(seat.guess),
+        ]);
+    }
+    text += "\n";
+    text += &head(&[
+        "quality_floor",
+        "quality_target",
+        "right answers",
+        "most of all attacks",
+        "most of junk",
+    ]);
+    for answer in &paid.answers {
+        let attack = |(name, part): &(&str, f64)| format!("{} ({name})", share(*part));
+        text += &line(&[
+            answer.floor.to_string(),
+            answer.target.to_string(),
+            share(answer.right),
+            attack(&answer.most),
+            attack(&answer.most_of_junk),
+        ]);
+    }
+    text
+}
+
+/// A part of a share.
+fn share(part: f64) -> String {
+    format!("{:.0} %", 100.0 * part)
 }
 
 fn part(estimate: &Estimate) -> String {

@@ -23,6 +23,8 @@ const KEYWORD: usize = 4;
 pub struct Attack {
     /// In reports.
     pub name: &'static str,
+    /// Whether no text of it is an answer to the prompt, not even a wrong one.
+    pub junk: bool,
     /// What a text of it costs, base units.
     pub cost: u64,
     make: fn(&Question, &mut ChaCha8Rng) -> String,
@@ -64,14 +66,19 @@ pub const ATTACKS: [Attack; 17] = [
     free("an answer to another prompt", |question, _| {
         question.other.clone()
     }),
-    free("a wrong answer", |question, _| question.wrong.clone()),
+    Attack {
+        junk: false,
+        ..free("a wrong answer", |question, _| question.wrong.clone())
+    },
     Attack {
         name: "half an answer",
+        junk: false,
         cost: STANDARD.cost / 2,
         make: |question, _| half(&question.right),
     },
     Attack {
         name: "the right answer twice",
+        junk: false,
         cost: STANDARD.cost,
         make: |question, _| twice(&question.right),
     },
@@ -80,6 +87,7 @@ pub const ATTACKS: [Attack; 17] = [
 const fn free(name: &'static str, make: fn(&Question, &mut ChaCha8Rng) -> String) -> Attack {
     Attack {
         name,
+        junk: true,
         cost: 0,
         make,
     }

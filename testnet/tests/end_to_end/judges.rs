@@ -39,13 +39,14 @@ async fn a_running_network_changes_its_judge() {
         fixture.network.stop(&name).await.unwrap();
         let config = fixture.network.root().join(&name).join("config.toml");
         let text = fs::read_to_string(&config).unwrap();
-        let both = format!("[[models]]\nid = \"{}\"\n\n[[models]]", new.id);
-        fs::write(&config, text.replacen("[[models]]", &both, 1)).unwrap();
+        let table = format!("\n[[models]]\nid = \"{}\"\n", new.id);
+        fs::write(&config, text + &table).unwrap();
         let operator = fixture.network.sender(&worker.account).await.unwrap();
         let message = MsgUpdateNode {
             operator: operator.address().into(),
             role: Role::Evaluator.into(),
-            models: vec![old.id.clone(), new.id.clone()],
+            // Sorted, as the chain has them.
+            models: vec![new.id.clone(), old.id.clone()],
             ..MsgUpdateNode::default()
         };
         send(&operator, &message).await;
@@ -72,7 +73,9 @@ async fn a_running_network_changes_its_judge() {
     let before = fixture.receipt(before).await.unwrap();
     let questions = PROMPTS[1..3].iter().map(|prompt| short(prompt));
     let questions: Vec<_> = questions.collect();
-    let after = questions.iter().map(|question| fixture.ask(&user, question));
+    let after = questions
+        .iter()
+        .map(|question| fixture.ask(&user, question));
     let after = try_join_all(after).await.unwrap();
 
     assert_scored(&before, &old.id);

@@ -43,6 +43,7 @@ fn compacted(full: Task, record: &[u8]) -> Task {
             ..Answer::default()
         }),
         committees: Vec::new(),
+        evaluator_models: Vec::new(),
         settlement: full.settlement.map(|settlement| Settlement {
             inference: None,
             evaluators: Vec::new(),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use poq_proto::v1::{Assignment, Committee, Model, Role, Seat, Task, WeightedEvaluatorModel};
+use poq_proto::v1::{Assignment, Committee, Role, Seat, Task, WeightedEvaluatorModel};
 
 use crate::error::{Error, Result};
 use crate::execution::Execution;
-use crate::modules::{models, nodes};
+use crate::modules::nodes;
 use crate::selection::RandomStream;
 
 /// Draws an inference node that has not missed the task before; none if no other serves the model.
@@ -31,12 +31,11 @@ pub fn inference_node(x: &Execution<'_>, task: &Task) -> Result<Option<Assignmen
 /// Draws up to `committee_size` evaluators. Whoever asked, answered or is paid for the answer has
 /// no seat, nor has who kept silent in an earlier committee of the task.
 pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Committee> {
-    let model = models::model(x.state, &task.model)?;
     let mut excluded = excluded_evaluators(x, task)?;
     let mut stream = stream(x, task, Role::Evaluator, task.committees.len());
     let mut seats = Vec::new();
     for _ in 0..x.block.params.committee_size {
-        let Some(seat) = seat(x, &model, &mut stream, &mut excluded)? else {
+        let Some(seat) = seat(x, &task.evaluator_models, &mut stream, &mut excluded)? else {
             break;
         };
         seats.push(seat);
@@ -61,11 +60,11 @@ pub fn excluded_nodes(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
 
 fn seat(
     x: &Execution<'_>,
-    model: &Model,
+    choices: &[WeightedEvaluatorModel],
     stream: &mut RandomStream,
     excluded: &mut BTreeSet<u64>,
 ) -> Result<Option<Seat>> {
-    let evaluator_model = evaluator_model(&model.evaluator_models, stream)?;
+    let evaluator_model = evaluator_model(choices, stream)?;
     let drawn = nodes::draw(x.state, stream, Role::Evaluator, evaluator_model, excluded)?;
     Ok(drawn.map(|node| {
         excluded.insert(node.slot);
@@ -90,7 +89,7 @@ fn evaluator_model<'m>(
             None => return Ok(&choice.id),
         }
     }
-    Err(Error::internal("a model without evaluator models"))
+    Err(Error::internal("a task without evaluator models"))
 }
 
 /// Slots of the evaluators that may not judge the task.

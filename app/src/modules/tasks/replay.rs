@@ -11,7 +11,7 @@ use super::{draw, get};
 use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
-use crate::modules::{models, nodes};
+use crate::modules::nodes;
 use crate::store::State;
 
 /// Candidates that are listed for one model at most.
@@ -184,8 +184,7 @@ fn pools(x: &Execution<'_>, task: &Task, role: Role) -> Result<Vec<Pool>> {
     let (models, excluded) = match role {
         Role::Inference => (vec![task.model.clone()], draw::excluded_nodes(x, task)?),
         _ => {
-            let model = models::model(x.state, &task.model)?;
-            let ids = model.evaluator_models.into_iter().map(|entry| entry.id);
+            let ids = task.evaluator_models.iter().map(|entry| entry.id.clone());
             (ids.collect(), draw::excluded_evaluators(x, task)?)
         }
     };

@@ -74,6 +74,7 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
         sampling: message.sampling,
         submitted_height: x.block.height,
         terms: Some(terms),
+        evaluator_models: model.evaluator_models,
         ..Task::default()
     };
     await_draw(x, &mut task, TaskStatus::Submitted)?;

@@ -21,6 +21,8 @@ pub(super) struct Page {
     pub name: &'static str,
     /// Place of the judge that chose the texts; none if nobody was asked.
     pub against: Option<usize>,
+    /// Whether no text is an answer to its prompt.
+    pub junk: bool,
     /// What one of them costs its node, base units.
     pub cost: u64,
     pub texts: Vec<String>,
@@ -31,6 +33,7 @@ impl Page {
         Self {
             name: HONEST,
             against: None,
+            junk: false,
             cost: STANDARD.cost,
             texts: questions
                 .iter()
@@ -55,6 +58,7 @@ pub(super) fn statics(
         Page {
             name: attack.name,
             against: None,
+            junk: attack.junk,
             cost: attack.cost,
             texts: (0..).zip(questions).map(text).collect(),
         }
@@ -71,6 +75,7 @@ pub(super) fn statics(
         pages.push(Page {
             name: BEST,
             against: Some(against),
+            junk: true,
             cost: CHOICES as u64 * evaluation_cost,
             texts: texts.collect::<Result<_>>()?,
         });
@@ -104,6 +109,7 @@ pub(super) fn adaptive(
         pages.push(Page {
             name: ADAPTIVE,
             against: Some(against),
+            junk: true,
             cost: u64::from(queries) * evaluation_cost,
             texts: texts.collect::<Result<_>>()?,
         });
