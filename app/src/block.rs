@@ -82,18 +82,22 @@ pub struct OpenBlock {
     results: Vec<ExecTxResult>,
     /// Of the beginning.
     events: Vec<Event>,
+    /// Tasks that drew.
+    drawn: usize,
     /// From which height on votes were extended when the block began.
     extensions_before: u64,
 }
 
 impl OpenBlock {
-    /// Begins a block that carries outputs, or none, behind the last one: the beacon moves on,
-    /// validators are punished and paid, and the tasks are chosen that are audited.
+    /// Begins a block that carries outputs, or none, behind the last one: the beacon moves on and
+    /// draws at once, validators are punished and paid, and the tasks are chosen that are audited.
     pub fn begin<T>(mut state: State, block: &Block<'_, T>, carried: Carried) -> Result<Self> {
         let extensions_before = chain::vote_extensions_height(&state)?;
         let (votes, results) = move_beacon(&mut state, block, carried)?;
         let context = chain::context(&state, block.height)?;
         let mut x = Execution::new(&mut state, &context);
+        // First: nothing that is in this block may change a weight that its beacon draws by (ADR 33).
+        let drawn = tasks::draw_due(&mut x)?;
         for offender in &block.offenders {
             step(&mut x, |x| validators::punish(x, offender))?;
         }
@@ -105,6 +109,7 @@ impl OpenBlock {
             context,
             results,
             events,
+            drawn,
             extensions_before,
         })
     }
@@ -173,14 +178,14 @@ impl OpenBlock {
         self.context.height
     }
 
-    /// Ends the block: audits are concluded, tasks and stakes that are due move on, and at last
-    /// those tasks draw that need somebody.
+    /// Ends the block: audits are concluded, tasks and stakes that are due move on.
     pub fn end(self, auditor: &Auditor) -> Result<(Outcome, State)> {
         let Self {
             mut state,
             context,
             results,
             mut events,
+            drawn,
             extensions_before,
         } = self;
         // The end of a block goes by the parameters that its transactions leave, so that the state of
@@ -188,10 +193,8 @@ impl OpenBlock {
         let context = chain::context(&state, context.height)?;
         let mut x = Execution::new(&mut state, &context);
         audits::conclude_due(&mut x, auditor)?;
-        let waiting = tasks::advance_due(&mut x)?;
+        tasks::advance_due(&mut x, drawn)?;
         stake::release_due(&mut x)?;
-        // Last: draws must see the weights that the block commits (ADR 10).
-        tasks::draw_waiting(&mut x, waiting)?;
         events.extend(x.into_events());
         let outcome = Outcome {
             results,

@@ -203,6 +203,12 @@ impl Chain {
 
     /// Answers a task in one block.
     pub fn send_answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
+        let tx = self.answer_tx(task, answer);
+        self.block(&[tx]).remove(0)
+    }
+
+    /// The transaction by which the drawn node answers a task.
+    pub fn answer_tx(&mut self, task: u64, answer: &str) -> Vec<u8> {
         let operator = self.task(task).assignments.last().unwrap().operator.clone();
         let wallet = find(&mut self.inference, &operator);
         let message = MsgSubmitAnswers {
@@ -213,8 +219,7 @@ impl Chain {
                 ..AnswerItem::default()
             }],
         };
-        let tx = wallet.sign(vec![any(&message)]);
-        self.block(&[tx]).remove(0)
+        wallet.sign(vec![any(&message)])
     }
 
     /// Everybody in the committee commits to `score`, except the silent ones.

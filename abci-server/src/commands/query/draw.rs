@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use poq_app::modules::nodes;
-use poq_app::modules::tasks::replay::{self, Drawn, Pool, Replay};
+use poq_app::modules::tasks::replay::{self, Drawn, Pool};
 use poq_app::selection::DRAW_DOMAIN;
 use poq_app::store::{Given, State, StoreError};
 use poq_client::Client;
@@ -24,8 +24,8 @@ pub(super) struct Draw {
     /// Only this draw of the role, counted from 0.
     #[arg(long, requires = "role")]
     attempt: Option<u32>,
-    /// Check the proof of every value that a draw reads against the header of the next block, and
-    /// fail unless the same nodes come out.
+    /// Check the proof of every value that a draw reads against the headers that follow, and fail
+    /// unless the same nodes come out.
     #[arg(long)]
     verify: bool,
 }
@@ -83,8 +83,17 @@ struct ShownNode {
 struct Proof {
     /// Values whose proofs are valid: all that the draw reads.
     values: usize,
+    /// Of the states of the height before the draw, which it went by, and of its height, which has
+    /// its beacon and its record.
+    states: [ProvenState; 2],
+}
+
+#[derive(Serialize)]
+struct ProvenState {
+    height: u64,
     /// Hex.
     app_hash: String,
+    /// Of the header that has it.
     header_height: u64,
 }
 
@@ -143,37 +152,47 @@ impl Draw {
         attempt: u32,
     ) -> anyhow::Result<Shown> {
         let height = replay::draw_height(task, role, attempt)?;
-        let trusted = match self.verify {
-            true => Some(app_hash(client, height).await?),
-            false => None,
+        let mut before = Values::at(client, height - 1, self.verify).await?;
+        let mut after = Values::at(client, height, self.verify).await?;
+        let repeated = async {
+            let record = after
+                .complete(|state| replay::record(&state, self.id, role, attempt))
+                .await?;
+            before
+                .complete(|mut state| replay::replay(&mut state, record.clone()))
+                .await
         };
-        let (replay, values) = repeat(client, height, (self.id, role, attempt), trusted.as_deref())
-            .await
-            .with_context(|| {
-                let role = nodes::name(role);
-                format!(
-                    "cannot repeat {role} draw {attempt} of task {} at height {height}",
-                    self.id
-                )
-            })?;
+        let replay = repeated.await.with_context(|| {
+            let role = nodes::name(role);
+            format!(
+                "cannot repeat {role} draw {attempt} of task {} at height {height}",
+                self.id
+            )
+        })?;
+        let matches = replay.is_right();
+        let proof = self.verify.then(|| Proof {
+            values: before.given.len() + after.given.len(),
+            states: [&before, &after].map(Values::proven),
+        });
         Ok(Shown {
             role: nodes::name(role),
             attempt,
             height,
-            beacon: hex::encode(replay.beacon),
+            beacon: hex::encode(replay.record.beacon),
             stream: format!(
                 "SHA-256(\"{DRAW_DOMAIN}\", beacon, task {}, role {}, attempt {attempt})",
                 self.id, role as i32
             ),
-            matches: replay.is_right(),
+            matches,
             pools: replay.pools.into_iter().map(ShownPool::from).collect(),
-            recorded: replay.recorded.into_iter().map(ShownNode::from).collect(),
+            recorded: replay
+                .record
+                .recorded
+                .into_iter()
+                .map(ShownNode::from)
+                .collect(),
             repeated: replay.repeated.into_iter().map(ShownNode::from).collect(),
-            proof: trusted.map(|hash| Proof {
-                values,
-                app_hash: hex::encode_upper(hash),
-                header_height: height + 1,
-            }),
+            proof,
         })
     }
 }
@@ -188,28 +207,55 @@ async fn record(node: &Node, id: u64) -> anyhow::Result<Task> {
     answer.value.task.context("the node's answer has no task")
 }
 
-/// Repeats a draw with the application's own code, on values that are fetched as it asks for them;
-/// tells how many there were. With a trusted hash every value must be proven.
-async fn repeat(
-    client: &Client,
+/// Values of one height, which are fetched as the application's own code asks for them.
+struct Values<'c> {
+    client: &'c Client,
     height: u64,
-    (id, role, attempt): (u64, Role, u32),
-    trusted: Option<&[u8]>,
-) -> anyhow::Result<(Replay, usize)> {
-    let mut given = Given::new(height);
-    loop {
-        let outcome = replay::replay(&mut State::of(given.clone()), id, role, attempt);
-        let key = match outcome {
-            Err(poq_app::Error::Store(StoreError::NotGiven { key })) => key,
-            outcome => return Ok((outcome?, given.len())),
+    given: Given,
+    /// What every value must be proven against.
+    trusted: Option<Vec<u8>>,
+}
+
+impl<'c> Values<'c> {
+    async fn at(client: &'c Client, height: u64, verify: bool) -> anyhow::Result<Self> {
+        let trusted = match verify {
+            true => Some(app_hash(client, height).await?),
+            false => None,
         };
-        let proven = client.proven(&key, Some(height)).await?;
-        if let Some(hash) = trusted
-            && let Err(error) = proven.verify(hash)
-        {
-            bail!("{} is not proven: {error}", key.escape_ascii());
+        Ok(Self {
+            client,
+            height,
+            given: Given::new(height),
+            trusted,
+        })
+    }
+
+    /// The outcome of `read`, once it has all values that it reads.
+    async fn complete<T>(
+        &mut self,
+        read: impl Fn(State) -> poq_app::Result<T>,
+    ) -> anyhow::Result<T> {
+        loop {
+            let key = match read(State::of(self.given.clone())) {
+                Err(poq_app::Error::Store(StoreError::NotGiven { key })) => key,
+                outcome => return Ok(outcome?),
+            };
+            let proven = self.client.proven(&key, Some(self.height)).await?;
+            if let Some(hash) = &self.trusted
+                && let Err(error) = proven.verify(hash)
+            {
+                bail!("{} is not proven: {error}", key.escape_ascii());
+            }
+            self.given.insert(key, proven.value);
         }
-        given.insert(key, proven.value);
+    }
+
+    fn proven(&self) -> ProvenState {
+        ProvenState {
+            height: self.height,
+            app_hash: hex::encode_upper(self.trusted.as_deref().unwrap_or_default()),
+            header_height: self.height + 1,
+        }
     }
 }
 

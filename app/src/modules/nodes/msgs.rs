@@ -4,7 +4,7 @@ use poq_proto::v1::{
 };
 use poq_proto::{PPM, code, event};
 
-use super::{find, keys, min_stake, name, put_weighted, require_role};
+use super::{find, keys, min_stake, name, operator_of_payout, put_weighted, require_role};
 use crate::address::Address;
 use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
@@ -74,7 +74,7 @@ pub fn register(x: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
         "{operator} is registered as {} already",
         name(role)
     );
-    check_payout(x.state, role, &payout)?;
+    check_payout(x.state, role, &operator, &payout)?;
     let minimum = min_stake(x, role);
     ensure!(
         request.stake >= minimum,
@@ -146,13 +146,28 @@ pub(super) fn payout_of_request(x: &Execution<'_>, operator: &str, payout: &str)
     }
 }
 
-pub(super) fn check_payout(state: &State, role: Role, payout: &str) -> Result<()> {
+/// Nobody may name an account that works for somebody else: who is paid for an answer has no seat
+/// in its committee, so that a node could bar an evaluator of its choice from judging it.
+pub(super) fn check_payout(state: &State, role: Role, operator: &str, payout: &str) -> Result<()> {
     ensure!(
         !state.contains(keys::payout(role, payout))?,
         code::PAYOUT_TAKEN,
         "payout account {payout} belongs to another {} node",
         name(role)
     );
+    for other in [Role::Inference, Role::Evaluator] {
+        let of_another = |found: &str| payout != operator && found != operator;
+        let operated = find(state, other, payout)?.map(|node| node.operator);
+        let paid = operator_of_payout(state, other, payout)?;
+        for found in [operated, paid].into_iter().flatten() {
+            ensure!(
+                !of_another(&found),
+                code::PAYOUT_TAKEN,
+                "payout account {payout} belongs to the {} node of {found}; name an account of your own",
+                name(other)
+            );
+        }
+    }
     Ok(())
 }
 

@@ -18,7 +18,7 @@ pub fn update_node(x: &mut Execution<'_>, message: MsgUpdateNode) -> Result<MsgU
     check_endpoint(role, &message.endpoint)?;
     check_models(x, role, &message.models, &node.models)?;
     if payout != node.payout {
-        check_payout(x.state, role, &payout)?;
+        check_payout(x.state, role, &node.operator, &payout)?;
         x.state.delete(keys::payout(role, &node.payout))?;
         x.state
             .put(keys::payout(role, &payout), node.operator.as_bytes())?;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{await_draw, get, keys, put, require_phase, run_batch};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
+use crate::modules::nodes;
 
 /// `MsgSubmitAnswers`: the assigned node hands in its answers.
 pub fn submit_answers(
@@ -52,6 +53,7 @@ fn submit_answer(x: &mut Execution<'_>, operator: &str, id: u64, item: AnswerIte
         prompt_tokens: item.prompt_tokens,
         answer_tokens: item.answer_tokens,
         height: x.block.height,
+        payout: nodes::payout_account(x.state, Role::Inference, operator)?,
     });
     await_draw(x, &mut task, TaskStatus::Answered)?;
     put(x.state, &task)?;

@@ -96,8 +96,7 @@ fn evaluator_model<'m>(
 pub fn excluded_evaluators(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
     let mut accounts = vec![task.user.clone()];
     if let Some(answer) = &task.answer {
-        let node = nodes::get(x.state, Role::Inference, &answer.operator)?;
-        accounts.extend([node.operator, node.payout]);
+        accounts.extend([answer.operator.clone(), answer.payout.clone()]);
     }
     for committee in &task.committees {
         let silent = committee

@@ -1,4 +1,4 @@
-//! How a task gets from one phase to the next; `end_block.rs` says when.
+//! How a task gets from one phase to the next; `due.rs` says when.
 
 use poq_proto::v1::{Payout, RefundReason, Role, Seat, Settlement, Task, TaskStatus};
 use poq_proto::{code, event};
@@ -17,22 +17,22 @@ use crate::modules::{bank, nodes};
 /// Module account that collects the protocol's share.
 pub const PROTOCOL_ACCOUNT: &str = "protocol";
 
-/// Ends the phase of a task that is due; tells whether it waits for its draw, which comes last in
-/// the block. A task that needs another draw after this phase waits for the next block.
-pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<bool> {
+/// Ends the phase of a task that is due. A task that needs a draw after this phase waits for the
+/// next block.
+pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<()> {
     let mut task = get(x.state, id)?;
     match task.status() {
-        TaskStatus::Submitted | TaskStatus::Answered => return Ok(true),
         TaskStatus::Assigned => miss_answer(x, &mut task)?,
         TaskStatus::Committing => close_commits(x, &mut task)?,
         TaskStatus::Revealing => close_reveals(x, &mut task)?,
         TaskStatus::Settled => pay_out(x, &mut task)?,
-        TaskStatus::Final | TaskStatus::Refunded | TaskStatus::Unspecified => {
-            reject!(code::INTERNAL, "task {id} is over and still due")
-        }
+        status => reject!(
+            code::INTERNAL,
+            "task {id} is {} and cannot be moved on",
+            status.as_str_name()
+        ),
     }
-    put(x.state, &task)?;
-    Ok(false)
+    put(x.state, &task)
 }
 
 /// Draws who is to work on a task next. Nothing here may change a weight.
@@ -203,10 +203,10 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         reject!(code::INTERNAL, "task {} settles without an answer", task.id);
     };
     let amounts = split(&Bill::of(params, task, &committee, quality))?;
-    let payout = |role, operator: &str, amount| -> Result<Payout> {
+    let seat_payout = |operator: &str, amount| -> Result<Payout> {
         Ok(Payout {
             operator: operator.to_owned(),
-            payout: nodes::payout_account(x.state, role, operator)?,
+            payout: nodes::payout_account(x.state, Role::Evaluator, operator)?,
             amount,
         })
     };
@@ -214,16 +214,16 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let settlement = Settlement {
         quality,
         price: amounts.price,
-        inference: Some(payout(
-            Role::Inference,
-            &answer.operator,
-            amounts.inference,
-        )?),
+        inference: Some(Payout {
+            operator: answer.operator.clone(),
+            payout: answer.payout.clone(),
+            amount: amounts.inference,
+        }),
         evaluators: committee
             .seats
             .iter()
             .zip(amounts.evaluators)
-            .map(|(seat, amount)| payout(Role::Evaluator, &seat.operator, amount))
+            .map(|(seat, amount)| seat_payout(&seat.operator, amount))
             .collect::<Result<_>>()?,
         protocol: amounts.protocol,
         refund: amounts.refund,

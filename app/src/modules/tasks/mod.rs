@@ -6,7 +6,7 @@ mod audited;
 mod cancel;
 mod compact;
 mod draw;
-mod end_block;
+mod due;
 mod keys;
 mod lifecycle;
 pub mod query;
@@ -18,7 +18,7 @@ mod submit;
 pub use answers::submit_answers;
 pub use audited::{hold, resume, settle_again, texts};
 pub use cancel::cancel_task;
-pub use end_block::{Waiting, advance_due, draw_waiting};
+pub use due::{advance_due, draw_due};
 pub use keys::parse_queued;
 pub use lifecycle::PROTOCOL_ACCOUNT;
 pub use scores::{commit_scores, reveal_scores};
@@ -56,8 +56,8 @@ fn enter(
     reschedule(x, task, due_height)
 }
 
-/// Enters a phase that ends with a draw at the end of the next block, whose beacon nobody knows
-/// who writes this one (ADR 18).
+/// Enters a phase that ends with a draw at the beginning of the next block, whose beacon nobody
+/// knows who writes this one (ADR 18).
 fn await_draw(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus) -> Result<()> {
     let next = x.block.height.saturating_add(1);
     enter(x, task, status, next)

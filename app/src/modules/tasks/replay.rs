@@ -1,8 +1,8 @@
 //! Draws once more: who was drawn for a task, from whom, and whether the beacon says the same.
 //!
-//! A draw of height h needs nothing but the state of height h, because draws are the last thing
-//! that happens in a block. So it can be repeated by anyone who has that state, or proofs of the
-//! values that it reads.
+//! A draw is the first thing that happens in its block. So it needs nothing but the state of the
+//! height before, the beacon and the record, and can be repeated by anyone who has these, or proofs
+//! of the values that it reads.
 
 use poq_proto::code;
 use poq_proto::v1::{Role, Task};
@@ -10,26 +10,39 @@ use poq_proto::v1::{Role, Task};
 use super::{draw, get};
 use crate::chain;
 use crate::error::{Result, ensure, reject};
-use crate::execution::Execution;
+use crate::execution::{BlockContext, Execution};
 use crate::modules::nodes;
 use crate::store::State;
 
 /// Candidates that are listed for one model at most.
 const MAX_CANDIDATES: usize = 1_000;
 
-/// A draw, as the chain recorded it and as it comes out when it is repeated.
+/// A draw, as the chain recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Replay {
-    /// Height of the block whose beacon drew.
+pub struct Record {
+    /// The task that it was for.
+    pub task: u64,
+    /// Who was drawn.
+    pub role: Role,
+    /// Which of the role's draws for the task, from 0.
+    pub attempt: u32,
+    /// Height of the block that drew.
     pub height: u64,
     /// The beacon of that height in the state.
     pub beacon: [u8; 32],
     /// The beacon that the record names.
     pub recorded_beacon: Vec<u8>,
-    /// Among whom was drawn, one entry per evaluator model or for the language model.
-    pub pools: Vec<Pool>,
     /// Who is in the record.
     pub recorded: Vec<Drawn>,
+}
+
+/// A draw, as the chain recorded it and as it comes out when it is repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// What the chain says.
+    pub record: Record,
+    /// Among whom was drawn, one entry per evaluator model or for the language model.
+    pub pools: Vec<Pool>,
     /// Who is drawn when it is repeated.
     pub repeated: Vec<Drawn>,
 }
@@ -70,7 +83,7 @@ pub struct Drawn {
 impl Replay {
     /// Whether the chain drew whom the beacon says.
     pub fn is_right(&self) -> bool {
-        self.recorded_beacon == self.beacon && self.recorded == self.repeated
+        self.record.recorded_beacon == self.record.beacon && self.record.recorded == self.repeated
     }
 }
 
@@ -102,25 +115,50 @@ pub fn draw_height(task: &Task, role: Role, attempt: u32) -> Result<u64> {
     }
 }
 
-/// Repeats a draw of a task on the state of the height that it happened at.
+/// What the state of a draw's height says of it.
 ///
 /// # Errors
 /// As [`draw_height`]; `INVALID_REQUEST` if the state is of another height.
-pub fn replay(state: &mut State, id: u64, role: Role, attempt: u32) -> Result<Replay> {
-    let block = chain::context(state, state.version())?;
-    let mut task = get(state, id)?;
+pub fn record(state: &State, id: u64, role: Role, attempt: u32) -> Result<Record> {
+    let task = get(state, id)?;
     let height = draw_height(&task, role, attempt)?;
     ensure!(
-        height == block.height,
+        height == state.version(),
         code::INVALID_REQUEST,
         "draw {attempt} of task {id} happened at height {height}, not {}",
-        block.height
+        state.version()
     );
-    let beacon = block.beacon;
-    let x = Execution::new(state, &block);
     let (recorded_beacon, recorded) = recorded(&task, role, attempt);
-    forget_draws_from(&mut task, role, attempt);
-    let repeated = match role {
+    Ok(Record {
+        task: id,
+        role,
+        attempt,
+        height,
+        beacon: chain::beacon(state)?,
+        recorded_beacon,
+        recorded,
+    })
+}
+
+/// Repeats a draw on the state of the height before it.
+///
+/// # Errors
+/// `INVALID_REQUEST` if the state is of another height, and what the state misses.
+pub fn replay(before: &mut State, record: Record) -> Result<Replay> {
+    ensure!(
+        record.height == before.version().saturating_add(1),
+        code::INVALID_REQUEST,
+        "the draw of height {} goes by the state of the height before, not by that of {}",
+        record.height,
+        before.version()
+    );
+    let block = BlockContext {
+        beacon: record.beacon,
+        ..chain::context(before, record.height)?
+    };
+    let task = get(before, record.task)?;
+    let x = Execution::new(before, &block);
+    let repeated = match record.role {
         Role::Inference => draw::inference_node(&x, &task)?
             .map(|assignment| Drawn {
                 operator: assignment.operator,
@@ -132,11 +170,8 @@ pub fn replay(state: &mut State, id: u64, role: Role, attempt: u32) -> Result<Re
         _ => seats(&draw::committee(&x, &task)?),
     };
     Ok(Replay {
-        height,
-        beacon,
-        recorded_beacon,
-        pools: pools(&x, &task, role)?,
-        recorded,
+        pools: pools(&x, &task, record.role)?,
+        record,
         repeated,
     })
 }
@@ -170,14 +205,6 @@ fn seats(committee: &poq_proto::v1::Committee) -> Vec<Drawn> {
             weight: seat.weight,
         })
         .collect()
-}
-
-/// The record as the draw saw it.
-fn forget_draws_from(task: &mut Task, role: Role, attempt: u32) {
-    match role {
-        Role::Inference => task.assignments.truncate(attempt as usize),
-        _ => task.committees.truncate(attempt as usize),
-    }
 }
 
 fn pools(x: &Execution<'_>, task: &Task, role: Role) -> Result<Vec<Pool>> {
