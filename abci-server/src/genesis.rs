@@ -86,6 +86,9 @@ pub enum Error {
         "`{0}` in consensus_params.abci.vote_extensions_enable_height of genesis.json is no height in quotes"
     )]
     Extensions(String),
+    /// Heights of the store are counted from 1.
+    #[error("initial_height of genesis.json is {0}; chains of this application begin at height 1")]
+    InitialHeight(String),
     /// The chain's id cannot be used.
     #[error("`{0}` is not a chain id; expected 1 to 50 letters, digits, '-', '_' and '.'")]
     ChainId(String),
@@ -143,8 +146,12 @@ impl Genesis {
     /// Has the application check everything, as at the start of the chain.
     ///
     /// # Errors
-    /// [`Error::Refused`] says what is wrong; [`Error::Validator`], [`Error::Check`].
+    /// [`Error::Refused`] says what is wrong; [`Error::InitialHeight`], [`Error::Validator`],
+    /// [`Error::Check`].
     pub fn check(&self) -> Result<(), Error> {
+        if !["", "0", "1"].contains(&self.initial_height.as_str()) {
+            return Err(Error::InitialHeight(self.initial_height.clone()));
+        }
         let json =
             serde_json::to_vec(&self.app_state).map_err(|error| Error::Check(error.into()))?;
         let validators = self.validators.iter().map(Validator::voting_power);

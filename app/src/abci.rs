@@ -51,6 +51,12 @@ impl Application for App {
     }
 
     fn init_chain(&self, request: RequestInitChain) -> ResponseInitChain {
+        // Heights of the store are counted from 1.
+        let first = request.initial_height;
+        if first > 1 {
+            let log = format!("initial_height is {first}; write 1, nothing else is supported");
+            halt("the genesis is invalid", &Error::internal(log));
+        }
         let validators: Vec<_> = request.validators.into_iter().map(power_of).collect();
         let app_state = &request.app_state_bytes;
         let extensions = request

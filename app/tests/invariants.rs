@@ -54,7 +54,7 @@ fn score() -> impl Strategy<Value = i32> {
 fn act() -> impl Strategy<Value = Act> {
     let task = 1u64..6;
     prop_oneof![
-        2 => (0u32..=1_000_001, prop_oneof![Just(50_000u64), Just(FUNDS), 0u64..50_000])
+        2 => (0u32..=800_000, prop_oneof![Just(50_000u64), Just(FUNDS), 0u64..50_000])
             .prop_map(|(min_quality, max_fee)| Act::Submit { min_quality, max_fee }),
         1 => task.clone().prop_map(|task| Act::Cancel { task }),
         4 => (task.clone(), score(), 0usize..1_100)

@@ -2,7 +2,7 @@
 
 mod support;
 
-use poq_proto::v1::{Aggregation, MsgSubmitTask, Params, Settlement, TaskStatus};
+use poq_proto::v1::{Aggregation, MsgSubmitTask, Params, Role, Settlement, TaskStatus};
 use support::{Chain, any, submit_message};
 
 /// Qualities 0, 0.5, 0.6, 0.8 and 1.
@@ -70,10 +70,41 @@ fn who_is_far_from_the_consensus_earns_nothing() {
 }
 
 #[test]
-fn an_answer_below_the_users_minimum_costs_only_the_evaluation() {
+fn an_answer_below_the_users_minimum_costs_half() {
     let settlement = settle(Aggregation::WeightedMedian, 600_001);
-    assert_eq!(settlement.inference.unwrap().amount, 0);
-    assert_eq!(settlement.refund, 50_000 - 91 - 77);
+    assert_eq!(settlement.inference.unwrap().amount, 462);
+    assert_eq!(settlement.refund, 50_000 - 91 - 77 - 462);
     let settlement = settle(Aggregation::WeightedMedian, 600_000);
     assert_eq!(settlement.inference.unwrap().amount, 924);
+}
+
+/// Asks as it says, and tells the reputation of the node whose answer is near to worthless.
+fn reputation_after(change: impl FnOnce(&mut MsgSubmitTask)) -> u32 {
+    let mut chain = Chain::new(1, 5);
+    let mut message = submit_message(&chain.user);
+    change(&mut message);
+    let tx = chain.user.sign(vec![any(&message)]);
+    assert_eq!(chain.block(&[tx])[0].code, 0);
+    chain.blocks(1);
+    chain.answer(1, "Paris.");
+    // Quality 0.5 of a target of 0.7.
+    chain.commit(1, 0, &[]);
+    chain.reveal(1, 0, &[]);
+    chain.blocks(3);
+    assert_eq!(chain.task(1).status(), TaskStatus::Final);
+    chain.nodes(Role::Inference)[0].reputation
+}
+
+#[test]
+fn what_a_user_asks_for_does_not_enter_a_reputation() {
+    let usual = reputation_after(|_| {});
+    assert!(usual < 1_000_000);
+    assert_eq!(
+        reputation_after(|message| message.min_quality = 700_000),
+        usual
+    );
+    assert_eq!(
+        reputation_after(|message| message.max_answer_bytes = 511),
+        1_000_000
+    );
 }

@@ -279,7 +279,7 @@ fn tasks_that_cannot_be_submitted() {
         (|m| m.prompt = "x".repeat(40_000), code::INVALID_PROMPT),
         (|m| m.max_answer_bytes = 0, code::INVALID_REQUEST),
         (|m| m.max_fee = 1, code::FEE_BELOW_PRICE),
-        (|m| m.min_quality = 1_000_001, code::INVALID_REQUEST),
+        (|m| m.min_quality = 700_001, code::INVALID_REQUEST),
         (|m| m.max_fee = u64::MAX, code::INSUFFICIENT_FUNDS),
     ];
     for (change, expected) in cases {

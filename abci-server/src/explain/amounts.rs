@@ -129,7 +129,7 @@ fn inference(task: &Task, params: &Params, settlement: &Settlement, shares: Shar
     let payout = settlement.inference.clone().unwrap_or_default();
     let why = if settlement.quality < task.min_quality {
         format!(
-            "the quality is below the user's {}",
+            "half of what the model's terms give, since the quality is below the user's {}",
             fraction(task.min_quality)
         )
     } else {

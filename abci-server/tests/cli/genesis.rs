@@ -50,6 +50,14 @@ fn a_genesis_is_made_step_by_step() {
     }
     assert_eq!(fs::read(&path).unwrap(), before);
 
+    // The application counts heights from 1.
+    let mut later = genesis();
+    later["initial_height"] = json!("5");
+    fs::write(&path, later.to_string()).unwrap();
+    let error = genesis_command("validate").failure();
+    assert!(error.contains("initial_height"), "{error}");
+    fs::write(&path, &before).unwrap();
+
     let template = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../testnet/config/genesis-template.json"

@@ -69,11 +69,11 @@ pub fn propose(
         return Ok(None);
     }
     let chain_id = chain::id(state)?;
-    let input = input(state, &chain_id, height)?;
     let mut votes: Vec<_> = votes.iter().collect();
     votes.sort_by(|one, other| one.address.cmp(&other.address));
     let mut outputs = Vec::with_capacity(votes.len());
     for vote in votes {
+        let input = input(state, &chain_id, height, &vote.address)?;
         match output(state, &input, vote, verifier) {
             Ok(_) => outputs.push(VoteOutput {
                 validator: vote.address.clone(),
@@ -116,7 +116,6 @@ pub fn accept(
     );
     let votes = votes_of(&outputs, last_commit)?;
     let chain_id = chain::id(state)?;
-    let input = input(state, &chain_id, height)?;
     let outputs = outputs
         .into_iter()
         .map(
@@ -128,6 +127,7 @@ pub fn accept(
                     address: validator,
                     extension,
                 };
+                let input = input(state, &chain_id, height, &vote.address)?;
                 output(state, &input, &vote, verifier)
             },
         )
@@ -161,11 +161,17 @@ fn votes_of(outputs: &[VoteOutput], last_commit: &LastCommit) -> Result<Vec<Vote
     Ok(votes)
 }
 
-/// What the votes for the block before `height` had to be computed from.
-fn input<'a>(state: &State, chain_id: &'a str, height: u64) -> Result<Input<'a>> {
+/// What a validator's vote for the block before `height` had to be computed from.
+fn input<'a>(
+    state: &State,
+    chain_id: &'a str,
+    height: u64,
+    validator: &'a [u8],
+) -> Result<Input<'a>> {
     Ok(Input {
         chain_id,
         height: height.saturating_sub(1),
         previous: chain::previous_beacon(state)?,
+        validator,
     })
 }

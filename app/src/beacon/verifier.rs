@@ -55,6 +55,7 @@ fn digest(input: &Input<'_>, extension: &[u8; EXTENSION_BYTES]) -> [u8; 32] {
         .chain_update(input.chain_id)
         .chain_update(input.height.to_be_bytes())
         .chain_update(input.previous)
+        .chain_update(input.validator)
         .chain_update(extension)
         .finalize()
         .into()
@@ -74,6 +75,7 @@ mod tests {
                 chain_id: "poq-test-1",
                 height,
                 previous: [5; 32],
+                validator: &[9; 20],
             };
             let extension = secret.extension(&input);
             let mut wrong = extension;
@@ -92,6 +94,11 @@ mod tests {
                     ..input.clone()
                 };
                 assert_eq!(verifier.verify(&key, &later, &extension), None);
+                let copied = Input {
+                    validator: &[8; 20],
+                    ..input.clone()
+                };
+                assert_eq!(verifier.verify(&key, &copied, &extension), None);
             }
         }
         assert!(verifier.valid().len() <= 4);

@@ -45,6 +45,7 @@ pub fn extension(state: &State, height: u64, own: &OwnValidator) -> Result<Vec<u
         chain_id: &chain_id,
         height,
         previous: chain::beacon(state)?,
+        validator: &own.address,
     };
     Ok(secret.extension(&input).to_vec())
 }
@@ -67,6 +68,7 @@ pub fn verify_extension(
         chain_id: &chain_id,
         height,
         previous: chain::beacon(state)?,
+        validator: &vote.address,
     };
     output(state, &input, vote, verifier).map(|_| ())
 }

@@ -30,16 +30,20 @@ pub struct Input<'a> {
     pub height: u64,
     /// The beacon of the block before.
     pub previous: [u8; 32],
+    /// Consensus address of the validator, 20 bytes: whoever registers the key of another one cannot
+    /// use what that one publishes.
+    pub validator: &'a [u8],
 }
 
 impl Input<'_> {
-    /// `chain id ‖ height, big-endian ‖ previous beacon`. What follows the id has a fixed length,
-    /// so no two inputs give the same bytes.
+    /// `chain id ‖ height, big-endian ‖ previous beacon ‖ address`. What follows the id has a fixed
+    /// length, so no two inputs give the same bytes.
     fn transcript(&self) -> impl SigningTranscript + use<> {
-        let mut message = Vec::with_capacity(self.chain_id.len().saturating_add(40));
+        let mut message = Vec::with_capacity(self.chain_id.len().saturating_add(60));
         message.extend_from_slice(self.chain_id.as_bytes());
         message.extend_from_slice(&self.height.to_be_bytes());
         message.extend_from_slice(&self.previous);
+        message.extend_from_slice(self.validator);
         signing_context(INPUT_DOMAIN).bytes(&message)
     }
 }
@@ -179,6 +183,7 @@ mod tests {
         chain_id: "poq-test-1",
         height: 7,
         previous: [3; 32],
+        validator: &[9; 20],
     };
 
     fn secret(byte: u8) -> Secret {
@@ -204,6 +209,10 @@ mod tests {
             Input { height: 8, ..INPUT },
             Input {
                 previous: [4; 32],
+                ..INPUT
+            },
+            Input {
+                validator: &[8; 20],
                 ..INPUT
             },
         ] {
@@ -268,6 +277,6 @@ mod tests {
     #[test]
     fn outputs_should_not_change() {
         insta::assert_snapshot!(hex::encode(secret(1).public_key()), @"88b226498ee1f7d4fa5dae4dacd4f4bc2b5fdb5438cea23ae8fca638af264648");
-        insta::assert_snapshot!(hex::encode(secret(1).extension(&INPUT)), @"e280e1b7a8f4f4a55e67777c848df5c51340d3dccc151c09b510b90e9a7bc34ccd01b5046dfc48a11e4cb5fb9b104f7f339b446ed1fcf551689ab28c8b61990a1a1eb31da9b9270977d53f621aab23b2bb9f849ff865c5691b11fe4be5875106");
+        insta::assert_snapshot!(hex::encode(secret(1).extension(&INPUT)), @"50be40e1bdca7f5a06a5b096348c7b61bbcd9b85f48eca8e69b974a95a39bb10aed27c0469d87e638451aa5c12dde265f4cf2505eeedfe99bbf031dd7e73c1094fd77558f7d5b34e168bd9baa88d86ae4922c7cb4db4246bfe84c7a90f3df90e");
     }
 }

@@ -54,6 +54,7 @@ fn a_key_changes_ten_blocks_later() {
             chain_id: crate::support::CHAIN_ID,
             height: network.height as u64 + 1,
             previous: network.beacon().beacon.try_into().unwrap(),
+            validator: &network.address(2),
         };
         let due = match network.height + 1 < effective {
             true => secret(2),

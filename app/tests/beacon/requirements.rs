@@ -265,6 +265,7 @@ fn an_extension_can_be_verified_off_line() {
         chain_id: CHAIN_ID,
         height: 1,
         previous: selection::next_beacon(&[], CHAIN_ID.as_bytes()),
+        validator: &network.address(3),
     };
     let (key, extension) = (secret(3).public_key(), network.extend(3));
     let output = verify(&key, &input, &extension);

@@ -127,13 +127,14 @@ async fn recompute(client: &Client, height: u64) -> Vec<Vec<u8>> {
         2 => poq_app::selection::next_beacon(&[], chain_id.as_bytes()),
         height => bytes(&beacon(client, height - 2).await),
     };
-    let input = Input {
-        chain_id: &chain_id,
-        height: height - 1,
-        previous: known,
-    };
     let mut values = Vec::new();
     for output in &outputs {
+        let input = Input {
+            chain_id: &chain_id,
+            height: height - 1,
+            previous: known,
+            validator: &output.validator,
+        };
         let key = effective_vrf_key(&keys[&output.validator], height - 1).unwrap();
         values.push(verify(key, &input, &output.extension).unwrap());
     }

@@ -41,7 +41,7 @@ pub(super) struct SubmitTask {
     /// Longest answer, bytes.
     #[arg(long, default_value_t = 2048, value_name = "BYTES")]
     max_answer_bytes: u32,
-    /// Quality below which the answer is not paid, ppm.
+    /// Quality below which the answer costs half, ppm; at most the model's quality_target.
     #[arg(long, default_value_t = 0, value_name = "PPM")]
     min_quality: u32,
     /// The most that it may cost; default: the price of the longest answer.

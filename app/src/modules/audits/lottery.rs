@@ -12,10 +12,11 @@ use crate::store::State;
 
 /// Probability, ppm, that a task with this price and committee is audited:
 /// `clamp(audit_margin · P / (slash_audit · W/2), min_audit_rate, 1)`, rounded up, with W the
-/// weight of all seats. Who moves the weighted median holds half of it, and gains at most P.
+/// weight of the seats that revealed. Who moves the weighted median holds half of it, and gains at
+/// most P. Silent seats do not count: they lose nothing by an audit.
 pub fn probability(params: &Params, price: u64, committee: &Committee) -> u32 {
-    let seats = committee.seats.iter();
-    let weight: u128 = seats.map(|seat| u128::from(seat.weight)).sum();
+    let revealed = committee.seats.iter().filter(|seat| seat.reveal.is_some());
+    let weight: u128 = revealed.map(|seat| u128::from(seat.weight)).sum();
     // Below 2 · 2^32 · 2^64 · 2^20; margin and slash are both in ppm, so their units cancel out.
     let gain = 2 * u128::from(params.audit_margin) * u128::from(price) * u128::from(PPM);
     let loss = u128::from(params.slash_audit) * weight;
@@ -86,7 +87,7 @@ fn is_drawn(beacon: &[u8; 32], task: &Task) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use poq_proto::v1::{Seat, Settlement};
+    use poq_proto::v1::{Reveal, Seat, Settlement};
 
     use super::*;
     use crate::modules::params::default_params;
@@ -94,6 +95,7 @@ mod tests {
     fn committee(weights: &[u64]) -> Committee {
         let seat = |weight: &u64| Seat {
             weight: *weight,
+            reveal: Some(Reveal::default()),
             ..Seat::default()
         };
         Committee {
@@ -119,6 +121,22 @@ mod tests {
         assert_eq!(probability(&params, 1, &committee(&[])), 1_000_000);
         let many = committee(&[u64::MAX; 64]);
         assert_eq!(probability(&params, u64::MAX, &many), 468_750);
+    }
+
+    /// One heavy seat misses its window: the four that are left have little to lose.
+    #[test]
+    fn silent_seats_are_no_security() {
+        let params = default_params();
+        let mut seats = committee(&[
+            10_000_000_000,
+            100_000_000,
+            100_000_000,
+            100_000_000,
+            100_000_000,
+        ]);
+        assert_eq!(probability(&params, 16_670_000, &seats), 48_087);
+        seats.seats[0].reveal = None;
+        assert_eq!(probability(&params, 16_670_000, &seats), 1_000_000);
     }
 
     #[test]

@@ -28,12 +28,13 @@ pub fn release_duty(state: &mut State, role: Role, operator: &str) -> Result<()>
     put(state, &node)
 }
 
-/// The end of a duty that was done: `quality` (ppm) enters the reputation, `earned` the record.
+/// The end of a duty that was done: `quality` (ppm) enters the reputation, if there is any to
+/// speak of, and `earned` the record.
 pub fn complete_duty(
     x: &mut Execution<'_>,
     role: Role,
     operator: &str,
-    quality: u64,
+    quality: Option<u64>,
     earned: u64,
 ) -> Result<()> {
     let mut node = get(x.state, role, operator)?;
@@ -41,7 +42,9 @@ pub fn complete_duty(
     node.duties_done = node.duties_done.saturating_add(1);
     node.missed_in_a_row = 0;
     node.earned = node.earned.saturating_add(earned);
-    update_reputation(x, &mut node, quality);
+    if let Some(quality) = quality {
+        update_reputation(x, &mut node, quality);
+    }
     put_weighted(x, &mut node)
 }
 

@@ -2,9 +2,10 @@
 
 use poq_proto::code;
 use poq_proto::v1::{Committee, Task};
+use sha2::{Digest, Sha256};
 
 use super::settlement::{Bill, split};
-use super::{keys, put, reschedule};
+use super::{get, keys, put, reschedule};
 use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
 use crate::store::State;
@@ -55,12 +56,64 @@ pub fn settle_again(
     Ok(())
 }
 
-/// Prompt and answer of a task that is not over.
+/// Prompt and answer of a task that is not over. They lie outside of the authenticated tree, so that
+/// the record's digests are all that says they are the right ones.
+///
+/// # Errors
+/// [`Error::Audit`] if one is missing or damaged: that is a fault of this node's disk, and whoever
+/// went on with it would fork.
 pub fn texts(state: &State, id: u64) -> Result<(String, String)> {
-    let text = |key: String| {
-        let bytes = state.payload(&key)?;
-        let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
-        text.ok_or_else(|| Error::internal(format!("the payload {key} is missing")))
+    let task = get(state, id)?;
+    let answer = task.answer.unwrap_or_default();
+    let text = |key: String, sha256: &[u8]| {
+        let fault = |what| Error::Audit {
+            task: id,
+            reason: format!(
+                "{key} is {what} in this node's store; give the node the data of another one"
+            ),
+        };
+        let bytes = state.payload(&key)?.ok_or_else(|| fault("missing"))?;
+        if Sha256::digest(&bytes).as_slice() != sha256 {
+            return Err(fault("damaged"));
+        }
+        String::from_utf8(bytes).map_err(|_| fault("damaged"))
     };
-    Ok((text(keys::prompt(id))?, text(keys::answer(id))?))
+    let prompt = text(keys::prompt(id), &task.prompt_sha256)?;
+    Ok((prompt, text(keys::answer(id), &answer.sha256)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use poq_proto::v1::Answer;
+
+    use super::*;
+    use crate::store::Given;
+
+    #[test]
+    fn a_damaged_text_stops_the_node() {
+        let digest = |text: &str| Sha256::digest(text).to_vec();
+        let mut state = State::of(Given::new(0));
+        let task = Task {
+            id: 7,
+            prompt_sha256: digest("Why?"),
+            answer: Some(Answer {
+                sha256: digest("Because."),
+                ..Answer::default()
+            }),
+            ..Task::default()
+        };
+        put(&mut state, &task).unwrap();
+        state.put_payload(keys::prompt(7), "Why?").unwrap();
+        state.put_payload(keys::answer(7), "Because.").unwrap();
+        assert_eq!(
+            texts(&state, 7).unwrap(),
+            ("Why?".into(), "Because.".into())
+        );
+        state.put_payload(keys::answer(7), "Because,").unwrap();
+        let error = texts(&state, 7).unwrap_err();
+        assert!(matches!(&error, Error::Audit { task: 7, reason } if reason.contains("damaged")));
+        state.delete_payload(keys::answer(7)).unwrap();
+        let error = texts(&state, 7).unwrap_err();
+        assert!(matches!(&error, Error::Audit { task: 7, reason } if reason.contains("missing")));
+    }
 }

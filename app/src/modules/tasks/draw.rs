@@ -33,12 +33,15 @@ pub fn inference_node(x: &Execution<'_>, task: &Task) -> Result<Option<Assignmen
 pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Committee> {
     let mut excluded = excluded_evaluators(x, task)?;
     let mut stream = stream(x, task, Role::Evaluator, task.committees.len());
+    let mut choices = task.evaluator_models.clone();
     let mut seats = Vec::new();
-    for _ in 0..x.block.params.committee_size {
-        let Some(seat) = seat(x, &task.evaluator_models, &mut stream, &mut excluded)? else {
-            break;
-        };
-        seats.push(seat);
+    while seats.len() < x.block.params.committee_size as usize && !choices.is_empty() {
+        let model = evaluator_model(&choices, &mut stream)?.to_owned();
+        match seat(x, &model, &mut stream, &mut excluded)? {
+            Some(seat) => seats.push(seat),
+            // Nobody is left for this one.
+            None => choices.retain(|choice| choice.id != model),
+        }
     }
     Ok(Committee {
         height: x.block.height,
@@ -60,11 +63,10 @@ pub fn excluded_nodes(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
 
 fn seat(
     x: &Execution<'_>,
-    choices: &[WeightedEvaluatorModel],
+    evaluator_model: &str,
     stream: &mut RandomStream,
     excluded: &mut BTreeSet<u64>,
 ) -> Result<Option<Seat>> {
-    let evaluator_model = evaluator_model(choices, stream)?;
     let drawn = nodes::draw(x.state, stream, Role::Evaluator, evaluator_model, excluded)?;
     Ok(drawn.map(|node| {
         excluded.insert(node.slot);

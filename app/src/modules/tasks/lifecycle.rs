@@ -4,7 +4,7 @@ use poq_proto::v1::{Payout, RefundReason, Role, Seat, Settlement, Task, TaskStat
 use poq_proto::{code, event};
 
 use super::aggregate::{aggregate, opinions, quorum};
-use super::settlement::{Bill, earned_part, split};
+use super::settlement::{Bill, delivered_part, split};
 use super::{
     await_draw, committee_attempt, compact, current_committee, draw, enter, get, keys, put,
 };
@@ -13,6 +13,10 @@ use crate::error::{Result, reject};
 use crate::execution::Execution;
 use crate::modules::audits::{self, verdict};
 use crate::modules::{bank, nodes};
+
+/// Answers that may be shorter than this, bytes, say too little of a node: they leave its reputation
+/// as it is, since the user chose the length.
+const TELLING_BYTES: u32 = 512;
 
 /// Module account that collects the protocol's share.
 pub const PROTOCOL_ACCOUNT: &str = "protocol";
@@ -255,7 +259,8 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         );
     };
     let terms = task.terms.unwrap_or_default();
-    let delivered = earned_part(&terms, task.min_quality, settlement.quality);
+    let delivered = (task.max_answer_bytes >= TELLING_BYTES)
+        .then(|| delivered_part(&terms, settlement.quality));
     if let Some(payout) = &settlement.inference {
         nodes::complete_duty(
             x,
@@ -272,7 +277,7 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     }
     for (seat, payout) in committee.seats.iter().zip(&settlement.evaluators) {
         if seat.reveal.is_some() {
-            let done = poq_proto::PPM;
+            let done = Some(poq_proto::PPM);
             nodes::complete_duty(x, Role::Evaluator, &seat.operator, done, payout.amount)?;
             pay(x, task.id, payout)?;
         }

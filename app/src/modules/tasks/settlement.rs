@@ -70,11 +70,20 @@ pub fn price(terms: &Terms, prompt_bytes: u64, answer_bytes: u64) -> u64 {
         .saturating_add(terms.price_per_answer_byte.saturating_mul(answer_bytes))
 }
 
-/// The part of its full share that an inference node earns, ppm: 0 at or below the floor or below
-/// the user's limit, 1 from the target on, linear between.
+/// The part of its full share that an inference node earns, ppm: 0 at or below the floor, 1 from
+/// the target on, linear between; below the user's limit half of that (ADR 34).
 pub fn earned_part(terms: &Terms, min_quality: u32, quality: u32) -> u64 {
+    let delivered = delivered_part(terms, quality);
+    match quality < min_quality {
+        true => delivered / 2,
+        false => delivered,
+    }
+}
+
+/// The same by the model's terms alone, ppm: what the answer says of its node.
+pub fn delivered_part(terms: &Terms, quality: u32) -> u64 {
     let (floor, target) = (terms.quality_floor, terms.quality_target);
-    if quality < min_quality || quality <= floor {
+    if quality <= floor {
         0
     } else if quality >= target {
         PPM
@@ -195,12 +204,16 @@ mod tests {
     }
 
     #[test]
-    fn rejected_answer_costs_only_the_evaluation() {
+    fn below_the_users_limit_half_is_earned() {
         let (params, terms) = (default_params(), terms());
         let mut bill = bill(&params, terms);
+        let whole = split(&bill).unwrap();
         bill.min_quality = 700_001;
-        let amounts = split(&bill).unwrap();
-        assert_eq!((amounts.inference, amounts.refund), (0, 18_750));
+        let half = split(&bill).unwrap();
+        assert_eq!(half.inference, whole.inference / 2);
+        assert_eq!(half.refund, whole.refund + whole.inference.div_ceil(2));
+        bill.quality = 200_000;
+        assert_eq!(split(&bill).unwrap().inference, 0);
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use poq_proto::v1::{
@@ -6,6 +7,7 @@ use poq_proto::v1::{
 use poq_proto::{PPM, code, event};
 use sha2::{Digest, Sha256};
 
+use super::aggregate::quorum;
 use super::{await_draw, keys, put, settlement};
 use crate::address::Address;
 use crate::error::{Result, ensure};
@@ -17,8 +19,8 @@ const MAX_TEMPERATURE: u32 = 2_000_000;
 /// Repetition penalties of a sampling, ppm.
 const REPETITION_PENALTIES: RangeInclusive<u32> = 1_000_000..=2_000_000;
 
-/// `MsgSubmitTask`: checks the request, escrows its fee and queues it for the draw at the end of
-/// the next block, whose beacon neither its sender nor the proposer of this block can know.
+/// `MsgSubmitTask`: checks the request, escrows its fee and queues it for the draw at the
+/// beginning of the next block, whose beacon neither its sender nor the proposer of this block can know.
 pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgSubmitTaskResponse> {
     let params = &x.block.params;
     let user = Address::parse(&message.user, &params.bech32_prefix)?;
@@ -51,6 +53,14 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
         nodes::serves(x.state, Role::Inference, &model.id)?,
         code::NO_NODES,
         "no active inference node serves model {}; try again later",
+        model.id
+    );
+    ensure!(
+        can_be_judged(x, &message.user, &model)?,
+        code::NO_NODES,
+        "fewer than {} active evaluators that are not {}'s own serve the evaluator models of {}, so nobody could judge its answer; try again later",
+        quorum(params.committee_size as usize),
+        message.user,
         model.id
     );
     bank::debit(x.state, &user, &params.denom, message.max_fee.into())?;
@@ -90,6 +100,22 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
     Ok(MsgSubmitTaskResponse { task_id: id })
 }
 
+/// Whether a committee with a quorum can be drawn now.
+fn can_be_judged(x: &Execution<'_>, user: &str, model: &Model) -> Result<bool> {
+    let wanted = quorum(x.block.params.committee_size as usize);
+    let own = nodes::slots_of(x.state, Role::Evaluator, &[user])?;
+    let mut slots = BTreeSet::new();
+    for entry in &model.evaluator_models {
+        let limit = wanted + own.len();
+        for (node, _) in nodes::candidates(x.state, Role::Evaluator, &entry.id, limit)? {
+            if !own.contains(&node.slot) {
+                slots.insert(node.slot);
+            }
+        }
+    }
+    Ok(slots.len() >= wanted)
+}
+
 fn validate(x: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result<()> {
     let params = &x.block.params;
     let longest = match model.max_prompt_bytes {
@@ -111,9 +137,11 @@ fn validate(x: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result
         message.max_answer_bytes
     );
     ensure!(
-        u64::from(message.min_quality) <= PPM,
+        message.min_quality <= model.quality_target,
         code::INVALID_REQUEST,
-        "min_quality must be at most {PPM} ppm, got {}",
+        "min_quality must be at most {} ppm, from which {} is paid in full, got {}",
+        model.quality_target,
+        model.id,
         message.min_quality
     );
     validate_sampling(message.sampling.unwrap_or_default())

@@ -103,19 +103,25 @@ impl Costs {
             app.init_chain(CHAIN_ID, &genesis, &powers, 1)?;
             apps.push(app);
         }
-        let input = Input {
+        let addresses: Vec<_> = people
+            .validators
+            .iter()
+            .map(|wallet| vote(wallet, 1).address)
+            .collect();
+        let input = |place: usize| Input {
             chain_id: CHAIN_ID,
             height: 1,
             previous: selection::next_beacon(&[], CHAIN_ID.as_bytes()),
+            validator: &addresses[place],
         };
-        let (extension, extend) = timed(|| secrets[0].extension(&input))?;
+        let (extension, extend) = timed(|| secrets[0].extension(&input(0)))?;
         let mut votes = Vec::new();
         let mut last_commit = LastCommit::default();
-        for (wallet, secret) in people.validators.iter().zip(&secrets) {
+        for (place, (wallet, secret)) in people.validators.iter().zip(&secrets).enumerate() {
             let signed = vote(wallet, support::POWER);
             votes.push(ExtendedVote {
                 address: signed.address.clone(),
-                extension: secret.extension(&input).to_vec(),
+                extension: secret.extension(&input(place)).to_vec(),
             });
             last_commit.total_power += signed.power;
             last_commit.votes.push(signed);
