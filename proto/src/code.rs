@@ -136,6 +136,8 @@ codes! {
     DEPOSIT_TOO_SMALL = 145, POQ;
     /// The window in which the task could be challenged is over.
     CHALLENGE_TOO_LATE = 146, POQ;
+    /// As many challenges as may wait for their audits wait already.
+    TOO_MANY_CHALLENGES = 147, POQ;
 
     /// Not a VRF key: wrong length, not canonical, or the neutral point.
     INVALID_VRF_KEY = 150, POQ;

@@ -193,3 +193,33 @@ fn two_challenges_of_a_block_are_one() {
     chain.blocks(2);
     chain.assert_money_is_conserved();
 }
+
+#[test]
+fn challenges_do_not_pile_up_for_ever() {
+    let params = Params {
+        max_audits_per_block: 1,
+        audit_delay: 100,
+        audit_window: 300,
+        ..audited(0)
+    };
+    let mut chain = Chain::with_params(params, 1, 5);
+    let ids: Vec<u64> = (0..17).map(|_| chain.settle(GOOD_ANSWER, GOOD)).collect();
+    let txs: Vec<_> = ids[..16]
+        .iter()
+        .map(|id| {
+            let message = challenge_message(&chain.validators[0], *id, DEPOSIT);
+            chain.validators[0].sign(vec![message])
+        })
+        .collect();
+    assert!(chain.block(&txs).iter().all(|result| result.code == 0));
+    let last = challenge_message(&chain.validators[0], ids[16], DEPOSIT);
+    let tx = chain.validators[0].sign(vec![last]);
+    let result = chain.block(&[tx]).remove(0);
+    assert_eq!(
+        result.code,
+        code::TOO_MANY_CHALLENGES.number,
+        "{}",
+        result.log
+    );
+    chain.assert_money_is_conserved();
+}

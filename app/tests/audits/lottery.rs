@@ -121,3 +121,53 @@ fn finality_waits_for_an_audit_and_audits_for_their_turn() {
     assert_eq!(node.stake, 72_900_000);
     assert_eq!(node.open_duties, 0);
 }
+
+/// Six challenges of honest scores are paid for to keep the auditors busy.
+#[test]
+fn challenges_buy_a_drawn_liar_no_time() {
+    let params = Params {
+        max_audits_per_block: 1,
+        audit_delay: 1,
+        audit_window: 200,
+        ..audited(0)
+    };
+    let mut chain = Chain::with_params(params.clone(), 1, 5);
+    let honest: Vec<u64> = (0..6).map(|_| chain.settle(GOOD_ANSWER, GOOD)).collect();
+    let update = MsgUpdateParams {
+        authority: chain.user.address.clone(),
+        params: Some(Params {
+            min_audit_rate: 1_000_000,
+            ..params
+        }),
+    };
+    let tx = chain.user.sign(vec![any(&update)]);
+    assert_eq!(chain.block(&[tx])[0].code, 0);
+    let lie = chain.settle(JUNK, LIE);
+    let txs: Vec<_> = honest
+        .iter()
+        .map(|id| {
+            let message = support::challenge_message(&chain.validators[0], *id, DEPOSIT);
+            chain.validators[0].sign(vec![message])
+        })
+        .collect();
+    assert!(chain.block(&txs).iter().all(|result| result.code == 0));
+    let scheduled: Vec<_> = chain.audits().iter().map(|audit| audit.task_id).collect();
+    assert_eq!(scheduled[0], lie);
+    assert_eq!(scheduled[1..], honest);
+    let page: QueryAuditsResponse = chain.query(
+        "/poq.v1.Query/Audits",
+        &QueryAuditsRequest {
+            after_height: chain.height + 1,
+            after_task_id: honest[1],
+            limit: 2,
+        },
+    );
+    let page: Vec<_> = page.audits.iter().map(|audit| audit.task_id).collect();
+    assert_eq!(page, honest[2..4]);
+    chain.blocks(1);
+    assert_eq!(result_of(&chain, lie).penalties.len(), 5);
+    assert!(chain.task(honest[0]).audit.unwrap().result.is_none());
+    chain.blocks(6);
+    assert!(chain.audits().is_empty());
+    chain.assert_money_is_conserved();
+}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.optimize import isotonic_regression
+from scipy.optimize import minimize
 
 from . import junk
 from .data import Answer, Prompt
@@ -17,9 +17,9 @@ from .mixture import quality_of
 # Answers of models drawn from each prompt; one worthless text comes with every second of them.
 ANSWERS, EVERY = 12, 2
 # Answers that are scored for a fit, or for the card.
-MOST = 500
-# Of a fitted scale: groups of like logits, and how far its ends are from all logits that were seen.
-GROUPS, BEYOND = 16, 2.0
+MOST = 1000
+# Of a fitted scale: points, places that are tried for its knee, and how far its ends are from all logits that were seen.
+POINTS, KNEES, BEYOND = 24, 13, 2.0
 # Qualities that differ by less are no scale.
 LEAST_RANGE = 0.1
 # In the folder of a run.
@@ -93,17 +93,29 @@ def _quality(answer: Answer) -> float:
 
 
 def fit(score: Callable[[Sequence[tuple[str, str]]], list[float]], answers: list[Known]) -> Scale:
-    """Isotonic regression of the known qualities on the logits, at the means of groups of like logits. It begins with 0 and ends
-    with 1 beyond all logits seen, so that a better answer never gets the same."""
+    """A logistic curve with a knee, by the cross-entropy with the known qualities: steep between worthless text and answers, gentle
+    among answers. It rises everywhere, so that a better answer never gets the same. It begins with 0 and ends with 1 beyond all
+    logits seen."""
     logits = np.array(score([(of.prompt, of.answer) for of in answers]))
-    order = np.argsort(logits, kind="stable")
-    qualities = isotonic_regression(np.array([answers[place].quality for place in order])).x
+    known = np.array([of.quality for of in answers])
+
+    def curve(parameters: np.ndarray, knee: float, at: np.ndarray) -> np.ndarray:
+        height, below, above = parameters[0], *np.exp(parameters[1:])
+        return height + np.where(at < knee, below, above) * (at - knee)
+
+    def loss(parameters: np.ndarray, knee: float) -> float:
+        found = curve(parameters, knee, logits)
+        return float(np.mean(np.logaddexp(0, found) - known * found))
+
+    knees = np.quantile(logits, np.linspace(0.2, 0.8, KNEES))
+    fits = [(minimize(loss, (-1.0, 0.0, -1.0), (knee,), method="Nelder-Mead"), knee) for knee in knees]
+    best, knee = min(fits, key=lambda fit: fit[0].fun)
+    places = np.unique(np.quantile(logits, np.linspace(0, 1, POINTS)))
+    qualities = 1 / (1 + np.exp(-curve(best.x, knee, places)))
     if qualities[-1] - qualities[0] < LEAST_RANGE:
         raise ValueError("a higher logit does not mean a better answer here; the judge cannot be calibrated")
-    groups = zip(np.array_split(logits[order], GROUPS), np.array_split(qualities, GROUPS))
-    inner = [(float(xs.mean()), float(ys.mean())) for xs, ys in groups]
-    low, high = float(logits.min()) - BEYOND, float(logits.max()) + BEYOND
-    return Scale(((low, 0.0), *inner, (high, 1.0)))
+    inner = list(zip(places.tolist(), qualities.tolist()))
+    return Scale(((places[0] - BEYOND, 0.0), *inner, (places[-1] + BEYOND, 1.0)))
 
 
 def reliability(qualities: Sequence[float], targets: Sequence[float]) -> list[tuple[int, float, float]]:

@@ -12,7 +12,7 @@ def card(run: Path, trained: list[Prompt]) -> str:
     """Settings, course and data of a run as Markdown."""
     settings = json.loads((run / "settings.json").read_text())
     log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    best = max(log, key=lambda row: row["accuracy"])
+    best = chosen(log)
     steps = log[-1]["step"]
     lines = [
         "## Settings",
@@ -34,6 +34,11 @@ def card(run: Path, trained: list[Prompt]) -> str:
         *_table(["source", "licence", "prompts", "answers", "pairs"], _sources(trained)),
     ]
     return "\n".join(lines)
+
+
+def chosen(log: list[dict]) -> dict:
+    """The line of the checkpoint that is the judge."""
+    return next(row for row in reversed(log) if row["chosen"])
 
 
 def _course(row: dict) -> list:

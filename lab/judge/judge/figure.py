@@ -6,6 +6,8 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from .card import chosen
+
 # Inches.
 SIZE = (7.5, 3.2)
 
@@ -22,7 +24,7 @@ def draw(run: Path, file: Path) -> None:
         accuracy.plot(steps, [row["kinds"][kind] for row in log], marker=".", label=kind)
     accuracy.set(xlabel="step", ylabel="accuracy on fold 0", ylim=(0.45, 1.02))
     accuracy.legend(fontsize="x-small", ncols=2)
-    best = max(log, key=lambda row: row["accuracy"])["step"]
+    best = chosen(log)["step"]
     for axes in (loss, accuracy):
         axes.axvline(best, color="grey", linestyle=":")
         axes.spines[["top", "right"]].set_visible(False)

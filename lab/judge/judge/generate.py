@@ -60,7 +60,7 @@ class Model:
 
 def chosen(prompts: list[data.Prompt], number: int, seed: int) -> list[data.Prompt]:
     """So many prompts with a good answer, in the order of their lengths."""
-    usable = [prompt for prompt in prompts if len(prompt.text) <= LONGEST and good_answers(prompt)]
+    usable = list({prompt.text: prompt for prompt in prompts if len(prompt.text) <= LONGEST and good_answers(prompt)}.values())
     drawn = random.Random(seed).sample(usable, min(number, len(usable)))
     return sorted(drawn, key=lambda prompt: len(prompt.text))
 

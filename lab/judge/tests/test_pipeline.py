@@ -10,8 +10,10 @@ from pathlib import Path
 
 import made_up
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from judge import base, calibration, data, entry, export, measure, windows
+from judge import adversary, base, calibration, data, entry, export, figure, generate, measure, windows
 from judge.calibration import Scale
 from judge.judge import Judge
 from judge.mixture import Mixture, quality_of
@@ -85,7 +87,9 @@ class Forms(unittest.TestCase):
         self.assertAlmostEqual(quality_of(22.9), 0.5)
 
     def test_a_scale_is_found_again(self):
-        true = Scale(((-5.0, 0.0), (0.0, 0.2), (6.0, 1.0)))
+        # Steep up to -2, and gentle from there.
+        rise = [(place, calibration.logistic(-0.6 + (1.2 if place < -2 else 0.25) * (place + 2))) for place in range(-6, 7)]
+        true = Scale(((-8.0, 0.0), *rise, (8.0, 1.0)))
         logits = [step / 10 for step in range(-60, 61)]
         answers = [calibration.Known(str(logit), "", true.quality(logit)) for logit in logits]
         found = calibration.fit(lambda pairs: [float(prompt) for prompt, _ in pairs], answers)
@@ -98,6 +102,52 @@ class Forms(unittest.TestCase):
         self.assertAlmostEqual(wrong, 1 - sum(targets) / len(targets))
         with self.assertRaises(ValueError):
             calibration.fit(lambda pairs: [-float(prompt) for prompt, _ in pairs], answers)
+
+
+def language_model(folder: Path) -> None:
+    """A Llama with random weights whose vocabulary is that of the made-up data."""
+    words = sorted({word for row in (folder.parent / "data" / "pairs_open.jsonl").read_text().splitlines() for word in json.loads(row)["b"].split()})
+    vocabulary = {word: number for number, word in enumerate(["<pad>", "<end>", "<unk>", ".", *words])}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words, pad_token="<pad>", eos_token="<end>", unk_token="<unk>")
+    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }} {% endfor %}"
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(1)
+    config = LlamaConfig(vocab_size=len(vocabulary), hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2)
+    LlamaForCausalLM(config).save_pretrained(folder)
+
+
+class Generated(unittest.TestCase):
+    def test_answers_of_a_language_model_are_data(self):
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            made_up.write(folder / "data", 20)
+            language_model(folder / "llama")
+            prompts = generate.chosen(data.read(folder / "data", []), 8, 1)
+            settings = generate.Settings("tiny", 2.0, temperature=1.0, max_tokens=64, reference=20.0)
+            rows = [row for of in generate.generate(generate.Model(folder / "llama"), prompts, settings) for row in of]
+            self.assertTrue(0 < len(rows) <= 8)
+            (folder / "new_open.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            read = data.read(folder, ["open"])
+            self.assertEqual({prompt.fold for prompt in read}, {row["fold"] for row in rows})
+            for prompt in read:
+                self.assertEqual([(of.model, of.strength) for of in prompt.answers], [("tiny", 2.0), ("reference", 20.0)])
+                self.assertTrue(prompt.answers[0].text)
+
+
+class Adversaries(unittest.TestCase):
+    def test_a_search_finds_what_a_judge_likes(self):
+        def likes_rivers(pairs):
+            return [answer.split().count("river") - len(answer.split()) / 100 for _, answer in pairs]
+
+        new = lambda: adversary.Search("a river and a town", "It is long.", "Something else.")
+        for seed in (1, 2):
+            searches = adversary.Adversary(seed)
+            first = [likes_rivers([("", search.text)])[0] for search in searches.turn(adversary.SEARCHES, new, likes_rivers)]
+            for _ in range(10):
+                last = [likes_rivers([("", search.text)])[0] for search in searches.turn(adversary.SEARCHES, new, likes_rivers)]
+            self.assertGreater(sum(last), sum(first) + 5 * adversary.SEARCHES)
 
 
 class Pipeline(unittest.TestCase):
@@ -119,6 +169,9 @@ class Pipeline(unittest.TestCase):
             again.train()
             for (name, a), b in zip(whole.network.named_parameters(), again.network.parameters()):
                 self.assertTrue(torch.equal(a, b), name)
+
+            figure.draw(folder / "whole", folder / "course.svg")
+            self.assertTrue((folder / "course.svg").read_text().rstrip().endswith("</svg>"))
 
             export.export(folder / "whole", folder / "judge")
             self._evaluator("transcode", "--input", base.folder(whole.settings.model) / "model.int8.onnx", "--adapter",

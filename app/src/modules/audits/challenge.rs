@@ -1,11 +1,15 @@
 use poq_proto::v1::{Audit, AuditCause, MsgChallenge, MsgChallengeResponse, Task, TaskStatus};
 use poq_proto::{code, event};
 
-use super::schedule;
+use super::schedule::{self, of_cause};
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::{bank, tasks};
+
+/// Challenges wait for the audits of so many blocks at most: what is paid for later than its window
+/// holds stakes that are on their way back, and payouts.
+const PENDING_BLOCKS: usize = 16;
 
 /// `MsgChallenge`: forces the audit of a settled task before its payout. The deposit is held until
 /// the result is known.
@@ -21,6 +25,12 @@ pub fn challenge(x: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgChal
         params.min_challenge_deposit,
         message.deposit,
         params.denom
+    );
+    let most = PENDING_BLOCKS * params.max_audits_per_block as usize;
+    ensure!(
+        of_cause(x.state, AuditCause::Challenged, None, most)?.len() < most,
+        code::TOO_MANY_CHALLENGES,
+        "{most} challenges wait for their audits already; try again in the next block"
     );
     bank::debit(x.state, &challenger, &params.denom, message.deposit.into())?;
     x.emit(

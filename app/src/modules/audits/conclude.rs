@@ -6,8 +6,8 @@ use poq_proto::v1::{AuditCause, AuditPenalty, AuditResult, Task};
 use poq_proto::{code, event};
 
 use super::case::Case;
-use super::schedule::pending;
-use super::{Auditor, keys, verdict};
+use super::schedule::due;
+use super::{Auditor, verdict};
 use crate::address::Address;
 use crate::arithmetic::{share, sum};
 use crate::error::{Error, Result, reject};
@@ -15,19 +15,17 @@ use crate::execution::Execution;
 use crate::modules::tasks::aggregate::{aggregate, opinions};
 use crate::modules::{bank, nodes, tasks};
 
-/// Uses the results of the audits that are due, at most `max_audits_per_block`, the oldest first.
+/// Uses the results of the audits that are due, at most `max_audits_per_block`: those that the beacon
+/// drew before those that somebody asked for, so that nobody can buy a liar time, the oldest first.
 /// It waits for scores that are not computed yet.
 pub fn conclude_due(x: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
     let limit = x.block.params.max_audits_per_block as usize;
     let mut cases = Vec::new();
-    for (due_height, id) in pending(x.state, limit)? {
-        if due_height > x.block.height {
-            break;
-        }
-        x.state.delete(keys::due(due_height, id))?;
-        match Case::read(x.state, due_height, id) {
+    for audit in due(x.state, x.block.height, limit)? {
+        x.state.delete(audit.key())?;
+        match Case::read(x.state, audit.due_height, audit.task) {
             Ok(case) => cases.push(case),
-            Err(Error::Rejected { log, .. }) => set_aside(x, id, &log),
+            Err(Error::Rejected { log, .. }) => set_aside(x, audit.task, &log),
             Err(error) => return Err(error),
         }
     }

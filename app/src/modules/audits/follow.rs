@@ -14,7 +14,9 @@ const LOOKAHEAD: usize = 64;
 /// # Errors
 /// If the store fails. A task that cannot be audited is left to the block that uses its audit.
 pub fn follow(auditor: &Auditor, state: &State) -> Result<()> {
-    let unknown = auditor.follow(&pending(state, LOOKAHEAD)?);
+    let pending = pending(state, LOOKAHEAD)?.into_iter();
+    let pending: Vec<_> = pending.map(|one| (one.due_height, one.task)).collect();
+    let unknown = auditor.follow(&pending);
     let cases = unknown
         .into_iter()
         .filter_map(|(due_height, id)| match Case::read(state, due_height, id) {

@@ -1,7 +1,19 @@
+use poq_proto::v1::AuditCause;
+
 /// Prefix of the queue of settled tasks by the height whose beacon decides on their audit.
 pub const LOTTERY: &str = "audits/lottery/";
-/// Prefix of the queue of scheduled audits by the height at whose end their result is used.
-pub const DUE: &str = "audits/due/";
+/// What audits are scheduled for, in the order in which results are used: challenges, which anybody
+/// can pay for, wait behind the audits that the beacon draws.
+pub const CAUSES: [AuditCause; 2] = [AuditCause::Drawn, AuditCause::Challenged];
+
+/// Prefix of the queue of the audits scheduled for a cause, by the height at whose end their result
+/// is used.
+pub fn queue(cause: AuditCause) -> &'static str {
+    match cause {
+        AuditCause::Challenged => "audits/challenged/",
+        AuditCause::Drawn | AuditCause::Unspecified => "audits/drawn/",
+    }
+}
 
 /// Marks that the beacon of a height decides whether a task is audited.
 pub fn lottery(height: u64, id: u64) -> String {
@@ -9,8 +21,8 @@ pub fn lottery(height: u64, id: u64) -> String {
 }
 
 /// Marks that the result of a task's audit is used at the end of a height, at the earliest.
-pub fn due(height: u64, id: u64) -> String {
-    format!("{DUE}{height:020}/{id:020}")
+pub fn due(cause: AuditCause, height: u64, id: u64) -> String {
+    format!("{}{height:020}/{id:020}", queue(cause))
 }
 
 #[cfg(test)]
@@ -20,6 +32,7 @@ mod tests {
     #[test]
     fn keys_should_not_change() {
         insta::assert_snapshot!(lottery(9, 7), @"audits/lottery/00000000000000000009/00000000000000000007");
-        insta::assert_snapshot!(due(9, 7), @"audits/due/00000000000000000009/00000000000000000007");
+        insta::assert_snapshot!(due(AuditCause::Drawn, 9, 7), @"audits/drawn/00000000000000000009/00000000000000000007");
+        insta::assert_snapshot!(due(AuditCause::Challenged, 9, 7), @"audits/challenged/00000000000000000009/00000000000000000007");
     }
 }

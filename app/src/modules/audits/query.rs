@@ -1,23 +1,44 @@
-use poq_proto::v1::{PendingAudit, QueryAuditsRequest, QueryAuditsResponse};
+use poq_proto::v1::{AuditCause, PendingAudit, QueryAuditsRequest, QueryAuditsResponse};
 
 use super::keys;
+use super::schedule::{Scheduled, of_cause};
 use crate::error::Result;
 use crate::modules::tasks;
 use crate::pagination::page_limit;
 use crate::store::State;
 
-/// `poq.v1.Query/Audits`.
+/// `poq.v1.Query/Audits`: in the order in which results are used.
 pub fn query_audits(state: &State, request: QueryAuditsRequest) -> Result<QueryAuditsResponse> {
-    let after = keys::due(request.after_height, request.after_task_id);
-    let page = state.scan(keys::DUE, Some(after.as_bytes()), page_limit(request.limit))?;
-    let audits = page.into_iter().map(|(key, _)| {
-        let (due_height, task_id) = tasks::parse_queued(keys::DUE, &key)?;
-        Ok(PendingAudit {
-            task_id,
-            due_height,
-        })
-    });
+    let limit = page_limit(request.limit);
+    let after = after(state, &request)?;
+    let mut found = Vec::new();
+    for cause in keys::CAUSES {
+        match after {
+            Some(after) if after.cause == AuditCause::Challenged && cause != after.cause => {}
+            _ => {
+                let of_it = after.filter(|after| after.cause == cause);
+                found.extend(of_cause(state, cause, of_it, limit - found.len())?);
+            }
+        }
+    }
+    let audit = |one: Scheduled| PendingAudit {
+        task_id: one.task,
+        due_height: one.due_height,
+    };
     Ok(QueryAuditsResponse {
-        audits: audits.collect::<Result<_>>()?,
+        audits: found.into_iter().map(audit).collect(),
     })
+}
+
+/// The audit that a page follows; the task's record says in which queue it is or was.
+fn after(state: &State, request: &QueryAuditsRequest) -> Result<Option<Scheduled>> {
+    if request.after_task_id == 0 {
+        return Ok(None);
+    }
+    let audit = tasks::get(state, request.after_task_id)?.audit;
+    Ok(Some(Scheduled {
+        cause: audit.map_or(AuditCause::Drawn, |audit| audit.cause()),
+        due_height: request.after_height,
+        task: request.after_task_id,
+    }))
 }

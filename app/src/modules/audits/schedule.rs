@@ -1,5 +1,5 @@
 use poq_proto::event;
-use poq_proto::v1::{Audit, Task};
+use poq_proto::v1::{Audit, AuditCause, Task};
 
 use super::keys;
 use crate::error::Result;
@@ -25,17 +25,68 @@ pub fn schedule(x: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Result<
             (event::DUE_HEIGHT, &due_height),
         ],
     );
+    x.state
+        .mark(keys::due(audit.cause(), due_height, task.id))?;
     task.audit = Some(audit);
-    x.state.mark(keys::due(due_height, task.id))?;
     tasks::hold(x, task, due_height)
 }
 
-/// Due height and task of scheduled audits, in the order in which their results are used, at most
-/// `limit`.
-pub fn pending(state: &State, limit: usize) -> Result<Vec<(u64, u64)>> {
-    let entries = state.scan(keys::DUE, None, limit)?;
+/// A scheduled audit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Why.
+    pub cause: AuditCause,
+    /// Height at whose end its result is used, at the earliest.
+    pub due_height: u64,
+    /// Whose scores are checked.
+    pub task: u64,
+}
+
+impl Scheduled {
+    /// Its key in the queue.
+    pub fn key(&self) -> String {
+        keys::due(self.cause, self.due_height, self.task)
+    }
+}
+
+/// Scheduled audits in the order in which their results are used, at most `limit`.
+pub fn pending(state: &State, limit: usize) -> Result<Vec<Scheduled>> {
+    let mut found = Vec::new();
+    for cause in keys::CAUSES {
+        found.extend(of_cause(state, cause, None, limit - found.len())?);
+    }
+    Ok(found)
+}
+
+/// Those whose result is used at the end of a height, at most `limit`.
+pub fn due(state: &State, now: u64, limit: usize) -> Result<Vec<Scheduled>> {
+    let mut found = Vec::new();
+    for cause in keys::CAUSES {
+        let of_cause = of_cause(state, cause, None, limit - found.len())?;
+        found.extend(of_cause.into_iter().take_while(|one| one.due_height <= now));
+    }
+    Ok(found)
+}
+
+/// Those of a cause behind another one, the oldest first, at most `limit`.
+pub fn of_cause(
+    state: &State,
+    cause: AuditCause,
+    after: Option<Scheduled>,
+    limit: usize,
+) -> Result<Vec<Scheduled>> {
+    let (queue, after) = (keys::queue(cause), after.map(|after| after.key()));
+    let after = after.as_ref().map(String::as_bytes);
+    let entries = state.scan(queue, after, limit)?;
     entries
         .into_iter()
-        .map(|(key, _)| tasks::parse_queued(keys::DUE, &key))
+        .map(|(key, _)| {
+            let (due_height, task) = tasks::parse_queued(queue, &key)?;
+            Ok(Scheduled {
+                cause,
+                due_height,
+                task,
+            })
+        })
         .collect()
 }
