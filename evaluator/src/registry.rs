@@ -13,13 +13,14 @@ pub const ADAPTER: &str = "adapter.safetensors";
 /// Name of the tokenizer in a model's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
 /// The model that this program runs unless told otherwise.
-pub const DEFAULT_MODEL: &str = "judge-minilm-nc-1";
+pub const DEFAULT_MODEL: &str = "judge-minilm-nc-2";
 
 /// The entries for test networks, [`DEFAULT_MODEL`] first; `registry/README.md` says how their
 /// calibrations were made.
-const ENTRIES: [&str; 4] = [
-    include_str!("../registry/judge-minilm-nc-1.json"),
-    include_str!("../registry/judge-bge-nc-1.json"),
+const ENTRIES: [&str; 5] = [
+    include_str!("../registry/judge-minilm-nc-2.json"),
+    include_str!("../registry/judge-bge-nc-2.json"),
+    include_str!("../registry/judge-minilm-open-1.json"),
     include_str!("../registry/ms-marco-minilm-l-12-v2.json"),
     include_str!("../registry/bge-small-en-v1.5.json"),
 ];

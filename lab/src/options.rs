@@ -121,7 +121,7 @@ pub struct TextsOptions {
     #[arg(
         long = "model",
         value_name = "ID|FOLDER",
-        default_values_t = ["judge-minilm-nc-1", "judge-bge-nc-1"].map(String::from)
+        default_values_t = ["judge-minilm-nc-2", "judge-bge-nc-2"].map(String::from)
     )]
     models: Vec<String>,
     /// Prompts with labelled answers, one JSON object a line, in one of the forms of

@@ -23,7 +23,7 @@ const COPY: &str = "a copy of the prompt";
 const OTHER: &str = "an answer to another prompt";
 const EVALUATORS: usize = 12;
 /// Of local networks.
-const JUDGES: [&str; 2] = ["judge-minilm-nc-1", "judge-bge-nc-1"];
+const JUDGES: [&str; 2] = ["judge-minilm-nc-2", "judge-bge-nc-2"];
 /// Attacks that are worth nothing, whatever was asked.
 const WORTHLESS: [&str; 12] = [
     "the prompt, copied",

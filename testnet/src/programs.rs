@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn networks_have_the_registry_entries_of_the_judges() {
         let entries = [
-            include_str!("../../evaluator/registry/judge-minilm-nc-1.json"),
-            include_str!("../../evaluator/registry/judge-bge-nc-1.json"),
+            include_str!("../../evaluator/registry/judge-minilm-nc-2.json"),
+            include_str!("../../evaluator/registry/judge-bge-nc-2.json"),
         ];
         let entries = entries.map(|entry| serde_json::from_str::<Value>(entry).unwrap());
         assert_eq!(

@@ -114,7 +114,7 @@ fn queries_of_every_kind_answer() {
         ("poq model smollm2-135m-instruct", "/model/id"),
         ("poq evaluator-models", "/evaluator_models/0/id"),
         (
-            "poq evaluator-model judge-minilm-nc-1",
+            "poq evaluator-model judge-minilm-nc-2",
             "/evaluator_model/id",
         ),
         ("poq nodes inference", "/nodes/0/operator"),

@@ -83,7 +83,7 @@ fn a_node_without_its_evaluator_models_does_not_start() {
     let mut node = network.spawn(&flags);
     assert_eq!(node.ended(), Some(1));
     let log = node.log();
-    for part in ["judge-minilm-nc-1", "SHA-256", "elsewhere", "model.onnx"] {
+    for part in ["judge-minilm-nc-2", "SHA-256", "elsewhere", "model.onnx"] {
         assert!(log.contains(part), "{log}");
     }
     // Nor does it once the models are in its state.
@@ -92,7 +92,7 @@ fn a_node_without_its_evaluator_models_does_not_start() {
     fs::write(folder.join("model.onnx"), "damaged").unwrap();
     let mut node = network.spawn(&flags);
     assert_eq!(node.ended(), Some(1));
-    assert!(node.log().contains("judge-bge-nc-1"), "{}", node.log());
+    assert!(node.log().contains("judge-bge-nc-2"), "{}", node.log());
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn every_message_can_be_generated() {
             &format!("poq update-node evaluator --payout {user} --from {evaluator}"),
             "UpdateNode",
             "/models/0",
-            "judge-bge-nc-1",
+            "judge-bge-nc-2",
         ),
         (
             &format!("poq add-stake validator 5upoq --from {user}"),
@@ -256,7 +256,7 @@ fn every_message_can_be_generated() {
             &format!("poq set-evaluator-model {judge} --from {user}"),
             "SetEvaluatorModel",
             "/evaluator_model/id",
-            "judge-bge-nc-1",
+            "judge-bge-nc-2",
         ),
         (
             &format!("poq update-params --set answer_window=99 --from {user}"),

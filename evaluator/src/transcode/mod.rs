@@ -48,7 +48,7 @@ pub const MODELS: [Published; 2] = [
 /// A judge that was trained by `lab/judge`: an adapter of a published model.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Judge {
-    /// Id in the registry. It names the licence of the adapter: `nc` is CC BY-NC 4.0.
+    /// Id in the registry. It names the licence of the adapter: `nc` is CC BY-NC 4.0, `open` Apache-2.0.
     pub id: &'static str,
     /// Id of the published model that it adapts.
     pub base: &'static str,
@@ -58,19 +58,25 @@ pub struct Judge {
     pub canonical_sha256: &'static str,
 }
 
-/// The judges of local networks.
-pub const JUDGES: [Judge; 2] = [
+/// The judges of local networks, and one that every chain may use.
+pub const JUDGES: [Judge; 3] = [
     Judge {
-        id: "judge-minilm-nc-1",
+        id: "judge-minilm-nc-2",
         base: "ms-marco-minilm-l-12-v2",
-        adapter_sha256: "96a1d6e6d8d35e69638b3f1052082636e41324bf2a56719b2e3559d5ee2f7743",
-        canonical_sha256: "e837c3189f889c8cc4cfb6d873ec5925384a049860514d50368061eef44bef34",
+        adapter_sha256: "66900539ba0f75fd879d78b3e0fbe7ede5bd74905c65740b255278d77128cc2c",
+        canonical_sha256: "c1f94e13d347d3d49ab12a6f158fa2f80a58bb310e51c4ac7e67b0bb18eb3fbb",
     },
     Judge {
-        id: "judge-bge-nc-1",
+        id: "judge-bge-nc-2",
         base: "bge-small-en-v1.5",
-        adapter_sha256: "fd461d527b7367f44d8c03d113b21750247519114b39630d3724dc1d8b202a53",
-        canonical_sha256: "cd52427b577fe038c381ce7b2efd3f0a6660b02fb882c1246b70eb0cd8cd419a",
+        adapter_sha256: "983040f8565c63770d69568b76e89e4cf2e8fe2b4a8b9631ff10d1c29ce3685a",
+        canonical_sha256: "e090a362a1263f3f503124dcd73ceb24afbcb30dad4ab51a1201e02e3de0af6b",
+    },
+    Judge {
+        id: "judge-minilm-open-1",
+        base: "ms-marco-minilm-l-12-v2",
+        adapter_sha256: "04036c6da287fdd709dd0941ae82fd7d679964fecd421ebf603be063271351ee",
+        canonical_sha256: "bacf1fc858b3694f3a7c4ccc4b37fe37f4c6a2345dfe1685c15ed0e8fffffa18",
     },
 ];
 

@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use crate::world::Scale;
 
 /// The entries of the models that the set-up fetches.
-const ENTRIES: [&str; 4] = [
-    include_str!("../../../evaluator/registry/judge-minilm-nc-1.json"),
-    include_str!("../../../evaluator/registry/judge-bge-nc-1.json"),
+const ENTRIES: [&str; 5] = [
+    include_str!("../../../evaluator/registry/judge-minilm-nc-2.json"),
+    include_str!("../../../evaluator/registry/judge-bge-nc-2.json"),
+    include_str!("../../../evaluator/registry/judge-minilm-open-1.json"),
     include_str!("../../../evaluator/registry/ms-marco-minilm-l-12-v2.json"),
     include_str!("../../../evaluator/registry/bge-small-en-v1.5.json"),
 ];
@@ -242,7 +243,7 @@ mod tests {
     #[test]
     fn an_entry_in_a_folder_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(ENTRY), ENTRIES[3]).unwrap();
+        std::fs::write(folder.path().join(ENTRY), ENTRIES[4]).unwrap();
         let (entry, files) = locate(&folder.path().display().to_string()).unwrap();
         assert_eq!(entry.id, "bge-small-en-v1.5");
         assert_eq!(files, folder.path());

@@ -55,20 +55,24 @@ impl Files {
         Self::new(Kind::BiEncoder, "bge-small-en-v1.5", digests)
     }
 
-    /// The judges of local networks, by their registry entries.
-    pub fn judges() -> [(&'static str, Self); 2] {
+    /// The shipped judges, by their registry entries.
+    pub fn judges() -> [(&'static str, Self); 3] {
         let of = |id: &'static str, entry: &'static str| {
             let digests = ["weights_sha256", "tokenizer_sha256"].map(|field| text(entry, field));
             (id, Self::new(Kind::CrossEncoder, id, digests))
         };
         [
             of(
-                "judge-minilm-nc-1",
-                include_str!("../../../evaluator/registry/judge-minilm-nc-1.json"),
+                "judge-minilm-nc-2",
+                include_str!("../../../evaluator/registry/judge-minilm-nc-2.json"),
             ),
             of(
-                "judge-bge-nc-1",
-                include_str!("../../../evaluator/registry/judge-bge-nc-1.json"),
+                "judge-bge-nc-2",
+                include_str!("../../../evaluator/registry/judge-bge-nc-2.json"),
+            ),
+            of(
+                "judge-minilm-open-1",
+                include_str!("../../../evaluator/registry/judge-minilm-open-1.json"),
             ),
         ]
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::fixture::{Fixture, PATIENCE, PROMPTS, short};
 
 const OLD: &str = include_str!("../../../evaluator/registry/ms-marco-minilm-l-12-v2.json");
-const NEW: &str = include_str!("../../../evaluator/registry/judge-minilm-nc-1.json");
+const NEW: &str = include_str!("../../../evaluator/registry/judge-minilm-nc-2.json");
 
 /// The authority registers a judge, evaluators take it beside the old one, and the language model
 /// is scored by it from then on; a task that was asked before keeps the old one.

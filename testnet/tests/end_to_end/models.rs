@@ -104,7 +104,7 @@ fn entry(model: &Served) -> Value {
         "price_per_answer_byte": "50",
         "quality_floor": 0,
         "quality_target": 1000,
-        "evaluator_models": [{ "id": "judge-minilm-nc-1", "weight": 1 }],
+        "evaluator_models": [{ "id": "judge-minilm-nc-2", "weight": 1 }],
     })
 }
 

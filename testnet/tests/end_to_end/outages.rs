@@ -11,7 +11,7 @@ use crate::fixture::{Fixture, PATIENCE, short};
 
 /// How long the only node is away.
 const OUTAGE: Duration = Duration::from_secs(60);
-const JUDGE: &str = include_str!("../../../evaluator/registry/judge-minilm-nc-1.json");
+const JUDGE: &str = include_str!("../../../evaluator/registry/judge-minilm-nc-2.json");
 
 #[tokio::test]
 async fn workers_outlive_an_outage_and_refuse_wrong_models() {
@@ -57,7 +57,7 @@ async fn the_node_is_away_for_a_minute(fixture: &mut Fixture) {
 async fn wrong_models_are_refused(network: &mut Network) {
     let cache = cache();
     let language = cache.join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
-    let scorer = cache.join("models/judge-minilm-nc-1");
+    let scorer = cache.join("models/judge-minilm-nc-2");
     let folder = network.root().join("wrong");
     fs::create_dir(&folder).unwrap();
 

@@ -83,7 +83,7 @@ async fn check_command_line(network: &Network) {
     assert_eq!(told["status"], "TASK_STATUS_FINAL");
 }
 
-const EVALUATOR: &str = "judge-minilm-nc-1";
+const EVALUATOR: &str = "judge-minilm-nc-2";
 
 fn check_receipt(receipt: &Receipt, prompt: &str) {
     let digest = |text: &str| hex::encode(Sha256::digest(text));
