@@ -17,6 +17,8 @@ use crate::fixture::{Fixture, PATIENCE, PROMPTS, short};
 const JUNK: &str = "asdf qwer zxcv uiop hjkl asdf qwer";
 /// Ten logits, of which both judges make a quality of 1,000,000.
 const LIE: i32 = 10_000_000;
+/// No quality of junk reaches it; far below every floor.
+const WORTHLESS: u32 = 10_000;
 const SALT: [u8; 32] = [7; 32];
 const DEPOSIT: u64 = 1_000_000;
 /// Each evaluator's, and the tenth that an audit takes.
@@ -145,10 +147,12 @@ impl Scene {
         let task = self.wait_for(id, TaskStatus::Final).await;
         let result = task.audit.clone().unwrap().result.unwrap();
         let settlement = task.settlement.clone().unwrap();
-        assert_eq!((result.settled_quality, settlement.quality), (1_000_000, 0));
+        assert_eq!(result.settled_quality, 1_000_000);
+        assert!(settlement.quality < WORTHLESS, "{}", settlement.quality);
         // One of each evaluator model that has a seat.
         assert!((1..=2).contains(&result.scores.len()), "{result:?}");
-        let worthless = |score: &ReferenceScore| score.raw_score < -6_000_000 && score.quality == 0;
+        let worthless =
+            |score: &ReferenceScore| score.raw_score < -6_000_000 && score.quality < WORTHLESS;
         assert!(result.scores.iter().all(worthless), "{result:?}");
         assert_eq!(settlement.inference.unwrap().amount, 0);
         assert!(
