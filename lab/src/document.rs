@@ -67,7 +67,7 @@ fn world(base: &Setting) -> String {
          | cost of one score for an evaluator | {} |\n\
          | cost of an answer for an inference node | {} |\n\
          | stake of every node, the least that is allowed | {STAKE} |\n\
-         | answers | {} ± {} logits, calibrated by the template's table; mean quality {:.2} |\n\
+         | answers | {} ± {} logits, calibrated by the table of ms-marco-MiniLM-L-12-v2; mean quality {:.2} |\n\
          | honest evaluators | the reference's score ± 10 micro-logits |\n\
          | evaluators to draw from | 2 K + 2, of whom a ring has as many as its row says |\n\n\
          Prices are the template's for a prompt of 200 bytes and an answer of 500. Costs are \
@@ -248,6 +248,9 @@ fn limits() -> String {
      not of all sets. Liars do not come back from jail, do not challenge, and do not learn. \
      Committees are uniform. Validators are honest, and the beacon is random. What a profit is \
      worth to somebody who can gain outside of the chain is not in it: whoever pays more for a wrong \
-     quality than the stakes at risk can buy one.\n"
+     quality than the stakes at risk can buy one. Qualities are drawn, by the table of a ranker that \
+     networks no longer use; [Paying for texts](paying-for-texts.md) has what the judges of local \
+     networks say of real texts, and what changes: their qualities of answers lie closer together, \
+     so that without audits a guess earns about as much as a score (demand 4).\n"
         .into()
 }

@@ -15,8 +15,8 @@ use crate::random::{generator, normal};
 pub const MODEL: &str = "llm";
 /// Id of its evaluator model.
 pub const SCORER: &str = "scorer";
-/// Raw scores (micro-logits) and qualities (ppm) of the template for networks of the cross-encoder
-/// ms-marco-MiniLM-L-12-v2.
+/// Raw scores (micro-logits) and qualities (ppm) of ms-marco-MiniLM-L-12-v2, by which local networks
+/// paid before they had judges; `poq-lab texts` has these.
 const CALIBRATION: [(i32, u32); 13] = [
     (-11_400_000, 0),
     (-11_300_000, 100_000),
