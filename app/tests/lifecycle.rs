@@ -2,8 +2,8 @@
 
 mod support;
 
-use poq_proto::v1::{MsgRegisterEvaluator, RefundReason, Role, TaskStatus};
-use support::{Chain, STAKE, any, reveal_message, submit_message};
+use poq_proto::v1::{RefundReason, Role, TaskStatus};
+use support::{Chain, STAKE, any, reveal_message};
 
 /// Micro-logits whose quality is the model's target: 700,000 ppm.
 const GOOD: i32 = 4_000_000;
@@ -227,33 +227,4 @@ fn no_reveal_before_the_commit_phase_closes() {
         "{}",
         result.log
     );
-}
-
-/// A quorum of five seats is four.
-#[test]
-fn a_task_that_no_committee_can_judge_is_refused() {
-    let asked = |chain: &mut Chain| {
-        let message = any(&submit_message(&chain.user));
-        let tx = chain.user.sign(vec![message]);
-        chain.block(&[tx]).remove(0)
-    };
-    let mut chain = Chain::new(1, 3);
-    let refused = asked(&mut chain);
-    assert_eq!(
-        refused.code,
-        poq_proto::code::NO_NODES.number,
-        "{}",
-        refused.log
-    );
-    // The user's own evaluator is no judge of what the user asks.
-    let register = MsgRegisterEvaluator {
-        operator: chain.user.address.clone(),
-        evaluator_models: vec![support::SCORER.into()],
-        stake: support::STAKE,
-        ..MsgRegisterEvaluator::default()
-    };
-    let tx = chain.user.sign(vec![any(&register)]);
-    assert_eq!(chain.block(&[tx])[0].code, 0);
-    assert_eq!(asked(&mut chain).code, poq_proto::code::NO_NODES.number);
-    assert_eq!(asked(&mut Chain::new(1, 4)).code, 0);
 }

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use poq_proto::v1::{
@@ -7,7 +6,6 @@ use poq_proto::v1::{
 use poq_proto::{PPM, code, event};
 use sha2::{Digest, Sha256};
 
-use super::aggregate::quorum;
 use super::{await_draw, keys, put, settlement};
 use crate::address::Address;
 use crate::error::{Result, ensure};
@@ -55,14 +53,6 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
         "no active inference node serves model {}; try again later",
         model.id
     );
-    ensure!(
-        can_be_judged(x, &message.user, &model)?,
-        code::NO_NODES,
-        "fewer than {} active evaluators that are not {}'s own serve the evaluator models of {}, so nobody could judge its answer; try again later",
-        quorum(params.committee_size as usize),
-        message.user,
-        model.id
-    );
     bank::debit(x.state, &user, &params.denom, message.max_fee.into())?;
     count_open(x, &message.user)?;
 
@@ -98,22 +88,6 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
         ],
     );
     Ok(MsgSubmitTaskResponse { task_id: id })
-}
-
-/// Whether a committee with a quorum can be drawn now.
-fn can_be_judged(x: &Execution<'_>, user: &str, model: &Model) -> Result<bool> {
-    let wanted = quorum(x.block.params.committee_size as usize);
-    let own = nodes::slots_of(x.state, Role::Evaluator, &[user])?;
-    let mut slots = BTreeSet::new();
-    for entry in &model.evaluator_models {
-        let limit = wanted + own.len();
-        for (node, _) in nodes::candidates(x.state, Role::Evaluator, &entry.id, limit)? {
-            if !own.contains(&node.slot) {
-                slots.insert(node.slot);
-            }
-        }
-    }
-    Ok(slots.len() >= wanted)
 }
 
 fn validate(x: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result<()> {
