@@ -60,6 +60,15 @@ fn add_stake(chain: &mut Chain, role: Role, amount: u64) -> Option<Vec<u8>> {
     )
 }
 
+fn unbond(wallet: &mut Wallet, role: Role) -> Option<Vec<u8>> {
+    let message = MsgUnbond {
+        operator: wallet.address.clone(),
+        role: role.into(),
+        amount: STAKE,
+    };
+    by(wallet, any(&message))
+}
+
 fn update(wallet: &mut Wallet, role: Role, payout: String) -> Option<Vec<u8>> {
     let models = match role {
         Role::Inference => vec![MODEL.into()],
@@ -81,24 +90,8 @@ fn nothing_in_a_block_moves_its_draws() {
     let kinds: [Make; 13] = [
         |chain| add_stake(chain, Role::Evaluator, 1),
         |chain| add_stake(chain, Role::Inference, 12_345),
-        |chain| {
-            let wallet = &mut chain.evaluators[1];
-            let message = MsgUnbond {
-                operator: wallet.address.clone(),
-                role: Role::Evaluator.into(),
-                amount: STAKE,
-            };
-            by(wallet, any(&message))
-        },
-        |chain| {
-            let wallet = &mut chain.inference[1];
-            let message = MsgUnbond {
-                operator: wallet.address.clone(),
-                role: Role::Inference.into(),
-                amount: STAKE,
-            };
-            by(wallet, any(&message))
-        },
+        |chain| unbond(&mut chain.evaluators[1], Role::Evaluator),
+        |chain| unbond(&mut chain.inference[1], Role::Inference),
         |chain| {
             let fresh = Wallet::new(99, 99).address;
             update(&mut chain.inference[0], Role::Inference, fresh)

@@ -11,7 +11,7 @@ from .mixture import SHARES
 def card(run: Path, trained: list[Prompt]) -> str:
     """Settings, course and data of a run as Markdown."""
     settings = json.loads((run / "settings.json").read_text())
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    log = course(run)
     best = chosen(log)
     steps = log[-1]["step"]
     lines = [
@@ -34,6 +34,11 @@ def card(run: Path, trained: list[Prompt]) -> str:
         *_table(["source", "licence", "prompts", "answers", "pairs"], _sources(trained)),
     ]
     return "\n".join(lines)
+
+
+def course(run: Path) -> list[dict]:
+    """A run's checkpoints, the first one first."""
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def chosen(log: list[dict]) -> dict:

@@ -1,12 +1,11 @@
 """The course of a training run as a picture."""
 
-import json
 from pathlib import Path
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from .card import chosen
+from .card import chosen, course
 
 # Inches.
 SIZE = (7.5, 3.2)
@@ -14,7 +13,7 @@ SIZE = (7.5, 3.2)
 
 def draw(run: Path, file: Path) -> None:
     """Loss and accuracies of a run's checkpoints, as SVG that is the same each time."""
-    log = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    log = course(run)
     steps = [row["step"] for row in log]
     figure = Figure(figsize=SIZE, layout="constrained")
     loss, accuracy = figure.subplots(1, 2)

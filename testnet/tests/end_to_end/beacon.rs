@@ -6,7 +6,7 @@ use std::fs;
 use poq_app::beacon::{Input, PREFIX, next_beacon, verify};
 use poq_app::modules::validators::{consensus_address, effective_vrf_key};
 use poq_client::network::Account;
-use poq_client::{Answer, Client, any};
+use poq_client::{Answer, Client, Fee, any};
 use poq_proto::v1::{
     BeaconForm, MsgEnableVoteExtensions, MsgSetVrfKey, QueryBeaconRequest, QueryBeaconResponse,
     QueryValidatorsRequest, QueryValidatorsResponse, Validator, VoteOutputs,
@@ -14,7 +14,7 @@ use poq_proto::v1::{
 use prost::Message;
 use prost::Name;
 
-use crate::fixture::{Fixture, PATIENCE};
+use crate::fixture::{Fixture, send};
 
 /// Blocks that are recomputed at least, and until which every validator has had an output in one.
 const FEW_BLOCKS: u64 = 6;
@@ -47,7 +47,7 @@ async fn votes_move_the_beacon() {
         operator: victim.account.address.clone(),
         vrf_key: stray.unwrap(),
     };
-    send(&fixture, &victim.account, &message).await;
+    send_by(&fixture, &victim.account, &message).await;
     let all = validators(&client).await;
     let owner = all
         .iter()
@@ -86,7 +86,7 @@ async fn a_running_network_begins_to_extend_votes() {
         authority: authority.address.clone(),
         height: first,
     };
-    send(&fixture, &authority, &message).await;
+    send_by(&fixture, &authority, &message).await;
     fixture.assert_equal_hashes(first + 4).await;
     assert_eq!(beacon(&client, first).await.form(), BeaconForm::BlockHash);
     assert!(!is_carried(&client, first).await);
@@ -96,13 +96,9 @@ async fn a_running_network_begins_to_extend_votes() {
     fixture.shut_down().await;
 }
 
-async fn send<M: Message + Name>(fixture: &Fixture, account: &Account, message: &M) {
+async fn send_by<M: Message + Name>(fixture: &Fixture, account: &Account, message: &M) {
     let sender = fixture.network.sender(account).await.unwrap();
-    let fee = poq_client::Fee::Gas(200_000);
-    let sent = sender
-        .send_and_wait(vec![any(message)], fee, PATIENCE)
-        .await;
-    sent.unwrap();
+    send(&sender, any(message), Fee::Gas(200_000)).await;
 }
 
 async fn is_carried(client: &Client, height: u64) -> bool {

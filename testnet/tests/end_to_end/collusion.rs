@@ -12,7 +12,7 @@ use poq_testnet::Spec;
 use serde_json::json;
 use tokio::time::{Duration, Instant, sleep};
 
-use crate::fixture::{Fixture, PATIENCE, PROMPTS, short};
+use crate::fixture::{Fixture, PATIENCE, PROMPTS, send, short};
 
 const JUNK: &str = "asdf qwer zxcv uiop hjkl asdf qwer";
 /// Ten logits, of which both judges make a quality of 1,000,000.
@@ -196,13 +196,6 @@ impl Scene {
         self.fixture.assert_equal_hashes(height).await;
         self.fixture.shut_down().await;
     }
-}
-
-async fn send(sender: &Sender, message: Any, fee: Fee) {
-    sender
-        .send_and_wait(vec![message], fee, PATIENCE)
-        .await
-        .unwrap();
 }
 
 fn commitment(evaluator: &Sender, task_id: u64) -> Any {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
-use poq_client::{Client, Fee, Sender, any};
+use poq_client::{Any, Client, Fee, Sender, any};
 use poq_testnet::{Network, Programs, Question, Receipt, Result, Spec, Submitted, free_range};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -89,9 +89,7 @@ impl Fixture {
                 amount: upoq.to_string(),
             }],
         };
-        user.send_and_wait(vec![any(&payment)], Fee::Gas(200_000), PATIENCE)
-            .await
-            .unwrap();
+        send(&user, any(&payment), Fee::Gas(200_000)).await;
     }
 
     /// Asks a question and waits for its receipt.
@@ -126,6 +124,14 @@ impl Fixture {
     pub async fn shut_down(self) {
         self.network.shut_down().await.unwrap();
     }
+}
+
+/// Sends a message and waits until it is in a block.
+pub async fn send(sender: &Sender, message: Any, fee: Fee) {
+    sender
+        .send_and_wait(vec![message], fee, PATIENCE)
+        .await
+        .unwrap();
 }
 
 /// A question with a short answer.

@@ -8,13 +8,14 @@ use poq_proto::v1::{
     EvaluatorModel, MsgSetEvaluatorModel, MsgSetModel, MsgUpdateNode, Role, WeightedEvaluatorModel,
 };
 use poq_testnet::Receipt;
-use prost::{Message, Name};
 use serde_json::{Value, json};
 
-use crate::fixture::{Fixture, PATIENCE, PROMPTS, short};
+use crate::fixture::{Fixture, PATIENCE, PROMPTS, send, short};
 
 const OLD: &str = include_str!("../../../evaluator/registry/ms-marco-minilm-l-12-v2.json");
 const NEW: &str = include_str!("../../../evaluator/registry/judge-minilm-nc-2.json");
+
+const FEE: Fee = Fee::Gas(400_000);
 
 /// The authority registers a judge, evaluators take it beside the old one, and the language model
 /// is scored by it from then on; a task that was asked before keeps the old one.
@@ -33,7 +34,7 @@ async fn a_running_network_changes_its_judge() {
         authority: authority.address().into(),
         evaluator_model: Some(new.clone()),
     };
-    send(&authority, &message).await;
+    send(&authority, any(&message), FEE).await;
     for worker in fixture.network.description().evaluators.clone() {
         let name = worker.name.clone();
         fixture.network.stop(&name).await.unwrap();
@@ -49,7 +50,7 @@ async fn a_running_network_changes_its_judge() {
             models: vec![new.id.clone(), old.id.clone()],
             ..MsgUpdateNode::default()
         };
-        send(&operator, &message).await;
+        send(&operator, any(&message), FEE).await;
         fixture.network.start(&name).unwrap();
     }
     fixture
@@ -69,7 +70,7 @@ async fn a_running_network_changes_its_judge() {
         authority: authority.address().into(),
         model: Some(model),
     };
-    send(&authority, &message).await;
+    send(&authority, any(&message), FEE).await;
     let before = fixture.receipt(before).await.unwrap();
     let questions = PROMPTS[1..3].iter().map(|prompt| short(prompt));
     let questions: Vec<_> = questions.collect();
@@ -92,11 +93,4 @@ fn assert_scored(receipt: &Receipt, model: &str) {
         assert_eq!(seat.model, model, "{receipt}");
         assert!(seat.raw_score.is_some(), "{receipt}");
     }
-}
-
-async fn send<M: Message + Name>(sender: &poq_client::Sender, message: &M) {
-    sender
-        .send_and_wait(vec![any(message)], Fee::Gas(400_000), PATIENCE)
-        .await
-        .unwrap();
 }

@@ -12,14 +12,10 @@ pub fn query_audits(state: &State, request: QueryAuditsRequest) -> Result<QueryA
     let limit = page_limit(request.limit);
     let after = after(state, &request)?;
     let mut found = Vec::new();
-    for cause in keys::CAUSES {
-        match after {
-            Some(after) if after.cause == AuditCause::Challenged && cause != after.cause => {}
-            _ => {
-                let of_it = after.filter(|after| after.cause == cause);
-                found.extend(of_cause(state, cause, of_it, limit - found.len())?);
-            }
-        }
+    let before = |cause: &AuditCause| after.is_some_and(|after| after.cause != *cause);
+    for cause in keys::CAUSES.into_iter().skip_while(before) {
+        let after = after.filter(|after| after.cause == cause);
+        found.extend(of_cause(state, cause, after, limit - found.len())?);
     }
     let audit = |one: Scheduled| PendingAudit {
         task_id: one.task,

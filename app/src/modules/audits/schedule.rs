@@ -51,11 +51,7 @@ impl Scheduled {
 
 /// Scheduled audits in the order in which their results are used, at most `limit`.
 pub fn pending(state: &State, limit: usize) -> Result<Vec<Scheduled>> {
-    let mut found = Vec::new();
-    for cause in keys::CAUSES {
-        found.extend(of_cause(state, cause, None, limit - found.len())?);
-    }
-    Ok(found)
+    due(state, u64::MAX, limit)
 }
 
 /// Those whose result is used at the end of a height, at most `limit`.

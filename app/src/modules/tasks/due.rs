@@ -55,12 +55,16 @@ fn due(x: &Execution<'_>, limit: usize, waiting: bool) -> Result<Vec<Due>> {
     Ok(due)
 }
 
+/// A task that cannot be read awaits nothing: [`advance_due`] sets it aside.
 fn awaits_draw(x: &Execution<'_>, id: u64) -> Result<bool> {
-    let status = get(x.state, id)?.status();
-    Ok(matches!(
-        status,
-        TaskStatus::Submitted | TaskStatus::Answered
-    ))
+    match get(x.state, id) {
+        Ok(task) => Ok(matches!(
+            task.status(),
+            TaskStatus::Submitted | TaskStatus::Answered
+        )),
+        Err(Error::Rejected { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Does one step with a task, or sets it aside: a task that cannot be moved on is a bug of this
