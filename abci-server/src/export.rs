@@ -178,6 +178,7 @@ impl Exporter {
             endpoint: node.endpoint,
             models,
             stake: node.stake,
+            capacity: node.capacity,
         }))
     }
 

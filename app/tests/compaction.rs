@@ -102,7 +102,7 @@ fn lists_and_other_queries_still_know_compact_tasks() {
 fn refunded_tasks_become_compact_too() {
     let mut chain = chain(1);
     let id = chain.submit();
-    chain.blocks(11);
+    chain.blocks(21);
     let task = chain.task(id);
     assert_eq!(task.status(), TaskStatus::Refunded);
     assert!(task.assignments.is_empty() && !task.record_sha256.is_empty());

@@ -120,7 +120,7 @@ fn a_draw_uses_the_weights_of_the_height_before() {
     let task = chain.task(first);
     assert_eq!(task.committees[0].height, chain.height);
     let slashed = chain.node(Role::Evaluator, &silent);
-    assert_eq!(slashed.slashed, support::STAKE / 200);
+    assert_eq!(slashed.slashed, support::STAKE / 100);
     let replay = repeat(&chain.app, chain.height, first, Role::Evaluator, 0).unwrap();
     assert!(replay.is_right());
     let candidate = replay.pools[0]
@@ -284,10 +284,10 @@ proptest! {
     /// Whatever else happens in a block: silence, slashes, payouts, nodes that leave and are gone.
     #[test]
     fn every_draw_of_any_history_can_be_repeated(
-        history in prop::collection::vec(step(), 20..120),
+        history in prop::collection::vec(step(), 20..180),
     ) {
         let params = Params {
-            unbonding_window: 33,
+            unbonding_window: 128,
             jail_window: 3,
             min_evaluator_stake: support::STAKE / 2,
             min_inference_stake: support::STAKE / 2,

@@ -96,7 +96,7 @@ fn transaction_bytes_should_not_change() {
 /// A chain in which every message of the registries was sent, and a hash after each.
 fn registry() -> (Chain, Vec<String>) {
     let params = Params {
-        unbonding_window: 30,
+        unbonding_window: 110,
         jail_window: 5,
         jail_after_misses: 1,
         max_inference_attempts: 1,

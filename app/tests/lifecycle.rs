@@ -79,7 +79,10 @@ fn a_task_that_nobody_answers_is_refunded() {
     let mut chain = Chain::new(2, 5);
     let before = chain.balance(&chain.user.address);
     let id = chain.submit();
+    // Both miss, and then nobody else has room for as long as an answer may take.
     chain.blocks(10);
+    assert_eq!(chain.task(id).status(), TaskStatus::Submitted);
+    chain.blocks(9);
     let task = chain.task(id);
     assert_eq!(task.status(), TaskStatus::Refunded);
     assert_eq!(task.refund_reason(), RefundReason::NoInferenceNode);
@@ -102,7 +105,7 @@ fn a_silent_evaluator_is_slashed_and_the_task_still_ends() {
     assert_eq!(chain.task(id).status(), TaskStatus::Revealing);
     assert_eq!(
         chain.node(Role::Evaluator, &silent[0]).stake,
-        STAKE - STAKE / 200
+        STAKE - STAKE / 100
     );
     chain.reveal(id, GOOD, &silent);
     let settlement = chain.task(id).settlement.unwrap();

@@ -414,6 +414,7 @@ fn registrations() {
         payout: String::new(),
         evaluator_models: vec![SCORER.into()],
         stake: STAKE,
+        capacity: 0,
     };
     let cases: [Case<MsgRegisterEvaluator>; 4] = [
         (|m| m.stake = 1, code::STAKE_TOO_LOW),

@@ -147,6 +147,9 @@ pub struct Register {
     /// Evaluator models, by id; those of config.toml unless given
     #[arg(long = "evaluator-model", value_name = "ID")]
     pub evaluator_models: Vec<String>,
+    /// Duties that the node takes at once, so that it can do all of them in time; 0 means 64
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub capacity: u32,
     #[command(flatten)]
     pub output: Output,
 }

@@ -165,6 +165,9 @@ pub struct Register {
     /// Address where users may reach the node, for their information.
     #[arg(long, default_value = "")]
     pub endpoint: String,
+    /// Duties that the node takes at once, so that it can do all of them in time; 0 means 64.
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    pub capacity: u32,
     /// Form of the result.
     #[command(flatten)]
     pub output: OutputArg,

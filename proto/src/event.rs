@@ -42,6 +42,8 @@ pub const TASK_SET_ASIDE: &str = "poq_task_set_aside";
 pub const NODE_PAID: &str = "poq_node_paid";
 /// A node lost stake; attributes `task node role amount reason`.
 pub const NODE_SLASHED: &str = "poq_node_slashed";
+/// A node did not do a duty in its window; attributes `task node role reason`.
+pub const DUTY_MISSED: &str = "poq_duty_missed";
 /// A node was registered; attributes `node role stake`.
 pub const NODE_REGISTERED: &str = "poq_node_registered";
 /// An operator changed what it declared of its node; attributes `node role`.

@@ -70,6 +70,9 @@ enum GenesisCommand {
         /// Address that earns; default: the operator's.
         #[arg(long, default_value = "")]
         payout: String,
+        /// Duties that it takes at once, so that it can do all of them in time; 0 means 64.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        capacity: u32,
     },
     /// Add a validator, or name the owner of one that is there.
     AddValidator {
@@ -200,6 +203,7 @@ impl Editor<'_> {
                 stake,
                 endpoint,
                 payout,
+                capacity,
             } => state.nodes.push(GenesisNode {
                 role: Role::from(role).into(),
                 operator: self.address(&operator, &params)?,
@@ -207,6 +211,7 @@ impl Editor<'_> {
                 endpoint,
                 models: sorted(models),
                 stake: base_units(&stake, &params)?,
+                capacity,
             }),
             GenesisCommand::AddValidator {
                 operator,

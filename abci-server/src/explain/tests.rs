@@ -37,6 +37,7 @@ fn task() -> Task {
         height,
         beacon: vec![7; 32],
         missed,
+        ..Assignment::default()
     };
     let qualities = [Some(700_000), Some(600_000), Some(900_001), None];
     let operators = ["e0", "e1", "e2", "e3"];
@@ -66,6 +67,7 @@ fn task() -> Task {
                 .map(|(operator, quality)| seat(operator, quality))
                 .collect(),
             reveal_height: 12,
+            ..Committee::default()
         }],
         settlement: Some(Settlement {
             quality: 700_000,

@@ -85,7 +85,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(who, power)| Act::SetPower { who, power }),
         1 => (any::<bool>(), any::<bool>())
             .prop_map(|(model, scorer)| Act::Deprecate { model, scorer }),
-        1 => (0u32..3, 20u64..60, STAKE / 2..2 * STAKE)
+        1 => (0u32..4, 90u64..140, STAKE / 2..2 * STAKE)
             .prop_map(|(misses, window, minimum)| Act::SetParams { misses, window, minimum }),
         1 => (who, Just(())).prop_map(|(who, ())| Act::Evidence { who }),
     ]
@@ -316,7 +316,7 @@ proptest! {
             prop_assert!(!set.is_empty());
         }
         // Whoever has to leave is gone after the longest window, and every task is over.
-        chain.blocks(60);
+        chain.blocks(160);
         prop_assert!(chain.tasks().iter().all(is_over));
         prop_assert!(chain.events.iter().all(|found| found.r#type != poq_proto::event::TASK_SET_ASIDE));
         chain.assert_money_is_conserved();

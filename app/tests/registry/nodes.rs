@@ -33,7 +33,7 @@ pub fn unjail(wallet: &Wallet, role: Role) -> Any {
 /// A window that a test can wait for.
 pub fn short_unbonding() -> Params {
     Params {
-        unbonding_window: 30,
+        unbonding_window: 110,
         max_inference_attempts: 2,
         jail_window: 5,
         ..params()
@@ -91,11 +91,11 @@ fn stake_grows_and_shrinks_within_its_bounds() {
     let node = chain.node(Role::Evaluator, &wallet);
     assert_eq!((node.stake, node.status()), (3 * STAKE, NodeStatus::Active));
     let part = &node.unbonding[0];
-    assert_eq!((part.amount, part.release_height), (STAKE, started + 30));
+    assert_eq!((part.amount, part.release_height), (STAKE, started + 110));
     chain.assert_money_is_conserved();
 
     let before = chain.balance(&wallet);
-    chain.blocks(29);
+    chain.blocks(109);
     assert_eq!(chain.balance(&wallet), before);
     chain.blocks(1);
     assert_eq!(chain.balance(&wallet), before + u128::from(STAKE));
@@ -168,7 +168,7 @@ fn a_node_leaves_and_comes_back() {
         assert_eq!(check(&chain, sender, message), expected);
     }
 
-    chain.blocks(30);
+    chain.blocks(110);
     assert!(stranger_node(&chain, &chain.evaluators[0]));
     chain.assert_money_is_conserved();
     let keys = [
@@ -197,32 +197,31 @@ fn unbonding_is_no_way_out_of_a_slash() {
     chain.commit(id, GOOD, &silent);
     chain.blocks(1);
     let node = chain.node(Role::Evaluator, &silent[0]);
-    assert_eq!(node.unbonding[0].amount, STAKE - STAKE / 200);
+    assert_eq!(node.unbonding[0].amount, STAKE - STAKE / 100);
     assert_eq!(
         (node.slashed, node.status()),
-        (STAKE / 200, NodeStatus::Unbonding)
+        (STAKE / 100, NodeStatus::Unbonding)
     );
     chain.assert_money_is_conserved();
     let before = chain.balance(&silent[0]);
-    chain.blocks(30);
+    chain.blocks(110);
     assert_eq!(
         chain.balance(&silent[0]),
-        before + u128::from(STAKE - STAKE / 200)
+        before + u128::from(STAKE - STAKE / 100)
     );
     assert!(is_over(&chain, id));
 }
 
 #[test]
 fn a_leaving_node_does_its_open_duties_and_stays_until_they_end() {
-    // The window is over before the task is.
     let params = Params {
-        unbonding_window: 27,
+        unbonding_window: 69,
         answer_window: 1,
         commit_window: 1,
         reveal_window: 1,
         max_inference_attempts: 1,
         max_committee_attempts: 1,
-        audit_window: 20,
+        audit_window: 41,
         jail_window: 5,
         ..params()
     };
@@ -244,14 +243,14 @@ fn a_leaving_node_does_its_open_duties_and_stays_until_they_end() {
     chain.reveal(id, GOOD, &[]);
     assert_eq!(chain.task(id).status(), TaskStatus::Settled);
     assert_eq!(chain.node(Role::Evaluator, &wallet).open_duties, 1);
-    chain.blocks(19);
+    chain.blocks(40);
     assert!(!is_over(&chain, id));
     chain.blocks(1);
     assert!(is_over(&chain, id));
     let node = chain.node(Role::Evaluator, &wallet);
     assert_eq!((node.open_duties, node.duties_done), (0, 1));
     assert!(node.earned > 0);
-    chain.blocks(10);
+    chain.blocks(30);
     assert!(stranger_node(&chain, &chain.evaluators[0]));
     chain.assert_money_is_conserved();
 }
@@ -259,24 +258,35 @@ fn a_leaving_node_does_its_open_duties_and_stays_until_they_end() {
 #[test]
 fn a_late_chain_is_no_way_out_of_a_slash() {
     let params = Params {
-        max_transitions_per_block: 1,
+        max_open_tasks: 1_000,
         ..short_unbonding()
     };
+    let slow = Params {
+        max_transitions_per_block: 2,
+        ..params.clone()
+    };
     let mut chain = Chain::with_params(params, 1, 5);
+    // More tasks than the chain can move on before the stake is due, and all due earlier.
+    let ask = |chain: &mut Chain| {
+        let message = any(&support::submit_message(&chain.user));
+        chain.user.sign(vec![message])
+    };
+    let txs: Vec<_> = (0..300).map(|_| ask(&mut chain)).collect();
+    assert!(chain.block(&txs).iter().all(|result| result.code == 0));
     let id = chain.submit();
     chain.answer(id, "Paris.");
     let wallet = chain.evaluators[0].address.clone();
     let message = unbond(&chain.evaluators[0], Role::Evaluator, STAKE);
-    // More tasks than the chain can move on before the stake is due, and all due earlier.
-    let mut txs: Vec<_> = (0..80)
-        .map(|_| {
-            let message = any(&support::submit_message(&chain.user));
-            chain.user.sign(vec![message])
-        })
-        .collect();
-    txs.push(chain.evaluators[0].sign(vec![message]));
+    let slow = any(&MsgUpdateParams {
+        authority: chain.user.address.clone(),
+        params: Some(slow),
+    });
+    let txs = [
+        chain.user.sign(vec![slow]),
+        chain.evaluators[0].sign(vec![message]),
+    ];
     assert!(chain.block(&txs).iter().all(|result| result.code == 0));
-    chain.blocks(35);
+    chain.blocks(115);
     assert!(!is_over(&chain, id));
     let node = chain.node(Role::Evaluator, &wallet);
     assert_eq!((node.open_duties, node.unbonding.len()), (1, 1));
@@ -287,7 +297,7 @@ fn a_late_chain_is_no_way_out_of_a_slash() {
         }
     }
     assert!(is_over(&chain, id));
-    chain.blocks(2);
+    chain.blocks(17);
     assert!(stranger_node(&chain, &chain.evaluators[0]));
     assert!(chain.balance(&wallet) < u128::from(FUNDS + STAKE));
     chain.assert_money_is_conserved();
@@ -298,7 +308,7 @@ fn is_over(chain: &Chain, id: u64) -> bool {
 }
 
 #[test]
-fn missing_in_a_row_ends_in_jail() {
+fn missing_within_a_window_ends_in_jail() {
     let params = Params {
         jail_after_misses: 2,
         jail_window: 6,
@@ -308,25 +318,28 @@ fn missing_in_a_row_ends_in_jail() {
     let mut chain = Chain::with_params(params, 1, 5);
     let wallet = chain.inference[0].address.clone();
     let node = |chain: &Chain| chain.node(Role::Inference, &wallet);
-    // A duty that is done sets the count back; stake makes up for the slashes.
+    // A window later a miss counts anew; stake makes up for the slashes.
     let message = add_stake(&chain.inference[0], Role::Inference, STAKE);
     run(&mut chain, inference, message);
     chain.submit();
     chain.blocks(4);
-    assert_eq!(node(&chain).missed_in_a_row, 1);
+    assert_eq!(node(&chain).missed_in_window, 1);
     let id = chain.submit();
     chain.answer(id, "Paris.");
     chain.commit(id, GOOD, &[]);
     chain.reveal(id, GOOD, &[]);
     chain.blocks(2);
-    assert_eq!(node(&chain).missed_in_a_row, 0);
+    let before = node(&chain);
+    assert_eq!(before.missed_in_window, 1);
 
     chain.submit();
     chain.submit();
     chain.blocks(4);
     let jailed = node(&chain);
     assert_eq!(jailed.status(), NodeStatus::Jailed);
-    assert_eq!(jailed.missed_in_a_row, 2);
+    assert_eq!(jailed.missed_in_window, 2);
+    // Both were missed in one outage, which costs one slash.
+    assert_eq!(jailed.slashed - before.slashed, before.stake / 100);
     assert_eq!(jailed.jailed_until, chain.height + 6);
     let told = chain
         .events
@@ -408,6 +421,7 @@ fn an_operator_changes_what_it_declared() {
         payout: payout.into(),
         endpoint: "http://10.0.0.1".into(),
         models: models.iter().map(|model| (*model).to_owned()).collect(),
+        capacity: 9,
     };
     let taken = chain.inference[1].address.clone();
     let with_role = |role: Role| MsgUpdateNode {
@@ -430,8 +444,8 @@ fn an_operator_changes_what_it_declared() {
     run(&mut chain, inference, any(&update(&payout, &["other"])));
     let node = chain.node(Role::Inference, &operator);
     assert_eq!(
-        (node.payout.as_str(), node.models.as_slice()),
-        (payout.as_str(), &["other".to_owned()][..])
+        (node.payout.as_str(), node.models.as_slice(), node.capacity),
+        (payout.as_str(), &["other".to_owned()][..], 9)
     );
     // Only the other node serves the first model now.
     for _ in 0..4 {

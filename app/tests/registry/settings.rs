@@ -238,7 +238,7 @@ fn parameters_change_from_the_next_block_on() {
     let cases: [fn(&mut Params); 6] = [
         |p| p.denom = "uother".into(),
         |p| p.bech32_prefix = "other".into(),
-        |p| p.unbonding_window = 32,
+        |p| p.unbonding_window = 103,
         |p| p.slash_no_reveal = 6_666,
         |p| p.audit_margin = 1,
         |p| p.authority = "nobody".into(),
@@ -267,8 +267,8 @@ fn parameters_change_from_the_next_block_on() {
 #[test]
 fn a_price_that_no_stake_secures_is_refused() {
     let mut chain = Chain::new(1, 5);
-    // 10 % of half of 5 · 100 million over 1.5, less what the prompt costs.
-    let bound = 16_666_666;
+    // Twice 2 of 5 seats in 2 committees, 1 % of 100 million each, shared by 3 misses.
+    let bound = 2_666_666;
     let price = |chain: &mut Chain, base_price: u64| {
         let message = any(&set_model(chain, |model| {
             model.base_price = base_price - 300;

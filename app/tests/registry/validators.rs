@@ -153,7 +153,7 @@ fn a_validator_with_power_keeps_the_minimum() {
     let message = unbond(&chain.validators[0], Role::Validator, STAKE - 10);
     run(&mut chain, validator, message);
     chain.assert_money_is_conserved();
-    chain.blocks(30);
+    chain.blocks(110);
     // Account and key are free again.
     assert!(
         chain
@@ -268,7 +268,7 @@ fn who_signs_twice_is_slashed_and_never_comes_back() {
     let rest = chain.validator(&wallet).stake;
     let message = unbond(&chain.validators[0], Role::Validator, rest);
     run(&mut chain, validator, message);
-    chain.blocks(31);
+    chain.blocks(111);
     let key = chain.validators[0].consensus_key();
     let message = register(&chain.inference[0], key, STAKE);
     assert_eq!(check(&chain, &chain.inference[0], message), code::KEY_TAKEN);

@@ -3,7 +3,7 @@
 use poq_app::modules::validators::ValidatorPower;
 use poq_proto::v1::*;
 
-use super::{DENOM, FUNDS, MODEL, POWER, SCORER, STAKE, Wallet};
+use super::{CAPACITY, DENOM, FUNDS, MODEL, POWER, SCORER, STAKE, Wallet};
 
 /// Short windows and no rounding luck; the user is the authority.
 pub fn params() -> Params {
@@ -28,6 +28,20 @@ pub struct People {
 }
 
 impl People {
+    pub fn new(inference: u8, evaluators: u8) -> Self {
+        let wallets = |first: u8, count: u8, number: u8| {
+            (0..count)
+                .map(|index| Wallet::new(first + index, (number + index).into()))
+                .collect::<Vec<_>>()
+        };
+        Self {
+            user: Wallet::new(1, 0),
+            inference: wallets(50, inference, 1),
+            evaluators: wallets(100, evaluators, 1 + inference),
+            validators: wallets(30, 2, 1 + inference + evaluators),
+        }
+    }
+
     pub fn genesis(&self, params: Params) -> GenesisState {
         let account = |wallet: &Wallet| GenesisAccount {
             address: wallet.address.clone(),
@@ -41,6 +55,7 @@ impl People {
             operator: wallet.address.clone(),
             models: vec![model.into()],
             stake: STAKE,
+            capacity: CAPACITY,
             ..GenesisNode::default()
         };
         let validator = |wallet: &Wallet| GenesisValidator {

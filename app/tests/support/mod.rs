@@ -37,6 +37,8 @@ pub const STRICT_SCORER: &str = "strict-encoder";
 pub const GAS: u64 = 400_000;
 pub const FUNDS: u64 = 1_000_000_000;
 pub const STAKE: u64 = 100_000_000;
+/// Duties that a node takes at once: whoever is tested works infinitely fast.
+pub const CAPACITY: u32 = 100_000;
 /// Of each validator in genesis.
 pub const POWER: u64 = 10;
 
@@ -70,17 +72,7 @@ impl Chain {
     }
 
     pub fn with_options(params: Params, options: Options, inference: u8, evaluators: u8) -> Self {
-        let wallets = |first: u8, count: u8, number: u8| {
-            (0..count)
-                .map(|index| Wallet::new(first + index, (number + index).into()))
-                .collect::<Vec<_>>()
-        };
-        let people = People {
-            user: Wallet::new(1, 0),
-            inference: wallets(50, inference, 1),
-            evaluators: wallets(100, evaluators, 1 + inference),
-            validators: wallets(30, 2, 1 + inference + evaluators),
-        };
+        let people = People::new(inference, evaluators);
         Self::from_genesis(&people.genesis(params), options, people)
     }
 

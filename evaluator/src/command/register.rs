@@ -40,6 +40,7 @@ pub async fn register(args: Register) -> Result<()> {
         payout: args.payout,
         evaluator_models,
         stake: args.stake,
+        capacity: args.capacity,
     };
     let outcome = sender
         .send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION_TIMEOUT)

@@ -29,6 +29,7 @@ pub async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
         endpoint: options.endpoint,
         models: vec![config.model.id],
         stake: options.stake,
+        capacity: options.capacity,
     };
     let outcome = sender
         .send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION)

@@ -48,6 +48,7 @@ async fn a_running_network_changes_its_judge() {
             role: Role::Evaluator.into(),
             // Sorted, as the chain has them.
             models: vec![new.id.clone(), old.id.clone()],
+            capacity: 0,
             ..MsgUpdateNode::default()
         };
         send(&operator, any(&message), FEE).await;

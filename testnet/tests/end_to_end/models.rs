@@ -117,6 +117,7 @@ async fn serve(fixture: &Fixture, worker: &Worker, model: &Served) {
         payout: String::new(),
         endpoint: String::new(),
         models: vec![model.id.into()],
+        capacity: 0,
     };
     let sent = sender.send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION);
     sent.await.unwrap();

@@ -161,6 +161,7 @@ impl Scene {
             operator: evaluator.address().into(),
             evaluator_models: vec![self.model.evaluator_models[0].id.clone()],
             stake: 2_000_000_000,
+            capacity: 0,
             ..MsgRegisterEvaluator::default()
         };
         self.refused_from(evaluator, any(&again), paid(), code::ALREADY_REGISTERED)

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use poq_client::{Any, any};
+use poq_client::any;
 use poq_proto::v1::{
     MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgRegisterEvaluator,
     MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSetVrfKey,
@@ -52,6 +52,9 @@ pub(super) enum Poq {
         /// Address that earns; default: the signer's.
         #[arg(long, default_value = "")]
         payout: String,
+        /// Duties that it takes at once, so that it can do all of them in time; 0 means 64.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        capacity: u32,
     },
     /// Register the signer as an evaluator and stake.
     RegisterEvaluator {
@@ -64,6 +67,9 @@ pub(super) enum Poq {
         /// Address that earns; default: the signer's.
         #[arg(long, default_value = "")]
         payout: String,
+        /// Duties that it takes at once, so that it can do all of them in time; 0 means 64.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        capacity: u32,
     },
     /// Register the signer as a validator and stake; the authority gives it power.
     RegisterValidator {
@@ -100,6 +106,9 @@ pub(super) enum Poq {
         /// Address that earns.
         #[arg(long)]
         payout: Option<String>,
+        /// Duties that it takes at once.
+        #[arg(long)]
+        capacity: Option<u32>,
     },
     /// Move money from the signer's balance to the stake of its node.
     AddStake {
@@ -181,22 +190,26 @@ impl Poq {
                 stake,
                 endpoint,
                 payout,
+                capacity,
             } => any(&MsgRegisterInferenceNode {
                 operator,
                 payout,
                 endpoint,
                 models: sorted(models),
                 stake: account.base_units(&stake)?,
+                capacity,
             }),
             Self::RegisterEvaluator {
                 evaluator_models,
                 stake,
                 payout,
+                capacity,
             } => any(&MsgRegisterEvaluator {
                 operator,
                 payout,
                 evaluator_models: sorted(evaluator_models),
                 stake: account.base_units(&stake)?,
+                capacity,
             }),
             Self::RegisterValidator {
                 stake,
@@ -222,7 +235,18 @@ impl Poq {
                 models,
                 endpoint,
                 payout,
-            } => update_node(account, role.into(), models, endpoint, payout).await?,
+                capacity,
+            } => {
+                let node = account.client.node(role.into(), account.address()).await?;
+                any(&MsgUpdateNode {
+                    operator: node.operator,
+                    role: node.role,
+                    payout: payout.unwrap_or(node.payout),
+                    endpoint: endpoint.unwrap_or(node.endpoint),
+                    models: models.map_or(node.models, sorted),
+                    capacity: capacity.unwrap_or(node.capacity),
+                })
+            }
             Self::AddStake { role, amount } => any(&MsgAddStake {
                 operator,
                 role: Role::from(role).into(),
@@ -240,24 +264,6 @@ impl Poq {
         };
         account.execute(message).await
     }
-}
-
-/// What the chain has of the node, with the changes.
-async fn update_node(
-    account: &Account,
-    role: Role,
-    models: Option<Vec<String>>,
-    endpoint: Option<String>,
-    payout: Option<String>,
-) -> anyhow::Result<Any> {
-    let node = account.client.node(role, account.address()).await?;
-    Ok(any(&MsgUpdateNode {
-        operator: node.operator,
-        role: role.into(),
-        payout: payout.unwrap_or(node.payout),
-        endpoint: endpoint.unwrap_or(node.endpoint),
-        models: models.map_or(node.models, sorted),
-    }))
 }
 
 /// Ids as the chain keeps them.

@@ -64,7 +64,7 @@ fn conclude(
         if verdict::is_wrong(seat, &references, &case.models) {
             result.penalties.push(AuditPenalty {
                 operator: seat.operator.clone(),
-                amount: nodes::fail_audit(x, &seat.operator, case.task)?,
+                amount: nodes::fail_audit(x, tasks::seat_duty(&committee, seat), case.task)?,
             });
         }
     }

@@ -1,7 +1,7 @@
 //! Which settled tasks the beacon picks for an audit.
 
 use poq_proto::PPM;
-use poq_proto::v1::{Audit, AuditCause, Committee, Params, Task, TaskStatus};
+use poq_proto::v1::{Audit, AuditCause, Committee, Params, Seat, Task, TaskStatus};
 
 use super::{keys, schedule};
 use crate::error::{Error, Result};
@@ -16,17 +16,30 @@ use crate::store::State;
 /// most P. Silent seats do not count: they lose nothing by an audit.
 pub fn probability(params: &Params, price: u64, committee: &Committee) -> u32 {
     let revealed = committee.seats.iter().filter(|seat| seat.reveal.is_some());
-    let weight: u128 = revealed.map(|seat| u128::from(seat.weight)).sum();
+    let needed = needed_audits(params, price, revealed).unwrap_or(PPM.into());
+    u32::try_from(needed.min(PPM.into()))
+        .unwrap_or(u32::MAX)
+        .max(params.min_audit_rate)
+}
+
+/// What a task adds to the audits that its seats have to expect, ppm of one audit: the same without
+/// the limits, for a whole committee, rounded up.
+pub fn expected(params: &Params, price: u64, seats: &[Seat]) -> u64 {
+    let needed = needed_audits(params, price, seats.iter()).unwrap_or(u128::MAX);
+    u64::try_from(needed).unwrap_or(u64::MAX)
+}
+
+/// `audit_margin · P / (slash_audit · W/2)`, ppm, rounded up; none for seats without weight.
+fn needed_audits<'s>(
+    params: &Params,
+    price: u64,
+    seats: impl Iterator<Item = &'s Seat>,
+) -> Option<u128> {
+    let weight: u128 = seats.map(|seat| u128::from(seat.weight)).sum();
     // Below 2 · 2^32 · 2^64 · 2^20; margin and slash are both in ppm, so their units cancel out.
     let gain = 2 * u128::from(params.audit_margin) * u128::from(price) * u128::from(PPM);
     let loss = u128::from(params.slash_audit) * weight;
-    let needed = match loss {
-        0 => u128::from(PPM),
-        loss => gain.div_ceil(loss).min(PPM.into()),
-    };
-    u32::try_from(needed)
-        .unwrap_or(u32::MAX)
-        .max(params.min_audit_rate)
+    (loss > 0).then(|| gain.div_ceil(loss))
 }
 
 /// Enters a task that this block settles: the next block's beacon decides.

@@ -1,46 +1,73 @@
-//! What the outcomes of duties do to a node (protocol section 10).
+//! What the beginning and the outcome of a duty do to its node (protocol section 10).
 
-use poq_proto::v1::{Node, NodeStatus, Role};
+use poq_proto::v1::{Node, NodeStatus, Params, Role};
 use poq_proto::{PPM, event};
 
-use super::{get, jail, name, put, put_weighted};
+use super::{get, has_room, jail, name, put, put_weighted};
 use crate::arithmetic::share;
 use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::bank;
 use crate::modules::stake::entries;
-use crate::store::State;
 
 /// Why a node is slashed and jailed whose score an audit refutes.
 const AUDIT: &str = "audit";
 
-/// Counts a task whose outcome depends on the node.
-pub fn begin_duty(state: &mut State, role: Role, operator: &str) -> Result<()> {
-    let mut node = get(state, role, operator)?;
-    node.open_duties = node.open_duties.saturating_add(1);
-    put(state, &node)
+/// One task that depends on a node.
+#[derive(Clone, Copy, Debug)]
+pub struct Duty<'a> {
+    /// What the node is in it.
+    pub role: Role,
+    /// Whose duty it is.
+    pub operator: &'a str,
+    /// What it adds to the audits that the node has to expect, ppm of one audit.
+    pub expected_audits: u64,
 }
 
-/// The end of a duty whose outcome says nothing about the node.
-pub fn release_duty(state: &mut State, role: Role, operator: &str) -> Result<()> {
-    let mut node = get(state, role, operator)?;
-    node.open_duties = node.open_duties.saturating_sub(1);
-    put(state, &node)
+impl<'a> Duty<'a> {
+    /// An answer, which no audit is about.
+    pub fn of_inference(operator: &'a str) -> Self {
+        Self {
+            role: Role::Inference,
+            operator,
+            expected_audits: 0,
+        }
+    }
+}
+
+/// Gives a node a duty. A draw calls this, so that weights stay as they are: whoever draws brings
+/// them up to date once all draws of the block are made ([`super::close_if_full`]).
+pub fn begin_duty(x: &mut Execution<'_>, duty: Duty<'_>) -> Result<()> {
+    let mut node = get(x.state, duty.role, duty.operator)?;
+    node.open_duties = node.open_duties.saturating_add(1);
+    node.pending_duties = node.pending_duties.saturating_add(1);
+    node.expected_audits = node.expected_audits.saturating_add(duty.expected_audits);
+    put(x.state, &node)
+}
+
+/// Nothing is left to do for a duty, whose outcome may still depend on others.
+pub fn finish_work(x: &mut Execution<'_>, role: Role, operator: &str) -> Result<()> {
+    change(x, role, operator, |node| {
+        node.pending_duties = node.pending_duties.saturating_sub(1);
+    })
+}
+
+/// The end of a duty whose outcome says nothing about the node, and for which nothing is left to do.
+pub fn release_duty(x: &mut Execution<'_>, duty: Duty<'_>) -> Result<()> {
+    change(x, duty.role, duty.operator, |node| end(node, duty))
 }
 
 /// The end of a duty that was done: `quality` (ppm) enters the reputation, if there is any to
 /// speak of, and `earned` the record.
 pub fn complete_duty(
     x: &mut Execution<'_>,
-    role: Role,
-    operator: &str,
+    duty: Duty<'_>,
     quality: Option<u64>,
     earned: u64,
 ) -> Result<()> {
-    let mut node = get(x.state, role, operator)?;
-    node.open_duties = node.open_duties.saturating_sub(1);
+    let mut node = get(x.state, duty.role, duty.operator)?;
+    end(&mut node, duty);
     node.duties_done = node.duties_done.saturating_add(1);
-    node.missed_in_a_row = 0;
     node.earned = node.earned.saturating_add(earned);
     if let Some(quality) = quality {
         update_reputation(x, &mut node, quality);
@@ -48,64 +75,121 @@ pub fn complete_duty(
     put_weighted(x, &mut node)
 }
 
-/// The end of a duty that was not done: part of the stake is burnt, the reputation falls, and who
-/// missed too many in a row is jailed.
+/// The end of a duty that was not done. All that a node misses in one window costs it the highest
+/// slash among them, once, so that one outage or one burst cannot burn a stake; who misses
+/// `jail_after_misses` is jailed, and what it still has to do then costs it nothing more. Tells
+/// whether the node was not to be drawn any more, so that the task gets another attempt.
 pub fn miss_duty(
     x: &mut Execution<'_>,
-    role: Role,
-    operator: &str,
+    duty: Duty<'_>,
     task: u64,
     slash_ppm: u32,
     reason: &str,
-) -> Result<()> {
-    let mut node = get(x.state, role, operator)?;
-    let lost = fail_duty(x, &mut node, task, slash_ppm, reason);
-    node.missed_in_a_row = node.missed_in_a_row.saturating_add(1);
-    bank::burn_held(x.state, &x.block.params.denom, lost.into())?;
-    let limit = x.block.params.jail_after_misses;
-    if limit > 0 && node.missed_in_a_row >= limit && node.status() != NodeStatus::Jailed {
-        jail::confine(x, &mut node, "missed_duties");
+) -> Result<bool> {
+    let mut node = get(x.state, duty.role, duty.operator)?;
+    end(&mut node, duty);
+    node.pending_duties = node.pending_duties.saturating_sub(1);
+    node.duties_missed = node.duties_missed.saturating_add(1);
+    x.emit(
+        event::DUTY_MISSED,
+        &[
+            (event::TASK, &task),
+            (event::NODE, &node.operator),
+            (event::ROLE, &name(node.role())),
+            (event::REASON, &reason),
+        ],
+    );
+    let status = node.status();
+    if status != NodeStatus::Jailed {
+        let ppm = count_miss(x, &mut node, slash_ppm);
+        let lost = slash(x, &mut node, task, ppm, reason);
+        bank::burn_held(x.state, &x.block.params.denom, lost.into())?;
+        update_reputation(x, &mut node, 0);
+        if node.missed_in_window >= x.block.params.jail_after_misses {
+            jail::confine(x, &mut node, "missed_duties");
+        }
     }
-    put_weighted(x, &mut node)
+    put_weighted(x, &mut node)?;
+    Ok(matches!(status, NodeStatus::Jailed | NodeStatus::Unbonding))
 }
 
 /// The end of an evaluator's duty whose revealed score an audit refutes: part of the stake is
 /// taken out, the reputation falls, and the node is jailed. Returns the base units lost, which the
 /// caller pays or burns.
-pub fn fail_audit(x: &mut Execution<'_>, operator: &str, task: u64) -> Result<u64> {
-    let mut node = get(x.state, Role::Evaluator, operator)?;
-    let slash_ppm = x.block.params.slash_audit;
-    let lost = fail_duty(x, &mut node, task, slash_ppm, AUDIT);
+pub fn fail_audit(x: &mut Execution<'_>, duty: Duty<'_>, task: u64) -> Result<u64> {
+    let mut node = get(x.state, duty.role, duty.operator)?;
+    end(&mut node, duty);
+    node.duties_missed = node.duties_missed.saturating_add(1);
+    let lost = slash(x, &mut node, task, x.block.params.slash_audit, AUDIT);
+    update_reputation(x, &mut node, 0);
     jail::confine(x, &mut node, AUDIT);
     put_weighted(x, &mut node)?;
     Ok(lost)
 }
 
-/// What ends every failed duty: the slash, the count and the reputation. Returns the base units that
-/// were taken out of the stake.
-fn fail_duty(
-    x: &mut Execution<'_>,
-    node: &mut Node,
-    task: u64,
-    slash_ppm: u32,
-    reason: &str,
-) -> u64 {
-    let lost = entries::slash(&mut node.stake, &mut node.unbonding, slash_ppm);
-    node.open_duties = node.open_duties.saturating_sub(1);
-    node.duties_missed = node.duties_missed.saturating_add(1);
+/// Blocks within which missed duties of a role count as one outage.
+pub fn miss_window(params: &Params, role: Role) -> u64 {
+    match role {
+        Role::Evaluator => params.commit_window.saturating_add(params.reveal_window),
+        Role::Inference | Role::Validator | Role::Unspecified => params.answer_window,
+    }
+}
+
+/// Counts a missed duty in its window, and tells which part of the stake it costs, ppm: what the
+/// node has not lost in that window already.
+fn count_miss(x: &Execution<'_>, node: &mut Node, slash_ppm: u32) -> u32 {
+    let window = miss_window(&x.block.params, node.role());
+    let is_over = x.block.height >= node.miss_height.saturating_add(window);
+    if node.missed_in_window == 0 || is_over {
+        node.miss_height = x.block.height;
+        (node.missed_in_window, node.slashed_in_window) = (0, 0);
+    }
+    node.missed_in_window = node.missed_in_window.saturating_add(1);
+    let more = slash_ppm.saturating_sub(node.slashed_in_window);
+    node.slashed_in_window = node.slashed_in_window.max(slash_ppm);
+    more
+}
+
+/// Takes a part out of the stake; returns the base units.
+fn slash(x: &mut Execution<'_>, node: &mut Node, task: u64, ppm: u32, reason: &str) -> u64 {
+    let lost = entries::slash(&mut node.stake, &mut node.unbonding, ppm);
     node.slashed = node.slashed.saturating_add(lost);
-    update_reputation(x, node, 0);
-    x.emit(
-        event::NODE_SLASHED,
-        &[
-            (event::TASK, &task),
-            (event::NODE, &node.operator),
-            (event::ROLE, &name(node.role())),
-            (event::AMOUNT, &lost),
-            (event::REASON, &reason),
-        ],
-    );
+    if lost > 0 {
+        x.emit(
+            event::NODE_SLASHED,
+            &[
+                (event::TASK, &task),
+                (event::NODE, &node.operator),
+                (event::ROLE, &name(node.role())),
+                (event::AMOUNT, &lost),
+                (event::REASON, &reason),
+            ],
+        );
+    }
     lost
+}
+
+/// What the end of every duty has in common.
+fn end(node: &mut Node, duty: Duty<'_>) {
+    node.open_duties = node.open_duties.saturating_sub(1);
+    node.expected_audits = node.expected_audits.saturating_sub(duty.expected_audits);
+}
+
+/// Changes what a node has in hand; its weights are written only if that opens or closes it to
+/// draws.
+fn change(
+    x: &mut Execution<'_>,
+    role: Role,
+    operator: &str,
+    change: impl FnOnce(&mut Node),
+) -> Result<()> {
+    let mut node = get(x.state, role, operator)?;
+    let had_room = has_room(&x.block.params, &node);
+    change(&mut node);
+    match had_room == has_room(&x.block.params, &node) {
+        true => put(x.state, &node),
+        false => put_weighted(x, &mut node),
+    }
 }
 
 fn update_reputation(x: &Execution<'_>, node: &mut Node, outcome: u64) {

@@ -8,18 +8,21 @@ pub mod query;
 mod stake;
 mod update;
 
-pub use duties::{begin_duty, complete_duty, fail_audit, miss_duty, release_duty};
+pub use duties::{
+    Duty, begin_duty, complete_duty, fail_audit, finish_work, miss_duty, miss_window, release_duty,
+};
 pub use jail::{jail, unjail};
 pub use stake::{add_stake, leaves_on_duty, release, unbond};
 pub use update::update_node;
 
 use std::collections::BTreeSet;
 
-use poq_proto::code;
-use poq_proto::v1::{Node, NodeStatus, Role};
+use poq_proto::{PPM, code};
+use poq_proto::v1::{Node, NodeStatus, Params, Role};
 
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
+use crate::modules::params;
 use crate::selection::RandomStream;
 use crate::store::State;
 
@@ -62,7 +65,8 @@ pub fn slots_of(state: &State, role: Role, accounts: &[&str]) -> Result<BTreeSet
     Ok(slots)
 }
 
-/// Draws an active node that serves the model and is not at an excluded slot.
+/// Draws an active node that serves the model, had room before this block's draws, and is not at an
+/// excluded slot.
 pub fn draw(
     state: &State,
     stream: &mut RandomStream,
@@ -91,12 +95,18 @@ pub fn candidates(
         .collect()
 }
 
+/// The slots of nodes that can be drawn for a model, at most `limit`.
+pub fn slots(state: &State, role: Role, model: &str, limit: usize) -> Result<Vec<u64>> {
+    let members = keys::index(role, model).members(state, limit)?;
+    Ok(members.into_iter().map(|(slot, _)| slot).collect())
+}
+
 /// The weights of all nodes together that can be drawn for a model.
 pub fn total_weight(state: &State, role: Role, model: &str) -> Result<u128> {
     keys::index(role, model).total(state)
 }
 
-/// Whether an active node of the role serves the model.
+/// Whether an active node of the role that has room serves the model.
 pub fn serves(state: &State, role: Role, model: &str) -> Result<bool> {
     Ok(total_weight(state, role, model)? > 0)
 }
@@ -119,6 +129,22 @@ pub fn min_stake(x: &Execution<'_>, role: Role) -> u64 {
 /// min(stake, cap): a node's weight in an aggregation, and with its reputation in a draw.
 pub fn capped_stake(x: &Execution<'_>, node: &Node) -> u64 {
     node.stake.min(x.block.params.stake_cap)
+}
+
+/// Whether a node may get one more duty: it has work for less than its capacity, and its stake
+/// covers one more task (`params::max_expected_audits`).
+pub fn has_room(params: &Params, node: &Node) -> bool {
+    let covered = node.expected_audits.saturating_add(PPM) <= params::max_expected_audits(params);
+    node.pending_duties < node.capacity && covered
+}
+
+/// Takes a node out of further draws if those of this block have left it no room.
+pub fn close_if_full(x: &mut Execution<'_>, role: Role, operator: &str) -> Result<()> {
+    let mut node = get(x.state, role, operator)?;
+    match has_room(&x.block.params, &node) {
+        true => Ok(()),
+        false => put_weighted(x, &mut node),
+    }
 }
 
 /// The role must be one that nodes have.
@@ -175,8 +201,11 @@ fn put_weighted(x: &mut Execution<'_>, node: &mut Node) -> Result<()> {
     }
     put(x.state, node)?;
     let weight = match node.status() {
-        NodeStatus::Active => u128::from(capped_stake(x, node)) * u128::from(node.reputation),
-        NodeStatus::Understaked
+        NodeStatus::Active if has_room(&x.block.params, node) => {
+            u128::from(capped_stake(x, node)) * u128::from(node.reputation)
+        }
+        NodeStatus::Active
+        | NodeStatus::Understaked
         | NodeStatus::Jailed
         | NodeStatus::Unbonding
         | NodeStatus::Unspecified => 0,

@@ -2,7 +2,7 @@ use poq_proto::v1::{
     GenesisNode, MsgRegisterEvaluator, MsgRegisterEvaluatorResponse, MsgRegisterInferenceNode,
     MsgRegisterInferenceNodeResponse, Node, NodeStatus, Role,
 };
-use poq_proto::{PPM, code, event};
+use poq_proto::{code, event};
 
 use super::{find, keys, min_stake, name, operator_of_payout, put_weighted, require_role};
 use crate::address::Address;
@@ -16,6 +16,13 @@ use crate::store::State;
 const MAX_MODELS: usize = 32;
 /// Bytes of an endpoint.
 const MAX_ENDPOINT: usize = 256;
+/// Capacity of a node whose message names none.
+const DEFAULT_CAPACITY: u32 = 64;
+/// Highest capacity of a node.
+const MAX_CAPACITY: u32 = 100_000;
+/// Reputation of a new node, ppm: below that of a node that does its duties, so that nobody leaves a
+/// bad name by registering again.
+const NEW_REPUTATION: u32 = 500_000;
 
 /// `MsgRegisterInferenceNode`.
 pub fn register_inference_node(
@@ -31,6 +38,7 @@ pub fn register_inference_node(
             endpoint: message.endpoint,
             models: message.models,
             stake: message.stake,
+            capacity: message.capacity,
         },
     )?;
     Ok(MsgRegisterInferenceNodeResponse {})
@@ -50,6 +58,7 @@ pub fn register_evaluator(
             endpoint: String::new(),
             models: message.evaluator_models,
             stake: message.stake,
+            capacity: message.capacity,
         },
     )?;
     Ok(MsgRegisterEvaluatorResponse {})
@@ -84,6 +93,7 @@ pub fn register(x: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
     );
     check_endpoint(role, &request.endpoint)?;
     check_models(x, role, &request.models, &[])?;
+    let capacity = capacity_of_request(request.capacity)?;
 
     let slot = claim_slot(x.state, role)?;
     x.state.put(keys::slot(role, slot), operator.as_bytes())?;
@@ -96,7 +106,8 @@ pub fn register(x: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
         endpoint: request.endpoint,
         models: request.models,
         stake: request.stake,
-        reputation: u32::try_from(PPM).unwrap_or(u32::MAX),
+        reputation: NEW_REPUTATION.max(x.block.params.reputation_floor),
+        capacity,
         status: NodeStatus::Active.into(),
         registered_height: x.block.height,
         slot,
@@ -144,6 +155,19 @@ pub(super) fn payout_of_request(x: &Execution<'_>, operator: &str, payout: &str)
         "" => Ok(operator.to_owned()),
         payout => Ok(Address::parse(payout, &x.block.params.bech32_prefix)?.to_string()),
     }
+}
+
+/// The capacity that a message asks for; 0 means [`DEFAULT_CAPACITY`].
+pub(super) fn capacity_of_request(capacity: u32) -> Result<u32> {
+    ensure!(
+        capacity <= MAX_CAPACITY,
+        code::INVALID_REQUEST,
+        "capacity must be at most {MAX_CAPACITY}, got {capacity}"
+    );
+    Ok(match capacity {
+        0 => DEFAULT_CAPACITY,
+        capacity => capacity,
+    })
 }
 
 /// Nobody may name an account that works for somebody else: who is paid for an answer has no seat

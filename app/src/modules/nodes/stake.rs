@@ -51,9 +51,12 @@ pub fn leaves_on_duty(state: &State, role: Role, operator: &str) -> Result<bool>
     Ok(node.is_some_and(|node| node.status() == NodeStatus::Unbonding && node.open_duties > 0))
 }
 
-/// Takes out the part of a height, which the caller pays; returns its base units.
+/// Takes out the parts that are due at a height, which the caller pays; returns their base units. A
+/// node that has left took them along.
 pub fn release(x: &mut Execution<'_>, role: Role, operator: &str, height: u64) -> Result<u64> {
-    let mut node = get(x.state, role, operator)?;
+    let Some(mut node) = find(x.state, role, operator)? else {
+        return Ok(0);
+    };
     let amount = entries::take(&mut node.unbonding, height);
     put_weighted(x, &mut node)?;
     Ok(amount)

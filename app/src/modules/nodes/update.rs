@@ -3,12 +3,14 @@
 use poq_proto::event;
 use poq_proto::v1::{MsgUpdateNode, MsgUpdateNodeResponse, Node};
 
-use super::msgs::{check_endpoint, check_models, check_payout, payout_of_request};
+use super::msgs::{
+    capacity_of_request, check_endpoint, check_models, check_payout, payout_of_request,
+};
 use super::{get, keys, name, put_weighted, refuse_leaving, require_role};
 use crate::error::Result;
 use crate::execution::Execution;
 
-/// `MsgUpdateNode`: replaces payout account, endpoint and models.
+/// `MsgUpdateNode`: replaces payout account, endpoint, models and capacity.
 pub fn update_node(x: &mut Execution<'_>, message: MsgUpdateNode) -> Result<MsgUpdateNodeResponse> {
     let role = message.role();
     require_role(role)?;
@@ -27,6 +29,7 @@ pub fn update_node(x: &mut Execution<'_>, message: MsgUpdateNode) -> Result<MsgU
     node.payout = payout;
     node.endpoint = message.endpoint;
     node.models = message.models;
+    node.capacity = capacity_of_request(message.capacity)?;
     put_weighted(x, &mut node)?;
     x.emit(
         event::NODE_UPDATED,

@@ -3,7 +3,7 @@
 mod economics;
 pub mod query;
 
-pub use economics::max_price;
+pub use economics::{DRAW_RETRY, max_expected_audits, max_price};
 
 use poq_proto::v1::{Aggregation, MsgUpdateParams, MsgUpdateParamsResponse, Params};
 use poq_proto::{PPM, code, event};
@@ -12,6 +12,7 @@ use crate::address::Address;
 use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
 use crate::modules::bank::validate_denom;
+use crate::modules::tasks;
 use crate::store::State;
 
 /// `poq.v1.Params`.
@@ -87,7 +88,7 @@ pub fn default_params() -> Params {
         min_evaluator_stake: 100_000_000,
         stake_cap: 10_000_000_000,
         slash_no_answer: 10_000,
-        slash_no_commit: 5_000,
+        slash_no_commit: 10_000,
         slash_no_reveal: 20_000,
         reputation_step: 100_000,
         reputation_floor: 50_000,
@@ -179,6 +180,12 @@ pub fn validate(params: &Params) -> Result<()> {
         ("slash_no_answer", params.slash_no_answer.into(), 0, ppm),
         ("slash_no_commit", params.slash_no_commit.into(), 0, ppm),
         ("slash_no_reveal", params.slash_no_reveal.into(), 0, ppm),
+        (
+            "jail_after_misses",
+            params.jail_after_misses.into(),
+            1,
+            1_000,
+        ),
         ("reputation_step", params.reputation_step.into(), 1, ppm),
         ("reputation_floor", params.reputation_floor.into(), 1, ppm),
         (
@@ -190,7 +197,7 @@ pub fn validate(params: &Params) -> Result<()> {
         (
             "max_answer_bytes",
             params.max_answer_bytes.into(),
-            1,
+            tasks::MIN_ANSWER_BYTES.into(),
             1 << 20,
         ),
         ("max_batch_items", params.max_batch_items.into(), 1, 10_000),
@@ -198,7 +205,7 @@ pub fn validate(params: &Params) -> Result<()> {
         (
             "max_transitions_per_block",
             params.max_transitions_per_block.into(),
-            1,
+            2,
             1_000_000,
         ),
         ("gas_price", params.gas_price, 0, 1_000_000_000_000),

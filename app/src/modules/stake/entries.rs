@@ -48,11 +48,13 @@ pub fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Re
     Ok(())
 }
 
-/// Takes out the part of a height; returns its base units.
-pub fn take(parts: &mut Vec<Unbonding>, release_height: u64) -> u64 {
-    let due = |part: &&Unbonding| part.release_height == release_height;
-    let amount = parts.iter().find(due).map_or(0, |part| part.amount);
-    parts.retain(|part| !due(&part));
+/// Takes out the parts that are due at a height; returns their base units. They are parts of one
+/// stake, so that their sum is one.
+pub fn take(parts: &mut Vec<Unbonding>, height: u64) -> u64 {
+    let due = |part: &Unbonding| part.release_height <= height;
+    let amounts = parts.iter().filter(|part| due(part)).map(|part| part.amount);
+    let amount = amounts.fold(0u64, u64::saturating_add);
+    parts.retain(|part| !due(part));
     amount
 }
 
@@ -82,9 +84,10 @@ mod tests {
         begin(&mut parts, 5, 8).unwrap();
         assert!(begin(&mut parts, 10, 9).is_err());
         assert!(begin(&mut parts, u64::MAX, 8).is_err());
-        assert_eq!(take(&mut parts, 8), 15);
-        assert_eq!(take(&mut parts, 8), 0);
-        assert_eq!(parts.len(), 7);
+        assert_eq!(take(&mut parts, 1), 10);
+        assert_eq!(take(&mut parts, 7), 60);
+        assert_eq!(take(&mut parts, 7), 0);
+        assert_eq!(parts.len(), 1);
         begin(&mut parts, 10, 9).unwrap();
     }
 

@@ -64,17 +64,23 @@ pub fn unbond(x: &mut Execution<'_>, message: MsgUnbond) -> Result<MsgUnbondResp
     Ok(MsgUnbondResponse { release_height })
 }
 
-/// Pays out what is due at the end of this block.
+/// Blocks after which a stake is looked at again that cannot be released yet.
+const HELD: u64 = 16;
+
+/// Pays out what is due at the end of this block. A stake that a slash may still reach goes to the
+/// end of the queue, so that it keeps nobody waiting.
 pub fn release_due(x: &mut Execution<'_>) -> Result<()> {
     for (key, _) in x.state.scan(keys::RELEASES, None, MAX_RELEASES_PER_BLOCK)? {
         let (height, role, operator) = keys::parse_release(&key)?;
         if height > x.block.height {
             break;
         }
+        x.state.delete(&key)?;
         if nodes::leaves_on_duty(x.state, role, &operator)? {
+            let later = x.block.height.saturating_add(HELD);
+            x.state.mark(keys::release(later, role, &operator))?;
             continue;
         }
-        x.state.delete(&key)?;
         match x.attempt(|x| release(x, height, role, &operator)) {
             Err(Error::Rejected { log, .. }) => {
                 // A bug of this application; the chain goes on without it.
@@ -91,6 +97,10 @@ fn release(x: &mut Execution<'_>, height: u64, role: Role, operator: &str) -> Re
         Role::Validator => validators::release(x, operator, height)?,
         role => nodes::release(x, role, operator, height)?,
     };
+    if amount == 0 {
+        // An entry of a later height took its part along.
+        return Ok(());
+    }
     let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
     let account = Address::parse(operator, prefix)?;
     bank::credit(x.state, &account, denom, amount.into())?;

@@ -37,15 +37,16 @@ fn submit_answer(x: &mut Execution<'_>, operator: &str, id: u64, item: AnswerIte
     );
     require_phase(&task, TaskStatus::Assigned)?;
     ensure!(
-        !item.answer.is_empty() && item.answer.len() <= task.max_answer_bytes as usize,
+        item.answer.len() <= task.max_answer_bytes as usize,
         code::ANSWER_TOO_LONG,
-        "an answer to task {id} has 1 to {} bytes, got {}",
+        "an answer to task {id} has at most {} bytes, got {}",
         task.max_answer_bytes,
         item.answer.len()
     );
     x.state
         .put_payload(keys::answer(id), item.answer.as_bytes())?;
     x.state.delete(keys::duty(Role::Inference, operator, id))?;
+    nodes::finish_work(x, Role::Inference, operator)?;
     task.answer = Some(Answer {
         operator: operator.to_owned(),
         sha256: Sha256::digest(&item.answer).to_vec(),

@@ -5,7 +5,7 @@ use poq_proto::v1::{Committee, Task};
 use sha2::{Digest, Sha256};
 
 use super::settlement::{Bill, split};
-use super::{get, keys, put, reschedule};
+use super::{get, keys, leave_queue, put, reschedule};
 use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
 use crate::store::State;
@@ -13,7 +13,7 @@ use crate::store::State;
 /// Takes a settled task out of the queue of due heights, so that nothing is paid before its audit
 /// is over, and stores it.
 pub fn hold(x: &mut Execution<'_>, task: &mut Task, audit_height: u64) -> Result<()> {
-    x.state.delete(keys::due(task.due_height, task.id))?;
+    leave_queue(x, task)?;
     task.due_height = final_height(task).max(audit_height);
     put(x.state, task)
 }

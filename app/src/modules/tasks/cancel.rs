@@ -5,7 +5,7 @@ use super::lifecycle::refund;
 use super::{get, keys, put};
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
-use crate::modules::nodes;
+use crate::modules::nodes::{self, Duty};
 
 /// `MsgCancelTask`: the user takes a question back that has no answer yet. The whole escrow
 /// returns, and the node that was at work is free without a penalty.
@@ -52,5 +52,6 @@ fn release_node(x: &mut Execution<'_>, task: &Task) -> Result<()> {
     let operator = &assignment.operator;
     x.state
         .delete(keys::duty(Role::Inference, operator, task.id))?;
-    nodes::release_duty(x.state, Role::Inference, operator)
+    nodes::finish_work(x, Role::Inference, operator)?;
+    nodes::release_duty(x, Duty::of_inference(operator))
 }

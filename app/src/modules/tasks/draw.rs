@@ -2,14 +2,17 @@
 
 use std::collections::BTreeSet;
 
-use poq_proto::v1::{Assignment, Committee, Role, Seat, Task, WeightedEvaluatorModel};
+use poq_proto::v1::{Assignment, Committee, Node, Role, Seat, Task, WeightedEvaluatorModel};
 
+use super::aggregate::quorum;
+use super::settlement::price_of;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
-use crate::modules::nodes;
+use crate::modules::{audits, nodes};
 use crate::selection::RandomStream;
 
-/// Draws an inference node that has not missed the task before; none if no other serves the model.
+/// Draws an inference node that has not missed the task before; none if no other serves the model,
+/// or if the one that is drawn got its last duties from this block's draws.
 pub fn inference_node(x: &Execution<'_>, task: &Task) -> Result<Option<Assignment>> {
     let excluded = excluded_nodes(x, task)?;
     let mut stream = stream(x, task, Role::Inference, task.assignments.len());
@@ -20,35 +23,49 @@ pub fn inference_node(x: &Execution<'_>, task: &Task) -> Result<Option<Assignmen
         &task.model,
         &excluded,
     )?;
+    let node = node.filter(|node| nodes::has_room(&x.block.params, node));
     Ok(node.map(|node| Assignment {
         operator: node.operator,
         height: x.block.height,
         beacon: x.block.beacon.to_vec(),
-        missed: false,
+        ..Assignment::default()
     }))
 }
 
 /// Draws up to `committee_size` evaluators. Whoever asked, answered or is paid for the answer has
-/// no seat, nor has who kept silent in an earlier committee of the task.
-pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Committee> {
+/// no seat, nor has who kept silent in an earlier committee of the task. None if they are fewer than
+/// a quorum, or if one of them got its last duties from this block's draws: the draw goes by the
+/// weights of the height before, so that another one in its place could not be verified from them.
+pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Option<Committee>> {
     let mut excluded = excluded_evaluators(x, task)?;
     let mut stream = stream(x, task, Role::Evaluator, task.committees.len());
     let mut choices = task.evaluator_models.clone();
     let mut seats = Vec::new();
     while seats.len() < x.block.params.committee_size as usize && !choices.is_empty() {
         let model = evaluator_model(&choices, &mut stream)?.to_owned();
-        match seat(x, &model, &mut stream, &mut excluded)? {
-            Some(seat) => seats.push(seat),
+        match draw_evaluator(x, &model, &mut stream, &mut excluded)? {
+            Some(node) if !nodes::has_room(&x.block.params, &node) => return Ok(None),
+            Some(node) => seats.push(Seat {
+                weight: nodes::capped_stake(x, &node),
+                operator: node.operator,
+                evaluator_model: model,
+                ..Seat::default()
+            }),
             // Nobody is left for this one.
             None => choices.retain(|choice| choice.id != model),
         }
     }
-    Ok(Committee {
+    if seats.len() < quorum(x.block.params.committee_size as usize) {
+        return Ok(None);
+    }
+    let expected_audits = audits::expected(&x.block.params, price_of(task), &seats);
+    Ok(Some(Committee {
         height: x.block.height,
         beacon: x.block.beacon.to_vec(),
         seats,
-        reveal_height: 0,
-    })
+        expected_audits,
+        ..Committee::default()
+    }))
 }
 
 /// Slots of the inference nodes that missed the task.
@@ -61,22 +78,15 @@ pub fn excluded_nodes(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
     nodes::slots_of(x.state, Role::Inference, &tried)
 }
 
-fn seat(
+fn draw_evaluator(
     x: &Execution<'_>,
     evaluator_model: &str,
     stream: &mut RandomStream,
     excluded: &mut BTreeSet<u64>,
-) -> Result<Option<Seat>> {
+) -> Result<Option<Node>> {
     let drawn = nodes::draw(x.state, stream, Role::Evaluator, evaluator_model, excluded)?;
-    Ok(drawn.map(|node| {
-        excluded.insert(node.slot);
-        Seat {
-            weight: nodes::capped_stake(x, &node),
-            operator: node.operator,
-            evaluator_model: evaluator_model.to_owned(),
-            ..Seat::default()
-        }
-    }))
+    excluded.extend(drawn.as_ref().map(|node| node.slot));
+    Ok(drawn)
 }
 
 fn evaluator_model<'m>(

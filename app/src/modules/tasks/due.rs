@@ -1,27 +1,47 @@
-//! The queue of due heights: every open task has exactly one entry in it; messages that complete a
-//! phase move it to the current height, so that early and late ends of a phase take the same path.
+//! The two queues of open tasks, each with the height of what happens next: every open task has
+//! exactly one entry in one of them, unless it waits for an audit.
 //!
 //! A block begins with the draws of those tasks that have needed an inference node or a committee
 //! since the block before. So a draw sees exactly the weights that the height before committed,
 //! when nobody knew the beacon that draws, and anyone can repeat it from that state (ADR 33). What
-//! else is due happens at the end of the block.
+//! else is due happens at the end of the block; messages that complete a phase move a task to the
+//! current height, so that early and late ends of a phase take the same path.
+
+use std::collections::BTreeSet;
 
 use poq_proto::event;
-use poq_proto::v1::TaskStatus;
+use poq_proto::v1::Role;
 
-use super::{compact, get, keys, lifecycle};
+use super::lifecycle::{self, Drawn};
+use super::{compact, keys};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
+use crate::modules::nodes;
 
-/// An entry of the queue: its key, and the task.
+/// An entry of a queue: its key, and the task.
 type Due = (Vec<u8>, u64);
 
-/// Draws for the tasks that wait for it and tells for how many, at most
-/// `max_transitions_per_block`. It must be the first thing in a block that has to do with nodes.
+/// Draws for the tasks that wait for it and tells how many there were, at most half of
+/// `max_transitions_per_block`. It must be the first thing in a block that has to do with nodes:
+/// weights change only after the last draw.
 pub fn draw_due(x: &mut Execution<'_>) -> Result<usize> {
-    let due = due(x, limit(x), true)?;
-    for due in &due {
-        step(x, due, lifecycle::draw)?;
+    let due = due(x, keys::DRAW, limit(x).div_ceil(2))?;
+    let (mut drawn, mut given_up) = (BTreeSet::new(), Vec::new());
+    for one in &due {
+        match step(x, one, lifecycle::draw)? {
+            Some(Drawn::Nodes(role, operators)) => {
+                drawn.extend(operators.into_iter().map(|operator| (role as i32, operator)));
+            }
+            Some(Drawn::GivenUp) => given_up.push(one),
+            Some(Drawn::NoRoom) | None => {}
+        }
+    }
+    for (role, operator) in &drawn {
+        let role = Role::try_from(*role).unwrap_or_default();
+        nodes::close_if_full(x, role, operator)?;
+    }
+    for one in given_up {
+        step(x, one, lifecycle::give_up)?;
     }
     Ok(due.len())
 }
@@ -30,7 +50,7 @@ pub fn draw_due(x: &mut Execution<'_>) -> Result<usize> {
 /// `max_transitions_per_block`, and makes old records compact. What exceeds the limit stays due,
 /// the oldest first.
 pub fn advance_due(x: &mut Execution<'_>, drawn: usize) -> Result<()> {
-    for due in due(x, limit(x).saturating_sub(drawn), false)? {
+    for due in due(x, keys::DUE, limit(x).saturating_sub(drawn))? {
         step(x, &due, lifecycle::advance)?;
     }
     compact::compact_due(x)
@@ -40,48 +60,34 @@ fn limit(x: &Execution<'_>) -> usize {
     x.block.params.max_transitions_per_block as usize
 }
 
-/// The oldest entries that are due, of them those that wait for a draw, or the others.
-fn due(x: &Execution<'_>, limit: usize, waiting: bool) -> Result<Vec<Due>> {
+/// The oldest entries of a queue that are due.
+fn due(x: &Execution<'_>, queue: &str, limit: usize) -> Result<Vec<Due>> {
     let mut due = Vec::new();
-    for (key, _) in x.state.scan(keys::DUE, None, limit)? {
-        let (height, id) = keys::parse_queued(keys::DUE, &key)?;
+    for (key, _) in x.state.scan(queue, None, limit)? {
+        let (height, id) = keys::parse_queued(queue, &key)?;
         if height > x.block.height {
             break;
         }
-        if awaits_draw(x, id)? == waiting {
-            due.push((key, id));
-        }
+        due.push((key, id));
     }
     Ok(due)
-}
-
-/// A task that cannot be read awaits nothing: [`advance_due`] sets it aside.
-fn awaits_draw(x: &Execution<'_>, id: u64) -> Result<bool> {
-    match get(x.state, id) {
-        Ok(task) => Ok(matches!(
-            task.status(),
-            TaskStatus::Submitted | TaskStatus::Answered
-        )),
-        Err(Error::Rejected { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 /// Does one step with a task, or sets it aside: a task that cannot be moved on is a bug of this
 /// application. The chain goes on without it, its escrow stays where it is, and everybody can see
 /// it.
-fn step(
+fn step<T>(
     x: &mut Execution<'_>,
     (key, id): &Due,
-    part: impl FnOnce(&mut Execution<'_>, u64) -> Result<()>,
-) -> Result<()> {
+    part: impl FnOnce(&mut Execution<'_>, u64) -> Result<T>,
+) -> Result<Option<T>> {
     match x.attempt(|x| part(x, *id)) {
         Err(Error::Rejected { log, .. }) => {
             tracing::error!(task = id, log, "a task cannot be moved on");
             x.state.delete(key)?;
             x.emit(event::TASK_SET_ASIDE, &[(event::TASK, id)]);
-            Ok(())
+            Ok(None)
         }
-        outcome => outcome,
+        outcome => outcome.map(Some),
     }
 }

@@ -7,6 +7,8 @@ use crate::modules::nodes;
 pub const NEXT_ID: &str = "tasks/next-id";
 /// Prefix of all tasks; the id follows.
 pub const TASKS: &str = "tasks/task/";
+/// Prefix of the queue of tasks that need a draw, by the height that tries next.
+pub const DRAW: &str = "tasks/draw/";
 /// Prefix of the queue of tasks by the height at whose end they move on.
 pub const DUE: &str = "tasks/due/";
 
@@ -16,6 +18,11 @@ pub const COMPACT: &str = "tasks/compact/";
 /// `poq.v1.Task`.
 pub fn task(id: u64) -> String {
     format!("{TASKS}{id:020}")
+}
+
+/// Marks that somebody is to be drawn for a task at the beginning of a height.
+pub fn draw(height: u64, id: u64) -> String {
+    format!("{DRAW}{height:020}/{id:020}")
 }
 
 /// Marks that a task moves on at the end of a height, at the latest.
@@ -28,7 +35,7 @@ pub fn compact(height: u64, id: u64) -> String {
     format!("{COMPACT}{height:020}/{id:020}")
 }
 
-/// Height and task of a key of one of the two queues.
+/// Height and task of a key of one of the queues.
 pub fn parse_queued(queue: &str, key: &[u8]) -> Result<(u64, u64)> {
     let parsed = std::str::from_utf8(key).ok().and_then(|key| {
         let (height, id) = key.strip_prefix(queue)?.split_once('/')?;
@@ -86,6 +93,7 @@ mod tests {
     #[test]
     fn keys_should_not_change() {
         insta::assert_snapshot!(task(7), @"tasks/task/00000000000000000007");
+        insta::assert_snapshot!(draw(9, 7), @"tasks/draw/00000000000000000009/00000000000000000007");
         insta::assert_snapshot!(due(9, 7), @"tasks/due/00000000000000000009/00000000000000000007");
         insta::assert_snapshot!(compact(9, 7), @"tasks/compact/00000000000000000009/00000000000000000007");
         insta::assert_snapshot!(task_of("poq1x", 7), @"tasks/user/poq1x/00000000000000000007");

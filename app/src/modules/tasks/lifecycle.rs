@@ -1,17 +1,20 @@
 //! How a task gets from one phase to the next; `due.rs` says when.
 
-use poq_proto::v1::{Payout, RefundReason, Role, Seat, Settlement, Task, TaskStatus};
+use poq_proto::v1::{Committee, Payout, RefundReason, Role, Seat, Settlement, Task, TaskStatus};
 use poq_proto::{code, event};
 
 use super::aggregate::{aggregate, opinions, quorum};
-use super::settlement::{Bill, delivered_part, split};
+use super::settlement::{Bill, delivered_part, price_of, split};
 use super::{
-    await_draw, committee_attempt, compact, current_committee, draw, enter, get, keys, put,
+    await_draw, committee_attempt, compact, current_committee, draw, enter, get, keys, leave_queue,
+    put, reschedule,
 };
 use crate::address::Address;
 use crate::error::{Result, reject};
 use crate::execution::Execution;
 use crate::modules::audits::{self, verdict};
+use crate::modules::nodes::Duty;
+use crate::modules::params::DRAW_RETRY;
 use crate::modules::{bank, nodes};
 
 /// Answers that may be shorter than this, bytes, say too little of a node: they leave its reputation
@@ -39,10 +42,20 @@ pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<()> {
     put(x.state, &task)
 }
 
+/// What a draw came to.
+pub enum Drawn {
+    /// These got a duty.
+    Nodes(Role, Vec<String>),
+    /// Too few have room; the task asks again.
+    NoRoom,
+    /// The same, and the task has waited for long enough: [`give_up`] is to end it.
+    GivenUp,
+}
+
 /// Draws who is to work on a task next. Nothing here may change a weight.
-pub fn draw(x: &mut Execution<'_>, id: u64) -> Result<()> {
+pub fn draw(x: &mut Execution<'_>, id: u64) -> Result<Drawn> {
     let mut task = get(x.state, id)?;
-    match task.status() {
+    let drawn = match task.status() {
         TaskStatus::Submitted => assign(x, &mut task)?,
         TaskStatus::Answered => seat_committee(x, &mut task)?,
         status => reject!(
@@ -50,16 +63,37 @@ pub fn draw(x: &mut Execution<'_>, id: u64) -> Result<()> {
             "task {id} is {} and needs nobody",
             status.as_str_name()
         ),
-    }
+    };
+    put(x.state, &task)?;
+    Ok(drawn)
+}
+
+/// Ends a task for which nobody had room for as long as the phase that it waits for may take.
+pub fn give_up(x: &mut Execution<'_>, id: u64) -> Result<()> {
+    let mut task = get(x.state, id)?;
+    let reason = match task.status() {
+        TaskStatus::Submitted => RefundReason::NoInferenceNode,
+        _ => RefundReason::NoCommittee,
+    };
+    refund(x, &mut task, reason)?;
     put(x.state, &task)
 }
 
-fn assign(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+fn wait_for_room(x: &mut Execution<'_>, task: &mut Task, patience: u64) -> Result<Drawn> {
+    let now = x.block.height;
+    if now > task.updated_height.saturating_add(patience) {
+        return Ok(Drawn::GivenUp);
+    }
+    reschedule(x, task, now.saturating_add(DRAW_RETRY))?;
+    Ok(Drawn::NoRoom)
+}
+
+fn assign(x: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
     let Some(assignment) = draw::inference_node(x, task)? else {
-        return refund(x, task, RefundReason::NoInferenceNode);
+        return wait_for_room(x, task, x.block.params.answer_window);
     };
     let due = x.block.height.saturating_add(x.block.params.answer_window);
-    nodes::begin_duty(x.state, Role::Inference, &assignment.operator)?;
+    nodes::begin_duty(x, Duty::of_inference(&assignment.operator))?;
     x.state
         .mark(keys::duty(Role::Inference, &assignment.operator, task.id))?;
     x.emit(
@@ -72,12 +106,13 @@ fn assign(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
             (event::DUE_HEIGHT, &due),
         ],
     );
+    let drawn = vec![assignment.operator.clone()];
     task.assignments.push(assignment);
-    enter(x, task, TaskStatus::Assigned, due)
+    enter(x, task, TaskStatus::Assigned, due)?;
+    Ok(Drawn::Nodes(Role::Inference, drawn))
 }
 
 fn miss_answer(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
-    let attempts = task.assignments.len();
     let Some(assignment) = task.assignments.last_mut() else {
         reject!(code::INTERNAL, "task {} has no inference node", task.id);
     };
@@ -85,24 +120,32 @@ fn miss_answer(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let operator = assignment.operator.clone();
     x.state
         .delete(keys::duty(Role::Inference, &operator, task.id))?;
-    let slash = x.block.params.slash_no_answer;
-    nodes::miss_duty(x, Role::Inference, &operator, task.id, slash, "no_answer")?;
-    if attempts < x.block.params.max_inference_attempts as usize {
+    let (slash, duty) = (x.block.params.slash_no_answer, Duty::of_inference(&operator));
+    assignment.excused = nodes::miss_duty(x, duty, task.id, slash, "no_answer")?;
+    let excused = task.assignments.iter().map(|assignment| assignment.excused);
+    if may_try_again(excused, x.block.params.max_inference_attempts) {
         await_draw(x, task, TaskStatus::Submitted)
     } else {
         refund(x, task, RefundReason::NoAnswer)
     }
 }
 
-fn seat_committee(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
-    let committee = draw::committee(x, task)?;
-    if committee.seats.len() < quorum(x.block.params.committee_size as usize) {
-        return refund(x, task, RefundReason::NoCommittee);
-    }
+/// Whether a task gets one more attempt: it has `limit`, and as many again in place of those that
+/// failed by nodes that were not to be drawn any more.
+fn may_try_again(excused: impl ExactSizeIterator<Item = bool>, limit: u32) -> bool {
+    let (attempts, limit) = (excused.len(), limit as usize);
+    let excused = excused.filter(|excused| *excused).count();
+    attempts.saturating_sub(excused.min(limit)) < limit
+}
+
+fn seat_committee(x: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
+    let Some(committee) = draw::committee(x, task)? else {
+        return wait_for_room(x, task, x.block.params.commit_window);
+    };
     let attempt = task.committees.len();
     let due = x.block.height.saturating_add(x.block.params.commit_window);
     for seat in &committee.seats {
-        nodes::begin_duty(x.state, Role::Evaluator, &seat.operator)?;
+        nodes::begin_duty(x, seat_duty(&committee, seat))?;
         x.state
             .mark(keys::duty(Role::Evaluator, &seat.operator, task.id))?;
         x.emit(
@@ -116,15 +159,31 @@ fn seat_committee(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
             ],
         );
     }
+    let seats = committee.seats.iter();
+    let drawn = seats.map(|seat| seat.operator.clone()).collect();
     task.committees.push(committee);
-    enter(x, task, TaskStatus::Committing, due)
+    enter(x, task, TaskStatus::Committing, due)?;
+    Ok(Drawn::Nodes(Role::Evaluator, drawn))
+}
+
+/// The duty that a seat is.
+pub fn seat_duty<'a>(committee: &Committee, seat: &'a Seat) -> Duty<'a> {
+    Duty {
+        role: Role::Evaluator,
+        operator: &seat.operator,
+        expected_audits: committee.expected_audits,
+    }
 }
 
 fn close_commits(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let slash = x.block.params.slash_no_commit;
     let committed = |seat: &Seat| !seat.commitment.is_empty();
-    let present = punish_silent(x, task, committed, |_| true, slash, "no_commit")?;
-    if !present {
+    if !punish_silent(x, task, committed, |_| true, slash, "no_commit")? {
+        for seat in &current_committee(task)?.seats {
+            if committed(seat) {
+                nodes::finish_work(x, Role::Evaluator, &seat.operator)?;
+            }
+        }
         return redraw_committee(x, task, committed);
     }
     let due = x.block.height.saturating_add(x.block.params.reveal_window);
@@ -169,14 +228,19 @@ fn punish_silent(
     reason: &str,
 ) -> Result<bool> {
     let id = task.id;
-    let seats = &current_committee(task)?.seats;
+    let committee = current_committee(task)?;
+    let seats = &committee.seats;
+    let mut excused = 0;
     for seat in seats.iter().filter(|seat| expected(seat) && !acted(seat)) {
         x.state
             .delete(keys::duty(Role::Evaluator, &seat.operator, id))?;
-        nodes::miss_duty(x, Role::Evaluator, &seat.operator, id, slash, reason)?;
+        let duty = seat_duty(committee, seat);
+        excused += usize::from(nodes::miss_duty(x, duty, id, slash, reason)?);
     }
     let present = seats.iter().filter(|seat| acted(seat)).count();
-    Ok(present >= quorum(seats.len()))
+    let quorum = quorum(seats.len());
+    committee.excused = present < quorum && present + excused >= quorum;
+    Ok(present >= quorum)
 }
 
 /// Releases who did act and asks another committee, or gives up.
@@ -185,14 +249,12 @@ fn redraw_committee(
     task: &mut Task,
     acted: impl Fn(&Seat) -> bool,
 ) -> Result<()> {
-    for seat in current_committee(task)?
-        .seats
-        .iter()
-        .filter(|seat| acted(seat))
-    {
-        nodes::release_duty(x.state, Role::Evaluator, &seat.operator)?;
+    let committee = current_committee(task)?;
+    for seat in committee.seats.iter().filter(|seat| acted(seat)) {
+        nodes::release_duty(x, seat_duty(committee, seat))?;
     }
-    if task.committees.len() < x.block.params.max_committee_attempts as usize {
+    let excused = task.committees.iter().map(|committee| committee.excused);
+    if may_try_again(excused, x.block.params.max_committee_attempts) {
         await_draw(x, task, TaskStatus::Answered)
     } else {
         refund(x, task, RefundReason::NoQuorum)
@@ -262,13 +324,8 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let delivered = (task.max_answer_bytes >= TELLING_BYTES)
         .then(|| delivered_part(&terms, settlement.quality));
     if let Some(payout) = &settlement.inference {
-        nodes::complete_duty(
-            x,
-            Role::Inference,
-            &payout.operator,
-            delivered,
-            payout.amount,
-        )?;
+        let duty = Duty::of_inference(&payout.operator);
+        nodes::complete_duty(x, duty, delivered, payout.amount)?;
         pay(x, task.id, payout)?;
     }
     let mut committee = current_committee(task)?.clone();
@@ -278,7 +335,7 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     for (seat, payout) in committee.seats.iter().zip(&settlement.evaluators) {
         if seat.reveal.is_some() {
             let done = Some(poq_proto::PPM);
-            nodes::complete_duty(x, Role::Evaluator, &seat.operator, done, payout.amount)?;
+            nodes::complete_duty(x, seat_duty(&committee, seat), done, payout.amount)?;
             pay(x, task.id, payout)?;
         }
     }
@@ -316,11 +373,10 @@ fn pay(x: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
     Ok(())
 }
 
-/// Ends a task without a quality: the whole escrow returns to the user.
+/// Ends a task without a quality. The escrow returns to the user; where there is an answer that
+/// nobody judged, half of its price goes to its node: so neither who asked nor who answered gains
+/// more than half of a price by keeping evaluators silent (`params::max_price`).
 pub fn refund(x: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
-    if let Some(answer) = &task.answer {
-        nodes::release_duty(x.state, Role::Inference, &answer.operator)?;
-    }
     task.set_refund_reason(reason);
     x.emit(
         event::TASK_REFUNDED,
@@ -330,8 +386,19 @@ pub fn refund(x: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> R
             (event::REASON, &reason.as_str_name()),
         ],
     );
-    let escrow = task.escrow;
-    end(x, task, TaskStatus::Refunded, escrow)
+    if let Some(answer) = &task.answer {
+        task.unjudged_pay = price_of(task) / 2;
+        let payout = Payout {
+            operator: answer.operator.clone(),
+            payout: answer.payout.clone(),
+            amount: task.unjudged_pay,
+        };
+        let duty = Duty::of_inference(&payout.operator);
+        nodes::complete_duty(x, duty, None, payout.amount)?;
+        pay(x, task.id, &payout)?;
+    }
+    let rest = task.escrow.saturating_sub(task.unjudged_pay);
+    end(x, task, TaskStatus::Refunded, rest)
 }
 
 /// Gives the user what is left, and forgets everything but the record; in time most of that too.
@@ -343,7 +410,7 @@ fn end(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64)
         0 => x.state.delete(keys::open(&task.user))?,
         rest => x.state.put_u64(keys::open(&task.user), rest)?,
     }
-    x.state.delete(keys::due(task.due_height, task.id))?;
+    leave_queue(x, task)?;
     x.state.delete_payload(keys::prompt(task.id))?;
     x.state.delete_payload(keys::answer(task.id))?;
     task.set_status(status);

@@ -20,9 +20,9 @@ pub use audited::{hold, resume, settle_again, texts};
 pub use cancel::cancel_task;
 pub use due::{advance_due, draw_due};
 pub use keys::parse_queued;
-pub use lifecycle::PROTOCOL_ACCOUNT;
+pub use lifecycle::{PROTOCOL_ACCOUNT, seat_duty};
 pub use scores::{commit_scores, reveal_scores};
-pub use submit::submit_task;
+pub use submit::{MIN_ANSWER_BYTES, submit_task};
 
 use poq_proto::code;
 use poq_proto::v1::{Committee, ItemResult, Task, TaskStatus};
@@ -51,13 +51,15 @@ fn enter(
     status: TaskStatus,
     due_height: u64,
 ) -> Result<()> {
+    leave_queue(x, task)?;
     task.set_status(status);
     task.updated_height = x.block.height;
-    reschedule(x, task, due_height)
+    task.due_height = due_height;
+    Ok(x.state.mark(queued(task))?)
 }
 
-/// Enters a phase that ends with a draw at the beginning of the next block, whose beacon nobody
-/// knows who writes this one (ADR 18).
+/// Enters a phase that ends with a draw, at the beginning of the next block at the earliest: nobody
+/// who writes this one knows the beacon of the next (ADR 18).
 fn await_draw(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus) -> Result<()> {
     let next = x.block.height.saturating_add(1);
     enter(x, task, status, next)
@@ -65,9 +67,21 @@ fn await_draw(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus) -> Res
 
 /// Moves the end of the current phase.
 fn reschedule(x: &mut Execution<'_>, task: &mut Task, due_height: u64) -> Result<()> {
-    x.state.delete(keys::due(task.due_height, task.id))?;
+    leave_queue(x, task)?;
     task.due_height = due_height;
-    Ok(x.state.mark(keys::due(due_height, task.id))?)
+    Ok(x.state.mark(queued(task))?)
+}
+
+fn leave_queue(x: &mut Execution<'_>, task: &Task) -> Result<()> {
+    Ok(x.state.delete(queued(task))?)
+}
+
+/// The key of a task in its queue, which its status decides.
+fn queued(task: &Task) -> String {
+    match task.status() {
+        TaskStatus::Submitted | TaskStatus::Answered => keys::draw(task.due_height, task.id),
+        _ => keys::due(task.due_height, task.id),
+    }
 }
 
 /// The task must be in the phase that a message is for.

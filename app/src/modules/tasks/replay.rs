@@ -167,7 +167,10 @@ pub fn replay(before: &mut State, record: Record) -> Result<Replay> {
             })
             .into_iter()
             .collect(),
-        _ => seats(&draw::committee(&x, &task)?),
+        _ => draw::committee(&x, &task)?
+            .as_ref()
+            .map(seats)
+            .unwrap_or_default(),
     };
     Ok(Replay {
         pools: pools(&x, &task, record.role)?,

@@ -10,7 +10,7 @@ use super::{
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
-use crate::modules::models;
+use crate::modules::{models, nodes};
 
 /// `MsgCommitScores`: seated evaluators commit to their scores.
 pub fn commit_scores(
@@ -102,6 +102,7 @@ fn reveal_score(x: &mut Execution<'_>, operator: &str, id: u64, item: &RevealIte
         .seats
         .iter()
         .all(|seat| seat.commitment.is_empty() || seat.reveal.is_some());
+    nodes::finish_work(x, Role::Evaluator, operator)?;
     finish_duty(x, operator, &mut task, complete)?;
     x.emit(
         event::TASK_REVEALED,

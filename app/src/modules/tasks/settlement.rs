@@ -70,6 +70,13 @@ pub fn price(terms: &Terms, prompt_bytes: u64, answer_bytes: u64) -> u64 {
         .saturating_add(terms.price_per_answer_byte.saturating_mul(answer_bytes))
 }
 
+/// What a task that has its answer costs, base units: at most its escrow.
+pub fn price_of(task: &Task) -> u64 {
+    let answer_bytes = task.answer.as_ref().map_or(0, |answer| answer.bytes);
+    let terms = task.terms.unwrap_or_default();
+    price(&terms, task.prompt_bytes.into(), answer_bytes.into()).min(task.escrow)
+}
+
 /// The part of its full share that an inference node earns, ppm: 0 at or below the floor, 1 from
 /// the target on, linear between; below the user's limit half of that (ADR 34).
 pub fn earned_part(terms: &Terms, min_quality: u32, quality: u32) -> u64 {

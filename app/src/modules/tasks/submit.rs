@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use poq_proto::v1::{
@@ -6,12 +7,16 @@ use poq_proto::v1::{
 use poq_proto::{PPM, code, event};
 use sha2::{Digest, Sha256};
 
+use super::aggregate::quorum;
 use super::{await_draw, keys, put, settlement};
 use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::modules::{bank, models, nodes, params};
 
+/// Least `max_answer_bytes`: room for a short answer in any script, so that no limit cuts an answer
+/// to nothing.
+pub const MIN_ANSWER_BYTES: u32 = 64;
 /// Highest sampling temperature, ppm.
 const MAX_TEMPERATURE: u32 = 2_000_000;
 /// Repetition penalties of a sampling, ppm.
@@ -50,9 +55,10 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
     ensure!(
         nodes::serves(x.state, Role::Inference, &model.id)?,
         code::NO_NODES,
-        "no active inference node serves model {}; try again later",
+        "no active inference node that serves model {} has room; try again later",
         model.id
     );
+    require_committee(x, &message.user, &model)?;
     bank::debit(x.state, &user, &params.denom, message.max_fee.into())?;
     count_open(x, &message.user)?;
 
@@ -90,6 +96,26 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
     Ok(MsgSubmitTaskResponse { task_id: id })
 }
 
+/// A task that no committee could judge is refused before anybody works for it.
+fn require_committee(x: &Execution<'_>, user: &str, model: &Model) -> Result<()> {
+    let needed = quorum(x.block.params.committee_size as usize);
+    let excluded = nodes::slots_of(x.state, Role::Evaluator, &[user])?;
+    let mut eligible = BTreeSet::new();
+    for evaluator in &model.evaluator_models {
+        let most = needed + excluded.len();
+        let slots = nodes::slots(x.state, Role::Evaluator, &evaluator.id, most)?;
+        eligible.extend(slots.into_iter().filter(|slot| !excluded.contains(slot)));
+    }
+    ensure!(
+        eligible.len() >= needed,
+        code::NO_NODES,
+        "{} evaluators that may judge an answer of model {} have room, {needed} are needed; try again later",
+        eligible.len(),
+        model.id
+    );
+    Ok(())
+}
+
 fn validate(x: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result<()> {
     let params = &x.block.params;
     let longest = match model.max_prompt_bytes {
@@ -104,9 +130,14 @@ fn validate(x: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result
         message.prompt.len()
     );
     ensure!(
-        (1..=params.max_answer_bytes).contains(&message.max_answer_bytes),
+        !message.prompt.trim().is_empty(),
+        code::INVALID_PROMPT,
+        "a prompt has something besides white space"
+    );
+    ensure!(
+        (MIN_ANSWER_BYTES..=params.max_answer_bytes).contains(&message.max_answer_bytes),
         code::INVALID_REQUEST,
-        "max_answer_bytes must be in 1..={}, got {}",
+        "max_answer_bytes must be in {MIN_ANSWER_BYTES}..={}, got {}",
         params.max_answer_bytes,
         message.max_answer_bytes
     );
