@@ -6,8 +6,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use poq_client::logging;
 
 use crate::commands::{
-    completions, config, export, faucet, genesis, init, keys, query, start, status, testnet, tx,
-    version, vrf_key,
+    completions, config, export, faucet, genesis, init, keys, models, query, start, status,
+    testnet, tx, version, vrf_key,
 };
 use crate::home::{Home, default_home};
 use crate::output::Format;
@@ -39,6 +39,8 @@ enum Command {
     Export(export::Export),
     /// Read and change the settings of a home.
     Config(config::Config),
+    /// Look for the files of the chain's evaluator models.
+    Models(models::Models),
     /// Manage keys.
     Keys(keys::Keys),
     /// Show or make the keys of a validator's outputs for the beacon.
@@ -75,6 +77,7 @@ impl Cli {
             Command::Config(command) => command.run(&home),
             Command::Keys(command) => command.run(&home),
             Command::VrfKey(command) => command.run(&home),
+            Command::Models(command) => command.run(&home),
             Command::Status(command) => command.run(&home),
             Command::Tx(command) => command.run(&home),
             Command::Query(command) => command.run(&home),
@@ -100,6 +103,7 @@ impl Cli {
             Command::Config(command) => command.output,
             Command::Keys(command) => command.output(),
             Command::VrfKey(command) => command.output,
+            Command::Models(command) => command.output(),
             Command::Status(command) => command.node.output,
             Command::Tx(command) => command.output(),
             Command::Query(command) => command.output(),

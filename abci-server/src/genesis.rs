@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use poq_app::abci::APP_VERSION;
 use poq_app::modules::validators::ValidatorPower;
 use poq_proto::v1::GenesisState;
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,6 @@ use tendermint_proto::v0_38::crypto::public_key;
 
 /// Short, so that the age of evidence is limited in blocks.
 const EVIDENCE_DURATION_NANOSECONDS: u64 = 1_000_000_000;
-/// Longest block, bytes.
-pub const MAX_BLOCK_BYTES: u64 = 4 << 20;
 /// Bytes of a consensus key's hash that are its address.
 const ADDRESS_BYTES: usize = 20;
 
@@ -110,7 +109,11 @@ impl Genesis {
     pub fn found(&mut self, chain_id: &str, validators: Vec<Validator>, app_state: GenesisState) {
         self.chain_id = chain_id.to_owned();
         self.initial_height = "1".into();
-        self.consensus_params["block"]["max_bytes"] = json!(MAX_BLOCK_BYTES.to_string());
+        // The application bounds a block (`max_block_bytes`): so it is offered the whole mempool, and
+        // can give duties the room that they need.
+        self.consensus_params["block"]["max_bytes"] = json!("-1");
+        // What the application answers to Info: state sync and rollback compare the two.
+        self.consensus_params["version"]["app"] = json!(APP_VERSION.to_string());
         self.set_vote_extensions_height(1);
         // Evidence counts as long as a validator's stake can be slashed, by blocks alone: it is too
         // old only once both limits have passed.

@@ -4,6 +4,7 @@ mod cli;
 mod coin;
 mod comet;
 mod commands;
+mod evaluator_files;
 mod explain;
 mod export;
 mod genesis;
@@ -34,11 +35,14 @@ fn main() -> ExitCode {
 }
 
 /// A panic on any thread ends the process with its message: a node that lost a thread would look
-/// alive and answer nothing.
+/// alive and answer nothing. Only where audits are computed a panic is a result like any other.
 fn abort_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         report(panic);
+        if std::thread::current().name() == Some(poq_app::AUDITOR_THREAD) {
+            return;
+        }
         eprintln!("poqd: stopped by the panic above; this is a bug, please report it");
         std::process::abort();
     }));

@@ -68,6 +68,24 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether every node with the registered files finds the same: then it is a result of the
+    /// audit, and not a fault of this node, so that the authority can withdraw the model.
+    pub fn is_of_the_model(&self) -> bool {
+        match self {
+            Self::Open { source, .. } => matches!(
+                source,
+                EvaluatorError::Model { .. }
+                    | EvaluatorError::Kind { .. }
+                    | EvaluatorError::Tokenizer { .. }
+                    | EvaluatorError::Window { .. }
+            ),
+            // A newer version may know the kind.
+            Self::Missing { .. } | Self::Read { .. } | Self::Kind { .. } => false,
+        }
+    }
+}
+
 /// Computes reference scores with the files under a folder. A model's files are read when it is
 /// first used.
 pub struct Reference {
@@ -109,6 +127,7 @@ impl Key {
             max_windows,
             caps_junk,
             licence: _,
+            registered_height: _,
         } = model;
         Self {
             kind: *kind,
@@ -203,9 +222,13 @@ impl Reference {
 
 impl ReferenceScorer for Reference {
     fn score(&self, model: &EvaluatorModel, prompt: &str, answer: &str) -> Result<i32, ScoreError> {
-        let evaluator = self
-            .load(model)
-            .map_err(|error| ScoreError::Unavailable(error.to_string()))?;
+        let evaluator = self.load(model).map_err(|error| {
+            let reason = error.to_string();
+            match error.is_of_the_model() {
+                true => ScoreError::NoScore(reason),
+                false => ScoreError::Unavailable(reason),
+            }
+        })?;
         evaluator
             .score(prompt, answer)
             .map_err(|error| match error {

@@ -2,17 +2,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use poq_proto::code;
-use poq_proto::v1::EvaluatorModel;
+use poq_proto::v1::{EvaluatorModel, Params};
 
 use crate::beacon::{self, ExtendedVote, OwnValidator};
-use crate::block::{self, Block, Gas, OpenBlock, Outcome, proposal_bytes};
+use crate::block::{Block, Gas, OpenBlock, Outcome, proposal_bytes};
 use crate::chain;
 use crate::error::{Error, Result, ensure, reject};
-use crate::execution::BlockContext;
 use crate::genesis;
+use crate::mempool::Mempool;
 use crate::modules::audits::{self, Auditor, ReferenceScorer};
 use crate::modules::validators::{self, ValidatorPower};
-use crate::modules::{bank, models};
+use crate::modules::{bank, models, params};
 use crate::proposal::{self, Finalized, Proposal};
 use crate::query;
 use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
@@ -46,18 +46,12 @@ pub struct App {
     proposal: Arc<Mutex<Option<Proposal>>>,
     /// The finalized block that waits for its commit.
     pending: Arc<Mutex<Option<Prepared>>>,
-    /// The committed state with the effects of the mempool's transactions.
     mempool: Arc<Mutex<Option<Mempool>>>,
     verifier: Arc<Verifier>,
     outputs: Arc<beacon::Verifier>,
     /// The validator whose votes this node casts, if it does.
     own: Option<Arc<OwnValidator>>,
     auditor: Arc<Auditor>,
-}
-
-struct Mempool {
-    state: State,
-    next_block: BlockContext,
 }
 
 /// A value of the authenticated state and how to check it.
@@ -72,6 +66,8 @@ impl App {
     /// Opens the application's database, or creates an empty one. `scorer` computes the scores that
     /// audits compare with.
     pub fn open(path: &Path, options: Options, scorer: Arc<dyn ReferenceScorer>) -> Result<Self> {
+        let auditor = Auditor::new(scorer)
+            .map_err(|error| Error::internal(format!("the threads of audits: {error}")))?;
         let app = Self {
             store: Store::open(path, options.keep_versions)?,
             genesis: Arc::default(),
@@ -81,7 +77,7 @@ impl App {
             verifier: Arc::default(),
             outputs: Arc::default(),
             own: None,
-            auditor: Arc::new(Auditor::new(scorer)),
+            auditor: Arc::new(auditor),
         };
         app.follow_audits()?;
         Ok(app)
@@ -195,13 +191,7 @@ impl App {
             Some(mempool) => mempool,
             None => guard.insert(self.new_mempool()?),
         };
-        block::check(
-            &mut mempool.state,
-            &mempool.next_block,
-            bytes,
-            signatures,
-            &self.verifier,
-        )
+        mempool.check(bytes, signatures, &self.verifier)
     }
 
     /// What enters a proposal of `block`, whose hash is not known yet, at most `max_bytes` together: the
@@ -214,7 +204,8 @@ impl App {
         max_bytes: usize,
     ) -> Result<Vec<T>> {
         let state = self.committed_state();
-        let mut room = max_bytes;
+        let most = params::get(&state)?.max_block_bytes as usize;
+        let mut room = max_bytes.min(most);
         let mut proposal = Vec::new();
         if let Some(outputs) = beacon::propose(&state, block.height, votes, &self.outputs)? {
             let (height, size) = (block.height, proposal_bytes(outputs.len()));
@@ -293,6 +284,11 @@ impl App {
         bank::all_balances(&State::new(self.snapshot(height)?))
     }
 
+    /// The parameters of the last committed state. For tools.
+    pub fn params(&self) -> Result<Params> {
+        params::get(&State::new(self.store.snapshot()))
+    }
+
     /// Every registered evaluator model in the last committed state. For tools.
     pub fn evaluator_models(&self) -> Result<Vec<EvaluatorModel>> {
         models::all_evaluator_models(&State::new(self.store.snapshot()))
@@ -321,7 +317,7 @@ impl App {
     fn new_mempool(&self) -> Result<Mempool> {
         let state = self.committed_state();
         let next_block = chain::context(&state, self.store.head().height.saturating_add(1))?;
-        Ok(Mempool { state, next_block })
+        Ok(Mempool::new(state, next_block))
     }
 }
 

@@ -10,7 +10,6 @@ use crate::execution::{BlockContext, Execution};
 use crate::modules::audits::{self, Auditor};
 use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
-use crate::selection::next_beacon;
 use crate::store::State;
 use crate::tx::{Signatures, Unverified, Verifier, decode, in_turn};
 
@@ -121,6 +120,13 @@ impl OpenBlock {
 
     /// Executes the transactions of a proposal. The first that may not stand in a block is an error.
     pub fn require(&mut self, txs: &[impl AsRef<[u8]> + Sync], verifier: &Verifier) -> Result<()> {
+        let sizes = txs.iter().map(|tx| proposal_bytes(tx.as_ref().len()));
+        let (size, most) = (sizes.sum::<usize>(), self.context.params.max_block_bytes);
+        ensure!(
+            size <= most as usize,
+            code::INVALID_REQUEST,
+            "the transactions of the block have {size} bytes, more than {most}"
+        );
         self.run(txs, verifier, |refusal| refusal.map_or(Ok(()), Err))
     }
 
@@ -139,7 +145,8 @@ impl OpenBlock {
         })
     }
 
-    /// Those of the transactions that may stand in the block, in order, at most `room` bytes.
+    /// Those of the transactions that may stand in the block, in order, at most `room` bytes. Duties
+    /// may take all of it and others half, so that nobody can buy the room that duties need.
     pub fn admit<T: AsRef<[u8]> + Clone + Sync + Send>(
         &mut self,
         txs: &[T],
@@ -147,6 +154,7 @@ impl OpenBlock {
         verifier: &Verifier,
     ) -> Result<Vec<T>> {
         let context = &self.context;
+        let mut paid_room = room / 2;
         let mut admitted = Vec::with_capacity(txs.len());
         in_turn(
             txs,
@@ -155,7 +163,8 @@ impl OpenBlock {
             verifier,
             |state, tx, ready| {
                 let size = proposal_bytes(tx.as_ref().len());
-                if size > room {
+                let free = ready.as_ref().is_ok_and(Unverified::is_free);
+                if size > room || !free && size > paid_room {
                     return Ok(());
                 }
                 state.begin();
@@ -164,6 +173,9 @@ impl OpenBlock {
                     None => {
                         state.commit()?;
                         room -= size;
+                        if !free {
+                            paid_room -= size;
+                        }
                         admitted.push(tx.clone());
                     }
                 }
@@ -241,21 +253,21 @@ impl<T: AsRef<[u8]>> Block<'_, T> {
     }
 }
 
-/// Moves the beacon on, by the outputs that the block carries or else by its hash. Returns the
+/// Moves the beacon on, by the outputs that the block carries or else by a hash. Returns the
 /// votes that count, and the result of the outputs' entry if there is one.
 fn move_beacon<T>(
     state: &mut State,
     block: &Block<'_, T>,
     carried: Carried,
 ) -> Result<(Vec<Vote>, Vec<ExecTxResult>)> {
-    let previous = chain::beacon(state)?;
     match carried {
         Carried::NotDue => {
-            chain::advance_beacon(state, next_beacon(&previous, block.hash))?;
+            chain::advance_beacon_by_hash(state, block.hash)?;
             Ok((block.last_commit.votes.clone(), Vec::new()))
         }
         Carried::Outputs(Accepted { votes, outputs }) => {
-            chain::advance_beacon(state, beacon::next_beacon(&previous, &outputs))?;
+            let next = beacon::next_beacon(&chain::beacon(state)?, &outputs);
+            chain::advance_beacon(state, next)?;
             Ok((votes, vec![ExecTxResult::default()]))
         }
     }
@@ -347,6 +359,14 @@ pub fn rejection(error: Error) -> Result<(Code, String)> {
     }
 }
 
+/// What is known of a transaction that would succeed.
+pub struct Checked {
+    /// What it costs.
+    pub gas: Gas,
+    /// Whether it does duties and nothing else.
+    pub free: bool,
+}
+
 /// Runs a transaction for the mempool or a simulation: it must succeed as a whole, or it leaves no
 /// trace.
 pub fn check(
@@ -355,14 +375,14 @@ pub fn check(
     bytes: &[u8],
     signatures: Signatures,
     verifier: &Verifier,
-) -> Result<Gas> {
+) -> Result<Checked> {
     let tx = decode(bytes, &block.params)?;
     let gas = Gas::of(&tx);
     let free = tx.is_free();
     Execution::new(state, block).attempt(|x| {
         tx.authenticate(x, signatures, verifier)?.execute(x)?;
         require_useful(x, free)?;
-        Ok(gas)
+        Ok(Checked { gas, free })
     })
 }
 

@@ -12,6 +12,8 @@ const ID: &str = "chain/id";
 const BEACON: &str = "chain/beacon";
 /// The beacon of the block before, 32 bytes: the last block's votes were computed from it.
 const PREVIOUS_BEACON: &str = "chain/previous-beacon";
+/// Hash of the last block that carried no outputs.
+const BLOCK_HASH: &str = "chain/block-hash";
 /// First height whose votes have extensions, `u64`, absent if there is none.
 const VOTE_EXTENSIONS: &str = "chain/vote-extensions-height";
 
@@ -52,6 +54,19 @@ fn beacon_at(state: &State, key: &str) -> Result<[u8; 32]> {
 pub fn advance_beacon(state: &mut State, next: [u8; 32]) -> Result<()> {
     state.put(PREVIOUS_BEACON, beacon(state)?)?;
     Ok(state.put(BEACON, next)?)
+}
+
+/// Moves the beacon on without outputs: by the hash of the block before. The one of this block is
+/// not known yet to who prepares it, and a proposal must be judged by the beacon that it was
+/// prepared with.
+pub fn advance_beacon_by_hash(state: &mut State, hash: &[u8]) -> Result<()> {
+    let before = state.get(BLOCK_HASH)?.unwrap_or_default();
+    let next = next_beacon(&beacon(state)?, &before);
+    // Whoever prepares a block does not know its hash, and nothing in the block goes by it.
+    if !hash.is_empty() {
+        state.put(BLOCK_HASH, hash)?;
+    }
+    advance_beacon(state, next)
 }
 
 /// First height whose votes have extensions; 0 if there is none.

@@ -81,7 +81,7 @@ fn apply_models(state: &mut State, genesis: &GenesisState) -> Result<()> {
             "genesis has evaluator model {} twice",
             model.id
         );
-        models::set_evaluator_model(state, model)?;
+        models::set_evaluator_model(state, model, 0)?;
     }
     seen.clear();
     for model in &genesis.models {
@@ -91,7 +91,7 @@ fn apply_models(state: &mut State, genesis: &GenesisState) -> Result<()> {
             "genesis has model {} twice",
             model.id
         );
-        models::set_model(state, model)?;
+        models::set_model(state, model, 0, 0)?;
     }
     Ok(())
 }

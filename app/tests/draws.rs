@@ -120,7 +120,7 @@ fn a_draw_uses_the_weights_of_the_height_before() {
     let task = chain.task(first);
     assert_eq!(task.committees[0].height, chain.height);
     let slashed = chain.node(Role::Evaluator, &silent);
-    assert_eq!(slashed.slashed, support::STAKE / 100);
+    assert_eq!(slashed.slashed, support::STAKE / 1_000 * 15);
     let replay = repeat(&chain.app, chain.height, first, Role::Evaluator, 0).unwrap();
     assert!(replay.is_right());
     let candidate = replay.pools[0]

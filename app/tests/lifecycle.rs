@@ -2,7 +2,7 @@
 
 mod support;
 
-use poq_proto::v1::{RefundReason, Role, TaskStatus};
+use poq_proto::v1::{Params, RefundReason, Role, TaskStatus};
 use support::{Chain, STAKE, any, reveal_message};
 
 /// Micro-logits whose quality is the model's target: 700,000 ppm.
@@ -105,7 +105,7 @@ fn a_silent_evaluator_is_slashed_and_the_task_still_ends() {
     assert_eq!(chain.task(id).status(), TaskStatus::Revealing);
     assert_eq!(
         chain.node(Role::Evaluator, &silent[0]).stake,
-        STAKE - STAKE / 100
+        STAKE - STAKE / 1_000 * 15
     );
     chain.reveal(id, GOOD, &silent);
     let settlement = chain.task(id).settlement.unwrap();
@@ -230,4 +230,57 @@ fn no_reveal_before_the_commit_phase_closes() {
         "{}",
         result.log
     );
+}
+
+/// An answer that says nothing is judged like any other; only silence is slashed.
+#[test]
+fn an_empty_answer_is_an_answer() {
+    let mut chain = Chain::new(1, 5);
+    let id = chain.submit();
+    chain.answer(id, "");
+    let answer = chain.task(id).answer.unwrap();
+    assert_eq!(answer.bytes, 0);
+    chain.commit(id, -10_000_000, &[]);
+    chain.reveal(id, -10_000_000, &[]);
+    chain.blocks(3);
+    let task = chain.task(id);
+    assert_eq!(task.status(), TaskStatus::Final);
+    assert_eq!(task.settlement.unwrap().quality, 0);
+    let node = chain.nodes(Role::Inference).remove(0);
+    assert_eq!((node.slashed, node.duties_missed), (0, 0));
+}
+
+#[test]
+fn an_answer_that_nobody_judged_is_paid_half() {
+    let params = Params {
+        max_committee_attempts: 1,
+        ..support::params()
+    };
+    let mut chain = Chain::with_params(params, 1, 5);
+    let before = chain.balance(&chain.user.address);
+    let node = chain.inference[0].address.clone();
+    let id = chain.submit();
+    chain.answer(id, "Paris.");
+    // The committee keeps silent.
+    chain.blocks(6);
+    let task = chain.task(id);
+    assert_eq!(task.refund_reason(), RefundReason::NoQuorum);
+    // Half of 1,000 + 30 bytes at 10 + 6 bytes at 40.
+    assert_eq!(task.unjudged_pay, 770);
+    assert_eq!(chain.node(Role::Inference, &node).earned, 770);
+    let gas = u128::from(support::GAS / 100);
+    assert_eq!(chain.balance(&chain.user.address), before - gas - 770);
+    chain.assert_money_is_conserved();
+}
+
+#[test]
+fn a_task_that_no_committee_can_judge_is_refused() {
+    let chain = Chain::new(1, 3);
+    let mut wallet = support::Wallet::new(1, 0);
+    let tx = wallet.sign(vec![support::any(&support::submit_message(&wallet))]);
+    let error = chain
+        .app
+        .check_tx(&tx, poq_app::tx::Signatures::Verify)
+        .unwrap_err();
+    assert!(error.to_string().contains("4 are needed"), "{error}");
 }

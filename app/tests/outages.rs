@@ -167,7 +167,7 @@ fn who_is_jailed_costs_no_task_an_attempt() {
         let node = chain.node(Role::Evaluator, operator);
         assert_eq!(node.status(), NodeStatus::Jailed);
         assert!(node.duties_missed > 1);
-        assert_eq!(node.stake, STAKE - STAKE / 100);
+        assert_eq!(node.stake, STAKE - STAKE / 1_000 * 15);
     }
 }
 

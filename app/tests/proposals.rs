@@ -2,7 +2,13 @@
 
 mod support;
 
-use support::{Chain, any, submit_message};
+use std::collections::BTreeSet;
+
+use poq_app::Error;
+use poq_app::tx::Signatures;
+use poq_proto::code;
+use poq_proto::v1::{MsgSubmitTask, Params, Role, TaskStatus};
+use support::{Chain, GAS, Wallet, any, params, send, submit_message};
 
 fn question(chain: &mut Chain) -> Vec<u8> {
     let message = any(&submit_message(&chain.user));
@@ -67,4 +73,162 @@ fn a_node_that_ends_while_it_executes_goes_on_where_it_was() {
     chain.restart(std::sync::Arc::new(support::TextScorer));
     assert_eq!(chain.block(&one), twin.block(&one));
     assert_eq!(chain.app_hash, twin.app_hash);
+}
+
+/// Until votes carry outputs, audits are drawn by a hash. A transaction that only then can pay its fee
+/// if another one fails depends on them: the proposal must be right whatever the hash of its block is.
+#[test]
+fn a_prepared_proposal_is_accepted_whatever_its_hash() {
+    const TASKS: usize = 12;
+    let params = Params {
+        min_audit_rate: 500_000,
+        audit_window: 8,
+        answer_window: 60,
+        commit_window: 30,
+        reveal_window: 20,
+        ..params()
+    };
+    let mut chain = Chain::with_params(params, 1, 5);
+    let fee = GAS / 100;
+    let mut poor: Vec<Wallet> = (0..TASKS as u8)
+        .map(|index| Wallet::new(150 + index, 10 + u64::from(index)))
+        .collect();
+    // They exist, and have nothing.
+    let deposits: Vec<_> = poor
+        .iter()
+        .map(|wallet| send(&chain.user, &wallet.address, 1))
+        .collect();
+    let tx = chain.user.sign(deposits);
+    assert_eq!(chain.block(&[tx])[0].code, 0);
+    let ids: Vec<u64> = (0..TASKS).map(|_| chain.submit()).collect();
+    for id in &ids {
+        chain.answer(*id, "Paris. 1000000");
+    }
+    for id in &ids {
+        chain.commit(*id, 1_000_000, &[]);
+    }
+    let mut reveals = Vec::new();
+    for id in &ids {
+        for seat in &chain.task(*id).committees[0].seats {
+            let wallet = support::find(&mut chain.evaluators, &seat.operator);
+            let message = any(&support::reveal_message(wallet, *id, 1_000_000));
+            reveals.push(wallet.sign(vec![message]));
+        }
+    }
+    assert!(chain.block(&reveals).iter().all(|result| result.code == 0));
+    // A challenge fails if the task is drawn in this block; then its money is not passed on.
+    let mut txs = Vec::new();
+    for (id, wallet) in ids.iter().zip(&mut poor) {
+        let challenge = support::challenge_message(&chain.user, *id, 1_000_000);
+        let pass_on = send(&chain.user, &wallet.address, fee);
+        txs.push(chain.user.sign(vec![challenge, pass_on]));
+        txs.push(wallet.sign(vec![send(wallet, &chain.user.address.clone(), 1)]));
+    }
+    let prepared = chain
+        .app
+        .prepare_proposal(&chain.next(&[], &txs), &[], 1 << 20)
+        .unwrap();
+    assert!(prepared.len() > TASKS);
+    for hash in 0..100 {
+        let hash = [hash; 32];
+        let block = chain.next(&hash, &prepared);
+        chain.app.process_proposal(&block).unwrap();
+    }
+}
+
+/// A question with the longest prompt, which fills a block best.
+fn filler(chain: &mut Chain) -> Vec<u8> {
+    let message = any(&MsgSubmitTask {
+        prompt: "x".repeat(32 << 10),
+        max_fee: 500_000,
+        ..submit_message(&chain.user)
+    });
+    let mut draft = support::Draft::new(&chain.user, vec![message]);
+    draft.auth_info.fee.as_mut().unwrap().gas_limit = 2_000_000;
+    draft.auth_info.fee.as_mut().unwrap().amount = vec![support::coin(20_000)];
+    let tx = draft.sign(&chain.user);
+    chain.user.sequence += 1;
+    tx
+}
+
+/// What every node sends for its duties that it has not sent yet.
+fn new_duties(chain: &mut Chain, sent: &mut BTreeSet<(String, i32)>) -> Vec<Vec<u8>> {
+    let mut txs = Vec::new();
+    for role in [Role::Inference, Role::Evaluator] {
+        for node in chain.nodes(role) {
+            let duties = chain.duties(role, &node.operator);
+            let Some(first) = duties.first() else {
+                continue;
+            };
+            if !sent.insert((node.operator.clone(), first.phase)) {
+                continue;
+            }
+            let wallets = match role {
+                Role::Inference => &mut chain.inference,
+                _ => &mut chain.evaluators,
+            };
+            let wallet = support::find(wallets, &node.operator);
+            let message = support::duty_message(wallet, &duties[..1], "Paris.", 1_000_000);
+            txs.push(wallet.sign(vec![message]));
+        }
+    }
+    txs
+}
+
+/// The mempool is first-in first-out. Paid filler lies before the duties of a task in every block, as
+/// much as a block holds.
+#[test]
+fn filler_in_front_of_duties_slashes_nobody() {
+    let params = Params {
+        max_block_bytes: 256 << 10,
+        max_tx_bytes: 64 << 10,
+        max_open_tasks: 1_000,
+        ..params()
+    };
+    let mut chain = Chain::with_params(params, 1, 5);
+    let id = chain.submit();
+    let mut mempool: Vec<Vec<u8>> = (0..100).map(|_| filler(&mut chain)).collect();
+    let mut sent = BTreeSet::new();
+    for _ in 0..25 {
+        mempool.extend(new_duties(&mut chain, &mut sent));
+        let block = chain.next(&[], &mempool);
+        let proposal = chain.app.prepare_proposal(&block, &[], 1 << 30).unwrap();
+        let size: usize = proposal.iter().map(Vec::len).sum();
+        assert!(size <= 256 << 10);
+        mempool.retain(|tx| !proposal.contains(tx));
+        chain.proposed_block(&proposal);
+        if chain.task(id).status() == TaskStatus::Final {
+            break;
+        }
+    }
+    assert!(mempool.len() > 20, "filler is still waiting");
+    assert_eq!(chain.task(id).status(), TaskStatus::Final);
+    assert_eq!(chain.task(id).committees.len(), 1);
+    for node in chain.nodes(Role::Evaluator) {
+        assert_eq!(node.slashed, 0);
+    }
+}
+
+/// CometBFT's mempool evicts nothing: paid transactions leave a part of it to duties.
+#[test]
+fn a_mempool_full_of_paid_transactions_has_room_for_duties() {
+    let mut chain = Chain::new(1, 5);
+    let id = chain.submit();
+    let to = chain.inference[0].address.clone();
+    let mut check = |message| {
+        chain
+            .app
+            .check_tx(&chain.user.sign(vec![message]), Signatures::Verify)
+    };
+    for _ in 0..4_000 {
+        check(send(&Wallet::new(1, 0), &to, 1)).unwrap();
+    }
+    let error = check(send(&Wallet::new(1, 0), &to, 1)).unwrap_err();
+    assert!(matches!(error, Error::Rejected { code, .. } if code == code::MEMPOOL_FULL));
+    let answer = chain.answer_tx(id, "Paris.");
+    chain.app.check_tx(&answer, Signatures::Verify).unwrap();
+    chain.blocks(1);
+    support::read_sequences(&mut chain);
+    let tx = chain.user.sign(vec![send(&chain.user, &to, 1)]);
+    chain.app.check_tx(&tx, Signatures::Verify).unwrap();
 }

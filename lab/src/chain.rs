@@ -9,6 +9,7 @@ use poq_app::modules::validators::ValidatorPower;
 use poq_app::{App, Options, ReferenceScorer};
 use poq_client::tx::{Signer, Unsigned, sign};
 use poq_client::{Any, Key};
+use poq_proto::code;
 use poq_proto::v1::{
     EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator,
     Model, Node, Params, QueryNodesRequest, QueryNodesResponse, Role,
@@ -28,6 +29,8 @@ const VALIDATOR_STAKE: u64 = 100_000_000;
 const KEPT_VERSIONS: u64 = 2;
 const GAS_LIMIT: u64 = 1 << 39;
 const PAGE: u32 = 1_000;
+/// Duties that a node takes at once: nobody's speed is studied.
+const CAPACITY: u32 = 100_000;
 
 /// A node of genesis, or a user, who has no role.
 #[derive(Clone, Debug, PartialEq)]
@@ -154,7 +157,7 @@ impl Chain {
     /// all events, those of the transactions first.
     ///
     /// # Errors
-    /// If a transaction fails.
+    /// [`Error::NoRoom`] if a question is refused for want of nodes; if another transaction fails.
     pub fn block(&mut self, sent: Vec<(usize, Vec<Any>)>) -> Result<Vec<Event>> {
         let height = self.height + 1;
         let senders: Vec<usize> = sent.iter().map(|(sender, _)| *sender).collect();
@@ -168,6 +171,9 @@ impl Chain {
         self.height = height;
         let mut events = Vec::new();
         for (result, sender) in outcome.results.into_iter().zip(senders) {
+            if result.code == code::NO_NODES.number {
+                return Err(Error::NoRoom);
+            }
             if result.code != 0 {
                 return Err(Error::Transaction {
                     sender: self.addresses[sender].clone(),
@@ -287,6 +293,7 @@ fn genesis(beginning: &Beginning, addresses: &[String], public_key: &[u8]) -> Ge
             operator: address.clone(),
             models: vec![member.model.into()],
             stake: member.stake,
+            capacity: CAPACITY,
             ..GenesisNode::default()
         })
     };

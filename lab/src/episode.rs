@@ -59,6 +59,7 @@ pub fn fast(params: Params) -> Params {
         max_open_tasks: 1_000_000,
         max_batch_items: 10_000,
         max_tx_bytes: 4 << 20,
+        max_block_bytes: 16 << 20,
         max_tx_messages: 1_000,
         gas_price: 0,
         task_retention: 1_000_000,

@@ -29,6 +29,9 @@ pub enum Error {
         /// The chain's reason.
         log: String,
     },
+    /// The chain takes no question now.
+    #[error("too few nodes have room for a question")]
+    NoRoom,
     /// An answer or an event of the chain lacks what the laboratory reads in it.
     #[error("the chain's {what} cannot be read: {reason}")]
     Unreadable {

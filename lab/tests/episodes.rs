@@ -4,14 +4,16 @@ use poq_app::modules::params::max_price;
 use poq_lab::casts::{accomplices, evaluators, inference};
 use poq_lab::episode::{Cast, Episode, Setting, run};
 use poq_lab::strategy::{Evaluator, Inference, Ring};
+use poq_lab::world::STANDARD;
 
 const TASKS: u32 = 40;
 /// The first evaluator among the actors: four inference nodes come before.
 const EVALUATOR: usize = 4;
 
-/// A price at which every task is audited.
+/// The highest price, and an audit of every task.
 fn dearest() -> Setting {
-    let setting = Setting::new(TASKS);
+    let mut setting = Setting::new(TASKS);
+    setting.params.min_audit_rate = 1_000_000;
     let factor = max_price(&setting.params) / setting.world.price();
     Setting {
         world: setting.world.dearer(factor),
@@ -104,9 +106,29 @@ fn a_ring_that_shares_work_pays_for_one_score_of_a_committee() {
 
 /// A committee can have more seats than anybody is left for.
 #[test]
-fn tasks_without_a_committee_are_refunded() {
+fn tasks_without_a_committee_are_not_taken() {
     let mut setting = Setting::new(TASKS);
     setting.params.committee_size = 30;
     let episode = episode(&setting, &evaluators(Evaluator::Honest, 1, 12));
     assert_eq!(episode.refunded(), 1.0);
+}
+
+/// Every evaluator but one lies for the ring's inference node, in as many tasks at once as the chain
+/// lets them: what audits take is more than what all these answers were paid.
+#[test]
+fn a_ring_that_lies_in_a_thousand_tasks_at_once_loses() {
+    let setting = Setting {
+        world: dearest().world,
+        batch: 1_000,
+        ..Setting::new(1_000)
+    };
+    let profit = |evaluator, inference| {
+        let episode = episode(&setting, &accomplices(evaluator, inference, 12, 13));
+        let lies = episode.tasks.iter().filter(|task| task.lie).count();
+        (episode.studied_profit(), lies)
+    };
+    let (lying, lies) = profit(Evaluator::Ring(Ring::Praise), Inference::Junk);
+    let (honest, _) = profit(Evaluator::Honest, Inference::Honest(STANDARD));
+    assert!(lies > 20, "{lies}");
+    assert!(lying < honest, "{lying} against {honest}");
 }

@@ -17,6 +17,8 @@ use crate::vrf::VrfKeys;
 
 /// Longest body of an RPC request, bytes: the longest transaction in base64 and its envelope.
 const MAX_RPC_BODY_BYTES: i64 = 2 << 20;
+/// Most bytes of transactions in the mempool, all of which the application is offered for a block.
+const MEMPOOL_BYTES: i64 = 64 << 20;
 
 /// Flags of `init`.
 #[derive(Debug, clap::Args)]
@@ -182,6 +184,7 @@ pub(super) fn create(
     config.set("moniker", settings.moniker)?;
     config.set("proxy_app", settings.app.abci.to_string())?;
     config.set("rpc.max_body_bytes", MAX_RPC_BODY_BYTES)?;
+    config.set("mempool.max_txs_bytes", MEMPOOL_BYTES)?;
     write(&home.app_toml(), &settings.app.to_toml())?;
     write(&home.client_toml(), &settings.client.to_toml())?;
     let vrf_key = chosen_key(None, home)?;

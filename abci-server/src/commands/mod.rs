@@ -8,6 +8,7 @@ pub mod genesis;
 pub mod init;
 mod input;
 pub mod keys;
+pub mod models;
 mod node;
 pub mod query;
 mod role;

@@ -9,12 +9,11 @@ use poq_abci::reference::Reference;
 use poq_app::{App, Options};
 use poq_client::metrics;
 use poq_client::worker::shutdown_on_signals;
-use poq_proto::v1::EvaluatorModel;
 use tokio_util::sync::CancellationToken;
 
 use super::runtime;
-use crate::comet::{Binary, Comet, CometConfig, Log, cache};
-use crate::genesis::Genesis;
+use crate::comet::{Binary, Comet, CometConfig, Log};
+use crate::evaluator_files;
 use crate::grpc;
 use crate::home::Home;
 use crate::settings::AppSettings;
@@ -77,10 +76,10 @@ impl Start {
         let options = Options {
             keep_versions: settings.keep_versions,
         };
-        let reference = Arc::new(Reference::new(evaluator_models(home, &settings)));
+        let reference = Arc::new(Reference::new(settings.evaluator_models_folder(home)));
         let app = App::open(&data, options, reference.clone())
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
-        load_models(home, &app, &reference)?;
+        evaluator_files::load(home, &app, &reference)?;
         let app = validator::vote(app, home, self.without_vrf_key)?;
         let grpc = match settings.grpc_address.as_str() {
             "" => None,
@@ -96,6 +95,7 @@ impl Start {
             if let Some(address) = settings.metrics_address {
                 metrics::serve(address, shutdown.clone()).await?;
             }
+            tokio::spawn(evaluator_files::watch(app.clone(), reference));
             tokio::select! {
                 outcome = supervise(home, comet, server.address(), shutdown) => outcome,
                 error = serve(grpc, grpc::Router::new(app, node)) => Err(error),
@@ -126,43 +126,6 @@ impl Start {
         settings.comet.log = self.comet_log.clone().or(settings.comet.log);
         Ok(settings)
     }
-}
-
-/// Where the files of the evaluator models are.
-fn evaluator_models(home: &Home, settings: &AppSettings) -> PathBuf {
-    let in_home = home.evaluator_models();
-    match &settings.evaluator_models {
-        Some(folder) => folder.clone(),
-        None if in_home.is_dir() => in_home,
-        None => cache().join("models"),
-    }
-}
-
-/// Makes the registered evaluator models ready that are not deprecated: a node that cannot audit
-/// would stop in the middle of a block.
-fn load_models(home: &Home, app: &App, reference: &Reference) -> anyhow::Result<()> {
-    for model in registered(home, app)? {
-        if !model.deprecated {
-            reference
-                .load(&model)
-                .context("this node could not take part in audits")?;
-        }
-    }
-    Ok(())
-}
-
-/// The evaluator models of the state, or of the genesis before the first block. Without a genesis
-/// here nothing is known before CometBFT brings it.
-fn registered(home: &Home, app: &App) -> anyhow::Result<Vec<EvaluatorModel>> {
-    if app.head().height == 0 {
-        let path = home.genesis();
-        if !path.is_file() {
-            return Ok(Vec::new());
-        }
-        let state = Genesis::read(&path)?.app_state;
-        return Ok(state.map_or_else(Vec::new, |state| state.evaluator_models));
-    }
-    Ok(app.evaluator_models()?)
 }
 
 /// Serves gRPC, if it is to be served, for ever.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
+use crate::comet::cache;
 use crate::home::Home;
 use poq_abci::transport::Address;
 
@@ -56,6 +57,16 @@ impl Default for AppSettings {
 }
 
 impl AppSettings {
+    /// Where the files of the evaluator models are: as set, else in the home, else in the cache.
+    pub fn evaluator_models_folder(&self, home: &Home) -> PathBuf {
+        let in_home = home.evaluator_models();
+        match &self.evaluator_models {
+            Some(folder) => folder.clone(),
+            None if in_home.is_dir() => in_home,
+            None => cache().join("models"),
+        }
+    }
+
     /// Reads `app.toml`.
     ///
     /// # Errors

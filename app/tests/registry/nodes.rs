@@ -197,17 +197,17 @@ fn unbonding_is_no_way_out_of_a_slash() {
     chain.commit(id, GOOD, &silent);
     chain.blocks(1);
     let node = chain.node(Role::Evaluator, &silent[0]);
-    assert_eq!(node.unbonding[0].amount, STAKE - STAKE / 100);
+    assert_eq!(node.unbonding[0].amount, STAKE - STAKE / 1_000 * 15);
     assert_eq!(
         (node.slashed, node.status()),
-        (STAKE / 100, NodeStatus::Unbonding)
+        (STAKE / 1_000 * 15, NodeStatus::Unbonding)
     );
     chain.assert_money_is_conserved();
     let before = chain.balance(&silent[0]);
     chain.blocks(110);
     assert_eq!(
         chain.balance(&silent[0]),
-        before + u128::from(STAKE - STAKE / 100)
+        before + u128::from(STAKE - STAKE / 1_000 * 15)
     );
     assert!(is_over(&chain, id));
 }

@@ -148,6 +148,63 @@ fn a_model_limits_its_prompts() {
     chain.app.check_tx(&fits, Signatures::Verify).unwrap();
 }
 
+/// Every node must get the files of an evaluator model before an audit can need them.
+#[test]
+fn a_new_evaluator_model_waits_until_a_language_model_may_name_it() {
+    let params = Params {
+        model_activation_delay: 5,
+        ..params()
+    };
+    let mut chain = Chain::with_params(params, 1, 5);
+    let new = set_scorer(&chain, |model| {
+        model.id = "new".into();
+        // Nobody but the chain says since when it is there.
+        model.registered_height = 0;
+    });
+    run(&mut chain, user, any(&new));
+    let registered = chain.height;
+    let named = |chain: &Chain| {
+        any(&set_model(chain, |model| {
+            model.evaluator_models[0].id = "new".into();
+        }))
+    };
+    while chain.height + 1 < registered + 5 {
+        let refused = check(&chain, &chain.user, named(&chain));
+        assert_eq!(refused, code::INVALID_REQUEST);
+        chain.blocks(1);
+    }
+    // Replacing the entry does not begin the wait anew.
+    run(&mut chain, user, any(&new));
+    let message = named(&chain);
+    run(&mut chain, user, message);
+}
+
+#[test]
+fn evidence_outlives_no_stake() {
+    let chain = Chain::new(1, 5);
+    let message = MsgUpdateParams {
+        authority: chain.user.address.clone(),
+        params: Some(Params {
+            unbonding_window: params().unbonding_window - 1,
+            ..params()
+        }),
+    };
+    let refused = check(&chain, &chain.user, any(&message));
+    assert_eq!(refused, code::INVALID_REQUEST);
+}
+
+#[test]
+fn a_prompt_of_white_space_is_nothing_to_answer() {
+    let chain = Chain::new(1, 5);
+    for prompt in ["", " ", "\n\t \u{a0}\u{3000}"] {
+        let message = any(&MsgSubmitTask {
+            prompt: prompt.into(),
+            ..submit_message(&chain.user)
+        });
+        assert_eq!(check(&chain, &chain.user, message), code::INVALID_PROMPT);
+    }
+}
+
 #[test]
 fn bad_registry_entries_are_refused() {
     let chain = Chain::new(1, 5);
@@ -267,8 +324,8 @@ fn parameters_change_from_the_next_block_on() {
 #[test]
 fn a_price_that_no_stake_secures_is_refused() {
     let mut chain = Chain::new(1, 5);
-    // Twice 2 of 5 seats in 2 committees, 1 % of 100 million each, shared by 3 misses.
-    let bound = 2_666_666;
+    // Twice 2 of 5 seats in 2 committees, 1.5 % of 100 million each, shared by 3 misses.
+    let bound = 4_000_000;
     let price = |chain: &mut Chain, base_price: u64| {
         let message = any(&set_model(chain, |model| {
             model.base_price = base_price - 300;

@@ -15,6 +15,7 @@ pub fn params() -> Params {
         audit_window: 2,
         audit_delay: 1,
         min_audit_rate: 0,
+        model_activation_delay: 0,
         ..poq_app::modules::params::default_params()
     }
 }
@@ -139,5 +140,6 @@ pub fn scorer() -> EvaluatorModel {
         max_windows: 0,
         caps_junk: false,
         licence: String::new(),
+        registered_height: 0,
     }
 }

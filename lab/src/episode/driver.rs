@@ -22,6 +22,8 @@ use crate::world::{MODEL, Scale};
 const USER: usize = 0;
 /// Blocks after which an open task means that the chain is stuck.
 const PATIENCE: u64 = 2_000;
+/// Blocks after which questions that nobody has room for are given up.
+const WAIT: u64 = 50;
 
 /// A task that is not over.
 #[derive(Default)]
@@ -106,8 +108,12 @@ impl<'a> Driver<'a> {
                 }
                 asked_at = self.chain.height();
                 let batch = rest.min(self.setting.batch.max(1) as usize);
-                let questions = self.questions(batch);
-                self.block(vec![(USER, questions)])?;
+                if !self.ask(batch)? {
+                    // Nobody takes questions any more: the rest of them stay without an answer.
+                    self.tasks
+                        .resize(self.setting.tasks as usize, Outcome::default());
+                    return self.finish();
+                }
             } else {
                 let sent = self.take_outbox();
                 self.block(sent)?;
@@ -120,6 +126,17 @@ impl<'a> Driver<'a> {
                 });
             }
         }
+    }
+
+    /// Asks the next questions, as soon as there is room for them; tells whether there ever was.
+    fn ask(&mut self, count: usize) -> Result<bool> {
+        for _ in 0..WAIT {
+            match self.block(vec![(USER, self.questions(count))]) {
+                Err(Error::NoRoom) => {}
+                outcome => return outcome.map(|()| true),
+            }
+        }
+        Ok(false)
     }
 
     /// The next tasks, whose ids follow those of the tasks so far.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use poq_abci::reference::Reference;
 use poq_client::any;
 use poq_proto::v1::{
     EvaluatorModel, Model, MsgEnableVoteExtensions, MsgSetEvaluatorModel, MsgSetModel,
@@ -13,6 +14,8 @@ use serde_json::Value;
 
 use super::account::Account;
 use crate::commands::input::read_bytes;
+use crate::home::Home;
+use crate::settings::AppSettings;
 
 /// Commands of the authority.
 #[derive(Debug, clap::Subcommand)]
@@ -35,6 +38,13 @@ pub(super) enum Authority {
         /// proto3 JSON, as `poqd query poq evaluator-model ID --output json` prints it; - is the
         /// standard input.
         file: PathBuf,
+        /// Folder with the model's files, which are tried before the transaction is signed; default:
+        /// as `start` has it.
+        #[arg(long, value_name = "DIR")]
+        evaluator_models: Option<PathBuf>,
+        /// Do not try the files: a model that audits cannot compute catches no lie.
+        #[arg(long, conflicts_with = "evaluator_models")]
+        without_files: bool,
     },
     /// Authority: have the votes for a block and all later ones carry outputs for the beacon; every
     /// validator with power needs a VRF key.
@@ -55,7 +65,7 @@ pub(super) enum Authority {
 }
 
 impl Authority {
-    pub(super) async fn run(self, account: &Account) -> anyhow::Result<()> {
+    pub(super) async fn run(self, account: &Account, home: &Home) -> anyhow::Result<()> {
         let authority = account.address().to_owned();
         let message = match self {
             Self::SetValidatorPower { operator, power } => any(&MsgSetValidatorPower {
@@ -73,8 +83,19 @@ impl Authority {
                     model: Some(model),
                 })
             }
-            Self::SetEvaluatorModel { file } => {
+            Self::SetEvaluatorModel {
+                file,
+                evaluator_models,
+                without_files,
+            } => {
                 let model: EvaluatorModel = read_message(&file, Some("evaluator_model"))?;
+                if !without_files && !model.deprecated {
+                    let mut settings = AppSettings::load(home)?;
+                    settings.evaluator_models = evaluator_models.or(settings.evaluator_models);
+                    Reference::new(settings.evaluator_models_folder(home))
+                        .load(&model)
+                        .context("audits could not compute this model; --without-files sends it all the same")?;
+                }
                 any(&MsgSetEvaluatorModel {
                     authority,
                     evaluator_model: Some(model),

@@ -151,7 +151,7 @@ impl Poq {
         let operator = account.address().to_owned();
         let message = match self {
             Self::SubmitTask(command) => return command.run(account).await,
-            Self::Authority(command) => return command.run(account).await,
+            Self::Authority(command) => return command.run(account, home).await,
             Self::SubmitAnswers(duties) => {
                 let message: MsgSubmitAnswers = read_message(&duties.file, None)?;
                 let message = any(&MsgSubmitAnswers {

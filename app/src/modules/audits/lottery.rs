@@ -1,7 +1,7 @@
 //! Which settled tasks the beacon picks for an audit.
 
 use poq_proto::PPM;
-use poq_proto::v1::{Audit, AuditCause, Committee, Params, Seat, Task, TaskStatus};
+use poq_proto::v1::{Audit, AuditCause, Committee, Params, Seat, TaskStatus};
 
 use super::{keys, schedule};
 use crate::error::{Error, Result};
@@ -42,13 +42,40 @@ fn needed_audits<'s>(
     (loss > 0).then(|| gain.div_ceil(loss))
 }
 
-/// Enters a task that this block settles: the next block's beacon decides.
+/// Parts of [`draw_probability`].
+const PARTS: u64 = 1_000_000_000;
+
+/// Blocks whose beacons decide on the audit of a task, one after the other: as many as the window
+/// has, at most four. Whoever proposes one of them knows its beacon and may have a choice of several
+/// (`crate::beacon`), which saves it that part of the risk and not all of it.
+fn draws(params: &Params) -> u64 {
+    match params.audit_window {
+        0 | 1 => 1,
+        2 | 3 => 2,
+        _ => 4,
+    }
+}
+
+/// Probability of one of `draws` independent draws, so that any of them hits with a probability in
+/// ppm: `1 − (1 − p)^(1/draws)` in billionths, rounded up, by integer square roots.
+fn draw_probability(probability: u32, draws: u64) -> u64 {
+    let missed = PPM.saturating_sub(probability.into()) * (PARTS / PPM);
+    let root = |part: u64| (part * PARTS).isqrt();
+    let missed_once = match draws {
+        1 => missed,
+        2 => root(missed),
+        _ => root(root(missed)),
+    };
+    PARTS.saturating_sub(missed_once)
+}
+
+/// Enters a task that this block settles: the next blocks' beacons decide.
 pub fn enter(x: &mut Execution<'_>, id: u64) -> Result<()> {
     let next = x.block.height.saturating_add(1);
     Ok(x.state.mark(keys::lottery(next, id))?)
 }
 
-/// Decides on the tasks that the last block settled. It comes before the transactions of this
+/// Decides on the tasks that the last blocks settled. It comes before the transactions of this
 /// block: a liar whose proposer knows the beacon must not be the first to challenge itself.
 pub fn draw_due(x: &mut Execution<'_>) -> Result<()> {
     for (key, id) in due(x.state, x.block.height)? {
@@ -63,7 +90,7 @@ pub fn draw_due(x: &mut Execution<'_>) -> Result<()> {
     Ok(())
 }
 
-/// As many as one block settled, which `max_transitions_per_block` bounds.
+/// As many as the last blocks settled, each of which `max_transitions_per_block` bounds.
 fn due(state: &State, now: u64) -> Result<Vec<(Vec<u8>, u64)>> {
     let mut due = Vec::new();
     for (key, _) in state.scan(keys::LOTTERY, None, usize::MAX)? {
@@ -78,29 +105,36 @@ fn due(state: &State, now: u64) -> Result<Vec<(Vec<u8>, u64)>> {
 
 fn draw(x: &mut Execution<'_>, id: u64) -> Result<()> {
     let mut task = tasks::get(x.state, id)?;
-    if task.status() != TaskStatus::Settled || !is_drawn(&x.block.beacon, &task) {
+    let Some(settlement) = &task.settlement else {
+        return Ok(());
+    };
+    if task.status() != TaskStatus::Settled || task.audit.is_some() {
         return Ok(());
     }
-    let audit = Audit {
-        cause: AuditCause::Drawn.into(),
-        ..Audit::default()
-    };
-    schedule::schedule(x, &mut task, audit)
+    let draws = draws(&x.block.params);
+    let threshold = draw_probability(settlement.audit_probability, draws);
+    if is_drawn(&x.block.beacon, id, threshold) {
+        let audit = Audit {
+            cause: AuditCause::Drawn.into(),
+            ..Audit::default()
+        };
+        return schedule::schedule(x, &mut task, audit);
+    }
+    let next = x.block.height.saturating_add(1);
+    if next <= settlement.height.saturating_add(draws) {
+        x.state.mark(keys::lottery(next, id))?;
+    }
+    Ok(())
 }
 
-/// Whether a beacon picks a settled task.
-fn is_drawn(beacon: &[u8; 32], task: &Task) -> bool {
-    let probability = task
-        .settlement
-        .as_ref()
-        .map_or(0, |settlement| settlement.audit_probability);
-    let number = RandomStream::of_audit(beacon, task.id).below(PPM.into());
-    number < probability.into()
+/// Whether a beacon picks a task, with a probability in billionths.
+fn is_drawn(beacon: &[u8; 32], task: u64, threshold: u64) -> bool {
+    RandomStream::of_audit(beacon, task).below(PARTS.into()) < threshold.into()
 }
 
 #[cfg(test)]
 mod tests {
-    use poq_proto::v1::{Reveal, Seat, Settlement};
+    use poq_proto::v1::{Reveal, Seat};
 
     use super::*;
     use crate::modules::params::default_params;
@@ -153,22 +187,44 @@ mod tests {
     }
 
     #[test]
+    fn draws_together_hit_as_often_as_one() {
+        assert_eq!(draw_probability(480_000, 1), 480_000_000);
+        // 1 − √0.52 and 1 − ⁴√0.52.
+        assert_eq!(draw_probability(480_000, 2), 278_889_745);
+        assert_eq!(draw_probability(480_000, 4), 150_817_891);
+        assert_eq!(draw_probability(1, 4), 251);
+        for draws in [1, 2, 4] {
+            assert_eq!(draw_probability(0, draws), 0);
+            assert_eq!(draw_probability(1_000_000, draws), PARTS);
+        }
+    }
+
+    #[test]
     fn beacons_pick_as_often_as_they_should() {
-        let task = |id, audit_probability| Task {
-            id,
-            settlement: Some(Settlement {
-                audit_probability,
-                ..Settlement::default()
-            }),
-            ..Task::default()
+        let drawn = |probability: u32, draws: u64| {
+            let threshold = draw_probability(probability, draws);
+            let picked = |id: &u64| {
+                let mut beacons = (0..draws).map(|draw| [draw as u8; 32]);
+                beacons.any(|beacon| is_drawn(&beacon, *id, threshold))
+            };
+            (0..20_000).filter(picked).count()
         };
-        let drawn = |probability| {
-            let ids = 0..20_000;
-            ids.filter(|id| is_drawn(&[7; 32], &task(*id, probability)))
-                .count()
+        for draws in [1, 2, 4] {
+            assert_eq!((drawn(0, draws), drawn(1_000_000, draws)), (0, 20_000));
+            // Five standard deviations of 2,000 ± 42.
+            assert!((1_790..=2_210).contains(&drawn(100_000, draws)));
+        }
+    }
+
+    /// A proposer that may choose the beacon of one block among so many saves a part of the risk.
+    #[test]
+    fn who_chooses_one_of_four_beacons_cannot_evade_an_audit() {
+        let evaded = |choices: i32, draws: u64| {
+            let once = draw_probability(480_000, draws) as f64 / PARTS as f64;
+            (1.0 - once).powi(draws as i32 - 1) * (1.0 - once.powi(choices))
         };
-        assert_eq!((drawn(0), drawn(1_000_000)), (0, 20_000));
-        // Five standard deviations of 2,000 ± 42.
-        assert!((1_790..=2_210).contains(&drawn(100_000)));
+        // Of 5 beacons of 4 validators: 97 % of the lies would go free with a single draw.
+        assert!(evaded(5, 1) > 0.97);
+        assert!(evaded(5, 4) < 0.62 && evaded(1_000, 4) < 0.62);
     }
 }

@@ -16,5 +16,5 @@ pub use challenge::challenge;
 pub use conclude::conclude_due;
 pub use follow::follow;
 pub use lottery::{draw_due, enter, expected, probability};
-pub use pool::Auditor;
+pub use pool::{AUDITOR_THREAD, Auditor};
 pub use scorer::{NoReference, ReferenceScorer, ScoreError};

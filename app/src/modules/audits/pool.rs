@@ -9,6 +9,8 @@ use super::case::Case;
 use super::scorer::{ReferenceScorer, ScoreError};
 use crate::error::{Error, Result};
 
+/// Name of the threads that compute scores: a panic there is a result (`Board::compute`).
+pub const AUDITOR_THREAD: &str = "auditor";
 /// Threads that compute scores.
 const WORKERS: usize = 2;
 
@@ -40,7 +42,7 @@ struct Work {
 
 impl Auditor {
     /// Starts the threads.
-    pub fn new(scorer: Arc<dyn ReferenceScorer>) -> Self {
+    pub fn new(scorer: Arc<dyn ReferenceScorer>) -> std::io::Result<Self> {
         let board = Arc::new(Board {
             scorer,
             work: Mutex::default(),
@@ -48,10 +50,13 @@ impl Auditor {
         });
         let worker = || {
             let board = Arc::clone(&board);
-            thread::spawn(move || board.run())
+            thread::Builder::new()
+                .name(AUDITOR_THREAD.into())
+                .spawn(move || board.run())
         };
-        let workers = (0..WORKERS).map(|_| worker()).collect();
-        Self { board, workers }
+        let started = (0..WORKERS).map(|_| worker());
+        let workers = started.collect::<std::io::Result<_>>()?;
+        Ok(Self { board, workers })
     }
 
     /// Brings the work in line with the audits that are wanted, by due height and task: forgets the
@@ -180,7 +185,17 @@ impl Board {
                     None
                 }
                 Ok(Err(ScoreError::Unavailable(reason))) => return Err(reason),
-                Err(_) => return Err(format!("the reference evaluator of {id} panicked")),
+                // The same text brings every node here: without a result none of them would get past
+                // this block.
+                Err(_) => {
+                    tracing::error!(
+                        task = case.task,
+                        model = id,
+                        "the reference evaluator panicked; its model has nothing against any score. \
+                         This is a bug, please report it"
+                    );
+                    None
+                }
             };
             scores.insert(id.clone(), score);
         }

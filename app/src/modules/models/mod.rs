@@ -31,20 +31,39 @@ pub fn all_evaluator_models(state: &State) -> Result<Vec<EvaluatorModel>> {
     Ok(models.into_iter().map(|(_, model)| model).collect())
 }
 
-/// Registers or replaces a language model. Its evaluator models must be registered, and not
-/// deprecated unless the entry before named them too.
-pub fn set_model(state: &mut State, model: &Model) -> Result<()> {
+/// Registers or replaces a language model at a height. Evaluator models that the entry before did
+/// not name must be registered, for long enough and not deprecated.
+pub fn set_model(
+    state: &mut State,
+    model: &Model,
+    height: u64,
+    activation_delay: u64,
+) -> Result<()> {
     validate::model(model)?;
     let before: Option<Model> = state.get_message(keys::model(&model.id))?;
     let named: Vec<_> = before.map_or_else(Vec::new, |before| before.evaluator_models);
     for entry in &model.evaluator_models {
-        let deprecated = evaluator_model(state, &entry.id)?.deprecated;
+        let evaluator = evaluator_model(state, &entry.id)?;
+        if named.iter().any(|old| old.id == entry.id) {
+            continue;
+        }
         ensure!(
-            !deprecated || named.iter().any(|old| old.id == entry.id),
+            !evaluator.deprecated,
             code::MODEL_DEPRECATED,
             "evaluator model {} is deprecated: model {} cannot begin to use it",
             entry.id,
             model.id
+        );
+        let usable = match evaluator.registered_height {
+            0 => 0,
+            registered => registered.saturating_add(activation_delay),
+        };
+        ensure!(
+            height >= usable,
+            code::INVALID_REQUEST,
+            "evaluator model {} can be named from height {usable} on, so that every node has the \
+             time to get its files; it is {height} now",
+            entry.id
         );
     }
     Ok(state.put_message(keys::model(&model.id), model)?)
@@ -52,17 +71,24 @@ pub fn set_model(state: &mut State, model: &Model) -> Result<()> {
 
 /// Registers or replaces an evaluator model. What a raw score depends on stays as it was first
 /// registered: audits recompute scores that were given before the replacement.
-pub fn set_evaluator_model(state: &mut State, model: &EvaluatorModel) -> Result<()> {
+pub fn set_evaluator_model(state: &mut State, model: &EvaluatorModel, height: u64) -> Result<()> {
     validate::evaluator_model(model)?;
     let before: Option<EvaluatorModel> = state.get_message(keys::evaluator_model(&model.id))?;
     ensure!(
-        before.is_none_or(|before| scores_alike(&before, model)),
+        before
+            .as_ref()
+            .is_none_or(|before| scores_alike(before, model)),
         code::INVALID_REQUEST,
         "evaluator model {}: kind, digests, max_tokens, max_windows and caps_junk cannot change; \
          register what scores differently under another id",
         model.id
     );
-    Ok(state.put_message(keys::evaluator_model(&model.id), model)?)
+    let registered_height = before.map_or(height, |before| before.registered_height);
+    let model = EvaluatorModel {
+        registered_height,
+        ..model.clone()
+    };
+    Ok(state.put_message(keys::evaluator_model(&model.id), &model)?)
 }
 
 /// Whether two entries describe the same function from texts to raw scores.
@@ -71,6 +97,7 @@ fn scores_alike(one: &EvaluatorModel, other: &EvaluatorModel) -> bool {
         deprecated: false,
         calibration: Vec::new(),
         audit_tolerance: 0,
+        registered_height: 0,
         ..model.clone()
     };
     function(one) == function(other)

@@ -12,7 +12,8 @@ use crate::modules::params;
 pub fn set(x: &mut Execution<'_>, message: MsgSetModel) -> Result<MsgSetModelResponse> {
     params::require_authority(x, &message.authority)?;
     let model = message.model.ok_or_else(missing)?;
-    set_model(x.state, &model)?;
+    let delay = x.block.params.model_activation_delay;
+    set_model(x.state, &model, x.block.height, delay)?;
     x.emit(event::MODEL_SET, &[(event::MODEL, &model.id)]);
     Ok(MsgSetModelResponse {})
 }
@@ -24,7 +25,7 @@ pub fn set_evaluator(
 ) -> Result<MsgSetEvaluatorModelResponse> {
     params::require_authority(x, &message.authority)?;
     let model = message.evaluator_model.ok_or_else(missing)?;
-    set_evaluator_model(x.state, &model)?;
+    set_evaluator_model(x.state, &model, x.block.height)?;
     x.emit(event::EVALUATOR_MODEL_SET, &[(event::MODEL, &model.id)]);
     Ok(MsgSetEvaluatorModelResponse {})
 }

@@ -17,8 +17,8 @@ pub use update::update_node;
 
 use std::collections::BTreeSet;
 
-use poq_proto::{PPM, code};
 use poq_proto::v1::{Node, NodeStatus, Params, Role};
+use poq_proto::{PPM, code};
 
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;

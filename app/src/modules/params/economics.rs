@@ -1,7 +1,7 @@
 //! What parameters need of one another so that no lie pays (protocol sections 9 and 10).
 
-use poq_proto::{PPM, code};
 use poq_proto::v1::Params;
+use poq_proto::{PPM, code};
 
 use crate::error::{Result, ensure};
 use crate::modules::tasks::aggregate::quorum;
@@ -40,7 +40,8 @@ fn secured_by_slashes(params: &Params) -> u64 {
     let silent = (quorum(size)..=size).map(|seats| seats - quorum(seats) + 1);
     let silent = silent.min().unwrap_or(1) as u128;
     // Below 2 · 2^4 · 2^6 · 2^20 · 2^64.
-    let loss = 2 * silent
+    let loss = 2
+        * silent
         * u128::from(params.max_committee_attempts)
         * u128::from(params.slash_no_commit)
         * u128::from(poorest_seat(params));
@@ -172,14 +173,14 @@ mod tests {
 
     #[test]
     fn who_keeps_committees_silent_loses_more_than_half_of_the_highest_price() {
-        // Twice 2 of 5 seats in 2 committees, 1 % of 100 million each, shared by 3 misses.
-        assert_eq!(max_price(&default_params()), 2_666_666);
+        // Twice 2 of 5 seats in 2 committees, 1.5 % of 100 million each, shared by 3 misses.
+        assert_eq!(max_price(&default_params()), 4_000_000);
         // One silent seat is enough where a committee has just the quorum of 2 of 3.
         let small = Params {
             committee_size: 3,
             ..default_params()
         };
-        assert_eq!(max_price(&small), 1_333_333);
+        assert_eq!(max_price(&small), 2_000_000);
     }
 
     proptest! {

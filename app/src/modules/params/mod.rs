@@ -50,6 +50,14 @@ pub fn update_params(
         now.denom,
         now.bech32_prefix
     );
+    // Evidence counts for as long as stake is in reach when the chain begins: CometBFT takes that
+    // from the genesis.
+    ensure!(
+        params.unbonding_window >= now.unbonding_window,
+        code::INVALID_REQUEST,
+        "unbonding_window cannot fall below {}: CometBFT takes evidence as old as that",
+        now.unbonding_window
+    );
     validate(&params)?;
     set(x.state, &params)?;
     x.emit(event::PARAMS_UPDATED, &[]);
@@ -88,7 +96,7 @@ pub fn default_params() -> Params {
         min_evaluator_stake: 100_000_000,
         stake_cap: 10_000_000_000,
         slash_no_answer: 10_000,
-        slash_no_commit: 10_000,
+        slash_no_commit: 15_000,
         slash_no_reveal: 20_000,
         reputation_step: 100_000,
         reputation_floor: 50_000,
@@ -113,6 +121,8 @@ pub fn default_params() -> Params {
         max_audits_per_block: 4,
         min_challenge_deposit: 1_000_000,
         challenger_share: 500_000,
+        model_activation_delay: 86_400,
+        max_block_bytes: 4 << 20,
     }
 }
 
@@ -242,6 +252,18 @@ pub fn validate(params: &Params) -> Result<()> {
             1,
             u64::MAX,
         ),
+        (
+            "model_activation_delay",
+            params.model_activation_delay,
+            0,
+            100_000_000,
+        ),
+        (
+            "max_block_bytes",
+            params.max_block_bytes.into(),
+            4 << 10,
+            64 << 20,
+        ),
         // Whoever challenges its own lie must lose something.
         (
             "challenger_share",
@@ -261,6 +283,13 @@ pub fn validate(params: &Params) -> Result<()> {
         shares <= ppm,
         code::INVALID_REQUEST,
         "evaluator_share and protocol_share sum to {shares} ppm, more than the whole price"
+    );
+    // Of a block's room, transactions that pay get half.
+    ensure!(
+        params.max_tx_bytes <= params.max_block_bytes / 4,
+        code::INVALID_REQUEST,
+        "max_tx_bytes must be at most a quarter of max_block_bytes {}",
+        params.max_block_bytes
     );
     economics::validate(params)
 }

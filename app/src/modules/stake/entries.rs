@@ -52,7 +52,10 @@ pub fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Re
 /// stake, so that their sum is one.
 pub fn take(parts: &mut Vec<Unbonding>, height: u64) -> u64 {
     let due = |part: &Unbonding| part.release_height <= height;
-    let amounts = parts.iter().filter(|part| due(part)).map(|part| part.amount);
+    let amounts = parts
+        .iter()
+        .filter(|part| due(part))
+        .map(|part| part.amount);
     let amount = amounts.fold(0u64, u64::saturating_add);
     parts.retain(|part| !due(part));
     amount

@@ -30,7 +30,11 @@ pub fn draw_due(x: &mut Execution<'_>) -> Result<usize> {
     for one in &due {
         match step(x, one, lifecycle::draw)? {
             Some(Drawn::Nodes(role, operators)) => {
-                drawn.extend(operators.into_iter().map(|operator| (role as i32, operator)));
+                drawn.extend(
+                    operators
+                        .into_iter()
+                        .map(|operator| (role as i32, operator)),
+                );
             }
             Some(Drawn::GivenUp) => given_up.push(one),
             Some(Drawn::NoRoom) | None => {}

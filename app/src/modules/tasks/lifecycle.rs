@@ -120,7 +120,10 @@ fn miss_answer(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let operator = assignment.operator.clone();
     x.state
         .delete(keys::duty(Role::Inference, &operator, task.id))?;
-    let (slash, duty) = (x.block.params.slash_no_answer, Duty::of_inference(&operator));
+    let (slash, duty) = (
+        x.block.params.slash_no_answer,
+        Duty::of_inference(&operator),
+    );
     assignment.excused = nodes::miss_duty(x, duty, task.id, slash, "no_answer")?;
     let excused = task.assignments.iter().map(|assignment| assignment.excused);
     if may_try_again(excused, x.block.params.max_inference_attempts) {
