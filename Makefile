@@ -11,7 +11,9 @@ export BUF_CACHE_DIR := $(POQ_CACHE)/downloads/buf
 export CARGO_TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(POQ_CACHE)/target)
 
 # Read by poq-testnet; empty means its default.
-export VALIDATORS INFERENCE EVALUATORS PROMPT OUTPUT BASE_PORT
+export VALIDATORS INFERENCE EVALUATORS OUTPUT BASE_PORT
+# The same, as it was typed: make must not expand a question.
+override export PROMPT := $(value PROMPT)
 
 BIN := $(CARGO_TARGET_DIR)/debug
 # Old messages must stay readable: the wire format is compared with the newest release, or

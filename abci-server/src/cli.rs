@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use poq_client::logging;
 
 use crate::commands::{
-    completions, config, export, faucet, genesis, init, keys, models, query, start, status,
+    ask, completions, config, export, faucet, genesis, init, keys, models, query, start, status,
     testnet, tx, version, vrf_key,
 };
 use crate::home::{Home, default_home};
@@ -47,6 +47,8 @@ enum Command {
     VrfKey(vrf_key::VrfKey),
     /// Show what a node says about itself.
     Status(status::Status),
+    /// Ask a question and print its answer, with its quality and what it cost.
+    Ask(Box<ask::Ask>),
     /// Send a transaction and wait for its result.
     Tx(Box<tx::Tx>),
     /// Ask a node about the chain.
@@ -79,6 +81,7 @@ impl Cli {
             Command::VrfKey(command) => command.run(&home),
             Command::Models(command) => command.run(&home),
             Command::Status(command) => command.run(&home),
+            Command::Ask(command) => command.run(&home),
             Command::Tx(command) => command.run(&home),
             Command::Query(command) => command.run(&home),
             Command::Testnet(command) => command.run(),
@@ -103,6 +106,7 @@ impl Cli {
             Command::Config(command) => command.output,
             Command::Keys(command) => command.output(),
             Command::VrfKey(command) => command.output,
+            Command::Ask(command) => command.output(),
             Command::Models(command) => command.output(),
             Command::Status(command) => command.node.output,
             Command::Tx(command) => command.output(),

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tendermint_proto::v0_38::crypto::public_key;
 
+/// The longest block that CometBFT takes, bytes. The application bounds blocks (`max_block_bytes`): so
+/// it is offered the whole mempool, and can give duties the room that they need (ADR 37).
+const COMETBFT_MAX_BLOCK_BYTES: u64 = 100 << 20;
 /// Short, so that the age of evidence is limited in blocks.
 const EVIDENCE_DURATION_NANOSECONDS: u64 = 1_000_000_000;
 /// Bytes of a consensus key's hash that are its address.
@@ -109,9 +112,7 @@ impl Genesis {
     pub fn found(&mut self, chain_id: &str, validators: Vec<Validator>, app_state: GenesisState) {
         self.chain_id = chain_id.to_owned();
         self.initial_height = "1".into();
-        // The application bounds a block (`max_block_bytes`): so it is offered the whole mempool, and
-        // can give duties the room that they need.
-        self.consensus_params["block"]["max_bytes"] = json!("-1");
+        self.consensus_params["block"]["max_bytes"] = json!(COMETBFT_MAX_BLOCK_BYTES.to_string());
         // What the application answers to Info: state sync and rollback compare the two.
         self.consensus_params["version"]["app"] = json!(APP_VERSION.to_string());
         self.set_vote_extensions_height(1);

@@ -58,13 +58,12 @@ impl Address {
     /// The account of a module: the first 20 bytes of SHA-256(`poq/module/` ‖ name), for which
     /// nobody has a key.
     pub fn of_module(name: &str, prefix: &str) -> Result<Self> {
-        let digest = Sha256::new()
-            .chain_update("poq/module/")
-            .chain_update(name)
-            .finalize();
-        let mut bytes = [0; LENGTH];
-        bytes.copy_from_slice(&digest[..LENGTH]);
-        Self::from_bytes(bytes, prefix)
+        Self::from_bytes(module_bytes(name), prefix)
+    }
+
+    /// Whether it is the account of a module.
+    pub fn is_of_module(&self, name: &str) -> bool {
+        *self.bytes() == module_bytes(name)
     }
 
     fn from_bytes(bytes: [u8; LENGTH], prefix: &str) -> Result<Self> {
@@ -92,6 +91,16 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+fn module_bytes(name: &str) -> [u8; LENGTH] {
+    let digest = Sha256::new()
+        .chain_update("poq/module/")
+        .chain_update(name)
+        .finalize();
+    let mut bytes = [0; LENGTH];
+    bytes.copy_from_slice(&digest[..LENGTH]);
+    bytes
 }
 
 #[cfg(test)]

@@ -186,12 +186,16 @@ impl App {
 
     /// Checks a transaction for the mempool, on top of those that were checked before.
     pub fn check_tx(&self, bytes: &[u8], signatures: Signatures) -> Result<Gas> {
+        self.with_mempool(|mempool| mempool.check(bytes, signatures, &self.verifier))
+    }
+
+    fn with_mempool<T>(&self, use_it: impl FnOnce(&mut Mempool) -> Result<T>) -> Result<T> {
         let mut guard = lock(&self.mempool);
         let mempool = match &mut *guard {
             Some(mempool) => mempool,
             None => guard.insert(self.new_mempool()?),
         };
-        mempool.check(bytes, signatures, &self.verifier)
+        use_it(mempool)
     }
 
     /// What enters a proposal of `block`, whose hash is not known yet, at most `max_bytes` together: the
@@ -266,6 +270,10 @@ impl App {
 
     /// Answers a query by gRPC path at a height, or at the last one; tells which it was.
     pub fn query(&self, path: &str, data: &[u8], height: Option<u64>) -> Result<(Vec<u8>, u64)> {
+        if path == query::SIMULATE && height.is_none() {
+            // On top of what waits for a block: a client simulates with the sequence that it sends.
+            return self.with_mempool(|mempool| mempool.query(path, data));
+        }
         let snapshot = self.snapshot(height)?;
         let version = snapshot.version();
         let answer = query::route(&mut State::new(snapshot), path, data)?;

@@ -1,10 +1,13 @@
 //! Which transactions CometBFT's mempool may hold.
 
+use std::convert::Infallible;
+
 use poq_proto::code;
 
 use crate::block::{self, Gas};
-use crate::error::{Result, ensure};
+use crate::error::{Error, Result, ensure};
 use crate::execution::BlockContext;
+use crate::query;
 use crate::store::State;
 use crate::tx::{Signatures, Verifier};
 
@@ -57,12 +60,23 @@ impl Mempool {
                 "the mempool has no room for more transactions that are no duties; send it again \
                  after the next block"
             );
-            Ok::<_, crate::error::Error>(checked)
+            Ok::<_, Error>(checked)
         })?;
         if !checked.free {
             self.paid_txs += 1;
             self.paid_bytes = paid_bytes;
         }
         Ok(checked.gas)
+    }
+
+    /// Answers a query on top of what waits for a block, and tells the height of the last one. What
+    /// the query does leaves no trace.
+    pub fn query(&mut self, path: &str, data: &[u8]) -> Result<(Vec<u8>, u64)> {
+        let height = self.state.version();
+        // An error, whatever the answer is, so that its layer is dropped.
+        let Err(answer) = self
+            .state
+            .nested(|state| Err::<Infallible, _>(query::route(state, path, data)));
+        Ok((answer?, height))
     }
 }

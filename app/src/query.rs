@@ -14,6 +14,9 @@ use crate::modules::{audits, auth, bank, models, nodes, params, tasks, validator
 use crate::store::State;
 use crate::tx::{self, Signatures, Verifier};
 
+/// The path of a simulation.
+pub const SIMULATE: &str = "/cosmos.tx.v1beta1.Service/Simulate";
+
 /// Answers a query on a state that is dropped afterwards.
 pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
     match path {
@@ -59,9 +62,7 @@ pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
             answer(state, data, bank::query::query_total_supply)
         }
         "/cosmos.bank.v1beta1.Query/SupplyOf" => answer(state, data, bank::query::query_supply_of),
-        "/cosmos.tx.v1beta1.Service/Simulate" => {
-            Ok(simulate(state, decode(data)?)?.encode_to_vec())
-        }
+        SIMULATE => Ok(simulate(state, decode(data)?)?.encode_to_vec()),
         _ => reject!(code::UNKNOWN_REQUEST, "unknown query path {path:?}"),
     }
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use cosmos_sdk_proto::cosmos::tx::v1beta1::TxRaw;
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{SimulateRequest, TxRaw};
 use poq_app::tx::Signatures;
 use poq_app::{Error, Result};
 use poq_proto::code::{self, Code};
@@ -450,4 +450,33 @@ fn registrations() {
         code_of(chain.app.check_tx(&again, Signatures::Verify)),
         code::ALREADY_REGISTERED
     );
+}
+
+/// A client simulates with the sequence that it is going to send, while others of its transactions
+/// wait for a block.
+#[test]
+fn a_simulation_goes_by_what_waits_for_a_block() {
+    let mut chain = Chain::new(1, 5);
+    let to = chain.inference[0].address.clone();
+    let mut sign = |chain: &mut Chain| {
+        let message = support::send(&chain.user, &to, 1);
+        chain.user.sign(vec![message])
+    };
+    let (first, second) = (sign(&mut chain), sign(&mut chain));
+    let simulate = |chain: &Chain, tx: &[u8]| {
+        let request = SimulateRequest {
+            tx_bytes: tx.to_vec(),
+            ..SimulateRequest::default()
+        };
+        let path = "/cosmos.tx.v1beta1.Service/Simulate";
+        chain.app.query(path, &request.encode_to_vec(), None)
+    };
+    assert!(simulate(&chain, &second).is_err());
+    chain.app.check_tx(&first, Signatures::Verify).unwrap();
+    // A simulation leaves nothing behind.
+    for _ in 0..3 {
+        simulate(&chain, &second).unwrap();
+    }
+    chain.app.check_tx(&second, Signatures::Verify).unwrap();
+    assert!(simulate(&chain, &second).is_err());
 }

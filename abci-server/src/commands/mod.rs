@@ -1,5 +1,6 @@
 //! One file or folder for each group of commands.
 
+pub mod ask;
 pub mod completions;
 pub mod config;
 pub mod export;

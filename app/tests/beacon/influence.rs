@@ -77,3 +77,33 @@ fn the_documented_influence_is_right() {
         );
     }
 }
+
+/// The table of a ring with evaluators and one validator: three of five seats, or no audit.
+#[test]
+fn the_documented_influence_of_a_ring_is_right() {
+    // Three or more of five seats, if a fifth of the evaluators is the ring's.
+    let seats: f64 =
+        10.0 * 0.2f64.powi(3) * 0.8f64.powi(2) + 5.0 * 0.2f64.powi(4) * 0.8 + 0.2f64.powi(5);
+    let once = 1.0 - 0.52f64.powf(0.25);
+    for (validators, taken, one_draw, four_draws) in [
+        (4, 26.0, 97.0, 61.0),
+        (10, 100.0, 100.0, 61.0),
+        (100, 100.0, 100.0, 61.0),
+    ] {
+        let choices = choices(validators);
+        let figures = [
+            (1.0 - (1.0 - seats).powf(choices), taken),
+            (1.0 - 0.48f64.powf(choices), one_draw),
+            (
+                (1.0 - once).powi(3) * (1.0 - once.powf(choices)),
+                four_draws,
+            ),
+        ];
+        for (figure, percent) in figures {
+            assert!(
+                (100.0 * figure - percent).abs() < 0.6,
+                "{validators}: {figure}"
+            );
+        }
+    }
+}

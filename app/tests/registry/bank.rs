@@ -4,7 +4,7 @@ use cosmos_sdk_proto::cosmos::bank::v1beta1::{Input, MsgMultiSend, Output};
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 use poq_proto::code;
 
-use crate::support::{Chain, FUNDS, Wallet, any, coin};
+use crate::support::{self, Chain, FUNDS, Wallet, any, coin};
 use crate::{check, run, user};
 
 fn message(from: &Wallet, paid: u64, outputs: &[(&str, u64)]) -> MsgMultiSend {
@@ -88,4 +88,12 @@ fn sums_must_match_and_nothing_overflows() {
         &[(&chain.user.address, 1)],
     ));
     assert_eq!(check(&chain, &chain.user, theirs), code::INVALID_PUBKEY);
+}
+
+#[test]
+fn nobody_pays_the_protocols_own_account_by_mistake() {
+    let chain = Chain::new(1, 1);
+    let account = poq_app::Address::of_module("protocol", "poq").unwrap();
+    let message = support::send(&chain.user, &account.to_string(), 5);
+    assert_eq!(check(&chain, &chain.user, message), code::UNAUTHORIZED);
 }

@@ -49,6 +49,26 @@ struct BodyJson {
     extension_options: [(); 0],
     #[serde(default)]
     non_critical_extension_options: [(); 0],
+    /// What newer versions of the SDK write; this chain has only ordered transactions.
+    #[serde(default, skip_serializing, deserialize_with = "only_default")]
+    unordered: bool,
+    #[serde(default, skip_serializing, deserialize_with = "only_default")]
+    timeout_timestamp: Option<String>,
+}
+
+/// A field that only may say what it says when it is left out.
+fn only_default<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default + PartialEq,
+{
+    let value = T::deserialize(deserializer)?;
+    match value == T::default() {
+        true => Ok(value),
+        false => Err(serde::de::Error::custom(
+            "this chain takes neither unordered transactions nor a timeout_timestamp",
+        )),
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -134,6 +154,8 @@ pub fn to_json(tx: &Tx) -> Result<Value> {
             timeout_height: body.timeout_height,
             extension_options: [],
             non_critical_extension_options: [],
+            unordered: false,
+            timeout_timestamp: None,
         },
         auth_info: AuthJson {
             signer_infos: auth
@@ -419,6 +441,27 @@ mod tests {
                 amount: "7".into(),
             }],
         })
+    }
+
+    #[test]
+    fn fields_of_a_newer_sdk_may_say_nothing() {
+        let read = |extra: &str| {
+            let json = format!(
+                r#"{{"body":{{"messages":[]{extra}}},"auth_info":{{"fee":{{"amount":[],"gas_limit":"1"}}}}}}"#
+            );
+            from_json(json.as_bytes())
+        };
+        read("").unwrap();
+        read(r#","unordered":false,"timeout_timestamp":null"#).unwrap();
+        for bad in [
+            r#","unordered":true"#,
+            r#","timeout_timestamp":"2030-01-01T00:00:00Z""#,
+            r#","other":false"#,
+        ] {
+            read(bad).unwrap_err();
+        }
+        let json = to_json(&read(r#","unordered":false"#).unwrap()).unwrap();
+        assert!(json["body"].get("unordered").is_none());
     }
 
     #[test]

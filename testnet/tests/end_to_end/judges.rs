@@ -1,6 +1,7 @@
 //! A running chain changes the evaluator models that score its answers.
 
 use std::fs;
+use std::time::Duration;
 
 use futures::future::try_join_all;
 use poq_client::{Fee, any};
@@ -62,6 +63,13 @@ async fn a_running_network_changes_its_judge() {
 
     let (client, user) = (fixture.client(), fixture.user().await);
     let before = short(PROMPTS[0]).submit(&user).await.unwrap();
+    // Every node has had the time to get the files of the new judge.
+    let registered = client.evaluator_model(&new.id).await.unwrap();
+    let delay = client.params().await.unwrap().model_activation_delay;
+    let usable = registered.registered_height + delay;
+    while client.height().await.unwrap() < usable {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let mut model = client.models("", 1).await.unwrap().remove(0);
     model.evaluator_models = vec![WeightedEvaluatorModel {
         id: new.id.clone(),

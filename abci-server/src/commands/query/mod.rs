@@ -1,5 +1,6 @@
 //! `poqd query`: what all queries have in common.
 
+mod answer;
 mod block;
 mod chain;
 mod draw;

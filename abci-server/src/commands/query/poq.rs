@@ -13,7 +13,7 @@ use poq_proto::v1::{
 
 use super::Node;
 use super::draw::Draw;
-use super::task;
+use super::{answer, task};
 use crate::commands::role::WorkerRole;
 
 /// Commands of `query poq`.
@@ -39,6 +39,11 @@ pub(super) enum Poq {
         /// At most so many, up to 1000.
         #[arg(long, default_value_t = 100)]
         limit: u32,
+    },
+    /// The answer to a task, also when it is over: out of its block, checked against the record.
+    Answer {
+        /// Id of the task.
+        task: u64,
     },
     /// Prompt and answer of a task that is not over.
     Payload {
@@ -142,6 +147,7 @@ impl Poq {
         match self {
             Self::Params => ask!(node, "Params", QueryParamsRequest {}, QueryParamsResponse),
             Self::Task { id } => task::run(node, id).await,
+            Self::Answer { task } => answer::run(node, task).await,
             Self::Draw(draw) => draw.run(node).await,
             Self::Tasks { user, after, limit } => {
                 let request = QueryTasksRequest { user, after, limit };

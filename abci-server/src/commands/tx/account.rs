@@ -20,7 +20,7 @@ use crate::output::Format;
 use crate::settings::ClientSettings;
 
 /// The signer of a transaction and everything that the flags say about it.
-pub(super) struct Account {
+pub(in crate::commands) struct Account {
     pub(super) client: Client,
     pub(super) format: Format,
     pub(super) params: Params,
@@ -61,7 +61,7 @@ struct DryRun {
 
 impl Account {
     /// Finds the key, and what the chain says about itself.
-    pub(super) async fn open(
+    pub(in crate::commands) async fn open(
         flags: TxFlags,
         home: &Home,
         settings: &ClientSettings,

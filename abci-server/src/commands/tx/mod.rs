@@ -5,7 +5,7 @@ pub(in crate::commands) mod authority;
 mod bank;
 pub(in crate::commands) mod file;
 pub(in crate::commands) mod poq;
-mod submit;
+pub(in crate::commands) mod submit;
 
 use std::str::FromStr;
 
@@ -48,9 +48,9 @@ enum TxCommand {
 
 /// Flags of every transaction.
 #[derive(Debug, clap::Args)]
-pub(super) struct TxFlags {
+pub(in crate::commands) struct TxFlags {
     #[command(flatten)]
-    pub(super) node: NodeFlags,
+    pub(in crate::commands) node: NodeFlags,
     #[command(flatten)]
     pub(super) keyring: KeyringFlags,
     /// Key that signs and pays: its name or its address. --generate-only and --dry-run take the
@@ -78,7 +78,13 @@ pub(super) struct TxFlags {
     #[arg(long, global = true, value_name = "PRICE")]
     pub(super) gas_prices: Option<GasPrice>,
     /// A note in the transaction.
-    #[arg(long, global = true, default_value = "", alias = "note")]
+    #[arg(
+        long,
+        global = true,
+        default_value = "",
+        alias = "note",
+        allow_hyphen_values = true
+    )]
     pub(super) memo: String,
     /// Last height whose block may have the transaction; 0 is no limit.
     #[arg(long, global = true, default_value_t = 0, value_name = "HEIGHT")]

@@ -7,14 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use poq_client::{Any, Client, TxOutcome, any, tx};
 use poq_proto::PPM;
-use poq_proto::v1::{
-    Model, MsgSubmitTask, MsgSubmitTaskResponse, QueryPayloadRequest, QueryPayloadResponse,
-    Sampling, Task, TaskStatus,
-};
+use poq_proto::v1::{Model, MsgSubmitTask, MsgSubmitTaskResponse, Sampling, Task, TaskStatus};
 use prost::{Message, Name};
 use serde::Serialize;
 
 use super::account::Account;
+use crate::answer;
 use crate::coin::Coin;
 use crate::commands::input::read_bytes;
 
@@ -25,11 +23,12 @@ const LOOK_PAUSE: Duration = Duration::from_millis(300);
 
 /// Flags of `tx poq submit-task`.
 #[derive(Debug, clap::Args)]
-pub(super) struct SubmitTask {
+pub(in crate::commands) struct SubmitTask {
     /// The question.
     #[arg(
         required_unless_present = "prompt_file",
-        conflicts_with = "prompt_file"
+        conflicts_with = "prompt_file",
+        allow_hyphen_values = true
     )]
     prompt: Option<String>,
     /// File with the question; - is the standard input.
@@ -87,6 +86,12 @@ struct Submitted {
 }
 
 impl SubmitTask {
+    /// Asks and prints the answer as soon as its quality is known, or where `--wait` says.
+    pub(in crate::commands) async fn ask(mut self, account: &Account) -> anyhow::Result<()> {
+        self.wait.get_or_insert(Until::Settled);
+        self.run(account).await
+    }
+
     pub(super) async fn run(self, account: &Account) -> anyhow::Result<()> {
         let Some(outcome) = account.send(self.message(account).await?).await? else {
             return Ok(());
@@ -189,12 +194,12 @@ fn task_id(outcome: &TxOutcome) -> anyhow::Result<u64> {
     Ok(MsgSubmitTaskResponse::decode(response.value.as_slice())?.task_id)
 }
 
-/// A task at the end of its way, with the answer that the chain keeps until then.
+/// A task at the end of its way, with its answer.
 #[derive(Serialize)]
 struct Followed {
     #[serde(flatten)]
     task: Task,
-    /// None if there is no answer, or the node does not have it any more.
+    /// None if there is no answer, or the node does not have its block.
     answer_text: Option<String>,
 }
 
@@ -205,7 +210,7 @@ impl Followed {
         let mut text = match &self.answer_text {
             Some(answer) => format!("{answer}\n\n"),
             None if task.answer.is_some() => {
-                "The node does not have the text of the answer any more.\n\n".into()
+                "The node does not have the text of the answer.\n\n".into()
             }
             None => String::new(),
         };
@@ -220,7 +225,13 @@ impl Followed {
                     task.escrow
                 )
             }
-            None => text += &format!("task {id}: {}{denom} back\n", task.escrow),
+            None => {
+                text += &format!(
+                    "task {id}: no quality, {}{denom} for the answer, {}{denom} back\n",
+                    task.unjudged_pay,
+                    task.escrow.saturating_sub(task.unjudged_pay)
+                )
+            }
         }
         text + &format!("`poqd query poq task {id}` shows who answered and scored it\n")
     }
@@ -229,9 +240,8 @@ impl Followed {
 /// Says each new phase on the standard error output until the task is there.
 async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Followed> {
     let mut shown = TaskStatus::Unspecified;
-    let mut answer_text = None;
     loop {
-        match look(client, id, &mut answer_text).await {
+        match client.task(id).await {
             Ok(task) => {
                 let status = task.status();
                 if status != shown {
@@ -248,7 +258,7 @@ async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Follow
                     _ => false,
                 };
                 if is_there {
-                    return Ok(Followed { task, answer_text });
+                    return Ok(followed(client, task).await);
                 }
             }
             Err(error) if error.is_retryable() => tracing::warn!("{error}"),
@@ -258,31 +268,22 @@ async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Follow
     }
 }
 
-/// The task as it is now, and the text of its answer as soon as that is on chain: the end of the
-/// task deletes it from the newest state.
-async fn look(
-    client: &Client,
-    id: u64,
-    answer_text: &mut Option<String>,
-) -> Result<Task, poq_client::Error> {
-    let task = client.task(id).await?;
-    if let (Some(answer), None) = (&task.answer, &answer_text) {
-        let request = QueryPayloadRequest { task_id: id };
-        let answered = Some(answer.height);
-        let path = "/poq.v1.Query/Payload";
-        let asked = client.query::<_, QueryPayloadResponse>(path, &request, answered);
-        *answer_text = match asked.await {
-            Ok(payload) => payload.value.answer,
-            // A node may have no older states.
-            Err(poq_client::Error::Query { .. }) => client
-                .payload(id)
-                .await
-                .ok()
-                .and_then(|payload| payload.answer),
-            Err(error) => return Err(error),
-        };
+/// The task with its answer. A node that cannot give it does not make the wait fail.
+async fn followed(client: &Client, task: Task) -> Followed {
+    let found = match &task.answer {
+        None => None,
+        Some(_) => match answer::find(client, &task).await {
+            Ok(found) => Some(found.text),
+            Err(error) => {
+                tracing::warn!("{error:#}");
+                None
+            }
+        },
+    };
+    Followed {
+        task,
+        answer_text: found,
     }
-    Ok(task)
 }
 
 /// A status for people.
@@ -383,7 +384,11 @@ mod tests {
             escrow: 100,
             ..Task::default()
         };
-        assert!(followed.told("upoq").starts_with("task 0: 100upoq back"));
+        assert!(
+            followed
+                .told("upoq")
+                .starts_with("task 0: no quality, 0upoq for the answer, 100upoq back")
+        );
     }
 
     #[test]

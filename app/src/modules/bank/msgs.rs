@@ -10,6 +10,7 @@ use super::{credit, debit, parse_amount, transfer, validate_denom};
 use crate::address::Address;
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
+use crate::modules::tasks::PROTOCOL_ACCOUNT;
 
 /// Most denoms in one list of coins.
 const MAX_COINS: usize = 16;
@@ -22,6 +23,7 @@ pub fn send(x: &mut Execution<'_>, message: MsgSend) -> Result<MsgSendResponse> 
     let from = Address::parse(&message.from_address, prefix)?;
     let to = Address::parse(&message.to_address, prefix)?;
     for (denom, amount) in parse_coins(&message.amount)? {
+        refuse_module(&to)?;
         transfer(x.state, &from, &to, denom, amount)?;
         emit_transfer(x, &from, &to, denom, amount);
     }
@@ -65,12 +67,23 @@ pub fn multi_send(x: &mut Execution<'_>, message: MsgMultiSend) -> Result<MsgMul
     }
     for output in &message.outputs {
         let to = Address::parse(&output.address, prefix)?;
+        refuse_module(&to)?;
         for (denom, amount) in parse_coins(&output.coins)? {
             credit(x.state, &to, denom, amount)?;
             emit_transfer(x, &from, &to, denom, amount);
         }
     }
     Ok(MsgMultiSendResponse {})
+}
+
+/// What reaches a module's account by a transfer is lost: nobody has a key of it.
+fn refuse_module(to: &Address) -> Result<()> {
+    ensure!(
+        !to.is_of_module(PROTOCOL_ACCOUNT),
+        code::UNAUTHORIZED,
+        "{to} is the protocol's own account, which takes no transfers"
+    );
+    Ok(())
 }
 
 fn sum_of(outputs: &[Output]) -> Result<BTreeMap<&str, u128>> {
