@@ -153,7 +153,7 @@ impl InferenceWorker {
         let oldest_open = listed.value.iter().map(|duty| duty.task_id).min();
         self.journal
             .prune(journal::KEPT, oldest_open.unwrap_or(u64::MAX))?;
-        self.chain.follower.done(height)?;
+        self.chain.follower.done(height);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use poq_proto::v1::EvaluatorModel;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::journal::Seat;
@@ -15,6 +16,8 @@ fn job(task: u64, model: usize, (prompt, answer): (String, String)) -> Job {
         seat: Seat { task, attempt: 2 },
         due_height: 9,
         pair_sha256: task.to_string(),
+        committed: None,
+        stop: CancellationToken::new(),
     };
     Job {
         model,

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use poq_client::worker::{Worker, shutdown_on_signals};
+use poq_client::worker::{Health, Worker, shutdown_on_signals};
 use poq_client::{Client, found, metrics};
 use poq_proto::v1::Role;
 use tokio::net::TcpListener;
@@ -50,7 +50,9 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     if let Some(address) = options.metrics_address.or(config.metrics.listen) {
         metrics::serve(address, shutdown.clone()).await?;
     }
-    let chain = Worker::connect(&home, &config.chain, Role::Inference, shutdown).await?;
+    let health = Health::default();
+    let chain =
+        Worker::connect(&home, &config.chain, Role::Inference, &health, shutdown).await?;
     let registered = chain
         .insist(shutdown, async |client| {
             found(client.model(&config.model.id).await)
