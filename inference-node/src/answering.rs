@@ -66,7 +66,7 @@ impl AnswerJob {
             }
             Err(error @ compute::Error::Expired) => {
                 warn!(task = duty.key.task, "{error}");
-                apology(&error)
+                apology(&"there was no time for it")
             }
             Err(error) => return Err(error.into()),
         };

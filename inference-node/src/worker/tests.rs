@@ -210,17 +210,21 @@ async fn a_disk_that_takes_nothing_costs_no_duty() {
 async fn what_is_said_when_time_is_up_is_an_answer_be_it_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let chain = chain(2, 40).await;
-    // Not a word; and the second has not even its turn.
+    // Not a word; and the other one has not even its turn.
     let health = Health::default();
     let worker = start_with(&chain, folder.path(), Parrot::new(0), &health).await;
     until(&chain, State::is_over).await;
     worker.abort();
     assert_eq!(outcome(&chain), (vec![], 2));
     let state = chain.state();
-    assert_eq!(state.tasks[&1].answer.as_deref(), Some(""));
-    let second = state.tasks[&2].answer.clone().unwrap();
-    assert!(second.starts_with("I cannot answer: its time"), "{second}");
-    assert!(second.len() <= 64);
+    let mut answers: Vec<&str> = state
+        .tasks
+        .values()
+        .filter_map(|record| record.answer.as_deref())
+        .collect();
+    // Either may have been the first.
+    answers.sort_unstable();
+    assert_eq!(answers, ["", "I cannot answer: there was no time for it."]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
