@@ -14,7 +14,7 @@ use poq_client::worker::{Health, Worker};
 use poq_client::{Client, Follower, RecentParams, Sender, batches};
 use poq_proto::v1::{Duty, Params, Role, Task};
 use prost::Message as _;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
@@ -97,7 +97,7 @@ pub struct InferenceWorker {
     foreign: BTreeSet<DutyKey>,
     /// What ends the generations that run.
     stops: BTreeMap<DutyKey, CancellationToken>,
-    finished: (mpsc::Sender<Finished>, mpsc::Receiver<Finished>),
+    answers: JoinSet<Finished>,
     checks: JoinSet<Checked>,
     submissions: JoinSet<Verdict>,
     prunings: JoinSet<()>,
@@ -142,7 +142,7 @@ impl InferenceWorker {
             known: BTreeMap::new(),
             foreign: BTreeSet::new(),
             stops: BTreeMap::new(),
-            finished: mpsc::channel(1),
+            answers: JoinSet::new(),
             checks: JoinSet::new(),
             submissions: JoinSet::new(),
             prunings: JoinSet::new(),
@@ -168,7 +168,7 @@ impl InferenceWorker {
                     self.health.lose("the language model is lost");
                     return Err(Error::ModelLost);
                 }
-                Some(finished) = self.finished.1.recv() => self.keep(finished),
+                Some(finished) = self.answers.join_next() => self.keep(finished?),
                 Some(checked) = self.checks.join_next() => self.compare(checked?),
                 Some(verdict) = self.submissions.join_next() => self.settle(verdict?),
                 Some(_) = self.prunings.join_next() => {}
@@ -332,12 +332,10 @@ impl InferenceWorker {
             max_tokens: self.max_tokens,
             stop,
         };
-        let finished = self.finished.0.clone();
-        tokio::spawn(async move {
+        self.answers.spawn(async move {
             let key = duty.key;
             let result = job.run(duty).await;
-            // The worker is gone only at shutdown.
-            let _ = finished.send(Finished { key, result }).await;
+            Finished { key, result }
         });
     }
 

@@ -189,7 +189,7 @@ impl Watch {
         gauge!("poq_worker_jailed").set(f64::from(u8::from(jailed.is_some())));
         match jailed {
             Some(node) => {
-                if self.jailed_looks % REMINDER == 0 {
+                if self.jailed_looks.is_multiple_of(REMINDER) {
                     error!(
                         operator,
                         until = node.jailed_until,
@@ -212,7 +212,64 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI32, Ordering};
+
+    use poq_proto::v1::QueryNodeResponse;
+    use tokio::time::{sleep, timeout};
+
     use super::*;
+    use crate::fake_node::{self, FakeNode};
+
+    #[tokio::test]
+    async fn the_node_and_the_registration_are_watched() {
+        let status = Arc::new(AtomicI32::new(NodeStatus::Jailed.into()));
+        let shared = status.clone();
+        let node = FakeNode::start(move |method, _| {
+            Ok(match method {
+                "status" => fake_node::status("poq-local-1", 7),
+                _ => fake_node::found(&QueryNodeResponse {
+                    node: Some(Node {
+                        models: vec!["m".into()],
+                        status: shared.load(Ordering::Relaxed),
+                        ..Node::default()
+                    }),
+                }),
+            })
+        })
+        .await;
+        let health = Health::default();
+        health.started();
+        let is = async |expected: &str| {
+            let client = Client::new(&node.url).unwrap();
+            let served = vec!["m".to_owned()];
+            let watch = watch(
+                client,
+                Role::Evaluator,
+                "poq1".into(),
+                served,
+                health.clone(),
+            );
+            let holds = async {
+                while !format!("{:?}", health.problems()).contains(expected) {
+                    sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let found = async {
+                tokio::select! {
+                    () = watch => {}
+                    () = holds => {}
+                }
+            };
+            timeout(Duration::from_secs(30), found).await.unwrap();
+        };
+        is("jailed until").await;
+        assert!(!health.problems().contains_key("node"));
+        status.store(NodeStatus::Active.into(), Ordering::Relaxed);
+        is("{}").await;
+        drop(node);
+        let client = Client::new("http://127.0.0.1:1").unwrap();
+        assert!(behind(&client).await.is_err());
+    }
 
     #[test]
     fn a_worker_is_ready_when_it_runs_and_nothing_is_missing() {

@@ -56,6 +56,8 @@ pub struct State {
     pub params: Params,
     /// Transactions that the mempool loses from now on.
     pub lose: u32,
+    /// Whether the node does not answer for texts.
+    pub lacks_texts: bool,
     /// What the operator would have been slashed for.
     pub slashes: Vec<String>,
     /// Sizes of all transactions that were sent, in items.
@@ -103,6 +105,7 @@ impl State {
                 ..Params::default()
             },
             lose: 0,
+            lacks_texts: false,
             slashes: Vec::new(),
             sent: Vec::new(),
             mostly_failing: Vec::new(),
@@ -303,6 +306,9 @@ impl State {
             "/poq.v1.Query/Duties" => found(&QueryDutiesResponse {
                 duties: self.duties(),
             }),
+            "/poq.v1.Query/Payload" if self.lacks_texts => {
+                query_failure(code::NOT_FOUND.number, code::SDK, "no texts")
+            }
             "/poq.v1.Query/Payload" => {
                 self.reach(Point::Seen);
                 let id = QueryPayloadRequest::decode(data).unwrap().task_id;

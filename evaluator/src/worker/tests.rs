@@ -209,6 +209,22 @@ async fn a_disk_that_takes_nothing_stops_commitments_and_no_reveals() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_lacks_the_texts_of_a_duty_holds_no_reveal_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain(2, 2000).await;
+    run_until_committed(&chain, folder.path()).await;
+    let (status, answer) = (TaskStatus::Committing, Some("answer"));
+    chain.state().add(3, status, "prompt", answer);
+    chain.state().lacks_texts = true;
+    let worker = start(&chain, folder.path(), scorer(0), &Health::default()).await;
+    until(&chain, |state| state.done() == 2).await;
+    chain.state().lacks_texts = false;
+    until(&chain, State::is_over).await;
+    assert_eq!(outcome(&chain), (vec![], 3));
+    worker.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_scoring_is_tried_again_and_one_that_always_fails_holds_nobody_up() {
     let folder = tempfile::tempdir().unwrap();
     let chain = chain(3, 60).await;

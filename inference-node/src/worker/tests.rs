@@ -5,6 +5,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use poq_client::Key as SigningKey;
 use poq_proto::v1::TaskStatus;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
