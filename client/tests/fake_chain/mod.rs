@@ -13,6 +13,11 @@ use tokio::sync::Notify;
 use crate::fake_node::{FakeNode, RpcResult};
 pub use state::{CHAIN, Point, State};
 
+/// How often a worker is killed at each moment: 20 times, or as `POQ_CRASH_RUNS` says.
+pub fn crash_runs() -> u64 {
+    std::env::var("POQ_CRASH_RUNS").map_or(20, |runs| runs.parse().unwrap())
+}
+
 /// The chain and the node that tells of it.
 pub struct FakeChain {
     node: FakeNode,

@@ -5,10 +5,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::tests::{chain, scorer, start, until};
 use super::*;
-use crate::fake_chain::{Point, State};
+use crate::fake_chain::{Point, State, crash_runs};
 
-/// Deaths at each moment.
-const RUNS: u64 = 20;
 /// Blocks of a phase: more than a death costs.
 const WINDOW: u64 = 60;
 const TASKS: u32 = 4;
@@ -53,7 +51,7 @@ async fn die_at(point: Point, seed: u64) {
 }
 
 async fn die_often_at(point: Point) {
-    for seed in 0..RUNS {
+    for seed in 0..crash_runs() {
         die_at(point, seed).await;
     }
 }

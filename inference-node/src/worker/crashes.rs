@@ -3,10 +3,8 @@
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::tests::{chain, start, until};
-use crate::fake_chain::{Point, State};
+use crate::fake_chain::{Point, State, crash_runs};
 
-/// Deaths at each moment.
-const RUNS: u64 = 20;
 /// Blocks in which to answer: more than a death costs.
 const WINDOW: u64 = 60;
 const TASKS: u32 = 4;
@@ -55,7 +53,7 @@ async fn die_at(point: Point, seed: u64) {
 }
 
 async fn die_often_at(point: Point) {
-    for seed in 0..RUNS {
+    for seed in 0..crash_runs() {
         die_at(point, seed).await;
     }
 }
