@@ -5,6 +5,7 @@ use tendermint::block::Height;
 use tendermint_rpc::endpoint::{abci_query::AbciQuery, block, validators};
 use tendermint_rpc::query::Query;
 use tendermint_rpc::{Client as _, Order, Paging};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::rpc::Rpc;
@@ -156,6 +157,36 @@ impl Client {
             }
             sleep(pause).await;
             pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Waits until the transaction is in a block, whatever became of it there, or until `blocks`
+    /// more blocks or the block at `timeout_height` (0 is none) are there without it. Looks at
+    /// each of the `heights`, however long it takes until the next one; an RPC outage does not end
+    /// the wait.
+    pub async fn wait_blocks(
+        &self,
+        hash: TxHash,
+        blocks: u64,
+        timeout_height: u64,
+        mut heights: watch::Receiver<u64>,
+    ) -> Result<TxOutcome> {
+        let mut height = *heights.borrow_and_update();
+        let last = match timeout_height {
+            0 => height.saturating_add(blocks),
+            limit => height.saturating_add(blocks).min(limit),
+        };
+        loop {
+            match self.tx(hash).await {
+                Ok(Some(outcome)) => return Ok(outcome),
+                Err(error) if !error.is_retryable() => return Err(error),
+                Ok(None) | Err(_) => {}
+            }
+            // One block more than can have it: a node indexes a block after it has told of it.
+            if height > last || heights.changed().await.is_err() {
+                return Err(Error::NotInBlocks { hash, height });
+            }
+            height = *heights.borrow_and_update();
         }
     }
 

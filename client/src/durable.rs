@@ -1,7 +1,7 @@
 //! Files that survive a crash: either the old or the new content is on disk, never a part.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -24,11 +24,13 @@ pub fn create(path: &Path, content: &[u8]) -> Result<()> {
     })
 }
 
-/// Removes `path` for good.
+/// Removes `path` for good. One that is gone already is no error.
 pub fn remove(path: &Path) -> Result<()> {
-    fs::remove_file(path)
-        .and_then(|()| sync_folder(folder(path)))
-        .map_err(|source| Error::file("remove", path, source))
+    let removed = match fs::remove_file(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        removed => removed.and_then(|()| sync_folder(folder(path))),
+    };
+    removed.map_err(|source| Error::file("remove", path, source))
 }
 
 fn write(
@@ -89,6 +91,18 @@ mod tests {
         ));
         assert_eq!(fs::read(&path).unwrap(), b"one");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_is_gone_already_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        create(&path, b"one").unwrap();
+        remove(&path).unwrap();
+        remove(&path).unwrap();
+        assert!(!path.exists());
+        let error = remove(folder.path()).unwrap_err();
+        assert!(error.to_string().starts_with("cannot remove"), "{error}");
     }
 
     #[test]

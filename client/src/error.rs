@@ -97,6 +97,16 @@ pub enum Error {
         /// How long it was awaited.
         timeout: Duration,
     },
+    /// A transaction was accepted but is in no block of those that could have it. It may be lost.
+    #[error(
+        "transaction {hash} is in no block up to {height}; it may be lost: look whether it is still wanted before sending it again"
+    )]
+    NotInBlocks {
+        /// The awaited transaction.
+        hash: TxHash,
+        /// The newest height that was looked at.
+        height: u64,
+    },
     /// The node is on another chain.
     #[error(
         "the node at {url} is on the chain `{actual}`, but `{expected}` was expected; check --node and --chain-id or config.toml"
@@ -153,6 +163,27 @@ pub enum Error {
         /// From the operating system.
         source: std::io::Error,
     },
+    /// Another process runs with this home.
+    #[error(
+        "another process runs with the home {path}; stop it or choose another --home",
+        path = path.display()
+    )]
+    Locked {
+        /// The home.
+        path: PathBuf,
+    },
+    /// The operator is registered for models that the worker has not.
+    #[error("{operator} is registered for {registered}, not for {served}: {advice}")]
+    Unserved {
+        /// The operator's address.
+        operator: String,
+        /// Models of the registration, of those in question.
+        registered: String,
+        /// Models that the worker has.
+        served: String,
+        /// What to do.
+        advice: &'static str,
+    },
     /// A file has not the expected content.
     #[error("{path} is not valid: {reason}", path = path.display())]
     InvalidFile {
@@ -193,7 +224,8 @@ impl Error {
             Self::Unreachable { .. }
             | Self::Rpc { .. }
             | Self::MempoolFull { .. }
-            | Self::NotIncluded { .. } => true,
+            | Self::NotIncluded { .. }
+            | Self::NotInBlocks { .. } => true,
             Self::Tx { .. } => self.is(code::WRONG_SEQUENCE) || self.is(code::MEMPOOL_FULL),
             _ => false,
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::routing::post;
 use axum::{Json, Router};
+use poq_client::TxHash;
 use prost::Message;
 use serde_json::{Value, json};
 use tendermint_rpc::endpoint::abci_query;
@@ -12,8 +13,6 @@ use tendermint_rpc::endpoint::abci_query::AbciQuery;
 use tendermint_rpc::endpoint::broadcast::tx_sync;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
-
-use crate::TxHash;
 
 /// What a method returns; `Err` is the data of an internal error.
 pub type RpcResult = Result<Value, String>;

@@ -6,7 +6,7 @@ mod wake;
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +16,15 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use crate::{Client, Error, Result, durable};
+use crate::{Client, durable};
 
 /// Longest pause between two attempts to reach the node.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// Tells when there are new blocks, each height at least once.
 ///
-/// The cursor, the last height that is done with, is on disk. The chain is polled; a WebSocket
+/// The cursor, the last height that is done with, is on disk with its chain, as a help: what there
+/// is to do is read from the chain's state, so that a lost cursor costs a second look. The chain is polled; a WebSocket
 /// subscription only wakes the poll early. When the node is out of reach the follower keeps
 /// trying with growing pauses.
 pub struct Follower {
@@ -39,26 +40,27 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Continues at the cursor in `cursor_path`, or at height 0 if there is no such file.
+    /// Continues at the cursor in `cursor_path` if it is of the chain `chain_id`, else at height 0.
     pub fn open(
         client: Client,
         cursor_path: impl Into<PathBuf>,
+        chain_id: &str,
         poll_interval: Duration,
-    ) -> Result<Self> {
-        Ok(Self {
+    ) -> Self {
+        Self {
             client,
-            cursor: Cursor::load(cursor_path.into())?,
+            cursor: Cursor::load(cursor_path.into(), chain_id),
             poll_interval,
             offered: None,
             is_behind: false,
             wake: Arc::new(Notify::new()),
             waker: None,
-        })
+        }
     }
 
     /// The last height that is done with.
     pub fn cursor(&self) -> u64 {
-        self.cursor.height
+        self.cursor.content.height
     }
 
     /// Waits until the application is above the cursor and returns its newest height: queries
@@ -99,25 +101,25 @@ impl Follower {
         }
     }
 
-    /// Everything up to `height` is done with: moves the cursor, on disk first. A lower height
-    /// than the cursor changes nothing.
-    pub fn done(&mut self, height: u64) -> Result<()> {
-        self.cursor.advance(height)
+    /// Everything up to `height` is done with: moves the cursor, on disk too if that works. A lower
+    /// height than the cursor changes nothing.
+    pub fn done(&mut self, height: u64) {
+        self.cursor.advance(height);
     }
 
     fn is_due(&mut self, height: u64) -> bool {
-        let is_behind = height < self.cursor.height;
+        let is_behind = height < self.cursor.content.height;
         if is_behind && !self.is_behind {
             warn!(
                 height,
-                cursor = self.cursor.height,
+                cursor = self.cursor.content.height,
                 "the node is below the height that this program has seen; waiting for it to catch \
-                 up. If the chain was started anew, delete {}",
+                 up. If the chain was started anew under the same id, delete {} and start again",
                 self.cursor.path.display()
             );
         }
         self.is_behind = is_behind;
-        height > self.cursor.height
+        height > self.cursor.content.height
             && self
                 .offered
                 .is_none_or(|(offered, at)| height > offered || at.elapsed() >= self.poll_interval)
@@ -132,50 +134,73 @@ impl Drop for Follower {
     }
 }
 
-/// The height on disk.
+/// The height, and its file.
 struct Cursor {
     path: PathBuf,
-    height: u64,
+    content: CursorFile,
+    /// Whether the file could not be written, to say so once.
+    is_stale: bool,
 }
 
 /// The cursor's file.
 #[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct CursorFile {
+    /// Empty in files of versions that did not write it.
+    #[serde(default)]
+    chain_id: String,
     height: u64,
 }
 
 impl Cursor {
-    fn load(path: PathBuf) -> Result<Self> {
-        let height = match fs::read(&path) {
+    fn load(path: PathBuf, chain_id: &str) -> Self {
+        let height = match read(&path) {
+            Ok(file) if file.chain_id == chain_id => file.height,
+            Ok(file) => {
+                let (path, of) = (path.display(), &file.chain_id);
+                info!("{path} is of the chain `{of}`, not of `{chain_id}`; starting at height 0");
+                0
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => 0,
-            Err(source) => return Err(Error::file("read", &path, source)),
-            Ok(json) => {
-                let file: CursorFile =
-                    serde_json::from_slice(&json).map_err(|error| Error::InvalidFile {
-                        path: path.clone(),
-                        reason: format!(
-                            "{error}; delete it to start again at height 0, which repeats nothing \
-                             that is on the chain"
-                        ),
-                    })?;
-                file.height
+            Err(error) => {
+                warn!(
+                    "cannot use {}, starting at height 0: {error}",
+                    path.display()
+                );
+                0
             }
         };
-        Ok(Self { path, height })
+        let content = CursorFile {
+            chain_id: chain_id.to_owned(),
+            height,
+        };
+        Self {
+            path,
+            content,
+            is_stale: false,
+        }
     }
 
-    fn advance(&mut self, height: u64) -> Result<()> {
-        if height <= self.height {
-            return Ok(());
+    fn advance(&mut self, height: u64) {
+        if height <= self.content.height {
+            return;
         }
-        let json =
-            serde_json::to_vec(&CursorFile { height }).map_err(|error| Error::InvalidFile {
-                path: self.path.clone(),
-                reason: error.to_string(),
-            })?;
-        durable::replace(&self.path, &json)?;
-        self.height = height;
-        Ok(())
+        self.content.height = height;
+        let written = serde_json::to_vec(&self.content)
+            .map_err(|error| error.to_string())
+            .and_then(|json| {
+                durable::replace(&self.path, &json).map_err(|error| error.to_string())
+            });
+        match written {
+            Ok(()) => self.is_stale = false,
+            Err(error) if !self.is_stale => {
+                warn!("going on without a cursor on disk: {error}");
+                self.is_stale = true;
+            }
+            Err(_) => {}
+        }
     }
+}
+
+fn read(path: &Path) -> std::io::Result<CursorFile> {
+    Ok(serde_json::from_slice(&fs::read(path)?)?)
 }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::durable;
 
@@ -43,7 +44,7 @@ pub enum Error {
     },
     /// A file is not what this program wrote.
     #[error(
-        "the journal entry {path} is damaged: {reason}; delete it, then its duty is done again if it still can be",
+        "the journal entry {path} is damaged: {reason}; its duty is done again if it still can be",
         path = path.display()
     )]
     Damaged {
@@ -96,6 +97,20 @@ impl<V: Serialize + DeserializeOwned> Journal<V> {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(source) => Err(Error::Read { path, source }),
         }
+    }
+
+    /// What is kept of a duty. An entry that cannot be read is told in the log and counts as none:
+    /// its duty is done again.
+    pub fn find(&self, key: Key) -> Option<V> {
+        self.get(key).unwrap_or_else(|error| {
+            warn!("{error}");
+            None
+        })
+    }
+
+    /// Whether something is kept of a duty, sound or not.
+    pub fn has(&self, key: Key) -> bool {
+        self.path(key).exists()
     }
 
     /// Keeps a value, in place of the one before; it is on disk when this returns.
@@ -209,6 +224,10 @@ mod tests {
         let error = journal.get(key(7, 0)).unwrap_err();
         assert!(matches!(error, Error::Damaged { .. }));
         assert!(error.to_string().contains("7-0.json"), "{error}");
+        assert!(journal.has(key(7, 0)) && !journal.has(key(7, 1)));
+        assert_eq!(journal.find(key(7, 0)), None);
+        journal.put(key(7, 0), &"whole".into()).unwrap();
+        assert_eq!(journal.find(key(7, 0)).unwrap(), "whole");
     }
 
     #[test]

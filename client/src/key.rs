@@ -2,9 +2,11 @@ use std::fmt;
 
 use bip32::{DerivationPath, Language, XPrv};
 use cosmrs::AccountId;
+use hmac::{Hmac, Mac as _};
 use k256::ecdsa::signature::Signer as _;
 use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use rand::rngs::OsRng;
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::{Error, Result};
@@ -60,6 +62,16 @@ impl Key {
     /// The account's address in bech32 with this human-readable prefix.
     pub fn address(&self, prefix: &str) -> Result<String> {
         format_address(prefix, &self.address_bytes())
+    }
+
+    /// HMAC-SHA256 of `message` under the secret: whoever has the key gets the same 32 bytes again,
+    /// and nobody else can guess them. A message begins with what it is for.
+    pub fn mac(&self, message: &[u8]) -> [u8; 32] {
+        // As long as a block of SHA-256: HMAC fills a shorter key up with zeros itself.
+        let mut secret = Zeroizing::new([0; 64]);
+        secret[..32].copy_from_slice(&*self.to_bytes());
+        let mac = Hmac::<Sha256>::new((&*secret).into());
+        mac.chain_update(message).finalize().into_bytes().into()
     }
 
     /// Deterministic ECDSA (RFC 6979) over SHA-256 of `document`: 64 bytes `r ‖ s`, low `s`.
@@ -230,6 +242,18 @@ mod tests {
         }
         let validator = format_address("cosmosvaloper", &[7; 20]).unwrap();
         assert!(parse_address(&validator, "cosmos").is_err());
+    }
+
+    #[test]
+    fn the_mac_is_hmac_sha256() {
+        // python3 -c 'import hmac; print(hmac.new(bytes([7] * 32), b"poq", "sha256").hexdigest())'
+        let expected = "390b05f438adaee827fab8d1d5e4b4105d314deca8309862955cea8bfc13f397";
+        let key = Key::from_bytes(&[7; 32]).unwrap();
+        assert_eq!(hex::encode(key.mac(b"poq")), expected);
+        assert_ne!(
+            Key::from_bytes(&[8; 32]).unwrap().mac(b"poq"),
+            key.mac(b"poq")
+        );
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! What every program that talks to a Proof of Quality chain needs: keys, signing, broadcasting
 //! with sequence handling, typed queries, proofs, and following the chain by height.
 
+// Test code that other crates include as well names this one as they do.
+#[cfg(test)]
+extern crate self as poq_client;
+
+mod batches;
 mod client;
 pub mod durable;
 mod earnings;
@@ -17,12 +22,14 @@ pub mod metrics;
 pub mod network;
 pub mod proof;
 mod query;
+mod recent;
 mod rpc;
 mod sender;
 pub mod tx;
 mod types;
 pub mod worker;
 
+pub use batches::batches;
 pub use client::{Answer, Client};
 pub use cosmos_sdk_proto::Any;
 pub use earnings::{Earnings, Payment};
@@ -31,6 +38,7 @@ pub use failure::Failure;
 pub use follow::Follower;
 pub use key::{HD_PATH, Key, Mnemonic, address_of, parse_address};
 pub use query::Account;
+pub use recent::RecentParams;
 pub use sender::{Fee, Sender, TxOptions};
 pub use tendermint_rpc::Order;
 pub use tx::any;

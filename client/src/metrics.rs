@@ -57,13 +57,25 @@ pub fn routes(shutdown: CancellationToken) -> Result<Router> {
 /// # Errors
 /// [`Error::Metrics`] if the address is taken, [`Error::Recorder`] as [`routes`] has it.
 pub async fn serve(address: SocketAddr, shutdown: CancellationToken) -> Result<SocketAddr> {
+    serve_with(address, Router::new(), shutdown).await
+}
+
+/// As [`serve`], with other routes on the same address.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with(
+    address: SocketAddr,
+    others: Router,
+    shutdown: CancellationToken,
+) -> Result<SocketAddr> {
     let failed = |error: std::io::Error| Error::Metrics {
         address,
         reason: error.to_string(),
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let router = routes(shutdown.clone())?;
+    let router = routes(shutdown.clone())?.merge(others);
     info!("serving http://{address}/metrics");
     tokio::spawn(async move {
         let server = axum::serve(listener, router)

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use poq_proto::code;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -122,13 +122,19 @@ impl Sender {
         &self.client
     }
 
-    /// Signs and broadcasts; returns once the mempool has the transaction. After an error that
+    /// [`Key::mac`] under the account's key.
+    pub fn mac(&self, message: &[u8]) -> [u8; 32] {
+        self.key.mac(message)
+    }
+
+    /// Signs and broadcasts; returns once the mempool has the transaction. A full mempool is tried
+    /// again, but not for [`Fee::Free`]: others of the account would wait meanwhile. After an error that
     /// leaves open whether the mempool has it, check the chain before sending the same again.
     pub async fn send(&self, messages: Vec<Any>, options: impl Into<TxOptions>) -> Result<TxHash> {
         let options = options.into();
         // Held to the end: the next sequence is known once the mempool has this one.
         let mut account = self.account.lock().await;
-        let mut retries = Retries::default();
+        let mut retries = Retries::new(options.fee);
         loop {
             let current = match account.take() {
                 Some(account) => account,
@@ -167,6 +173,30 @@ impl Sender {
     ) -> Result<TxOutcome> {
         let hash = self.send(messages, options).await?;
         let outcome = self.client.wait(hash, timeout).await;
+        self.concluded(outcome).await
+    }
+
+    /// Signs, broadcasts and waits for the block, by the chain's `heights`: [`Error::NotInBlocks`]
+    /// once `blocks` more blocks are there without it, or the last one that may have it is. A
+    /// failed execution is [`Error::Tx`].
+    pub async fn send_and_wait_blocks(
+        &self,
+        messages: Vec<Any>,
+        options: impl Into<TxOptions>,
+        blocks: u64,
+        heights: watch::Receiver<u64>,
+    ) -> Result<TxOutcome> {
+        let options = options.into();
+        let timeout_height = options.timeout_height;
+        let hash = self.send(messages, options).await?;
+        let outcome = self
+            .client
+            .wait_blocks(hash, blocks, timeout_height, heights)
+            .await;
+        self.concluded(outcome).await
+    }
+
+    async fn concluded(&self, outcome: Result<TxOutcome>) -> Result<TxOutcome> {
         let result = outcome.and_then(TxOutcome::success);
         if let Err(error) = &result
             && error.is_retryable()
@@ -258,13 +288,25 @@ impl Sender {
 }
 
 /// What of a transaction's attempts is left.
-#[derive(Default)]
 struct Retries {
     sequence: u32,
     mempool: u32,
+    mempool_attempts: u32,
 }
 
 impl Retries {
+    fn new(fee: Fee) -> Self {
+        Self {
+            sequence: 0,
+            mempool: 0,
+            mempool_attempts: match fee {
+                // Who does duties looks at every block whether they are still wanted.
+                Fee::Free => 1,
+                _ => MEMPOOL_ATTEMPTS,
+            },
+        }
+    }
+
     /// Returns when the transaction should be tried again; the error if it should not.
     async fn pause(&mut self, error: Error) -> Result<()> {
         if error.is(code::WRONG_SEQUENCE) && self.sequence + 1 < SEQUENCE_ATTEMPTS {
@@ -273,7 +315,7 @@ impl Retries {
             return Ok(());
         }
         let is_full = matches!(error, Error::MempoolFull { .. }) || error.is(code::MEMPOOL_FULL);
-        if is_full && self.mempool + 1 < MEMPOOL_ATTEMPTS {
+        if is_full && self.mempool + 1 < self.mempool_attempts {
             let (first, longest) = MEMPOOL_PAUSE;
             let pause = (first * (1 << self.mempool)).min(longest);
             self.mempool += 1;

@@ -1,11 +1,13 @@
 //! What an inference node and an evaluator have in common: a home folder with its settings and
-//! keys, the way onto the chain, and the way to stop.
+//! keys, the way onto the chain, what tells whether it does well, and the way to stop.
 
-use std::fs;
+mod health;
+
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use poq_proto::v1::Role;
+use poq_proto::v1::{Node, Role};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -15,6 +17,8 @@ use tracing::{info, warn};
 
 use crate::keyring::{Backend, Keyring, ask};
 use crate::{Client, Error, Follower, Key, Result, Sender, found};
+
+pub use health::{Health, watch};
 
 /// Pause between two looks for what a worker waits for.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -94,6 +98,23 @@ impl WorkerHome {
         Ok(self.keyring(chain)?.show(&chain.key)?.address)
     }
 
+    /// Keeps other processes from this home until the lock is dropped: two of them would spend the
+    /// same sequences and write the same files.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process has it.
+    pub fn lock(&self) -> Result<HomeLock> {
+        let path = self.data().join("lock");
+        let file = File::create(&path).map_err(|source| Error::file("create", &path, source))?;
+        match file.try_lock() {
+            Ok(()) => Ok(HomeLock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked {
+                path: self.path.clone(),
+            }),
+            Err(TryLockError::Error(source)) => Err(Error::file("lock", &path, source)),
+        }
+    }
+
     fn keyring(&self, chain: &ChainConfig) -> Result<Keyring> {
         Keyring::open(&self.path, chain.keyring, ask)
     }
@@ -101,6 +122,13 @@ impl WorkerHome {
     fn config_path(&self) -> PathBuf {
         self.path.join("config.toml")
     }
+}
+
+/// The right to a home; see [`WorkerHome::lock`]. The operating system takes it back from a process
+/// that ends in whatever way.
+#[derive(Debug)]
+pub struct HomeLock {
+    _file: File,
 }
 
 /// A worker's way onto the chain.
@@ -115,12 +143,14 @@ pub struct Worker {
 
 impl Worker {
     /// Opens the keyring, then waits until the node answers, is on the right chain, has caught
-    /// up, and the operator is registered in `role`; says in the log what it waits for.
+    /// up, and the operator is registered in `role`; says in the log and to `health` what it waits
+    /// for.
     /// [`Error::Interrupted`] once `shutdown` is cancelled.
     pub async fn connect(
         home: &WorkerHome,
         config: &ChainConfig,
         role: Role,
+        health: &Health,
         shutdown: &CancellationToken,
     ) -> Result<Self> {
         if config.poll_interval_ms == 0 {
@@ -131,16 +161,17 @@ impl Worker {
         }
         let key = home.key(config)?;
         let client = Client::new(&config.node)?;
-        let follower = Follower::open(
-            client.clone(),
-            home.data().join("cursor.json"),
-            Duration::from_millis(config.poll_interval_ms),
-        )?;
-        let joining = join(client.clone(), key, config, role);
+        let joining = join(client.clone(), key, config, role, health);
         let sender = tokio::select! {
             joined = joining => joined?,
             () = shutdown.cancelled() => return Err(Error::Interrupted),
         };
+        let follower = Follower::open(
+            client.clone(),
+            home.data().join("cursor.json"),
+            sender.chain_id(),
+            Duration::from_millis(config.poll_interval_ms),
+        );
         Ok(Self {
             client,
             sender,
@@ -176,8 +207,17 @@ impl Worker {
 }
 
 /// Waits until a worker can start, and returns its sender.
-async fn join(client: Client, key: Key, config: &ChainConfig, role: Role) -> Result<Sender> {
-    let mut waiting = Waiting::default();
+async fn join(
+    client: Client,
+    key: Key,
+    config: &ChainConfig,
+    role: Role,
+    health: &Health,
+) -> Result<Sender> {
+    let mut waiting = Waiting {
+        health: Some(health),
+        ..Waiting::default()
+    };
     let sender = loop {
         match Sender::new(client.clone(), key.clone(), Some(&config.id)).await {
             Ok(sender) => break sender,
@@ -199,6 +239,7 @@ async fn join(client: Client, key: Key, config: &ChainConfig, role: Role) -> Res
         };
         waiting.pause(reason).await;
     }
+    health.set("node", None);
     info!(
         chain = sender.chain_id(),
         node = client.url(),
@@ -234,18 +275,65 @@ async fn readiness(client: &Client, operator: &str, role: Role) -> Result<Option
 
 /// Says each reason once, not every second.
 #[derive(Default)]
-struct Waiting {
+struct Waiting<'a> {
     reason: String,
+    health: Option<&'a Health>,
 }
 
-impl Waiting {
+impl Waiting<'_> {
     async fn pause(&mut self, reason: String) {
         if reason != self.reason {
             warn!("{reason}");
+            if let Some(health) = self.health {
+                health.set("node", Some(reason.clone()));
+            }
             self.reason = reason;
         }
         sleep(PAUSE).await;
     }
+}
+
+/// An operator is drawn for every model of its registration, and slashed where it is silent.
+///
+/// # Errors
+/// [`Error::Unserved`] if `served` has none of the node's models, or unless `allow_unserved` if one
+/// of them is missing.
+pub fn check_served(node: &Node, served: &[String], allow_unserved: bool) -> Result<()> {
+    let missing = unserved(node, served);
+    let refusal = |registered: &[String], advice| Error::Unserved {
+        operator: node.operator.clone(),
+        registered: registered.join(", "),
+        served: served.join(", "),
+        advice,
+    };
+    if missing.len() == node.models.len() {
+        let advice = "change the models in config.toml or those of the registration";
+        return Err(refusal(&node.models, advice));
+    }
+    if !missing.is_empty() && !allow_unserved {
+        let advice = "their duties would be missed and slashed; serve them, take them out of the \
+            registration with `poqd tx poq update-node`, or start with --allow-unserved";
+        return Err(refusal(&missing, advice));
+    }
+    for model in &missing {
+        warn!(
+            model,
+            "registered for a model that is not served: its duties will be missed and slashed"
+        );
+    }
+    for model in served.iter().filter(|model| !node.models.contains(model)) {
+        warn!(model, "not registered for this model: no duties will come");
+    }
+    Ok(())
+}
+
+/// The node's models that are not `served`.
+fn unserved(node: &Node, served: &[String]) -> Vec<String> {
+    let models = node.models.iter();
+    models
+        .filter(|model| !served.contains(model))
+        .cloned()
+        .collect()
 }
 
 /// A token that is cancelled by the first SIGINT or SIGTERM; a second one ends the process at
@@ -329,6 +417,39 @@ mod tests {
         assert!(error.to_string().contains("config.toml"), "{error}");
     }
 
+    #[test]
+    fn a_home_is_for_one_process() {
+        let (folder, home) = home(CONFIG);
+        let first = home.lock().unwrap();
+        let error = home.lock().unwrap_err();
+        assert!(
+            matches!(&error, Error::Locked { path } if path == folder.path()),
+            "{error}"
+        );
+        drop(first);
+        home.lock().unwrap();
+    }
+
+    #[test]
+    fn all_of_the_registered_models_must_be_served_unless_allowed() {
+        let node = Node {
+            models: vec!["a".into(), "b".into()],
+            ..Node::default()
+        };
+        let served = |models: &[&str]| -> Vec<String> {
+            models.iter().map(|model| (*model).to_owned()).collect()
+        };
+        check_served(&node, &served(&["a", "b", "c"]), false).unwrap();
+        check_served(&node, &served(&["b", "c"]), true).unwrap();
+        let error = check_served(&node, &served(&["b"]), false).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("registered for a, not for b"), "{error}");
+        assert!(error.contains("--allow-unserved"), "{error}");
+        let error = check_served(&node, &served(&["c"]), true).unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("registered for a, b, not for c"), "{error}");
+    }
+
     #[tokio::test]
     async fn waiting_for_the_node_ends_with_the_shutdown() {
         let (folder, home) = home(&CONFIG.replace(":26657", ":1"));
@@ -343,7 +464,11 @@ mod tests {
             sleep(Duration::from_millis(50)).await;
             stop.cancel();
         });
-        let connected = Worker::connect(&home, &config.chain, Role::Evaluator, &shutdown).await;
+        let health = Health::default();
+        let connected =
+            Worker::connect(&home, &config.chain, Role::Evaluator, &health, &shutdown).await;
         assert!(matches!(connected, Err(Error::Interrupted)));
+        let problem = &health.problems()["node"];
+        assert!(problem.contains("waiting for the node"), "{problem}");
     }
 }

@@ -89,9 +89,13 @@ pub struct Home {
 pub struct Start {
     #[command(flatten)]
     pub home: Home,
-    /// Where to serve Prometheus metrics; as in config.toml unless given
+    /// Where to serve Prometheus metrics, /health and /ready; as in config.toml unless given
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics_address: Option<SocketAddr>,
+    /// Start although the operator is registered for models that config.toml has not: their duties
+    /// will be missed and slashed
+    #[arg(long)]
+    pub allow_unserved: bool,
 }
 
 #[derive(Debug, Args)]

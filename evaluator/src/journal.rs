@@ -1,16 +1,23 @@
-//! Scores and salts on disk, before the chain hears of them: a crash between a commitment and its
-//! reveal loses no stake. See [`poq_client::journal`].
+//! Scores and salts on disk, before the chain hears of them: after a crash nothing is scored twice.
+//! See [`poq_client::journal`].
+//!
+//! A lost entry loses no stake: its salt is made of the operator's key, and the score can be
+//! computed again ([`Entry::opening`]).
 
 use poq_client::journal;
 use poq_proto::commitment;
-use rand::RngCore;
-use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
 
-pub use poq_client::journal::{Error, Key as Seat};
+pub use poq_client::journal::Key as Seat;
 
 /// The entries on disk.
 pub type Journal = journal::Journal<Entry>;
+
+/// Domain separator of salts.
+const SALT_DOMAIN: &[u8] = b"poq/salt/v1";
+/// How far, in micro-logits, a score may be from the one of another computation of it: far more
+/// than other threads, batches or processors make.
+const REACH: i32 = 20_000;
 
 /// What the evaluator must not forget about a seat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,22 +31,37 @@ pub struct Entry {
     pub pair_sha256: String,
     /// Micro-logits.
     pub raw_score: i32,
-    /// 32 random bytes.
+    /// 32 bytes that nobody can guess, see [`Entry::new`].
     #[serde(with = "hex::serde")]
     pub salt: [u8; 32],
 }
 
 impl Entry {
-    /// An entry with a new random salt.
-    pub fn new(seat: Seat, chain_id: &str, pair_sha256: String, raw_score: i32) -> Self {
-        let mut salt = [0; 32];
-        OsRng.fill_bytes(&mut salt);
+    /// An entry whose salt is the same on every machine with the operator's key, which `mac` is
+    /// keyed with ([`poq_client::Key::mac`]): of domain, length and bytes of the chain's id, task,
+    /// attempt (integers are big-endian, the length is one `u64`), and the digest of the pair, so
+    /// that no salt is known from an earlier network of the same name.
+    pub fn new(
+        mac: impl FnOnce(&[u8]) -> [u8; 32],
+        seat: Seat,
+        chain_id: &str,
+        pair_sha256: String,
+        raw_score: i32,
+    ) -> Self {
+        let message = [
+            SALT_DOMAIN,
+            &(chain_id.len() as u64).to_be_bytes(),
+            chain_id.as_bytes(),
+            &seat.task.to_be_bytes(),
+            &seat.attempt.to_be_bytes(),
+            pair_sha256.as_bytes(),
+        ];
         Self {
+            salt: mac(&message.concat()),
             seat,
             chain_id: chain_id.to_owned(),
             pair_sha256,
             raw_score,
-            salt,
         }
     }
 
@@ -53,6 +75,26 @@ impl Entry {
             self.raw_score,
             &self.salt,
         )
+    }
+
+    /// The entry that opens what this evaluator has `committed` to: this one, or one with a score
+    /// nearby. Another machine, or another batch on this one, rounds differently.
+    pub fn opening(self, committed: &[u8; 32], evaluator: &[u8; 20]) -> Option<Self> {
+        let scores = (0..=REACH).flat_map(|distance| {
+            let (up, down) = (
+                self.raw_score.saturating_add(distance),
+                self.raw_score.saturating_sub(distance),
+            );
+            [up, down]
+        });
+        let mut candidate = self.clone();
+        for raw_score in scores {
+            candidate.raw_score = raw_score;
+            if candidate.commitment(evaluator) == *committed {
+                return Some(candidate);
+            }
+        }
+        None
     }
 }
 
@@ -69,14 +111,17 @@ pub fn pair_digest(prompt: &str, answer: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use poq_client::Key;
+
     use super::*;
 
-    fn entry() -> Entry {
-        let seat = Seat {
-            task: 1,
-            attempt: 0,
-        };
-        Entry::new(seat, "poq-local-1", pair_digest("p", "a"), -5)
+    const EVALUATOR: [u8; 20] = [9; 20];
+
+    fn entry(secret: u8, task: u64, attempt: u32, chain_id: &str, answer: &str) -> Entry {
+        let key = Key::from_bytes(&[secret; 32]).unwrap();
+        let mac = |message: &[u8]| key.mac(message);
+        let pair = pair_digest("p", answer);
+        Entry::new(mac, Seat { task, attempt }, chain_id, pair, -5)
     }
 
     #[test]
@@ -91,11 +136,48 @@ mod tests {
     }
 
     #[test]
-    fn salts_differ_and_the_commitment_opens() {
-        let (one, two) = (entry(), entry());
-        assert_ne!(one.salt, two.salt);
-        let expected = commitment("poq-local-1", 1, 0, &[9; 20], -5, &one.salt);
-        assert_eq!(one.commitment(&[9; 20]), expected);
+    fn a_salt_is_made_again_from_the_key_and_differs_in_everything_else() {
+        let base = entry(7, 1, 0, "poq-1", "a");
+        assert_eq!(base, entry(7, 1, 0, "poq-1", "a"));
+        let others = [
+            entry(8, 1, 0, "poq-1", "a"),
+            entry(7, 2, 0, "poq-1", "a"),
+            entry(7, 1, 1, "poq-1", "a"),
+            entry(7, 1, 0, "poq-2", "a"),
+            entry(7, 1, 0, "poq-1", "b"),
+        ];
+        assert!(others.iter().all(|other| other.salt != base.salt));
+        let expected = commitment("poq-1", 1, 0, &EVALUATOR, -5, &base.salt);
+        assert_eq!(base.commitment(&EVALUATOR), expected);
+    }
+
+    #[test]
+    fn a_salt_is_what_the_documentation_says() {
+        // hmac.new(bytes([7] * 32), b"poq/salt/v1" + (5).to_bytes(8) + b"poq-1" + (1).to_bytes(8)
+        //     + (0).to_bytes(4) + pair.encode(), "sha256").hexdigest()
+        let expected = "c6dcaf2b4c8d498fc6b522e92e5b0efe921aa45be1432238910d9ed08af268f3";
+        assert_eq!(hex::encode(entry(7, 1, 0, "poq-1", "a").salt), expected);
+    }
+
+    #[test]
+    fn a_score_that_was_rounded_otherwise_still_opens_the_commitment() {
+        let committed = |score| {
+            let mut entry = entry(7, 1, 0, "poq-1", "a");
+            entry.raw_score = score;
+            (entry.commitment(&EVALUATOR), entry)
+        };
+        for score in [-5, -4, -6, -5 + REACH, -5 - REACH] {
+            let (commitment, expected) = committed(score);
+            let opened = entry(7, 1, 0, "poq-1", "a").opening(&commitment, &EVALUATOR);
+            assert_eq!(opened, Some(expected));
+        }
+        let (commitment, _) = committed(-6 - REACH);
+        let opened = entry(7, 1, 0, "poq-1", "a").opening(&commitment, &EVALUATOR);
+        assert_eq!(opened, None);
+        // Of another key.
+        let other = entry(8, 1, 0, "poq-1", "a").commitment(&EVALUATOR);
+        let opened = entry(7, 1, 0, "poq-1", "a").opening(&other, &EVALUATOR);
+        assert_eq!(opened, None);
     }
 
     #[test]

@@ -7,10 +7,19 @@ mod compute;
 mod config;
 mod digest;
 mod duties;
+#[cfg(test)]
+#[path = "../../client/tests/fake_chain/mod.rs"]
+mod fake_chain;
+#[cfg(test)]
+#[path = "../../client/src/fake_node.rs"]
+mod fake_node;
+mod fetch;
+mod housekeeping;
 mod http;
 mod journal;
 mod machine;
 mod output;
+mod queue;
 mod registry;
 mod scorer;
 mod submit;

@@ -91,9 +91,13 @@ pub struct OutputArg {
 /// Options of `start`.
 #[derive(Debug, Args)]
 pub struct Start {
-    /// Where to serve Prometheus metrics; as in config.toml if not given.
+    /// Where to serve Prometheus metrics, /health and /ready; as in config.toml if not given.
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics_address: Option<SocketAddr>,
+    /// Start although the operator is registered for other models too: their duties will be missed
+    /// and slashed.
+    #[arg(long)]
+    pub allow_unserved: bool,
 }
 
 /// Options of `earnings`.

@@ -7,7 +7,9 @@ use metrics::{counter, histogram};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::generator::{Completion, Error as GeneratorError, Generator, Recommended, Request};
+use crate::generator::{
+    Completion, Error as GeneratorError, Finish, Generator, Recommended, Request,
+};
 use crate::slots::{Asker, Slots, Waiting};
 
 /// Why a request got no answer.
@@ -19,6 +21,9 @@ pub enum Error {
     /// Its time was up before it was its turn: nothing was computed.
     #[error("its time was up before it was its turn; try again later")]
     Expired,
+    /// A duty took its place before it had a word.
+    #[error("a duty of the chain took the model; try again later")]
+    Preempted,
     /// The node stops.
     #[error("the node is shutting down")]
     ShuttingDown,
@@ -72,7 +77,12 @@ impl Compute {
         self.slots.all()
     }
 
-    /// Answers a duty, before all requests of guests that have not begun, until `stop` is
+    /// Waits until only a new process can answer again.
+    pub async fn lost(&self) {
+        self.generator.lost().await;
+    }
+
+    /// Answers a duty, before all requests of guests and in the place of one that has begun, until `stop` is
     /// cancelled.
     ///
     /// # Errors
@@ -136,16 +146,30 @@ impl Compute {
         };
         histogram!("poq_inference_queue_seconds", "asker" => asker.name())
             .record(arrival.elapsed());
-        let result = self
-            .generator
-            .generate(&job.request, &job.stop, job.deltas)
-            .await;
+        let stop = job.stop.child_token();
+        let generation = self.generator.generate(&job.request, &stop, job.deltas);
+        tokio::pin!(generation);
+        let result = tokio::select! {
+            biased;
+            result = &mut generation => result,
+            // Stopped, not dropped: tokens that were generated are counted.
+            () = slot.is_needed() => { stop.cancel(); generation.await }
+        };
+        let is_cut = slot.is_cut();
         drop(slot);
         match &result {
             Ok(completion) => measure(completion),
             Err(_) => counter!("poq_inference_generation_errors_total").increment(1),
         }
-        Ok(result?)
+        let mut completion = result?;
+        if is_cut && completion.finish == Finish::Cancelled {
+            if completion.text.is_empty() {
+                return Err(Error::Preempted);
+            }
+            // As far as its reader is concerned there was no room for more.
+            completion.finish = Finish::Length;
+        }
+        Ok(completion)
     }
 }
 

@@ -51,6 +51,9 @@ pub struct ModelConfig {
     /// Answers that are generated at the same time, each with its own copy of the weights and its
     /// share of the threads; at least 1.
     pub concurrency: usize,
+    /// Seconds without a sign of life after which a busy engine counts as lost and the process
+    /// ends; at least 1.
+    pub stall_seconds: u64,
 }
 
 impl Default for ModelConfig {
@@ -63,6 +66,7 @@ impl Default for ModelConfig {
             weights: WeightType::default(),
             threads: 0,
             concurrency: 1,
+            stall_seconds: 300,
         }
     }
 }
@@ -125,6 +129,10 @@ impl Config {
     pub fn validate(&self) -> Result<(), String> {
         let positive = [
             ("model.concurrency", self.model.concurrency),
+            (
+                "model.stall_seconds",
+                usize::from(self.model.stall_seconds > 0),
+            ),
             ("duties.max_tokens", self.duties.max_tokens),
             ("duties.queue", self.duties.queue),
             ("http.max_tokens", self.http.max_tokens),
@@ -260,6 +268,9 @@ threads = {threads}
 # Answers that are generated at the same time, duties and requests together. Each has its own copy
 # of the weights in memory and its share of the threads; with two or more, one is kept for duties.
 concurrency = {concurrency}
+# Seconds without a token after which a busy engine counts as lost: the process then ends with an
+# error, for its supervisor to start it again. Longer than the longest prompt takes to be read.
+stall_seconds = {stall}
 
 [duties]
 # Most tokens of an answer, also where the task would allow more.
@@ -270,20 +281,21 @@ queue = {duties_queue}
 margin_blocks = {margin}
 
 [http]
-# The OpenAI-compatible server: POST /v1/chat/completions, GET /v1/models, GET /health. It has no
-# authentication: let it listen to the outside only behind a proxy that has.
+# The OpenAI-compatible server: POST /v1/chat/completions, GET /v1/models, GET /health, GET /ready.
+# It has no authentication: let it listen to the outside only behind a proxy that has.
 enabled = {http_enabled}
 listen = {listen}
 # Most tokens of an answer.
 max_tokens = {http_tokens}
-# Requests that may wait at once; more are refused with status 503. Duties always go first.
+# Requests that may wait at once; more are refused with status 503. Duties always go first: one
+# that finds the model busy cuts the newest answer short.
 queue = {http_queue}
 # Seconds from a request to the end of its answer. One that waits longer is refused with status
 # 503; an answer that takes longer is cut, and is an error (504) if it has no word yet.
 deadline_seconds = {deadline}
 
 [metrics]
-# Where Prometheus metrics are served, at /metrics; nowhere unless set.
+# Where Prometheus metrics are served, at /metrics, with /health and /ready; nowhere unless set.
 # listen = "127.0.0.1:9101"
 "#,
         chain_id = quoted(&values.chain_id),
@@ -300,6 +312,7 @@ deadline_seconds = {deadline}
         converted = quoted(default_converted().display()),
         threads = values.threads,
         concurrency = values.concurrency,
+        stall = ModelConfig::default().stall_seconds,
         duties_tokens = duties.max_tokens,
         duties_queue = duties.queue,
         margin = duties.margin_blocks,
@@ -339,6 +352,8 @@ mod tests {
         assert_eq!(config.model.weights, WeightType::default());
         assert_eq!(config.model.threads, 1);
         assert_eq!(config.model.concurrency, 2);
+        let model = ModelConfig::default();
+        assert_eq!(config.model.stall_seconds, model.stall_seconds);
         assert!(config.model.hub.is_none());
         assert_eq!(config.duties, DutiesConfig::default());
         assert_eq!(config.http.listen.port(), 9000);
@@ -380,6 +395,7 @@ mod tests {
         for (setting, name) in [
             ("queue = 64", "duties.queue"),
             ("concurrency = 2", "model.concurrency"),
+            ("stall_seconds = 300", "model.stall_seconds"),
             ("deadline_seconds = 120", "http.deadline_seconds"),
         ] {
             let (key, _) = setting.split_once(' ').unwrap();

@@ -20,11 +20,24 @@ pub struct Assigned {
     pub model: String,
 }
 
+/// What the worker has of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Nothing.
+    Nothing,
+    /// An entry of an earlier process, of which nobody has looked yet what it answers.
+    Unchecked,
+    /// An answer to this very duty.
+    Checked,
+}
+
 /// What follows from a new height.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Actions {
-    /// Answers of the journal to hand in now.
+    /// Answers to hand in now.
     pub submit: Vec<DutyKey>,
+    /// Entries of the journal to compare with what is asked.
+    pub check: Vec<DutyKey>,
     /// Duties that cannot be done in time any more, each told once.
     pub too_late: Vec<DutyKey>,
     /// Running generations that must end: their answer is due, or nobody waits for it any more.
@@ -46,7 +59,14 @@ pub struct Duties {
     in_hand: usize,
     waiting: BTreeMap<(u64, DutyKey), Assigned>,
     running: BTreeMap<DutyKey, Running>,
+    /// When it was handed in.
     submitted: BTreeMap<DutyKey, u64>,
+    /// On its way.
+    sending: BTreeSet<DutyKey>,
+    checking: BTreeSet<DutyKey>,
+    /// How many items the next batch with the duty may have.
+    most: BTreeMap<DutyKey, usize>,
+    due: BTreeMap<DutyKey, u64>,
     given_up: BTreeSet<DutyKey>,
 }
 
@@ -61,18 +81,21 @@ impl Duties {
             waiting: BTreeMap::new(),
             running: BTreeMap::new(),
             submitted: BTreeMap::new(),
+            sending: BTreeSet::new(),
+            checking: BTreeSet::new(),
+            most: BTreeMap::new(),
+            due: BTreeMap::new(),
             given_up: BTreeSet::new(),
         }
     }
 
-    /// Takes over what the chain lists at `height`; `answered` says whether the journal has an
-    /// answer.
-    pub fn update<E>(
+    /// Takes over what the chain lists at `height`; `kept` says what there is of an answer.
+    pub fn update(
         &mut self,
         height: u64,
         listed: &[Duty],
-        answered: impl Fn(DutyKey) -> Result<bool, E>,
-    ) -> Result<Actions, E> {
+        kept: impl Fn(DutyKey) -> Kept,
+    ) -> Actions {
         let listed: BTreeMap<DutyKey, Assigned> = listed
             .iter()
             .filter(|duty| duty.phase() == TaskStatus::Assigned)
@@ -81,6 +104,7 @@ impl Duties {
             .collect();
         self.waiting.retain(|(_, key), _| listed.contains_key(key));
         self.submitted.retain(|key, _| listed.contains_key(key));
+        self.most.retain(|key, _| listed.contains_key(key));
         self.given_up.retain(|key| listed.contains_key(key));
 
         let mut actions = Actions::default();
@@ -90,11 +114,20 @@ impl Duties {
                 actions.stop.push(*key);
             }
         }
+        self.due = listed
+            .values()
+            .map(|duty| (duty.key, duty.due_height))
+            .collect();
         for duty in listed.into_values() {
-            if answered(duty.key)? {
+            let kept = kept(duty.key);
+            if kept != Kept::Nothing {
                 // It must be in a block up to the due height, and the next one is above `height`.
-                if height < duty.due_height && self.may_submit(duty.key, height) {
+                let is_in_time = height < duty.due_height;
+                if kept == Kept::Checked && is_in_time && self.may_submit(duty.key, height) {
                     actions.submit.push(duty.key);
+                }
+                if kept == Kept::Unchecked && is_in_time && self.checking.insert(duty.key) {
+                    actions.check.push(duty.key);
                 }
             } else if self.running.contains_key(&duty.key) {
                 // Stopped above if it is late; what there is will be handed in.
@@ -107,7 +140,7 @@ impl Duties {
                 self.waiting.insert((duty.due_height, duty.key), duty);
             }
         }
-        Ok(actions)
+        actions
     }
 
     /// The duty to start now: the one due first, if there is room for it.
@@ -132,9 +165,44 @@ impl Duties {
             .is_some_and(|running| !running.unwanted)
     }
 
-    /// An answer was broadcast at `height`.
+    /// A journal's entry was compared with what is asked, or could not be.
+    pub fn checked(&mut self, key: DutyKey) {
+        self.checking.remove(&key);
+    }
+
+    /// An answer is on its way to the chain.
+    pub fn sending(&mut self, key: DutyKey) {
+        self.sending.insert(key);
+    }
+
+    /// A block had the answer at `height`, or the chain did not want it.
     pub fn submitted(&mut self, key: DutyKey, height: u64) {
+        self.sending.remove(&key);
         self.submitted.insert(key, height);
+    }
+
+    /// An answer did not arrive: the next look takes it up again.
+    pub fn not_sent(&mut self, key: DutyKey) {
+        self.sending.remove(&key);
+    }
+
+    /// The chain refused a batch because most of it would fail: its duties are tried again in
+    /// batches of half the size.
+    pub fn split(&mut self, batch: &[DutyKey]) {
+        for key in batch {
+            self.sending.remove(key);
+            self.most.insert(*key, (batch.len() / 2).max(1));
+        }
+    }
+
+    /// How many items the next batch with this duty may have, if not as many as any other.
+    pub fn most(&self, key: DutyKey) -> Option<usize> {
+        self.most.get(&key).copied()
+    }
+
+    /// Last block that may include the answer, while the duty is listed.
+    pub fn due(&self, key: DutyKey) -> Option<u64> {
+        self.due.get(&key).copied()
     }
 
     /// Duties that wait or run.
@@ -143,9 +211,9 @@ impl Duties {
     }
 
     fn may_submit(&self, key: DutyKey, height: u64) -> bool {
-        self.submitted
-            .get(&key)
-            .is_none_or(|at| height >= at.saturating_add(RESUBMIT_AFTER))
+        let submitted = self.submitted.get(&key);
+        !self.sending.contains(&key)
+            && submitted.is_none_or(|at| height >= at.saturating_add(RESUBMIT_AFTER))
     }
 }
 
@@ -166,8 +234,6 @@ fn assigned(duty: &Duty) -> Assigned {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use super::*;
 
     fn duty(task: u64, due: u64) -> Duty {
@@ -186,8 +252,10 @@ mod tests {
     }
 
     fn update(duties: &mut Duties, height: u64, listed: &[Duty], answered: &[u64]) -> Actions {
-        let answered = |key: DutyKey| Ok::<_, Infallible>(answered.contains(&key.task));
-        duties.update(height, listed, answered).unwrap()
+        duties.update(height, listed, |key| match answered.contains(&key.task) {
+            true => Kept::Checked,
+            false => Kept::Nothing,
+        })
     }
 
     #[test]
@@ -296,6 +364,50 @@ mod tests {
         // Gone from the list: forgotten.
         assert_eq!(update(&mut duties, 25, &[], &[1, 2]), Actions::default());
         assert!(duties.submitted.is_empty());
+    }
+
+    #[test]
+    fn what_is_on_its_way_is_not_sent_a_second_time_and_what_is_lost_is_sent_at_once() {
+        let mut duties = Duties::new(3, 8, 1);
+        let listed = [duty(1, 40)];
+        assert_eq!(update(&mut duties, 20, &listed, &[1]).submit, [key(1)]);
+        duties.sending(key(1));
+        assert_eq!(duties.due(key(1)), Some(40));
+        for height in [21, 30] {
+            let actions = update(&mut duties, height, &listed, &[1]);
+            assert_eq!(actions, Actions::default());
+        }
+        duties.not_sent(key(1));
+        assert_eq!(update(&mut duties, 30, &listed, &[1]).submit, [key(1)]);
+    }
+
+    #[test]
+    fn a_batch_that_mostly_fails_is_halved() {
+        let mut duties = Duties::new(3, 8, 1);
+        let listed = [duty(1, 40), duty(2, 40), duty(3, 40)];
+        let batch = update(&mut duties, 20, &listed, &[1, 2, 3]).submit;
+        batch.iter().for_each(|key| duties.sending(*key));
+        assert_eq!(duties.most(key(1)), None);
+        duties.split(&batch);
+        assert_eq!(duties.most(key(1)), Some(1));
+        let again = update(&mut duties, 21, &listed[..2], &[1, 2, 3]).submit;
+        assert_eq!(again, [key(1), key(2)]);
+        assert_eq!(duties.most(key(3)), None, "forgotten with the duty");
+    }
+
+    #[test]
+    fn an_old_entry_is_compared_once_at_a_time_and_not_generated_anew_meanwhile() {
+        let mut duties = Duties::new(3, 8, 1);
+        let listed = [duty(1, 22)];
+        let look = |duties: &mut Duties, kept| duties.update(20, &listed, |_| kept);
+        assert_eq!(look(&mut duties, Kept::Unchecked).check, [key(1)]);
+        assert_eq!(look(&mut duties, Kept::Unchecked), Actions::default());
+        assert_eq!(duties.open(), 0);
+        // The node did not answer.
+        duties.checked(key(1));
+        assert_eq!(look(&mut duties, Kept::Unchecked).check, [key(1)]);
+        duties.checked(key(1));
+        assert_eq!(look(&mut duties, Kept::Checked).submit, [key(1)]);
     }
 
     #[test]

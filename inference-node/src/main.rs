@@ -1,5 +1,6 @@
 //! `poq-inference-node`: answers tasks of a Proof of Quality chain with a language model.
 
+mod answering;
 mod catalog;
 mod cli;
 mod commands;
@@ -11,11 +12,18 @@ mod http;
 mod journal;
 mod margins;
 mod slots;
+mod submit;
 mod worker;
 
 #[cfg(test)]
 #[path = "../tests/checkpoint/mod.rs"]
 mod checkpoint;
+#[cfg(test)]
+#[path = "../../client/tests/fake_chain/mod.rs"]
+mod fake_chain;
+#[cfg(test)]
+#[path = "../../client/src/fake_node.rs"]
+mod fake_node;
 
 use std::process::ExitCode;
 
@@ -61,8 +69,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
     }
     poq_client::logging::init(cli.log_format);
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?
-        .block_on(commands::run(cli))
+        .build()?;
+    let result = runtime.block_on(commands::run(cli));
+    // An engine that hangs must not keep the process from its end.
+    runtime.shutdown_background();
+    result
 }

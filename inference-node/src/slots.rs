@@ -1,10 +1,12 @@
-//! Who may use the language model next: duties first, then guests in the order of their arrival.
+//! Who may use the language model next: duties first, then guests in the order of their arrival. A
+//! duty that finds no room takes that of a guest.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use metrics::gauge;
+use metrics::{counter, gauge};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// For whom a request is answered. Duties are before guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,19 +41,52 @@ pub struct Slots {
     state: Mutex<State>,
 }
 
+/// Who waits or runs, and its number in the order of arrival.
+type Place = (Asker, u64);
+
 #[derive(Default)]
 struct State {
     arrivals: u64,
-    waiting: BTreeMap<(Asker, u64), oneshot::Sender<Slot>>,
+    waiting: BTreeMap<Place, oneshot::Sender<Slot>>,
     duties: usize,
-    guests: usize,
+    /// What ends the guests that run, by arrival.
+    guests: BTreeMap<u64, CancellationToken>,
 }
 
 impl State {
-    fn running(&mut self, asker: Asker) -> &mut usize {
+    fn running(&self, asker: Asker) -> usize {
         match asker {
-            Asker::Duty => &mut self.duties,
-            Asker::Guest => &mut self.guests,
+            Asker::Duty => self.duties,
+            Asker::Guest => self.guests.len(),
+        }
+    }
+
+    fn begin(&mut self, asker: Asker, number: u64, cut: &CancellationToken) {
+        match asker {
+            Asker::Duty => self.duties += 1,
+            Asker::Guest => {
+                self.guests.insert(number, cut.clone());
+            }
+        }
+    }
+
+    fn end(&mut self, asker: Asker, number: u64) {
+        match asker {
+            Asker::Duty => self.duties -= 1,
+            Asker::Guest => {
+                self.guests.remove(&number);
+            }
+        }
+    }
+
+    /// Ends as many guests as duties wait, the newest first: the least is lost with them.
+    fn make_room(&self) {
+        let (ending, going_on): (Vec<_>, Vec<_>) =
+            self.guests.values().partition(|cut| cut.is_cancelled());
+        let needed = self.waiting(Asker::Duty).saturating_sub(ending.len());
+        for cut in going_on.into_iter().rev().take(needed) {
+            cut.cancel();
+            counter!("poq_inference_preempted_total").increment(1);
         }
     }
 
@@ -61,7 +96,7 @@ impl State {
 
     fn publish(&mut self) {
         for asker in [Asker::Duty, Asker::Guest] {
-            let (running, waiting) = (*self.running(asker), self.waiting(asker));
+            let (running, waiting) = (self.running(asker), self.waiting(asker));
             gauge!("poq_inference_running", "asker" => asker.name()).set(running as f64);
             gauge!("poq_inference_waiting", "asker" => asker.name()).set(waiting as f64);
         }
@@ -108,35 +143,38 @@ impl Slots {
             receiver,
         };
         self.advance();
+        self.lock().make_room();
         Ok(waiting)
     }
 
     fn has_room(&self, state: &State, asker: Asker) -> bool {
-        let is_allowed = asker == Asker::Duty || state.guests < self.for_guests;
-        is_allowed && state.duties + state.guests < self.all
+        let is_allowed = asker == Asker::Duty || state.guests.len() < self.for_guests;
+        is_allowed && state.duties + state.guests.len() < self.all
     }
 
     /// Gives free slots to those in front.
     fn advance(self: &Arc<Self>) {
-        while let Some((asker, sender)) = self.next() {
+        while let Some((key, cut, sender)) = self.next() {
             // If it was given up this very moment, the slot comes back and is free again.
             let _ = sender.send(Slot {
                 slots: self.clone(),
-                asker,
+                key,
+                cut,
             });
         }
         self.lock().publish();
     }
 
-    fn next(&self) -> Option<(Asker, oneshot::Sender<Slot>)> {
+    fn next(&self) -> Option<(Place, CancellationToken, oneshot::Sender<Slot>)> {
         let mut state = self.lock();
         let ((asker, _), _) = state.waiting.first_key_value()?;
         if !self.has_room(&state, *asker) {
             return None;
         }
-        let ((asker, _), sender) = state.waiting.pop_first()?;
-        *state.running(asker) += 1;
-        Some((asker, sender))
+        let ((asker, number), sender) = state.waiting.pop_first()?;
+        let cut = CancellationToken::new();
+        state.begin(asker, number, &cut);
+        Some(((asker, number), cut, sender))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -147,7 +185,7 @@ impl Slots {
 /// A place in the line; dropping it leaves the line.
 pub struct Waiting {
     slots: Arc<Slots>,
-    key: (Asker, u64),
+    key: Place,
     receiver: oneshot::Receiver<Slot>,
 }
 
@@ -170,12 +208,26 @@ impl Drop for Waiting {
 /// The right to have one request answered; dropping it lets the next one in.
 pub struct Slot {
     slots: Arc<Slots>,
-    asker: Asker,
+    key: Place,
+    cut: CancellationToken,
+}
+
+impl Slot {
+    /// Waits until a duty needs the slot; for ever if it is a duty's.
+    pub async fn is_needed(&self) {
+        self.cut.cancelled().await;
+    }
+
+    /// Whether a duty needs the slot.
+    pub fn is_cut(&self) -> bool {
+        self.cut.is_cancelled()
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        *self.slots.lock().running(self.asker) -= 1;
+        let (asker, number) = self.key;
+        self.slots.lock().end(asker, number);
         self.slots.advance();
     }
 }
@@ -226,6 +278,28 @@ mod tests {
         let mut duties: Vec<Waiting> = (0..4).map(|_| join(&slots, Asker::Duty)).collect();
         let running: Vec<Slot> = duties.iter_mut().filter_map(is_granted).collect();
         assert_eq!(running.len(), 3);
+    }
+
+    #[test]
+    fn a_duty_takes_the_slot_of_the_newest_guest_if_none_is_free() {
+        let slots = Slots::new(3, 8);
+        let mut guests = [join(&slots, Asker::Guest), join(&slots, Asker::Guest)];
+        let mut running: Vec<Slot> = guests.iter_mut().filter_map(is_granted).collect();
+        let _first = is_granted(&mut join(&slots, Asker::Duty)).unwrap();
+        let cut = |running: &[Slot]| running.iter().map(Slot::is_cut).collect::<Vec<_>>();
+        assert_eq!(cut(&running), [false, false], "there was a free slot");
+        let mut second = join(&slots, Asker::Duty);
+        assert_eq!(cut(&running), [false, true]);
+        let mut third = join(&slots, Asker::Duty);
+        assert_eq!(cut(&running), [true, true]);
+        // No more than there are.
+        let _fourth = join(&slots, Asker::Duty);
+        assert!(is_granted(&mut second).is_none());
+        running.pop();
+        let second = is_granted(&mut second).unwrap();
+        assert!(is_granted(&mut third).is_none() && !second.is_cut());
+        running.pop();
+        assert!(is_granted(&mut third).is_some());
     }
 
     #[test]

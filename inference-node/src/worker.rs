@@ -1,49 +1,66 @@
 //! The worker: follows the chain, has duties answered, and hands the answers in.
 
-use std::collections::BTreeMap;
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use metrics::{counter, gauge};
-use poq_client::worker::Worker;
-use poq_client::{Client, Fee, any};
-use poq_proto::v1::{AnswerItem, MsgSubmitAnswers, Params, Role, Task};
-use poq_proto::{PPM, code};
+use poq_client::worker::{Health, Worker};
+use poq_client::{Client, Follower, RecentParams, Sender, batches};
+use poq_proto::v1::{Duty, Params, Role, Task};
 use prost::Message as _;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
+use crate::answering::{AnswerJob, DutyError};
 use crate::compute::{self, Compute};
 use crate::config::DutiesConfig;
-use crate::duties::{Assigned, Duties};
-use crate::generator::{self, Asked, Completion, Message, Recommended, Request, Speaker};
+use crate::duties::{Assigned, Duties, Kept};
 use crate::journal::{self, Answer, DutyKey, Journal};
+use crate::submit::{Submission, Verdict};
 
-/// Bytes of a transaction that are not answers: signature, key, fee, lengths.
-const TX_OVERHEAD: usize = 1024;
+/// Pause between two signs of life.
+const BEAT: Duration = Duration::from_secs(5);
+/// Looks at the chain between two prunings of the journal.
+const PRUNE_INTERVAL: u64 = 50;
 
 /// Why the worker ends.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Answers can no longer be kept safe.
-    #[error(transparent)]
-    Journal(#[from] journal::Error),
-    /// The node or the disk.
-    #[error(transparent)]
-    Client(#[from] poq_client::Error),
+    /// Only a new process can answer again.
+    #[error(
+        "the language model is lost, its last log lines say why; the process ends so that its supervisor starts it anew"
+    )]
+    ModelLost,
+    /// A part of the worker panicked.
+    #[error("a part of the worker ended early: {0}")]
+    Panic(#[from] JoinError),
 }
 
-/// Why a duty got no answer.
-#[derive(Debug, thiserror::Error)]
-enum DutyError {
-    #[error("it is for the model `{0}`, which this node does not serve")]
-    OtherModel(String),
-    #[error("its time was up before the model had said a word")]
-    NothingSaid,
-    #[error(transparent)]
-    Chain(#[from] poq_client::Error),
-    #[error(transparent)]
-    Compute(#[from] compute::Error),
+/// What a worker works with.
+pub struct Setup {
+    /// The way onto the chain.
+    pub chain: Worker,
+    /// As they were at the start.
+    pub params: Params,
+    /// Id of the model that `compute` has.
+    pub model: String,
+    /// How duties are done.
+    pub settings: DutiesConfig,
+    /// The way to the model.
+    pub compute: Compute,
+    /// The answers on disk.
+    pub journal: Journal,
+    /// Who watches hears of trouble by it.
+    pub health: Health,
 }
 
 /// A generation that ended.
@@ -52,33 +69,62 @@ struct Finished {
     result: Result<Answer, DutyError>,
 }
 
+/// An entry of an earlier process, and the task that it may be for.
+struct Checked {
+    key: DutyKey,
+    entry: Answer,
+    task: poq_client::Result<Task>,
+}
+
 /// Does the duties of one inference node.
 pub struct InferenceWorker {
-    chain: Worker,
-    params: Params,
+    client: Client,
+    sender: Arc<Sender>,
+    chain_id: Arc<str>,
+    params: RecentParams,
     model: Arc<str>,
     max_tokens: usize,
     compute: Compute,
-    journal: Journal,
+    journal: Arc<Journal>,
+    health: Health,
     duties: Duties,
+    /// The newest height, also for those that wait for blocks.
+    height: watch::Sender<u64>,
+    looks: u64,
+    /// Answers to listed duties.
+    known: BTreeMap<DutyKey, Answer>,
+    /// Entries of the journal that are for other tasks of the same number.
+    foreign: BTreeSet<DutyKey>,
     /// What ends the generations that run.
     stops: BTreeMap<DutyKey, CancellationToken>,
-    finished: (mpsc::Sender<Finished>, mpsc::Receiver<Finished>),
+    answers: JoinSet<Finished>,
+    checks: JoinSet<Checked>,
+    submissions: JoinSet<Verdict>,
+    prunings: JoinSet<()>,
 }
 
 impl InferenceWorker {
-    /// A worker for `model` that goes on where the journal ends.
-    pub fn new(
-        chain: Worker,
-        params: Params,
-        model: &str,
-        settings: &DutiesConfig,
-        compute: Compute,
-        journal: Journal,
-    ) -> Self {
-        Self {
+    /// Works until `shutdown` is cancelled, from where the journal ends.
+    ///
+    /// # Errors
+    /// [`Error`] when only a new process can go on.
+    pub async fn run(setup: Setup, shutdown: CancellationToken) -> Result<(), Error> {
+        let Setup {
             chain,
             params,
+            model,
+            settings,
+            compute,
+            journal,
+            health,
+        } = setup;
+        let operator = chain.sender.address();
+        info!(operator, model, "waiting for duties");
+        let worker = Self {
+            client: chain.client,
+            chain_id: chain.sender.chain_id().into(),
+            sender: Arc::new(chain.sender),
+            params: RecentParams::new(params),
             model: model.into(),
             max_tokens: settings.max_tokens,
             // As many as can run stand in the model's line too, so that no guest slips in
@@ -89,86 +135,156 @@ impl InferenceWorker {
                 2 * compute.concurrency(),
             ),
             compute,
-            journal,
+            journal: Arc::new(journal),
+            health,
+            height: watch::Sender::new(chain.follower.cursor()),
+            looks: 0,
+            known: BTreeMap::new(),
+            foreign: BTreeSet::new(),
             stops: BTreeMap::new(),
-            finished: mpsc::channel(1),
-        }
+            answers: JoinSet::new(),
+            checks: JoinSet::new(),
+            submissions: JoinSet::new(),
+            prunings: JoinSet::new(),
+        };
+        worker.serve(chain.follower, shutdown).await
     }
 
-    /// Works until `shutdown` is cancelled.
-    ///
-    /// # Errors
-    /// [`Error`] when the journal or the cursor cannot be written: going on would risk that an
-    /// answer is paid for and lost.
-    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), Error> {
-        info!(
-            operator = self.chain.sender.address(),
-            model = &*self.model,
-            "waiting for duties"
-        );
+    async fn serve(
+        mut self,
+        mut follower: Follower,
+        shutdown: CancellationToken,
+    ) -> Result<(), Error> {
+        let mut beats = interval(BEAT);
+        let compute = self.compute.clone();
+        self.health.started();
+        // Duties that were open when the worker stopped must not wait for the next block.
+        self.look(follower.cursor()).await;
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                Some(finished) = self.finished.1.recv() => self.keep(finished).await?,
-                height = self.chain.follower.next() => self.look(height).await?,
+                () = compute.lost() => {
+                    self.health.lose("the language model is lost");
+                    return Err(Error::ModelLost);
+                }
+                Some(finished) = self.answers.join_next() => self.keep(finished?),
+                Some(checked) = self.checks.join_next() => self.compare(checked?),
+                Some(verdict) = self.submissions.join_next() => self.settle(verdict?),
+                Some(_) = self.prunings.join_next() => {}
+                _ = beats.tick() => self.health.beat(),
+                height = follower.next() => {
+                    if self.look(height).await {
+                        follower.done(height);
+                    }
+                }
             }
         }
         self.stops.values().for_each(CancellationToken::cancel);
         Ok(())
     }
 
-    /// Takes over what the chain asks for at a new height.
-    async fn look(&mut self, height: u64) -> Result<(), Error> {
-        let operator = self.chain.sender.address();
-        let listed = match self.chain.client.duties(Role::Inference, operator).await {
+    /// Takes over what the chain asks for at a new height. Tells whether that worked.
+    async fn look(&mut self, height: u64) -> bool {
+        self.height.send_replace(height);
+        let operator = self.sender.address();
+        let listed = match self.client.duties(Role::Inference, operator).await {
             Ok(listed) => listed,
             Err(error) => {
-                // The height is not done: the follower returns it again.
                 warn!(height, "cannot read the duties: {error}");
-                return Ok(());
+                return false;
             }
         };
         let height = height.max(listed.height);
-        let journal = &self.journal;
+        self.height.send_replace(height);
+        self.forget(&listed.value);
         let actions = self.duties.update(height, &listed.value, |key| {
-            journal.get(key).map(|answer| answer.is_some())
-        })?;
+            if self.known.contains_key(&key) {
+                Kept::Checked
+            } else if !self.foreign.contains(&key) && self.journal.has(key) {
+                Kept::Unchecked
+            } else {
+                Kept::Nothing
+            }
+        });
         counter!("poq_inference_duties_total", "outcome" => "too_late")
             .increment(actions.too_late.len() as u64);
         for key in &actions.too_late {
-            warn!(
-                task = key.task,
-                attempt = key.attempt,
-                height,
-                "too late to answer this task"
-            );
+            let (task, attempt) = (key.task, key.attempt);
+            warn!(task, attempt, height, "too late to answer this task");
         }
         for stop in actions.stop.iter().filter_map(|key| self.stops.get(key)) {
             stop.cancel();
         }
-        self.submit(&actions.submit, height).await?;
+        self.submit(&actions.submit);
+        for key in actions.check {
+            self.check(key);
+        }
         self.start_waiting();
         gauge!("poq_inference_duties_open").set(self.duties.open() as f64);
-        let oldest_open = listed.value.iter().map(|duty| duty.task_id).min();
-        self.journal
-            .prune(journal::KEPT, oldest_open.unwrap_or(u64::MAX))?;
-        self.chain.follower.done(height)?;
-        Ok(())
+        self.prune_at_times(&listed.value);
+        self.params.refresh(&self.client, height).await;
+        true
+    }
+
+    /// What is listed no more is nobody's concern.
+    fn forget(&mut self, listed: &[Duty]) {
+        let listed: BTreeSet<DutyKey> = listed
+            .iter()
+            .map(|duty| DutyKey {
+                task: duty.task_id,
+                attempt: duty.attempt,
+            })
+            .collect();
+        self.known.retain(|key, _| listed.contains(key));
+        self.foreign.retain(|key| listed.contains(key));
+    }
+
+    /// Asks the node what an entry of an earlier process must answer.
+    fn check(&mut self, key: DutyKey) {
+        let Some(entry) = self.journal.find(key) else {
+            self.foreign.insert(key);
+            return self.duties.checked(key);
+        };
+        let client = self.client.clone();
+        self.checks.spawn(async move {
+            let task = client.task(key.task).await;
+            Checked { key, entry, task }
+        });
+    }
+
+    /// Hands in what an earlier process has answered, if it was this task.
+    fn compare(&mut self, Checked { key, entry, task }: Checked) {
+        self.duties.checked(key);
+        match task {
+            Ok(task) if entry.is_for(&self.chain_id, &task) => {
+                self.known.insert(key, entry);
+                self.submit(&[key]);
+            }
+            Ok(_) => {
+                let (task, of) = (key.task, &entry.chain_id);
+                warn!(
+                    task,
+                    chain = of,
+                    "the journal's answer is to another task of this number"
+                );
+                self.foreign.insert(key);
+            }
+            Err(error) => warn!(task = key.task, "cannot compare an answer yet: {error}"),
+        }
     }
 
     /// Puts a finished answer on disk, then hands it in.
-    async fn keep(&mut self, finished: Finished) -> Result<(), Error> {
-        let Finished { key, result } = finished;
+    fn keep(&mut self, Finished { key, result }: Finished) {
         self.stops.remove(&key);
         let is_wanted = self.duties.finished(key);
         match result {
             _ if !is_wanted => info!(task = key.task, "nobody waits for this answer any more"),
             Ok(answer) => {
                 counter!("poq_inference_duties_total", "outcome" => "answered").increment(1);
-                self.journal.put(key, &answer)?;
-                let height = self.chain.follower.cursor();
-                self.submit(&[key], height).await?;
+                self.put(key, &answer);
+                self.known.insert(key, answer);
+                self.submit(&[key]);
             }
             Err(DutyError::Compute(compute::Error::ShuttingDown)) => {}
             // Unless it is over, the duty is listed again at the next height.
@@ -178,7 +294,17 @@ impl InferenceWorker {
             }
         }
         self.start_waiting();
-        Ok(())
+    }
+
+    /// An answer that is not on disk is handed in all the same: a restart before a block has it
+    /// costs a generation, silence costs stake.
+    fn put(&self, key: DutyKey, answer: &Answer) {
+        let problem = self.journal.put(key, answer).err();
+        if let Some(error) = &problem {
+            error!("going on without a journal: {error}");
+        }
+        self.health
+            .set("journal", problem.map(|error| error.to_string()));
     }
 
     /// Starts as many duties as can run.
@@ -199,284 +325,71 @@ impl InferenceWorker {
         let stop = CancellationToken::new();
         self.stops.insert(duty.key, stop.clone());
         let job = AnswerJob {
-            client: self.chain.client.clone(),
+            client: self.client.clone(),
             compute: self.compute.clone(),
+            chain_id: self.chain_id.clone(),
             model: self.model.clone(),
             max_tokens: self.max_tokens,
             stop,
         };
-        let finished = self.finished.0.clone();
-        tokio::spawn(async move {
+        self.answers.spawn(async move {
             let key = duty.key;
             let result = job.run(duty).await;
-            // The worker is gone only at shutdown.
-            let _ = finished.send(Finished { key, result }).await;
+            Finished { key, result }
         });
     }
 
-    /// Broadcasts answers of the journal, as many in one transaction as the chain takes.
-    async fn submit(&mut self, keys: &[DutyKey], height: u64) -> Result<(), Error> {
-        let mut items = Vec::with_capacity(keys.len());
-        for key in keys {
-            if let Some(answer) = self.journal.get(*key)? {
-                items.push((*key, answer.item(*key)));
-            }
-        }
-        for batch in batches(items, &self.params) {
+    /// Sends known answers on their way, as many in one transaction as the chain takes.
+    fn submit(&mut self, keys: &[DutyKey]) {
+        let items = keys.iter().filter_map(|key| {
+            let item = self.known.get(key)?.item(*key);
+            Some((*key, item))
+        });
+        let batches = batches(
+            items.collect(),
+            self.params.get(),
+            |(_, item)| item.encoded_len(),
+            |(key, _)| self.duties.most(*key),
+        );
+        for batch in batches {
             let (keys, items): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-            let message = MsgSubmitAnswers {
-                operator: self.chain.sender.address().into(),
+            keys.iter().for_each(|key| self.duties.sending(*key));
+            let due = keys.iter().filter_map(|key| self.duties.due(*key)).max();
+            let submission = Submission {
+                keys,
                 items,
+                due_height: due.unwrap_or(0),
             };
-            let tasks: Vec<u64> = keys.iter().map(|key| key.task).collect();
-            match self.chain.sender.send(vec![any(&message)], Fee::Free).await {
-                Ok(hash) => info!(?tasks, %hash, "answers handed in"),
-                // What the chain no longer asks for is not listed at the next height.
-                Err(error) if error.is_retryable() || error.is(code::MOSTLY_FAILING) => {
-                    counter!("poq_inference_failed_transactions_total").increment(1);
-                    warn!(?tasks, "cannot hand in the answers yet: {error}");
-                    continue;
-                }
-                // The chain has them already, or no longer wants them.
-                Err(error) => {
-                    counter!("poq_inference_duties_total", "outcome" => "refused")
-                        .increment(keys.len() as u64);
-                    warn!(?tasks, "the chain refuses the answers: {error}");
+            let heights = self.height.subscribe();
+            self.submissions
+                .spawn(submission.run(Arc::clone(&self.sender), heights));
+        }
+    }
+
+    fn settle(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Settled(keys) => {
+                let height = *self.height.borrow();
+                for key in keys {
+                    self.duties.submitted(key, height);
                 }
             }
-            for key in keys {
-                self.duties.submitted(key, height);
+            Verdict::Again(keys) => keys.iter().for_each(|key| self.duties.not_sent(*key)),
+            Verdict::Split(keys) => self.duties.split(&keys),
+        }
+    }
+
+    fn prune_at_times(&mut self, listed: &[Duty]) {
+        self.looks += 1;
+        if self.looks % PRUNE_INTERVAL != 1 || !self.prunings.is_empty() {
+            return;
+        }
+        let oldest_open = listed.iter().map(|duty| duty.task_id).min();
+        let journal = Arc::clone(&self.journal);
+        self.prunings.spawn_blocking(move || {
+            if let Err(error) = journal.prune(journal::KEPT, oldest_open.unwrap_or(u64::MAX)) {
+                warn!("cannot prune the journal: {error}");
             }
-        }
-        Ok(())
-    }
-}
-
-/// Splits answers by the chain's limits on a message and on a transaction.
-fn batches(items: Vec<(DutyKey, AnswerItem)>, params: &Params) -> Vec<Vec<(DutyKey, AnswerItem)>> {
-    let most_items = (params.max_batch_items as usize).max(1);
-    let most_bytes = (params.max_tx_bytes as usize).saturating_sub(TX_OVERHEAD);
-    let mut batches: Vec<Vec<(DutyKey, AnswerItem)>> = Vec::new();
-    let mut bytes = 0;
-    for (key, item) in items {
-        // Tag and length of the item within the message.
-        let length = item.encoded_len() + 8;
-        match batches.last_mut() {
-            Some(batch) if batch.len() < most_items && bytes + length <= most_bytes => {
-                bytes += length;
-                batch.push((key, item));
-            }
-            _ => {
-                bytes = length;
-                batches.push(vec![(key, item)]);
-            }
-        }
-    }
-    batches
-}
-
-/// What it takes to answer one duty, apart from the worker's own state.
-struct AnswerJob {
-    client: Client,
-    compute: Compute,
-    model: Arc<str>,
-    max_tokens: usize,
-    stop: CancellationToken,
-}
-
-impl AnswerJob {
-    async fn run(self, duty: Assigned) -> Result<Answer, DutyError> {
-        if *duty.model != *self.model {
-            return Err(DutyError::OtherModel(duty.model));
-        }
-        let task = self.client.task(duty.key.task).await?;
-        let prompt = self.client.payload(duty.key.task).await?.prompt;
-        let recommended = self.compute.recommended();
-        let request = request(&task, prompt, self.max_tokens, recommended);
-        let max_bytes = request.max_bytes;
-        match self.compute.duty(request, self.stop).await {
-            Ok(completion) => answer(duty.key, completion),
-            Err(compute::Error::Generator(error @ generator::Error::PromptTooLong { .. })) => {
-                // Silence would cost stake and the user's time; an honest word costs the user
-                // the evaluation only.
-                error!(task = duty.key.task, "{error}");
-                Ok(apology(&error, max_bytes))
-            }
-            Err(compute::Error::Expired) => Err(DutyError::NothingSaid),
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// The task's question under the task's limits and this node's.
-fn request(task: &Task, prompt: String, max_tokens: usize, recommended: Recommended) -> Request {
-    let sampling = task.sampling.unwrap_or_default();
-    let share = |ppm: u32| f64::from(ppm) / PPM as f64;
-    // A message cannot tell 0 from a setting that is left out where 0 is not allowed.
-    let given = |ppm: u32| (ppm > 0).then(|| share(ppm));
-    let asked = Asked {
-        temperature: sampling.temperature.map(share),
-        top_p: given(sampling.top_p),
-        repetition_penalty: given(sampling.repetition_penalty),
-    };
-    Request {
-        messages: vec![Message {
-            speaker: Speaker::User,
-            text: prompt,
-        }],
-        sampling: recommended.complete(asked, task.seed),
-        max_tokens: match sampling.max_tokens {
-            0 => max_tokens,
-            asked => max_tokens.min(asked as usize),
-        },
-        max_bytes: task.max_answer_bytes as usize,
-    }
-}
-
-fn answer(key: DutyKey, completion: Completion) -> Result<Answer, DutyError> {
-    if completion.text.is_empty() && completion.finish == generator::Finish::Cancelled {
-        return Err(DutyError::NothingSaid);
-    }
-    info!(
-        task = key.task,
-        prompt_tokens = completion.prompt_tokens,
-        answer_tokens = completion.answer_tokens,
-        first_token_ms = completion.first_token.as_millis(),
-        total_ms = completion.total.as_millis(),
-        tokens_per_second = completion.tokens_per_second(),
-        finish = ?completion.finish,
-        "answered"
-    );
-    debug!(task = key.task, text = completion.text, "answer");
-    Ok(Answer {
-        text: completion.text,
-        prompt_tokens: completion.prompt_tokens.try_into().unwrap_or(u32::MAX),
-        answer_tokens: completion.answer_tokens.try_into().unwrap_or(u32::MAX),
-    })
-}
-
-fn apology(error: &generator::Error, max_bytes: usize) -> Answer {
-    let mut text = format!("I cannot answer: {error}.");
-    text.truncate(text.floor_char_boundary(max_bytes));
-    Answer {
-        text,
-        prompt_tokens: 0,
-        answer_tokens: 0,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use poq_proto::v1;
-
-    use super::*;
-    use crate::generator::Sampling;
-
-    fn params(max_batch_items: u32, max_tx_bytes: u32) -> Params {
-        Params {
-            max_batch_items,
-            max_tx_bytes,
-            ..Params::default()
-        }
-    }
-
-    fn items(lengths: &[usize]) -> Vec<(DutyKey, AnswerItem)> {
-        let item = |(task, length): (usize, &usize)| {
-            let key = DutyKey {
-                task: task as u64,
-                attempt: 0,
-            };
-            let text = "x".repeat(*length);
-            (
-                key,
-                Answer {
-                    text,
-                    prompt_tokens: 1,
-                    answer_tokens: 1,
-                }
-                .item(key),
-            )
-        };
-        lengths.iter().enumerate().map(item).collect()
-    }
-
-    fn sizes(batches: &[Vec<(DutyKey, AnswerItem)>]) -> Vec<usize> {
-        batches.iter().map(Vec::len).collect()
-    }
-
-    #[test]
-    fn batches_respect_items_and_bytes() {
-        assert!(batches(items(&[]), &params(3, 10_000)).is_empty());
-        assert_eq!(
-            sizes(&batches(items(&[1; 7]), &params(3, 10_000))),
-            [3, 3, 1]
-        );
-        let all = batches(items(&[4000, 4000, 4000, 100]), &params(9, 10_000));
-        assert_eq!(sizes(&all), [2, 2]);
-        for batch in all {
-            let items = batch.into_iter().map(|(_, item)| item).collect();
-            let message = MsgSubmitAnswers {
-                operator: "x".repeat(45),
-                items,
-            };
-            assert!(message.encoded_len() <= 10_000 - TX_OVERHEAD + 64);
-        }
-        // One that is too long for the chain is refused by the chain, not forgotten here.
-        assert_eq!(
-            sizes(&batches(items(&[20_000, 1]), &params(9, 10_000))),
-            [1, 1]
-        );
-    }
-
-    #[test]
-    fn a_task_becomes_a_request_within_both_limits() {
-        let mut task = Task {
-            max_answer_bytes: 500,
-            seed: 9,
-            ..Task::default()
-        };
-        let recommended = Recommended {
-            temperature: 0.2,
-            top_p: 0.95,
-            repetition_penalty: 1.1,
-        };
-        let request = |task: &Task, most| request(task, "Hi".into(), most, recommended);
-        let asked = request(&task, 256);
-        assert_eq!(asked.sampling, recommended.complete(Asked::default(), 9));
-        assert_eq!((asked.max_tokens, asked.max_bytes), (256, 500));
-
-        task.sampling = Some(v1::Sampling {
-            temperature: Some(700_000),
-            top_p: 900_000,
-            max_tokens: 32,
-            repetition_penalty: 1_500_000,
         });
-        let asked = request(&task, 256);
-        let expected = Sampling {
-            temperature: 0.7,
-            top_p: 0.9,
-            repetition_penalty: 1.5,
-            seed: 9,
-        };
-        assert_eq!(asked.sampling, expected);
-        assert_eq!(asked.max_tokens, 32);
-        assert_eq!(request(&task, 16).max_tokens, 16);
-
-        task.sampling = Some(v1::Sampling {
-            temperature: Some(0),
-            ..v1::Sampling::default()
-        });
-        let greedy = request(&task, 256).sampling;
-        assert_eq!((greedy.temperature, greedy.repetition_penalty), (0.0, 1.1));
-    }
-
-    #[test]
-    fn the_apology_keeps_the_byte_limit() {
-        let error = generator::Error::PromptTooLong {
-            prompt: 9000,
-            context: 8192,
-        };
-        assert!(apology(&error, 1000).text.contains("9000"));
-        assert_eq!(apology(&error, 8).text, "I cannot");
     }
 }

@@ -7,6 +7,7 @@ use super::*;
 use crate::fake_node::{FakeNode, info};
 
 const POLL: Duration = Duration::from_millis(20);
+const CHAIN: &str = "poq-local-1";
 
 /// A node whose height the test sets.
 async fn node(height: &Arc<AtomicU64>) -> FakeNode {
@@ -24,7 +25,7 @@ fn serve(listener: TcpListener, height: &Arc<AtomicU64>) -> FakeNode {
 
 fn follower(node: &FakeNode, folder: &tempfile::TempDir) -> Follower {
     let client = Client::new(&node.url).unwrap();
-    Follower::open(client, folder.path().join("cursor.json"), POLL).unwrap()
+    Follower::open(client, folder.path().join("cursor.json"), CHAIN, POLL)
 }
 
 async fn is_waiting(follower: &mut Follower) -> bool {
@@ -42,12 +43,12 @@ async fn every_height_is_told_until_it_is_done() {
     let before = Instant::now();
     assert_eq!(follower.next().await, 5, "it was not done");
     assert!(before.elapsed() >= POLL, "but there is no hurry");
-    follower.done(5).unwrap();
+    follower.done(5);
     assert!(is_waiting(&mut follower).await);
 
     height.store(9, Ordering::Relaxed);
     assert_eq!(follower.next().await, 9);
-    follower.done(3).unwrap();
+    follower.done(3);
     assert_eq!(follower.cursor(), 5, "the cursor never goes back");
 }
 
@@ -62,7 +63,7 @@ async fn a_restart_continues_at_the_cursor() {
 
     let mut second = follower(&node, &folder);
     assert_eq!(second.next().await, 5, "the first died before it was done");
-    second.done(5).unwrap();
+    second.done(5);
     // What a crash in the middle of a write leaves behind.
     std::fs::write(folder.path().join(".tmpAbCdEf"), "{\"hei").unwrap();
 
@@ -79,7 +80,7 @@ async fn an_outage_is_waited_out() {
     let address = first.url.trim_start_matches("http://").to_owned();
     let mut follower = follower(&first, &folder);
     assert_eq!(follower.next().await, 5);
-    follower.done(5).unwrap();
+    follower.done(5);
 
     drop(first);
     assert!(is_waiting(&mut follower).await);
@@ -96,23 +97,45 @@ async fn a_chain_below_the_cursor_is_waited_for() {
     let height = Arc::new(AtomicU64::new(2));
     let node = node(&height).await;
     let mut follower = follower(&node, &folder);
-    follower.done(4).unwrap();
+    follower.done(4);
     assert!(is_waiting(&mut follower).await);
     height.store(5, Ordering::Relaxed);
     assert_eq!(follower.next().await, 5);
 }
 
 #[tokio::test]
-async fn a_damaged_cursor_is_named() {
+async fn a_cursor_that_is_damaged_or_of_another_chain_is_no_hindrance() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cursor.json");
-    for damaged in ["", "{", "{\"height\":-1}", "{\"height\":1,\"x\":2}", "7"] {
-        std::fs::write(&path, damaged).unwrap();
+    let open = || {
         let client = Client::new("http://127.0.0.1:1").unwrap();
-        let error = Follower::open(client, &path, POLL).err().unwrap();
-        assert!(
-            matches!(&error, Error::InvalidFile { path: named, .. } if *named == path),
-            "{damaged}: {error}"
-        );
+        Follower::open(client, &path, CHAIN, POLL)
+    };
+    for useless in [
+        "",
+        "{",
+        "{\"chain_id\":\"poq-local-1\",\"height\":-1}",
+        "{\"chain_id\":\"poq-local-2\",\"height\":9}",
+        "{\"height\":9}",
+    ] {
+        std::fs::write(&path, useless).unwrap();
+        let mut follower = open();
+        assert_eq!(follower.cursor(), 0, "{useless}");
+        follower.done(5);
+        assert_eq!(open().cursor(), 5, "{useless}");
     }
+}
+
+#[tokio::test]
+async fn a_cursor_that_cannot_be_written_stops_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let height = Arc::new(AtomicU64::new(5));
+    let node = node(&height).await;
+    let mut follower = follower(&node, &folder);
+    folder.close().unwrap();
+    assert_eq!(follower.next().await, 5);
+    follower.done(5);
+    assert_eq!(follower.cursor(), 5);
+    height.store(6, Ordering::Relaxed);
+    assert_eq!(follower.next().await, 6);
 }

@@ -29,6 +29,8 @@ struct Script {
     broadcasts: Vec<(u64, Option<String>)>,
     account_reads: u32,
     execution_code: u32,
+    /// Whether no block gets a transaction.
+    is_lost: bool,
 }
 
 type Shared = Arc<StdMutex<Script>>;
@@ -39,6 +41,7 @@ impl Script {
             "status" => Ok(status("poq-local-1", 7)),
             "abci_query" => Ok(self.query(params)),
             "broadcast_tx_sync" => self.broadcast(params),
+            "tx" if self.is_lost => Err("tx (00) not found".into()),
             "tx" => Ok(json!({
                 "hash": "00".repeat(32), "height": "8", "index": 0, "tx": "",
                 "tx_result": {
@@ -240,10 +243,21 @@ async fn waits_while_the_mempool_is_full() {
     let (node, script) = start(5, replies).await;
     sender(&node)
         .await
-        .send(messages(), Fee::Free)
+        .send(messages(), Fee::Gas(1))
         .await
         .unwrap();
     assert_eq!(sequences(&script), [5, 5, 5]);
+}
+
+#[tokio::test]
+async fn a_duty_does_not_wait_for_a_full_mempool() {
+    let full = "mempool is full: number of txs 5000 (max: 5000)";
+    let (node, script) = start(5, [Reply::Fail(full)]).await;
+    let sender = sender(&node).await;
+    let error = sender.send(messages(), Fee::Free).await.unwrap_err();
+    assert!(matches!(error, Error::MempoolFull { .. }), "{error}");
+    sender.send(messages(), Fee::Free).await.unwrap();
+    assert_eq!(sequences(&script), [5, 5]);
 }
 
 #[tokio::test]
@@ -302,6 +316,45 @@ async fn a_failed_execution_is_an_error() {
         .await
         .unwrap_err();
     assert!(error.is(code::WRONG_PHASE), "{error}");
+}
+
+#[tokio::test]
+async fn a_lost_transaction_is_missed_by_height() {
+    let (node, script) = start(5, []).await;
+    script.lock().unwrap().is_lost = true;
+    let sender = sender(&node).await;
+    let (height, heights) = watch::channel(100);
+    let send = async |timeout_height| {
+        let options = TxOptions {
+            timeout_height,
+            ..TxOptions::from(Fee::Free)
+        };
+        let sent = sender.send_and_wait_blocks(messages(), options, 2, heights.clone());
+        tokio::pin!(sent);
+        loop {
+            let wait = Duration::from_millis(50);
+            match tokio::time::timeout(wait, &mut sent).await {
+                Ok(outcome) => return outcome,
+                // Nothing but another block ends the wait.
+                Err(_) => height.send_modify(|height| *height += 1),
+            }
+        }
+    };
+    let error = send(0).await.unwrap_err();
+    assert!(
+        matches!(error, Error::NotInBlocks { height: 103, .. }),
+        "{error}"
+    );
+    assert!(error.is_retryable());
+    let error = send(104).await.unwrap_err();
+    assert!(
+        matches!(error, Error::NotInBlocks { height: 105, .. }),
+        "the timeout height ends the wait earlier: {error}"
+    );
+    // The local count may be wrong now.
+    assert_eq!(script.lock().unwrap().account_reads, 2);
+    script.lock().unwrap().is_lost = false;
+    assert_eq!(send(0).await.unwrap().height, 8);
 }
 
 #[tokio::test]

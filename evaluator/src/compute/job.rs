@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
+use crate::duties::{Key, Step};
 use crate::journal::Seat;
 use crate::scorer::{Error, Score};
 
@@ -42,7 +44,10 @@ pub type Outcome = Result<Score, Arc<Error>>;
 
 impl Asker {
     pub(super) fn has_given_up(&self) -> bool {
-        matches!(self, Self::Request { reply, .. } if reply.is_closed())
+        match self {
+            Self::Request { reply, .. } => reply.is_closed(),
+            Self::Duty(duty) => duty.stop.is_cancelled(),
+        }
     }
 
     pub(super) fn refuses_truncation(&self) -> bool {
@@ -64,15 +69,32 @@ impl Asker {
     }
 }
 
-/// The commitment that a score is for.
+/// The commitment or reveal that a score is for.
 #[derive(Debug)]
 pub struct Duty {
     /// For which seat.
     pub seat: Seat,
-    /// Last height at which the commitment is of use.
+    /// Last height at which the score is of use.
     pub due_height: u64,
     /// See [`crate::journal::pair_digest`].
     pub pair_sha256: String,
+    /// The commitment that the chain has already, if the score is to open it.
+    pub committed: Option<[u8; 32]>,
+    /// Cancelled once nobody waits for the score any more.
+    pub stop: CancellationToken,
+}
+
+impl Duty {
+    /// What the score is for.
+    pub fn key(&self) -> Key {
+        Key {
+            seat: self.seat,
+            step: match self.committed {
+                None => Step::Commit,
+                Some(_) => Step::Reveal,
+            },
+        }
+    }
 }
 
 /// A duty's pair that has its score, or cannot have one.

@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use poq_proto::v1::EvaluatorModel;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::journal::Seat;
@@ -15,6 +16,8 @@ fn job(task: u64, model: usize, (prompt, answer): (String, String)) -> Job {
         seat: Seat { task, attempt: 2 },
         due_height: 9,
         pair_sha256: task.to_string(),
+        committed: None,
+        stop: CancellationToken::new(),
     };
     Job {
         model,
@@ -98,6 +101,23 @@ fn what_is_capped_is_scored_beside_the_rest() {
         scores(compute, jobs.collect()),
         [i32::MIN, expected, i32::MIN]
     );
+}
+
+#[test]
+fn a_pair_that_nobody_waits_for_any_more_is_not_scored() {
+    let pairs = testing::pairs();
+    let dropped = job(0, 0, pairs[0].clone());
+    if let Asker::Duty(duty) = &dropped.asker {
+        duty.stop.cancel();
+    }
+    let mut compute = Compute::start(vec![testing::model()], 2, 1024).unwrap();
+    for job in [dropped, job(1, 0, pairs[1].clone())] {
+        compute.jobs.try_send(job).unwrap();
+    }
+    drop(compute.jobs);
+    let finished = std::iter::from_fn(|| compute.finished.blocking_recv());
+    let tasks: Vec<u64> = finished.map(|finished| finished.duty.seat.task).collect();
+    assert_eq!(tasks, [1]);
 }
 
 /// With one window, or none in the registry, a score is what it was before there were windows.

@@ -2,8 +2,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use poq_client::worker::{Worker, shutdown_on_signals};
+use anyhow::Context;
+use poq_client::worker::{self, Health, Worker, check_served, shutdown_on_signals};
 use poq_client::{Client, found, metrics};
 use poq_proto::v1::Role;
 use tokio::net::TcpListener;
@@ -17,7 +17,7 @@ use crate::compute::{Compute, GuestLimits};
 use crate::config::Config;
 use crate::http;
 use crate::journal::Journal;
-use crate::worker::InferenceWorker;
+use crate::worker::{InferenceWorker, Setup};
 
 /// How long open HTTP answers may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -36,6 +36,9 @@ pub async fn start(home: &Path, options: &Start) -> anyhow::Result<()> {
 
 async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
+    // Two nodes on one home would spend the same sequences.
+    let _lock = home.lock()?;
+    let health = Health::default();
     // Before the wait for the chain: a wrong or missing file should show at once.
     let located = Located::find(&config.model).await?;
     let listener = match config.http.enabled {
@@ -48,9 +51,9 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
         false => None,
     };
     if let Some(address) = options.metrics_address.or(config.metrics.listen) {
-        metrics::serve(address, shutdown.clone()).await?;
+        metrics::serve_with(address, health.routes(), shutdown.clone()).await?;
     }
-    let chain = Worker::connect(&home, &config.chain, Role::Inference, shutdown).await?;
+    let chain = Worker::connect(&home, &config.chain, Role::Inference, &health, shutdown).await?;
     let registered = chain
         .insist(shutdown, async |client| {
             found(client.model(&config.model.id).await)
@@ -59,43 +62,49 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     let digest = located
         .expect_registered(registered, &config.model.id)
         .await?;
-    let operator = chain.sender.address();
+    let operator = chain.sender.address().to_owned();
     let node = chain
         .insist(shutdown, async |client| {
-            client.node(Role::Inference, operator).await
+            client.node(Role::Inference, &operator).await
         })
         .await?;
-    if !node.models.contains(&config.model.id) {
-        bail!(
-            "the node is registered for {}, not for `{}`: change model.id in config.toml",
-            node.models.join(", "),
-            config.model.id
-        );
-    }
+    let served = vec![config.model.id.clone()];
+    check_served(&node, &served, options.allow_unserved)?;
     let params = chain.insist(shutdown, Client::params).await?;
-    let generator = Arc::new(located.load(&config.model, digest).await?);
+    let generator = located.load(&config.model, digest).await?;
+    let generator =
+        Arc::new(generator.with_patience(Duration::from_secs(config.model.stall_seconds)));
     let guests = GuestLimits {
         queue: config.http.queue,
         deadline: Duration::from_secs(config.http.deadline_seconds),
     };
     let compute = Compute::new(generator, guests);
     let journal = Journal::open(home.data().join("journal"))?;
-    let worker = InferenceWorker::new(
+    let watch = tokio::spawn(worker::watch(
+        chain.client.clone(),
+        Role::Inference,
+        operator,
+        served,
+        health.clone(),
+    ));
+    let setup = Setup {
         chain,
         params,
-        &config.model.id,
-        &config.duties,
-        compute.clone(),
+        model: config.model.id.clone(),
+        settings: config.duties.clone(),
+        compute: compute.clone(),
         journal,
-    );
-
+        health: health.clone(),
+    };
     let server = tokio::spawn(serve_http(
         listener,
         compute,
+        health,
         config.clone(),
         shutdown.clone(),
     ));
-    worker.run(shutdown.clone()).await?;
+    InferenceWorker::run(setup, shutdown.clone()).await?;
+    watch.abort();
     shutdown.cancel();
     match tokio::time::timeout(DRAIN, server).await {
         Ok(result) => result?,
@@ -107,6 +116,7 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
 async fn serve_http(
     listener: Option<TcpListener>,
     compute: Compute,
+    health: Health,
     config: Config,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
@@ -117,7 +127,7 @@ async fn serve_http(
         "serving http://{}/v1/chat/completions",
         listener.local_addr()?
     );
-    let router = http::router(compute, &config.model.id, config.http.max_tokens);
+    let router = http::router(compute, &health, &config.model.id, config.http.max_tokens);
     Ok(axum::serve(listener, router)
         .with_graceful_shutdown(shutdown.cancelled_owned())
         .await?)

@@ -37,16 +37,43 @@ async fn text(reply: Reply) -> String {
 async fn duties_overtake_waiting_guests() {
     let parrot = Parrot::new(0);
     let compute = compute(&parrot, 4, NEVER);
-    let first = guest(&compute, "first");
+    let (_, first) = duty(&compute, "first");
     parrot.has_begun(&["first"]).await;
-    let second = guest(&compute, "second");
-    let (_, duty) = duty(&compute, "duty");
+    let guest = guest(&compute, "guest");
+    let (_, second) = duty(&compute, "second");
     tokio::task::yield_now().await;
     parrot.permits.add_permits(3);
-    assert_eq!(text(first).await, "first");
-    assert_eq!(duty.await.unwrap().unwrap().text, "duty");
-    assert_eq!(text(second).await, "second");
-    assert_eq!(*parrot.seen.lock().unwrap(), ["first", "duty", "second"]);
+    assert_eq!(first.await.unwrap().unwrap().text, "first");
+    assert_eq!(second.await.unwrap().unwrap().text, "second");
+    assert_eq!(text(guest).await, "guest");
+    assert_eq!(*parrot.seen.lock().unwrap(), ["first", "second", "guest"]);
+}
+
+#[tokio::test]
+async fn a_duty_cuts_the_guest_that_has_the_only_slot() {
+    let parrot = Parrot::new(1);
+    let compute = compute(&parrot, 4, NEVER);
+    let cut = guest(&compute, "one two three");
+    parrot.has_begun(&["one two three"]).await;
+    while parrot.permits.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let (_, first) = duty(&compute, "duty");
+    let completion = cut.await.unwrap().unwrap();
+    assert_eq!(
+        (completion.text.as_str(), completion.finish),
+        ("one ", Finish::Length)
+    );
+    parrot.permits.add_permits(1);
+    assert_eq!(first.await.unwrap().unwrap().text, "duty");
+
+    // One without a word is told to come back.
+    let silent = guest(&compute, "silent");
+    parrot.has_begun(&["one two three", "duty", "silent"]).await;
+    let (_, second) = duty(&compute, "again");
+    assert!(matches!(silent.await.unwrap(), Err(Error::Preempted)));
+    parrot.permits.add_permits(1);
+    assert_eq!(second.await.unwrap().unwrap().text, "again");
 }
 
 #[tokio::test]
@@ -122,13 +149,13 @@ async fn a_stopped_duty_returns_what_there_is_and_the_other_goes_on() {
 async fn a_duty_whose_time_is_up_before_its_turn_is_not_computed() {
     let parrot = Parrot::new(0);
     let compute = compute(&parrot, 4, NEVER);
-    let running = guest(&compute, "running");
+    let (_, running) = duty(&compute, "running");
     parrot.has_begun(&["running"]).await;
     let (stop, late) = duty(&compute, "late");
     stop.cancel();
     assert!(matches!(late.await.unwrap(), Err(Error::Expired)));
     parrot.permits.add_permits(2);
-    assert_eq!(text(running).await, "running");
+    assert_eq!(running.await.unwrap().unwrap().text, "running");
     let last = guest(&compute, "last");
     assert_eq!(text(last).await, "last");
     assert_eq!(*parrot.seen.lock().unwrap(), ["running", "last"]);

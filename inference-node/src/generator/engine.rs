@@ -8,10 +8,11 @@
 //! lets them take turns.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mistralrs::{Model, RequestBuilder, Response, SamplingParams, TextMessageRole, TextMessages};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::ending::Ending;
@@ -21,6 +22,9 @@ use super::text::BoundedText;
 use super::threads::Enrolment;
 use super::weights::Prepared;
 use super::{Completion, Error, Finish, Message, Request, Sampling, Speaker};
+
+/// Longest time without a sign of life while a model warms up.
+const LOADING: Duration = Duration::from_secs(3600);
 
 /// A loaded model with a thread of its own.
 pub struct Engine {
@@ -49,7 +53,13 @@ impl Engine {
         };
         // Enrols the engine's thread before anybody waits for an answer.
         engine
-            .answer(&warm_up(), Instant::now(), &CancellationToken::new(), None)
+            .answer(
+                &warm_up(),
+                Instant::now(),
+                &CancellationToken::new(),
+                None,
+                LOADING,
+            )
             .await?;
         Ok(engine)
     }
@@ -63,15 +73,16 @@ impl Engine {
     /// call: what mistral.rs still computes for an abandoned one would meet the next one.
     ///
     /// # Errors
-    /// As [`super::Generator::generate`].
+    /// As [`super::Generator::generate`]; [`Error::Lost`] after `patience` without a sign of life.
     pub async fn answer(
         &self,
         request: &Request,
         start: Instant,
         stop: &CancellationToken,
         deltas: Option<mpsc::Sender<String>>,
+        patience: Duration,
     ) -> Result<Completion, Error> {
-        let prompt_tokens = self.prompt_tokens(&request.messages).await?;
+        let prompt_tokens = in_time(patience, self.prompt_tokens(&request.messages)).await??;
         if prompt_tokens >= self.context_tokens {
             return Err(Error::PromptTooLong {
                 prompt: prompt_tokens,
@@ -80,11 +91,9 @@ impl Engine {
         }
         let ending = Ending::new(self.end_token);
         let sampler = Sampler::new(request.sampling);
-        let mut stream = self
-            .model
-            .stream_chat_request(self.engine_request(request, &sampler, &ending))
-            .await
-            .map_err(engine_error)?;
+        let request_of_engine = self.engine_request(request, &sampler, &ending);
+        let stream = self.model.stream_chat_request(request_of_engine);
+        let mut stream = in_time(patience, stream).await?.map_err(engine_error)?;
 
         let mut text = BoundedText::new(request.max_bytes);
         let mut answer_tokens = 0;
@@ -100,7 +109,7 @@ impl Engine {
                     ending.request();
                     continue;
                 }
-                response = stream.next() => response,
+                response = in_time(patience, stream.next()) => response?,
             };
             let chunk = match response {
                 Some(Response::Chunk(chunk)) => chunk,
@@ -183,6 +192,14 @@ impl Engine {
     }
 }
 
+/// What an engine says within `patience`; one that is silent longer is lost.
+async fn in_time<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, Error> {
+    timeout(patience, answer).await.map_err(|_| {
+        let seconds = patience.as_secs();
+        Error::Lost(format!("it gave no sign of life for {seconds} s"))
+    })
+}
+
 fn warm_up() -> Request {
     Request {
         messages: vec![Message {
@@ -213,4 +230,17 @@ fn unexpected(response: Response) -> Error {
         Response::ModelError(message, _) => message,
         _ => "it sent something else than text".into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_is_silent_is_lost() {
+        let patience = Duration::from_millis(10);
+        assert_eq!(in_time(patience, async { 7 }).await.unwrap(), 7);
+        let silent = in_time(patience, std::future::pending::<()>()).await;
+        assert!(matches!(silent, Err(Error::Lost(_))));
+    }
 }

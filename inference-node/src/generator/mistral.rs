@@ -1,23 +1,25 @@
 //! The language model on mistral.rs, on the CPU: engines side by side.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::Engine;
+use super::pool::Pool;
 use super::weights::Prepared;
 use super::{Completion, Error, Generator, Recommended, Request};
 use crate::config;
 
+/// Longest time without a sign of life from an engine, unless told otherwise.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
 /// A model loaded into mistral.rs once for every answer that is given at the same time.
 pub struct MistralGenerator {
-    /// Engines without a request; each goes back when it is done.
-    idle: (
-        mpsc::UnboundedSender<Engine>,
-        Mutex<mpsc::UnboundedReceiver<Engine>>,
-    ),
+    engines: Pool<Engine>,
+    patience: Duration,
     concurrency: usize,
     context_tokens: usize,
     recommended: Recommended,
@@ -35,20 +37,26 @@ impl MistralGenerator {
         threads: usize,
     ) -> Result<Self, Error> {
         let concurrency = concurrency.max(1);
-        let (sender, idle) = mpsc::unbounded_channel();
+        let mut engines = Vec::with_capacity(concurrency);
         let mut context_tokens = 0;
         for _ in 0..concurrency {
             let engine = Engine::load(prepared, share(threads, concurrency)).await?;
             context_tokens = engine.context_tokens();
-            // The receiver is right here.
-            let _ = sender.send(engine);
+            engines.push(engine);
         }
         Ok(Self {
-            idle: (sender, Mutex::new(idle)),
+            engines: Pool::new(engines),
+            patience: PATIENCE,
             concurrency,
             context_tokens,
             recommended: Recommended::default(),
         })
+    }
+
+    /// The same, whose engines count as lost after this time without a sign of life: longer than
+    /// the longest prompt takes to be read.
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// The same, with what its makers recommend for requests that leave it open.
@@ -89,23 +97,19 @@ impl Generator for MistralGenerator {
         deltas: Option<mpsc::Sender<String>>,
     ) -> Result<Completion, Error> {
         let start = Instant::now();
-        let (done, idle) = &self.idle;
-        let engine = idle.lock().await.recv().await;
-        let engine = engine.ok_or_else(|| Error::Engine("it is gone".into()))?;
-
-        let (request, done, stop) = (request.clone(), done.clone(), stop.child_token());
+        let (request, patience) = (request.clone(), self.patience);
+        let stop = stop.child_token();
         let _stop_if_dropped = stop.clone().drop_guard();
-        // In a task of its own, so that an engine ends its answer before it gets the next one,
-        // also when nobody waits for this one any more.
-        let answer = tokio::spawn(async move {
-            let result = engine.answer(&request, start, &stop, deltas).await;
-            // The generator is gone only at shutdown.
-            let _ = done.send(engine);
-            result
-        });
-        answer
+        self.engines
+            .lend(async move |engine: Arc<Engine>| {
+                let answer = engine.answer(&request, start, &stop, deltas, patience);
+                answer.await
+            })
             .await
-            .unwrap_or_else(|error| Err(Error::Engine(error.to_string())))
+    }
+
+    async fn lost(&self) {
+        self.engines.lost().await;
     }
 }
 

@@ -6,6 +6,7 @@ mod ending;
 mod engine;
 mod load;
 mod mistral;
+mod pool;
 mod sampler;
 mod sampling;
 mod text;
@@ -114,6 +115,9 @@ pub enum Error {
     /// The engine refused or lost the request.
     #[error("the language model failed: {0}")]
     Engine(String),
+    /// An engine panicked, failed again and again, or gave no sign of life.
+    #[error("the language model is lost and needs a new process: {0}")]
+    Lost(String),
     /// The model could not be loaded.
     #[error("cannot load the language model from {path}: {reason}")]
     Load {
@@ -146,13 +150,19 @@ pub trait Generator: Send + Sync {
     /// there is. Other answers do not notice, nor when the future is dropped.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`], or [`Error::Engine`] when the engine fails.
+    /// [`Error::PromptTooLong`], [`Error::Engine`] when the engine fails, [`Error::Lost`] when there is
+    /// no engine any more.
     async fn generate(
         &self,
         request: &Request,
         stop: &CancellationToken,
         deltas: Option<mpsc::Sender<String>>,
     ) -> Result<Completion, Error>;
+
+    /// Waits until only a new process can answer again; for ever if nothing is lost.
+    async fn lost(&self) {
+        std::future::pending().await
+    }
 }
 
 /// Waits until a reader takes a part of an answer. Tells whether generation goes on: not when the

@@ -31,6 +31,8 @@ pub struct Parrot {
     pub permits: Semaphore,
     /// Prompts in the order in which they were begun.
     pub seen: Mutex<Vec<String>>,
+    /// Cancelled once it has lost its voice.
+    pub lost: CancellationToken,
     concurrency: usize,
 }
 
@@ -45,6 +47,7 @@ impl Parrot {
         Arc::new(Self {
             permits: Semaphore::new(permits),
             seen: Mutex::default(),
+            lost: CancellationToken::new(),
             concurrency,
         })
     }
@@ -123,6 +126,10 @@ impl Generator for Parrot {
             total: Duration::ZERO,
             margins: Vec::new(),
         })
+    }
+
+    async fn lost(&self) {
+        self.lost.cancelled().await;
     }
 }
 

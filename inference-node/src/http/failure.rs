@@ -91,9 +91,10 @@ impl From<ComputeError> for Failure {
     fn from(error: ComputeError) -> Self {
         let message = error.to_string();
         match error {
-            ComputeError::Busy | ComputeError::Expired | ComputeError::ShuttingDown => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
-            }
+            ComputeError::Busy
+            | ComputeError::Expired
+            | ComputeError::Preempted
+            | ComputeError::ShuttingDown => Self::new(StatusCode::SERVICE_UNAVAILABLE, message),
             ComputeError::Generator(GeneratorError::PromptTooLong { .. }) => {
                 Self::new(StatusCode::BAD_REQUEST, message)
                     .param("messages")

@@ -16,6 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures::stream::{self, Stream, StreamExt};
+use poq_client::worker::Health;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -37,8 +38,8 @@ struct Server {
     requests: AtomicU64,
 }
 
-/// The server's routes. Answers have at most `max_tokens` tokens.
-pub fn router(compute: Compute, model: &str, max_tokens: usize) -> Router {
+/// The server's routes. Answers have at most `max_tokens` tokens; `health` tells how the node does.
+pub fn router(compute: Compute, health: &Health, model: &str, max_tokens: usize) -> Router {
     let server = Arc::new(Server {
         compute,
         model: model.to_owned(),
@@ -49,7 +50,6 @@ pub fn router(compute: Compute, model: &str, max_tokens: usize) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/models", get(models))
-        .route("/health", get(health))
         .fallback(|| async {
             Failure::new(StatusCode::NOT_FOUND, "no such path; see GET /v1/models")
         })
@@ -61,10 +61,7 @@ pub fn router(compute: Compute, model: &str, max_tokens: usize) -> Router {
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(server)
-}
-
-async fn health(State(server): State<Arc<Server>>) -> Json<Value> {
-    Json(json!({ "status": "ok", "model": server.model }))
+        .merge(health.routes())
 }
 
 async fn models(State(server): State<Arc<Server>>) -> Json<Value> {

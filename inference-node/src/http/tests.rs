@@ -18,7 +18,12 @@ fn compute(parrot: Arc<Parrot>, deadline: Duration) -> Compute {
 }
 
 fn app(permits: usize) -> Router {
-    router(compute(Parrot::new(permits), NEVER), "m", 100)
+    router(
+        compute(Parrot::new(permits), NEVER),
+        &Health::default(),
+        "m",
+        100,
+    )
 }
 
 async fn send(app: &Router, method: &str, path: &str, body: String) -> (StatusCode, String) {
@@ -123,7 +128,7 @@ async fn bad_input_is_a_clear_error() {
 async fn a_full_queue_says_when_to_come_back() {
     let parrot = Parrot::new(0);
     let compute = compute(parrot.clone(), NEVER);
-    let app = router(compute.clone(), "m", 100);
+    let app = router(compute.clone(), &Health::default(), "m", 100);
     let _running = compute.guest(asked("a"), None).unwrap();
     parrot.has_begun(&["a"]).await;
     let _waiting = compute.guest(asked("b"), None).unwrap();
@@ -144,14 +149,34 @@ async fn names_its_model() {
         serde_json::from_str::<Value>(&body).unwrap()["data"][0]["id"],
         "m"
     );
-    let (status, body) = send(&app, "GET", "/health", String::new()).await;
+}
+
+#[tokio::test]
+async fn tells_whether_it_lives_and_whether_it_can_do_duties() {
+    let health = Health::default();
+    let app = router(compute(Parrot::new(0), NEVER), &health, "m", 100);
+    let get = async |path| send(&app, "GET", path, String::new()).await;
+    let (status, body) = get("/health").await;
     assert_eq!((status, body.contains("\"ok\"")), (StatusCode::OK, true));
+    let (status, body) = get("/ready").await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(body.contains("not started"), "{body}");
+    health.started();
+    assert_eq!(get("/ready").await.0, StatusCode::OK);
+    health.lose("the language model is lost");
+    for path in ["/health", "/ready"] {
+        let (status, body) = get(path).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let reason = body["reason"].as_str().unwrap();
+        assert!(reason.contains("the language model is lost"), "{reason}");
+    }
 }
 
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_cut() {
     let parrot = Parrot::new(1);
-    let app = router(compute(parrot.clone(), SOON), "m", 100);
+    let app = router(compute(parrot.clone(), SOON), &Health::default(), "m", 100);
     let (status, body) = chat(&app, question("one two")).await;
     assert_eq!(status, StatusCode::OK);
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -177,7 +202,11 @@ async fn a_request_whose_time_is_up_in_the_queue_is_told_to_come_back() {
         async move { compute.duty(asked("duty"), stop).await }
     });
     parrot.has_begun(&["duty"]).await;
-    let (status, text) = chat(&router(compute, "m", 100), question("late")).await;
+    let (status, text) = chat(
+        &router(compute, &Health::default(), "m", 100),
+        question("late"),
+    )
+    .await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
     stop.cancel();
     duty.await.unwrap().unwrap();
@@ -188,7 +217,7 @@ async fn a_request_whose_time_is_up_in_the_queue_is_told_to_come_back() {
 async fn a_client_that_leaves_ends_its_answer_only() {
     for is_stream in [false, true] {
         let parrot = Parrot::with_concurrency(0, 3);
-        let app = router(compute(parrot.clone(), NEVER), "m", 100);
+        let app = router(compute(parrot.clone(), NEVER), &Health::default(), "m", 100);
         let mut body = question("leaving soon");
         body["stream"] = json!(is_stream);
         let leaving = tokio::spawn({

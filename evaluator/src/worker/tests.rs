@@ -1,0 +1,265 @@
+//! The whole evaluator against a chain that does what a real one does rarely.
+
+use std::path::Path;
+use std::time::Duration;
+
+use poq_client::Key as SigningKey;
+use poq_proto::v1::TaskStatus;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::*;
+use crate::compute::{Asker, Job};
+use crate::fake_chain::{CHAIN, FakeChain, Point, State};
+
+/// Long enough for any machine, short enough to see that a test hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What scores: a model without weights.
+pub type Scorer = Box<dyn FnMut(&Job) -> Result<i32, String> + Send>;
+
+fn key() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32]).unwrap()
+}
+
+/// A chain with `tasks` to be scored, each phase of which takes `window` blocks.
+pub async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
+    let mut state = State::new(&key(), window);
+    for task in 1..=tasks {
+        let (prompt, answer) = (format!("prompt {task}"), format!("answer {task}"));
+        state.add(task, TaskStatus::Committing, &prompt, Some(&answer));
+    }
+    Arc::new(FakeChain::start(state).await)
+}
+
+/// Scores that are `noise` beside those of another machine.
+pub fn scorer(noise: i32) -> Scorer {
+    Box::new(move |job| Ok(score_of(job) + noise))
+}
+
+fn score_of(job: &Job) -> i32 {
+    i32::try_from(job.answer.len()).unwrap() * 1000
+}
+
+fn compute(chain: Arc<FakeChain>, mut score: Scorer) -> Compute {
+    let (jobs, mut queued) = mpsc::channel::<Job>(64);
+    let (results, finished) = mpsc::channel(64);
+    tokio::spawn(async move {
+        while let Some(job) = queued.recv().await {
+            let raw_score = score(&job);
+            let Asker::Duty(duty) = job.asker else {
+                continue;
+            };
+            if duty.stop.is_cancelled() || !chain.reach(Point::Scored) {
+                continue;
+            }
+            if results.send(Finished { duty, raw_score }).await.is_err() {
+                break;
+            }
+        }
+    });
+    Compute { jobs, finished }
+}
+
+/// An evaluator with its home in `folder`.
+pub async fn start(
+    chain: &Arc<FakeChain>,
+    folder: &Path,
+    score: Scorer,
+    health: &Health,
+) -> JoinHandle<anyhow::Result<()>> {
+    let client = Client::new(chain.url()).unwrap();
+    let sender = Sender::new(client.clone(), key(), Some(CHAIN));
+    let cursor = folder.join("cursor.json");
+    let follower = Follower::open(client.clone(), cursor, CHAIN, Duration::from_millis(2));
+    let setup = Setup {
+        worker: Worker {
+            sender: sender.await.unwrap(),
+            client,
+            follower,
+        },
+        models: vec!["m".into()],
+        params: chain.state().params.clone(),
+        journal: Journal::open(folder.join("journal")).unwrap(),
+        compute: compute(chain.clone(), score),
+        health: health.clone(),
+    };
+    tokio::spawn(Evaluator::run(setup, CancellationToken::new()))
+}
+
+/// Waits until the chain is as it should be.
+pub async fn until(chain: &FakeChain, holds: impl Fn(&State) -> bool) {
+    wait(|| holds(&chain.state())).await;
+}
+
+async fn wait(holds: impl Fn() -> bool) {
+    let reached = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, reached).await.expect("it takes too long");
+}
+
+/// Runs an evaluator until no duty is open.
+async fn run(chain: &Arc<FakeChain>, folder: &Path, score: Scorer) {
+    let worker = start(chain, folder, score, &Health::default()).await;
+    until(chain, State::is_over).await;
+    worker.abort();
+}
+
+/// Runs an evaluator until its commitments are in a block, and kills it then.
+async fn run_until_committed(chain: &Arc<FakeChain>, folder: &Path) {
+    chain.state().kill_at(Point::Committed, 1);
+    let worker = start(chain, folder, scorer(0), &Health::default()).await;
+    let killed = timeout(PATIENCE, chain.killed()).await;
+    killed.expect("it does not commit");
+    worker.abort();
+    let _ = worker.await;
+    chain.state().revive();
+}
+
+fn seat(task: u64) -> Seat {
+    Seat { task, attempt: 0 }
+}
+
+fn journal(folder: &Path) -> Journal {
+    Journal::open(folder.join("journal")).unwrap()
+}
+
+/// Slashes, and tasks that were done to the end.
+fn outcome(chain: &FakeChain) -> (Vec<String>, usize) {
+    let state = chain.state();
+    (state.slashes.clone(), state.done())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_transactions_are_sent_again_within_the_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain(3, 20).await;
+    chain.state().lose = 2;
+    run(&chain, folder.path(), scorer(0)).await;
+    assert_eq!(outcome(&chain), (vec![], 3));
+    assert_eq!(chain.state().lose, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_journal_another_machine_reveals_what_was_committed_to() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let chain = chain(3, 200).await;
+    run_until_committed(&chain, first.path()).await;
+    run(&chain, second.path(), scorer(37)).await;
+    assert_eq!(outcome(&chain), (vec![], 3));
+    // What was found is kept.
+    let found = journal(second.path()).get(seat(1)).unwrap().unwrap();
+    assert_eq!(found, journal(first.path()).get(seat(1)).unwrap().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_journal_that_does_not_open_the_commitments_is_looked_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain(8, 400).await;
+    run_until_committed(&chain, folder.path()).await;
+    // As if a second instance had committed first, but for one; and one entry is damaged.
+    let journal = journal(folder.path());
+    for task in 2..=7 {
+        let mut entry = journal.get(seat(task)).unwrap().unwrap();
+        entry.raw_score += 11;
+        journal.put(seat(task), &entry).unwrap();
+    }
+    std::fs::write(folder.path().join("journal/8-0.json"), "{").unwrap();
+    run(&chain, folder.path(), scorer(0)).await;
+    assert_eq!(outcome(&chain), (vec![], 8));
+    // All seven together, then halves of them, down to those that fail alone.
+    let sizes = chain.state().mostly_failing.clone();
+    for size in [7, 3, 1] {
+        assert!(sizes.contains(&size), "{sizes:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_takes_nothing_stops_commitments_and_no_reveals() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain(2, 2000).await;
+    run_until_committed(&chain, folder.path()).await;
+    for task in [3, 4] {
+        let (status, answer) = (TaskStatus::Committing, Some("answer"));
+        chain.state().add(task, status, "prompt", answer);
+        // Not even the superuser of a container can write over a folder.
+        let path = folder.path().join(format!("journal/{task}-0.json"));
+        std::fs::create_dir(path).unwrap();
+    }
+    let health = Health::default();
+    let worker = start(&chain, folder.path(), scorer(0), &health).await;
+    until(&chain, |state| state.done() == 2).await;
+    wait(|| health.problems().contains_key("journal")).await;
+    let open = chain.state().duties();
+    assert!(
+        open.iter()
+            .all(|duty| duty.phase() == TaskStatus::Committing)
+    );
+    assert_eq!(open.len(), 2);
+    for task in [3, 4] {
+        std::fs::remove_dir(folder.path().join(format!("journal/{task}-0.json"))).unwrap();
+    }
+    until(&chain, State::is_over).await;
+    assert_eq!(outcome(&chain), (vec![], 4));
+    wait(|| health.problems().is_empty()).await;
+    worker.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_lacks_the_texts_of_a_duty_holds_no_reveal_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain(2, 2000).await;
+    run_until_committed(&chain, folder.path()).await;
+    let (status, answer) = (TaskStatus::Committing, Some("answer"));
+    chain.state().add(3, status, "prompt", answer);
+    chain.state().lacks_texts = true;
+    let worker = start(&chain, folder.path(), scorer(0), &Health::default()).await;
+    until(&chain, |state| state.done() == 2).await;
+    chain.state().lacks_texts = false;
+    until(&chain, State::is_over).await;
+    assert_eq!(outcome(&chain), (vec![], 3));
+    worker.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_scoring_is_tried_again_and_one_that_always_fails_holds_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain(3, 60).await;
+    let mut tries = 0;
+    let score = Box::new(move |job: &Job| {
+        tries += i32::from(job.answer == "answer 1");
+        let fails = job.answer == "answer 2" || (job.answer == "answer 1" && tries <= 2);
+        match fails {
+            true => Err("out of memory".to_owned()),
+            false => Ok(score_of(job)),
+        }
+    });
+    run(&chain, folder.path(), score).await;
+    let missed = "task 2: TASK_STATUS_COMMITTING missed".to_owned();
+    assert_eq!(outcome(&chain), (vec![missed], 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parameters_are_read_again() {
+    for (most, expected) in [(1, 1), (500, 6)] {
+        let folder = tempfile::tempdir().unwrap();
+        let chain = chain(0, 400).await;
+        let worker = start(&chain, folder.path(), scorer(0), &Health::default()).await;
+        chain.state().params.max_batch_items = most;
+        let height = chain.state().height;
+        until(&chain, |state| state.height > height + 40).await;
+        for task in 1..=6 {
+            let (status, answer) = (TaskStatus::Committing, Some("answer"));
+            chain.state().add(task, status, "prompt", answer);
+        }
+        until(&chain, State::is_over).await;
+        assert_eq!(outcome(&chain), (vec![], 6));
+        // The reveals, which begin together.
+        let largest = chain.state().sent.iter().copied().max();
+        assert_eq!(largest, Some(expected));
+        worker.abort();
+    }
+}
