@@ -458,7 +458,7 @@ fn registrations() {
 fn a_simulation_goes_by_what_waits_for_a_block() {
     let mut chain = Chain::new(1, 5);
     let to = chain.inference[0].address.clone();
-    let mut sign = |chain: &mut Chain| {
+    let sign = |chain: &mut Chain| {
         let message = support::send(&chain.user, &to, 1);
         chain.user.sign(vec![message])
     };

@@ -50,10 +50,22 @@ struct BodyJson {
     #[serde(default)]
     non_critical_extension_options: [(); 0],
     /// What newer versions of the SDK write; this chain has only ordered transactions.
-    #[serde(default, skip_serializing, deserialize_with = "only_default")]
+    #[serde(
+        default,
+        deserialize_with = "only_default",
+        skip_serializing_if = "is_default"
+    )]
     unordered: bool,
-    #[serde(default, skip_serializing, deserialize_with = "only_default")]
+    #[serde(
+        default,
+        deserialize_with = "only_default",
+        skip_serializing_if = "is_default"
+    )]
     timeout_timestamp: Option<String>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A field that only may say what it says when it is left out.
@@ -63,7 +75,7 @@ where
     T: Deserialize<'de> + Default + PartialEq,
 {
     let value = T::deserialize(deserializer)?;
-    match value == T::default() {
+    match is_default(&value) {
         true => Ok(value),
         false => Err(serde::de::Error::custom(
             "this chain takes neither unordered transactions nor a timeout_timestamp",
