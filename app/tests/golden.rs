@@ -102,7 +102,7 @@ fn registry() -> (Chain, Vec<String>) {
         max_inference_attempts: 1,
         ..support::params()
     };
-    let mut chain = Chain::with_params(params.clone(), 1, 6);
+    let mut chain = Chain::without_outputs(params.clone(), 1, 6);
     let mut hashes = Vec::new();
     let authority = chain.user.address.clone();
     let operator = chain.evaluators[0].address.clone();

@@ -7,9 +7,12 @@ use poq_app::tx::Signatures;
 use poq_proto::v1::{AnswerItem, MsgCancelTask, MsgSubmitAnswers, Params, Role, Task, TaskStatus};
 use proptest::prelude::*;
 use support::{
-    Chain, Draft, FUNDS, Wallet, any as pack, challenge_message, commit_message, find, is_over,
-    reveal_message, send, submit_message,
+    Chain, Draft, FUNDS, GAS, Wallet, any as pack, challenge_message, commit_message, find,
+    is_over, reveal_message, send, submit_message,
 };
+
+/// What a transaction of `support` costs.
+const FEE: u64 = GAS / 100;
 
 /// What one participant does in one block.
 #[derive(Clone, Debug)]
@@ -43,6 +46,12 @@ enum Act {
     Send {
         amount: u64,
     },
+    /// Gives somebody who has nothing the fee of one transaction, if a challenge succeeds.
+    PassOn {
+        task: u64,
+    },
+    /// Whoever has nothing else spends that fee.
+    Spend,
     Garbage(Vec<u8>),
 }
 
@@ -66,6 +75,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (task, prop_oneof![Just(1_000_000u64), 999_998u64..1_000_002, any::<u64>()])
             .prop_map(|(task, deposit)| Act::Challenge { task, deposit }),
         1 => (0u64..2 * FUNDS).prop_map(|amount| Act::Send { amount }),
+        2 => (1u64..6).prop_map(|task| Act::PassOn { task }),
+        2 => Just(Act::Spend),
         1 => prop::collection::vec(any::<u8>(), 0..200).prop_map(Act::Garbage),
     ]
 }
@@ -134,6 +145,16 @@ fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> 
             let message = send(&chain.user, &chain.inference[0].address, *amount);
             chain.user.sign(vec![message])
         }
+        Act::PassOn { task } => {
+            let (rich, poor) = (&chain.validators[0], &chain.validators[1]);
+            let challenge = challenge_message(rich, *task, 1_000_000);
+            let fee = send(rich, &poor.address, FEE);
+            chain.validators[0].sign(vec![challenge, fee])
+        }
+        Act::Spend => {
+            let message = send(&chain.validators[1], &chain.user.address, 1);
+            chain.validators[1].sign(vec![message])
+        }
         Act::Garbage(bytes) => bytes.clone(),
     })
 }
@@ -153,6 +174,12 @@ proptest! {
         };
         let mut chain = Chain::with_params(params.clone(), 2, 6);
         let mut twin = Chain::with_params(params, 2, 6);
+        for chain in [&mut chain, &mut twin] {
+            let rest = FUNDS - FEE - 1;
+            let message = send(&chain.validators[1], &chain.user.address, rest);
+            let tx = chain.validators[1].sign(vec![message]);
+            assert_eq!(chain.block(&[tx])[0].code, 0);
+        }
         // Invariant 4 says: whatever the number of threads.
         let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         for acts in history {
@@ -162,14 +189,14 @@ proptest! {
                 .filter_map(|act| transaction(&mut chain, &tasks, act))
                 .collect();
             let height = chain.height + 1;
-            let candidates = chain.next(&[], &txs);
-            let proposal = chain.app.prepare_proposal(&candidates, &[], 1 << 22).unwrap();
+            let proposal = chain.prepare(&txs, 1 << 22);
             // A byzantine proposer may put in anything; execution stands it on both nodes.
             let is_byzantine = height.is_multiple_of(3);
             // What PrepareProposal makes, ProcessProposal accepts, on every node. One then decides as
             // it accepted, or something else.
             let hash = [if is_byzantine { 0 } else { height as u8 }; 32];
-            twin.app.process_proposal(&twin.next(&hash, &proposal)).unwrap();
+            let entries = twin.carrying(&proposal);
+            twin.app.process_proposal(&twin.next(&hash, &entries)).unwrap();
             let block = if is_byzantine { txs } else { proposal };
             let results = chain.block(&block);
             prop_assert_eq!(&results, &one_thread.install(|| twin.block(&block)));
@@ -292,9 +319,7 @@ fn a_proposal_with_a_bad_transaction_is_refused() {
     // A proposer leaves it out instead.
     assert_eq!(prepared, std::slice::from_ref(&good));
     // And keeps to the block's size.
-    let block = chain.next(&[], &twice);
-    let prepared = chain.app.prepare_proposal(&block, &[], good.len());
-    assert!(prepared.unwrap().is_empty());
+    assert!(chain.prepare(&twice, good.len()).is_empty());
 }
 
 #[test]

@@ -15,6 +15,12 @@ fn question(chain: &mut Chain) -> Vec<u8> {
     chain.user.sign(vec![message])
 }
 
+/// Whether a block of these transactions is accepted under a hash.
+fn process(chain: &Chain, hash: [u8; 32], txs: &[Vec<u8>]) -> poq_app::Result<()> {
+    let entries = chain.carrying(txs);
+    chain.app.process_proposal(&chain.next(&hash, &entries))
+}
+
 /// The same chain twice, and two blocks that it can go on with.
 fn two_ways() -> (Chain, Chain, [Vec<Vec<u8>>; 2]) {
     let [mut chain, twin] = [(); 2].map(|()| Chain::new(1, 5));
@@ -25,16 +31,14 @@ fn two_ways() -> (Chain, Chain, [Vec<Vec<u8>>; 2]) {
 #[test]
 fn what_was_accepted_is_not_executed_again() {
     let (chain, _, [one, none]) = two_ways();
-    chain
-        .app
-        .process_proposal(&chain.next(&[2; 32], &one))
-        .unwrap();
+    process(&chain, [2; 32], &one).unwrap();
     // The hash stands for the block: consensus never has two blocks with one.
+    let none = chain.carrying(&none);
     let (outcome, _) = chain
         .app
         .finalize_block(&chain.next(&[2; 32], &none))
         .unwrap();
-    assert_eq!(outcome.results.len(), 1);
+    assert_eq!(outcome.results.len(), 2);
 }
 
 #[test]
@@ -43,7 +47,7 @@ fn a_block_is_the_same_whatever_was_accepted_before() {
     let results = twin.block(&one);
     // Two rounds: the later proposal is decided by the others, or the earlier one.
     for (hash, txs) in [([1; 32], &other), ([2; 32], &one), ([3; 32], &other)] {
-        chain.app.process_proposal(&chain.next(&hash, txs)).unwrap();
+        process(&chain, hash, txs).unwrap();
     }
     assert_eq!(chain.block(&one), results);
     assert_eq!(chain.app_hash, twin.app_hash);
@@ -54,8 +58,7 @@ fn a_block_is_the_same_whatever_was_accepted_before() {
 fn what_was_refused_is_executed_if_it_is_decided_all_the_same() {
     let (mut chain, mut twin, [one, _]) = two_ways();
     let twice = [one[0].clone(), one[0].clone()];
-    let refused = chain.next(&[2; 32], &twice);
-    chain.app.process_proposal(&refused).unwrap_err();
+    process(&chain, [2; 32], &twice).unwrap_err();
     let results = chain.block(&twice);
     assert_eq!(results[0].code, 0);
     assert_ne!(results[1].code, 0);
@@ -66,10 +69,7 @@ fn what_was_refused_is_executed_if_it_is_decided_all_the_same() {
 #[test]
 fn a_node_that_ends_while_it_executes_goes_on_where_it_was() {
     let (mut chain, mut twin, [one, _]) = two_ways();
-    chain
-        .app
-        .process_proposal(&chain.next(&[2; 32], &one))
-        .unwrap();
+    process(&chain, [2; 32], &one).unwrap();
     chain.restart(std::sync::Arc::new(support::TextScorer));
     assert_eq!(chain.block(&one), twin.block(&one));
     assert_eq!(chain.app_hash, twin.app_hash);
@@ -88,7 +88,7 @@ fn a_prepared_proposal_is_accepted_whatever_its_hash() {
         reveal_window: 20,
         ..params()
     };
-    let mut chain = Chain::with_params(params, 1, 5);
+    let mut chain = Chain::without_outputs(params, 1, 5);
     let fee = GAS / 100;
     let mut poor: Vec<Wallet> = (0..TASKS as u8)
         .map(|index| Wallet::new(150 + index, 10 + u64::from(index)))
@@ -124,15 +124,10 @@ fn a_prepared_proposal_is_accepted_whatever_its_hash() {
         txs.push(chain.user.sign(vec![challenge, pass_on]));
         txs.push(wallet.sign(vec![send(wallet, &chain.user.address.clone(), 1)]));
     }
-    let prepared = chain
-        .app
-        .prepare_proposal(&chain.next(&[], &txs), &[], 1 << 20)
-        .unwrap();
+    let prepared = chain.prepare(&txs, 1 << 20);
     assert!(prepared.len() > TASKS);
     for hash in 0..100 {
-        let hash = [hash; 32];
-        let block = chain.next(&hash, &prepared);
-        chain.app.process_proposal(&block).unwrap();
+        process(&chain, [hash; 32], &prepared).unwrap();
     }
 }
 
@@ -191,8 +186,7 @@ fn filler_in_front_of_duties_slashes_nobody() {
     let mut sent = BTreeSet::new();
     for _ in 0..25 {
         mempool.extend(new_duties(&mut chain, &mut sent));
-        let block = chain.next(&[], &mempool);
-        let proposal = chain.app.prepare_proposal(&block, &[], 1 << 30).unwrap();
+        let proposal = chain.prepare(&mempool, 1 << 30);
         let size: usize = proposal.iter().map(Vec::len).sum();
         assert!(size <= 256 << 10);
         mempool.retain(|tx| !proposal.contains(tx));

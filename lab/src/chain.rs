@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{QuerySupplyOfRequest, QuerySupplyOfResponse};
+use poq_app::beacon::{LastCommit, OwnValidator, Secret, Secrets, encode};
 use poq_app::block::Block;
-use poq_app::modules::validators::ValidatorPower;
+use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
 use poq_app::{App, Options, ReferenceScorer};
 use poq_client::tx::{Signer, Unsigned, sign};
 use poq_client::{Any, Key};
 use poq_proto::code;
 use poq_proto::v1::{
     EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator,
-    Model, Node, Params, QueryNodesRequest, QueryNodesResponse, Role,
+    Model, Node, Params, QueryNodesRequest, QueryNodesResponse, Role, VoteOutput, VoteOutputs,
 };
 use prost::Message;
 use tendermint_proto::v0_38::abci::Event;
@@ -27,6 +28,8 @@ pub const FUNDS: u64 = 1_000_000_000_000_000;
 const VALIDATOR_STAKE: u64 = 100_000_000;
 /// Old versions of the state; nobody asks for them.
 const KEPT_VERSIONS: u64 = 2;
+/// Of the one validator.
+const POWER: u64 = 1;
 const GAS_LIMIT: u64 = 1 << 39;
 const PAGE: u32 = 1_000;
 /// Duties that a node takes at once: nobody's speed is studied.
@@ -66,6 +69,10 @@ pub struct Chain {
     app: App,
     height: u64,
     seed: u64,
+    /// Consensus address of the one validator.
+    validator: Vec<u8>,
+    /// What its vote for the last block carries.
+    extension: Option<Vec<u8>>,
     params: Params,
     wallets: Vec<Wallet>,
     addresses: Vec<String>,
@@ -95,13 +102,20 @@ impl Chain {
             .map(|key| key.address(&prefix))
             .collect::<std::result::Result<Vec<_>, _>>()?;
         let public_key = random::bytes(0, "validator", 0, 0).to_vec();
-        let genesis = genesis(&beginning, &addresses, &public_key);
+        let secret = Secret::from_seed(&random::bytes(seed, "vrf", 0, 0))
+            .ok_or_else(|| Error::unreadable("VRF key", "a seed is no key"))?;
+        let genesis = genesis(&beginning, &addresses, &public_key, &secret);
+        let validator = consensus_address(&public_key).to_vec();
+        let app = app.voting_for(OwnValidator {
+            address: validator.clone(),
+            secrets: Secrets::new(vec![secret]),
+        });
         let powers = [ValidatorPower {
             public_key,
-            power: 1,
+            power: POWER,
         }];
-        // The beacon of block hashes, which come from the seed.
-        app.init_chain(CHAIN_ID, &serde_json::to_vec(&genesis)?, &powers, 0)?;
+        // The beacon comes from the validator's outputs, and these from the seed.
+        app.init_chain(CHAIN_ID, &serde_json::to_vec(&genesis)?, &powers, 1)?;
         let staked: u128 = beginning
             .members
             .iter()
@@ -111,6 +125,8 @@ impl Chain {
             app,
             height: 0,
             seed,
+            validator,
+            extension: None,
             params: beginning.params,
             genesis_money: staked
                 + u128::from(VALIDATOR_STAKE)
@@ -161,16 +177,23 @@ impl Chain {
     pub fn block(&mut self, sent: Vec<(usize, Vec<Any>)>) -> Result<Vec<Event>> {
         let height = self.height + 1;
         let senders: Vec<usize> = sent.iter().map(|(sender, _)| *sender).collect();
-        let txs = sent
-            .into_iter()
-            .map(|(sender, messages)| self.sign(sender, messages))
-            .collect::<Result<Vec<_>>>()?;
+        let mut txs: Vec<Vec<u8>> = self.outputs().into_iter().collect();
+        let entries = txs.len();
+        for (sender, messages) in sent {
+            txs.push(self.sign(sender, messages)?);
+        }
         let hash = random::bytes(self.seed, "block", height, 0);
-        let (outcome, _) = self.app.finalize_block(&Block::new(height, &hash, &txs))?;
+        let block = Block {
+            last_commit: self.last_commit(),
+            ..Block::new(height, &hash, &txs)
+        };
+        self.extension = Some(self.app.extend_vote(height)?);
+        let (outcome, _) = self.app.finalize_block(&block)?;
         self.app.commit()?;
         self.height = height;
         let mut events = Vec::new();
-        for (result, sender) in outcome.results.into_iter().zip(senders) {
+        let results = outcome.results.into_iter().skip(entries);
+        for (result, sender) in results.zip(senders) {
             if result.code == code::NO_NODES.number {
                 return Err(Error::NoRoom);
             }
@@ -185,6 +208,29 @@ impl Chain {
         }
         events.extend(outcome.events);
         Ok(events)
+    }
+
+    /// The entry of the next block with the output of the vote for the last one.
+    fn outputs(&self) -> Option<Vec<u8>> {
+        let extension = self.extension.clone()?;
+        let output = VoteOutput {
+            validator: self.validator.clone(),
+            extension,
+        };
+        Some(encode(&VoteOutputs {
+            outputs: vec![output],
+        }))
+    }
+
+    /// The one validator signs every block.
+    fn last_commit(&self) -> LastCommit {
+        LastCommit {
+            votes: vec![Vote {
+                address: self.validator.clone(),
+                power: POWER,
+            }],
+            total_power: POWER,
+        }
     }
 
     fn sign(&mut self, sender: usize, messages: Vec<Any>) -> Result<Vec<u8>> {
@@ -279,7 +325,12 @@ impl Chain {
 }
 
 /// The member after the last is the owner of the one validator.
-fn genesis(beginning: &Beginning, addresses: &[String], public_key: &[u8]) -> GenesisState {
+fn genesis(
+    beginning: &Beginning,
+    addresses: &[String],
+    public_key: &[u8],
+    secret: &Secret,
+) -> GenesisState {
     let account = |address: &String| GenesisAccount {
         address: address.clone(),
         coins: vec![GenesisCoin {
@@ -301,6 +352,7 @@ fn genesis(beginning: &Beginning, addresses: &[String], public_key: &[u8]) -> Ge
     let owner = addresses.last().map(|operator| GenesisValidator {
         operator: operator.clone(),
         public_key: public_key.to_vec(),
+        vrf_key: secret.public_key().to_vec(),
         stake: VALIDATOR_STAKE,
         ..GenesisValidator::default()
     });

@@ -8,15 +8,15 @@ use poq_lab::experiments::zoo::{Entry, Row, compare, entries};
 use poq_lab::experiments::{Case, Effort, run_all};
 
 const EFFORT: Effort = Effort {
-    tasks: 100,
+    tasks: 200,
     runs: 4,
     seed: 1,
 };
 
-/// Tasks at half of the price that the stakes secure, every other of which is audited.
+/// Tasks at the highest price that the stakes secure, of which a third is audited.
 fn dear() -> Setting {
     let setting = Setting::new(EFFORT.tasks);
-    let factor = max_price(&setting.params) / 2 / setting.world.price();
+    let factor = max_price(&setting.params) / setting.world.price();
     Setting {
         world: setting.world.dearer(factor),
         ..setting

@@ -51,7 +51,7 @@ fn a_restart_in_the_middle_of_an_audit_changes_nothing() {
             if block == restart_after {
                 // What was finalized and not committed is finalized again.
                 let hash = twin.next_hash();
-                let none: [Vec<u8>; 0] = [];
+                let none = twin.carrying(&[]);
                 twin.app.finalize_block(&twin.next(&hash, &none)).unwrap();
                 twin.restart(Arc::new(TextScorer));
             }
@@ -80,7 +80,7 @@ fn only_the_block_that_uses_a_score_waits_for_it() {
     assert_eq!(scorer.computed.load(Ordering::SeqCst), 0);
     assert_eq!(chain.audits()[0].due_height, chain.height + 1);
     // Accepting it does not wait, either.
-    let none: [Vec<u8>; 0] = [];
+    let none = chain.carrying(&[]);
     let hash = chain.next_hash();
     chain
         .app
@@ -121,7 +121,7 @@ fn a_node_without_the_model_stops_at_the_audit_and_says_why() {
     chain.settle(JUNK, LIE);
     chain.restart(Arc::new(NoReference));
     chain.blocks(1);
-    let none: [Vec<u8>; 0] = [];
+    let none = chain.carrying(&[]);
     let block = chain.next(&[1; 32], &none);
     chain.app.process_proposal(&block).unwrap();
     let error = chain.app.finalize_block(&block).unwrap_err();

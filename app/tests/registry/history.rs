@@ -280,8 +280,8 @@ proptest! {
         ),
     ) {
         let params = Params { jail_after_misses: 2, ..short_unbonding() };
-        let mut chain = Chain::with_params(params.clone(), 2, 6);
-        let mut twin = Chain::with_params(params, 2, 6);
+        let mut chain = Chain::without_outputs(params.clone(), 2, 6);
+        let mut twin = Chain::without_outputs(params, 2, 6);
         // What CometBFT believes.
         let mut set: BTreeMap<Vec<u8>, u64> = chain
             .validators

@@ -47,7 +47,7 @@ fn pool(chain: &Chain) -> u128 {
 
 #[test]
 fn a_key_is_registered_and_gets_power_from_the_authority() {
-    let mut chain = Chain::new(1, 5);
+    let mut chain = Chain::without_outputs(crate::support::params(), 1, 5);
     let newcomer = &chain.inference[0];
     let key = newcomer.consensus_key();
     let taken = chain.validators[0].consensus_key();
@@ -92,7 +92,7 @@ fn a_key_is_registered_and_gets_power_from_the_authority() {
 
 #[test]
 fn consensus_hears_of_a_key_once_and_only_of_changes() {
-    let mut chain = Chain::new(1, 5);
+    let mut chain = Chain::without_outputs(crate::support::params(), 1, 5);
     let messages = [7, 3, 4].map(|power| set_power(&chain, &chain.validators[0], power));
     let tx = chain.user.sign(messages.to_vec());
     assert_eq!(chain.block(&[tx])[0].code, 0);
@@ -116,7 +116,7 @@ fn consensus_hears_of_a_key_once_and_only_of_changes() {
 
 #[test]
 fn some_validator_keeps_power_and_none_gets_too_much() {
-    let mut chain = Chain::new(1, 5);
+    let mut chain = Chain::without_outputs(crate::support::params(), 1, 5);
     let limit = i64::MAX.unsigned_abs() / 8;
     let message = set_power(&chain, &chain.validators[0], limit - POWER + 1);
     assert_eq!(check(&chain, &chain.user, message), code::INVALID_REQUEST);
@@ -133,7 +133,7 @@ fn some_validator_keeps_power_and_none_gets_too_much() {
 
 #[test]
 fn a_validator_with_power_keeps_the_minimum() {
-    let mut chain = Chain::with_params(short_unbonding(), 1, 5);
+    let mut chain = Chain::without_outputs(short_unbonding(), 1, 5);
     let wallet = chain.validators[0].address.clone();
     let message = add_stake(&chain.validators[0], Role::Validator, 5);
     run(&mut chain, validator, message);
@@ -170,7 +170,7 @@ fn a_validator_with_power_keeps_the_minimum() {
 
 #[test]
 fn fees_are_shared_by_power_among_those_who_signed() {
-    let mut chain = Chain::new(1, 5);
+    let mut chain = Chain::without_outputs(crate::support::params(), 1, 5);
     let [first, second] = [0, 1].map(|index| chain.validators[index].address.clone());
     let balances = |chain: &Chain| [&first, &second].map(|address| chain.balance(address));
     chain.votes = vec![vote(&chain.validators[0], 2), vote(&chain.validators[1], 1)];
@@ -203,7 +203,7 @@ fn fees_are_shared_by_power_among_those_who_signed() {
 
 #[test]
 fn a_share_goes_to_the_payout_account() {
-    let mut chain = Chain::new(1, 5);
+    let mut chain = Chain::without_outputs(crate::support::params(), 1, 5);
     let wallet = &chain.inference[0];
     let message = any(&MsgRegisterValidator {
         operator: wallet.address.clone(),
@@ -224,7 +224,7 @@ fn a_share_goes_to_the_payout_account() {
 
 #[test]
 fn who_signs_twice_is_slashed_and_never_comes_back() {
-    let mut chain = Chain::with_params(short_unbonding(), 1, 5);
+    let mut chain = Chain::without_outputs(short_unbonding(), 1, 5);
     let wallet = chain.validators[0].address.clone();
     let message = add_stake(&chain.validators[0], Role::Validator, STAKE);
     run(&mut chain, validator, message);
@@ -277,7 +277,7 @@ fn who_signs_twice_is_slashed_and_never_comes_back() {
 
 #[test]
 fn the_last_validator_keeps_its_power() {
-    let mut chain = Chain::new(1, 5);
+    let mut chain = Chain::without_outputs(crate::support::params(), 1, 5);
     accuse(&mut chain, 0);
     accuse(&mut chain, 1);
     chain.block(&[]);
@@ -381,7 +381,7 @@ fn genesis_has_nothing_twice_and_no_wrong_sums() {
 
 #[test]
 fn an_unknown_validator_is_not_found() {
-    let chain = Chain::new(1, 1);
+    let chain = Chain::without_outputs(crate::support::params(), 1, 1);
     let request = QueryValidatorRequest {
         operator: chain.user.address.clone(),
     };

@@ -63,6 +63,7 @@ impl People {
             operator: wallet.address.clone(),
             public_key: wallet.consensus_key(),
             stake: STAKE,
+            vrf_key: super::secret(wallet).public_key().to_vec(),
             ..GenesisValidator::default()
         };
         let inference = self.inference.iter();

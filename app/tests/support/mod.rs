@@ -4,6 +4,7 @@
 
 mod genesis;
 mod messages;
+mod outputs;
 mod scorer;
 mod wallet;
 
@@ -16,7 +17,7 @@ use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     QueryBalanceRequest, QueryBalanceResponse, QuerySupplyOfRequest, QuerySupplyOfResponse,
 };
 use poq_app::beacon::LastCommit;
-use poq_app::block::Block;
+use poq_app::block::{Block, proposal_bytes};
 use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
 use poq_app::{Address, App, Options, ReferenceScorer};
 use poq_proto::v1::*;
@@ -25,6 +26,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 pub use genesis::{People, model, params, powers, scorer};
 pub use messages::*;
+pub use outputs::secret;
 pub use scorer::TextScorer;
 pub use wallet::{Draft, Wallet};
 
@@ -57,6 +59,10 @@ pub struct Chain {
     pub updates: Vec<ValidatorPower>,
     /// Who signs every block.
     pub votes: Vec<Vote>,
+    /// Whether votes carry outputs for the beacon, as in every usual chain.
+    pub extends: bool,
+    /// The beacon of the block before the last one, from which the last votes' outputs are made.
+    pub previous_beacon: [u8; 32],
     /// Evidence in the next block.
     pub offenders: Vec<Vec<u8>>,
     pub folder: tempfile::TempDir,
@@ -76,8 +82,18 @@ impl Chain {
         Self::from_genesis(&people.genesis(params), options, people)
     }
 
+    /// A chain whose votes carry no outputs, whose validators need no keys for them.
+    pub fn without_outputs(params: Params, inference: u8, evaluators: u8) -> Self {
+        let people = People::new(inference, evaluators);
+        Self::begin(&people.genesis(params), Options::default(), people, false)
+    }
+
     /// A chain with its first block.
     pub fn from_genesis(genesis: &GenesisState, options: Options, people: People) -> Self {
+        Self::begin(genesis, options, people, true)
+    }
+
+    fn begin(genesis: &GenesisState, options: Options, people: People, extends: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let app = App::open(folder.path(), options, Arc::new(TextScorer)).unwrap();
         let People {
@@ -88,7 +104,7 @@ impl Chain {
         } = people;
         let json = serde_json::to_vec(genesis).unwrap();
         let app_hash = app
-            .init_chain(CHAIN_ID, &json, &powers(&validators), 0)
+            .init_chain(CHAIN_ID, &json, &powers(&validators), extends.into())
             .unwrap();
         let mut chain = Self {
             app,
@@ -105,6 +121,8 @@ impl Chain {
             events: Vec::new(),
             updates: Vec::new(),
             offenders: Vec::new(),
+            extends,
+            previous_beacon: [0; 32],
             folder,
         };
         chain.block(&[]);
@@ -123,20 +141,29 @@ impl Chain {
     pub fn block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let height = self.height + 1;
         let hash = self.next_hash();
-        let block = self.next(&hash, txs);
+        let entries = self.carrying(txs);
+        let block = self.next(&hash, &entries);
+        let previous = (self.height > 0).then(|| self.beacon());
         let (outcome, app_hash) = self.app.finalize_block(&block).unwrap();
         self.offenders.clear();
         self.app.commit().unwrap();
+        // Genesis has the first beacon, which no query shows.
+        let genesis = || poq_app::selection::next_beacon(&[], CHAIN_ID.as_bytes());
+        self.previous_beacon = previous.unwrap_or_else(genesis);
         (self.height, self.app_hash) = (height, app_hash);
         (self.events, self.updates) = (outcome.events, outcome.validator_updates);
-        assert_eq!(outcome.results.len(), txs.len());
-        outcome.results
+        assert_eq!(outcome.results.len(), entries.len());
+        let mut results = outcome.results;
+        results.drain(..entries.len() - txs.len());
+        results
     }
 
     /// The same after its proposal was accepted, as a validator does.
     pub fn proposed_block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let hash = self.next_hash();
-        self.app.process_proposal(&self.next(&hash, txs)).unwrap();
+        let entries = self.carrying(txs);
+        let block = self.next(&hash, &entries);
+        self.app.process_proposal(&block).unwrap();
         self.block(txs)
     }
 
@@ -157,9 +184,25 @@ impl Chain {
     /// Whether a block of these transactions is accepted, and what a proposer would make of them. The
     /// block is never decided.
     pub fn judge(&self, txs: &[Vec<u8>]) -> (poq_app::Result<()>, Vec<Vec<u8>>) {
+        let proposed = self.prepare(txs, 1 << 22);
+        let entries = self.carrying(txs);
+        let judged = self.app.process_proposal(&self.next(&[], &entries));
+        (judged, proposed)
+    }
+
+    /// Which of the transactions a proposer puts into the next block, at most so many bytes besides the
+    /// outputs.
+    pub fn prepare(&self, txs: &[Vec<u8>], max_bytes: usize) -> Vec<Vec<u8>> {
+        let outputs = self.carrying(&[]);
+        let room = outputs.iter().map(|entry| proposal_bytes(entry.len()));
+        let room = room.sum::<usize>().saturating_add(max_bytes);
         let block = self.next(&[], txs);
-        let proposed = self.app.prepare_proposal(&block, &[], 1 << 22).unwrap();
-        (self.app.process_proposal(&block), proposed)
+        let mut proposed = self
+            .app
+            .prepare_proposal(&block, &self.extensions(), room)
+            .unwrap();
+        assert_eq!(proposed[..outputs.len()], outputs);
+        proposed.split_off(outputs.len())
     }
 
     /// Everybody signed who is in `votes`, and nobody else is there.
