@@ -282,6 +282,11 @@ impl App {
 
     /// Reads a raw key with its proof at a height, or at the last one; tells which it was.
     pub fn prove(&self, key: &[u8], height: Option<u64>) -> Result<(Proven, u64)> {
+        ensure!(
+            !key.is_empty(),
+            code::INVALID_REQUEST,
+            "a key has at least one byte"
+        );
         let snapshot = self.snapshot(height)?;
         let (value, proof) = snapshot.prove(key)?;
         Ok((Proven { value, proof }, snapshot.version()))

@@ -14,6 +14,7 @@ use tendermint_proto::google::protobuf::Any;
 use super::{CHAIN_ID, GAS, coin};
 
 /// A key with the sequence that its next transaction must have.
+#[derive(Clone)]
 pub struct Wallet {
     pub key: SigningKey,
     pub address: String,
