@@ -159,8 +159,22 @@ mod tests {
             "poqd config set client.node http://n:1",
             "poqd completions zsh",
             "poqd version --long",
+            "poqd ask hello --from a --max-answer-bytes 64",
+            "poqd query poq answer 7",
+            "poqd models check --evaluator-models d",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn a_text_may_begin_with_a_hyphen() {
+        for words in [
+            ["poqd", "ask", "-5 + 3 = ?", "--from", "a"].as_slice(),
+            &["poqd", "tx", "poq", "submit-task", "--help me", "--from", "a"],
+            &["poqd", "tx", "poq", "cancel-task", "7", "--memo", "- a", "--from", "a"],
+        ] {
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
         }
     }
 

@@ -3,6 +3,7 @@
 // RPC: address of a node's RPC. MNEMONIC: words of an account that has a few million upoq.
 const assert = require("node:assert/strict");
 const { Secp256k1HdWallet } = require("@cosmjs/amino");
+const { fromBech32, toBech32 } = require("@cosmjs/encoding");
 const { DirectSecp256k1HdWallet } = require("@cosmjs/proto-signing");
 const { BroadcastTxError, GasPrice, SigningStargateClient } = require("@cosmjs/stargate");
 const { aminoTypes, registry, type } = require("./poq");
@@ -37,6 +38,8 @@ async function tour() {
   assert(mnemonic, "set MNEMONIC to the words of an account that has a few million upoq");
   const wallet = await DirectSecp256k1HdWallet.fromMnemonic(mnemonic, prefix);
   const [{ address }] = await wallet.getAccounts();
+  // Newer versions of the bech32 library throw here: package.json pins one that does not.
+  assert.equal(toBech32(fromBech32(address).prefix, fromBech32(address).data), address);
   const nobody = await DirectSecp256k1HdWallet.generate(24, prefix);
   const [{ address: friend }] = await nobody.getAccounts();
   const client = await SigningStargateClient.connectWithSigner(rpc, wallet, options);
