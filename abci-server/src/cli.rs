@@ -171,8 +171,26 @@ mod tests {
     fn a_text_may_begin_with_a_hyphen() {
         for words in [
             ["poqd", "ask", "-5 + 3 = ?", "--from", "a"].as_slice(),
-            &["poqd", "tx", "poq", "submit-task", "--help me", "--from", "a"],
-            &["poqd", "tx", "poq", "cancel-task", "7", "--memo", "- a", "--from", "a"],
+            &[
+                "poqd",
+                "tx",
+                "poq",
+                "submit-task",
+                "--help me",
+                "--from",
+                "a",
+            ],
+            &[
+                "poqd",
+                "tx",
+                "poq",
+                "cancel-task",
+                "7",
+                "--memo",
+                "- a",
+                "--from",
+                "a",
+            ],
         ] {
             Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{words:?}: {error}"));
         }

@@ -325,7 +325,10 @@ fn deliver(
         Err(error) => {
             let (code, log) = rejection(error)?;
             Ok(Delivered {
-                result: failed(gas, code, log),
+                result: ExecTxResult {
+                    events: x.into_events(),
+                    ..failed(gas, code, log)
+                },
                 refusal: None,
             })
         }

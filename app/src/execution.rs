@@ -69,6 +69,18 @@ impl<'a> Execution<'a> {
         self.events.push(event(kind, attributes));
     }
 
+    /// How many events there are so far.
+    pub fn event_count(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Adds an attribute to the events from one on.
+    pub fn mark_events(&mut self, from: usize, key: &str, value: &dyn ToString) {
+        for event in self.events.iter_mut().skip(from) {
+            event.attributes.push(attribute(key, value));
+        }
+    }
+
     /// Runs a part that either happens as a whole or leaves neither writes nor events.
     pub fn attempt<T>(&mut self, part: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let events = self.events.len();
@@ -98,11 +110,15 @@ pub fn event(kind: &str, attributes: &[(&str, &dyn ToString)]) -> Event {
         r#type: kind.to_owned(),
         attributes: attributes
             .iter()
-            .map(|(key, value)| EventAttribute {
-                key: (*key).to_owned(),
-                value: value.to_string(),
-                index: true,
-            })
+            .map(|(key, value)| attribute(key, *value))
             .collect(),
+    }
+}
+
+fn attribute(key: &str, value: &dyn ToString) -> EventAttribute {
+    EventAttribute {
+        key: key.to_owned(),
+        value: value.to_string(),
+        index: true,
     }
 }

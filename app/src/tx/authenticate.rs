@@ -1,3 +1,5 @@
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::TxMsgData;
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
@@ -79,7 +81,7 @@ impl Unverified {
             ensure!(
                 info.sequence == account.sequence,
                 code::WRONG_SEQUENCE,
-                "account sequence mismatch, expected {}, got {}",
+                "account sequence mismatch, expected {}, got {}: incorrect account sequence",
                 account.sequence,
                 info.sequence
             );
@@ -99,9 +101,27 @@ impl Unverified {
             auth::record_signature(x.state, signer, account, key)?;
         }
         self.pay_fee(x.state, params, fee)?;
+        self.emit_events(x, fee);
         Ok(Authenticated {
             messages: self.messages,
         })
+    }
+
+    /// What the Cosmos SDK tells of every transaction, also of one whose messages fail.
+    fn emit_events(&self, x: &mut Execution<'_>, fee: u128) {
+        let payer = self.signers.first();
+        if let (Some(payer), true) = (payer, fee > 0) {
+            let coin = format!("{fee}{}", x.block.params.denom);
+            x.emit("coin_spent", &[("spender", payer), ("amount", &coin)]);
+            x.emit("tx", &[("fee", &coin), ("fee_payer", payer)]);
+        }
+        for (signer, info) in self.signers.iter().zip(&self.auth_info.signer_infos) {
+            let sequence = format!("{signer}/{}", info.sequence);
+            x.emit("tx", &[("acc_seq", &sequence)]);
+        }
+        for signature in &self.raw.signatures {
+            x.emit("tx", &[("signature", &BASE64.encode(signature))]);
+        }
     }
 
     /// Notes what the verifier remembers of the signatures. Tells whether it remembers all.
@@ -217,15 +237,21 @@ impl Authenticated {
         let msg_responses = x.attempt(|x| {
             self.messages
                 .into_iter()
-                .map(|message| {
+                .enumerate()
+                .map(|(index, message)| {
+                    let before = x.event_count();
+                    let type_url = message.type_url();
                     x.emit(
                         "message",
                         &[
-                            ("action", &message.type_url()),
+                            ("action", &type_url),
                             ("sender", &message.signer()),
+                            ("module", &module(&type_url)),
                         ],
                     );
-                    message.run(x)
+                    let response = message.run(x)?;
+                    x.mark_events(before, "msg_index", &index);
+                    Ok(response)
                 })
                 .collect::<Result<Vec<_>>>()
         })?;
@@ -235,6 +261,14 @@ impl Authenticated {
         }
         .encode_to_vec())
     }
+}
+
+/// The module of a message's type, as the Cosmos SDK names it in events: `bank` of
+/// `/cosmos.bank.v1beta1.MsgSend`, `poq` of `/poq.v1.MsgSubmitTask`.
+fn module(type_url: &str) -> &str {
+    let path = type_url.trim_start_matches('/');
+    let path = path.strip_prefix("cosmos.").unwrap_or(path);
+    path.split('.').next().unwrap_or_default()
 }
 
 /// The signer's compressed key, from the transaction or, if it is left out there, from the account.

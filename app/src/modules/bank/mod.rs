@@ -60,7 +60,7 @@ pub fn debit(state: &mut State, address: &Address, denom: &str, amount: u128) ->
     let Some(rest) = available.checked_sub(amount) else {
         reject!(
             code::INSUFFICIENT_FUNDS,
-            "spendable balance {available}{denom} of {address} is smaller than {amount}{denom}"
+            "spendable balance {available}{denom} of {address} is smaller than {amount}{denom}: insufficient funds"
         );
     };
     set_balance(state, address, denom, rest)

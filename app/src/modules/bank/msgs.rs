@@ -25,6 +25,7 @@ pub fn send(x: &mut Execution<'_>, message: MsgSend) -> Result<MsgSendResponse> 
     for (denom, amount) in parse_coins(&message.amount)? {
         refuse_module(&to)?;
         transfer(x.state, &from, &to, denom, amount)?;
+        emit_spent(x, &from, denom, amount);
         emit_transfer(x, &from, &to, denom, amount);
     }
     Ok(MsgSendResponse {})
@@ -64,6 +65,7 @@ pub fn multi_send(x: &mut Execution<'_>, message: MsgMultiSend) -> Result<MsgMul
     );
     for (denom, amount) in paid {
         debit(x.state, &from, denom, amount)?;
+        emit_spent(x, &from, denom, amount);
     }
     for output in &message.outputs {
         let to = Address::parse(&output.address, prefix)?;
@@ -100,8 +102,14 @@ fn sum_of(outputs: &[Output]) -> Result<BTreeMap<&str, u128>> {
     Ok(sums)
 }
 
+fn emit_spent(x: &mut Execution<'_>, from: &Address, denom: &str, amount: u128) {
+    let coin = format!("{amount}{denom}");
+    x.emit("coin_spent", &[("spender", from), ("amount", &coin)]);
+}
+
 fn emit_transfer(x: &mut Execution<'_>, from: &Address, to: &Address, denom: &str, amount: u128) {
     let coin = format!("{amount}{denom}");
+    x.emit("coin_received", &[("receiver", to), ("amount", &coin)]);
     x.emit(
         "transfer",
         &[("sender", from), ("recipient", to), ("amount", &coin)],
