@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::runtime;
 use crate::comet::{Binary, Comet, CometConfig, Log};
 use crate::evaluator_files;
+use crate::genesis::Genesis;
 use crate::grpc;
 use crate::home::Home;
 use crate::settings::AppSettings;
@@ -79,6 +80,7 @@ impl Start {
         let reference = Arc::new(Reference::new(settings.evaluator_models_folder(home)));
         let app = App::open(&data, options, reference.clone())
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
+        check_genesis(home, &app)?;
         evaluator_files::load(home, &app, &reference)?;
         let app = validator::vote(app, home, self.without_vrf_key)?;
         let grpc = match settings.grpc_address.as_str() {
@@ -126,6 +128,20 @@ impl Start {
         settings.comet.log = self.comet_log.clone().or(settings.comet.log);
         Ok(settings)
     }
+}
+
+/// A chain that begins must be able to: CometBFT would find out in the middle of its start.
+fn check_genesis(home: &Home, app: &App) -> anyhow::Result<()> {
+    let path = home.genesis();
+    if app.head().height > 0 || !path.is_file() {
+        return Ok(());
+    }
+    Genesis::read(&path)?.check().with_context(|| {
+        format!(
+            "no chain can begin with {}; `poqd genesis --help` shows how to complete it",
+            path.display()
+        )
+    })
 }
 
 /// Serves gRPC, if it is to be served, for ever.

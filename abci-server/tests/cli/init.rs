@@ -11,6 +11,28 @@ fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
+fn params_of(genesis: &Value) -> &Value {
+    &genesis["app_state"]["params"]
+}
+
+/// The genesis names no owner of the validator: that is said before anything runs.
+#[test]
+fn a_chain_without_an_owner_of_its_validator_does_not_start() {
+    let home = tempfile::tempdir().unwrap();
+    let command = |words: &str| {
+        let mut command = poqd(words);
+        command.arg("--home").arg(home.path());
+        command
+    };
+    command("init alice --chain-id poq-test-1").finish();
+    let socket = format!("unix://{}/abci.sock", home.path().display());
+    let error = command("start --with-comet --grpc-address=")
+        .args(["--abci", &socket])
+        .failure();
+    assert!(error.contains("genesis.json"), "{error}");
+    assert!(error.contains("poqd genesis --help"), "{error}");
+}
+
 #[test]
 fn a_new_home_has_everything_and_keeps_its_keys() {
     let home = tempfile::tempdir().unwrap();
@@ -28,9 +50,13 @@ fn a_new_home_has_everything_and_keeps_its_keys() {
     let config = home.path().join("config");
     let genesis = json(&config.join("genesis.json"));
     assert_eq!(genesis["chain_id"], "poq-test-1");
-    assert_eq!(genesis["consensus_params"]["block"]["max_bytes"], "4194304");
+    // The application bounds blocks, and is offered the whole mempool.
+    let consensus = &genesis["consensus_params"];
+    assert_eq!(consensus["block"]["max_bytes"], "104857600");
+    assert_eq!(params_of(&genesis)["max_block_bytes"], 4_194_304);
+    assert_eq!(consensus["version"]["app"], "1");
     assert_eq!(genesis["validators"][0]["name"], "alice");
-    let params = &genesis["app_state"]["params"];
+    let params = params_of(&genesis);
     assert_eq!(params["denom"], "upoq");
     // proto3 JSON: 64-bit integers are strings, enums are names.
     assert!(params["answer_window"].is_string());
