@@ -28,10 +28,7 @@ fn main() -> ExitCode {
     let format = cli.error_format();
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            output::print_error(format, &error);
-            ExitCode::FAILURE
-        }
+        Err(error) => output::print_error(format, &error).into(),
     }
 }
 

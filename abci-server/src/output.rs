@@ -77,13 +77,15 @@ fn without_controls(text: &str) -> String {
     shown
 }
 
-/// Prints a failure to the standard error output: for people, or as one JSON line.
-pub fn print_error(format: Format, error: &anyhow::Error) {
+/// Prints a failure to the standard error output, for people or as one JSON line; returns what the
+/// program exits with.
+pub fn print_error(format: Format, error: &anyhow::Error) -> u8 {
     let failure = Failure::new(error.chain());
     match format {
         Format::Text => eprintln!("Error: {}", failure.message()),
         Format::Json => eprintln!("{}", failure.to_json()),
     }
+    failure.exit_code()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use std::error::Error as StdError;
 
 use serde::Serialize;
 
+use poq_proto::code::{self, Code};
+
 use crate::Error;
 
 /// A failure, for people or as JSON. `code` and `codespace` are the application's, if it refused
@@ -19,6 +21,32 @@ pub struct Failure {
     log: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     hash: Option<String>,
+    #[serde(skip)]
+    exit_code: u8,
+}
+
+/// Codes by which the application says that something is not there.
+const NOT_FOUND: [Code; 6] = [
+    code::NOT_FOUND,
+    code::UNKNOWN_TASK,
+    code::UNKNOWN_MODEL,
+    code::UNKNOWN_EVALUATOR_MODEL,
+    code::UNKNOWN_ADDRESS,
+    code::NOT_REGISTERED,
+];
+
+/// With what a program exits: clap takes 2 for a command line that it does not understand.
+fn exit_code(cause: Option<&Error>) -> u8 {
+    match cause {
+        Some(Error::Unreachable { .. }) => 3,
+        Some(error @ Error::Query { .. }) if NOT_FOUND.iter().any(|code| error.is(*code)) => 5,
+        Some(Error::NoAccount { .. }) => 5,
+        Some(Error::NotIncluded { .. } | Error::NotInBlocks { .. }) => 6,
+        Some(
+            Error::Query { .. } | Error::Tx { .. } | Error::Rpc { .. } | Error::MempoolFull { .. },
+        ) => 4,
+        _ => 1,
+    }
 }
 
 impl Failure {
@@ -31,8 +59,10 @@ impl Failure {
             codespace: None,
             log: None,
             hash: None,
+            exit_code: 1,
         };
         let cause = chain.iter().find_map(|cause| cause.downcast_ref());
+        failure.exit_code = exit_code(cause);
         if let Some(
             Error::Tx {
                 code,
@@ -56,6 +86,12 @@ impl Failure {
             failure.hash = Some(hash.to_string());
         }
         failure
+    }
+
+    /// What the program exits with: 3 the node is not reached, 4 refused, 5 not found, 6 waited in
+    /// vain, 1 everything else.
+    pub fn exit_code(&self) -> u8 {
+        self.exit_code
     }
 
     /// The error and its causes in one line.
@@ -99,6 +135,36 @@ mod tests {
         assert_eq!(
             failure.to_json(),
             r#"{"error":"no key: cannot write a: disk full"}"#
+        );
+    }
+
+    #[test]
+    fn a_script_can_tell_failures_apart() {
+        let code = |error: Error| {
+            let error = anyhow::Error::from(error).context("asking");
+            Failure::new(error.chain()).exit_code()
+        };
+        let query = |code: Code| Error::Query {
+            path: "/a".into(),
+            code: code.number,
+            codespace: code.codespace.into(),
+            log: String::new(),
+        };
+        let unreachable = Error::Unreachable {
+            url: "http://n".into(),
+            reason: "refused".into(),
+        };
+        let late = Error::NotIncluded {
+            hash: crate::TxHash([1; 32]),
+            timeout: std::time::Duration::from_secs(1),
+        };
+        assert_eq!(code(unreachable), 3);
+        assert_eq!(code(query(code::INVALID_REQUEST)), 4);
+        assert_eq!(code(query(code::UNKNOWN_TASK)), 5);
+        assert_eq!(code(late), 6);
+        assert_eq!(
+            Failure::new(anyhow::anyhow!("other").chain()).exit_code(),
+            1
         );
     }
 

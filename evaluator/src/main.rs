@@ -50,7 +50,7 @@ async fn main() -> ExitCode {
                 OutputFormat::Text => eprintln!("Error: {}", failure.message()),
                 OutputFormat::Json => eprintln!("{}", failure.to_json()),
             }
-            ExitCode::FAILURE
+            failure.exit_code().into()
         }
     }
 }

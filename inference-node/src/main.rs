@@ -46,7 +46,7 @@ fn main() -> ExitCode {
                 Output::Text => eprintln!("Error: {}", failure.message()),
                 Output::Json => eprintln!("{}", failure.to_json()),
             }
-            ExitCode::FAILURE
+            failure.exit_code().into()
         }
     }
 }

@@ -172,4 +172,19 @@ fn failures_have_codes() {
     assert!(string(&unconfirmed["error"]).contains("--yes"));
     let unreachable = failure("status --node http://127.0.0.1:1");
     assert!(string(&unreachable["error"]).contains("http://127.0.0.1:1"));
+    // A script tells them apart without reading them.
+    for (words, code) in [
+        ("frobnicate", 2),
+        ("status --node http://127.0.0.1:1", 3),
+        (
+            "tx bank send FRIEND 99999999999999999upoq --gas 200000 --from user --yes",
+            4,
+        ),
+        ("query poq task 99", 5),
+        ("tx bank send FRIEND 1upoq --from nobody --yes", 1),
+    ] {
+        let words = words.replace("FRIEND", &friend);
+        let output = network.user(&words).finish();
+        assert_eq!(output.status.code(), Some(code), "{words}");
+    }
 }
