@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{QueryBalanceRequest, QueryBalanceResponse};
 use futures::future::try_join_all;
-use poq_client::{Answer, Client, Order};
+use poq_client::{Answer, Client, Order, Sender};
 use poq_proto::event;
 use poq_proto::v1::{QueryValidatorsRequest, QueryValidatorsResponse, Role};
-use poq_testnet::{Account, Description, Network, Receipt};
+use poq_testnet::{Account, Description, Network, Question, Receipt};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tendermint_rpc::query::Query;
@@ -55,32 +55,59 @@ async fn questions_in_parallel_are_answered_scored_and_paid() {
         fixture.assert_equal_hashes(receipt.heights.finalised).await;
     }
     check_command_line(&fixture.network).await;
+    check_answers_without_a_word(&fixture, &user).await;
     fixture.shut_down().await;
+}
+
+/// Two tokens are less than the character that the model begins with: the answer is cut to nothing,
+/// which is an answer, and nobody is slashed for it.
+async fn check_answers_without_a_word(fixture: &Fixture, user: &Sender) {
+    let cut = Question {
+        prompt: "😀".into(),
+        max_answer_bytes: 64,
+        max_tokens: 2,
+    };
+    for _ in 0..4 {
+        let receipt = fixture.ask(user, &cut).await.unwrap();
+        assert!(receipt.answer.len() <= 64, "{receipt}");
+    }
+    for node in fixture
+        .client()
+        .nodes(Role::Inference, "", 10)
+        .await
+        .unwrap()
+    {
+        assert_eq!((node.slashed, node.duties_missed), (0, 0), "{node:?}");
+    }
 }
 
 /// The README's way to ask prints what was paid for, for people and for programs.
 async fn check_command_line(network: &Network) {
     let user = &network.description().user;
-    let ask = async |more: &[&str]| {
+    let run = async |words: &[&str]| {
         let mut command = Command::new(network.programs().poqd());
         command
-            .args(["tx", "poq", "submit-task", PROMPTS[0], "--yes"])
-            .args(["--wait", "final", "--from", &user.key])
-            .args(more)
+            .args(words)
             .env("POQD_HOME", network.root().join(&user.home));
         let output = command.output().await.unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
-    let told = ask(&[]).await;
+    let told = run(&["ask", PROMPTS[0], "--yes", "--from", &user.key]).await;
     assert!(
         told.contains("Paris") && told.contains("quality "),
         "{told}"
     );
-    let told: Value = serde_json::from_str(&ask(&["--output", "json"]).await).unwrap();
+    let mut words = vec!["tx", "poq", "submit-task", PROMPTS[0], "--yes"];
+    words.extend(["--wait", "final", "--from", &user.key, "--output", "json"]);
+    let told: Value = serde_json::from_str(&run(&words).await).unwrap();
     let answer = told["answer_text"].as_str().unwrap();
     assert!(answer.contains("Paris"), "{told}");
     assert_eq!(told["status"], "TASK_STATUS_FINAL");
+    // The task is over, and its answer is still to be had.
+    let id = told["id"].as_str().unwrap();
+    let later = run(&["query", "poq", "answer", id]).await;
+    assert_eq!(later, format!("{answer}\n"));
 }
 
 const EVALUATOR: &str = "judge-minilm-nc-2";
