@@ -502,8 +502,8 @@ fn events_are_those_of_the_sdk() {
     let fee = format!("{}upoq", support::GAS / 100);
     let first = chain.user.sequence - 2;
     for (index, result) in results.iter().enumerate() {
-        assert_eq!(told(result, "tx", "fee"), [fee.clone()]);
-        assert_eq!(told(result, "tx", "fee_payer"), [from.clone()]);
+        assert_eq!(told(result, "tx", "fee"), std::slice::from_ref(&fee));
+        assert_eq!(told(result, "tx", "fee_payer"), std::slice::from_ref(&from));
         let sequence = format!("{from}/{}", first + index as u64);
         assert_eq!(told(result, "tx", "acc_seq"), [sequence]);
         assert_eq!(told(result, "tx", "signature").len(), 1);

@@ -20,6 +20,10 @@ use poq_app::{Error, Result};
 use support::{Chain, params};
 
 /// How long a target runs.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a setting of tests, not of nodes"
+)]
 fn time() -> Duration {
     let seconds = std::env::var("POQ_FUZZ_SECONDS").ok();
     Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(30))
@@ -110,7 +114,7 @@ fn signed_messages_of_any_content_change_all_nodes_alike() {
                     signers[*signer].sign(vec![message])
                 })
                 .collect();
-            same_on_both(&world, &world.chain.carrying(&txs));
+            same_on_both(world, &world.chain.carrying(&txs));
         });
 }
 
@@ -163,7 +167,7 @@ fn any_decided_block_changes_all_nodes_alike() {
                 entries = world.chain.carrying(&entries);
                 entries[0] = edit::edited(&entries[0], outputs);
             }
-            same_on_both(&world, &entries);
+            same_on_both(world, &entries);
         });
 }
 
