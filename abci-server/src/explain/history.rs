@@ -14,7 +14,7 @@ pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
         ),
     )];
     for (attempt, assignment) in task.assignments.iter().enumerate() {
-        all.extend(assigned(task, attempt, assignment));
+        all.extend(assigned(attempt, assignment));
     }
     if let Some(answer) = task.answer.as_ref().filter(|answer| answer.height > 0) {
         all.push(Happening::new(
@@ -54,19 +54,15 @@ pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
     all
 }
 
-fn assigned(task: &Task, attempt: usize, assignment: &Assignment) -> Vec<Happening> {
+fn assigned(attempt: usize, assignment: &Assignment) -> Vec<Happening> {
     let mut all = vec![Happening::new(
         assignment.height,
         &assignment.operator,
         format!("is drawn to answer (inference draw {attempt})"),
     )];
     if assignment.missed {
-        let noticed = task
-            .assignments
-            .get(attempt + 1)
-            .map_or(task.updated_height, |next| next.height.saturating_sub(1));
         all.push(Happening::new(
-            noticed,
+            assignment.missed_height,
             &assignment.operator,
             "has not answered in its window",
         ));
@@ -92,6 +88,13 @@ fn judged(attempt: usize, committee: &Committee) -> Vec<Happening> {
             committee.reveal_height,
             CHAIN,
             "opens the reveal phase",
+        ));
+    }
+    if committee.failed_height > 0 {
+        all.push(Happening::new(
+            committee.failed_height,
+            CHAIN,
+            "finds fewer scores than a quorum",
         ));
     }
     all

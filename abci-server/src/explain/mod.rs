@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use poq_client::Event;
 use poq_proto::event;
-use poq_proto::v1::{AuditResult, Params, Task, TaskStatus};
+use poq_proto::v1::{AuditResult, Params, Seat, Task, TaskStatus};
 use serde::Serialize;
 
 pub use text::render;
@@ -126,8 +126,7 @@ pub fn audit_result(task: &Task) -> Option<&AuditResult> {
     task.audit.as_ref().and_then(|audit| audit.result.as_ref())
 }
 
-/// Heights at whose end somebody may have been slashed for the task. A draw follows the block whose
-/// end called for it.
+/// Heights at whose end somebody may have been slashed for the task.
 pub fn slash_heights(task: &Task) -> BTreeSet<u64> {
     let audited = audit_result(task).filter(|result| !result.penalties.is_empty());
     let mut heights = silence_heights(task);
@@ -136,28 +135,20 @@ pub fn slash_heights(task: &Task) -> BTreeSet<u64> {
 }
 
 fn silence_heights(task: &Task) -> BTreeSet<u64> {
-    let is_missed = task.assignments.iter().any(|one| one.missed);
-    let is_silent = task
-        .committees
-        .iter()
-        .flat_map(|committee| &committee.seats)
-        .any(|seat| seat.reveal.is_none());
-    if !is_missed && !is_silent {
-        return BTreeSet::new();
-    }
-    let before = |height: u64| height.saturating_sub(1);
-    let redraws = task.assignments.iter().skip(1);
-    let redraws = redraws.map(|one| before(one.height));
-    let committees = task.committees.iter().skip(1);
-    let committees = committees.map(|one| before(one.height));
-    let reveals = task.committees.iter().map(|one| one.reveal_height);
+    let missed = task.assignments.iter().map(|one| one.missed_height);
+    let committees = task.committees.iter();
+    let silent = committees.flat_map(|committee| {
+        let is_silent = |seat: &Seat| seat.reveal.is_none();
+        let has_silent = committee.seats.iter().any(is_silent);
+        let failed = [committee.reveal_height, committee.failed_height];
+        failed.into_iter().filter(move |_| has_silent)
+    });
+    let last = task.committees.last();
+    let is_silent = last.is_some_and(|last| last.seats.iter().any(|seat| seat.reveal.is_none()));
     let settled = task.settlement.as_ref().map(|one| one.height);
-    let refunded = (task.status() == TaskStatus::Refunded).then_some(task.updated_height);
-    redraws
-        .chain(committees)
-        .chain(reveals)
-        .chain(settled)
-        .chain(refunded)
+    missed
+        .chain(silent)
+        .chain(settled.filter(|_| is_silent))
         .filter(|height| *height > 0)
         .collect()
 }

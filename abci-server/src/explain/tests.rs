@@ -37,6 +37,7 @@ fn task() -> Task {
         height,
         beacon: vec![7; 32],
         missed,
+        missed_height: if missed { 8 } else { 0 },
         ..Assignment::default()
     };
     let qualities = [Some(700_000), Some(600_000), Some(900_001), None];

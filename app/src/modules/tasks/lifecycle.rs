@@ -117,6 +117,7 @@ fn miss_answer(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         reject!(code::INTERNAL, "task {} has no inference node", task.id);
     };
     assignment.missed = true;
+    assignment.missed_height = x.block.height;
     let operator = assignment.operator.clone();
     x.state
         .delete(keys::duty(Role::Inference, &operator, task.id))?;
@@ -242,7 +243,10 @@ fn punish_silent(
     }
     let present = seats.iter().filter(|seat| acted(seat)).count();
     let quorum = quorum(seats.len());
-    committee.excused = present < quorum && present + excused >= quorum;
+    if present < quorum {
+        committee.failed_height = x.block.height;
+        committee.excused = present + excused >= quorum;
+    }
     Ok(present >= quorum)
 }
 
