@@ -25,6 +25,7 @@ mod query;
 mod recent;
 mod rpc;
 mod sender;
+pub mod terminal;
 pub mod tx;
 mod types;
 pub mod worker;
