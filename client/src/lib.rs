@@ -14,6 +14,7 @@ mod failure;
 #[cfg(test)]
 mod fake_node;
 pub mod follow;
+pub mod http_server;
 pub mod journal;
 mod key;
 pub mod keyring;
