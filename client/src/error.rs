@@ -141,7 +141,7 @@ pub enum Error {
     },
     /// Not a usable mnemonic.
     #[error(
-        "the mnemonic is not valid: expected 24 English BIP-39 words with a right checksum, separated by spaces"
+        "the mnemonic is not valid: expected 12, 15, 18, 21 or 24 English BIP-39 words with a right checksum, separated by spaces"
     )]
     Mnemonic,
     /// A key cannot be derived or used.

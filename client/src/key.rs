@@ -1,10 +1,11 @@
 use std::fmt;
 
-use bip32::{DerivationPath, Language, XPrv};
+use bip32::{DerivationPath, XPrv};
 use cosmrs::AccountId;
 use hmac::{Hmac, Mac as _};
 use k256::ecdsa::signature::Signer as _;
 use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use rand::RngCore;
 use rand::rngs::OsRng;
 use sha2::Sha256;
 use zeroize::Zeroizing;
@@ -19,7 +20,7 @@ pub const HD_PATH: &str = "m/44'/118'/0'/0/0";
 pub struct Key(SigningKey);
 
 impl Key {
-    /// The first key of a wallet: BIP-39 seed without passphrase, path [`HD_PATH`].
+    /// The first key of a wallet: path [`HD_PATH`].
     pub fn from_mnemonic(mnemonic: &Mnemonic) -> Result<Self> {
         Self::derive(mnemonic, HD_PATH)
     }
@@ -28,7 +29,7 @@ impl Key {
     pub fn derive(mnemonic: &Mnemonic, path: &str) -> Result<Self> {
         let derive = || -> bip32::Result<XPrv> {
             let path: DerivationPath = path.parse()?;
-            XPrv::derive_from_path(mnemonic.0.to_seed(""), &path)
+            XPrv::derive_from_path(mnemonic.seed(), &path)
         };
         derive()
             .map(|key| Self(key.private_key().clone()))
@@ -91,16 +92,37 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A BIP-39 mnemonic of 24 English words; erased from memory when dropped.
-pub struct Mnemonic(bip32::Mnemonic);
+/// Bytes of randomness in a new mnemonic, which has 24 words.
+const ENTROPY: usize = 32;
+
+/// A BIP-39 mnemonic of 12, 15, 18, 21 or 24 English words, and the passphrase that goes with it;
+/// erased from memory when dropped.
+pub struct Mnemonic {
+    parsed: bip39::Mnemonic,
+    words: Zeroizing<String>,
+    passphrase: Zeroizing<String>,
+}
 
 impl Mnemonic {
     /// A new mnemonic from the operating system's randomness.
     pub fn random() -> Self {
-        Self(bip32::Mnemonic::random(OsRng, Language::English))
+        let mut entropy = Zeroizing::new([0; ENTROPY]);
+        OsRng.fill_bytes(entropy.as_mut_slice());
+        match bip39::Mnemonic::from_entropy(entropy.as_slice()) {
+            Ok(parsed) => Self::new(parsed),
+            Err(error) => unreachable!("{ENTROPY} bytes make 24 words: {error}"),
+        }
     }
 
-    /// Parses 24 words; case and the space between them do not matter.
+    fn new(parsed: bip39::Mnemonic) -> Self {
+        Self {
+            words: Zeroizing::new(parsed.to_string()),
+            passphrase: Zeroizing::default(),
+            parsed,
+        }
+    }
+
+    /// Parses 12, 15, 18, 21 or 24 words; case and the space between them do not matter.
     pub fn parse(words: &str) -> Result<Self> {
         let words = Zeroizing::new(
             words
@@ -109,14 +131,27 @@ impl Mnemonic {
                 .collect::<Vec<_>>()
                 .join(" "),
         );
-        bip32::Mnemonic::new(words.as_str(), Language::English)
-            .map(Self)
+        bip39::Mnemonic::parse_in_normalized(bip39::Language::English, &words)
+            .map(Self::new)
             .map_err(|_| Error::Mnemonic)
+    }
+
+    /// The same words with a passphrase of BIP-39, the "25th word" of some wallets: other keys. Every
+    /// passphrase is right, also a mistyped one.
+    pub fn with_passphrase(self, passphrase: &str) -> Self {
+        Self {
+            passphrase: Zeroizing::new(passphrase.to_owned()),
+            ..self
+        }
     }
 
     /// The words, separated by single spaces.
     pub fn words(&self) -> &str {
-        self.0.phrase()
+        &self.words
+    }
+
+    fn seed(&self) -> Zeroizing<[u8; 64]> {
+        Zeroizing::new(self.parsed.to_seed(self.passphrase.as_str()))
     }
 }
 
@@ -199,6 +234,38 @@ mod tests {
         for bad in ["", "44/x", "m/44'/118'/0'/0/9999999999"] {
             assert!(Key::derive(&mnemonic, bad).is_err(), "{bad}");
         }
+    }
+
+    /// Of the wordlist's first word: the vectors of BIP-39 with a zero entropy, whose passphrase is TREZOR
+    /// (github.com/trezor/python-mnemonic, vectors.json); those of 15 and 21 words from Python:
+    /// `hashlib.pbkdf2_hmac("sha512", words, b"mnemonicTREZOR", 2048)`.
+    #[test]
+    fn seeds_are_those_of_bip39_for_every_number_of_words_and_passphrase() {
+        let seed = |last: &str, zeros: usize, passphrase: &str| {
+            let words = format!("{}{last}", "abandon ".repeat(zeros));
+            let mnemonic = Mnemonic::parse(&words).unwrap().with_passphrase(passphrase);
+            assert_eq!(mnemonic.words(), words);
+            hex::encode(&mnemonic.seed()[..8])
+        };
+        assert_eq!(seed("about", 11, "TREZOR"), "c55257c360c07c72");
+        assert_eq!(seed("agent", 17, "TREZOR"), "035895f2f481b1b0");
+        assert_eq!(seed("art", 23, "TREZOR"), "bda85446c6841370");
+        assert_eq!(seed("about", 11, ""), "5eb00bbddcf06908");
+        assert_eq!(seed("address", 14, "TREZOR"), "fa08713f46bf5cb4");
+        assert_eq!(seed("admit", 20, "TREZOR"), "e7dadc189d2e8d07");
+        // Equal letters, written in two ways.
+        assert_eq!(seed("about", 11, "é"), seed("about", 11, "e\u{301}"));
+    }
+
+    #[test]
+    fn a_passphrase_gives_other_keys() {
+        let key = |passphrase| {
+            let mnemonic = Mnemonic::parse(WORDS).unwrap().with_passphrase(passphrase);
+            Key::from_mnemonic(&mnemonic).unwrap()
+        };
+        assert_eq!(key("").address("cosmos").unwrap(), ADDRESS);
+        assert_ne!(key("TREZOR").public_key(), key("").public_key());
+        assert_ne!(key("TREZOR").public_key(), key("trezor").public_key());
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod failure;
 #[cfg(test)]
 mod fake_node;
 pub mod follow;
+pub mod http_server;
 pub mod journal;
 mod key;
 pub mod keyring;
@@ -25,6 +26,7 @@ mod query;
 mod recent;
 mod rpc;
 mod sender;
+pub mod terminal;
 pub mod tx;
 mod types;
 pub mod worker;

@@ -13,6 +13,7 @@ use tokio::time::interval;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::http_server::{self, Limits};
 use crate::{Error, Result};
 
 /// Media type of the text format.
@@ -78,10 +79,8 @@ pub async fn serve_with(
     let router = routes(shutdown.clone())?.merge(others);
     info!("serving http://{address}/metrics");
     tokio::spawn(async move {
-        let server = axum::serve(listener, router)
-            .with_graceful_shutdown(shutdown.cancelled_owned())
-            .await;
-        if let Err(error) = server {
+        if let Err(error) = http_server::serve(listener, router, Limits::default(), shutdown).await
+        {
             warn!("metrics are no longer served: {error}");
         }
     });

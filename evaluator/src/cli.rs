@@ -128,7 +128,7 @@ pub struct Init {
     /// `file` (encrypted) or `test` (plain files)
     #[arg(long, default_value_t = Backend::File, value_name = "file|test")]
     pub keyring_backend: Backend,
-    /// Read the key's 24 words from stdin instead of making a new key
+    /// Read the key's 12 to 24 words from stdin instead of making a new key
     #[arg(long)]
     pub recover: bool,
     /// Id of an evaluator model to run; once for each
@@ -180,10 +180,10 @@ pub struct Earnings {
 #[derive(Debug, Args)]
 pub struct Score {
     /// What was asked
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub prompt: String,
     /// What was answered
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub answer: String,
     #[command(flatten)]
     pub model: ModelArgs,
@@ -377,5 +377,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn texts_may_begin_with_a_hyphen() {
+        let args = [
+            "poq-evaluator",
+            "score",
+            "--prompt",
+            "--what?",
+            "--answer",
+            "-5",
+        ];
+        let Command::Score(score) = Cli::parse_from(args).command else {
+            panic!("it is `score`");
+        };
+        assert_eq!(
+            (score.prompt.as_str(), score.answer.as_str()),
+            ("--what?", "-5")
+        );
     }
 }

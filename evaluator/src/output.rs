@@ -1,7 +1,6 @@
 //! Results on stdout.
 
-use std::io::Write;
-
+use poq_client::terminal;
 use serde::Serialize;
 
 use crate::cli::OutputFormat;
@@ -12,17 +11,14 @@ pub fn print(
     result: &impl Serialize,
     lines: &[(&str, String)],
 ) -> std::io::Result<()> {
-    let mut stdout = std::io::stdout().lock();
-    match format {
-        OutputFormat::Json => {
-            serde_json::to_writer_pretty(&mut stdout, result)?;
-            writeln!(stdout)
-        }
+    terminal::write(&match format {
+        OutputFormat::Json => serde_json::to_string_pretty(result)? + "\n",
         OutputFormat::Text => {
             let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
             lines
                 .iter()
-                .try_for_each(|(name, value)| writeln!(stdout, "{name:width$}  {value}"))
+                .map(|(name, value)| format!("{name:width$}  {value}\n"))
+                .collect()
         }
-    }
+    })
 }

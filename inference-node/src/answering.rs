@@ -11,7 +11,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::compute::{self, Compute};
 use crate::duties::Assigned;
-use crate::generator::{self, Asked, Completion, Message, Recommended, Request, Speaker};
+use crate::generator::{self, Asked, Completion, Prompt, Recommended, Request};
 use crate::journal::{Answer, DutyKey};
 
 /// Why a duty got no answer.
@@ -60,7 +60,10 @@ impl AnswerJob {
         let request = request(&task, prompt, self.max_tokens, recommended);
         let completion = match self.compute.duty(request, self.stop).await {
             Ok(completion) => told(duty.key, completion),
-            Err(compute::Error::Generator(error @ generator::Error::PromptTooLong { .. })) => {
+            Err(compute::Error::Generator(
+                error
+                @ (generator::Error::PromptTooLong { .. } | generator::Error::Conversation(_)),
+            )) => {
                 error!(task = duty.key.task, "{error}");
                 apology(&error)
             }
@@ -93,16 +96,14 @@ fn request(task: &Task, prompt: String, max_tokens: usize, recommended: Recommen
         repetition_penalty: given(sampling.repetition_penalty),
     };
     Request {
-        messages: vec![Message {
-            speaker: Speaker::User,
-            text: prompt,
-        }],
+        prompt: Prompt::question(prompt),
         sampling: recommended.complete(asked, task.seed),
         max_tokens: match sampling.max_tokens {
             0 => max_tokens,
             asked => max_tokens.min(asked as usize),
         },
         max_bytes: task.max_answer_bytes as usize,
+        stop: Vec::new(),
     }
 }
 

@@ -126,7 +126,7 @@ pub struct Init {
     /// Where the key is kept: test or file.
     #[arg(long, default_value_t = Backend::File)]
     pub keyring_backend: Backend,
-    /// Read the key's 24 words from stdin instead of making a new key.
+    /// Read the key's 12 to 24 words from stdin instead of making a new key.
     #[arg(long)]
     pub recover: bool,
     /// Id of the model in the chain's registry.
@@ -181,10 +181,10 @@ pub struct Register {
 #[derive(Debug, Args)]
 pub struct Generate {
     /// The question.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub prompt: String,
     /// Instructions for the model in place of its own.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub system: Option<String>,
     /// Most tokens of the answer.
     #[arg(long, default_value_t = 256, value_parser = positive)]
@@ -369,6 +369,23 @@ mod tests {
     #[test]
     fn definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn texts_may_begin_with_a_hyphen() {
+        let args = [
+            "poq-inference-node",
+            "generate",
+            "--prompt",
+            "-5 + 3",
+            "--system",
+            "- brief",
+        ];
+        let Command::Generate(options) = Cli::parse_from(args).command else {
+            panic!("it is `generate`");
+        };
+        assert_eq!(options.prompt, "-5 + 3");
+        assert_eq!(options.system.as_deref(), Some("- brief"));
     }
 
     #[test]

@@ -107,6 +107,14 @@ pub struct HttpConfig {
     pub queue: usize,
     /// Seconds from a request to the end of its answer; at least 1.
     pub deadline_seconds: u64,
+    /// The key that requests need.
+    pub api_key: Option<String>,
+    /// Further keys.
+    pub api_keys: Vec<String>,
+    /// A file with further keys, one a line.
+    pub api_keys_file: Option<PathBuf>,
+    /// Origins of web pages that may ask; `*` is every one.
+    pub cors_origins: Vec<String>,
 }
 
 impl Default for HttpConfig {
@@ -117,7 +125,38 @@ impl Default for HttpConfig {
             max_tokens: 1024,
             queue: 16,
             deadline_seconds: 120,
+            api_key: None,
+            api_keys: Vec::new(),
+            api_keys_file: None,
+            cors_origins: Vec::new(),
         }
+    }
+}
+
+impl HttpConfig {
+    /// All keys; none means that everybody may ask.
+    ///
+    /// # Errors
+    /// A file that cannot be read or has no key, or a key that is blank, in words: a server must not
+    /// be open by a slip.
+    pub fn keys(&self) -> Result<Vec<String>, String> {
+        let mut keys: Vec<String> = self.api_key.iter().chain(&self.api_keys).cloned().collect();
+        if keys.iter().any(|key| key.trim().is_empty()) {
+            return Err("http.api_key and http.api_keys must not be blank".into());
+        }
+        if let Some(path) = &self.api_keys_file {
+            let failed =
+                |reason: String| format!("http.api_keys_file {}: {reason}", path.display());
+            let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+            let lines = text.lines().map(str::trim);
+            let found = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+            let before = keys.len();
+            keys.extend(found.map(str::to_owned));
+            if keys.len() == before {
+                return Err(failed("it has no key".into()));
+            }
+        }
+        Ok(keys)
     }
 }
 
@@ -241,7 +280,8 @@ id = {chain_id}
 # RPC address of a node of the chain.
 node = {node}
 # Name of the operator's key, and where it is kept: "test" (plain, for test networks) or "file"
-# (encrypted; the passphrase is asked for or taken from POQ_KEYRING_PASSPHRASE).
+# (encrypted; the passphrase is asked for, or taken from POQ_KEYRING_PASSPHRASE or the file that
+# POQ_KEYRING_PASSPHRASE_FILE names).
 key = {key}
 keyring = {keyring}
 # Pause between two looks for new blocks, in milliseconds. New blocks are noticed at once while
@@ -281,18 +321,25 @@ queue = {duties_queue}
 margin_blocks = {margin}
 
 [http]
-# The OpenAI-compatible server: POST /v1/chat/completions, GET /v1/models, GET /health, GET /ready.
-# It has no authentication: let it listen to the outside only behind a proxy that has.
+# The OpenAI-compatible server: POST /v1/chat/completions, POST /v1/completions, GET /v1/models,
+# GET /health, GET /ready. It speaks no TLS: let it listen to the outside only behind a proxy that does.
 enabled = {http_enabled}
 listen = {listen}
 # Most tokens of an answer.
 max_tokens = {http_tokens}
-# Requests that may wait at once; more are refused with status 503. Duties always go first: one
+# Requests that may wait at once; more are refused with status 429. Duties always go first: one
 # that finds the model busy cuts the newest answer short.
 queue = {http_queue}
 # Seconds from a request to the end of its answer. One that waits longer is refused with status
 # 503; an answer that takes longer is cut, and is an error (504) if it has no word yet.
 deadline_seconds = {deadline}
+# Keys, one of which requests need as `Authorization: Bearer KEY`, /health and /ready excepted: one,
+# many, or a file with one a line that only the node's user can read. Without any, everybody may ask.
+# api_key = "a-long-random-text"
+# api_keys = []
+# api_keys_file = "/etc/poq/api-keys"
+# Origins of web pages that may ask, as https://example.org; "*" is every one.
+cors_origins = []
 
 [metrics]
 # Where Prometheus metrics are served, at /metrics, with /health and /ready; nowhere unless set.
@@ -380,6 +427,29 @@ mod tests {
                 .listen
                 .is_some()
         );
+    }
+
+    #[test]
+    fn keys_are_collected_and_none_is_blank() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("keys");
+        let keys = |text: &str| {
+            let http: HttpConfig = toml::from_str(text).unwrap();
+            http.keys()
+        };
+        assert_eq!(keys("").unwrap(), Vec::<String>::new());
+        std::fs::write(&file, "# for friends\n\n c \nd\n").unwrap();
+        let all = format!("api_key = 'a'\napi_keys = ['b']\napi_keys_file = {file:?}");
+        assert_eq!(keys(&all).unwrap(), ["a", "b", "c", "d"]);
+        std::fs::write(&file, "# nobody yet\n").unwrap();
+        assert!(keys(&all).unwrap_err().contains("has no key"));
+        for slip in [
+            "api_key = ' '",
+            "api_keys = ['a', '']",
+            "api_keys_file = '/none'",
+        ] {
+            assert!(keys(slip).is_err(), "{slip}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::generator::{Error, Generator, Message, Request, Sampling, Speaker};
+use crate::generator::{Error, Generator, Prompt, Request, Sampling};
 
 /// Tokens of an answer; a right one says its word earlier.
 const TOKENS: usize = 40;
@@ -67,16 +67,14 @@ pub struct Answered {
 /// As [`Generator::generate`].
 pub async fn ask(generator: &dyn Generator, question: &Question) -> Result<Answered, Error> {
     let request = Request {
-        messages: vec![Message {
-            speaker: Speaker::User,
-            text: question.prompt.clone(),
-        }],
+        prompt: Prompt::question(&question.prompt),
         sampling: Sampling {
             repetition_penalty: generator.recommended().repetition_penalty,
             ..Sampling::GREEDY
         },
         max_tokens: TOKENS,
         max_bytes: usize::MAX,
+        stop: Vec::new(),
     };
     // Room for the whole answer, which is read when it is complete.
     let (sender, mut deltas) = mpsc::channel(TOKENS);

@@ -16,6 +16,7 @@ use std::str::FromStr;
 use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 use zeroize::Zeroizing;
 
 use self::record::{Record, Secret, SecretKey};
@@ -217,7 +218,8 @@ impl Keyring {
         }
     }
 
-    /// All keys in the order of their names; needs no passphrase.
+    /// All keys in the order of their names; needs no passphrase. A file that cannot be used is named in
+    /// a warning: it must not hide the others.
     pub fn list(&self) -> crate::Result<Vec<KeyInfo>> {
         let unreadable = |source| crate::Error::file("read", &self.folder, source);
         let entries = match fs::read_dir(&self.folder) {
@@ -230,7 +232,11 @@ impl Keyring {
             names.extend(file.to_str().and_then(key_name).map(str::to_owned));
         }
         names.sort_unstable();
-        names.iter().map(|name| self.show(name)).collect()
+        let readable = |name: &String| {
+            let unusable = |error| warn!("the key `{name}` is left out: {error}");
+            self.show(name).map_err(unusable).ok()
+        };
+        Ok(names.iter().filter_map(readable).collect())
     }
 
     /// One key's public part; needs no passphrase.

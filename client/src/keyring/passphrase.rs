@@ -1,5 +1,7 @@
 use std::fmt;
-use std::io::IsTerminal;
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -7,6 +9,10 @@ use super::Error;
 
 /// Environment variable with the passphrase, for programs without a terminal.
 pub const PASSPHRASE_VARIABLE: &str = "POQ_KEYRING_PASSPHRASE";
+/// Ends the name of the environment variable that names a file with the passphrase instead.
+const FILE_SUFFIX: &str = "_FILE";
+/// Most bytes of a file with a passphrase: what is longer is another file.
+const LONGEST_FILE: u64 = 4096;
 /// Fewest bytes of a new passphrase.
 const SHORTEST: usize = 8;
 
@@ -72,15 +78,16 @@ impl fmt::Debug for Passphrase {
 }
 
 /// Takes the passphrase from `POQ_KEYRING_PASSPHRASE`, or `POQ_EXPORT_PASSPHRASE` for an exported
-/// key, else asks on the terminal; twice for a new one.
+/// key, or the file that such a variable with `_FILE` behind its name names, which may be a
+/// descriptor (`/dev/fd/3`); else asks on the terminal, twice for a new one.
 pub fn ask(purpose: Purpose) -> crate::Result<Passphrase> {
     let variable = purpose.variable();
-    if let Ok(text) = std::env::var(variable) {
-        return checked(purpose, text.into());
+    if let Some(passphrase) = from_environment(variable, |name| std::env::var(name).ok())? {
+        return checked(purpose, passphrase);
     }
     if !std::io::stdin().is_terminal() {
         return Err(Error::Passphrase(format!(
-            "there is no terminal to ask on; set {variable} or use the `test` backend"
+            "there is no terminal to ask on; set {variable} or {variable}{FILE_SUFFIX}, or use the `test` backend"
         ))
         .into());
     }
@@ -89,6 +96,42 @@ pub fn ask(purpose: Purpose) -> crate::Result<Passphrase> {
         return Err(Error::Passphrase("the two passphrases differ".into()).into());
     }
     Ok(passphrase)
+}
+
+/// What the environment has: the text itself, or the file's without the end of its last line.
+fn from_environment(
+    variable: &str,
+    get: impl Fn(&str) -> Option<String>,
+) -> crate::Result<Option<Passphrase>> {
+    let file = format!("{variable}{FILE_SUFFIX}");
+    match (get(variable), get(&file)) {
+        (None, None) => Ok(None),
+        (Some(text), None) => Ok(Some(text.into())),
+        (None, Some(path)) => read(Path::new(&path)).map(Some),
+        (Some(_), Some(_)) => {
+            let both = format!("{variable} and {file} are both set; leave one out");
+            Err(Error::Passphrase(both).into())
+        }
+    }
+}
+
+fn read(path: &Path) -> crate::Result<Passphrase> {
+    // Large enough not to be moved while it grows: a moved buffer is not erased.
+    let mut text = Zeroizing::new(String::with_capacity(LONGEST_FILE as usize + 1));
+    File::open(path)
+        .and_then(|file| file.take(LONGEST_FILE + 1).read_to_string(&mut text))
+        .map_err(|source| crate::Error::file("read", path, source))?;
+    if text.len() as u64 > LONGEST_FILE {
+        let path = path.display();
+        let long = format!("{path} has more than {LONGEST_FILE} bytes; is it the right file?");
+        return Err(Error::Passphrase(long).into());
+    }
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    if line.is_empty() {
+        return Err(Error::Passphrase(format!("{} is empty", path.display())).into());
+    }
+    Ok(line.to_owned().into())
 }
 
 fn prompt(text: &str) -> crate::Result<Passphrase> {
@@ -102,4 +145,55 @@ fn checked(purpose: Purpose, passphrase: Passphrase) -> crate::Result<Passphrase
         return Err(Error::Passphrase(format!("it must have at least {SHORTEST} bytes")).into());
     }
     Ok(passphrase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(variables: &[(&str, &str)]) -> crate::Result<Option<String>> {
+        let get = |name: &str| {
+            let mut known = variables.iter().filter(|(known, _)| *known == name);
+            known.next().map(|(_, value)| (*value).to_owned())
+        };
+        let found = from_environment(PASSPHRASE_VARIABLE, get)?;
+        Ok(found.map(|passphrase| passphrase.as_str().to_owned()))
+    }
+
+    #[test]
+    fn the_passphrase_may_be_in_a_file_that_a_variable_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passphrase");
+        let name = path.to_str().unwrap();
+        for (text, expected) in [
+            ("correct horse", "correct horse"),
+            ("correct horse\n", "correct horse"),
+            (" correct horse \r\n", " correct horse "),
+            ("two\nlines\n", "two\nlines"),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let passphrase = found(&[("POQ_KEYRING_PASSPHRASE_FILE", name)]).unwrap();
+            assert_eq!(passphrase.as_deref(), Some(expected));
+        }
+        assert_eq!(found(&[]).unwrap(), None);
+        let direct = (PASSPHRASE_VARIABLE, "direct");
+        assert_eq!(found(&[direct]).unwrap().as_deref(), Some("direct"));
+    }
+
+    #[test]
+    fn a_file_without_a_passphrase_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passphrase");
+        let name = path.to_str().unwrap();
+        let variable = ("POQ_KEYRING_PASSPHRASE_FILE", name);
+        let missing = found(&[variable]).unwrap_err().to_string();
+        assert!(missing.contains(name), "{missing}");
+        for (text, word) in [("\n".to_owned(), "empty"), ("x".repeat(5000), "4096")] {
+            std::fs::write(&path, text).unwrap();
+            let error = found(&[variable]).unwrap_err().to_string();
+            assert!(error.contains(name) && error.contains(word), "{error}");
+        }
+        let both = found(&[variable, (PASSPHRASE_VARIABLE, "x")]).unwrap_err();
+        assert!(both.to_string().contains("both set"), "{both}");
+    }
 }

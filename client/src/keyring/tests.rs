@@ -163,6 +163,17 @@ fn damaged_files_are_named() {
             matches!(&error, Error::Corrupted { path: named, .. } if *named == path),
             "{damaged}: {error}"
         );
+        let listed: Vec<String> = keyring
+            .list()
+            .unwrap()
+            .into_iter()
+            .map(|key| key.name)
+            .collect();
+        // What is wrong with a secret shows with the passphrase only.
+        let is_listed = damaged == flipped || damaged == renamed;
+        assert_eq!(listed.contains(&"user".to_owned()), is_listed, "{damaged}");
+        assert!(listed.contains(&"other".to_owned()), "{damaged}");
+        keyring.key("other").unwrap();
     }
     fs::write(&path, &good).unwrap();
     keyring.key("user").unwrap();

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use poq_client::http_server::{self, Limits as ServerLimits};
 use poq_client::metrics;
 use poq_client::worker::shutdown_on_signals;
 use poq_proto::v1::EvaluatorModel;
@@ -45,10 +46,9 @@ pub async fn serve(args: cli::Serve) -> Result<()> {
         "serving http://{}",
         listener.local_addr()?
     );
-    let server =
-        axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let server = http_server::serve(listener, router, ServerLimits::default(), shutdown.clone());
     tokio::select! {
-        result = server.into_future() => result.context("the server failed"),
+        result = server => result.context("the server failed"),
         () = drained(shutdown) => {
             warn!("stopped with open requests");
             Ok(())

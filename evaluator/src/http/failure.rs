@@ -26,7 +26,7 @@ pub enum ErrorType {
     Validation,
     /// A text cannot be tokenized: 422.
     Tokenizer,
-    /// The request has no texts: 400.
+    /// The request has no texts, or asks nothing: 400.
     Empty,
 }
 

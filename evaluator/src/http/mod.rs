@@ -109,6 +109,7 @@ async fn rerank(
         settings,
     }) = body?;
     server.check_number(texts.len())?;
+    check_question(&query)?;
     let pairs = texts.iter().map(|text| (query.clone(), text.clone()));
     let (values, raw) = server.values(pairs.collect(), &settings).await?;
     let mut scored: Vec<_> = values.into_iter().zip(texts).enumerate().collect();
@@ -132,6 +133,9 @@ async fn predict(
         PredictInput::Batch(pairs) => (pairs, true),
     };
     server.check_number(pairs.len())?;
+    for (question, _) in &pairs {
+        check_question(question)?;
+    }
     let (values, raw) = server.values(pairs, &settings).await?;
     let mut predictions = values
         .into_iter()
@@ -140,6 +144,17 @@ async fn predict(
         true => PredictResponse::Batch(predictions.collect()),
         false => PredictResponse::Single(predictions.next().ok_or_else(Failure::unhealthy)?),
     }))
+}
+
+/// An answer is judged by what it was an answer to.
+fn check_question(question: &str) -> Result<(), Failure> {
+    match question.trim().is_empty() {
+        true => {
+            let error = "there is nothing to judge: the question is blank";
+            Err(Failure::new(ErrorType::Empty, error))
+        }
+        false => Ok(()),
+    }
 }
 
 impl ServedModel {

@@ -289,6 +289,27 @@ async fn bad_requests_are_clear_errors() {
 }
 
 #[tokio::test]
+async fn a_blank_question_is_nothing_to_judge_by() {
+    let (app, _queued) = stuck();
+    for (path, body) in [
+        ("/rerank", json!({ "query": "", "texts": [""] })),
+        (
+            "/rerank",
+            json!({ "query": " \n\t", "texts": ["an answer"] }),
+        ),
+        ("/predict", json!({ "inputs": ["", "an answer"] })),
+        ("/predict", json!({ "inputs": [["q", "a"], [" ", "b"]] })),
+    ] {
+        let (status, text) = send(&app, "POST", path, body.to_string()).await;
+        assert_eq!(status, 400, "{text}");
+        assert!(
+            text.contains("nothing to judge") && text.contains("Empty"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_says_when_to_come_back() {
     let (app, mut queued) = stuck();
     let two = json!({ "query": "q", "texts": ["a", "b"] }).to_string();

@@ -7,7 +7,7 @@ use futures::future::try_join_all;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::generator::{Error, Generator, Request};
+use crate::generator::{Error, Generator, Prompt, Request};
 
 /// What was measured.
 #[derive(Debug, Serialize)]
@@ -34,7 +34,9 @@ pub async fn measure(
     let stop = CancellationToken::new();
     let numbered = (1..=requests).map(|number| {
         let mut request = request.clone();
-        if let Some(message) = request.messages.last_mut() {
+        if let Prompt::Chat(messages) = &mut request.prompt
+            && let Some(message) = messages.last_mut()
+        {
             message.text.push_str(&format!(" ({number})"));
         }
         request

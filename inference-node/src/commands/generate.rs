@@ -5,7 +5,7 @@ use super::model::Located;
 use super::{at_once, print};
 use crate::cli::Generate;
 use crate::config::ModelConfig;
-use crate::generator::{Asked, Generator, Message, Request, Speaker};
+use crate::generator::{Asked, Generator, Message, Prompt, Request, Speaker};
 
 /// Answers one prompt with a model, without a chain.
 pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<()> {
@@ -26,12 +26,15 @@ pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<
         repetition_penalty: options.repetition_penalty,
     };
     let request = Request {
-        messages: system
-            .chain([message(Speaker::User, &options.prompt)])
-            .collect(),
+        prompt: Prompt::Chat(
+            system
+                .chain([message(Speaker::User, &options.prompt)])
+                .collect(),
+        ),
         sampling: generator.recommended().complete(asked, options.seed),
         max_tokens: options.max_tokens,
         max_bytes: options.max_bytes,
+        stop: Vec::new(),
     };
     let stop = CancellationToken::new();
     if let Some(requests) = options.at_once {

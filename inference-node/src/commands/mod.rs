@@ -11,10 +11,10 @@ mod register;
 mod start;
 mod status;
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::bail;
+use poq_client::terminal;
 use poq_client::worker::WorkerHome;
 use serde_json::{Value, json};
 
@@ -73,5 +73,5 @@ fn print(output: Output, value: &Value, text: impl FnOnce() -> String) {
         Output::Text => text(),
     };
     // Who closed the pipe, as `head` does, wants to read no more.
-    let _ = writeln!(std::io::stdout(), "{result}");
+    let _ = terminal::write(&(result + "\n"));
 }

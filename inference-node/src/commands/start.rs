@@ -2,25 +2,29 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use axum::Router;
+use poq_client::http_server::{self, Limits};
 use poq_client::worker::{self, Health, Worker, check_served, shutdown_on_signals};
 use poq_client::{Client, found, metrics};
 use poq_proto::v1::Role;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::model::Located;
 use super::settings;
 use crate::cli::Start;
 use crate::compute::{Compute, GuestLimits};
-use crate::config::Config;
 use crate::http;
 use crate::journal::Journal;
 use crate::worker::{InferenceWorker, Setup};
 
 /// How long open HTTP answers may go on after a stop.
 const DRAIN: Duration = Duration::from_secs(5);
+
+/// What a request may take beside its answer: its body, its headers and its way through the queue.
+const OVERHEAD: Duration = Duration::from_secs(15);
 
 /// Answers tasks until it is asked to stop.
 pub async fn start(home: &Path, options: &Start) -> anyhow::Result<()> {
@@ -39,6 +43,7 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     // Two nodes on one home would spend the same sequences.
     let _lock = home.lock()?;
     let health = Health::default();
+    let keys = config.http.keys().map_err(|reason| anyhow!(reason))?;
     // Before the wait for the chain: a wrong or missing file should show at once.
     let located = Located::find(&config.model).await?;
     let listener = match config.http.enabled {
@@ -96,11 +101,23 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
         journal,
         health: health.clone(),
     };
+    let service = http::Service {
+        model: config.model.id.clone(),
+        max_tokens: config.http.max_tokens,
+        keys: http::Keys::new(&keys),
+        origins: config.http.cors_origins.clone(),
+        pauses: http::Pauses::default(),
+    };
+    let limits = Limits {
+        request: Duration::from_secs(config.http.deadline_seconds) + OVERHEAD,
+        ..Limits::default()
+    };
+    let router = http::router(compute, &health, service);
     let server = tokio::spawn(serve_http(
         listener,
-        compute,
-        health,
-        config.clone(),
+        router,
+        limits,
+        keys.is_empty(),
         shutdown.clone(),
     ));
     InferenceWorker::run(setup, shutdown.clone()).await?;
@@ -115,20 +132,18 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
 
 async fn serve_http(
     listener: Option<TcpListener>,
-    compute: Compute,
-    health: Health,
-    config: Config,
+    router: Router,
+    limits: Limits,
+    is_open: bool,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(listener) = listener else {
         return Ok(());
     };
-    info!(
-        "serving http://{}/v1/chat/completions",
-        listener.local_addr()?
-    );
-    let router = http::router(compute, &health, &config.model.id, config.http.max_tokens);
-    Ok(axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await?)
+    let address = listener.local_addr()?;
+    info!("serving http://{address}/v1/chat/completions");
+    if is_open && !address.ip().is_loopback() {
+        warn!("everybody who reaches {address} may ask: set http.api_key in config.toml");
+    }
+    Ok(http_server::serve(listener, router, limits, shutdown).await?)
 }

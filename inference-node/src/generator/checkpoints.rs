@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::load::{self, Loaded};
 use super::weights::{self, Files, Prepared, WeightType};
-use super::{Generator, Message, MistralGenerator, Request, Sampling, Speaker};
+use super::{Generator, MistralGenerator, Prompt, Request, Sampling};
 use crate::checkpoint::{Architecture, CONTEXT};
 
 /// Long enough for scaled rotary frequencies to matter; digits, spaces and letters beyond ASCII
@@ -161,13 +161,11 @@ async fn mixtral_computes_as_transformers_do() {
 
 fn question() -> Request {
     Request {
-        messages: vec![Message {
-            speaker: Speaker::User,
-            text: PROMPT.into(),
-        }],
+        prompt: Prompt::question(PROMPT),
         sampling: Sampling::GREEDY,
         max_tokens: 12,
         max_bytes: 10_000,
+        stop: Vec::new(),
     }
 }
 

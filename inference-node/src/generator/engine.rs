@@ -10,18 +10,24 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mistralrs::{Model, RequestBuilder, Response, SamplingParams, TextMessageRole, TextMessages};
-use tokio::sync::mpsc;
+use either::Either;
+use mistralrs::core::RequestMessage;
+use mistralrs::{
+    Model, NormalRequest, Request as EngineRequest, RequestLike, Response, SamplingParams,
+    TextMessageRole, TextMessages,
+};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::controls::Controls;
 use super::ending::Ending;
 use super::load::{self, Loaded};
+use super::output::Output;
 use super::sampler::Sampler;
-use super::text::BoundedText;
 use super::threads::Enrolment;
 use super::weights::Prepared;
-use super::{Completion, Error, Finish, Message, Request, Sampling, Speaker};
+use super::{Completion, Error, Finish, Message, Prompt, Request, Sampling, Speaker};
 
 /// Longest time without a sign of life while a model warms up.
 const LOADING: Duration = Duration::from_secs(3600);
@@ -31,6 +37,7 @@ pub struct Engine {
     model: Model,
     context_tokens: usize,
     end_token: u32,
+    controls: Controls,
     threads: usize,
 }
 
@@ -49,6 +56,7 @@ impl Engine {
             model,
             context_tokens,
             end_token: prepared.end_token,
+            controls: prepared.controls()?,
             threads,
         };
         // Enrols the engine's thread before anybody waits for an answer.
@@ -82,7 +90,9 @@ impl Engine {
         deltas: Option<mpsc::Sender<String>>,
         patience: Duration,
     ) -> Result<Completion, Error> {
-        let prompt_tokens = in_time(patience, self.prompt_tokens(&request.messages)).await??;
+        let prompt = self.as_text(&request.prompt);
+        let tokens = in_time(patience, self.tokens(&prompt)).await??;
+        let prompt_tokens = tokens.len();
         if prompt_tokens >= self.context_tokens {
             return Err(Error::PromptTooLong {
                 prompt: prompt_tokens,
@@ -91,11 +101,12 @@ impl Engine {
         }
         let ending = Ending::new(self.end_token);
         let sampler = Sampler::new(request.sampling);
-        let request_of_engine = self.engine_request(request, &sampler, &ending);
-        let stream = self.model.stream_chat_request(request_of_engine);
-        let mut stream = in_time(patience, stream).await?.map_err(engine_error)?;
+        let beginning = self.begin(&prompt, request.max_tokens, &sampler, &ending);
+        let mut stream = in_time(patience, beginning).await??;
 
-        let mut text = BoundedText::new(request.max_bytes);
+        // mistral.rs may choose one more before it ends an answer by its length.
+        let chosen = || sampler.steps().min(request.max_tokens);
+        let mut output = Output::new(request);
         let mut answer_tokens = 0;
         let mut first_token = None;
         let mut finish = None;
@@ -109,44 +120,48 @@ impl Engine {
                     ending.request();
                     continue;
                 }
-                response = in_time(patience, stream.next()) => response?,
+                response = in_time(patience, stream.recv()) => response?,
             };
-            let chunk = match response {
-                Some(Response::Chunk(chunk)) => chunk,
-                Some(other) => return Err(unexpected(other)),
-                None => break,
-            };
+            let Some(response) = response else { break };
+            let mut part = Part::of(response)?;
             total = Some(start.elapsed());
             if finish.is_some() {
                 continue;
             }
-            answer_tokens += 1;
-            first_token = first_token.or(total);
-            if let Some(usage) = &chunk.usage {
-                answer_tokens = usage.completion_tokens;
+            if first_token.is_none() && matches!(prompt, Prompt::Text(_)) {
+                let space = self.leading_space(&tokens, sampler.first());
+                part.text.insert_str(0, &in_time(patience, space).await??);
             }
-            for choice in &chunk.choices {
-                let delta = text.push(choice.delta.content.as_deref().unwrap_or_default());
-                if text.is_full() {
-                    finish = Some(Finish::Bytes);
-                } else if let Some(reason) = &choice.finish_reason {
-                    let is_cut = reason == "length";
-                    finish = Some(if is_cut { Finish::Length } else { Finish::Stop });
-                }
-                if let Some(deltas) = &deltas
-                    && !super::hand_over(delta, deltas, stop).await
-                {
-                    finish = Some(Finish::Cancelled);
-                }
+            first_token = first_token.or(total);
+            let at_end = || part.finish.map(|_| chosen());
+            answer_tokens = part
+                .answer_tokens
+                .or_else(at_end)
+                .unwrap_or(answer_tokens + 1);
+            let text = output.push(&part.text);
+            finish = output.finish().or(part.finish);
+            if let Some(deltas) = &deltas
+                && !super::hand_over(&text, deltas, stop).await
+            {
+                finish = Some(Finish::Cancelled);
             }
             if finish.is_some() {
                 ending.request();
             }
         }
-        let total = total.ok_or_else(|| engine_error("it ended the answer without a word"))?;
+        let rest = output.rest();
+        if let Some(deltas) = &deltas {
+            super::hand_over(&rest, deltas, stop).await;
+        }
+        // mistral.rs drops what ends inside a character: the last chunk, or the only one.
+        if finish.is_none() {
+            answer_tokens = chosen();
+        }
+        let total = total
+            .or_else(|| (sampler.steps() > 0).then(|| start.elapsed()))
+            .ok_or_else(|| engine_error("it ended the answer without a word"))?;
         Ok(Completion {
-            text: text.into_string(),
-            // mistral.rs drops the last chunk when the text ends inside a character.
+            text: output.into_string(),
             finish: finish.unwrap_or(Finish::Length),
             prompt_tokens,
             answer_tokens,
@@ -156,38 +171,144 @@ impl Engine {
         })
     }
 
-    /// Tokens of the prompt once the chat template is applied.
-    async fn prompt_tokens(&self, messages: &[Message]) -> Result<usize, Error> {
-        let messages = messages.iter().fold(TextMessages::new(), |all, message| {
-            all.add_message(role(message.speaker), &message.text)
-        });
-        self.model
-            .tokenize(either::Either::Left(messages), None, true, true, None)
-            .await
-            .map(|tokens| tokens.len())
-            .map_err(engine_error)
+    /// The prompt, in which nothing but text is left.
+    fn as_text(&self, prompt: &Prompt) -> Prompt {
+        let broken = |text: &String| self.controls.broken(text).into_owned();
+        match prompt {
+            Prompt::Text(text) => Prompt::Text(broken(text)),
+            Prompt::Chat(messages) => {
+                let message = |message: &Message| Message {
+                    speaker: message.speaker,
+                    text: broken(&message.text),
+                };
+                Prompt::Chat(messages.iter().map(message).collect())
+            }
+        }
     }
 
-    fn engine_request(
+    /// Tokens of the prompt, once the chat template is applied to a conversation.
+    async fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
+        let text = match prompt {
+            Prompt::Text(text) => Either::Right(text.clone()),
+            Prompt::Chat(messages) => Either::Left(conversation(messages)),
+        };
+        self.model
+            .tokenize(text, None, true, true, None)
+            .await
+            .map_err(|error| match error {
+                mistralrs::error::Error::Inference(reason) => {
+                    Error::Conversation(reason.to_string())
+                }
+                error => engine_error(error),
+            })
+    }
+
+    /// The white space that an answer begins with, which mistral.rs leaves out: a text that is gone on
+    /// with needs it. Some tokenizers show it behind another token only.
+    async fn leading_space(&self, prompt: &[u32], first: Option<u32>) -> Result<String, Error> {
+        let before = prompt.last().copied();
+        let decode = async |tokens: Vec<u32>| {
+            let text = self.model.detokenize(tokens, true).await;
+            text.map_err(engine_error)
+        };
+        let whole = decode(before.into_iter().chain(first).collect()).await?;
+        let before = decode(before.into_iter().collect()).await?;
+        let added = whole.strip_prefix(&before).unwrap_or_default();
+        Ok(added[..added.len() - added.trim_start().len()].to_owned())
+    }
+
+    /// Asks mistral.rs, which sends a response for each token.
+    async fn begin(
         &self,
-        request: &Request,
+        prompt: &Prompt,
+        max_tokens: usize,
         sampler: &Sampler,
         ending: &Ending,
-    ) -> RequestBuilder {
-        // Temperature 0 is what makes mistral.rs take the most likely token; the sampler leaves it
-        // no other.
-        let sampling = SamplingParams {
-            temperature: Some(0.0),
-            max_len: Some(request.max_tokens),
-            ..SamplingParams::neutral()
+    ) -> Result<mpsc::Receiver<Response>, Error> {
+        let room = match prompt {
+            Prompt::Chat(_) => 1,
+            // While it waits for room, mistral.rs would answer no question for the leading space.
+            Prompt::Text(_) => max_tokens.saturating_add(1),
         };
-        let builder = RequestBuilder::new()
-            .set_sampling(sampling)
-            .add_logits_processor(Arc::new(Enrolment::new(self.threads)))
-            .add_logits_processor(Arc::new(sampler.clone()))
-            .add_logits_processor(Arc::new(ending.clone()));
-        request.messages.iter().fold(builder, |builder, message| {
-            builder.add_message(role(message.speaker), &message.text)
+        let (sender, stream) = mpsc::channel(room.min(Semaphore::MAX_PERMITS));
+        let (messages, sampling) = (messages_of_engine(prompt), sampling_of_engine(max_tokens));
+        let request = NormalRequest {
+            is_streaming: true,
+            logits_processors: Some(vec![
+                Arc::new(Enrolment::new(self.threads)),
+                Arc::new(sampler.clone()),
+                Arc::new(ending.clone()),
+            ]),
+            ..NormalRequest::new_simple(messages, sampling, sender, 0, None, None)
+        };
+        let engine = self.model.inner().get_sender(None).map_err(engine_error)?;
+        let request = EngineRequest::Normal(Box::new(request));
+        engine.send(request).await.map_err(engine_error)?;
+        Ok(stream)
+    }
+}
+
+fn conversation(messages: &[Message]) -> TextMessages {
+    messages.iter().fold(TextMessages::new(), |all, message| {
+        all.add_message(role(message.speaker), &message.text)
+    })
+}
+
+fn messages_of_engine(prompt: &Prompt) -> RequestMessage {
+    match prompt {
+        Prompt::Chat(messages) => conversation(messages).take_messages(),
+        Prompt::Text(text) => RequestMessage::Completion {
+            text: text.clone(),
+            echo_prompt: false,
+            best_of: None,
+        },
+    }
+}
+
+/// Temperature 0 is what makes mistral.rs take the most likely token; the sampler leaves it no other.
+fn sampling_of_engine(max_tokens: usize) -> SamplingParams {
+    SamplingParams {
+        temperature: Some(0.0),
+        max_len: Some(max_tokens),
+        ..SamplingParams::neutral()
+    }
+}
+
+/// What mistral.rs sends for one token.
+struct Part {
+    text: String,
+    /// Tokens of the whole answer, where it says so.
+    answer_tokens: Option<usize>,
+    finish: Option<Finish>,
+}
+
+impl Part {
+    fn of(response: Response) -> Result<Self, Error> {
+        let (text, reason, answer_tokens) = match response {
+            Response::Chunk(mut chunk) => {
+                let choice = chunk
+                    .choices
+                    .pop()
+                    .map(|one| (one.delta.content, one.finish_reason));
+                let (text, reason) = choice.unwrap_or_default();
+                let tokens = chunk.usage.map(|usage| usage.completion_tokens);
+                (text.unwrap_or_default(), reason, tokens)
+            }
+            Response::CompletionChunk(mut chunk) => {
+                let choice = chunk.choices.pop().map(|one| (one.text, one.finish_reason));
+                let (text, reason) = choice.unwrap_or_default();
+                (text, reason, None)
+            }
+            other => return Err(unexpected(other)),
+        };
+        let finish = reason.map(|reason| match reason.as_str() {
+            "length" => Finish::Length,
+            _ => Finish::Stop,
+        });
+        Ok(Self {
+            text,
+            answer_tokens,
+            finish,
         })
     }
 }
@@ -202,13 +323,11 @@ async fn in_time<T>(patience: Duration, answer: impl Future<Output = T>) -> Resu
 
 fn warm_up() -> Request {
     Request {
-        messages: vec![Message {
-            speaker: Speaker::User,
-            text: "Hello".into(),
-        }],
+        prompt: Prompt::question("Hello"),
         sampling: Sampling::GREEDY,
         max_tokens: 2,
         max_bytes: usize::MAX,
+        stop: Vec::new(),
     }
 }
 

@@ -2,13 +2,16 @@
 
 #[cfg(test)]
 mod checkpoints;
+mod controls;
 mod ending;
 mod engine;
 mod load;
 mod mistral;
+mod output;
 mod pool;
 mod sampler;
 mod sampling;
+pub mod stops;
 mod text;
 mod threads;
 pub mod weights;
@@ -43,24 +46,45 @@ pub struct Message {
     pub text: String,
 }
 
+/// What a language model goes on from.
+#[derive(Clone, Debug)]
+pub enum Prompt {
+    /// The conversation so far, oldest message first, never empty.
+    Chat(Vec<Message>),
+    /// A text as it is, without the chat template.
+    Text(String),
+}
+
+impl Prompt {
+    /// One question.
+    pub fn question(text: impl Into<String>) -> Self {
+        Self::Chat(vec![Message {
+            speaker: Speaker::User,
+            text: text.into(),
+        }])
+    }
+}
+
 /// A question for a language model.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// The conversation so far, oldest message first, never empty.
-    pub messages: Vec<Message>,
+    /// What is asked. All of it is read as text: special tokens come from the chat template only.
+    pub prompt: Prompt,
     /// How tokens are chosen.
     pub sampling: Sampling,
     /// Most tokens to generate, at least 1.
     pub max_tokens: usize,
     /// Most bytes of UTF-8 to return; the text is cut at a character boundary.
     pub max_bytes: usize,
+    /// The answer ends before the first of these texts.
+    pub stop: Vec<String>,
 }
 
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
-    /// The model said all it had to say.
+    /// The model said all it had to say, or came to a text that it was to stop before.
     Stop,
     /// The token limit or the end of the context was reached.
     Length,
@@ -112,6 +136,9 @@ pub enum Error {
         /// Tokens of prompt and answer together that the model can hold.
         context: usize,
     },
+    /// The model's chat template does not take the conversation.
+    #[error("the model does not take this conversation: {0}")]
+    Conversation(String),
     /// The engine refused or lost the request.
     #[error("the language model failed: {0}")]
     Engine(String),
@@ -150,7 +177,7 @@ pub trait Generator: Send + Sync {
     /// there is. Other answers do not notice, nor when the future is dropped.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`], [`Error::Engine`] when the engine fails, [`Error::Lost`] when there is
+    /// [`Error::PromptTooLong`], [`Error::Conversation`], [`Error::Engine`] when the engine fails, [`Error::Lost`] when there is
     /// no engine any more.
     async fn generate(
         &self,

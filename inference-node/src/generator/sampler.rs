@@ -1,7 +1,7 @@
 //! Chooses the tokens of an answer. mistral.rs draws from one generator for all requests, so a
 //! request's seed would not decide its answer; this picks the token before mistral.rs does.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mistralrs::{CustomLogitsProcessor, Result, Tensor};
 use sha2::{Digest, Sha256};
@@ -18,6 +18,7 @@ const DOMAIN: &[u8] = b"poq/sample/v1";
 pub struct Sampler {
     sampling: Sampling,
     margins: Arc<Mutex<Vec<f32>>>,
+    first: Arc<OnceLock<u32>>,
 }
 
 impl Sampler {
@@ -26,7 +27,13 @@ impl Sampler {
         Self {
             sampling,
             margins: Arc::default(),
+            first: Arc::default(),
         }
+    }
+
+    /// The first token that was chosen.
+    pub fn first(&self) -> Option<u32> {
+        self.first.get().copied()
     }
 
     /// How far the two highest logits were apart at each step so far, after penalties.
@@ -34,7 +41,8 @@ impl Sampler {
         self.lock().clone()
     }
 
-    fn steps(&self) -> usize {
+    /// How many tokens were chosen so far.
+    pub fn steps(&self) -> usize {
         self.lock().len()
     }
 
@@ -62,6 +70,7 @@ impl CustomLogitsProcessor for Sampler {
             ),
             false => highest(&logits),
         };
+        self.first.get_or_init(|| chosen as u32);
         logits.fill(f32::NEG_INFINITY);
         logits[chosen] = 0.0;
         let length = logits.len();
@@ -234,6 +243,7 @@ mod tests {
             assert_eq!(left_by(&sampler, &[5, 6]), 1);
             assert_eq!(left_by(&sampler, &[5, 6, 1]), 1);
             assert_eq!(sampler.margins(), [1.0, 1.0]);
+            assert_eq!(sampler.first(), Some(1));
         }
         assert_eq!(margin(&[2.0, 2.0, 1.0]), 0.0);
         assert_eq!(highest(&[2.0, 2.0, 1.0]), 0);

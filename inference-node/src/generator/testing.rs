@@ -7,21 +7,19 @@ use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use super::stops::Stops;
 use super::{
-    Completion, Error, Finish, Generator, Message, Recommended, Request, Sampling, Speaker,
-    hand_over,
+    Completion, Error, Finish, Generator, Prompt, Recommended, Request, Sampling, hand_over,
 };
 
 /// A greedy request with one message, for an answer of at most 64 tokens.
 pub fn question(text: &str) -> Request {
     Request {
-        messages: vec![Message {
-            speaker: Speaker::User,
-            text: text.into(),
-        }],
+        prompt: Prompt::question(text),
         sampling: Sampling::GREEDY,
         max_tokens: 64,
         max_bytes: 10_000,
+        stop: Vec::new(),
     }
 }
 
@@ -88,7 +86,10 @@ impl Generator for Parrot {
         stop: &CancellationToken,
         deltas: Option<mpsc::Sender<String>>,
     ) -> Result<Completion, Error> {
-        let prompt = &request.messages.last().unwrap().text;
+        let prompt = match &request.prompt {
+            Prompt::Chat(messages) => &messages.last().unwrap().text,
+            Prompt::Text(text) => text,
+        };
         let words: Vec<&str> = prompt.split_inclusive(' ').collect();
         if words.len() > 100 {
             return Err(Error::PromptTooLong {
@@ -97,6 +98,7 @@ impl Generator for Parrot {
             });
         }
         self.seen.lock().unwrap().push(prompt.clone());
+        let mut stops = Stops::new(&request.stop);
         let mut text = String::new();
         let mut finish = Finish::Stop;
         for (index, word) in words.iter().enumerate() {
@@ -109,13 +111,22 @@ impl Generator for Parrot {
                 () = stop.cancelled() => { finish = Finish::Cancelled; break; }
                 permit = self.permits.acquire() => permit.unwrap().forget(),
             }
-            text.push_str(word);
+            let word = stops.push(word);
+            text.push_str(&word);
             if let Some(deltas) = &deltas
-                && !hand_over(word, deltas, stop).await
+                && !hand_over(&word, deltas, stop).await
             {
                 finish = Finish::Cancelled;
                 break;
             }
+            if stops.is_found() {
+                break;
+            }
+        }
+        let rest = stops.rest();
+        text.push_str(&rest);
+        if let Some(deltas) = &deltas {
+            hand_over(&rest, deltas, stop).await;
         }
         Ok(Completion {
             answer_tokens: text.split_inclusive(' ').count(),

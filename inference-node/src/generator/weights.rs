@@ -26,6 +26,8 @@ use candle_core::quantized::GgmlDType;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+use super::controls::Controls;
+
 pub use facts::Facts;
 pub use folder::read as read_json;
 pub use shape::{Memory, Shape};
@@ -95,6 +97,8 @@ pub struct Prepared {
     pub end_token: u32,
     /// Special tokens and chat template that go with `tokenizer`.
     pub template: Option<PathBuf>,
+    /// Texts of the special tokens.
+    pub special: Vec<String>,
 }
 
 /// The weights in one of the forms that mistral.rs reads.
@@ -122,6 +126,18 @@ impl Prepared {
             Files::Gguf(files) => files.first().map_or(Path::new(""), PathBuf::as_path),
             Files::Folder { config, .. } => config.parent().unwrap_or(config),
         }
+    }
+
+    /// What nobody but the chat template may write.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the template cannot be read, [`Error::Format`] if the tokens are too many.
+    pub fn controls(&self) -> Result<Controls> {
+        let template = match &self.template {
+            Some(path) => fs::read_to_string(path).map_err(io_error("read", path))?,
+            None => String::new(),
+        };
+        Controls::new(&self.special, &template).map_err(format_error(self.path()))
     }
 }
 

@@ -2,11 +2,11 @@
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::openai::Invalid;
+use super::settings::Invalid;
 use crate::compute::Error as ComputeError;
 use crate::generator::Error as GeneratorError;
 
@@ -48,9 +48,10 @@ impl Failure {
 
     /// The response's body.
     pub fn body(&self) -> Value {
-        let kind = match self.status.is_client_error() {
-            true => "invalid_request_error",
-            false => "server_error",
+        let kind = match self.status {
+            StatusCode::TOO_MANY_REQUESTS => "requests",
+            status if status.is_client_error() => "invalid_request_error",
+            _ => "server_error",
         };
         json!({ "error": {
             "message": self.message, "type": kind, "param": self.param, "code": self.code,
@@ -61,9 +62,16 @@ impl Failure {
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         let mut response = (self.status, Json(self.body())).into_response();
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            let seconds = header::HeaderValue::from_static("5");
-            response.headers_mut().insert(header::RETRY_AFTER, seconds);
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            }
+            StatusCode::UNAUTHORIZED => {
+                let scheme = HeaderValue::from_static("Bearer");
+                headers.insert(header::WWW_AUTHENTICATE, scheme);
+            }
+            _ => {}
         }
         response
     }
@@ -91,14 +99,19 @@ impl From<ComputeError> for Failure {
     fn from(error: ComputeError) -> Self {
         let message = error.to_string();
         match error {
-            ComputeError::Busy
-            | ComputeError::Expired
-            | ComputeError::Preempted
-            | ComputeError::ShuttingDown => Self::new(StatusCode::SERVICE_UNAVAILABLE, message),
+            ComputeError::Busy => {
+                Self::new(StatusCode::TOO_MANY_REQUESTS, message).code("rate_limit_exceeded")
+            }
+            ComputeError::Expired | ComputeError::Preempted | ComputeError::ShuttingDown => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            }
             ComputeError::Generator(GeneratorError::PromptTooLong { .. }) => {
                 Self::new(StatusCode::BAD_REQUEST, message)
                     .param("messages")
                     .code("context_length_exceeded")
+            }
+            ComputeError::Generator(GeneratorError::Conversation(_)) => {
+                Self::new(StatusCode::BAD_REQUEST, message).param("messages")
             }
             ComputeError::Generator(_) => Self::new(StatusCode::INTERNAL_SERVER_ERROR, message),
         }

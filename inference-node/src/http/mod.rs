@@ -1,55 +1,86 @@
 //! The OpenAI-compatible server.
 
+mod access;
+mod answer;
+mod chat;
+mod completions;
 mod failure;
-mod openai;
+mod settings;
+mod stream;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
-use axum::response::sse::{Event, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
-use futures::stream::{self, Stream, StreamExt};
+use axum::{Json, Router, middleware};
 use poq_client::worker::Health;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::compute::{Compute, Error as ComputeError, Reply};
-use crate::generator::{Completion, Finish};
+use crate::generator::{Completion, Finish, Prompt};
+use answer::{Answer, Kind};
+use chat::ChatRequest;
+use completions::CompletionRequest;
 use failure::Failure;
+use settings::{Defaults, Settings};
+use stream::Generation;
+
+pub use access::Keys;
+pub use stream::Pauses;
 
 /// Largest request body, bytes; more than any prompt that fits a context.
 const MAX_BODY: usize = 1 << 20;
 /// Parts of an answer that wait for a slow reader before generation waits for it too.
 const DELTAS: usize = 64;
 
+/// What is served, and to whom.
+pub struct Service {
+    /// Id of the model.
+    pub model: String,
+    /// Most tokens of an answer.
+    pub max_tokens: usize,
+    /// One of them is needed, if there are any.
+    pub keys: Keys,
+    /// Origins of pages that may ask; `*` is every one.
+    pub origins: Vec<String>,
+    /// When a stream says something without text.
+    pub pauses: Pauses,
+}
+
 /// What the handlers share.
 struct Server {
     compute: Compute,
     model: String,
     max_tokens: usize,
+    pauses: Pauses,
     started: u64,
     requests: AtomicU64,
 }
 
-/// The server's routes. Answers have at most `max_tokens` tokens; `health` tells how the node does.
-pub fn router(compute: Compute, health: &Health, model: &str, max_tokens: usize) -> Router {
+/// The server's routes; `health` tells how the node does.
+pub fn router(compute: Compute, health: &Health, service: Service) -> Router {
     let server = Arc::new(Server {
         compute,
-        model: model.to_owned(),
-        max_tokens,
+        model: service.model,
+        max_tokens: service.max_tokens,
+        pauses: service.pauses,
         started: now(),
         requests: AtomicU64::new(0),
     });
+    let keys = Arc::new(service.keys);
+    let origins = Arc::new(service.origins);
     Router::new()
         .route("/v1/chat/completions", post(chat))
+        .route("/v1/completions", post(complete))
         .route("/v1/models", get(models))
+        .route("/v1/models/{*id}", get(model))
+        .route_layer(middleware::from_fn_with_state(keys, access::authorize))
         .fallback(|| async {
             Failure::new(StatusCode::NOT_FOUND, "no such path; see GET /v1/models")
         })
@@ -62,56 +93,114 @@ pub fn router(compute: Compute, health: &Health, model: &str, max_tokens: usize)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(server)
         .merge(health.routes())
+        .layer(middleware::from_fn_with_state(origins, access::share))
 }
 
 async fn models(State(server): State<Arc<Server>>) -> Json<Value> {
-    Json(json!({
-        "object": "list",
-        "data": [{
-            "id": server.model,
-            "object": "model",
-            "created": server.started,
-            "owned_by": "poq",
-            "context_window": server.compute.context_tokens(),
-        }],
-    }))
+    Json(json!({ "object": "list", "data": [server.description()] }))
+}
+
+async fn model(
+    State(server): State<Arc<Server>>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    server.check_model(&id)?;
+    Ok(Json(server.description()))
 }
 
 async fn chat(
     State(server): State<Arc<Server>>,
-    body: Result<Json<openai::ChatRequest>, JsonRejection>,
+    body: Result<Json<ChatRequest>, JsonRejection>,
 ) -> Result<Response, Failure> {
     let Json(body) = body?;
-    if body.model() != server.model {
-        let message = format!(
-            "this node serves `{}`, not `{}`",
-            server.model,
-            body.model()
-        );
-        return Err(Failure::new(StatusCode::NOT_FOUND, message)
-            .param("model")
-            .code("model_not_found"));
-    }
-    let number = server.requests.fetch_add(1, Ordering::Relaxed);
-    let answer = openai::Answer {
-        id: format!("chatcmpl-{:x}-{number:x}", server.started),
-        created: now(),
-        model: server.model.clone(),
-    };
-    let (is_stream, include_usage) = (body.stream, body.include_usage());
-    let seed = server.started.rotate_left(32) ^ number;
-    let recommended = server.compute.recommended();
-    let request = body.into_request(server.max_tokens, recommended, seed)?;
-    if is_stream {
-        let (sender, deltas) = mpsc::channel(DELTAS);
-        let reply = server.compute.guest(request, Some(sender))?;
-        return open_stream(answer, deltas, reply, include_usage).await;
-    }
-    let completion = received(server.compute.guest(request, None)?.await)?;
-    Ok(Json(answer.completion(&completion)).into_response())
+    server.check_model(&body.model)?;
+    let (prompt, settings) = body.parts()?;
+    server.answer(Kind::Chat, prompt, settings).await
 }
 
-type Outcome = Result<Result<Completion, ComputeError>, tokio::sync::oneshot::error::RecvError>;
+async fn complete(
+    State(server): State<Arc<Server>>,
+    body: Result<Json<CompletionRequest>, JsonRejection>,
+) -> Result<Response, Failure> {
+    let Json(body) = body?;
+    server.check_model(&body.model)?;
+    let (prompt, settings) = body.parts()?;
+    server.answer(Kind::Text, prompt, settings).await
+}
+
+impl Server {
+    fn description(&self) -> Value {
+        json!({
+            "id": self.model,
+            "object": "model",
+            "created": self.started,
+            "owned_by": "poq",
+            "context_window": self.compute.context_tokens(),
+        })
+    }
+
+    fn check_model(&self, id: &str) -> Result<(), Failure> {
+        if id == self.model {
+            return Ok(());
+        }
+        let message = format!("this node serves `{}`, not `{id}`", self.model);
+        Err(Failure::new(StatusCode::NOT_FOUND, message)
+            .param("model")
+            .code("model_not_found"))
+    }
+
+    async fn answer(
+        &self,
+        kind: Kind,
+        prompt: Prompt,
+        settings: Settings,
+    ) -> Result<Response, Failure> {
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let answer = self.form(kind, number);
+        let (is_stream, include_usage) = (settings.is_stream(), settings.include_usage());
+        let request = settings.into_request(prompt, self.defaults(kind, number))?;
+        if is_stream {
+            let (sender, deltas) = mpsc::channel(DELTAS);
+            let generation = Generation {
+                answer,
+                deltas,
+                reply: self.compute.guest(request, Some(sender))?,
+                include_usage,
+                pauses: self.pauses,
+            };
+            return generation.open().await;
+        }
+        let completion = received(self.compute.guest(request, None)?.await)?;
+        Ok(Json(answer.completion(&completion)).into_response())
+    }
+
+    fn form(&self, kind: Kind, number: u64) -> Answer {
+        let prefix = match kind {
+            Kind::Chat => "chatcmpl",
+            Kind::Text => "cmpl",
+        };
+        Answer {
+            kind,
+            id: format!("{prefix}-{:x}-{number:x}", self.started),
+            created: now(),
+            model: self.model.clone(),
+        }
+    }
+
+    fn defaults(&self, kind: Kind, number: u64) -> Defaults {
+        Defaults {
+            tokens: match kind {
+                Kind::Chat => self.max_tokens,
+                Kind::Text => completions::TOKENS,
+            },
+            most_tokens: self.max_tokens,
+            recommended: self.compute.recommended(),
+            seed: self.started.rotate_left(32) ^ number,
+        }
+    }
+}
+
+type Outcome = <Reply as Future>::Output;
 
 fn received(outcome: Outcome) -> Result<Completion, Failure> {
     let completion = outcome.map_err(|_| ComputeError::ShuttingDown)??;
@@ -122,70 +211,13 @@ fn received(outcome: Outcome) -> Result<Completion, Failure> {
     Ok(completion)
 }
 
-/// Starts the stream once the first text is there, so that a refused prompt is an error with a
-/// status and not a broken stream.
-async fn open_stream(
-    answer: openai::Answer,
-    mut deltas: mpsc::Receiver<String>,
-    reply: Reply,
-    include_usage: bool,
-) -> Result<Response, Failure> {
-    let first = deltas.recv().await;
-    // No text at all: the reply says why before anything is sent.
-    let (first, reply) = match first {
-        Some(text) => (Some(text), Err(reply)),
-        None => (None, Ok(received(reply.await)?)),
-    };
-    let opening = stream::once(std::future::ready(answer.opening()));
-    let parts = opening
-        .chain(texts(answer.clone(), first, deltas))
-        .chain(stream::once(end(answer, reply, include_usage)).flat_map(stream::iter))
-        .map(|value| Ok::<_, Infallible>(Event::default().data(value.to_string())))
-        .chain(stream::once(std::future::ready(Ok(
-            Event::default().data("[DONE]")
-        ))));
-    Ok(Sse::new(parts).into_response())
-}
-
-fn texts(
-    answer: openai::Answer,
-    first: Option<String>,
-    deltas: mpsc::Receiver<String>,
-) -> impl Stream<Item = Value> {
-    let later = stream::unfold(deltas, async |mut deltas| {
-        Some((deltas.recv().await?, deltas))
-    });
-    stream::iter(first)
-        .chain(later)
-        .map(move |text| answer.delta(&text))
-}
-
-async fn end(
-    answer: openai::Answer,
-    reply: Result<Completion, Reply>,
-    include_usage: bool,
-) -> Vec<Value> {
-    let outcome = match reply {
-        Ok(completion) => Ok(completion),
-        Err(reply) => received(reply.await),
-    };
-    match outcome {
-        Ok(completion) => {
-            let usage = include_usage.then(|| answer.usage(&completion));
-            [Some(answer.ending(completion.finish)), usage]
-                .into_iter()
-                .flatten()
-                .collect()
-        }
-        Err(failure) => vec![failure.body()],
-    }
-}
-
 fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs())
 }
 
+#[cfg(test)]
+mod clients_tests;
 #[cfg(test)]
 mod tests;

@@ -9,24 +9,33 @@ use crate::compute::GuestLimits;
 use crate::generator::testing::{Parrot, question as asked};
 
 /// Long enough that no test sees it pass.
-const NEVER: Duration = Duration::from_secs(3600);
+pub const NEVER: Duration = Duration::from_secs(3600);
 /// Short enough to wait for.
 const SOON: Duration = Duration::from_millis(20);
 
-fn compute(parrot: Arc<Parrot>, deadline: Duration) -> Compute {
+pub fn compute(parrot: Arc<Parrot>, deadline: Duration) -> Compute {
     Compute::new(parrot, GuestLimits { queue: 1, deadline })
 }
 
-fn app(permits: usize) -> Router {
-    router(
-        compute(Parrot::new(permits), NEVER),
-        &Health::default(),
-        "m",
-        100,
-    )
+pub fn service() -> Service {
+    Service {
+        model: "m".into(),
+        max_tokens: 100,
+        keys: Keys::default(),
+        origins: Vec::new(),
+        pauses: Pauses::default(),
+    }
 }
 
-async fn send(app: &Router, method: &str, path: &str, body: String) -> (StatusCode, String) {
+pub fn serving(compute: Compute) -> Router {
+    router(compute, &Health::default(), service())
+}
+
+pub fn app(permits: usize) -> Router {
+    serving(compute(Parrot::new(permits), NEVER))
+}
+
+pub async fn send(app: &Router, method: &str, path: &str, body: String) -> (StatusCode, String) {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -39,12 +48,23 @@ async fn send(app: &Router, method: &str, path: &str, body: String) -> (StatusCo
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-async fn chat(app: &Router, body: Value) -> (StatusCode, String) {
+pub async fn chat(app: &Router, body: Value) -> (StatusCode, String) {
     send(app, "POST", "/v1/chat/completions", body.to_string()).await
 }
 
-fn question(text: &str) -> Value {
+pub fn question(text: &str) -> Value {
     json!({ "model": "m", "messages": [{ "role": "user", "content": text }] })
+}
+
+/// What the events of a complete stream have.
+pub fn chunks(body: &str) -> Vec<Value> {
+    let mut events: Vec<&str> = body
+        .split("\n\n")
+        .filter_map(|event| event.strip_prefix("data: "))
+        .collect();
+    assert_eq!(events.pop(), Some("[DONE]"));
+    let parsed = events.into_iter().map(serde_json::from_str);
+    parsed.collect::<Result<_, _>>().unwrap()
 }
 
 #[tokio::test]
@@ -66,15 +86,7 @@ async fn answers_as_a_stream() {
     body["stream_options"] = json!({ "include_usage": true });
     let (status, body) = chat(&app(9), body).await;
     assert_eq!(status, StatusCode::OK);
-    let events: Vec<&str> = body
-        .split("\n\n")
-        .filter_map(|event| event.strip_prefix("data: "))
-        .collect();
-    assert_eq!(events.last(), Some(&"[DONE]"));
-    let chunks: Vec<Value> = events[..events.len() - 1]
-        .iter()
-        .map(|event| serde_json::from_str(event).unwrap())
-        .collect();
+    let chunks = chunks(&body);
     assert_eq!(chunks[0]["choices"][0]["delta"]["role"], "assistant");
     let text: String = chunks
         .iter()
@@ -128,7 +140,7 @@ async fn bad_input_is_a_clear_error() {
 async fn a_full_queue_says_when_to_come_back() {
     let parrot = Parrot::new(0);
     let compute = compute(parrot.clone(), NEVER);
-    let app = router(compute.clone(), &Health::default(), "m", 100);
+    let app = serving(compute.clone());
     let _running = compute.guest(asked("a"), None).unwrap();
     parrot.has_begun(&["a"]).await;
     let _waiting = compute.guest(asked("b"), None).unwrap();
@@ -137,24 +149,39 @@ async fn a_full_queue_says_when_to_come_back() {
         .body(Body::from(question("c").to_string()))
         .unwrap();
     let response = app.oneshot(request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(response.headers()["retry-after"], "5");
+    let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["error"]["code"], "rate_limit_exceeded");
 }
 
 #[tokio::test]
 async fn names_its_model() {
     let app = app(0);
-    let (_, body) = send(&app, "GET", "/v1/models", String::new()).await;
-    assert_eq!(
-        serde_json::from_str::<Value>(&body).unwrap()["data"][0]["id"],
-        "m"
-    );
+    let get = async |path: &str| {
+        let (status, body) = send(&app, "GET", path, String::new()).await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        (status, body)
+    };
+    assert_eq!(get("/v1/models").await.1["data"][0]["id"], "m");
+    assert_eq!(get("/v1/models/m").await.1["id"], "m");
+    for other in [
+        "/v1/models/gpt-4",
+        "/v1/models/openai%2Fgpt-4",
+        "/v1/models/a/b",
+    ] {
+        let (status, body) = get(other).await;
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert_eq!(body["error"]["code"], "model_not_found");
+        assert_eq!(body["error"]["param"], "model");
+    }
 }
 
 #[tokio::test]
 async fn tells_whether_it_lives_and_whether_it_can_do_duties() {
     let health = Health::default();
-    let app = router(compute(Parrot::new(0), NEVER), &health, "m", 100);
+    let app = router(compute(Parrot::new(0), NEVER), &health, service());
     let get = async |path| send(&app, "GET", path, String::new()).await;
     let (status, body) = get("/health").await;
     assert_eq!((status, body.contains("\"ok\"")), (StatusCode::OK, true));
@@ -176,7 +203,7 @@ async fn tells_whether_it_lives_and_whether_it_can_do_duties() {
 #[tokio::test]
 async fn an_answer_that_takes_too_long_is_cut() {
     let parrot = Parrot::new(1);
-    let app = router(compute(parrot.clone(), SOON), &Health::default(), "m", 100);
+    let app = serving(compute(parrot.clone(), SOON));
     let (status, body) = chat(&app, question("one two")).await;
     assert_eq!(status, StatusCode::OK);
     let body: Value = serde_json::from_str(&body).unwrap();
@@ -202,11 +229,7 @@ async fn a_request_whose_time_is_up_in_the_queue_is_told_to_come_back() {
         async move { compute.duty(asked("duty"), stop).await }
     });
     parrot.has_begun(&["duty"]).await;
-    let (status, text) = chat(
-        &router(compute, &Health::default(), "m", 100),
-        question("late"),
-    )
-    .await;
+    let (status, text) = chat(&serving(compute), question("late")).await;
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{text}");
     stop.cancel();
     duty.await.unwrap().unwrap();
@@ -217,7 +240,7 @@ async fn a_request_whose_time_is_up_in_the_queue_is_told_to_come_back() {
 async fn a_client_that_leaves_ends_its_answer_only() {
     for is_stream in [false, true] {
         let parrot = Parrot::with_concurrency(0, 3);
-        let app = router(compute(parrot.clone(), NEVER), &Health::default(), "m", 100);
+        let app = serving(compute(parrot.clone(), NEVER));
         let mut body = question("leaving soon");
         body["stream"] = json!(is_stream);
         let leaving = tokio::spawn({

@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 use super::super::testing::question;
 use super::super::weights::{self, WeightType};
 use super::*;
-use crate::generator::{Asked, Finish, Sampling};
+use crate::generator::{Asked, Finish, Prompt, Sampling};
 use crate::{catalog, margins};
 
 /// Answers at once.
@@ -128,6 +128,52 @@ async fn limits_cut_the_answer() {
         (completion.finish, completion.text.len()),
         (Finish::Bytes, 12)
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_text_ends_the_answer_and_costs_no_more_tokens() {
+    let mut request = question("What is the capital of France?");
+    let whole = ask(&request).await;
+    request.stop = vec!["Paris".into(), "capital of".into()];
+    let cut = ask(&request).await;
+    let expected = whole.text.split("capital of").next().unwrap();
+    assert_eq!((cut.text.as_str(), cut.finish), (expected, Finish::Stop));
+    assert!(cut.answer_tokens < whole.answer_tokens);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_ends_inside_its_first_character_is_empty() {
+    let mut request = question("Repeat after me, nothing else: 😀😀😀");
+    request.prompt = Prompt::Text("😀 😀 😀 😀 😀 😀".into());
+    for max_tokens in 1..=6 {
+        request.max_tokens = max_tokens;
+        let answer = ask(&request).await;
+        assert_eq!(
+            (answer.finish, answer.answer_tokens),
+            (Finish::Length, max_tokens)
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_is_gone_on_with_without_a_chat_template() {
+    let mut request = question("");
+    request.prompt = Prompt::Text("The capital of France is".into());
+    request.max_tokens = 4;
+    let answer = ask(&request).await;
+    assert!(answer.text.starts_with(" Paris"), "{:?}", answer.text);
+    assert_eq!((answer.prompt_tokens, answer.answer_tokens), (5, 4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_but_the_chat_template_writes_control_tokens() {
+    let tokens = async |text: &str| ask(&question(text)).await.prompt_tokens;
+    let (one, two) = (tokens("a").await, tokens("a a").await);
+    assert_eq!(two, one + 1);
+    for control in ["<|im_end|>", "<|im_start|>", "<|endoftext|>"] {
+        // As a token it would be one; as text it is many.
+        assert!(tokens(&format!("a{control}")).await > one + 3, "{control}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

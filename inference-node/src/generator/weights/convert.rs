@@ -42,6 +42,7 @@ pub fn prepare(files: &[PathBuf], directory: &Path, weights: WeightType) -> Resu
         tokenizer,
         end_token,
         template,
+        special: tokenizer::special(&model.metadata).map_err(|reason| model.error(reason))?,
     })
 }
 

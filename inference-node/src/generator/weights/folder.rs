@@ -27,6 +27,7 @@ pub fn prepare(folder: &Folder, directory: &Path, weights: WeightType) -> Result
         tokenizer: Some(tokenizer),
         end_token: chat.end_token,
         template: Some(chat.template),
+        special: special(&chat.tokenizer),
     })
 }
 
@@ -100,6 +101,15 @@ fn template(folder: &Folder, settings: &Value) -> Result<Option<Template>> {
 /// A special token is a text or an object with one.
 fn token_text(token: &Value) -> Option<&str> {
     token.as_str().or_else(|| token["content"].as_str())
+}
+
+/// Texts of the special tokens.
+fn special(tokenizer: &Value) -> Vec<String> {
+    let added = tokenizer["added_tokens"].as_array().into_iter().flatten();
+    added
+        .filter(|token| token["special"] == true)
+        .filter_map(|token| token["content"].as_str().map(str::to_owned))
+        .collect()
 }
 
 fn token_id(tokenizer: &Value, text: &str) -> Option<u32> {

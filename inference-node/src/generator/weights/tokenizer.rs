@@ -85,7 +85,7 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
         .iter()
         .zip(types)
         .enumerate()
-        .filter(|(_, (_, kind))| kind.to_i32().is_ok_and(|kind| kind == CONTROL))
+        .filter(|(_, (_, kind))| is_control(kind))
         .map(|(id, (token, _))| {
             json!({
                 "id": id, "content": token, "single_word": false, "lstrip": false,
@@ -143,6 +143,22 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
         tokenizer: tokenizer.to_string(),
         config: config.to_string(),
     }))
+}
+
+/// Texts of the special tokens.
+///
+/// # Errors
+/// What is missing or malformed, in words.
+pub fn special(metadata: &HashMap<String, Value>) -> Result<Vec<String>, String> {
+    let tokens = strings(metadata, "tokenizer.ggml.tokens")?;
+    let types = list(metadata, "tokenizer.ggml.token_type")?;
+    let special = tokens.iter().zip(types);
+    let special = special.filter(|(_, kind)| is_control(kind));
+    Ok(special.map(|(token, _)| (*token).to_owned()).collect())
+}
+
+fn is_control(kind: &Value) -> bool {
+    kind.to_i32().is_ok_and(|kind| kind == CONTROL)
 }
 
 /// What happens to a text around the merges.
