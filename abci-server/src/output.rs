@@ -1,9 +1,9 @@
 //! How results are printed: proto3 JSON, or the same as indented lines for people.
 
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
+use std::io;
 
-use poq_client::Failure;
+use poq_client::{Failure, terminal};
 use serde::{Deserialize, Serialize};
 
 /// Value of `--output`.
@@ -32,7 +32,7 @@ impl Format {
     /// # Errors
     /// If the output is closed.
     pub fn print(self, value: &impl Serialize) -> io::Result<()> {
-        write_text(&self.render(value)?)
+        terminal::write(&self.render(value)?)
     }
 
     /// Prints a result that has a text of its own for people.
@@ -41,7 +41,7 @@ impl Format {
     /// If the output is closed.
     pub fn print_told(self, value: &impl Serialize, text: &str) -> io::Result<()> {
         match self {
-            Self::Text => write_text(text),
+            Self::Text => terminal::write(text),
             Self::Json => self.print(value),
         }
     }
@@ -52,29 +52,6 @@ impl Format {
             Self::Json => Ok(serde_json::to_string_pretty(value)? + "\n"),
         }
     }
-}
-
-/// Writes to the standard output. On a terminal nothing in a text that comes from others may control
-/// it; whoever reads a file or a pipe gets every byte.
-fn write_text(text: &str) -> io::Result<()> {
-    let mut output = io::stdout().lock();
-    match output.is_terminal() {
-        true => output.write_all(without_controls(text).as_bytes()),
-        false => output.write_all(text.as_bytes()),
-    }
-}
-
-/// A text whose control characters, but for line ends and tabs, are written out.
-fn without_controls(text: &str) -> String {
-    let is_control = |letter: &char| letter.is_control() && !matches!(letter, '\n' | '\t');
-    let mut shown = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match is_control(&letter) {
-            true => shown.extend(letter.escape_default()),
-            false => shown.push(letter),
-        }
-    }
-    shown
 }
 
 /// Prints a failure to the standard error output, for people or as one JSON line; returns what the
@@ -90,14 +67,6 @@ pub fn print_error(format: Format, error: &anyhow::Error) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn a_terminal_is_not_controlled_by_what_others_wrote() {
-        assert_eq!(
-            without_controls("a\tb\nc\u{1b}[31m\r\u{9b}\u{7}ä"),
-            "a\tb\nc\\u{1b}[31m\\r\\u{9b}\\u{7}ä"
-        );
-    }
-
     use poq_proto::v1::{Duty, TaskStatus};
 
     use super::*;

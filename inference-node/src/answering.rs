@@ -58,7 +58,7 @@ impl AnswerJob {
         let prompt = self.client.payload(duty.key.task).await?.prompt;
         let recommended = self.compute.recommended();
         let request = request(&task, prompt, self.max_tokens, recommended);
-        let completion = match self.compute.duty(request, self.stop).await {
+        let completion = match self.ask(request).await {
             Ok(completion) => told(duty.key, completion),
             Err(compute::Error::Generator(
                 error
@@ -71,9 +71,28 @@ impl AnswerJob {
                 warn!(task = duty.key.task, "{error}");
                 apology(&"there was no time for it")
             }
+            Err(compute::Error::Generator(error @ generator::Error::Engine(_))) => {
+                error!(task = duty.key.task, "{error}");
+                apology(&"the language model failed")
+            }
             Err(error) => return Err(error.into()),
         };
         Ok(entry(&self.chain_id, &task, completion))
+    }
+}
+
+impl AnswerJob {
+    /// A failure of the engine may be the prompt's: it gets a second try and not one more, so that
+    /// no prompt holds the engine up until its window is over.
+    async fn ask(&self, request: Request) -> Result<Completion, compute::Error> {
+        let stop = self.stop.clone();
+        match self.compute.duty(request.clone(), stop).await {
+            Err(compute::Error::Generator(generator::Error::Engine(reason))) => {
+                warn!("trying again: the language model failed: {reason}");
+                self.compute.duty(request, self.stop.clone()).await
+            }
+            outcome => outcome,
+        }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Parrot {
     pub seen: Mutex<Vec<String>>,
     /// Cancelled once it has lost its voice.
     pub lost: CancellationToken,
+    /// Cancelled while it fails at every word.
+    pub hoarse: CancellationToken,
     concurrency: usize,
 }
 
@@ -46,6 +48,7 @@ impl Parrot {
             permits: Semaphore::new(permits),
             seen: Mutex::default(),
             lost: CancellationToken::new(),
+            hoarse: CancellationToken::new(),
             concurrency,
         })
     }
@@ -98,6 +101,9 @@ impl Generator for Parrot {
             });
         }
         self.seen.lock().unwrap().push(prompt.clone());
+        if self.hoarse.is_cancelled() {
+            return Err(Error::Engine("hoarse".into()));
+        }
         let mut stops = Stops::new(&request.stop);
         let mut text = String::new();
         let mut finish = Finish::Stop;

@@ -241,3 +241,23 @@ async fn a_lost_model_ends_the_worker_with_an_error() {
     assert!(matches!(ended, Err(Error::ModelLost)));
     assert!(health.fault().unwrap().contains("lost"));
 }
+
+/// Whatever it is about a question that makes the engine fail: silence would be slashed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_question_at_which_the_engine_fails_twice_gets_an_honest_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain(1, 4000).await;
+    let (parrot, health) = (Parrot::new(MANY), Health::default());
+    parrot.hoarse.cancel();
+    let worker = start_with(&chain, folder.path(), parrot.clone(), &health).await;
+    until(&chain, State::is_over).await;
+    worker.abort();
+    assert_eq!(outcome(&chain), (vec![], 1));
+    assert_eq!(parrot.seen.lock().unwrap().len(), 2);
+    let state = chain.state();
+    let answer = state.tasks.values().next().unwrap().answer.clone();
+    assert_eq!(
+        answer.as_deref(),
+        Some("I cannot answer: the language model failed.")
+    );
+}
