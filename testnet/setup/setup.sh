@@ -107,8 +107,10 @@ cargo_tool() {
 install_clients() {
     install_node
     mkdir -p "$cache/clients"
-    install_cosmjs "$here/../clients/cosmjs" "$cache/clients/cosmjs"
-    install_cosmpy "$here/../clients/cosmpy/requirements.txt" "$cache/clients/cosmpy"
+    for_node CosmJS "$here/../clients/cosmjs" "$cache/clients/cosmjs"
+    for_node "OpenAI's client for Node.js" "$here/../clients/openai" "$cache/clients/openai-node"
+    for_python cosmpy "$here/../clients/cosmpy/requirements.txt" "$cache/clients/cosmpy"
+    for_python "OpenAI's client for Python" "$here/../clients/openai/requirements.txt" "$cache/clients/openai-python"
 }
 
 # CosmJS needs Node.js 20.19. A machine with none, or with an older one, gets one in the cache.
@@ -133,24 +135,24 @@ pip_install() {
     mv "$3.partial" "$3"
 }
 
-# install_cosmjs SOURCE DESTINATION
-install_cosmjs() {
-    cmp -s "$1/package-lock.json" "$2/package-lock.json" && return 0
-    say "installing CosmJS"
-    rm -rf "$2" "$2.partial"
-    mkdir "$2.partial"
-    cp "$1/package.json" "$1/package-lock.json" "$2.partial"
-    npm ci --prefix "$2.partial" --ignore-scripts --no-audit --no-fund >&2 ||
-        fail "npm could not install CosmJS; its message is above. Run the same command again"
-    mv "$2.partial" "$2"
+# for_node WHAT SOURCE DESTINATION
+for_node() {
+    cmp -s "$2/package-lock.json" "$3/package-lock.json" && return 0
+    say "installing $1"
+    rm -rf "$3" "$3.partial"
+    mkdir "$3.partial"
+    cp "$2/package.json" "$2/package-lock.json" "$3.partial"
+    npm ci --prefix "$3.partial" --ignore-scripts --no-audit --no-fund >&2 ||
+        fail "npm could not install $1; its message is above. Run the same command again"
+    mv "$3.partial" "$3"
 }
 
-# install_cosmpy REQUIREMENTS DESTINATION; compiled packages are for one version of Python.
-install_cosmpy() {
-    wanted=$(python3 --version && cat "$1")
-    [ "$(cat "$2/installed-from" 2>/dev/null)" != "$wanted" ] || return 0
-    pip_install cosmpy "$1" "$2"
-    printf '%s\n' "$wanted" >"$2/installed-from"
+# for_python WHAT REQUIREMENTS DESTINATION; compiled packages are for one version of Python.
+for_python() {
+    wanted=$(python3 --version && cat "$2")
+    [ "$(cat "$3/installed-from" 2>/dev/null)" != "$wanted" ] || return 0
+    pip_install "$1" "$2" "$3"
+    printf '%s\n' "$wanted" >"$3/installed-from"
 }
 
 # PyTorch and what the judges' pipeline needs besides, 6 GB; compiled packages are for one version of Python.

