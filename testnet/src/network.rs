@@ -36,6 +36,8 @@ pub struct Spec {
     pub chain_id: String,
     /// `GenesisState` as proto3 JSON; accounts and nodes are added to it.
     pub genesis: Value,
+    /// Duties that each worker takes at once; 0 is the chain's default.
+    pub capacity: u32,
 }
 
 impl Spec {
@@ -56,6 +58,7 @@ impl Spec {
             base_port,
             chain_id: CHAIN_ID.into(),
             genesis,
+            capacity: 0,
         })
     }
 }
@@ -315,7 +318,8 @@ async fn init_files(root: &Path, programs: &Programs, spec: &Spec) -> Result<Des
         .args(["--validators", &spec.validators.to_string()])
         .args(["--inference-nodes", &spec.inference_nodes.to_string()])
         .args(["--evaluators", &spec.evaluators.to_string()])
-        .args(["--base-port", &spec.base_port.to_string()]);
+        .args(["--base-port", &spec.base_port.to_string()])
+        .args(["--capacity", &spec.capacity.to_string()]);
     process::output("poqd testnet init-files", &mut command).await?;
     Ok(Description::read(root)?)
 }

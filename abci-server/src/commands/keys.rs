@@ -84,6 +84,10 @@ struct Add {
     /// Read the mnemonic from the terminal or the standard input.
     #[arg(long)]
     recover: bool,
+    /// File with the passphrase of BIP-39 that goes with the mnemonic, the "25th word" of some wallets;
+    /// its last line end does not count.
+    #[arg(long, value_name = "FILE", requires = "recover")]
+    bip39_passphrase_file: Option<PathBuf>,
     /// Account number in the derivation path m/44'/118'/ACCOUNT'/0/INDEX.
     #[arg(long, default_value_t = 0, value_name = "NUMBER")]
     account: u32,
@@ -172,7 +176,11 @@ impl Add {
             None => format!("m/44'/118'/{}'/0/{}", self.account, self.index),
         };
         if self.recover {
-            let key = Key::derive(&read_mnemonic()?, &path)?;
+            let mnemonic = match &self.bip39_passphrase_file {
+                Some(file) => read_mnemonic()?.with_passphrase(&read_passphrase(file)?),
+                None => read_mnemonic()?,
+            };
+            let key = Key::derive(&mnemonic, &path)?;
             return Ok(format.print(&keyring.insert(&self.name, &key)?)?);
         }
         let mnemonic = Mnemonic::random();
@@ -203,6 +211,16 @@ fn read_key(file: &Path, unarmored_hex: bool) -> anyhow::Result<Key> {
 /// Prints plain text: what other programs take as it is.
 fn print_line(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout().lock(), "{text}")?)
+}
+
+fn read_passphrase(file: &Path) -> anyhow::Result<Zeroizing<String>> {
+    let name = file.display();
+    let bytes = Zeroizing::new(read_bytes(file).with_context(|| format!("cannot read {name}"))?);
+    let text = std::str::from_utf8(&bytes).with_context(|| format!("{name} is not UTF-8"))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    Ok(Zeroizing::new(
+        text.strip_suffix('\r').unwrap_or(text).to_owned(),
+    ))
 }
 
 fn read_mnemonic() -> anyhow::Result<Mnemonic> {

@@ -106,3 +106,29 @@ fn mnemonics_have_many_keys() {
     assert_ne!(first["address"], second["address"]);
     assert_eq!(same["address"], second["address"]);
 }
+
+/// Wallets have mnemonics of 12 words too, and some a passphrase beside them.
+#[test]
+fn twelve_words_and_their_passphrase_recover_a_key() {
+    let home = tempfile::tempdir().unwrap();
+    let words = "abandon ".repeat(11) + "about";
+    let file = home.path().join("passphrase");
+    let recover = |name: &str, passphrase: Option<&str>| -> serde_json::Value {
+        let words_of_command =
+            format!("keys add {name} --recover --keyring-backend test --output json");
+        let mut command = poqd(&words_of_command);
+        command.arg("--home").arg(home.path());
+        if let Some(passphrase) = passphrase {
+            std::fs::write(&file, passphrase).unwrap();
+            command.arg("--bip39-passphrase-file").arg(&file);
+        }
+        let output = feed(&mut command, &words);
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let plain = recover("plain", None)["address"].clone();
+    assert_eq!(recover("empty", Some("\n"))["address"], plain);
+    let with = recover("with", Some("TREZOR\n"))["address"].clone();
+    assert_ne!(with, plain);
+    assert_eq!(recover("same", Some("TREZOR"))["address"], with);
+}

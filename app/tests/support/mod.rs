@@ -93,7 +93,8 @@ impl Chain {
         Self::begin(genesis, options, people, true)
     }
 
-    fn begin(genesis: &GenesisState, options: Options, people: People, extends: bool) -> Self {
+    /// The same, with votes that carry outputs or do not.
+    pub fn begin(genesis: &GenesisState, options: Options, people: People, extends: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let app = App::open(folder.path(), options, Arc::new(TextScorer)).unwrap();
         let People {

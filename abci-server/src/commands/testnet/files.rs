@@ -206,7 +206,7 @@ fn complete(
         endpoint,
         models: worker.models.clone(),
         stake: worker.stake,
-        capacity: 0,
+        capacity: flags.capacity,
     };
     let inference_nodes = network.inference_nodes.iter();
     let inference_nodes = inference_nodes

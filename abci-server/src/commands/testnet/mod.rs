@@ -51,6 +51,9 @@ struct InitFiles {
     /// inference nodes and evaluators have one each after the last node's ten.
     #[arg(long, default_value_t = 26656, value_parser = clap::value_parser!(u16).range(1024..))]
     base_port: u16,
+    /// Duties that each inference node and evaluator takes at once; 0 is the chain's default.
+    #[arg(long, default_value_t = 0)]
+    capacity: u32,
     /// Where keys are kept: test or file.
     #[arg(long, default_value_t = Backend::Test)]
     keyring_backend: Backend,

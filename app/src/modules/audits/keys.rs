@@ -15,7 +15,8 @@ pub fn queue(cause: AuditCause) -> &'static str {
     }
 }
 
-/// Marks that the beacon of a height decides whether a task is audited.
+/// Probability and last height of the draws that decide whether a task is audited; the beacon of this
+/// height is the first that draws.
 pub fn lottery(height: u64, id: u64) -> String {
     format!("{LOTTERY}{height:020}/{id:020}")
 }

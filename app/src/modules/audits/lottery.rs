@@ -69,20 +69,53 @@ fn draw_probability(probability: u32, draws: u64) -> u64 {
     PARTS.saturating_sub(missed_once)
 }
 
-/// Enters a task that this block settles: the next blocks' beacons decide.
-pub fn enter(x: &mut Execution<'_>, id: u64) -> Result<()> {
+/// What an entry says, so that a task need not be read that is not drawn.
+struct Entry {
+    /// Probability of each draw, billionths.
+    threshold: u64,
+    /// Height of the last draw.
+    last: u64,
+}
+
+impl Entry {
+    fn bytes(&self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.threshold.to_be_bytes());
+        bytes[8..].copy_from_slice(&self.last.to_be_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let corrupt = || Error::internal("an entry of the lottery is corrupt");
+        let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| corrupt())?;
+        let number = u128::from_be_bytes(bytes);
+        Ok(Self {
+            threshold: (number >> 64) as u64,
+            last: number as u64,
+        })
+    }
+}
+
+/// Enters a task that this block settles, with its probability of an audit, ppm: the next blocks'
+/// beacons decide.
+pub fn enter(x: &mut Execution<'_>, id: u64, probability: u32) -> Result<()> {
+    let draws = draws(&x.block.params);
     let next = x.block.height.saturating_add(1);
-    Ok(x.state.mark(keys::lottery(next, id))?)
+    let entry = Entry {
+        threshold: draw_probability(probability, draws),
+        last: x.block.height.saturating_add(draws),
+    };
+    Ok(x.state.put(keys::lottery(next, id), entry.bytes())?)
 }
 
 /// Decides on the tasks that the last blocks settled. It comes before the transactions of this
 /// block: a liar whose proposer knows the beacon must not be the first to challenge itself.
 pub fn draw_due(x: &mut Execution<'_>) -> Result<()> {
-    for (key, id) in due(x.state, x.block.height)? {
-        x.state.delete(&key)?;
-        match x.attempt(|x| draw(x, id)) {
+    for (key, id, entry) in due(x.state, x.block.height)? {
+        match x.attempt(|x| draw(x, &key, id, &entry)) {
             Err(Error::Rejected { log, .. }) => {
                 tracing::error!(task = id, log, "the audit of a task cannot be decided");
+                x.state.delete(&key)?;
             }
             outcome => outcome?,
         }
@@ -91,40 +124,38 @@ pub fn draw_due(x: &mut Execution<'_>) -> Result<()> {
 }
 
 /// As many as the last blocks settled, each of which `max_transitions_per_block` bounds.
-fn due(state: &State, now: u64) -> Result<Vec<(Vec<u8>, u64)>> {
+fn due(state: &State, now: u64) -> Result<Vec<(Vec<u8>, u64, Vec<u8>)>> {
     let mut due = Vec::new();
-    for (key, _) in state.scan(keys::LOTTERY, None, usize::MAX)? {
+    for (key, entry) in state.scan(keys::LOTTERY, None, usize::MAX)? {
         let (height, id) = tasks::parse_queued(keys::LOTTERY, &key)?;
         if height > now {
             break;
         }
-        due.push((key, id));
+        due.push((key, id, entry));
     }
     Ok(due)
 }
 
-fn draw(x: &mut Execution<'_>, id: u64) -> Result<()> {
-    let mut task = tasks::get(x.state, id)?;
-    let Some(settlement) = &task.settlement else {
+/// One draw. The entry stays as it is until the last one: to write it anew would cost more.
+fn draw(x: &mut Execution<'_>, key: &[u8], id: u64, entry: &[u8]) -> Result<()> {
+    let entry = Entry::parse(entry)?;
+    let is_drawn = is_drawn(&x.block.beacon, id, entry.threshold);
+    if is_drawn || x.block.height >= entry.last {
+        x.state.delete(key)?;
+    }
+    if !is_drawn {
         return Ok(());
-    };
+    }
+    let mut task = tasks::get(x.state, id)?;
+    // Somebody may have challenged it meanwhile.
     if task.status() != TaskStatus::Settled || task.audit.is_some() {
         return Ok(());
     }
-    let draws = draws(&x.block.params);
-    let threshold = draw_probability(settlement.audit_probability, draws);
-    if is_drawn(&x.block.beacon, id, threshold) {
-        let audit = Audit {
-            cause: AuditCause::Drawn.into(),
-            ..Audit::default()
-        };
-        return schedule::schedule(x, &mut task, audit);
-    }
-    let next = x.block.height.saturating_add(1);
-    if next <= settlement.height.saturating_add(draws) {
-        x.state.mark(keys::lottery(next, id))?;
-    }
-    Ok(())
+    let audit = Audit {
+        cause: AuditCause::Drawn.into(),
+        ..Audit::default()
+    };
+    schedule::schedule(x, &mut task, audit)
 }
 
 /// Whether a beacon picks a task, with a probability in billionths.

@@ -140,10 +140,9 @@ pub fn has_room(params: &Params, node: &Node) -> bool {
 
 /// Takes a node out of further draws if those of this block have left it no room.
 pub fn close_if_full(x: &mut Execution<'_>, role: Role, operator: &str) -> Result<()> {
-    let mut node = get(x.state, role, operator)?;
-    match has_room(&x.block.params, &node) {
-        true => Ok(()),
-        false => put_weighted(x, &mut node),
+    match find(x.state, role, operator)? {
+        Some(mut node) if !has_room(&x.block.params, &node) => put_weighted(x, &mut node),
+        Some(_) | None => Ok(()),
     }
 }
 

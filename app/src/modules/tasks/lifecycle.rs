@@ -314,8 +314,8 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
             (event::FINAL_HEIGHT, &final_height),
         ],
     );
+    audits::enter(x, task.id, settlement.audit_probability)?;
     task.settlement = Some(settlement);
-    audits::enter(x, task.id)?;
     enter(x, task, TaskStatus::Settled, final_height)
 }
 

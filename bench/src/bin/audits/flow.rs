@@ -68,7 +68,7 @@ impl Flow {
         for node in &mut genesis.models {
             node.price_per_answer_byte = 1;
         }
-        let mut chain = Chain::from_genesis(&genesis, Options::default(), people);
+        let mut chain = Chain::begin(&genesis, Options::default(), people, false);
         chain.restart(scorer);
         Ok(Self {
             chain,

@@ -94,7 +94,9 @@ impl Round {
                 let seats = committee.seats.iter();
                 seats.filter(|seat| seat.reveal.is_some()).count()
             });
-            if task.status() != TaskStatus::Final || revealed != self.committee_size {
+            // A drawn audit may delay the end.
+            let is_over = task.status() == TaskStatus::Final || task.audit.is_some();
+            if !is_over || revealed != self.committee_size {
                 return Err(format!("a task was disturbed: {task:?}").into());
             }
         }

@@ -77,6 +77,8 @@ async fn create(options: &Options, accounts: &Accounts, root: &Path) -> anyhow::
         options.evaluators.into(),
         options.first_port()?,
     )?;
+    // Workers without models are as fast as their machine.
+    spec.capacity = 100_000;
     let denom = spec.genesis["params"]["denom"].as_str();
     let denom = denom.context("the genesis has no denom")?.to_owned();
     // Local networks allow few, which would be what is measured.

@@ -264,7 +264,7 @@ fn chain(nodes: u64) -> Chain {
     let options = Options {
         keep_versions: KEPT_VERSIONS,
     };
-    Chain::from_genesis(&genesis, options, people)
+    Chain::begin(&genesis, options, people, false)
 }
 
 /// A transaction that may be large.
