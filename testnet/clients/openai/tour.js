@@ -1,8 +1,8 @@
 // A tour of what OpenAI's client for JavaScript can do with an inference node. Prints what it found,
 // as JSON.
 //
-// OPENAI_BASE_URL: the node's server, with /v1. OPENAI_API_KEY: one of the node's keys; anything
-// where it has none.
+// OPENAI_BASE_URL: the node's server, with /v1. OPENAI_API_KEY: one of the node's keys; not set
+// where it  has none.
 const assert = require("node:assert/strict");
 const OpenAI = require("openai").default;
 

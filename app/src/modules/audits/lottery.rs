@@ -69,6 +69,9 @@ fn draw_probability(probability: u32, draws: u64) -> u64 {
     PARTS.saturating_sub(missed_once)
 }
 
+/// An entry of the lottery: its key, the task, and what it says.
+type Due = (Vec<u8>, u64, Vec<u8>);
+
 /// What an entry says, so that a task need not be read that is not drawn.
 struct Entry {
     /// Probability of each draw, billionths.
@@ -124,7 +127,7 @@ pub fn draw_due(x: &mut Execution<'_>) -> Result<()> {
 }
 
 /// As many as the last blocks settled, each of which `max_transitions_per_block` bounds.
-fn due(state: &State, now: u64) -> Result<Vec<(Vec<u8>, u64, Vec<u8>)>> {
+fn due(state: &State, now: u64) -> Result<Vec<Due>> {
     let mut due = Vec::new();
     for (key, entry) in state.scan(keys::LOTTERY, None, usize::MAX)? {
         let (height, id) = tasks::parse_queued(keys::LOTTERY, &key)?;
