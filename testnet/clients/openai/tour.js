@@ -2,7 +2,7 @@
 // as JSON.
 //
 // OPENAI_BASE_URL: the node's server, with /v1. OPENAI_API_KEY: one of the node's keys; not set
-// where it  has none.
+// where it has none.
 const assert = require("node:assert/strict");
 const OpenAI = require("openai").default;
 

@@ -1,7 +1,7 @@
 """A tour of what OpenAI's Python client can do with an inference node. Prints what it found, as JSON.
 
 OPENAI_BASE_URL: the node's server, with /v1. OPENAI_API_KEY: one of the node's keys; not set where it
- has none.
+has none.
 """
 
 import json
