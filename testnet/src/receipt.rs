@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::watch::{Seen, Step, Watch};
 use poq_client::network::Description;
+use poq_client::terminal::without_controls;
 
 /// A finalised task. Money is in base units of the denom, qualities are parts per million.
 #[derive(Clone, Debug, Serialize)]
@@ -293,12 +294,20 @@ impl EvaluatorPart {
 
 /// Further lines of a text under its first one.
 fn indented(text: &str) -> String {
-    text.trim().replace('\n', "\n                ")
+    without_controls(text)
+        .trim()
+        .replace('\n', "\n                ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_does_not_control_the_terminal() {
+        let lines = indented("a\u{1b}[31m\nb");
+        assert_eq!(lines, "a\\u{1b}[31m\n                b");
+    }
 
     #[test]
     fn phases_add_up_to_the_total() {

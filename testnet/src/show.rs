@@ -1,5 +1,6 @@
 //! What a person sees of a network; everything but the receipt goes to stderr.
 
+use poq_client::terminal::without_controls;
 use poq_testnet::{
     Description, Network, ProcessStatus, Question, Receipt, Seen, Step, Submitted, logits, ratio,
 };
@@ -37,7 +38,7 @@ fn describe(network: &Description, step: &Step) -> String {
         Step::Answered { text } => {
             format!(
                 "answered: {}",
-                text.trim().replace('\n', &format!("\n{:20}", ""))
+                without_controls(text.trim()).replace('\n', &format!("\n{:20}", ""))
             )
         }
         Step::Seated { operators, attempt } => {
