@@ -55,6 +55,16 @@ impl World {
         Self { chain, twin, txs }
     }
 
+    /// The entries of a block, behind edited outputs of votes or without any.
+    fn block(&self, carries: bool, edits: &[(u8, Vec<Edit>)], outputs: &[Edit]) -> Vec<Vec<u8>> {
+        let mut entries = self.entries(edits);
+        if carries {
+            entries = self.chain.carrying(&entries);
+            entries[0] = edit::edited(&entries[0], outputs);
+        }
+        entries
+    }
+
     fn entries(&self, edits: &[(u8, Vec<Edit>)]) -> Vec<Vec<u8>> {
         let entry = |(template, edits): &(u8, Vec<Edit>)| {
             let template = &self.txs[usize::from(*template) % self.txs.len()];
@@ -143,11 +153,7 @@ fn any_proposal_is_judged() {
         .with_test_time(time())
         .for_each(|(carries, edits, outputs)| {
             let world = &world;
-            let mut entries = world.entries(edits);
-            if *carries {
-                entries = world.chain.carrying(&entries);
-                entries[0] = edit::edited(&entries[0], outputs);
-            }
+            let entries = world.block(*carries, edits, outputs);
             let block = world.chain.next(&[7; 32], &entries);
             assert_no_fault(world.chain.app.process_proposal(&block));
         });
@@ -162,11 +168,7 @@ fn any_decided_block_changes_all_nodes_alike() {
         .with_test_time(time())
         .for_each(|(carries, edits, outputs)| {
             let world = &world;
-            let mut entries = world.entries(edits);
-            if *carries {
-                entries = world.chain.carrying(&entries);
-                entries[0] = edit::edited(&entries[0], outputs);
-            }
+            let entries = world.block(*carries, edits, outputs);
             same_on_both(world, &entries);
         });
 }

@@ -1,10 +1,8 @@
 //! `poqd query poq answer`: what a task was answered, at any time.
 
-use anyhow::Context;
-use poq_proto::v1::{QueryTaskRequest, QueryTaskResponse};
 use serde::Serialize;
 
-use super::Node;
+use super::{Node, task};
 use crate::answer;
 
 #[derive(Serialize)]
@@ -19,12 +17,7 @@ struct Answered {
 
 /// Finds the answer, checks it against the record and prints it.
 pub(super) async fn run(node: &Node, id: u64) -> anyhow::Result<()> {
-    let request = QueryTaskRequest { id };
-    let answer = node
-        .client
-        .query::<_, QueryTaskResponse>("/poq.v1.Query/Task", &request, node.height)
-        .await?;
-    let task = answer.value.task.context("the node's answer has no task")?;
+    let task = task::read(node, id).await?;
     let found = answer::find(&node.client, &task).await?;
     let text = format!("{}\n", found.text);
     let sha256 = task.answer.unwrap_or_default().sha256;

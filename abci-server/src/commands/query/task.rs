@@ -16,14 +16,19 @@ struct Explained {
     explanation: Explanation,
 }
 
-/// Reads, explains and prints a task.
-pub(super) async fn run(node: &Node, id: u64) -> anyhow::Result<()> {
+/// The record of a task at the height that was asked for.
+pub(super) async fn read(node: &Node, id: u64) -> anyhow::Result<Task> {
     let request = QueryTaskRequest { id };
     let answer = node
         .client
         .query::<_, QueryTaskResponse>("/poq.v1.Query/Task", &request, node.height)
         .await?;
-    let task = answer.value.task.context("the node's answer has no task")?;
+    answer.value.task.context("the node's answer has no task")
+}
+
+/// Reads, explains and prints a task.
+pub(super) async fn run(node: &Node, id: u64) -> anyhow::Result<()> {
+    let task = read(node, id).await?;
     let params = params(node, &task).await?;
     let mut explanation = explain(&task, &params);
     for height in slash_heights(&task) {

@@ -128,7 +128,7 @@ pub fn fail_audit(x: &mut Execution<'_>, duty: Duty<'_>, task: u64) -> Result<u6
 }
 
 /// Blocks within which missed duties of a role count as one outage.
-pub fn miss_window(params: &Params, role: Role) -> u64 {
+fn miss_window(params: &Params, role: Role) -> u64 {
     match role {
         Role::Evaluator => params.commit_window.saturating_add(params.reveal_window),
         Role::Inference | Role::Validator | Role::Unspecified => params.answer_window,

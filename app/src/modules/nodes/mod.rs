@@ -9,7 +9,7 @@ mod stake;
 mod update;
 
 pub use duties::{
-    Duty, begin_duty, complete_duty, fail_audit, finish_work, miss_duty, miss_window, release_duty,
+    Duty, begin_duty, complete_duty, fail_audit, finish_work, miss_duty, release_duty,
 };
 pub use jail::{jail, unjail};
 pub use stake::{add_stake, leaves_on_duty, release, unbond};
