@@ -249,6 +249,8 @@ fn chain(nodes: u64) -> Chain {
         commit_window: WINDOW,
         max_open_tasks: 1_000_000,
         max_tx_messages: 1_000,
+        // Longer than a task of these windows may take.
+        unbonding_window: 1_000_000,
         task_retention: RETENTION,
         ..support::params()
     };
