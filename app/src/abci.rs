@@ -24,6 +24,7 @@ use crate::beacon::{ExtendedVote, LastCommit};
 use crate::block::{Block, rejection};
 use crate::error::{Error, Result, reject};
 use crate::modules::validators::{ValidatorPower, Vote};
+use crate::refusal::refused;
 use crate::store::StoreError;
 use crate::tx::Signatures;
 
@@ -219,13 +220,7 @@ impl Application for App {
         });
         answer.unwrap_or_else(|error| {
             let (code, log) = refused_query(error);
-            ResponseQuery {
-                code: code.number,
-                codespace: code.codespace.into(),
-                log,
-                height: signed(self.head().height),
-                ..ResponseQuery::default()
-            }
+            refused(&request.path, code, &log, signed(self.head().height))
         })
     }
 }

@@ -23,7 +23,10 @@ impl Address {
     /// Parses bech32 text, which must be lower case and carry the chain's prefix.
     pub fn parse(text: &str, prefix: &str) -> Result<Self> {
         let Ok(parsed) = CheckedHrpstring::new::<Bech32>(text) else {
-            reject!(code::INVALID_ADDRESS, "{text:?} is not a bech32 address");
+            reject!(
+                code::INVALID_ADDRESS,
+                "decoding bech32 failed: {text:?} is not a bech32 address"
+            );
         };
         let hrp = parsed.hrp();
         ensure!(
@@ -53,6 +56,11 @@ impl Address {
     /// The address of a compressed secp256k1 key: RIPEMD-160 of its SHA-256.
     pub fn from_public_key(key: &[u8], prefix: &str) -> Result<Self> {
         Self::from_bytes(Ripemd160::digest(Sha256::digest(key)).into(), prefix)
+    }
+
+    /// The address of a multisignature key: the first 20 bytes of SHA-256 of its amino encoding.
+    pub fn from_multisig_key(amino: &[u8], prefix: &str) -> Result<Self> {
+        Self::from_bytes(truncated(Sha256::digest(amino).into()), prefix)
     }
 
     /// The account of a module: the first 20 bytes of SHA-256(`poq/module/` ‖ name), for which
@@ -98,6 +106,10 @@ fn module_bytes(name: &str) -> [u8; LENGTH] {
         .chain_update("poq/module/")
         .chain_update(name)
         .finalize();
+    truncated(digest.into())
+}
+
+fn truncated(digest: [u8; 32]) -> [u8; LENGTH] {
     let mut bytes = [0; LENGTH];
     bytes.copy_from_slice(&digest[..LENGTH]);
     bytes

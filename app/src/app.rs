@@ -2,7 +2,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use poq_proto::code;
-use poq_proto::v1::{EvaluatorModel, Params};
+use poq_proto::v1::{DenomMetadata, EvaluatorModel, Params};
 
 use crate::beacon::{self, ExtendedVote, OwnValidator};
 use crate::block::{Block, Gas, OpenBlock, Outcome, proposal_bytes};
@@ -295,6 +295,11 @@ impl App {
     /// Every balance at a height, or at the last one: address, denom, base units. For tools.
     pub fn balances(&self, height: Option<u64>) -> Result<Vec<(String, String, u128)>> {
         bank::all_balances(&State::new(self.snapshot(height)?))
+    }
+
+    /// How denoms are shown, at a height or in the last state. For tools.
+    pub fn denom_metadata(&self, height: Option<u64>) -> Result<Vec<DenomMetadata>> {
+        bank::all_metadata(&State::new(self.snapshot(height)?))
     }
 
     /// The parameters of the last committed state. For tools.

@@ -14,8 +14,10 @@ use crate::store::State;
 
 /// A genesis with default parameters and nothing else.
 pub fn default_genesis() -> GenesisState {
+    let params = params::default_params();
     GenesisState {
-        params: Some(params::default_params()),
+        denom_metadata: vec![bank::default_metadata(&params.denom)],
+        params: Some(params),
         ..GenesisState::default()
     }
 }
@@ -42,8 +44,20 @@ pub fn apply(state: &mut State, chain_id: &str, genesis: GenesisState) -> Result
     params::set(state, &genesis_params)?;
     chain::begin(state, chain_id)?;
     apply_accounts(state, &genesis_params, &genesis.accounts)?;
+    for metadata in &genesis.denom_metadata {
+        bank::set_metadata(state, metadata)?;
+    }
     apply_models(state, &genesis)?;
-    apply_operators(state, chain_id, genesis_params, genesis)
+    let denom = genesis_params.denom.clone();
+    apply_operators(state, chain_id, genesis_params, genesis)?;
+    // Prices, stakes and slashes have 64 bits, and so have their sums, as they are parts of the supply.
+    let supply = bank::supply(state, &denom)?;
+    ensure!(
+        supply <= u64::MAX.into(),
+        code::INVALID_COINS,
+        "genesis has {supply}{denom}, more than 2^64 - 1: take a larger unit for {denom}"
+    );
+    Ok(())
 }
 
 fn apply_accounts(state: &mut State, params: &Params, accounts: &[GenesisAccount]) -> Result<()> {

@@ -19,6 +19,7 @@ pub mod modules;
 mod pagination;
 mod proposal;
 mod query;
+mod refusal;
 pub mod selection;
 pub mod store;
 pub mod tx;

@@ -4,6 +4,11 @@ use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use poq_proto::code;
 
 use crate::error::{Result, ensure};
+use crate::store::State;
+
+/// Entries that a page of a long list may read, and those read at once.
+const SCANNED: usize = 10_000;
+const CHUNK: usize = 500;
 
 /// Entries of a page that a client asked for: 0 means 100, at most 1,000.
 pub fn page_limit(limit: u32) -> usize {
@@ -50,6 +55,57 @@ pub fn page<T>(
         total: if counted { total as u64 } else { 0 },
     };
     Ok((page, response))
+}
+
+/// Cuts a page out of the entries whose keys begin with `prefix`, a list too long to be read whole: of
+/// each, `pick` takes what belongs to the list. The page ends early where few do, so that no request
+/// reads more than 10,000 entries. [`PageResponse::next_key`] names the last entry that was read.
+/// `total` is the length of the list, if somebody counts it.
+pub fn page_of_entries<T>(
+    state: &State,
+    prefix: &str,
+    request: Option<PageRequest>,
+    total: Option<u64>,
+    pick: impl Fn(&[u8], &[u8]) -> Result<Option<T>>,
+) -> Result<(Vec<T>, PageResponse)> {
+    let request = request.unwrap_or_default();
+    ensure!(
+        request.offset == 0 && !request.reverse && (!request.count_total || total.is_some()),
+        code::INVALID_REQUEST,
+        "invalid request, this list is read forward by key: without offset, reverse{}",
+        if total.is_some() {
+            ""
+        } else {
+            " and count_total"
+        }
+    );
+    let counted = request.key.is_empty() && (request.count_total || request.limit == 0);
+    let end = |next_key: Option<Vec<u8>>| {
+        let next_key = next_key.and_then(|key| Some(key.get(prefix.len()..)?.to_vec()));
+        PageResponse {
+            next_key: next_key.unwrap_or_default(),
+            total: total.filter(|_| counted).unwrap_or(0),
+        }
+    };
+    let limit = page_limit(u32::try_from(request.limit).unwrap_or(u32::MAX));
+    let mut page = Vec::new();
+    let mut last = (!request.key.is_empty()).then(|| [prefix.as_bytes(), &request.key].concat());
+    let mut scanned = 0;
+    while scanned < SCANNED {
+        let entries = state.scan(prefix, last.as_deref(), CHUNK)?;
+        if entries.is_empty() {
+            return Ok((page, end(None)));
+        }
+        for (key, value) in entries {
+            if page.len() == limit {
+                return Ok((page, end(last)));
+            }
+            page.extend(pick(key.get(prefix.len()..).unwrap_or_default(), &value)?);
+            last = Some(key);
+            scanned += 1;
+        }
+    }
+    Ok((page, end(last)))
 }
 
 #[cfg(test)]

@@ -38,6 +38,10 @@ pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
         "/poq.v1.Query/Validators" => answer(state, data, validators::query::query_validators),
         "/poq.v1.Query/Beacon" => answer(state, data, beacon::query::query_beacon),
         "/cosmos.auth.v1beta1.Query/Account" => answer(state, data, auth::query::query_account),
+        "/cosmos.auth.v1beta1.Query/Accounts" => answer(state, data, auth::query::query_accounts),
+        "/cosmos.auth.v1beta1.Query/Bech32Prefix" => {
+            answer(state, data, auth::query::query_bech32_prefix)
+        }
         "/cosmos.auth.v1beta1.Query/AccountInfo" => {
             answer(state, data, auth::query::query_account_info)
         }
@@ -60,6 +64,24 @@ pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
         }
         "/cosmos.bank.v1beta1.Query/TotalSupply" => {
             answer(state, data, bank::query::query_total_supply)
+        }
+        "/cosmos.bank.v1beta1.Query/Params" => answer(state, data, bank::query::query_params),
+        "/cosmos.bank.v1beta1.Query/SendEnabled" => {
+            answer(state, data, bank::query::query_send_enabled)
+        }
+        "/cosmos.bank.v1beta1.Query/DenomMetadata" => {
+            answer(state, data, bank::query::query_denom_metadata)
+        }
+        "/cosmos.bank.v1beta1.Query/DenomMetadataByQueryString" => answer(
+            state,
+            data,
+            bank::query::query_denom_metadata_by_query_string,
+        ),
+        "/cosmos.bank.v1beta1.Query/DenomsMetadata" => {
+            answer(state, data, bank::query::query_denoms_metadata)
+        }
+        "/cosmos.bank.v1beta1.Query/DenomOwners" => {
+            answer(state, data, bank::query::query_denom_owners)
         }
         "/cosmos.bank.v1beta1.Query/SupplyOf" => answer(state, data, bank::query::query_supply_of),
         SIMULATE => Ok(simulate(state, decode(data)?)?.encode_to_vec()),
@@ -90,7 +112,8 @@ fn simulate(state: &mut State, request: SimulateRequest) -> Result<SimulateRespo
     let next = chain::context(state, state.version().saturating_add(1))?;
     let tx = tx::decode(&transaction(request), &next.params)?;
     let gas_info = GasInfo {
-        gas_wanted: tx.gas_limit(),
+        // Nothing limits the gas of a simulation; the Cosmos SDK says so with this number.
+        gas_wanted: u64::MAX,
         gas_used: tx.gas_needed(),
     };
     let mut x = Execution::new(state, &next);

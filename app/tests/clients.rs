@@ -3,17 +3,20 @@
 mod support;
 
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{
-    BaseAccount, ModuleAccount, QueryAccountInfoRequest, QueryAccountInfoResponse,
-    QueryAccountRequest, QueryAccountResponse, QueryModuleAccountByNameRequest,
-    QueryModuleAccountByNameResponse, QueryModuleAccountsRequest, QueryModuleAccountsResponse,
-    QueryParamsRequest, QueryParamsResponse,
+    BaseAccount, Bech32PrefixRequest, Bech32PrefixResponse, ModuleAccount, QueryAccountInfoRequest,
+    QueryAccountInfoResponse, QueryAccountRequest, QueryAccountResponse, QueryAccountsRequest,
+    QueryAccountsResponse, QueryModuleAccountByNameRequest, QueryModuleAccountByNameResponse,
+    QueryModuleAccountsRequest, QueryModuleAccountsResponse, QueryParamsRequest,
+    QueryParamsResponse,
 };
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
-    QueryAllBalancesRequest, QueryAllBalancesResponse, QuerySpendableBalancesRequest,
-    QuerySpendableBalancesResponse, QueryTotalSupplyRequest, QueryTotalSupplyResponse,
+    QueryAllBalancesRequest, QueryAllBalancesResponse, QueryDenomMetadataRequest,
+    QueryDenomMetadataResponse, QueryDenomOwnersRequest, QueryDenomOwnersResponse,
+    QueryDenomsMetadataRequest, QueryDenomsMetadataResponse, QuerySendEnabledRequest,
+    QuerySendEnabledResponse, QuerySpendableBalancesRequest, QuerySpendableBalancesResponse,
+    QueryTotalSupplyRequest, QueryTotalSupplyResponse,
 };
 use cosmos_sdk_proto::cosmos::base::query::v1beta1::PageRequest;
-use cosmos_sdk_proto::cosmos::crypto::multisig::LegacyAminoPubKey;
 use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{
     ModeInfo, SimulateRequest, SimulateResponse, Tip, Tx, TxRaw, mode_info,
@@ -23,8 +26,11 @@ use k256::ecdsa::signature::Signer;
 use poq_app::tx::Signatures;
 use poq_app::{Address, Error};
 use poq_proto::code::{self, Code};
+use poq_proto::v1::Params;
 use prost::{Message, Name};
-use support::{CHAIN_ID, Chain, DENOM, Draft, FUNDS, Wallet, any, coin, send, submit_message};
+use support::{
+    CHAIN_ID, Chain, DENOM, Draft, FUNDS, Wallet, any, coin, params, send, submit_message,
+};
 use tendermint_abci::Application;
 use tendermint_proto::google::protobuf::Any;
 use tendermint_proto::v0_38::abci::RequestQuery;
@@ -156,24 +162,18 @@ fn other_sign_modes_and_keys_are_refused_by_name() {
     });
     let (code, log) = refused(&chain, &multi.sign(&chain.user));
     assert_eq!(code, code::UNAUTHORIZED);
-    assert!(log.contains("multisignatures"), "{log}");
+    assert!(log.contains("one key signs for this account"), "{log}");
 
-    let multisig = Any {
-        type_url: LegacyAminoPubKey::type_url(),
-        value: LegacyAminoPubKey::default().encode_to_vec(),
-    };
     let ed25519 = Any {
         type_url: "/cosmos.crypto.ed25519.PubKey".into(),
         value: vec![10, 1, 1],
     };
-    for key in [multisig, ed25519] {
-        let mut draft = transfer(&chain);
-        let type_url = key.type_url.clone();
-        draft.auth_info.signer_infos[0].public_key = Some(key);
-        let (code, log) = refused(&chain, &draft.sign(&chain.user));
-        assert_eq!(code, code::INVALID_PUBKEY);
-        assert!(log.contains(&type_url), "{log}");
-    }
+    let type_url = ed25519.type_url.clone();
+    let mut draft = transfer(&chain);
+    draft.auth_info.signer_infos[0].public_key = Some(ed25519);
+    let (code, log) = refused(&chain, &draft.sign(&chain.user));
+    assert_eq!(code, code::INVALID_PUBKEY);
+    assert!(log.contains(&type_url), "{log}");
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn simulations_need_no_signature() {
     let mut foreign = transfer(&chain);
     foreign.body = plain.body.clone();
     foreign.auth_info.signer_infos[0].public_key = Some(Any {
-        type_url: LegacyAminoPubKey::type_url(),
+        type_url: "/cosmos.crypto.multisig.LegacyAminoPubKey".into(),
         value: Vec::new(),
     });
     for draft in [&plain, &cosmjs, &bare, &foreign] {
@@ -283,7 +283,10 @@ fn accounts() {
     let user = BaseAccount::decode(user.value.as_slice()).unwrap();
     assert_eq!(user.address, chain.user.address);
     assert!(user.pub_key.is_none());
-    assert_eq!(ask("poq1").code, code::INVALID_ADDRESS.number);
+    let invalid = ask("poq1");
+    assert_eq!(invalid.code, code::INVALID_REQUEST.number);
+    let words = "rpc error: code = InvalidArgument desc = invalid address: decoding bech32 failed";
+    assert!(invalid.log.starts_with(words), "{}", invalid.log);
 
     // Its fee makes the protocol's account.
     let to = chain.inference[0].address.clone();
@@ -310,6 +313,155 @@ fn accounts() {
     let params: QueryParamsResponse =
         chain.query("/cosmos.auth.v1beta1.Query/Params", &QueryParamsRequest {});
     assert_eq!(params.params.unwrap().tx_sig_limit, 8);
+}
+
+#[test]
+fn a_simulation_fails_in_the_words_of_the_cosmos_sdk() {
+    let chain = Chain::new(1, 5);
+    let to = chain.inference[0].address.clone();
+    let ask = |draft: &Draft| {
+        let request = SimulateRequest {
+            tx_bytes: draft.sign(&chain.user),
+            ..SimulateRequest::default()
+        };
+        let query = RequestQuery {
+            path: "/cosmos.tx.v1beta1.Service/Simulate".into(),
+            data: request.encode_to_vec().into(),
+            ..RequestQuery::default()
+        };
+        Application::query(&chain.app, query)
+    };
+    let small = send(&chain.user, &to, 1);
+    let large = send(&chain.user, &to, 2 * FUNDS);
+    let failed = ask(&Draft::new(&chain.user, vec![small.clone(), large]));
+    assert_eq!((failed.code, failed.codespace.as_str()), (6, "sdk"));
+    let words = "rpc error: code = Unknown desc = failed to execute message; message index: 1: ";
+    assert!(failed.log.starts_with(words), "{}", failed.log);
+    assert!(failed.log.ends_with("insufficient funds"), "{}", failed.log);
+    assert_eq!(failed.info, "sdk/5");
+
+    let mut late = Draft::new(&chain.user, vec![small.clone()]);
+    late.auth_info.signer_infos[0].sequence = 7;
+    let late = ask(&late);
+    assert_eq!((late.code, late.info.as_str()), (6, "sdk/32"));
+    let good = ask(&Draft::new(&chain.user, vec![small]));
+    let good = SimulateResponse::decode(good.value)
+        .unwrap()
+        .gas_info
+        .unwrap();
+    assert_eq!(good.gas_wanted, u64::MAX);
+    assert!((10_000..200_000).contains(&good.gas_used));
+}
+
+#[test]
+fn nothing_of_a_coin_is_no_fee() {
+    let mut chain = Chain::with_params(
+        Params {
+            gas_price: 0,
+            ..params()
+        },
+        1,
+        5,
+    );
+    let mut draft = transfer(&chain);
+    let fee = draft.auth_info.fee.as_mut().unwrap();
+    fee.amount = vec![coin(0)];
+    let tx = draft.sign(&chain.user);
+    let result = chain.block(&[tx]).remove(0);
+    assert_eq!(result.code, 0, "{}", result.log);
+}
+
+/// Reads a list in pages of three.
+fn pages<T>(ask: impl Fn(PageRequest) -> (Vec<T>, Vec<u8>)) -> Vec<T> {
+    let mut all = Vec::new();
+    let mut key = Vec::new();
+    loop {
+        let (page, next) = ask(PageRequest {
+            key,
+            limit: 3,
+            ..PageRequest::default()
+        });
+        assert!(page.len() <= 3);
+        all.extend(page);
+        if next.is_empty() {
+            return all;
+        }
+        key = next;
+    }
+}
+
+#[test]
+fn everybody_is_listed() {
+    let chain = Chain::new(2, 5);
+    let accounts = |pagination| -> QueryAccountsResponse {
+        let request = QueryAccountsRequest {
+            pagination: Some(pagination),
+        };
+        chain.query("/cosmos.auth.v1beta1.Query/Accounts", &request)
+    };
+    let listed = pages(|request| {
+        let page = accounts(request);
+        let any = page.accounts.iter();
+        let decoded = any.map(|any| BaseAccount::decode(&any.value[..]).unwrap().address);
+        (decoded.collect(), page.pagination.unwrap().next_key)
+    });
+    let owners = pages(|pagination| {
+        let request = QueryDenomOwnersRequest {
+            denom: DENOM.into(),
+            pagination: Some(pagination),
+        };
+        let page: QueryDenomOwnersResponse =
+            chain.query("/cosmos.bank.v1beta1.Query/DenomOwners", &request);
+        let owners = page.denom_owners.into_iter();
+        let owners = owners.map(|owner| (owner.address, owner.balance.unwrap()));
+        (owners.collect(), page.pagination.unwrap().next_key)
+    });
+    let wallets = [&chain.user]
+        .into_iter()
+        .chain(&chain.inference)
+        .chain(&chain.evaluators)
+        .chain(&chain.validators);
+    let mut addresses: Vec<_> = wallets.map(|wallet| wallet.address.clone()).collect();
+    addresses.sort();
+    assert_eq!(listed, addresses);
+    let owned: Vec<_> = owners.iter().map(|(address, _)| address.clone()).collect();
+    assert_eq!(owned, addresses);
+    assert!(owners.contains(&(chain.user.address.clone(), coin(FUNDS))));
+    let counted = accounts(PageRequest {
+        count_total: true,
+        ..PageRequest::default()
+    });
+    assert_eq!(counted.pagination.unwrap().total, addresses.len() as u64);
+}
+
+#[test]
+fn wallets_learn_how_to_show_the_denom_and_addresses() {
+    let chain = Chain::new(1, 5);
+    let request = QueryDenomMetadataRequest {
+        denom: DENOM.into(),
+    };
+    let one: QueryDenomMetadataResponse =
+        chain.query("/cosmos.bank.v1beta1.Query/DenomMetadata", &request);
+    let metadata = one.metadata.unwrap();
+    assert_eq!(
+        (metadata.base.as_str(), metadata.display.as_str()),
+        (DENOM, "poq")
+    );
+    assert_eq!(metadata.denom_units[1].exponent, 6);
+    let all: QueryDenomsMetadataResponse = chain.query(
+        "/cosmos.bank.v1beta1.Query/DenomsMetadata",
+        &QueryDenomsMetadataRequest::default(),
+    );
+    assert_eq!(all.metadatas, [metadata]);
+    let prefix: Bech32PrefixResponse = chain.query(
+        "/cosmos.auth.v1beta1.Query/Bech32Prefix",
+        &Bech32PrefixRequest {},
+    );
+    assert_eq!(prefix.bech32_prefix, "poq");
+    let path = "/cosmos.bank.v1beta1.Query/SendEnabled";
+    let exceptions: QuerySendEnabledResponse =
+        chain.query(path, &QuerySendEnabledRequest::default());
+    assert!(exceptions.send_enabled.is_empty());
 }
 
 #[test]

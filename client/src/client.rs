@@ -95,12 +95,7 @@ impl Client {
             .abci_query(Some(path.into()), data, height, prove);
         let answer = self.rpc.check("abci_query", request.await)?;
         if answer.code.is_err() {
-            return Err(Error::Query {
-                path: path.into(),
-                code: answer.code.value(),
-                codespace: answer.codespace,
-                log: answer.log,
-            });
+            return Err(refusal(path, answer));
         }
         Ok(answer)
     }
@@ -281,4 +276,18 @@ fn parse_query(query: &str) -> Result<Query> {
 fn block_height(height: u64) -> Result<Height> {
     Height::try_from(height)
         .map_err(|_| Error::InvalidQuery(format!("{height} is not a block height")))
+}
+/// A refused query. Some refusals come in the words of the Cosmos SDK, with the chain's own code in `info`.
+fn refusal(path: &str, answer: AbciQuery) -> Error {
+    let own = answer.info.split_once('/');
+    let own = own.and_then(|(codespace, code)| Some((codespace.to_owned(), code.parse().ok()?)));
+    let (codespace, code) = own.unwrap_or((answer.codespace, answer.code.value()));
+    let text = answer.log.strip_prefix("rpc error: code = ");
+    let text = text.and_then(|text| Some(text.split_once(" desc = ")?.1));
+    Error::Query {
+        path: path.into(),
+        code,
+        codespace,
+        log: text.unwrap_or(&answer.log).to_owned(),
+    }
 }

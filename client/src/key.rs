@@ -3,14 +3,17 @@ use std::fmt;
 use bip32::{DerivationPath, XPrv};
 use cosmrs::AccountId;
 use hmac::{Hmac, Mac as _};
-use k256::ecdsa::signature::Signer as _;
+use k256::ecdsa::signature::{Signer as _, Verifier as _};
 use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use rand::RngCore;
 use rand::rngs::OsRng;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::{Error, Result};
+use crate::{Error, Multisig, Result};
+
+/// Bytes of a compressed public key.
+pub(crate) const COMPRESSED: usize = 33;
 
 /// Derivation path of the first key, as Cosmos wallets have it.
 pub const HD_PATH: &str = "m/44'/118'/0'/0/0";
@@ -175,11 +178,33 @@ pub fn parse_address(address: &str, prefix: &str) -> Result<[u8; 20]> {
         .map_err(|_| invalid("it has not 20 bytes".into()))
 }
 
-/// The bech32 address of a compressed public key.
+/// The bech32 address of a public key as it stands in an account: a compressed one, or the encoding of
+/// a [`Multisig`].
 pub fn address_of(public_key: &[u8], prefix: &str) -> Result<String> {
-    let key = VerifyingKey::from_sec1_bytes(public_key)
-        .map_err(|_| Error::Key("it is not a compressed secp256k1 public key".into()))?;
-    format_address(prefix, &address_bytes(&key))
+    match public_key.len() {
+        COMPRESSED => format_address(prefix, &address_bytes_of(public_key)?),
+        _ => Multisig::decode(public_key)?.address(prefix),
+    }
+}
+
+/// The address of a compressed public key.
+pub(crate) fn address_bytes_of(public_key: &[u8]) -> Result<[u8; 20]> {
+    let key = (public_key.len() == COMPRESSED)
+        .then(|| VerifyingKey::from_sec1_bytes(public_key).ok())
+        .flatten()
+        .ok_or_else(|| Error::Key("it is not a compressed secp256k1 public key".into()))?;
+    Ok(address_bytes(&key))
+}
+
+/// Whether a signature is the low form of this compressed key's over `document`.
+pub(crate) fn is_signed(public_key: &[u8], document: &[u8], signature: &[u8]) -> bool {
+    let key = VerifyingKey::from_sec1_bytes(public_key);
+    let signature = Signature::from_slice(signature);
+    key.ok()
+        .zip(signature.ok())
+        .is_some_and(|(key, signature)| {
+            signature.normalize_s().is_none() && key.verify(document, &signature).is_ok()
+        })
 }
 
 fn address_bytes(key: &VerifyingKey) -> [u8; 20] {
@@ -189,7 +214,7 @@ fn address_bytes(key: &VerifyingKey) -> [u8; 20] {
     address
 }
 
-fn format_address(prefix: &str, address: &[u8; 20]) -> Result<String> {
+pub(crate) fn format_address(prefix: &str, address: &[u8; 20]) -> Result<String> {
     AccountId::new(prefix, address)
         .map(String::from)
         .map_err(|error| Error::Address {

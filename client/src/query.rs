@@ -9,6 +9,8 @@ use cosmos_sdk_proto::cosmos::bank::v1beta1::{
 };
 use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
+use cosmos_sdk_proto::cosmos::crypto::multisig::LegacyAminoPubKey;
+use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SimulateRequest, SimulateResponse};
 use poq_proto::v1::{
     Duty, EvaluatorModel, Model, Node, Params, QueryBeaconRequest, QueryBeaconResponse,
@@ -36,7 +38,8 @@ pub struct Account {
     pub account_number: u64,
     /// Transactions of this account so far; the next one must carry this number.
     pub sequence: u64,
-    /// Compressed secp256k1 key, hex; empty before the first transaction.
+    /// Compressed secp256k1 key, or the encoding of a [`Multisig`](crate::Multisig), hex; empty before
+    /// the first transaction.
     #[serde(serialize_with = "crate::types::as_hex")]
     pub public_key: Vec<u8>,
 }
@@ -180,9 +183,9 @@ impl Client {
         let any = present(answer.value.account, path)?;
         let account: BaseAccount = unpack(&any, path)?;
         let public_key = match &account.pub_key {
-            Some(any) => {
-                unpack::<cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey>(any, path)?.key
-            }
+            // Its encoding is what an account holds.
+            Some(any) if any.type_url == LegacyAminoPubKey::type_url() => any.value.clone(),
+            Some(any) => unpack::<PubKey>(any, path)?.key,
             None => Vec::new(),
         };
         Ok(Account {

@@ -14,10 +14,15 @@ use cosmos_sdk_proto::cosmos::tx::v1beta1::{
 use prost::{Message, Name};
 use tendermint::block::Height;
 
+use crate::key::COMPRESSED;
+use crate::multisig::{Multisig, PartialSignature};
 use crate::{Any, Error, Key, Result};
 
 pub use cosmos_sdk_proto::cosmos::tx::v1beta1::Tx;
-pub use json::{from_json, message_from_json, message_to_json, snake_case, to_json};
+pub use json::{
+    from_json, message_from_json, message_to_json, signatures_from_json, signatures_to_json,
+    snake_case, to_json,
+};
 
 /// Range of a gas limit over the simulated gas; a larger one is taken for a mistake.
 pub const GAS_ADJUSTMENT: RangeInclusive<f64> = 1.0..=100.0;
@@ -26,7 +31,7 @@ pub const GAS_ADJUSTMENT: RangeInclusive<f64> = 1.0..=100.0;
 const PLACEHOLDER_GAS: u64 = 1_000_000_000;
 const PLACEHOLDER_FEE: u128 = 1_000_000_000_000;
 /// Bytes of a signature.
-const SIGNATURE_BYTES: usize = 64;
+pub(crate) const SIGNATURE_BYTES: usize = 64;
 
 /// Everything that is signed, except whose signature it is.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +85,15 @@ pub fn sign_tx(tx: Tx, signer: &Signer, key: &Key) -> Result<Tx> {
     Ok(tx)
 }
 
+/// Signs amino's JSON of a transaction as one key of a multisignature account that is at `sequence`.
+pub fn sign_amino(document: &[u8], sequence: u64, key: &Key) -> Result<PartialSignature> {
+    Ok(PartialSignature {
+        public_key: key.public_key(),
+        signature: key.sign(document)?,
+        sequence,
+    })
+}
+
 /// The bytes of a transaction for a simulation, which takes any signature and any fee, at least as
 /// long as the one that is sent, as bytes cost gas. `public_key` may be empty if the chain knows it.
 pub fn simulated(
@@ -93,8 +107,13 @@ pub fn simulated(
         fee: Some((denom.to_owned(), PLACEHOLDER_FEE)),
         ..unsigned.clone()
     };
-    let mut tx = claim(unsigned.to_tx()?, public_key, sequence);
-    tx.signatures = vec![vec![0; SIGNATURE_BYTES]];
+    let mut tx = unsigned.to_tx()?;
+    if public_key.len() > COMPRESSED {
+        Multisig::decode(&public_key)?.simulate(&mut tx, sequence);
+    } else {
+        tx = claim(tx, public_key, sequence);
+        tx.signatures = vec![vec![0; SIGNATURE_BYTES]];
+    }
     Ok(encode(&tx))
 }
 

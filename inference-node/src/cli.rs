@@ -152,6 +152,9 @@ pub struct Init {
     /// Where the HTTP server listens.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
+    /// Let everybody who reaches the HTTP server ask, without an API key.
+    #[arg(long)]
+    pub open: bool,
     /// Form of the result.
     #[command(flatten)]
     pub output: OutputArg,

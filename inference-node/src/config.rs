@@ -107,6 +107,8 @@ pub struct HttpConfig {
     pub queue: usize,
     /// Seconds from a request to the end of its answer; at least 1.
     pub deadline_seconds: u64,
+    /// Whether everybody who reaches the server may ask, without a key.
+    pub open: bool,
     /// The key that requests need.
     pub api_key: Option<String>,
     /// Further keys.
@@ -125,6 +127,7 @@ impl Default for HttpConfig {
             max_tokens: 1024,
             queue: 16,
             deadline_seconds: 120,
+            open: false,
             api_key: None,
             api_keys: Vec::new(),
             api_keys_file: None,
@@ -134,7 +137,7 @@ impl Default for HttpConfig {
 }
 
 impl HttpConfig {
-    /// All keys; none means that everybody may ask.
+    /// All keys; without any and without [`open`](Self::open) nobody may ask.
     ///
     /// # Errors
     /// A file that cannot be read or has no key, or a key that is blank, in words: a server must not
@@ -155,6 +158,9 @@ impl HttpConfig {
             if keys.len() == before {
                 return Err(failed("it has no key".into()));
             }
+        }
+        if self.open && !keys.is_empty() {
+            return Err("http.open lets everybody ask, but there are API keys: remove one".into());
         }
         Ok(keys)
     }
@@ -265,6 +271,8 @@ pub struct Template {
     pub concurrency: usize,
     /// `http.listen`.
     pub listen: SocketAddr,
+    /// `http.open`.
+    pub open: bool,
 }
 
 /// The text of a new `config.toml`.
@@ -334,7 +342,9 @@ queue = {http_queue}
 # 503; an answer that takes longer is cut, and is an error (504) if it has no word yet.
 deadline_seconds = {deadline}
 # Keys, one of which requests need as `Authorization: Bearer KEY`, /health and /ready excepted: one,
-# many, or a file with one a line that only the node's user can read. Without any, everybody may ask.
+# many, or a file with one a line that only the node's user can read. Without any nobody may ask,
+# unless the server is open to everybody who reaches it.
+open = {open}
 # api_key = "a-long-random-text"
 # api_keys = []
 # api_keys_file = "/etc/poq/api-keys"
@@ -368,6 +378,7 @@ cors_origins = []
         http_tokens = http.max_tokens,
         http_queue = http.queue,
         deadline = http.deadline_seconds,
+        open = values.open,
     )
 }
 
@@ -388,6 +399,7 @@ mod tests {
             threads: 1,
             concurrency: 2,
             listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
+            open: true,
         }
     }
 
@@ -408,6 +420,7 @@ mod tests {
             config.http,
             HttpConfig {
                 listen: config.http.listen,
+                open: true,
                 ..HttpConfig::default()
             }
         );
@@ -447,6 +460,7 @@ mod tests {
             "api_key = ' '",
             "api_keys = ['a', '']",
             "api_keys_file = '/none'",
+            "open = true\napi_key = 'a'",
         ] {
             assert!(keys(slip).is_err(), "{slip}");
         }

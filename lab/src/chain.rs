@@ -13,7 +13,7 @@ use poq_client::{Any, Key};
 use poq_proto::code;
 use poq_proto::v1::{
     EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator,
-    Model, Node, Params, QueryNodesRequest, QueryNodesResponse, Role, VoteOutput, VoteOutputs,
+    Model, MsgVoteOutputs, Node, Params, QueryNodesRequest, QueryNodesResponse, Role, VoteOutput,
 };
 use prost::Message;
 use tendermint_proto::v0_38::abci::Event;
@@ -217,7 +217,7 @@ impl Chain {
             validator: self.validator.clone(),
             extension,
         };
-        Some(encode(&VoteOutputs {
+        Some(encode(&MsgVoteOutputs {
             outputs: vec![output],
         }))
     }
@@ -363,6 +363,7 @@ fn genesis(
         evaluator_models: vec![beginning.evaluator_model.clone()],
         nodes: nodes.collect(),
         validators: owner.into_iter().collect(),
+        ..GenesisState::default()
     }
 }
 

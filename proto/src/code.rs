@@ -58,14 +58,14 @@ codes! {
     MEMPOOL_FULL = 20, SDK;
     /// The transaction is larger than allowed.
     TX_TOO_LARGE = 21, SDK;
+    /// A queried item does not exist.
+    NOT_FOUND = 22, SDK;
     /// The timeout height has passed.
     TIMEOUT_HEIGHT = 30, SDK;
     /// "account sequence mismatch, expected E, got G".
     WRONG_SEQUENCE = 32, SDK;
     /// An invariant of the application is broken; a bug.
     INTERNAL = 35, SDK;
-    /// A queried item does not exist.
-    NOT_FOUND = 38, SDK;
 
     /// No such task.
     UNKNOWN_TASK = 101, POQ;

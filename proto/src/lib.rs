@@ -5,9 +5,11 @@ mod calibration;
 pub mod code;
 mod commitment;
 pub mod event;
+mod multisig;
 
 pub use calibration::calibrate;
 pub use commitment::{SCORE_COMMITMENT_DOMAIN, commitment};
+pub use multisig::amino_multisig_key;
 
 /// Types generated from `proto/poq/v1`.
 ///

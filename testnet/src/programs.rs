@@ -67,7 +67,7 @@ impl Programs {
     ) -> Command {
         let mut command = init(&self.inference_node, root, chain_id, worker);
         // Processes of a local network share few cores, so a second engine would only slow the first.
-        command.args(["--listen", &worker.http, "--concurrency", "1"]);
+        command.args(["--listen", &worker.http, "--open", "--concurrency", "1"]);
         command
     }
 

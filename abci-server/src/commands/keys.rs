@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use poq_client::keyring::{KeyInfo, Keyring, Purpose, ask, export, import};
-use poq_client::{Key, Mnemonic};
+use poq_client::{Key, Mnemonic, Multisig};
 use serde::Serialize;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -30,7 +30,8 @@ pub struct Keys {
 
 #[derive(Debug, clap::Subcommand)]
 enum KeysCommand {
-    /// Make a key and show its mnemonic, or recover one from its mnemonic.
+    /// Make a key and show its mnemonic, recover one from its mnemonic, or add the account of several
+    /// keys.
     Add(Add),
     /// List all keys.
     List,
@@ -81,6 +82,23 @@ enum KeysCommand {
 struct Add {
     /// Name of the key.
     name: String,
+    /// Keep no secret, but the public key of somebody else: its 66 hex digits, as `keys show` prints
+    /// them.
+    #[arg(long, value_name = "HEX", conflicts_with_all = ["recover", "multisig"])]
+    pubkey: Option<String>,
+    /// An account of several keys: their names in this keyring, with commas between them. The order
+    /// does not matter.
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        requires = "multisig_threshold",
+        conflicts_with = "recover"
+    )]
+    multisig: Vec<String>,
+    /// How many of the keys must sign.
+    #[arg(long, value_name = "NUMBER", requires = "multisig")]
+    multisig_threshold: Option<u32>,
     /// Read the mnemonic from the terminal or the standard input.
     #[arg(long)]
     recover: bool,
@@ -171,6 +189,16 @@ impl Keys {
 
 impl Add {
     fn run(self, keyring: &Keyring, format: Format) -> anyhow::Result<()> {
+        if let Some(digits) = &self.pubkey {
+            let key = hex::decode(digits).context("--pubkey is no hex")?;
+            return Ok(format.print(&keyring.insert_public(&self.name, &key)?)?);
+        }
+        if let Some(threshold) = self.multisig_threshold {
+            let keys = self.multisig.iter();
+            let keys = keys.map(|name| Ok(keyring.show(name)?.public_key));
+            let key = Multisig::new(threshold, keys.collect::<anyhow::Result<_>>()?)?;
+            return Ok(format.print(&keyring.insert_public(&self.name, &key.encode())?)?);
+        }
         let path = match &self.hd_path {
             Some(path) => path.clone(),
             None => format!("m/44'/118'/{}'/0/{}", self.account, self.index),

@@ -18,8 +18,6 @@ use super::node::Node;
 
 /// Height of the state: which one is asked for, and which one answered.
 const HEIGHT: &str = "x-cosmos-block-height";
-/// Clients find this in ABCI queries; a gRPC status says it in its code.
-const NOT_FOUND: &str = "rpc error: code = NotFound desc = ";
 /// A refusal of this is about the transaction, not about the request.
 const SIMULATE: &str = "/cosmos.tx.v1beta1.Service/Simulate";
 
@@ -105,7 +103,10 @@ fn respond(path: &str, answer: ResponseQuery) -> Result<tonic::Response<Bytes>, 
         response.metadata_mut().insert(HEIGHT, height);
         return Ok(response);
     }
-    let text = answer.log.strip_prefix(NOT_FOUND).unwrap_or(&answer.log);
+    // The status itself says the rest.
+    let text = answer.log.strip_prefix("rpc error: code = ");
+    let text = text.and_then(|text| Some(text.split_once(" desc = ")?.1));
+    let text = text.unwrap_or(&answer.log);
     let mut status = Status::new(status_code(path, &answer), text);
     status.metadata_mut().insert(HEIGHT, height);
     Err(status)

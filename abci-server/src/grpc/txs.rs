@@ -10,7 +10,6 @@ use cosmos_sdk_proto::cosmos::tx::v1beta1::{
     BroadcastMode, BroadcastTxRequest, BroadcastTxResponse, GetTxRequest, GetTxResponse,
     GetTxsEventRequest, GetTxsEventResponse, OrderBy, Tx,
 };
-use poq_app::beacon::is_vote_outputs;
 use poq_client::TxHash;
 use prost::Message;
 use tendermint_proto::google::protobuf::Any;
@@ -149,13 +148,8 @@ fn describe(found: Found, timestamp: String) -> Result<(Tx, TxResponse), Status>
     let data = STANDARD
         .decode(&result.data)
         .map_err(|error| Status::internal(format!("CometBFT's data is no base64: {error}")))?;
-    // Outputs of votes stand among a block's transactions; for clients, one without messages.
-    let tx = match is_vote_outputs(&found.tx) {
-        true => Tx::default(),
-        false => Tx::decode(found.tx.as_slice()).map_err(|error| {
-            Status::internal(format!("the transaction does not decode: {error}"))
-        })?,
-    };
+    let tx = Tx::decode(found.tx.as_slice())
+        .map_err(|error| Status::internal(format!("the transaction does not decode: {error}")))?;
     let response = TxResponse {
         height: i64::try_from(found.height.value()).unwrap_or(i64::MAX),
         txhash: TxHash::of(&found.tx).to_string(),

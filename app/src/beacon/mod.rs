@@ -8,7 +8,7 @@ mod vote;
 mod vrf;
 
 pub use enable::{begin, enable_vote_extensions};
-pub use outputs::{Accepted, Carried, LastCommit, PREFIX, encode, is_vote_outputs};
+pub use outputs::{Accepted, Carried, LastCommit, encode, is_vote_outputs, parse};
 pub use verifier::Verifier;
 pub use vote::{ExtendedVote, OwnValidator};
 pub use vrf::{EXTENSION_BYTES, Input, KEY_BYTES, KeyError, Secret, Secrets, check_key, verify};

@@ -1,8 +1,10 @@
 //! How a block carries the outputs of the votes for the block before.
 
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, Fee, TxBody, TxRaw};
 use poq_proto::code;
-use poq_proto::v1::{VoteOutput, VoteOutputs};
-use prost::Message;
+use poq_proto::v1::{MsgVoteOutputs, VoteOutput};
+use prost::{Message, Name};
+use tendermint_proto::google::protobuf::Any;
 
 use super::vote::{ExtendedVote, output};
 use super::vrf::Input;
@@ -11,11 +13,6 @@ use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::modules::validators::Vote;
 use crate::store::State;
-use crate::tx::strict;
-
-/// What outputs begin with in a block. No protobuf message begins with a zero byte, so nothing can
-/// be both outputs and a transaction.
-pub const PREFIX: &[u8] = b"\0poq/vote-outputs/v1\0";
 
 /// Who voted for the block before, as the block itself says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,16 +41,40 @@ pub struct Accepted {
     pub outputs: Vec<[u8; 32]>,
 }
 
-/// Whether bytes are meant to be outputs of votes.
-pub fn is_vote_outputs(bytes: &[u8]) -> bool {
-    bytes.starts_with(PREFIX)
+/// Whether a message is one of outputs, which stands in no transaction that somebody sends.
+pub fn is_vote_outputs(message: &Any) -> bool {
+    message.type_url == MsgVoteOutputs::type_url()
 }
 
-/// The entry of a block.
-pub fn encode(outputs: &VoteOutputs) -> Vec<u8> {
-    let mut bytes = PREFIX.to_vec();
-    bytes.extend(outputs.encode_to_vec());
-    bytes
+/// The entry of a block: a `TxRaw` with the outputs as its message, and with an empty fee, which
+/// clients that show transactions expect.
+pub fn encode(outputs: &MsgVoteOutputs) -> Vec<u8> {
+    let body = TxBody {
+        messages: vec![Any {
+            type_url: MsgVoteOutputs::type_url(),
+            value: outputs.encode_to_vec(),
+        }],
+        ..TxBody::default()
+    };
+    let auth_info = AuthInfo {
+        fee: Some(Fee::default()),
+        ..AuthInfo::default()
+    };
+    TxRaw {
+        body_bytes: body.encode_to_vec(),
+        auth_info_bytes: auth_info.encode_to_vec(),
+        signatures: Vec::new(),
+    }
+    .encode_to_vec()
+}
+
+/// The outputs in the entry of a block; none if it has any other form than [`encode`] gives it.
+pub fn parse(entry: &[u8]) -> Option<MsgVoteOutputs> {
+    let tx = TxRaw::decode(entry).ok()?;
+    let body = TxBody::decode(tx.body_bytes.as_slice()).ok()?;
+    let message = body.messages.first().filter(|any| is_vote_outputs(any))?;
+    let outputs = MsgVoteOutputs::decode(message.value.as_slice()).ok()?;
+    (encode(&outputs) == entry).then_some(outputs)
 }
 
 /// The entry for the block at `height`, from what the proposer knows of the votes for the block
@@ -85,7 +106,7 @@ pub fn propose(
             Err(error) => return Err(error),
         }
     }
-    Ok(Some(encode(&VoteOutputs { outputs })))
+    Ok(Some(encode(&MsgVoteOutputs { outputs })))
 }
 
 /// Checks what a block carries in its first entry.
@@ -99,13 +120,12 @@ pub fn accept(
     if !carries_outputs(state, height)? {
         return Ok(Carried::NotDue);
     }
-    let Some(bytes) = first.and_then(|bytes| bytes.strip_prefix(PREFIX)) else {
+    let Some(MsgVoteOutputs { outputs }) = first.and_then(parse) else {
         reject!(
             code::INVALID_VOTE_OUTPUTS,
             "block {height} does not begin with the outputs of the votes for the block before"
         );
     };
-    let VoteOutputs { outputs } = strict(bytes, "VoteOutputs")?;
     let ascending = outputs
         .windows(2)
         .all(|pair| pair[0].validator < pair[1].validator);

@@ -42,6 +42,25 @@ pub(super) struct Signer<'a> {
     pub(super) sequence: u64,
 }
 
+/// The JSON that a key of a multisignature account signs: `SIGN_MODE_LEGACY_AMINO_JSON` of a transaction.
+///
+/// # Errors
+/// If a message has no amino form.
+pub fn amino_document(
+    body: &TxBody,
+    fee: &Fee,
+    chain_id: &str,
+    account_number: u64,
+    sequence: u64,
+) -> Result<Vec<u8>> {
+    let signer = Signer {
+        chain_id,
+        account_number,
+        sequence,
+    };
+    sign_document(body, fee, &signer)
+}
+
 /// The bytes that the signer of a transaction signs.
 pub(super) fn sign_document(body: &TxBody, fee: &Fee, signer: &Signer<'_>) -> Result<Vec<u8>> {
     let messages = body.messages.iter().map(message).collect::<Result<_>>()?;

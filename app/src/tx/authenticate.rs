@@ -1,20 +1,17 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::TxMsgData;
-use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
-use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
-use cosmos_sdk_proto::cosmos::tx::v1beta1::{SignDoc, SignerInfo, mode_info};
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{SignDoc, SignerInfo};
 use poq_proto::code;
-use poq_proto::v1::Account;
-use prost::{Message as _, Name};
+use prost::Message as _;
 
 use super::amino::{self, Signer};
 use super::decode::Unverified;
 use super::messages::Message;
-use super::signature::{Verifier, is_compressed_key};
-use super::strict::strict;
-use crate::address::Address;
-use crate::error::{Result, ensure, reject};
+use super::public_key::PublicKey;
+use super::sign_mode::{Mode, Signing, signing};
+use super::signature::Verifier;
+use crate::error::{Error, Result, ensure, reject};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::auth;
 use crate::store::State;
@@ -73,10 +70,13 @@ impl Unverified {
             };
             let key = match signatures {
                 // Whatever a client fills in, what it simulates has the same gas.
-                Signatures::Simulated => account.public_key.clone(),
-                Signatures::Verify | Signatures::Verified => {
-                    public_key(info, &account, signer, &params.bech32_prefix)?
-                }
+                Signatures::Simulated => None,
+                Signatures::Verify | Signatures::Verified => Some(PublicKey::of_signer(
+                    info,
+                    &account,
+                    signer,
+                    &params.bech32_prefix,
+                )?),
             };
             ensure!(
                 info.sequence == account.sequence,
@@ -85,20 +85,17 @@ impl Unverified {
                 account.sequence,
                 info.sequence
             );
-            if signatures != Signatures::Simulated {
-                sign_mode(info)?;
-            }
-            if signatures == Signatures::Verify {
+            if let (Some(key), Signatures::Verify) = (&key, signatures) {
                 let number = account.account_number;
                 ensure!(
-                    self.is_signed(index, info, &key, number, x.block, verifier)?,
+                    self.is_signed(index, info, key, number, x.block, verifier)?,
                     code::UNAUTHORIZED,
                     "signature verification failed; please verify account number ({number}), sequence ({}) and chain-id ({})",
                     info.sequence,
                     x.block.chain_id
                 );
             }
-            auth::record_signature(x.state, signer, account, key)?;
+            auth::record_signature(x.state, signer, account, key.as_ref().map(PublicKey::bytes))?;
         }
         self.pay_fee(x.state, params, fee)?;
         self.emit_events(x, fee);
@@ -153,18 +150,19 @@ impl Unverified {
             let Some(account) = auth::account(before, signer)? else {
                 continue;
             };
-            let key = public_key(info, &account, signer, &block.params.bech32_prefix)?;
+            let key = PublicKey::of_signer(info, &account, signer, &block.params.bech32_prefix)?;
             self.is_signed(index, info, &key, account.account_number, block, verifier)?;
         }
         Ok(())
     }
 
-    /// Whether a signer's signature is that of `key`, for the account of this number.
+    /// Whether a signer's signature is that of `key`, for the account of this number: every one of a
+    /// multisignature.
     fn is_signed(
         &self,
         index: usize,
         info: &SignerInfo,
-        key: &[u8],
+        key: &PublicKey,
         number: u64,
         block: &BlockContext,
         verifier: &Verifier,
@@ -174,9 +172,28 @@ impl Unverified {
             account_number: number,
             sequence: info.sequence,
         };
-        let document = self.document(sign_mode(info)?, info, &signer)?;
-        let recalled = self.recalled.get(index).copied().flatten();
-        Ok(verifier.verify_recalled(key, self.signature(index), &document, recalled))
+        let signature = self.signature(index);
+        match (key, signing(info)?) {
+            (PublicKey::Single(key), Signing::Single(mode)) => {
+                let document = self.document(mode, info, &signer)?;
+                let recalled = self.recalled.get(index).copied().flatten();
+                Ok(verifier.verify_recalled(key, signature, &document, recalled))
+            }
+            (PublicKey::Multi(multisig), Signing::Multi(mode)) => {
+                let signed = multisig.signed(mode, signature)?;
+                let document = self.document(Mode::Amino, info, &signer)?;
+                let mut signed = signed.iter();
+                Ok(signed.all(|(key, signature)| verifier.verify(key, signature, &document)))
+            }
+            (PublicKey::Single(_), Signing::Multi(_)) => reject!(
+                code::UNAUTHORIZED,
+                "one key signs for this account, not a multisignature"
+            ),
+            (PublicKey::Multi(_), Signing::Single(_)) => reject!(
+                code::UNAUTHORIZED,
+                "this account needs a multisignature of its keys, each in SIGN_MODE_LEGACY_AMINO_JSON"
+            ),
+        }
     }
 
     /// A signer's signature; empty without one.
@@ -249,7 +266,7 @@ impl Authenticated {
                             ("module", &module(&type_url)),
                         ],
                     );
-                    let response = message.run(x)?;
+                    let response = message.run(x).map_err(|error| of_message(index, error))?;
                     x.mark_events(before, "msg_index", &index);
                     Ok(response)
                 })
@@ -263,76 +280,21 @@ impl Authenticated {
     }
 }
 
+/// Says which message failed, in the words of the Cosmos SDK.
+fn of_message(index: usize, error: Error) -> Error {
+    match error {
+        Error::Rejected { code, log } => Error::rejected(
+            code,
+            format!("failed to execute message; message index: {index}: {log}"),
+        ),
+        error => error,
+    }
+}
+
 /// The module of a message's type, as the Cosmos SDK names it in events: `bank` of
 /// `/cosmos.bank.v1beta1.MsgSend`, `poq` of `/poq.v1.MsgSubmitTask`.
 fn module(type_url: &str) -> &str {
     let path = type_url.trim_start_matches('/');
     let path = path.strip_prefix("cosmos.").unwrap_or(path);
     path.split('.').next().unwrap_or_default()
-}
-
-/// The signer's compressed key, from the transaction or, if it is left out there, from the account.
-fn public_key(
-    info: &SignerInfo,
-    account: &Account,
-    signer: &Address,
-    prefix: &str,
-) -> Result<Vec<u8>> {
-    let Some(any) = &info.public_key else {
-        ensure!(
-            !account.public_key.is_empty(),
-            code::INVALID_PUBKEY,
-            "the first transaction of {signer} must carry its public key"
-        );
-        return Ok(account.public_key.clone());
-    };
-    ensure!(
-        any.type_url == PubKey::type_url(),
-        code::INVALID_PUBKEY,
-        "keys of type {:?} are not supported, only secp256k1",
-        any.type_url
-    );
-    let key = strict::<PubKey>(&any.value, &any.type_url)?.key;
-    if key == account.public_key {
-        // It was checked when it came into the account.
-        return Ok(key);
-    }
-    ensure!(
-        is_compressed_key(&key),
-        code::INVALID_PUBKEY,
-        "the public key of {signer} is not a compressed secp256k1 key"
-    );
-    ensure!(
-        Address::from_public_key(&key, prefix)? == *signer,
-        code::INVALID_PUBKEY,
-        "the public key does not belong to {signer}"
-    );
-    Ok(key)
-}
-
-/// How a document is made out of a transaction.
-#[derive(Clone, Copy)]
-enum Mode {
-    Direct,
-    Amino,
-}
-
-fn sign_mode(info: &SignerInfo) -> Result<Mode> {
-    let single = match info.mode_info.as_ref().and_then(|mode| mode.sum.as_ref()) {
-        Some(mode_info::Sum::Single(single)) => single,
-        Some(mode_info::Sum::Multi(_)) => reject!(
-            code::UNAUTHORIZED,
-            "multisignatures are not supported: one secp256k1 key signs"
-        ),
-        None => reject!(code::UNAUTHORIZED, "the signer's sign mode is missing"),
-    };
-    match SignMode::try_from(single.mode) {
-        Ok(SignMode::Direct) => Ok(Mode::Direct),
-        Ok(SignMode::LegacyAminoJson) => Ok(Mode::Amino),
-        other => reject!(
-            code::UNAUTHORIZED,
-            "{} is not supported: sign in SIGN_MODE_DIRECT or SIGN_MODE_LEGACY_AMINO_JSON",
-            other.map_or("this sign mode", |mode| mode.as_str_name())
-        ),
-    }
 }

@@ -40,11 +40,6 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
         params.max_tx_bytes,
         bytes.len()
     );
-    ensure!(
-        !is_vote_outputs(bytes),
-        code::NOT_A_TRANSACTION,
-        "outputs of votes are no transaction; only proposers put them into blocks, first"
-    );
     let raw: TxRaw = strict(bytes, "TxRaw")?;
     let body: TxBody = strict(&raw.body_bytes, "TxBody")?;
     let auth_info: AuthInfo = strict(&raw.auth_info_bytes, "AuthInfo")?;
@@ -70,6 +65,11 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
         "a transaction has 1 to {} messages, got {}",
         params.max_tx_messages,
         body.messages.len()
+    );
+    ensure!(
+        !body.messages.iter().any(is_vote_outputs),
+        code::NOT_A_TRANSACTION,
+        "outputs of votes are no transaction; only proposers put them into blocks, first"
     );
     let messages: Vec<Message> = body
         .messages

@@ -3,6 +3,7 @@ use poq_proto::code;
 use poq_proto::v1::Params;
 
 use super::decode::Unverified;
+use super::sign_mode::signatures;
 use crate::address::Address;
 use crate::error::{Error, Result, ensure};
 use crate::modules::bank::{self, msgs::parse_coins};
@@ -21,11 +22,18 @@ impl Unverified {
     /// exact.
     pub fn gas_needed(&self) -> u64 {
         let bytes = BYTE_GAS.saturating_mul(self.bytes);
-        let signatures = SIGNATURE_GAS.saturating_mul(self.signers.len() as u64);
+        let signatures = SIGNATURE_GAS.saturating_mul(self.signatures());
         self.messages
             .iter()
             .map(super::Message::gas)
             .fold(bytes.saturating_add(signatures), u64::saturating_add)
+    }
+
+    /// Signatures: at least one for each signer, and all those of a multisignature.
+    fn signatures(&self) -> u64 {
+        let infos = self.auth_info.signer_infos.iter();
+        let more = infos.map(|info| signatures(info) - 1).sum::<u64>();
+        more.saturating_add(self.signers.len() as u64)
     }
 
     /// Gas limit that the sender set.
@@ -75,10 +83,13 @@ impl Unverified {
             code::UNAUTHORIZED,
             "fees are paid by the first signer"
         );
-        if fee.amount.is_empty() {
+        // As in the Cosmos SDK, nothing of a coin is no coin.
+        let amount = fee.amount.iter().filter(|coin| coin.amount != "0");
+        let amount: Vec<_> = amount.cloned().collect();
+        if amount.is_empty() {
             return Ok(0);
         }
-        let coins = parse_coins(&fee.amount)?;
+        let coins = parse_coins(&amount)?;
         ensure!(
             coins.iter().all(|(denom, _)| *denom == params.denom),
             code::INVALID_COINS,

@@ -9,13 +9,16 @@ mod authenticate;
 mod decode;
 mod fees;
 mod messages;
+mod public_key;
+mod sign_mode;
 mod signature;
 mod strict;
 
 pub(crate) use ahead::in_turn;
+pub use amino::amino_document;
 pub use authenticate::{Authenticated, Signatures};
 pub use decode::{MAX_MEMO, MAX_SIGNERS, Unverified, decode};
 pub use fees::{BYTE_GAS, SIGNATURE_GAS};
 pub use messages::Message;
+pub use public_key::{MAX_MULTISIG_KEYS, pack_public_key};
 pub use signature::Verifier;
-pub(crate) use strict::strict;

@@ -1,12 +1,14 @@
 //! What a byzantine proposer may put into a block, and a byzantine validator into its vote.
 
-use poq_app::beacon::{PREFIX, encode, next_beacon};
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, Fee, SignerInfo, TxBody, TxRaw};
+use poq_app::beacon::{encode, next_beacon, parse};
 use poq_app::selection;
 use poq_proto::code;
-use poq_proto::v1::{BeaconForm, VoteOutput, VoteOutputs};
-use prost::Message;
+use poq_proto::v1::{BeaconForm, MsgVoteOutputs, VoteOutput};
 use prost::bytes::Bytes;
+use prost::{Message, Name};
 use tendermint_abci::Application;
+use tendermint_proto::google::protobuf::Any;
 use tendermint_proto::v0_38::abci::{CheckTxType, RequestCheckTx};
 
 use crate::network::{Network, ROOM, outputs, values};
@@ -35,10 +37,24 @@ impl Case {
         }
     }
 
-    fn with(&self, change: impl FnOnce(&mut VoteOutputs)) -> Vec<Bytes> {
+    fn with(&self, change: impl FnOnce(&mut MsgVoteOutputs)) -> Vec<Bytes> {
         let mut carried = outputs(&self.good);
         change(&mut carried);
         self.first(encode(&carried))
+    }
+
+    /// The entry, with a part of the transaction changed.
+    fn as_tx(
+        &self,
+        change: impl FnOnce(&mut TxBody, &mut AuthInfo, &mut Vec<Vec<u8>>),
+    ) -> Vec<Bytes> {
+        let mut raw = TxRaw::decode(&self.good[0][..]).unwrap();
+        let mut body = TxBody::decode(&raw.body_bytes[..]).unwrap();
+        let mut auth_info = AuthInfo::decode(&raw.auth_info_bytes[..]).unwrap();
+        change(&mut body, &mut auth_info, &mut raw.signatures);
+        raw.body_bytes = body.encode_to_vec();
+        raw.auth_info_bytes = auth_info.encode_to_vec();
+        self.first(raw.encode_to_vec())
     }
 
     fn first(&self, entry: Vec<u8>) -> Vec<Bytes> {
@@ -75,22 +91,51 @@ fn wrong_blocks(case: &Case) -> Vec<(&'static str, Vec<Bytes>)> {
         ("twice", [&good[..1], &good[..]].concat()),
         ("not first", vec![good[1].clone(), good[0].clone()]),
         ("empty", case.first(Vec::new())),
-        ("prefix only", case.first(PREFIX.to_vec())),
         (
-            "without the prefix",
-            case.first(raw[PREFIX.len()..].to_vec()),
+            "the message without a transaction",
+            case.first(outputs(good).encode_to_vec()),
+        ),
+        (
+            "with a memo",
+            case.as_tx(|body, _, _| body.memo = "m".into()),
+        ),
+        (
+            "with the message twice",
+            case.as_tx(|body, _, _| body.messages.push(body.messages[0].clone())),
+        ),
+        (
+            "as another message",
+            case.as_tx(|body, _, _| body.messages[0].type_url = "/poq.v1.VoteOutput".into()),
+        ),
+        (
+            "without a fee",
+            case.as_tx(|_, auth_info, _| auth_info.fee = None),
+        ),
+        (
+            "with gas",
+            case.as_tx(|_, auth_info, _| {
+                auth_info.fee = Some(Fee {
+                    gas_limit: 1,
+                    ..Fee::default()
+                });
+            }),
+        ),
+        (
+            "with a signer",
+            case.as_tx(|_, auth_info, _| auth_info.signer_infos.push(SignerInfo::default())),
+        ),
+        (
+            "with a signature",
+            case.as_tx(|_, _, signatures| signatures.push(vec![0; 64])),
         ),
         ("cut off", case.first(raw[..raw.len() - 1].to_vec())),
         ("a trailing byte", case.first([&raw[..], &[0]].concat())),
         ("an unknown field", case.first(unknown_field)),
         (
             "garbage of 33 KB",
-            case.first([PREFIX, &[0xa; 33 << 10]].concat()),
+            case.first([&raw[..], &[0xa; 33 << 10]].concat()),
         ),
-        (
-            "garbage of 1 MB",
-            case.first([PREFIX, &[0xff; 1 << 20]].concat()),
-        ),
+        ("garbage of 1 MB", case.first(vec![0xff; 1 << 20])),
         ("no outputs", case.with(|carried| carried.outputs.clear())),
         (
             "too little power",
@@ -195,7 +240,7 @@ fn a_decided_block_with_wrong_outputs_stops_nobody() {
             .zip(&case.network.decided.tx_results)
             .skip(usize::from(*what == "twice"))
         {
-            if tx.starts_with(PREFIX) {
+            if parse(tx).is_some() {
                 assert_ne!(result.code, 0, "{what}");
             }
         }
@@ -205,8 +250,12 @@ fn a_decided_block_with_wrong_outputs_stops_nobody() {
 
 #[test]
 fn outputs_never_enter_a_mempool() {
-    let case = Case::new();
-    for bytes in [case.good[0].clone(), Bytes::from_static(PREFIX)] {
+    let mut case = Case::new();
+    let signed = case.network.user.sign(vec![Any {
+        type_url: MsgVoteOutputs::type_url(),
+        value: outputs(&case.good).encode_to_vec(),
+    }]);
+    for bytes in [case.good[0].clone(), signed.into()] {
         for kind in [CheckTxType::New, CheckTxType::Recheck] {
             let request = RequestCheckTx {
                 tx: bytes.clone(),
@@ -223,13 +272,18 @@ fn outputs_never_enter_a_mempool() {
     }
 }
 
+/// Explorers and clients read the entry like any transaction.
 #[test]
-fn outputs_and_transactions_cannot_be_confused() {
-    // A protobuf message begins with the tag of a field; the tag 0 does not exist.
-    let carried = encode(&VoteOutputs::default());
-    assert_eq!(carried, PREFIX);
-    let raw = cosmos_sdk_proto::cosmos::tx::v1beta1::TxRaw::decode(&carried[..]);
-    assert!(raw.is_err());
+fn an_entry_decodes_as_a_transaction() {
+    let case = Case::new();
+    let tx = cosmos_sdk_proto::cosmos::tx::v1beta1::Tx::decode(&case.good[0][..]).unwrap();
+    let body = tx.body.unwrap();
+    assert_eq!(body.messages.len(), 1);
+    assert_eq!(body.messages[0].type_url, "/poq.v1.MsgVoteOutputs");
+    let read = MsgVoteOutputs::decode(&body.messages[0].value[..]).unwrap();
+    assert_eq!(read, outputs(&case.good));
+    assert_eq!(tx.auth_info.unwrap().fee, Some(Fee::default()));
+    assert!(tx.signatures.is_empty());
 }
 
 #[test]
@@ -237,7 +291,7 @@ fn before_they_are_due_outputs_are_refused() {
     let mut network = Network::new(&[10; 4], 4);
     let everybody = network.everybody();
     network.blocks(2);
-    let entry = Bytes::from(encode(&VoteOutputs::default()));
+    let entry = Bytes::from(encode(&MsgVoteOutputs::default()));
     assert!(!network.accepts(0, std::slice::from_ref(&entry), &everybody));
     assert!(network.accepts(0, &[], &everybody));
     network.decide(&[entry], &everybody);

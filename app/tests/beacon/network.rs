@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use poq_app::beacon::{OwnValidator, PREFIX, Secret, Secrets, is_vote_outputs};
+use poq_app::beacon::{OwnValidator, Secret, Secrets, parse};
 use poq_app::modules::validators::consensus_address;
 use poq_app::{App, Options};
 use poq_proto::v1::{
-    GenesisState, QueryBeaconRequest, QueryBeaconResponse, QueryValidatorRequest,
-    QueryValidatorResponse, Validator, VoteOutputs,
+    GenesisState, MsgVoteOutputs, QueryBeaconRequest, QueryBeaconResponse, QueryValidatorRequest,
+    QueryValidatorResponse, Validator,
 };
 use prost::Message;
 use prost::bytes::Bytes;
@@ -298,7 +298,7 @@ impl Network {
         }
         self.vote();
         self.decide_with_hash(&proposal, &everybody, hash);
-        let is_due = proposal.first().is_some_and(|entry| is_vote_outputs(entry));
+        let is_due = proposal.first().is_some_and(|entry| parse(entry).is_some());
         let carried = usize::from(is_due);
         assert_eq!(
             proposal.len(),
@@ -350,12 +350,12 @@ pub fn verifies(app: &App, request: RequestVerifyVoteExtension) -> bool {
 }
 
 /// What a block's first entry says.
-pub fn outputs(txs: &[Bytes]) -> VoteOutputs {
-    VoteOutputs::decode(txs[0].strip_prefix(PREFIX).unwrap()).unwrap()
+pub fn outputs(txs: &[Bytes]) -> MsgVoteOutputs {
+    parse(&txs[0]).unwrap()
 }
 
 /// The outputs themselves.
-pub fn values(outputs: &VoteOutputs) -> Vec<[u8; 32]> {
+pub fn values(outputs: &MsgVoteOutputs) -> Vec<[u8; 32]> {
     let values = outputs.outputs.iter();
     values
         .map(|output| *output.extension.first_chunk().unwrap())

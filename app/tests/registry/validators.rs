@@ -373,10 +373,41 @@ fn genesis_has_nothing_twice_and_no_wrong_sums() {
     assert!(error.contains("expected the role"), "{error}");
     let error = start(|genesis, _| genesis.accounts[0].coins[0].amount = u128::MAX.to_string());
     assert!(error.contains("exceeds 128 bits"), "{error}");
+    // Sums of prices and stakes have 64 bits.
+    let error = start(|genesis, _| genesis.accounts[0].coins[0].amount = (1u128 << 64).to_string());
+    assert!(error.contains("more than 2^64 - 1"), "{error}");
     let error = start(|genesis, _| genesis.models[0].evaluator_models[0].id = "none".into());
     assert!(error.contains("none"), "{error}");
     let error = start(|genesis, _| genesis.params = None);
     assert!(error.contains("no params"), "{error}");
+}
+
+#[test]
+fn genesis_says_of_denoms_what_wallets_can_show() {
+    let of_denom =
+        |change: fn(&mut DenomMetadata)| start(|genesis, _| change(&mut genesis.denom_metadata[0]));
+    assert_eq!(of_denom(|m| m.symbol = "Q".into()), "");
+    let units = "the units of upoq must ascend";
+    let cases: [(fn(&mut DenomMetadata), &str); 8] = [
+        (|m| m.denom_units.clear(), "the first unit of \"upoq\""),
+        (|m| m.base = "poq".into(), "the first unit of \"poq\""),
+        (|m| m.denom_units[0].exponent = 1, "the first unit"),
+        (|m| m.denom_units[1].exponent = 0, units),
+        (|m| m.denom_units[1].exponent = 39, units),
+        (|m| m.display = "mpoq".into(), "which is none of the units"),
+        (|m| m.name = " ".into(), "need a name"),
+        (|m| m.denom_units[1].denom = "!".into(), "invalid denom"),
+    ];
+    for (change, words) in cases {
+        let error = of_denom(change);
+        assert!(error.contains(words), "{error}");
+    }
+    let twice = start(|genesis, _| {
+        genesis
+            .denom_metadata
+            .push(genesis.denom_metadata[0].clone())
+    });
+    assert!(twice.contains("metadata of upoq twice"), "{twice}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The genesis of test chains.
 
+use poq_app::modules::bank::default_metadata;
 use poq_app::modules::validators::ValidatorPower;
 use poq_proto::v1::*;
 
@@ -84,6 +85,7 @@ impl People {
                 .chain(evaluators.map(|wallet| node(Role::Evaluator, SCORER, wallet)))
                 .collect(),
             validators: self.validators.iter().map(validator).collect(),
+            denom_metadata: vec![default_metadata(DENOM)],
         }
     }
 }

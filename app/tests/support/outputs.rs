@@ -1,7 +1,7 @@
 //! The outputs of validators' votes, without which no block of a usual chain is complete.
 
 use poq_app::beacon::{ExtendedVote, Input, Secret, encode};
-use poq_proto::v1::{QueryBeaconRequest, QueryBeaconResponse, VoteOutput, VoteOutputs};
+use poq_proto::v1::{MsgVoteOutputs, QueryBeaconRequest, QueryBeaconResponse, VoteOutput};
 
 use super::{CHAIN_ID, Chain, Wallet};
 
@@ -52,7 +52,7 @@ impl Chain {
             validator: vote.address,
             extension: vote.extension,
         });
-        let outputs = VoteOutputs {
+        let outputs = MsgVoteOutputs {
             outputs: outputs.collect(),
         };
         let mut entries = vec![encode(&outputs)];

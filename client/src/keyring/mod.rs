@@ -21,8 +21,8 @@ use zeroize::Zeroizing;
 
 use self::record::{Record, Secret, SecretKey};
 use self::vault::Vault;
-use crate::key::address_of;
-use crate::{Key, Mnemonic, durable};
+use crate::key::{COMPRESSED, address_of};
+use crate::{Key, Mnemonic, Multisig, durable};
 
 pub use export::{export, import};
 pub use passphrase::{EXPORT_VARIABLE, PASSPHRASE_VARIABLE, Passphrase, Purpose, ask};
@@ -63,6 +63,14 @@ pub enum Error {
     WrongPassphrase {
         /// The keyring.
         folder: PathBuf,
+    },
+    /// Only the public part is here.
+    #[error("the secret of `{name}` is not in this keyring{hint}")]
+    NoSecret {
+        /// As asked for.
+        name: String,
+        /// What to do with a multisignature key.
+        hint: &'static str,
     },
     /// No usable passphrase was given.
     #[error("no passphrase: {0}")]
@@ -120,9 +128,13 @@ pub struct KeyInfo {
     pub name: String,
     /// Bech32 with [`ADDRESS_PREFIX`].
     pub address: String,
-    /// Compressed secp256k1 key, 33 bytes; hex in JSON.
+    /// As it stands in an account: a compressed secp256k1 key of 33 bytes, or the encoding of a
+    /// [`Multisig`]; hex in JSON.
     #[serde(serialize_with = "crate::types::as_hex")]
     pub public_key: Vec<u8>,
+    /// Of a multisignature key: how many of its keys must sign.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<u32>,
 }
 
 type AskPassphrase = dyn Fn(Purpose) -> crate::Result<Passphrase> + Send + Sync;
@@ -192,6 +204,27 @@ impl Keyring {
 
     /// Adds a key.
     pub fn insert(&self, name: &str, key: &Key) -> crate::Result<KeyInfo> {
+        self.create(name, || self.record(name, key))
+    }
+
+    /// Adds a key without its secret: somebody else's, or the encoding of a [`Multisig`].
+    pub fn insert_public(&self, name: &str, public_key: &[u8]) -> crate::Result<KeyInfo> {
+        address_of(public_key, ADDRESS_PREFIX)?;
+        self.create(name, || {
+            Ok(Record {
+                version: VERSION,
+                name: name.into(),
+                public_key: public_key.to_vec(),
+                secret: Secret::None,
+            })
+        })
+    }
+
+    fn create(
+        &self,
+        name: &str,
+        record: impl FnOnce() -> crate::Result<Record>,
+    ) -> crate::Result<KeyInfo> {
         let path = self.path(name)?;
         let exists = || Error::Exists {
             name: name.into(),
@@ -206,7 +239,7 @@ impl Keyring {
             .mode(0o700)
             .create(&self.folder)
             .map_err(|source| crate::Error::file("create", &self.folder, source))?;
-        let record = self.record(name, key)?;
+        let record = record()?;
         let json = record
             .encode()
             .map_err(|error| crate::Error::Key(error.to_string()))?;
@@ -263,6 +296,16 @@ impl Keyring {
                 .open(sealed, &context(name, &record.public_key))
                 .ok_or_else(|| corrupted(&path, "its secret was changed".into()))
                 .and_then(|secret| Key::from_bytes(&secret)),
+            Secret::None => {
+                let hint = match multisig(&record.public_key)? {
+                    Some(_) => {
+                        ": each key of a multisignature key signs with `poqd tx sign --multisig`, then `poqd tx multisign` joins the signatures"
+                    }
+                    None => "; sign where it is",
+                };
+                let name = name.into();
+                return Err(Error::NoSecret { name, hint }.into());
+            }
         }?;
         if key.public_key() != record.public_key {
             return Err(corrupted(
@@ -358,7 +401,16 @@ fn info(record: &Record) -> crate::Result<KeyInfo> {
         name: record.name.clone(),
         address: address_of(&record.public_key, ADDRESS_PREFIX)?,
         public_key: record.public_key.clone(),
+        threshold: multisig(&record.public_key)?.map(|key| key.threshold()),
     })
+}
+
+/// The several keys that a public key is, if it is no single one.
+fn multisig(public_key: &[u8]) -> crate::Result<Option<Multisig>> {
+    match public_key.len() {
+        COMPRESSED => Ok(None),
+        _ => Multisig::decode(public_key).map(Some),
+    }
 }
 
 fn corrupted(path: &Path, reason: String) -> crate::Error {

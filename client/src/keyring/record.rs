@@ -14,6 +14,7 @@ use super::vault::Sealed;
 pub(super) struct Record {
     pub version: u32,
     pub name: String,
+    /// As it stands in an account.
     #[serde(with = "hex::serde")]
     pub public_key: Vec<u8>,
     pub secret: Secret,
@@ -24,6 +25,8 @@ pub(super) struct Record {
 pub(super) enum Secret {
     Plain(SecretKey),
     Sealed(Sealed),
+    /// None here: the key of somebody else, or a multisignature key.
+    None,
 }
 
 /// 32 secret bytes, hex in the file, erased from memory when dropped.

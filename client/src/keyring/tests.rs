@@ -49,6 +49,28 @@ fn round_trip_in_both_backends() {
 }
 
 #[test]
+fn keys_without_secrets_are_listed_and_sign_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let keyring = Keyring::open(home.path(), Backend::File, never).unwrap();
+    let keys: Vec<_> = (1..=3)
+        .map(|seed| Key::from_bytes(&[seed; 32]).unwrap().public_key())
+        .collect();
+    let friend = keyring.insert_public("friend", &keys[0]).unwrap();
+    let multisig = Multisig::new(2, keys).unwrap();
+    let joint = keyring.insert_public("joint", &multisig.encode()).unwrap();
+    assert_eq!((friend.threshold, joint.threshold), (None, Some(2)));
+    assert_eq!(joint.address, multisig.address("poq").unwrap());
+    assert_eq!(keyring.list().unwrap(), [friend, joint]);
+    for (name, word) in [("friend", "sign where it is"), ("joint", "tx multisign")] {
+        let error = kind(keyring.key(name).unwrap_err());
+        assert!(matches!(error, Error::NoSecret { .. }));
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    assert!(keyring.insert_public("worse", &[9; 33]).is_err());
+    assert!(keyring.insert_public("empty", &[]).is_err());
+}
+
+#[test]
 fn files_are_private_and_the_file_backend_hides_the_secret() {
     for backend in [Backend::Test, Backend::File] {
         let home = tempfile::tempdir().unwrap();

@@ -1,31 +1,21 @@
 //! Transactions as JSON, in the form of the Cosmos SDK: proto3 JSON with snake_case names, in which
 //! a message is an object with its type URL as `@type`.
 
+mod messages;
+mod signers;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgSend};
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
-use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
-use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
-use cosmos_sdk_proto::cosmos::tx::v1beta1::{
-    AuthInfo, Fee, ModeInfo, SignerInfo, Tx, TxBody, mode_info,
-};
-use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgEnableVoteExtensions,
-    MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores,
-    MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower, MsgSetVrfKey, MsgSubmitAnswers,
-    MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
-};
-use prost::{Message, Name};
-use serde::de::DeserializeOwned;
+use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, Fee, Tx, TxBody};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::any;
-use crate::{Any, Error, Result};
+use self::signers::{SignerJson, signer_from_json, signer_to_json};
+use crate::{Error, Result};
 
-/// Name of the field with a message's type URL.
-const TYPE: &str = "@type";
+pub use messages::{message_from_json, message_to_json, snake_case};
+pub use signers::{signatures_from_json, signatures_to_json};
 
 /// The whole transaction. Fields that this program would lose are refused.
 #[derive(Serialize, Deserialize)]
@@ -111,36 +101,6 @@ struct FeeJson {
 struct CoinJson {
     denom: String,
     amount: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SignerJson {
-    public_key: Option<KeyJson>,
-    mode_info: ModeJson,
-    #[serde(default, with = "decimal")]
-    sequence: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct KeyJson {
-    #[serde(rename = "@type")]
-    type_url: String,
-    /// Base64.
-    key: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ModeJson {
-    single: SingleJson,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SingleJson {
-    mode: String,
 }
 
 /// A transaction as JSON.
@@ -236,166 +196,10 @@ pub fn from_json(json: &[u8]) -> Result<Tx> {
     })
 }
 
-/// Declares the messages that have a JSON form.
-macro_rules! messages {
-    ($($name:ident)*) => {
-        /// A message as JSON.
-        ///
-        /// # Errors
-        /// [`Error::InvalidTx`] if its type is not known or it does not decode.
-        pub fn message_to_json(message: &Any) -> Result<Value> {
-            $(if message.type_url == $name::type_url() {
-                return encode::<$name>(message);
-            })*
-            Err(unknown(&message.type_url))
-        }
-
-        /// Reads a message.
-        ///
-        /// # Errors
-        /// [`Error::InvalidTx`] says what is not as it should be.
-        pub fn message_from_json(mut json: Value) -> Result<Any> {
-            let type_url = json.as_object_mut().and_then(|fields| fields.remove(TYPE));
-            let Some(Value::String(type_url)) = type_url else {
-                return Err(invalid("a message is no object with its type URL as `@type`"));
-            };
-            $(if type_url == $name::type_url() {
-                return decode::<$name>(json);
-            })*
-            Err(unknown(&type_url))
-        }
-    };
-}
-
-messages! {
-    MsgSend
-    MsgMultiSend
-    MsgSubmitTask
-    MsgSubmitAnswers
-    MsgCommitScores
-    MsgRevealScores
-    MsgRegisterInferenceNode
-    MsgRegisterEvaluator
-    MsgCancelTask
-    MsgChallenge
-    MsgUpdateNode
-    MsgAddStake
-    MsgUnbond
-    MsgUnjail
-    MsgRegisterValidator
-    MsgSetValidatorPower
-    MsgSetModel
-    MsgSetEvaluatorModel
-    MsgUpdateParams
-    MsgSetVrfKey
-    MsgEnableVoteExtensions
-}
-
-fn encode<M: Message + Name + Default + Serialize>(message: &Any) -> Result<Value> {
-    let failed = |reason: String| invalid(format!("{}: {reason}", message.type_url));
-    let decoded = M::decode(message.value.as_slice()).map_err(|error| failed(error.to_string()))?;
-    let fields = serde_json::to_value(&decoded).map_err(|error| failed(error.to_string()))?;
-    let mut json = Map::new();
-    json.insert(TYPE.into(), message.type_url.clone().into());
-    if let Value::Object(fields) = snake_case(fields) {
-        json.extend(fields);
-    }
-    Ok(json.into())
-}
-
-fn decode<M: Message + Name + DeserializeOwned>(json: Value) -> Result<Any> {
-    let message: M = serde_json::from_value(json)
-        .map_err(|error| invalid(format!("{}: {error}", M::type_url())))?;
-    Ok(any(&message))
-}
-
-fn signer_to_json(info: &SignerInfo) -> Result<SignerJson> {
-    let public_key = info
-        .public_key
-        .as_ref()
-        .map(|any| {
-            if any.type_url != PubKey::type_url() {
-                return Err(invalid(format!("{} is not a known key", any.type_url)));
-            }
-            let key =
-                PubKey::decode(any.value.as_slice()).map_err(|error| invalid(error.to_string()))?;
-            Ok(KeyJson {
-                type_url: any.type_url.clone(),
-                key: BASE64.encode(key.key),
-            })
-        })
-        .transpose()?;
-    let mode = match info.mode_info.as_ref().and_then(|mode| mode.sum.as_ref()) {
-        Some(mode_info::Sum::Single(single)) => single.mode(),
-        _ => return Err(invalid("only signers with one key are supported")),
-    };
-    Ok(SignerJson {
-        public_key,
-        mode_info: ModeJson {
-            single: SingleJson {
-                mode: mode.as_str_name().into(),
-            },
-        },
-        sequence: info.sequence,
-    })
-}
-
-fn signer_from_json(json: SignerJson) -> Result<SignerInfo> {
-    let public_key = json
-        .public_key
-        .map(|key| {
-            if key.type_url != PubKey::type_url() {
-                return Err(invalid(format!("{} is not a known key", key.type_url)));
-            }
-            let key = from_base64(&key.key, "a public key")?;
-            Ok(any(&PubKey { key }))
-        })
-        .transpose()?;
-    let mode = json.mode_info.single.mode;
-    let mode = SignMode::from_str_name(&mode)
-        .ok_or_else(|| invalid(format!("`{mode}` is not a sign mode")))?;
-    let single = mode_info::Single { mode: mode.into() };
-    Ok(SignerInfo {
-        public_key,
-        mode_info: Some(ModeInfo {
-            sum: Some(mode_info::Sum::Single(single)),
-        }),
-        sequence: json.sequence,
-    })
-}
-
-/// JSON with the names of fields as the SDK and this chain have them: the SDK's types come in
-/// camelCase.
-pub fn snake_case(value: Value) -> Value {
-    match value {
-        Value::Object(fields) => fields
-            .into_iter()
-            .map(|(name, value)| (snake_case_name(&name), snake_case(value)))
-            .collect::<Map<_, _>>()
-            .into(),
-        Value::Array(items) => items.into_iter().map(snake_case).collect(),
-        value => value,
-    }
-}
-
-fn snake_case_name(name: &str) -> String {
-    name.chars().fold(String::new(), |mut text, letter| {
-        if letter.is_ascii_uppercase() {
-            text.push('_');
-        }
-        text.push(letter.to_ascii_lowercase());
-        text
-    })
-}
-
 fn from_base64(text: &str, what: &str) -> Result<Vec<u8>> {
     BASE64
         .decode(text)
         .map_err(|error| invalid(format!("{what} is not base64: {error}")))
-}
-
-fn unknown(type_url: &str) -> Error {
-    invalid(format!("`{type_url}` is not a message of this chain"))
 }
 
 fn invalid(reason: impl Into<String>) -> Error {
@@ -427,12 +231,14 @@ mod decimal {
 
 #[cfg(test)]
 mod tests {
-    use poq_proto::v1::RevealItem;
+    use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
+    use poq_proto::v1::{MsgRevealScores, RevealItem};
+    use prost::Message;
     use serde_json::json;
 
     use super::*;
-    use crate::Key;
     use crate::tx::{Signer, Unsigned, sign_tx};
+    use crate::{Any, Key, any};
 
     fn unsigned(messages: Vec<Any>) -> Unsigned {
         Unsigned {

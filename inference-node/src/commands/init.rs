@@ -45,6 +45,7 @@ pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         threads: options.threads,
         concurrency,
         listen: options.listen,
+        open: options.open,
     });
     if path.exists() {
         bail!(

@@ -16,6 +16,7 @@ use super::model::Located;
 use super::settings;
 use crate::cli::Start;
 use crate::compute::{Compute, GuestLimits};
+use crate::config::HttpConfig;
 use crate::http;
 use crate::journal::Journal;
 use crate::worker::{InferenceWorker, Setup};
@@ -43,7 +44,7 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     // Two nodes on one home would spend the same sequences.
     let _lock = home.lock()?;
     let health = Health::default();
-    let keys = config.http.keys().map_err(|reason| anyhow!(reason))?;
+    let guests = guests(&config.http)?;
     // Before the wait for the chain: a wrong or missing file should show at once.
     let located = Located::find(&config.model).await?;
     let listener = match config.http.enabled {
@@ -79,11 +80,11 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     let generator = located.load(&config.model, digest).await?;
     let generator =
         Arc::new(generator.with_patience(Duration::from_secs(config.model.stall_seconds)));
-    let guests = GuestLimits {
+    let limits_of_guests = GuestLimits {
         queue: config.http.queue,
         deadline: Duration::from_secs(config.http.deadline_seconds),
     };
-    let compute = Compute::new(generator, guests);
+    let compute = Compute::new(generator, limits_of_guests);
     let journal = Journal::open(home.data().join("journal"))?;
     let watch = tokio::spawn(worker::watch(
         chain.client.clone(),
@@ -104,7 +105,7 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     let service = http::Service {
         model: config.model.id.clone(),
         max_tokens: config.http.max_tokens,
-        keys: http::Keys::new(&keys),
+        guests: guests.clone(),
         origins: config.http.cors_origins.clone(),
         pauses: http::Pauses::default(),
     };
@@ -117,7 +118,7 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
         listener,
         router,
         limits,
-        keys.is_empty(),
+        guests,
         shutdown.clone(),
     ));
     InferenceWorker::run(setup, shutdown.clone()).await?;
@@ -130,20 +131,34 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     }
 }
 
+/// Whom the HTTP server answers.
+fn guests(config: &HttpConfig) -> anyhow::Result<http::Guests> {
+    let keys = config.keys().map_err(|reason| anyhow!(reason))?;
+    Ok(match config.open {
+        true => http::Guests::Everybody,
+        false => http::Guests::with(&keys),
+    })
+}
+
 async fn serve_http(
     listener: Option<TcpListener>,
     router: Router,
     limits: Limits,
-    is_open: bool,
+    guests: http::Guests,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(listener) = listener else {
         return Ok(());
     };
     let address = listener.local_addr()?;
-    info!("serving http://{address}/v1/chat/completions");
-    if is_open && !address.ip().is_loopback() {
-        warn!("everybody who reaches {address} may ask: set http.api_key in config.toml");
+    match guests {
+        http::Guests::Everybody if !address.ip().is_loopback() => {
+            warn!("everybody who reaches {address} may ask: set http.api_key in config.toml");
+        }
+        http::Guests::WithKey(keys) if keys.is_empty() => {
+            info!("http://{address} answers nobody: set http.api_key or http.open in config.toml");
+        }
+        _ => info!("serving http://{address}/v1/chat/completions"),
     }
     Ok(http_server::serve(listener, router, limits, shutdown).await?)
 }

@@ -14,38 +14,49 @@ use super::failure::Failure;
 /// How long a browser may keep the answer to a preflight, seconds.
 const PREFLIGHT_AGE: &str = "600";
 
-/// The keys that open the server, as digests: comparing takes as long for every wrong one.
-#[derive(Clone, Default)]
-pub struct Keys(Vec<[u8; 32]>);
+/// Who may ask.
+#[derive(Clone)]
+pub enum Guests {
+    /// Whoever reaches the server.
+    Everybody,
+    /// Who has one of these keys, which are kept as digests: comparing takes as long for every wrong
+    /// one. Nobody, if there is none.
+    WithKey(Vec<[u8; 32]>),
+}
 
-impl Keys {
-    /// None: everybody may ask.
-    pub fn new(keys: &[String]) -> Self {
-        Self(keys.iter().map(|key| Sha256::digest(key).into()).collect())
-    }
-
-    /// Whether everybody may ask.
-    pub fn is_open(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    fn has(&self, key: &str) -> bool {
-        let asked: [u8; 32] = Sha256::digest(key).into();
-        let found = self
-            .0
-            .iter()
-            .fold(Choice::from(0), |found, known| found | known.ct_eq(&asked));
-        found.into()
+impl Guests {
+    /// Who has one of the keys.
+    pub fn with(keys: &[String]) -> Self {
+        Self::WithKey(keys.iter().map(|key| Sha256::digest(key).into()).collect())
     }
 }
 
+fn has(keys: &[[u8; 32]], key: &str) -> bool {
+    let asked: [u8; 32] = Sha256::digest(key).into();
+    let found = keys
+        .iter()
+        .fold(Choice::from(0), |found, known| found | known.ct_eq(&asked));
+    found.into()
+}
+
 /// Lets requests pass that have a key, where one is needed.
-pub async fn authorize(State(keys): State<Arc<Keys>>, request: Request, next: Next) -> Response {
-    if keys.is_open() {
-        return next.run(request).await;
-    }
+pub async fn authorize(
+    State(guests): State<Arc<Guests>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let keys = match &*guests {
+        Guests::Everybody => return next.run(request).await,
+        Guests::WithKey(keys) if keys.is_empty() => {
+            return refused(
+                "this node answers nobody but its chain: its operator has set no API key, nor `open`",
+            )
+            .into_response();
+        }
+        Guests::WithKey(keys) => keys,
+    };
     match bearer(request.headers()) {
-        Some(key) if keys.has(key) => next.run(request).await,
+        Some(key) if has(keys, key) => next.run(request).await,
         Some(_) => refused("the API key is none of this server's").into_response(),
         None => refused("send the API key as `Authorization: Bearer KEY`").into_response(),
     }

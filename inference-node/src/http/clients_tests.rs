@@ -109,7 +109,7 @@ async fn a_setting_that_is_not_served_is_named() {
 #[tokio::test]
 async fn the_key_is_asked_for() {
     let service = Service {
-        keys: Keys::new(&["right".into(), "other".into()]),
+        guests: Guests::with(&["right".into(), "other".into()]),
         ..service()
     };
     let compute = compute(Parrot::new(99), NEVER);
@@ -146,11 +146,23 @@ async fn the_key_is_asked_for() {
 }
 
 #[tokio::test]
+async fn without_keys_nobody_is_answered() {
+    let service = Service {
+        guests: Guests::with(&[]),
+        ..service()
+    };
+    let app = router(compute(Parrot::new(99), NEVER), &Health::default(), service);
+    let (status, body) = chat(&app, question("Hi")).await;
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    assert!(body.contains("its operator has set no API key"), "{body}");
+}
+
+#[tokio::test]
 async fn pages_of_listed_origins_may_read_what_is_answered() {
     let headers = async |origins: &[&str], method: &str, origin: &str| {
         let service = Service {
             origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
-            keys: Keys::new(&["key".into()]),
+            guests: Guests::with(&["key".into()]),
             ..service()
         };
         let app = router(compute(Parrot::new(99), NEVER), &Health::default(), service);

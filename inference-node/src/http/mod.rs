@@ -31,7 +31,7 @@ use failure::Failure;
 use settings::{Defaults, Settings};
 use stream::Generation;
 
-pub use access::Keys;
+pub use access::Guests;
 pub use stream::Pauses;
 
 /// Largest request body, bytes; more than any prompt that fits a context.
@@ -45,8 +45,8 @@ pub struct Service {
     pub model: String,
     /// Most tokens of an answer.
     pub max_tokens: usize,
-    /// One of them is needed, if there are any.
-    pub keys: Keys,
+    /// Who may ask.
+    pub guests: Guests,
     /// Origins of pages that may ask; `*` is every one.
     pub origins: Vec<String>,
     /// When a stream says something without text.
@@ -73,14 +73,14 @@ pub fn router(compute: Compute, health: &Health, service: Service) -> Router {
         started: now(),
         requests: AtomicU64::new(0),
     });
-    let keys = Arc::new(service.keys);
+    let guests = Arc::new(service.guests);
     let origins = Arc::new(service.origins);
     Router::new()
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(complete))
         .route("/v1/models", get(models))
         .route("/v1/models/{*id}", get(model))
-        .route_layer(middleware::from_fn_with_state(keys, access::authorize))
+        .route_layer(middleware::from_fn_with_state(guests, access::authorize))
         .fallback(|| async {
             Failure::new(StatusCode::NOT_FOUND, "no such path; see GET /v1/models")
         })

@@ -21,7 +21,7 @@ pub fn service() -> Service {
     Service {
         model: "m".into(),
         max_tokens: 100,
-        keys: Keys::default(),
+        guests: Guests::Everybody,
         origins: Vec::new(),
         pauses: Pauses::default(),
     }

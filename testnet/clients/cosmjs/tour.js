@@ -2,10 +2,15 @@
 //
 // RPC: address of a node's RPC. MNEMONIC: words of an account that has a few million upoq.
 const assert = require("node:assert/strict");
-const { Secp256k1HdWallet } = require("@cosmjs/amino");
+const { Secp256k1HdWallet, createMultisigThresholdPubkey, pubkeyToAddress } = require("@cosmjs/amino");
 const { fromBech32, toBech32 } = require("@cosmjs/encoding");
-const { DirectSecp256k1HdWallet } = require("@cosmjs/proto-signing");
-const { BroadcastTxError, GasPrice, SigningStargateClient } = require("@cosmjs/stargate");
+const { DirectSecp256k1HdWallet, decodeTxRaw } = require("@cosmjs/proto-signing");
+const {
+  BroadcastTxError,
+  GasPrice,
+  SigningStargateClient,
+  makeMultisignedTxBytes,
+} = require("@cosmjs/stargate");
 const { aminoTypes, registry, type } = require("./poq");
 
 const rpc = process.env.RPC ?? "http://127.0.0.1:26657";
@@ -32,6 +37,43 @@ function response(result, name) {
   const [{ typeUrl, value }] = result.msgResponses;
   assert.equal(typeUrl, `/poq.v1.${name}`);
   return type(name).toObject(type(name).decode(value), { longs: String });
+}
+
+/** Sends coins back out of an account of three keys, of which two sign. */
+async function multisig(client, address, coins) {
+  const wallets = await Promise.all([1, 2, 3].map(() => Secp256k1HdWallet.generate(24, prefix)));
+  const keys = await Promise.all(wallets.map(async (wallet) => (await wallet.getAccounts())[0]));
+  const values = keys.map(({ pubkey }) => ({
+    type: "tendermint/PubKeySecp256k1",
+    value: Buffer.from(pubkey).toString("base64"),
+  }));
+  const pubkey = createMultisigThresholdPubkey(values, 2);
+  const joint = pubkeyToAddress(pubkey, "poq");
+  const funded = await client.sendTokens(address, joint, coins("10000"), "auto");
+  assert.equal(funded.code, 0, funded.rawLog);
+
+  const { accountNumber, sequence } = await client.getSequence(joint);
+  const signerData = { accountNumber, sequence, chainId: await client.getChainId() };
+  const message = {
+    typeUrl: "/cosmos.bank.v1beta1.MsgSend",
+    value: { fromAddress: joint, toAddress: address, amount: coins("1000") },
+  };
+  const fee = { amount: coins("5000"), gas: "200000" };
+  const signatures = new Map();
+  let body;
+  for (const index of [2, 0]) {
+    const { address: member } = keys[index];
+    const offline = await SigningStargateClient.offline(wallets[index], options);
+    const signed = await offline.sign(member, [message], fee, "two of three", signerData);
+    signatures.set(member, signed.signatures[0]);
+    body = signed.bodyBytes;
+  }
+  const bytes = makeMultisignedTxBytes(pubkey, sequence, fee, body, signatures);
+  const sent = await client.broadcastTx(bytes);
+  assert.equal(sent.code, 0, sent.rawLog);
+  const stored = await client.getAccount(joint);
+  assert.deepEqual(stored.pubkey, pubkey);
+  assert.equal(stored.sequence, sequence + 1);
 }
 
 async function tour() {
@@ -111,7 +153,22 @@ async function tour() {
     "fee too low": await refusal(client.signAndBroadcastSync(address, [send], unpaid)),
     "too much": await refusal(client.signAndBroadcastSync(address, [rich], fee)),
   };
-  await assert.rejects(client.simulate(address, [rich], ""), /Query failed with \(5\)/);
+  await assert.rejects(
+    client.simulate(address, [rich], ""),
+    /Query failed with \(6\): rpc error: code = Unknown desc = failed to execute message; message index: 0: .*insufficient funds/,
+  );
+
+  // Every entry of a block is a transaction; the first one has the validators' outputs.
+  const { txs } = await client.getBlock(sent.height);
+  const [outputs] = decodeTxRaw(txs[0]).body.messages;
+  assert.equal(outputs.typeUrl, "/poq.v1.MsgVoteOutputs");
+  const at = await client.searchTx(`tx.height=${sent.height}`);
+  assert(at.some((tx) => tx.hash === sent.transactionHash));
+  for (const tx of at) decodeTxRaw(tx.tx);
+
+  const metadata = await client.forceGetQueryClient().bank.denomMetadata("upoq");
+  assert.deepEqual([metadata.base, metadata.display], ["upoq", "poq"]);
+  await multisig(client, address, coins);
   client.disconnect();
   signer.disconnect();
   return { address, sent: sent.transactionHash, gas, tasks: [first, second], refusals };

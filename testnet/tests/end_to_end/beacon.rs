@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use poq_app::beacon::{Input, PREFIX, next_beacon, verify};
+use poq_app::beacon::{Input, next_beacon, parse, verify};
 use poq_app::modules::validators::{consensus_address, effective_vrf_key};
 use poq_client::network::Account;
 use poq_client::{Answer, Client, Fee, any};
 use poq_proto::v1::{
-    BeaconForm, MsgEnableVoteExtensions, MsgSetVrfKey, QueryBeaconRequest, QueryBeaconResponse,
-    QueryValidatorsRequest, QueryValidatorsResponse, Validator, VoteOutputs,
+    BeaconForm, MsgEnableVoteExtensions, MsgSetVrfKey, MsgVoteOutputs, QueryBeaconRequest,
+    QueryBeaconResponse, QueryValidatorsRequest, QueryValidatorsResponse, Validator,
 };
 use prost::Message;
 use prost::Name;
@@ -103,14 +103,13 @@ async fn send_by<M: Message + Name>(fixture: &Fixture, account: &Account, messag
 
 async fn is_carried(client: &Client, height: u64) -> bool {
     let block = client.block(Some(height)).await.unwrap().block;
-    block.data.first().is_some_and(|tx| tx.starts_with(PREFIX))
+    block.data.first().is_some_and(|tx| parse(tx).is_some())
 }
 
 /// Verifies what a block carries and that its beacon follows; tells whose outputs they are.
 async fn recompute(client: &Client, height: u64) -> Vec<Vec<u8>> {
     let found = client.block(Some(height)).await.unwrap();
-    let entry = found.block.data[0].strip_prefix(PREFIX).unwrap();
-    let VoteOutputs { outputs } = VoteOutputs::decode(entry).unwrap();
+    let MsgVoteOutputs { outputs } = parse(&found.block.data[0]).unwrap();
     let keys: BTreeMap<Vec<u8>, Validator> = validators(client)
         .await
         .into_iter()

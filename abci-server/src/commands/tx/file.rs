@@ -4,14 +4,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use poq_client::keyring::KeyInfo;
 use poq_client::tx::{self, Signer};
 use poq_client::{Client, Error, address_of, found};
 
 use super::account::{Accepted, find, missing};
-use super::{BroadcastMode, TxFlags, chain_of};
+use super::{BroadcastMode, TxFlags, chain_of, multisig};
 use crate::commands::input::read_bytes;
 use crate::home::Home;
 use crate::output::Format;
@@ -22,6 +23,17 @@ use crate::settings::ClientSettings;
 pub(super) struct Sign {
     /// The transaction; - is the standard input.
     file: PathBuf,
+    /// Account of several keys that the transaction is of, by name or address: print the signature of
+    /// --from as one of them, for `tx multisign`.
+    #[arg(long, value_name = "KEY")]
+    multisig: Option<String>,
+    #[command(flatten)]
+    signer: SignerFlags,
+}
+
+/// Flags of commands that sign without sending.
+#[derive(Debug, clap::Args)]
+pub(super) struct SignerFlags {
     /// Ask no node: --chain-id, --account-number and --sequence say what it would.
     #[arg(long, requires_all = ["account_number", "sequence"])]
     offline: bool,
@@ -68,20 +80,43 @@ impl Sign {
             .as_deref()
             .context("say which key signs: --from NAME")?;
         let key = find(&keyring, from)?.ok_or_else(|| missing(&keyring, from))?;
-        let signer = match self.offline {
-            true => self.offline_signer(flags.chain_id(settings))?,
-            false => {
-                let (client, _) = flags.node.open(settings)?;
-                let chain_id = chain_of(&client, flags.chain_id(settings)).await?;
-                self.online_signer(&client, chain_id, &key.public_key)
-                    .await?
-            }
+        let secret = keyring.key(&key.name)?;
+        let Some(name) = &self.multisig else {
+            let signer = self.signer.of(&key, flags, settings).await?;
+            let signed = tx::sign_tx(tx, &signer, &secret)?;
+            return Ok(Format::Json.print(&tx::to_json(&signed)?)?);
         };
-        let signed = tx::sign_tx(tx, &signer, &keyring.key(&key.name)?)?;
-        Ok(Format::Json.print(&tx::to_json(&signed)?)?)
+        let (account, multisig) = multisig::find(&keyring, name)?;
+        ensure!(
+            multisig.keys().contains(&key.public_key),
+            "`{}` is none of the keys of `{}`",
+            key.name,
+            account.name
+        );
+        let signer = self.signer.of(&account, flags, settings).await?;
+        let document = multisig::document(&tx, &signer)?;
+        let signature = tx::sign_amino(&document, signer.sequence, &secret)?;
+        Ok(Format::Json.print(&tx::signatures_to_json(&[signature])?)?)
+    }
+}
+
+impl SignerFlags {
+    /// Where a signature for an account counts.
+    pub(super) async fn of(
+        &self,
+        account: &KeyInfo,
+        flags: &TxFlags,
+        settings: &ClientSettings,
+    ) -> anyhow::Result<Signer> {
+        if self.offline {
+            return self.offline(flags.chain_id(settings));
+        }
+        let (client, _) = flags.node.open(settings)?;
+        let chain_id = chain_of(&client, flags.chain_id(settings)).await?;
+        self.online(&client, chain_id, &account.public_key).await
     }
 
-    fn offline_signer(&self, chain_id: Option<&str>) -> anyhow::Result<Signer> {
+    fn offline(&self, chain_id: Option<&str>) -> anyhow::Result<Signer> {
         Ok(Signer {
             chain_id: chain_id
                 .context("say for which chain: --chain-id ID, or chain-id in client.toml")?
@@ -91,7 +126,7 @@ impl Sign {
         })
     }
 
-    async fn online_signer(
+    async fn online(
         &self,
         client: &Client,
         chain_id: String,
@@ -147,7 +182,7 @@ impl Decode {
     }
 }
 
-fn read(file: &Path) -> anyhow::Result<poq_client::tx::Tx> {
+pub(super) fn read(file: &Path) -> anyhow::Result<poq_client::tx::Tx> {
     let name = file.display();
     let json = read_bytes(file).with_context(|| format!("cannot read {name}"))?;
     tx::from_json(&json).with_context(|| format!("{name} cannot be used"))

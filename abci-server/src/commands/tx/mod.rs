@@ -4,6 +4,7 @@ pub(in crate::commands) mod account;
 pub(in crate::commands) mod authority;
 mod bank;
 pub(in crate::commands) mod file;
+mod multisig;
 pub(in crate::commands) mod poq;
 pub(in crate::commands) mod submit;
 
@@ -38,6 +39,8 @@ enum TxCommand {
     Poq(Box<poq::Poq>),
     /// Sign a transaction that --generate-only printed.
     Sign(file::Sign),
+    /// Join the signatures of an account of several keys, which `tx sign --multisig` printed.
+    Multisign(multisig::Multisign),
     /// Send a signed transaction.
     Broadcast(file::Broadcast),
     /// Print a transaction's bytes in base64, as a node's RPC takes them.
@@ -155,6 +158,7 @@ impl Tx {
                     command.run(&account, home).await
                 }
                 TxCommand::Sign(command) => command.run(&flags, home, &settings).await,
+                TxCommand::Multisign(command) => command.run(&flags, home, &settings).await,
                 TxCommand::Broadcast(command) => command.run(&flags, &settings).await,
                 TxCommand::Encode(command) => command.run(flags.format(&settings)),
                 TxCommand::Decode(command) => command.run(),

@@ -33,18 +33,21 @@ pub fn create_if_missing(state: &mut State, address: &Address) -> Result<()> {
     Ok(())
 }
 
-/// Counts a transaction of an account that was just read, and remembers the key that signed it.
+/// Counts a transaction of an account that was just read, and remembers the key that signed it; a
+/// simulation has none.
 pub fn record_signature(
     state: &mut State,
     address: &Address,
     mut account: Account,
-    public_key: Vec<u8>,
+    public_key: Option<&[u8]>,
 ) -> Result<()> {
     account.sequence = account
         .sequence
         .checked_add(1)
         .ok_or_else(|| Error::internal(format!("sequence of {address} is exhausted")))?;
-    account.public_key = public_key;
+    if let Some(public_key) = public_key.filter(|key| *key != account.public_key) {
+        account.public_key = public_key.to_vec();
+    }
     state.put_message(keys::account(address), &account)?;
     Ok(())
 }

@@ -1,19 +1,21 @@
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{
-    BaseAccount, ModuleAccount, Params, QueryAccountInfoRequest, QueryAccountInfoResponse,
-    QueryAccountRequest, QueryAccountResponse, QueryModuleAccountByNameRequest,
+    BaseAccount, Bech32PrefixRequest, Bech32PrefixResponse, ModuleAccount, Params,
+    QueryAccountInfoRequest, QueryAccountInfoResponse, QueryAccountRequest, QueryAccountResponse,
+    QueryAccountsRequest, QueryAccountsResponse, QueryModuleAccountByNameRequest,
     QueryModuleAccountByNameResponse, QueryModuleAccountsRequest, QueryModuleAccountsResponse,
     QueryParamsRequest, QueryParamsResponse,
 };
-use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use poq_proto::code;
+use poq_proto::v1::Account;
 use prost::{Message, Name};
 use tendermint_proto::google::protobuf::Any;
 
-use super::account;
+use super::{account, keys};
 use crate::address::Address;
 use crate::error::{Error, Result};
 use crate::modules::params;
 use crate::modules::tasks::PROTOCOL_ACCOUNT;
+use crate::pagination::page_of_entries;
 use crate::store::State;
 use crate::tx;
 
@@ -33,6 +35,35 @@ pub fn query_account(state: &State, request: QueryAccountRequest) -> Result<Quer
     let base = base_account(state, &address)?;
     Ok(QueryAccountResponse {
         account: Some(pack(&base)),
+    })
+}
+
+/// `cosmos.auth.v1beta1.Query/Accounts`, by address; modules' accounts are among them, as plain ones.
+pub fn query_accounts(
+    state: &State,
+    request: QueryAccountsRequest,
+) -> Result<QueryAccountsResponse> {
+    let account = |_: &[u8], value: &[u8]| {
+        let account = Account::decode(value)
+            .map_err(|error| Error::internal(format!("corrupt account: {error}")))?;
+        Ok(Some(pack(&base(account))))
+    };
+    let total = state.get_u64(keys::NEXT_NUMBER)?;
+    let (accounts, pagination) =
+        page_of_entries(state, keys::ACCOUNTS, request.pagination, total, account)?;
+    Ok(QueryAccountsResponse {
+        accounts,
+        pagination: Some(pagination),
+    })
+}
+
+/// `cosmos.auth.v1beta1.Query/Bech32Prefix`.
+pub fn query_bech32_prefix(
+    state: &State,
+    _request: Bech32PrefixRequest,
+) -> Result<Bech32PrefixResponse> {
+    Ok(Bech32PrefixResponse {
+        bech32_prefix: params::get(state)?.bech32_prefix,
     })
 }
 
@@ -101,25 +132,21 @@ fn module_account(state: &State, name: &str) -> Result<Any> {
 
 fn base_account(state: &State, address: &Address) -> Result<BaseAccount> {
     let stored = account(state, address)?.ok_or_else(|| not_found(address.as_str()))?;
-    let pub_key = (!stored.public_key.is_empty()).then(|| {
-        pack(&PubKey {
-            key: stored.public_key.clone(),
-        })
-    });
-    Ok(BaseAccount {
-        address: address.to_string(),
-        pub_key,
+    Ok(base(stored))
+}
+
+fn base(stored: Account) -> BaseAccount {
+    BaseAccount {
+        pub_key: tx::pack_public_key(&stored),
+        address: stored.address,
         account_number: stored.account_number,
         sequence: stored.sequence,
-    })
+    }
 }
 
 /// Clients of the Cosmos SDK look for this text.
 fn not_found(account: &str) -> Error {
-    Error::rejected(
-        code::NOT_FOUND,
-        format!("rpc error: code = NotFound desc = account {account} not found"),
-    )
+    Error::rejected(code::NOT_FOUND, format!("account {account} not found"))
 }
 
 fn pack<M: Message + Name>(message: &M) -> Any {

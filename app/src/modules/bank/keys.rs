@@ -26,6 +26,14 @@ pub fn burnt(denom: &str) -> String {
     format!("bank/burnt/{denom}")
 }
 
+/// Prefix of what is said of the denoms; the denom follows.
+pub const METADATA: &str = "bank/metadata/";
+
+/// `poq.v1.DenomMetadata`.
+pub fn metadata(denom: &str) -> String {
+    format!("{METADATA}{denom}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,5 +44,6 @@ mod tests {
         insta::assert_snapshot!(balance(&address, "upoq"), @"bank/balance/poq12xq57yyxwzkw6tthcxq9mhtxxj7f63e324de5e/upoq");
         insta::assert_snapshot!(supply("upoq"), @"bank/supply/upoq");
         insta::assert_snapshot!(burnt("upoq"), @"bank/burnt/upoq");
+        insta::assert_snapshot!(metadata("upoq"), @"bank/metadata/upoq");
     }
 }

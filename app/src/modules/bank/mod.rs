@@ -4,9 +4,11 @@
 //! counted as burnt, so that `supply + burnt` is what genesis created.
 
 mod keys;
+mod metadata;
 pub mod msgs;
 pub mod query;
 
+pub use metadata::{all as all_metadata, default_metadata, set as set_metadata};
 use poq_proto::code;
 
 use crate::address::Address;
@@ -22,17 +24,25 @@ pub fn balance(state: &State, address: &Address, denom: &str) -> Result<u128> {
 /// Every balance as address, denom and base units, in the order of the keys. Its work grows with
 /// the number of accounts: for tools, never in a block.
 pub fn all_balances(state: &State) -> Result<Vec<(String, String, u128)>> {
-    let balance = |key: Vec<u8>| {
-        let amount = state.get_u128(&key)?.unwrap_or(0);
-        let owner = std::str::from_utf8(&key)
-            .ok()
-            .and_then(|key| key.strip_prefix(keys::BALANCES)?.split_once('/'));
-        let (address, denom) =
-            owner.ok_or_else(|| Error::internal("the key of a balance is corrupt"))?;
+    let balance = |(key, value): (Vec<u8>, Vec<u8>)| {
+        let key = key.get(keys::BALANCES.len()..).unwrap_or_default();
+        let (address, denom, amount) = parse_balance(key, &value)?;
         Ok((address.to_owned(), denom.to_owned(), amount))
     };
     let entries = state.scan(keys::BALANCES, None, usize::MAX)?;
-    entries.into_iter().map(|(key, _)| balance(key)).collect()
+    entries.into_iter().map(balance).collect()
+}
+
+/// Address, denom and amount of an entry; the key without [`keys::BALANCES`].
+fn parse_balance<'a>(key: &'a [u8], value: &[u8]) -> Result<(&'a str, &'a str, u128)> {
+    let owner = std::str::from_utf8(key)
+        .ok()
+        .and_then(|key| key.split_once('/'));
+    let amount = value.try_into().map(u128::from_be_bytes);
+    match (owner, amount) {
+        (Some((address, denom)), Ok(amount)) => Ok((address, denom, amount)),
+        _ => Err(Error::internal("the entry of a balance is corrupt")),
+    }
 }
 
 /// Base units in existence.

@@ -1,17 +1,24 @@
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
-    QueryAllBalancesRequest, QueryAllBalancesResponse, QueryBalanceRequest, QueryBalanceResponse,
-    QuerySpendableBalanceByDenomRequest, QuerySpendableBalanceByDenomResponse,
-    QuerySpendableBalancesRequest, QuerySpendableBalancesResponse, QuerySupplyOfRequest,
-    QuerySupplyOfResponse, QueryTotalSupplyRequest, QueryTotalSupplyResponse,
+    DenomOwner, DenomUnit, Metadata, Params, QueryAllBalancesRequest, QueryAllBalancesResponse,
+    QueryBalanceRequest, QueryBalanceResponse, QueryDenomMetadataByQueryStringRequest,
+    QueryDenomMetadataByQueryStringResponse, QueryDenomMetadataRequest, QueryDenomMetadataResponse,
+    QueryDenomOwnersRequest, QueryDenomOwnersResponse, QueryDenomsMetadataRequest,
+    QueryDenomsMetadataResponse, QueryParamsRequest, QueryParamsResponse, QuerySendEnabledRequest,
+    QuerySendEnabledResponse, QuerySpendableBalanceByDenomRequest,
+    QuerySpendableBalanceByDenomResponse, QuerySpendableBalancesRequest,
+    QuerySpendableBalancesResponse, QuerySupplyOfRequest, QuerySupplyOfResponse,
+    QueryTotalSupplyRequest, QueryTotalSupplyResponse,
 };
 use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
+use poq_proto::code;
+use poq_proto::v1::DenomMetadata;
 
-use super::{balance, keys, supply, validate_denom};
+use super::{all_metadata, balance, keys, parse_balance, supply, validate_denom};
 use crate::address::Address;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, reject};
 use crate::modules::params;
-use crate::pagination::page;
+use crate::pagination::{page, page_of_entries};
 use crate::store::State;
 
 /// `cosmos.bank.v1beta1.Query/Balance`.
@@ -81,6 +88,115 @@ pub fn query_supply_of(
     Ok(QuerySupplyOfResponse {
         amount: Some(coin(request.denom, amount)),
     })
+}
+
+/// `cosmos.bank.v1beta1.Query/Params`: every denom can be sent.
+pub fn query_params(_state: &State, _request: QueryParamsRequest) -> Result<QueryParamsResponse> {
+    #[allow(deprecated)]
+    let params = Params {
+        send_enabled: Vec::new(),
+        default_send_enabled: true,
+    };
+    Ok(QueryParamsResponse {
+        params: Some(params),
+    })
+}
+
+/// `cosmos.bank.v1beta1.Query/SendEnabled`: no denom is an exception.
+pub fn query_send_enabled(
+    _state: &State,
+    _request: QuerySendEnabledRequest,
+) -> Result<QuerySendEnabledResponse> {
+    Ok(QuerySendEnabledResponse {
+        send_enabled: Vec::new(),
+        pagination: Some(PageResponse::default()),
+    })
+}
+
+/// `cosmos.bank.v1beta1.Query/DenomMetadata`.
+pub fn query_denom_metadata(
+    state: &State,
+    request: QueryDenomMetadataRequest,
+) -> Result<QueryDenomMetadataResponse> {
+    Ok(QueryDenomMetadataResponse {
+        metadata: Some(metadata_of(state, &request.denom)?),
+    })
+}
+
+/// `cosmos.bank.v1beta1.Query/DenomMetadataByQueryString`.
+pub fn query_denom_metadata_by_query_string(
+    state: &State,
+    request: QueryDenomMetadataByQueryStringRequest,
+) -> Result<QueryDenomMetadataByQueryStringResponse> {
+    Ok(QueryDenomMetadataByQueryStringResponse {
+        metadata: Some(metadata_of(state, &request.denom)?),
+    })
+}
+
+/// `cosmos.bank.v1beta1.Query/DenomsMetadata`.
+pub fn query_denoms_metadata(
+    state: &State,
+    request: QueryDenomsMetadataRequest,
+) -> Result<QueryDenomsMetadataResponse> {
+    let all = all_metadata(state)?.into_iter().map(metadata).collect();
+    let (metadatas, pagination) = page(
+        all,
+        |metadata: &Metadata| metadata.base.as_bytes(),
+        request.pagination,
+    )?;
+    Ok(QueryDenomsMetadataResponse {
+        metadatas,
+        pagination: Some(pagination),
+    })
+}
+
+/// `cosmos.bank.v1beta1.Query/DenomOwners`, by address.
+pub fn query_denom_owners(
+    state: &State,
+    request: QueryDenomOwnersRequest,
+) -> Result<QueryDenomOwnersResponse> {
+    let QueryDenomOwnersRequest { denom, pagination } = request;
+    validate_denom(&denom)?;
+    let owner = |key: &[u8], value: &[u8]| {
+        let (address, of, amount) = parse_balance(key, value)?;
+        Ok((of == denom).then(|| DenomOwner {
+            address: address.to_owned(),
+            balance: Some(coin(denom.clone(), amount)),
+        }))
+    };
+    let (denom_owners, pagination) =
+        page_of_entries(state, keys::BALANCES, pagination, None, owner)?;
+    Ok(QueryDenomOwnersResponse {
+        denom_owners,
+        pagination: Some(pagination),
+    })
+}
+
+fn metadata_of(state: &State, denom: &str) -> Result<Metadata> {
+    let found: Option<DenomMetadata> = state.get_message(keys::metadata(denom))?;
+    match found {
+        Some(found) => Ok(metadata(found)),
+        None => reject!(code::NOT_FOUND, "client metadata for denom {denom}"),
+    }
+}
+
+fn metadata(metadata: DenomMetadata) -> Metadata {
+    let units = metadata.denom_units.into_iter();
+    Metadata {
+        description: metadata.description,
+        denom_units: units
+            .map(|unit| DenomUnit {
+                denom: unit.denom,
+                exponent: unit.exponent,
+                aliases: Vec::new(),
+            })
+            .collect(),
+        base: metadata.base,
+        display: metadata.display,
+        name: metadata.name,
+        symbol: metadata.symbol,
+        ..Metadata::default()
+    }
 }
 
 fn parse_address(state: &State, text: &str) -> Result<Address> {
