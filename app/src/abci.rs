@@ -25,7 +25,6 @@ use crate::block::{Block, rejection};
 use crate::error::{Error, Result, reject};
 use crate::modules::validators::{ValidatorPower, Vote};
 use crate::refusal::refused;
-use crate::store::StoreError;
 use crate::tx::Signatures;
 
 /// Version of the application's protocol; a binary refuses the state of another one.
@@ -218,10 +217,7 @@ impl Application for App {
                 ..ResponseQuery::default()
             })
         });
-        answer.unwrap_or_else(|error| {
-            let (code, log) = refused_query(error);
-            refused(&request.path, code, &log, signed(self.head().height))
-        })
+        answer.unwrap_or_else(|error| refused(&request.path, error, signed(self.head().height)))
     }
 }
 
@@ -349,22 +345,6 @@ fn raw_query(app: &App, request: &RequestQuery, height: Option<u64>) -> Result<R
         height: signed(height),
         ..ResponseQuery::default()
     })
-}
-
-/// A query must never stop the node: even a failed store is only reported.
-fn refused_query(error: Error) -> (Code, String) {
-    match error {
-        Error::Rejected { code, log } => (code, log),
-        Error::Audit { .. } => (code::INTERNAL, error.to_string()),
-        Error::Store(error) => {
-            let code = match error {
-                StoreError::NoProof { .. } => code::INVALID_REQUEST,
-                ref error if error.is_unavailable_version() => code::INVALID_REQUEST,
-                _ => code::INTERNAL,
-            };
-            (code, error.to_string())
-        }
-    }
 }
 
 fn rejected(error: Error) -> (Code, String) {

@@ -1,40 +1,60 @@
-//! How a refused query looks to clients of the Cosmos SDK: CosmJS and wallets look for its codes and words.
+//! How a refused query looks. CosmJS and wallets look for the codes and words of the Cosmos SDK.
 
 use poq_proto::code::{self, Code};
 use tendermint_proto::v0_38::abci::ResponseQuery;
 
+use crate::error::Error;
 use crate::query::SIMULATE;
+use crate::store::StoreError;
 
-/// The answer to a query that was refused. What the Cosmos SDK has codes for gets its code and its
-/// words, everything else stays as this chain says it. A simulation that fails has one code in the
-/// Cosmos SDK; `info` keeps the transaction's own, as `codespace/code`.
-pub(crate) fn refused(path: &str, code: Code, log: &str, height: i64) -> ResponseQuery {
-    let (status, shown, log) = match code {
-        _ if path == SIMULATE && code != code::INTERNAL => {
-            ("Unknown", code::UNKNOWN_REQUEST, log.to_owned())
+/// The answer to a query that failed. A query must never stop the node: even a failed store is only
+/// reported.
+pub(crate) fn refused(path: &str, error: Error, height: i64) -> ResponseQuery {
+    match error {
+        Error::Rejected { code, log } => rejected(path, code, log, height),
+        Error::Audit { .. } => answer(code::INTERNAL, error.to_string(), height),
+        Error::Store(error) => {
+            let code = match error {
+                StoreError::NoProof { .. } => code::INVALID_REQUEST,
+                ref error if error.is_unavailable_version() => code::INVALID_REQUEST,
+                _ => code::INTERNAL,
+            };
+            answer(code, error.to_string(), height)
         }
-        code::NOT_FOUND => ("NotFound", code, log.to_owned()),
+    }
+}
+
+/// What the Cosmos SDK has codes for gets its code and its words, everything else stays as this chain
+/// says it. A simulation that fails has one code in the Cosmos SDK; `info` keeps the transaction's own,
+/// as `codespace/code`.
+fn rejected(path: &str, code: Code, log: String, height: i64) -> ResponseQuery {
+    let (status, shown, log) = match code {
+        code::INTERNAL => return answer(code, log, height),
+        _ if path == SIMULATE => ("Unknown", code::UNKNOWN_REQUEST, log),
+        code::NOT_FOUND => ("NotFound", code, log),
+        code::INVALID_REQUEST => ("InvalidArgument", code, log),
         code::INVALID_ADDRESS => (
             "InvalidArgument",
             code::INVALID_REQUEST,
             format!("invalid address: {log}"),
         ),
-        code::INVALID_REQUEST => ("InvalidArgument", code, log.to_owned()),
-        _ => {
-            return ResponseQuery {
-                code: code.number,
-                codespace: code.codespace.into(),
-                log: log.to_owned(),
-                height,
-                ..ResponseQuery::default()
-            };
-        }
+        _ => return answer(code, log, height),
     };
     ResponseQuery {
-        code: shown.number,
-        codespace: shown.codespace.into(),
-        log: format!("rpc error: code = {status} desc = {log}"),
         info: format!("{}/{}", code.codespace, code.number),
+        ..answer(
+            shown,
+            format!("rpc error: code = {status} desc = {log}"),
+            height,
+        )
+    }
+}
+
+fn answer(code: Code, log: String, height: i64) -> ResponseQuery {
+    ResponseQuery {
+        code: code.number,
+        codespace: code.codespace.into(),
+        log,
         height,
         ..ResponseQuery::default()
     }
