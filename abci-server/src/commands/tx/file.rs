@@ -11,7 +11,7 @@ use poq_client::tx::{self, Signer};
 use poq_client::{Client, Error, address_of, found};
 
 use super::account::{Accepted, find, missing};
-use super::{BroadcastMode, TxFlags, chain_of};
+use super::{BroadcastMode, TxFlags, chain_of, signers};
 use crate::commands::input::read_bytes;
 use crate::home::Home;
 use crate::output::Format;
@@ -68,6 +68,7 @@ impl Sign {
             .as_deref()
             .context("say which key signs: --from NAME")?;
         let key = find(&keyring, from)?.ok_or_else(|| missing(&keyring, from))?;
+        signers::check(&tx, &key.public_key, &key.name)?;
         let signer = match self.offline {
             true => self.offline_signer(flags.chain_id(settings))?,
             false => {

@@ -5,6 +5,7 @@ pub(in crate::commands) mod authority;
 mod bank;
 pub(in crate::commands) mod file;
 pub(in crate::commands) mod poq;
+mod signers;
 pub(in crate::commands) mod submit;
 
 use std::str::FromStr;
