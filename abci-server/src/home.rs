@@ -57,6 +57,11 @@ impl Home {
         self.0.join("evaluator-models")
     }
 
+    /// Where a supervised CometBFT finds the application.
+    pub fn abci_socket(&self) -> PathBuf {
+        self.0.join("abci.sock")
+    }
+
     /// The application's database; CometBFT's are beside it.
     pub fn app_data(&self) -> PathBuf {
         self.0.join("data").join("app")

@@ -54,8 +54,6 @@ pub struct Validator {
     pub rpc: String,
     /// Host and port of peer-to-peer connections.
     pub p2p: String,
-    /// Host and port where the application serves ABCI.
-    pub abci: String,
     /// Host and port where the daemon serves gRPC.
     pub grpc: String,
     /// Peer-to-peer id.

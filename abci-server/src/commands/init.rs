@@ -182,7 +182,7 @@ pub(super) fn create(
     VrfKeys::read_or_create(home.vrf_key())?;
     let mut config = CometConfig::open(home.comet_toml())?;
     config.set("moniker", settings.moniker)?;
-    config.set("proxy_app", settings.app.abci.to_string())?;
+    config.set("proxy_app", settings.app.abci_for_others().to_string())?;
     config.set("rpc.max_body_bytes", MAX_RPC_BODY_BYTES)?;
     config.set("mempool.max_txs_bytes", MEMPOOL_BYTES)?;
     write(&home.app_toml(), &settings.app.to_toml())?;

@@ -8,7 +8,7 @@ use crate::comet::cache;
 use crate::home::Home;
 use poq_abci::transport::Address;
 
-/// Where `start` serves ABCI unless told otherwise; CometBFT's default of `proxy_app`.
+/// Where `start` serves ABCI to a CometBFT that it does not run; CometBFT's default of `proxy_app`.
 const DEFAULT_ABCI: &str = "127.0.0.1:26658";
 /// Where `start` serves gRPC unless told otherwise; the Cosmos SDK's port.
 const DEFAULT_GRPC: &str = "127.0.0.1:9090";
@@ -17,8 +17,9 @@ const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct AppSettings {
-    /// Where ABCI is served.
-    pub abci: Address,
+    /// Where ABCI is served; `None` is a socket in the home for a supervised CometBFT, else
+    /// [`Self::abci_for_others`].
+    pub abci: Option<Address>,
     /// Where gRPC is served, `HOST:PORT`; empty is nowhere.
     pub grpc_address: String,
     /// Versions of the state that queries can reach back to; 0 keeps all.
@@ -46,7 +47,7 @@ pub struct CometSettings {
 impl Default for AppSettings {
     fn default() -> Self {
         Self {
-            abci: Address::Tcp(DEFAULT_ABCI.into()),
+            abci: None,
             grpc_address: DEFAULT_GRPC.into(),
             keep_versions: poq_app::Options::default().keep_versions,
             evaluator_models: None,
@@ -71,6 +72,12 @@ impl AppSettings {
     ///
     /// # Errors
     /// See [`Error`].
+    /// Where a CometBFT that `start` does not run finds the application.
+    pub fn abci_for_others(&self) -> Address {
+        let default = || Address::Tcp(DEFAULT_ABCI.into());
+        self.abci.clone().unwrap_or_else(default)
+    }
+
     pub fn load(home: &Home) -> Result<Self, Error> {
         load(&home.app_toml())
     }
@@ -88,9 +95,11 @@ impl AppSettings {
             r#"# Settings of `poqd start`. Flags of the command line go first. Relative paths are relative to
 # the working directory.
 
-# Where ABCI is served: "tcp://HOST:PORT" or "unix:///PATH". ABCI has no authentication: never
-# let it listen to the outside.
-abci = {abci}
+# Where ABCI is served: "unix:///PATH", of at most 107 bytes and for this user alone, or
+# "tcp://HOST:PORT". ABCI has no authentication, so that every user of this machine can use a TCP
+# port; one that others could reach needs the flag --allow-remote-abci. Default: the socket abci.sock
+# in the home where CometBFT is run too (see `supervise` below), else "tcp://{DEFAULT_ABCI}".
+{abci}
 
 # Where gRPC is served for clients, HOST:PORT; "" for nowhere. All can be asked there that a query
 # through CometBFT's RPC can, and transactions be sent and found.
@@ -121,7 +130,7 @@ supervise = {supervise}
 # File to which CometBFT's log is appended. Default: the standard error output.
 {log}
 "#,
-            abci = quoted(&self.abci),
+            abci = optional("abci", self.abci.as_ref().map(ToString::to_string)),
             grpc_address = quoted(&self.grpc_address),
             keep_versions = self.keep_versions,
             evaluator_models = path("evaluator-models", &self.evaluator_models),
@@ -143,7 +152,7 @@ mod tests {
     #[test]
     fn the_file_has_every_setting() {
         let settings = AppSettings {
-            abci: "unix:///tmp/a \"b\".sock".parse().unwrap(),
+            abci: Some("unix:///tmp/a \"b\".sock".parse().unwrap()),
             grpc_address: String::new(),
             keep_versions: 7,
             evaluator_models: Some("models".into()),

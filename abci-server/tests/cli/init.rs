@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Network, Run, free_ports, poqd};
+use crate::support::{Network, Run, eventually, free_ports, poqd, text};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -258,9 +258,12 @@ fn what_start_lacks_is_named() {
         "{error}"
     );
 
-    for (pointer, name) in [
-        ("/validators/0/abci", "--abci"),
-        ("/validators/0/p2p", "p2p.laddr"),
+    let p2p = network.get("/validators/0/p2p");
+    let abci = format!("127.0.0.1:{}", free_ports());
+    let abci_flag = format!("tcp://{abci}");
+    for (address, flags, name) in [
+        (&abci, &["--abci", &abci_flag][..], "--abci"),
+        (&p2p, &[], "p2p.laddr"),
     ] {
         let address = network.get(pointer);
         let _taken = TcpListener::bind(&address).unwrap();
@@ -268,3 +271,56 @@ fn what_start_lacks_is_named() {
         assert!(error.contains(&address) && error.contains(name), "{error}");
     }
 }
+    let open = ["--abci", "tcp://0.0.0.0:0"];
+    let error = start(&network.node()).args(open).failure();
+    assert!(error.contains("--allow-remote-abci"), "{error}");
+    let long = format!("unix:///{}", "x".repeat(200));
+    let error = start(&network.node()).args(["--abci", &long]).failure();
+    assert!(error.contains("201 bytes"), "{error}");
+}
+
+/// ABCI has no authentication: only the node's own user may reach it.
+#[test]
+fn a_node_serves_abci_to_its_own_user_alone() {
+    let network = Network::new();
+    let mut node = network.start();
+    let socket = network.node().join("abci.sock");
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // A second node on the same home is told so.
+    let error = poqd("start --home")
+        .arg(network.node())
+        .arg("--abci")
+        .arg(format!("unix://{}", socket.display()))
+        .failure();
+    assert!(error.contains("another process uses it"), "{error}");
+    node.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(node.ended(), Some(0), "{}", node.log());
+    assert!(!socket.exists());
+}
+
+#[test]
+fn a_home_with_a_long_path_works_as_well() {
+    let network = Network::new();
+    let home = network.path().join("x".repeat(120));
+    fs::rename(network.node(), &home).unwrap();
+    std::os::unix::fs::symlink(&home, network.node()).unwrap();
+    let log = network.path().join("long.log");
+    let mut command = poqd("start --with-comet --home");
+    command.arg(&home).stderr(fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    eventually("a block", || {
+        assert_eq!(
+            child.try_wait().unwrap(),
+            None,
+            "{}",
+            text(&fs::read(&log).unwrap())
+        );
+        let status = network.user("status --output json").finish();
+        let status: Value = serde_json::from_slice(&status.stdout).ok()?;
+        (status["latest_height"] != "0").then_some(())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let log = text(&fs::read(&log).unwrap());
+    assert!(log.contains("too long for a socket"), "{log}");

@@ -17,10 +17,9 @@ use crate::commands::init::{self, NodeSettings};
 use crate::genesis::{self, Genesis};
 use crate::home::Home;
 use crate::settings::{AppSettings, ClientSettings};
-use poq_abci::transport::Address;
 
 const HOST: &str = "127.0.0.1";
-/// Ports of each node, of which four are used.
+/// Ports of each node, of which three are used.
 const PORTS_PER_NODE: u16 = 10;
 
 /// Makes the network. All files appear at once, or none.
@@ -127,7 +126,6 @@ fn describe(
             account,
             rpc: rpc(*port),
             p2p: format!("{HOST}:{port}"),
-            abci: format!("{HOST}:{}", port + 2),
             grpc: format!("{HOST}:{}", port + 3),
             node_id: String::new(),
             consensus_address: String::new(),
@@ -243,7 +241,6 @@ fn write_nodes(
         let settings = NodeSettings {
             moniker: &node.name,
             app: AppSettings {
-                abci: Address::Tcp(node.abci.clone()),
                 grpc_address: node.grpc.clone(),
                 ..AppSettings::default()
             },
