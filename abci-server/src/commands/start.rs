@@ -93,7 +93,11 @@ impl Start {
             "" => None,
             address => Some(grpc::Listener::bind(address)?),
         };
-        let node = grpc::Node::new(CometConfig::open(home.comet_toml()).ok().as_ref());
+        let rpc = CometConfig::open(home.comet_toml())
+            .ok()
+            .and_then(|config| config.rpc_url());
+        let node = grpc::Node::new(rpc.as_deref());
+        let rpc = rpc.and_then(|url| Client::new(&url).ok());
         let runtime = runtime()?;
         let served = grpc::WithNode::new(app.clone(), node.clone(), runtime.handle().clone());
         let server = Server::start(listener, served)?;
