@@ -85,6 +85,8 @@ pub struct Status {
     pub version: String,
     /// Address of the node's validator key, 40 hex digits.
     pub validator_address: String,
+    /// The key itself, base64.
+    pub validator_public_key: String,
     /// Power of that validator; 0 if it is none.
     pub voting_power: u64,
 }
@@ -101,6 +103,7 @@ impl From<tendermint_rpc::endpoint::status::Response> for Status {
             moniker: status.node_info.moniker.to_string(),
             version: status.node_info.version.to_string(),
             validator_address: status.validator_info.address.to_string(),
+            validator_public_key: BASE64.encode(status.validator_info.pub_key.to_bytes()),
             voting_power: status.validator_info.power.value(),
         }
     }

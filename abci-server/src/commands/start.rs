@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use poq_abci::reference::Reference;
 use poq_app::{App, Options};
-use poq_client::metrics;
 use poq_client::worker::shutdown_on_signals;
+use poq_client::{Client, metrics};
 use tokio_util::sync::CancellationToken;
 
 use super::runtime;
@@ -88,7 +88,7 @@ impl Start {
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
         check_genesis(home, &app)?;
         evaluator_files::load(home, &app, &reference)?;
-        let app = validator::vote(app, home, self.without_vrf_key)?;
+        let (app, voting) = validator::vote(app, home, self.without_vrf_key)?;
         let grpc = match settings.grpc_address.as_str() {
             "" => None,
             address => Some(grpc::Listener::bind(address)?),
@@ -111,6 +111,7 @@ impl Start {
             tokio::select! {
                 outcome = supervise(home, comet, server.address(), shutdown) => outcome,
                 error = serve(grpc, grpc::Router::new(app, node)) => Err(error),
+                error = voting.watch(rpc) => Err(error),
             }
         });
         // Ends queries that wait for CometBFT.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, load, quoted};
 use crate::comet::cache;
 use crate::home::Home;
+use crate::validator_keys::PublicKey;
 use poq_abci::transport::Address;
 
 /// Where `start` serves ABCI to a CometBFT that it does not run; CometBFT's default of `proxy_app`.
@@ -26,6 +27,8 @@ pub struct AppSettings {
     pub keep_versions: u64,
     /// Folder with the files of the evaluator models; `None` looks for it.
     pub evaluator_models: Option<PathBuf>,
+    /// The validator that CometBFT signs for; `None` is that of its key file.
+    pub(crate) validator_public_key: Option<PublicKey>,
     /// Where Prometheus metrics are served; `None` is nowhere.
     pub metrics_address: Option<SocketAddr>,
     /// Settings of the supervised CometBFT.
@@ -51,6 +54,7 @@ impl Default for AppSettings {
             grpc_address: DEFAULT_GRPC.into(),
             keep_versions: poq_app::Options::default().keep_versions,
             evaluator_models: None,
+            validator_public_key: None,
             metrics_address: None,
             comet: CometSettings::default(),
         }
@@ -68,16 +72,16 @@ impl AppSettings {
         }
     }
 
-    /// Reads `app.toml`.
-    ///
-    /// # Errors
-    /// See [`Error`].
     /// Where a CometBFT that `start` does not run finds the application.
     pub fn abci_for_others(&self) -> Address {
         let default = || Address::Tcp(DEFAULT_ABCI.into());
         self.abci.clone().unwrap_or_else(default)
     }
 
+    /// Reads `app.toml`.
+    ///
+    /// # Errors
+    /// See [`Error`].
     pub fn load(home: &Home) -> Result<Self, Error> {
         load(&home.app_toml())
     }
@@ -116,6 +120,11 @@ keep-versions = {keep_versions}
 # it exists, else `models` of the cache (see `binary` below).
 {evaluator_models}
 
+# The validator that CometBFT signs for, whose votes this node extends with outputs for the beacon: its
+# Ed25519 public key, 32 bytes in base64. To be set where a remote signer has the key
+# (`priv_validator_laddr` in config.toml). Default: that of the key file of config.toml.
+{validator_public_key}
+
 # Where Prometheus metrics are served, at /metrics, for example "127.0.0.1:26660". Default: nowhere.
 {metrics_address}
 
@@ -134,6 +143,10 @@ supervise = {supervise}
             grpc_address = quoted(&self.grpc_address),
             keep_versions = self.keep_versions,
             evaluator_models = path("evaluator-models", &self.evaluator_models),
+            validator_public_key = optional(
+                "validator-public-key",
+                self.validator_public_key.as_ref().map(ToString::to_string)
+            ),
             metrics_address = optional(
                 "metrics-address",
                 self.metrics_address.map(|address| address.to_string())
@@ -156,6 +169,7 @@ mod tests {
             grpc_address: String::new(),
             keep_versions: 7,
             evaluator_models: Some("models".into()),
+            validator_public_key: Some(PublicKey(vec![7; 32])),
             metrics_address: Some(([127, 0, 0, 1], 26660).into()),
             comet: CometSettings {
                 supervise: true,
