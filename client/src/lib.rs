@@ -15,6 +15,7 @@ mod failure;
 mod fake_node;
 pub mod follow;
 pub mod http_server;
+mod inclusion;
 pub mod journal;
 mod key;
 pub mod keyring;
