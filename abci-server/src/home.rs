@@ -52,6 +52,11 @@ impl Home {
         self.config().join("client.toml")
     }
 
+    /// Settings of an inference node or an evaluator, if the home is one's.
+    pub fn worker_toml(&self) -> PathBuf {
+        self.0.join("config.toml")
+    }
+
     /// The files of the evaluator models, if they are not elsewhere.
     pub fn evaluator_models(&self) -> PathBuf {
         self.0.join("evaluator-models")

@@ -1,5 +1,7 @@
 use poq_client::Client;
 use poq_client::keyring::Backend;
+use poq_client::worker::ChainConfig;
+use poq_client::{Client, Key};
 use poq_client::tx::adjusted;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +27,12 @@ pub struct ClientSettings {
 
 impl Default for ClientSettings {
     fn default() -> Self {
+/// What of a worker's `config.toml` this program uses.
+#[derive(Default, Deserialize)]
+struct WorkerSettings {
+    chain: Option<ChainConfig>,
+}
+
         Self {
             chain_id: String::new(),
             node: "http://127.0.0.1:26657".into(),
@@ -36,12 +44,38 @@ impl Default for ClientSettings {
 }
 
 impl ClientSettings {
-    /// Reads `client.toml`.
+    /// Reads `client.toml`. The home of a worker has none: its own settings say which chain, node and
+    /// keys are the operator's.
     ///
     /// # Errors
     /// See [`Error`].
     pub fn load(home: &Home) -> Result<Self, Error> {
-        load(&home.client_toml())
+        let of_worker = home.worker_toml();
+        if home.client_toml().is_file() || !of_worker.is_file() {
+            return load(&home.client_toml());
+        }
+        let WorkerSettings { chain } = load(&of_worker)?;
+        Ok(chain.map_or_else(Self::default, |chain| Self {
+            chain_id: chain.id,
+            node: chain.node,
+            keyring_backend: chain.keyring,
+            ..Self::default()
+        }))
+    }
+
+    /// What the addresses of the home's keys begin with: as set, else as in its genesis.
+    ///
+    /// # Errors
+    /// A genesis that cannot be read.
+    pub fn address_prefix(&self, home: &Home) -> Result<String, genesis::Error> {
+        if !self.bech32_prefix.is_empty() {
+            return Ok(self.bech32_prefix.clone());
+        }
+        let of_genesis = match home.genesis().is_file() {
+            true => genesis::read_address_prefix(&home.genesis())?,
+            false => None,
+        };
+        Ok(of_genesis.unwrap_or_else(|| ADDRESS_PREFIX.into()))
     }
 
     /// Checks what the form of the file does not.
@@ -105,3 +139,47 @@ mod tests {
         }
     }
 }
+
+    #[test]
+    fn addresses_begin_as_set_or_as_in_the_genesis() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let prefix = |set: &str| {
+            let settings = ClientSettings {
+                bech32_prefix: set.into(),
+                ..ClientSettings::default()
+            };
+            settings.address_prefix(&home)
+        };
+        assert_eq!(prefix("").unwrap(), "poq");
+        std::fs::create_dir(home.config()).unwrap();
+        let genesis = "{\"app_state\": {\"params\": {\"bech32_prefix\": \"of\"}}, \"x\": 1}";
+        std::fs::write(home.genesis(), genesis).unwrap();
+        assert_eq!(prefix("").unwrap(), "of");
+        assert_eq!(prefix("set").unwrap(), "set");
+        std::fs::write(home.genesis(), "{").unwrap();
+        assert!(prefix("").is_err());
+        let wrong: ClientSettings = toml::from_str("bech32-prefix = \"A b\"").unwrap();
+        assert!(wrong.validate().is_err());
+    }
+
+    #[test]
+    fn the_home_of_a_worker_says_how_its_operator_reaches_the_chain() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let text = "[chain]\nid = \"poq-local-1\"\nnode = \"http://127.0.0.1:5\"\nkey = \"e\"\n\
+            keyring = \"test\"\n[scoring]\nthreads = 2\n";
+        std::fs::write(home.worker_toml(), text).unwrap();
+        let settings = ClientSettings::load(&home).unwrap();
+        assert_eq!(settings.chain_id, "poq-local-1");
+        assert_eq!(settings.node, "http://127.0.0.1:5");
+        assert_eq!(settings.keyring_backend, Backend::Test);
+        std::fs::write(home.worker_toml(), "[chain]\nid = 7\n").unwrap();
+        let error = ClientSettings::load(&home).unwrap_err().to_string();
+        assert!(error.contains("config.toml"), "{error}");
+        // A client.toml goes first.
+        std::fs::create_dir(home.config()).unwrap();
+        std::fs::write(home.client_toml(), "").unwrap();
+        let settings = ClientSettings::load(&home).unwrap();
+        assert_eq!(settings, ClientSettings::default());
+    }
