@@ -99,9 +99,10 @@ impl WorkerHome {
         self.keyring(chain)?.key(&chain.key)
     }
 
-    /// The operator's address, which needs no passphrase.
-    pub fn operator(&self, chain: &ChainConfig) -> Result<String> {
-        Ok(self.keyring(chain)?.show(&chain.key)?.address)
+    /// The operator's address with the prefix of the chain's addresses; needs no passphrase.
+    pub fn operator(&self, chain: &ChainConfig, prefix: &str) -> Result<String> {
+        let keyring = self.keyring(chain)?.with_prefix(prefix);
+        Ok(keyring.show(&chain.key)?.address)
     }
 
     /// Keeps other processes from this home until the lock is dropped: two of them would spend the
@@ -396,8 +397,8 @@ mod tests {
         assert_eq!(config.threads, 2);
         assert_eq!(config.chain.keyring, Backend::Test);
         assert_eq!(config.chain.poll_interval_ms, 1000);
-        assert!(folder.path().join("data").is_dir());
         assert!(!config.chain.auto_unjail);
+        assert!(folder.path().join("data").is_dir());
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use poq_proto::v1::{GenesisState, GenesisValidator};
+use anyhow::{Context, bail, ensure};
+use poq_proto::v1::{GenesisState, GenesisValidator, Params};
 use serde::Serialize;
 
+use crate::coin::GasPrice;
 use crate::comet::{Binary, CometConfig};
 use crate::genesis::{self, Genesis};
 use crate::home::Home;
@@ -31,6 +32,16 @@ pub struct Init {
     /// JSON file with the application's genesis; default: default parameters and nothing else.
     #[arg(long, value_name = "FILE")]
     genesis_template: Option<PathBuf>,
+    /// Denom of fees and stakes, the smallest unit; default: as in the template, else upoq.
+    #[arg(long)]
+    denom: Option<String>,
+    /// What addresses begin with; default: as in the template, else poq.
+    #[arg(long, value_name = "PREFIX")]
+    bech32_prefix: Option<String>,
+    /// Least price of a unit of gas, which every node demands, to a millionth of the denom, for example
+    /// 0.025upoq; default: as in the template, else 0.01.
+    #[arg(long, value_name = "PRICE")]
+    minimum_gas_price: Option<GasPrice>,
     /// Account that owns this node's validator in the genesis; without it the genesis cannot start
     /// a chain until app_state.validators names an owner.
     #[arg(long, value_name = "ADDRESS")]
@@ -78,6 +89,9 @@ impl Init {
             Some(path) => genesis::read_app_state(path)?,
             None => poq_app::genesis::default_genesis(),
         };
+        if let Some(params) = &mut app_state.params {
+            self.set(params)?;
+        }
         let owner = self.owner(&app_state);
         let mut complete = app_state.clone();
         // The node has no key yet; any key shows whether the rest is right.
@@ -121,6 +135,34 @@ impl Init {
             home: home.path(),
             genesis: genesis_path,
             operator: self.operator.as_deref(),
+        })?;
+        Ok(())
+    }
+
+    /// Puts what the flags say of money and addresses into the chain's parameters.
+    fn set(&self, params: &mut Params) -> anyhow::Result<()> {
+        if let Some(denom) = &self.denom {
+            params.denom.clone_from(denom);
+        }
+        if let Some(prefix) = &self.bech32_prefix {
+            params.bech32_prefix.clone_from(prefix);
+        }
+        let Some(price) = &self.minimum_gas_price else {
+            return Ok(());
+        };
+        ensure!(
+            price.denom == params.denom,
+            "the chain's denom is {}, not {}: give --minimum-gas-price in it, or --denom {}",
+            params.denom,
+            price.denom,
+            price.denom
+        );
+        params.gas_price = price.of_million().with_context(|| {
+            format!(
+                "the chain has prices of whole millionths of a {} for a unit of gas; round \
+                 --minimum-gas-price",
+                params.denom
+            )
         })?;
         Ok(())
     }

@@ -1,11 +1,11 @@
-use poq_client::Client;
-use poq_client::keyring::Backend;
+use poq_client::keyring::{ADDRESS_PREFIX, Backend};
+use poq_client::tx::adjusted;
 use poq_client::worker::ChainConfig;
 use poq_client::{Client, Key};
-use poq_client::tx::adjusted;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
+use crate::genesis;
 use crate::home::Home;
 use crate::output::Format;
 
@@ -19,24 +19,27 @@ pub struct ClientSettings {
     pub node: String,
     /// Where keys are kept.
     pub keyring_backend: Backend,
+    /// What addresses of keys begin with; empty is as in the home's genesis.
+    pub bech32_prefix: String,
     /// How results are printed.
     pub output: Format,
     /// Gas limit over simulated gas, at least 1.
     pub gas_adjustment: f64,
 }
 
-impl Default for ClientSettings {
-    fn default() -> Self {
 /// What of a worker's `config.toml` this program uses.
 #[derive(Default, Deserialize)]
 struct WorkerSettings {
     chain: Option<ChainConfig>,
 }
 
+impl Default for ClientSettings {
+    fn default() -> Self {
         Self {
             chain_id: String::new(),
             node: "http://127.0.0.1:26657".into(),
             keyring_backend: Backend::File,
+            bech32_prefix: String::new(),
             output: Format::Text,
             gas_adjustment: 1.3,
         }
@@ -86,6 +89,10 @@ impl ClientSettings {
         // Whatever the gas: only the factor can be wrong.
         adjusted(0, self.gas_adjustment)?;
         Client::new(&self.node)?;
+        if !self.bech32_prefix.is_empty() {
+            // Any bytes show whether it can be one.
+            Key::from_bytes(&[1; 32])?.address(&self.bech32_prefix)?;
+        }
         Ok(())
     }
 
@@ -105,6 +112,10 @@ node = {node}
 # POQ_KEYRING_PASSPHRASE) or "test" (plain, for test networks).
 keyring-backend = {keyring_backend}
 
+# What the addresses of keys begin with, for `keys` and --from. Empty: as in the genesis of this home,
+# else "poq".
+bech32-prefix = {bech32_prefix}
+
 # How results are printed: "text" or "json".
 output = {output}
 
@@ -114,6 +125,7 @@ gas-adjustment = {gas_adjustment:?}
             chain_id = quoted(&self.chain_id),
             node = quoted(&self.node),
             keyring_backend = quoted(self.keyring_backend),
+            bech32_prefix = quoted(&self.bech32_prefix),
             output = quoted(self.output),
             gas_adjustment = self.gas_adjustment,
         )
@@ -130,6 +142,7 @@ mod tests {
             chain_id: "poq-local-1".into(),
             node: "tcp://host:1".into(),
             keyring_backend: Backend::Test,
+            bech32_prefix: "other".into(),
             output: Format::Json,
             gas_adjustment: 2.0,
         };
@@ -138,7 +151,6 @@ mod tests {
             assert_eq!(read, settings);
         }
     }
-}
 
     #[test]
     fn addresses_begin_as_set_or_as_in_the_genesis() {
@@ -183,3 +195,4 @@ mod tests {
         let settings = ClientSettings::load(&home).unwrap();
         assert_eq!(settings, ClientSettings::default());
     }
+}

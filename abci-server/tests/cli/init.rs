@@ -100,6 +100,55 @@ fn a_new_home_has_everything_and_keeps_its_keys() {
 }
 
 #[test]
+fn a_chain_has_the_money_and_the_addresses_that_it_is_made_with() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |words: &str| {
+        let mut command = poqd(words);
+        command.arg("--home").arg(home.path());
+        command
+    };
+    let init = "init alice --chain-id other-1 --overwrite";
+    run("keys add me --keyring-backend test").json();
+    let address = || {
+        let shown = run("keys show me --address --keyring-backend test").finish();
+        text(&shown.stdout).trim().to_owned()
+    };
+    assert!(address().starts_with("poq1"));
+    run(&format!(
+        "{init} --denom ucoin --bech32-prefix coin --minimum-gas-price 0.025ucoin"
+    ))
+    .json();
+    let genesis = json(&home.path().join("config/genesis.json"));
+    let params = params_of(&genesis);
+    assert_eq!(params["denom"], "ucoin");
+    assert_eq!(params["bech32_prefix"], "coin");
+    assert_eq!(params["gas_price"], "25000");
+    // Addresses are the chain's, in the list too.
+    let own = address();
+    assert!(own.starts_with("coin1"), "{own}");
+    let listed = run("keys list --keyring-backend test").json();
+    assert_eq!(listed[0]["address"], own);
+    let flags = format!("--denom ucoin --bech32-prefix coin --operator {own}");
+    run(&format!("{init} {flags}")).json();
+    let set = run("config set client.bech32-prefix third").finish();
+    assert!(set.status.success());
+    assert!(address().starts_with("third1"));
+    for (flags, reason) in [
+        ("--denom U!", "denom"),
+        ("--bech32-prefix Poq", "bech32_prefix"),
+        ("--minimum-gas-price 1atom", "--denom atom"),
+        ("--minimum-gas-price 0.0000001upoq", "millionths"),
+        (
+            "--operator coin1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnzs23v9",
+            "coin",
+        ),
+    ] {
+        let error = run(&format!("{init} {flags}")).failure();
+        assert!(error.contains(reason), "{flags}: {error}");
+    }
+}
+
+#[test]
 fn keys_for_the_beacon_are_shown_and_made() {
     let home = tempfile::tempdir().unwrap();
     let run = |words: &str| {
@@ -265,12 +314,10 @@ fn what_start_lacks_is_named() {
         (&abci, &["--abci", &abci_flag][..], "--abci"),
         (&p2p, &[], "p2p.laddr"),
     ] {
-        let address = network.get(pointer);
-        let _taken = TcpListener::bind(&address).unwrap();
-        let error = start(&network.node()).failure();
-        assert!(error.contains(&address) && error.contains(name), "{error}");
+        let _taken = TcpListener::bind(address).unwrap();
+        let error = start(&network.node()).args(flags).failure();
+        assert!(error.contains(address) && error.contains(name), "{error}");
     }
-}
     let open = ["--abci", "tcp://0.0.0.0:0"];
     let error = start(&network.node()).args(open).failure();
     assert!(error.contains("--allow-remote-abci"), "{error}");
@@ -324,3 +371,4 @@ fn a_home_with_a_long_path_works_as_well() {
     child.wait().unwrap();
     let log = text(&fs::read(&log).unwrap());
     assert!(log.contains("too long for a socket"), "{log}");
+}

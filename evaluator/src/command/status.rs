@@ -30,6 +30,8 @@ pub async fn status(args: cli::Status) -> Result<()> {
     let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
     let operator = home.operator(&config.chain)?;
+    let prefix = client.params().await?.bech32_prefix;
+    let operator = home.operator(&config.chain, &prefix)?;
     let client = Client::new(&config.chain.node)?;
     let chain = client.status().await?;
     let node = match client.node(Role::Evaluator, &operator).await {

@@ -12,7 +12,8 @@ use crate::cli::Earnings as Options;
 pub async fn earnings(home: &Path, options: &Options) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
     let client = Client::new(&config.chain.node)?;
-    let operator = home.operator(&config.chain)?;
+    let prefix = client.params().await?.bech32_prefix;
+    let operator = home.operator(&config.chain, &prefix)?;
     let earnings = Earnings::read(&client, Role::Inference, &operator, options.recent)
         .await?
         .with_context(|| {

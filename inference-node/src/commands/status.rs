@@ -12,7 +12,8 @@ use crate::journal::Journal;
 pub async fn status(home: &Path, output: Output) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
     let client = Client::new(&config.chain.node)?;
-    let operator = home.operator(&config.chain)?;
+    let prefix = client.params().await?.bech32_prefix;
+    let operator = home.operator(&config.chain, &prefix)?;
     let chain = client.status().await?;
     let node = found(client.node(Role::Inference, &operator).await)?;
     let open = match node {
