@@ -23,6 +23,10 @@ use tracing::{debug, warn};
 /// Pause after which a connection is accepted again when the system has no room for one.
 const NO_ROOM: Duration = Duration::from_secs(1);
 /// Seconds after which a server is likely to have room again.
+use crate::json;
+
+pub use cors::share;
+
 const RETRY_AFTER: &str = "5";
 
 /// What clients may take of a server.
@@ -83,6 +87,19 @@ pub async fn serve(
 type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
 
 /// The next connection and its place, or none at shutdown.
+/// A response in JSON, with integers of 64 bits as text: see [`json`].
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match json::to_string(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
+    }
+}
+
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -205,6 +222,7 @@ mod tests {
             .route("/body", post(async |body: Bytes| body));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
+            .route("/json", get(async || Json(u64::MAX)))
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
         Running {
@@ -293,6 +311,17 @@ mod tests {
     async fn a_connection_waits_for_its_place() {
         let server = start(Limits {
             connections: 1,
+    async fn integers_of_64_bits_are_text_in_json() {
+        let server = start(limits()).await;
+        let answer = said(server.address, &asked("/json")).await;
+        assert!(
+            answer.contains("content-type: application/json"),
+            "{answer}"
+        );
+        assert!(answer.ends_with("\"18446744073709551615\""), "{answer}");
+    }
+
+    #[tokio::test]
             ..limits()
         })
         .await;

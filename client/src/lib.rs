@@ -17,6 +17,7 @@ pub mod follow;
 pub mod http_server;
 mod inclusion;
 pub mod journal;
+pub mod json;
 mod key;
 pub mod keyring;
 pub mod logging;

@@ -266,14 +266,6 @@ pub(crate) fn as_hex<S: serde::Serializer>(
     serializer.serialize_str(&hex::encode(bytes))
 }
 
-/// An integer as decimal text in JSON.
-pub(crate) fn as_decimal<S: serde::Serializer>(
-    number: &impl fmt::Display,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(number)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use poq_client::network::Description;
-use poq_client::{Client, Sender};
+use poq_client::{Client, Sender, json};
 use poq_proto::v1::Role;
 use poq_testnet::{Error, ProcessStatus, Question, Request, request};
 use tokio::time::{sleep, timeout};

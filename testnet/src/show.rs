@@ -74,7 +74,7 @@ fn describe(network: &Description, step: &Step) -> String {
 pub fn receipt(receipt: &Receipt, output: Output) -> anyhow::Result<()> {
     match output {
         Output::Text => println!("\n{receipt}"),
-        Output::Json => println!("{}", serde_json::to_string_pretty(receipt)?),
+        Output::Json => println!("{}", json::to_string_pretty(receipt)?),
     }
     Ok(())
 }

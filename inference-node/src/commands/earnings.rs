@@ -3,9 +3,8 @@ use std::path::Path;
 use anyhow::Context;
 use poq_client::{Client, Earnings};
 use poq_proto::v1::Role;
-use serde_json::json;
 
-use super::{print, settings};
+use super::{print_typed, settings};
 use crate::cli::Earnings as Options;
 
 /// Shows what the operator earned and lost.
@@ -19,10 +18,9 @@ pub async fn earnings(home: &Path, options: &Options) -> anyhow::Result<()> {
         .with_context(|| {
             format!("{operator} is not registered; use `poq-inference-node register`")
         })?;
-    print(options.output.output, &json!(earnings), || {
+    print_typed(options.output.output, &earnings, || {
         let lines = earnings.lines().into_iter();
         let lines = lines.map(|(name, value)| format!("{:15} {value}", format!("{name}:")));
         lines.collect::<Vec<_>>().join("\n")
-    });
-    Ok(())
+    })
 }

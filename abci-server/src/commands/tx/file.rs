@@ -79,7 +79,7 @@ impl Sign {
             }
         };
         let signed = tx::sign_tx(tx, &signer, &keyring.key(&key.name)?)?;
-        Ok(Format::Json.print(&tx::to_json(&signed)?)?)
+        Ok(Format::Json.print_json(&tx::to_json(&signed)?)?)
     }
 
     fn offline_signer(&self, chain_id: Option<&str>) -> anyhow::Result<Signer> {
@@ -144,7 +144,7 @@ impl Encode {
 impl Decode {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let bytes = BASE64.decode(self.tx.trim()).context("TX is not base64")?;
-        Ok(Format::Json.print(&tx::to_json(&tx::decode(&bytes)?)?)?)
+        Ok(Format::Json.print_json(&tx::to_json(&tx::decode(&bytes)?)?)?)
     }
 }
 
