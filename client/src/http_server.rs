@@ -2,6 +2,8 @@
 //!
 //! TLS ends at a proxy in front.
 
+mod cors;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +16,20 @@ use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// Pause after which a connection is accepted again when the system has no room for one.
-const NO_ROOM: Duration = Duration::from_secs(1);
-/// Seconds after which a server is likely to have room again.
 use crate::json;
 
 pub use cors::share;
 
+/// Pause after which a connection is accepted again when the system has no room for one.
+const NO_ROOM: Duration = Duration::from_secs(1);
+/// Seconds after which a server is likely to have room again.
 const RETRY_AFTER: &str = "5";
 
 /// What clients may take of a server.
@@ -84,9 +87,6 @@ pub async fn serve(
     Ok(())
 }
 
-type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
-
-/// The next connection and its place, or none at shutdown.
 /// A response in JSON, with integers of 64 bits as text: see [`json`].
 #[derive(Debug)]
 pub struct Json<T>(pub T);
@@ -100,6 +100,9 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
+
+/// The next connection and its place, or none at shutdown.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -219,10 +222,10 @@ mod tests {
             .route("/", get(async || "here"))
             .route("/slow", get(slow))
             .route("/parts", get(parts))
+            .route("/json", get(async || Json(u64::MAX)))
             .route("/body", post(async |body: Bytes| body));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-            .route("/json", get(async || Json(u64::MAX)))
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
         Running {
@@ -308,9 +311,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_waits_for_its_place() {
-        let server = start(Limits {
-            connections: 1,
     async fn integers_of_64_bits_are_text_in_json() {
         let server = start(limits()).await;
         let answer = said(server.address, &asked("/json")).await;
@@ -322,6 +322,9 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_connection_waits_for_its_place() {
+        let server = start(Limits {
+            connections: 1,
             ..limits()
         })
         .await;
