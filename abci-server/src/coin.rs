@@ -74,6 +74,15 @@ impl FromStr for GasPrice {
 }
 
 impl GasPrice {
+    /// The price of a million units of gas, which must be a whole number of at most 64 bits.
+    pub fn of_million(&self) -> Option<u64> {
+        let scale = 10_u128.checked_pow(self.decimals)?;
+        let product = self.digits.checked_mul(1_000_000)?;
+        let is_whole = product.checked_rem(scale) == Some(0);
+        let price = u64::try_from(product.checked_div(scale)?).ok()?;
+        is_whole.then_some(price)
+    }
+
     /// The price of `gas`, rounded up; `None` beyond 128 bits.
     pub fn of(&self, gas: u64) -> Option<u128> {
         let product = self.digits.checked_mul(gas.into())?;
@@ -139,6 +148,10 @@ mod tests {
         assert_eq!(price("2upoq").of(100), Some(200));
         assert_eq!(price("0upoq").of(u64::MAX), Some(0));
         assert_eq!(price(&format!("{}upoq", u128::MAX)).of(2), None);
+        assert_eq!(price("0.025upoq").of_million(), Some(25_000));
+        assert_eq!(price("0upoq").of_million(), Some(0));
+        assert_eq!(price("0.0000005upoq").of_million(), None);
+        assert_eq!(price(&format!("{}upoq", u64::MAX)).of_million(), None);
         for bad in [
             "",
             "upoq",

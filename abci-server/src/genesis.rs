@@ -247,6 +247,29 @@ pub fn read_app_state(path: &Path) -> Result<GenesisState, Error> {
     read_json(path)
 }
 
+/// What addresses begin with on the chain of the document at `path`, if it says so.
+///
+/// # Errors
+/// [`Error::File`], [`Error::Invalid`].
+pub fn read_address_prefix(path: &Path) -> Result<Option<String>, Error> {
+    /// The rest of a large document is passed over.
+    #[derive(Deserialize)]
+    struct Document {
+        app_state: Option<AppState>,
+    }
+    #[derive(Deserialize)]
+    struct AppState {
+        params: Option<Prefix>,
+    }
+    #[derive(Deserialize)]
+    struct Prefix {
+        bech32_prefix: String,
+    }
+    let document: Document = read_json(path)?;
+    let params = document.app_state.and_then(|state| state.params);
+    Ok(params.map(|params| params.bech32_prefix))
+}
+
 /// Has the application check its part by itself: everything but whether the validators are the
 /// document's.
 ///

@@ -52,9 +52,19 @@ impl Home {
         self.config().join("client.toml")
     }
 
+    /// Settings of an inference node or an evaluator, if the home is one's.
+    pub fn worker_toml(&self) -> PathBuf {
+        self.0.join("config.toml")
+    }
+
     /// The files of the evaluator models, if they are not elsewhere.
     pub fn evaluator_models(&self) -> PathBuf {
         self.0.join("evaluator-models")
+    }
+
+    /// Where a supervised CometBFT finds the application.
+    pub fn abci_socket(&self) -> PathBuf {
+        self.0.join("abci.sock")
     }
 
     /// The application's database; CometBFT's are beside it.

@@ -1,5 +1,6 @@
 //! `poqd`: the node daemon of the Proof of Quality chain, and its command line.
 
+mod abci_address;
 mod answer;
 mod cli;
 mod coin;

@@ -1,10 +1,12 @@
-//! How results are printed: proto3 JSON, or the same as indented lines for people.
+//! How results are printed: JSON as proto3 has it, where integers of 64 bits are text, or the same as
+//! indented lines for people.
 
 use std::fmt;
 use std::io;
 
-use poq_client::{Failure, terminal};
+use poq_client::{Failure, json, terminal};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Value of `--output`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
@@ -35,6 +37,17 @@ impl Format {
         terminal::write(&self.render(value)?)
     }
 
+    /// Prints what is JSON already, with its integers as they are.
+    ///
+    /// # Errors
+    /// If the output is closed.
+    pub fn print_json(self, value: &Value) -> io::Result<()> {
+        terminal::write(&match self {
+            Self::Text => self.render(value)?,
+            Self::Json => serde_json::to_string_pretty(value)? + "\n",
+        })
+    }
+
     /// Prints a result that has a text of its own for people.
     ///
     /// # Errors
@@ -49,9 +62,14 @@ impl Format {
     fn render(self, value: &impl Serialize) -> io::Result<String> {
         match self {
             Self::Text => serde_yaml_ng::to_string(value).map_err(io::Error::other),
-            Self::Json => Ok(serde_json::to_string_pretty(value)? + "\n"),
+            Self::Json => Ok(json::to_string_pretty(value)? + "\n"),
         }
     }
+}
+
+/// How many there are of something, as a number in JSON.
+pub fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Prints a failure to the standard error output, for people or as one JSON line; returns what the
@@ -87,6 +105,23 @@ mod tests {
             serde_json::from_str(&Format::Json.render(&duty()).unwrap()).unwrap();
         assert_eq!(json["task_id"], "7");
         assert_eq!(json["phase"], "TASK_STATUS_COMMITTING");
+    }
+
+    /// As in messages, which write their own.
+    #[test]
+    fn integers_of_64_bits_are_text_in_json() {
+        #[derive(Serialize)]
+        struct Result {
+            height: u64,
+            code: u32,
+        }
+        let result = Result {
+            height: 9_007_199_254_740_993,
+            code: 7,
+        };
+        let json: Value = serde_json::from_str(&Format::Json.render(&result).unwrap()).unwrap();
+        assert_eq!(json["height"], "9007199254740993");
+        assert_eq!(json["code"], 7);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use tendermint_rpc::{Client as _, Order, Paging};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::inclusion::Inclusion;
 use crate::rpc::Rpc;
 use crate::{BlockOutcome, Error, Result, Status, TxHash, TxOutcome, TxPage};
 
@@ -136,12 +137,14 @@ impl Client {
     }
 
     /// Waits until the transaction is in a block, whatever became of it there; see
-    /// [`TxOutcome::success`]. An RPC outage shorter than `timeout` does not end the wait.
+    /// [`TxOutcome::success`]. An RPC outage shorter than `timeout` does not end the wait, and a node
+    /// without an index of transactions is asked for its blocks.
     pub async fn wait(&self, hash: TxHash, timeout: Duration) -> Result<TxOutcome> {
         let deadline = Instant::now() + timeout;
         let (mut pause, longest) = WAIT_PAUSE;
+        let mut inclusion = Inclusion::new(self, hash);
         loop {
-            let missing = match self.tx(hash).await {
+            let missing = match inclusion.look().await {
                 Ok(Some(outcome)) => return Ok(outcome),
                 Ok(None) => Error::NotIncluded { hash, timeout },
                 Err(error) if error.is_retryable() => error,
@@ -171,8 +174,9 @@ impl Client {
             0 => height.saturating_add(blocks),
             limit => height.saturating_add(blocks).min(limit),
         };
+        let mut inclusion = Inclusion::new(self, hash);
         loop {
-            match self.tx(hash).await {
+            match inclusion.look().await {
                 Ok(Some(outcome)) => return Ok(outcome),
                 Err(error) if !error.is_retryable() => return Err(error),
                 Ok(None) | Err(_) => {}
@@ -273,7 +277,7 @@ fn parse_query(query: &str) -> Result<Query> {
         .map_err(|error| Error::InvalidQuery(crate::rpc::message(&error)))
 }
 
-fn block_height(height: u64) -> Result<Height> {
+pub(crate) fn block_height(height: u64) -> Result<Height> {
     Height::try_from(height)
         .map_err(|_| Error::InvalidQuery(format!("{height} is not a block height")))
 }

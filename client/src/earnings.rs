@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::{Client, Order, Result, found};
 
-/// What the chain says about the money of a node. Amounts are in base units of `denom`; in JSON,
-/// integers of 64 bits and more are text, as in proto3 JSON.
+/// What the chain says about the money of a node. Amounts are in base units of `denom`; print it by
+/// [`crate::json`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Earnings {
     /// The node's operator.
@@ -15,28 +15,22 @@ pub struct Earnings {
     /// Denom of all amounts.
     pub denom: String,
     /// Earned since the registration.
-    #[serde(serialize_with = "crate::types::as_decimal")]
     pub earned: u64,
     /// Lost of the stake since the registration.
-    #[serde(serialize_with = "crate::types::as_decimal")]
     pub slashed: u64,
     /// At stake now.
-    #[serde(serialize_with = "crate::types::as_decimal")]
     pub stake: u64,
     /// Parts per million.
     pub reputation: u32,
     /// Duties that were done.
-    #[serde(serialize_with = "crate::types::as_decimal")]
     pub duties_done: u64,
     /// Duties that were missed.
-    #[serde(serialize_with = "crate::types::as_decimal")]
     pub duties_missed: u64,
     /// Tasks whose outcome still depends on the node.
     pub open_duties: u32,
     /// Account that earns.
     pub payout: String,
     /// What that account has.
-    #[serde(serialize_with = "crate::types::as_decimal")]
     pub payout_balance: u128,
     /// The newest payments to the operator's nodes, newest first.
     pub recent: Vec<Payment>,
@@ -46,13 +40,10 @@ pub struct Earnings {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Payment {
     /// The block that paid.
-    #[serde(serialize_with = "crate::types::as_decimal")]
     pub height: u64,
     /// The task that was paid for.
-    #[serde(serialize_with = "crate::types::as_decimal")]
     pub task: u64,
     /// Base units.
-    #[serde(serialize_with = "crate::types::as_decimal")]
     pub amount: u64,
     /// Account that got it.
     pub payout: String,

@@ -2,6 +2,8 @@
 //!
 //! TLS ends at a proxy in front.
 
+mod cors;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +16,16 @@ use axum::response::{IntoResponse, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
+
+use crate::json;
+
+pub use cors::share;
 
 /// Pause after which a connection is accepted again when the system has no room for one.
 const NO_ROOM: Duration = Duration::from_secs(1);
@@ -78,6 +85,19 @@ pub async fn serve(
     // All places are free again when the last connection has ended.
     let _ = places.acquire_many(limits.connections).await;
     Ok(())
+}
+
+/// A response in JSON, with integers of 64 bits as text: see [`json`].
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match json::to_string(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
+    }
 }
 
 type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
@@ -202,6 +222,7 @@ mod tests {
             .route("/", get(async || "here"))
             .route("/slow", get(slow))
             .route("/parts", get(parts))
+            .route("/json", get(async || Json(u64::MAX)))
             .route("/body", post(async |body: Bytes| body));
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -287,6 +308,17 @@ mod tests {
         assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
         assert!(refused.contains("retry-after: 5"), "{refused}");
         assert!(said(server.address, &here).await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn integers_of_64_bits_are_text_in_json() {
+        let server = start(limits()).await;
+        let answer = said(server.address, &asked("/json")).await;
+        assert!(
+            answer.contains("content-type: application/json"),
+            "{answer}"
+        );
+        assert!(answer.ends_with("\"18446744073709551615\""), "{answer}");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::keyring::{self, Backend, Keyring};
-use crate::{Error, Key, Result, durable};
+use crate::{Error, Key, Result, durable, json};
 
 /// Name of the file.
 pub const FILE: &str = "network.json";
@@ -54,8 +54,6 @@ pub struct Validator {
     pub rpc: String,
     /// Host and port of peer-to-peer connections.
     pub p2p: String,
-    /// Host and port where the application serves ABCI.
-    pub abci: String,
     /// Host and port where the daemon serves gRPC.
     pub grpc: String,
     /// Peer-to-peer id.
@@ -79,6 +77,7 @@ pub struct Worker {
     /// Ids of the models that it is registered for.
     pub models: Vec<String>,
     /// Base units.
+    #[serde(deserialize_with = "json::integer")]
     pub stake: u64,
 }
 
@@ -99,7 +98,7 @@ impl Description {
     /// [`Error::File`] from the operating system.
     pub fn write(&self, root: &Path) -> Result<()> {
         let path = root.join(FILE);
-        let json = serde_json::to_string_pretty(self);
+        let json = json::to_string_pretty(self);
         let json = json.map_err(|error| invalid(path.clone(), &error))?;
         durable::replace(&path, (json + "\n").as_bytes())
     }

@@ -85,6 +85,8 @@ pub struct Status {
     pub version: String,
     /// Address of the node's validator key, 40 hex digits.
     pub validator_address: String,
+    /// The key itself, base64.
+    pub validator_public_key: String,
     /// Power of that validator; 0 if it is none.
     pub voting_power: u64,
 }
@@ -101,6 +103,7 @@ impl From<tendermint_rpc::endpoint::status::Response> for Status {
             moniker: status.node_info.moniker.to_string(),
             version: status.node_info.version.to_string(),
             validator_address: status.validator_info.address.to_string(),
+            validator_public_key: BASE64.encode(status.validator_info.pub_key.to_bytes()),
             voting_power: status.validator_info.power.value(),
         }
     }
@@ -261,14 +264,6 @@ pub(crate) fn as_hex<S: serde::Serializer>(
     serializer: S,
 ) -> std::result::Result<S::Ok, S::Error> {
     serializer.serialize_str(&hex::encode(bytes))
-}
-
-/// An integer as decimal text in JSON.
-pub(crate) fn as_decimal<S: serde::Serializer>(
-    number: &impl fmt::Display,
-    serializer: S,
-) -> std::result::Result<S::Ok, S::Error> {
-    serializer.collect_str(number)
 }
 
 #[cfg(test)]

@@ -2,9 +2,11 @@
 //! keys, the way onto the chain, what tells whether it does well, and the way to stop.
 
 mod health;
+mod watch;
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use poq_proto::v1::{Node, Role};
@@ -18,7 +20,8 @@ use tracing::{info, warn};
 use crate::keyring::{Backend, Keyring, ask};
 use crate::{Client, Error, Follower, Key, Result, Sender, found};
 
-pub use health::{Health, watch};
+pub use health::Health;
+pub use watch::Watch;
 
 /// Pause between two looks for what a worker waits for.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,6 +42,9 @@ pub struct ChainConfig {
     /// while the node's WebSocket works.
     #[serde(default = "default_poll_interval_ms")]
     pub poll_interval_ms: u64,
+    /// Whether a node whose jail time is over is unjailed without its operator.
+    #[serde(default)]
+    pub auto_unjail: bool,
 }
 
 fn default_poll_interval_ms() -> u64 {
@@ -93,9 +99,10 @@ impl WorkerHome {
         self.keyring(chain)?.key(&chain.key)
     }
 
-    /// The operator's address, which needs no passphrase.
-    pub fn operator(&self, chain: &ChainConfig) -> Result<String> {
-        Ok(self.keyring(chain)?.show(&chain.key)?.address)
+    /// The operator's address with the prefix of the chain's addresses; needs no passphrase.
+    pub fn operator(&self, chain: &ChainConfig, prefix: &str) -> Result<String> {
+        let keyring = self.keyring(chain)?.with_prefix(prefix);
+        Ok(keyring.show(&chain.key)?.address)
     }
 
     /// Keeps other processes from this home until the lock is dropped: two of them would spend the
@@ -136,7 +143,7 @@ pub struct Worker {
     /// The node.
     pub client: Client,
     /// Signs as the operator.
-    pub sender: Sender,
+    pub sender: Arc<Sender>,
     /// Has its cursor in `data/cursor.json`.
     pub follower: Follower,
 }
@@ -174,7 +181,7 @@ impl Worker {
         );
         Ok(Self {
             client,
-            sender,
+            sender: Arc::new(sender),
             follower,
         })
     }
@@ -390,6 +397,7 @@ mod tests {
         assert_eq!(config.threads, 2);
         assert_eq!(config.chain.keyring, Backend::Test);
         assert_eq!(config.chain.poll_interval_ms, 1000);
+        assert!(!config.chain.auto_unjail);
         assert!(folder.path().join("data").is_dir());
     }
 

@@ -244,6 +244,7 @@ mod tests {
             key: "evaluator-0".into(),
             keyring: Backend::Test,
             poll_interval_ms: 1000,
+            auto_unjail: false,
         }
     }
 

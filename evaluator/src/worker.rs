@@ -82,7 +82,7 @@ impl Evaluator {
         let Compute { jobs, finished } = setup.compute;
         let evaluator = Self {
             client: setup.worker.client,
-            sender: Arc::new(setup.worker.sender),
+            sender: setup.worker.sender,
             models: setup.models,
             params: RecentParams::new(setup.params),
             journal: Arc::new(setup.journal),

@@ -295,6 +295,10 @@ keyring = {keyring}
 # Pause between two looks for new blocks, in milliseconds. New blocks are noticed at once while
 # the node's WebSocket works.
 poll_interval_ms = 1000
+# Whether the operator is unjailed as soon as its jail time is over and the worker could do duties again,
+# told loudly in the log. It costs a fee each time; and while nobody finds out what was missed, the
+# next slash follows.
+auto_unjail = false
 
 [model]
 # Id of the model in the chain's registry.

@@ -123,7 +123,7 @@ impl InferenceWorker {
         let worker = Self {
             client: chain.client,
             chain_id: chain.sender.chain_id().into(),
-            sender: Arc::new(chain.sender),
+            sender: chain.sender,
             params: RecentParams::new(params),
             model: model.into(),
             max_tokens: settings.max_tokens,

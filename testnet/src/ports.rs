@@ -9,13 +9,8 @@ use crate::{Error, Result};
 /// Every port that a process of the network will listen on, and for what.
 pub(crate) fn of(network: &Description) -> Vec<(u16, String)> {
     let validators = network.validators.iter().flat_map(|node| {
-        [
-            ("RPC", &node.rpc),
-            ("P2P", &node.p2p),
-            ("ABCI", &node.abci),
-            ("gRPC", &node.grpc),
-        ]
-        .map(|(what, address)| (address, format!("{what} of {}", node.name)))
+        [("RPC", &node.rpc), ("P2P", &node.p2p), ("gRPC", &node.grpc)]
+            .map(|(what, address)| (address, format!("{what} of {}", node.name)))
     });
     let workers = network.workers();
     let workers = workers.map(|worker| (&worker.http, format!("HTTP of {}", worker.name)));

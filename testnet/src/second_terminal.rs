@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use indicatif::ProgressBar;
 use poq_client::network::Description;
-use poq_client::{Client, Sender};
+use poq_client::{Client, Sender, json};
 use poq_proto::v1::Role;
 use poq_testnet::{Error, ProcessStatus, Question, Request, request};
 use tokio::time::{sleep, timeout};
@@ -27,8 +27,8 @@ const HEALTHY: Duration = Duration::from_secs(120);
 pub async fn status(options: &Status) -> anyhow::Result<()> {
     let all = request(&options.network.root, &Request::Status).await?;
     match options.output {
-        Output::Text => show::statuses(&all),
-        Output::Json => println!("{}", serde_json::to_string_pretty(&all)?),
+        Output::Text => show::statuses(&options.network.root, &all),
+        Output::Json => println!("{}", json::to_string_pretty(&all)?),
     }
     Ok(())
 }
@@ -44,7 +44,7 @@ pub async fn start(options: &Named) -> anyhow::Result<()> {
 pub async fn stop(options: &Named) -> anyhow::Result<()> {
     let name = options.name.clone();
     let stopped = request(&options.network.root, &Request::Stop { name }).await?;
-    show::statuses(&stopped);
+    show::statuses(&options.network.root, &stopped);
     Ok(())
 }
 
@@ -82,7 +82,7 @@ async fn wait_healthy(root: &Path, name: &str) -> anyhow::Result<()> {
     let status = timeout(HEALTHY, healthy)
         .await
         .with_context(|| format!("{name} is not healthy after {} s", HEALTHY.as_secs()))??;
-    show::statuses(&[status]);
+    show::statuses(root, &[status]);
     Ok(())
 }
 

@@ -1,5 +1,8 @@
 //! What a person sees of a network; everything but the receipt goes to stderr.
 
+use std::path::Path;
+
+use poq_client::json;
 use poq_client::terminal::without_controls;
 use poq_testnet::{
     Description, Network, ProcessStatus, Question, Receipt, Seen, Step, Submitted, logits, ratio,
@@ -71,13 +74,13 @@ fn describe(network: &Description, step: &Step) -> String {
 pub fn receipt(receipt: &Receipt, output: Output) -> anyhow::Result<()> {
     match output {
         Output::Text => println!("\n{receipt}"),
-        Output::Json => println!("{}", serde_json::to_string_pretty(receipt)?),
+        Output::Json => println!("{}", json::to_string_pretty(receipt)?),
     }
     Ok(())
 }
 
 /// A table of processes, on stdout.
-pub fn statuses(all: &[ProcessStatus]) {
+pub fn statuses(root: &Path, all: &[ProcessStatus]) {
     println!(
         "{:14} {:8} {:>8} {:>8}  address",
         "name", "state", "pid", "height"
@@ -85,6 +88,7 @@ pub fn statuses(all: &[ProcessStatus]) {
     for status in all {
         let state = match (status.pid, status.healthy) {
             (None, _) => "stopped",
+            _ if status.jailed_until.is_some() => "jailed",
             (Some(_), true) => "healthy",
             (Some(_), false) => "starting",
         };
@@ -97,6 +101,24 @@ pub fn statuses(all: &[ProcessStatus]) {
             status.address,
         );
     }
+    for status in all {
+        if let Some(until) = status.jailed_until {
+            eprintln!("{}", jail(root, &status.name, until));
+        }
+    }
+}
+
+/// What a jail means, and the way out of it.
+fn jail(root: &Path, name: &str, until: u64) -> String {
+    let role = match name.starts_with("inference") {
+        true => "inference",
+        false => "evaluator",
+    };
+    format!(
+        "\n{name} is jailed until height {until}: it gets no duties and earns nothing. Its log says what it \
+         missed; from that height on:\n  poqd tx poq unjail {role} --from {name} --home {} --yes",
+        root.join(name).display()
+    )
 }
 
 /// Where everything is, and what to try.

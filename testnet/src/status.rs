@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use poq_client::Client;
+use poq_proto::v1::{NodeStatus, Role};
 use serde::{Deserialize, Serialize};
 
 use crate::health::HEALTHY_HEIGHT;
@@ -20,6 +21,9 @@ pub struct ProcessStatus {
     pub healthy: bool,
     /// A validator's newest block, or the last one that a worker has seen.
     pub height: Option<u64>,
+    /// Height until which a worker is jailed; absent if it is not, or if no node says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jailed_until: Option<u64>,
     /// RPC of a validator, HTTP server of an inference node; of an evaluator, the RPC that it uses.
     pub address: String,
 }
@@ -49,33 +53,51 @@ impl Network {
                     !status.catching_up && status.latest_height >= HEALTHY_HEIGHT
                 }),
                 height,
+                jailed_until: None,
                 address: node.rpc.clone(),
             });
         }
         for worker in &self.description().inference_nodes {
-            all.push(self.worker_status(worker, format!("http://{}", worker.http)));
+            let address = format!("http://{}", worker.http);
+            all.push(self.worker_status(Role::Inference, worker, address).await?);
         }
         for worker in &self.description().evaluators {
-            all.push(self.worker_status(worker, worker.rpc.clone()));
+            let address = worker.rpc.clone();
+            all.push(self.worker_status(Role::Evaluator, worker, address).await?);
         }
         Ok(all)
     }
 
-    fn worker_status(&self, worker: &Worker, address: String) -> ProcessStatus {
+    async fn worker_status(
+        &self,
+        role: Role,
+        worker: &Worker,
+        address: String,
+    ) -> Result<ProcessStatus> {
         let pid = self.pid(&worker.name);
+        let jailed_until = match pid {
+            Some(_) => jailed_until(&Client::new(&worker.rpc)?, role, worker).await,
+            None => None,
+        };
         let height = seen_height(&self.root().join(&worker.account.home));
-        ProcessStatus {
+        Ok(ProcessStatus {
             name: worker.name.clone(),
             pid,
             healthy: pid.is_some() && height.is_some(),
             height,
+            jailed_until,
             address,
-        }
+        })
     }
 
     fn pid(&self, name: &str) -> Option<i32> {
         self.pids(name).ok()?.first().copied()
     }
+}
+
+async fn jailed_until(client: &Client, role: Role, worker: &Worker) -> Option<u64> {
+    let node = client.node(role, &worker.account.address).await.ok()?;
+    (node.status() == NodeStatus::Jailed).then_some(node.jailed_until)
 }
 
 /// A worker writes its cursor once its model is loaded and it has seen a block.

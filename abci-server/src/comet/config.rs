@@ -4,6 +4,7 @@ use std::io;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
+use poq_client::durable;
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::Error;
@@ -56,29 +57,74 @@ impl CometConfig {
         }
     }
 
+    /// Sets an option that the file has to a value of the old one's type, given as text: a list as
+    /// TOML has it, or with commas between its entries.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the file has no such option, [`Error::Value`] for another type.
+    pub fn set_text(&mut self, option: &str, text: &str) -> Result<(), Error> {
+        let old = self.value(option)?;
+        let value = match old {
+            Value::String(_) => Some(Value::from(text)),
+            Value::Array(_) => Some(list(text)),
+            _ => text.parse::<Value>().ok(),
+        };
+        let kind = old.type_name();
+        match value.filter(|value| value.type_name() == kind) {
+            Some(value) => self.set(option, value),
+            None => Err(Error::Value {
+                option: option.to_owned(),
+                value: text.to_owned(),
+                kind,
+            }),
+        }
+    }
+
+    /// All options.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`].
+    pub fn values(&self) -> Result<toml::Table, Error> {
+        let text = self.document.to_string();
+        toml::from_str(&text).map_err(|error| Error::Invalid {
+            path: self.path.clone(),
+            reason: error.to_string(),
+        })
+    }
+
+    fn value(&self, option: &str) -> Result<&Value, Error> {
+        let mut item = Some(self.document.as_item());
+        for part in option.split('.') {
+            item = item.and_then(|item| item.get(part));
+        }
+        item.and_then(Item::as_value)
+            .ok_or_else(|| self.missing(option))
+    }
+
     /// The text of an option.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the file has no such option.
     pub fn text(&self, option: &str) -> Result<&str, Error> {
-        let mut item = Some(self.document.as_item());
-        for part in option.split('.') {
-            item = item.and_then(|item| item.get(part));
-        }
-        item.and_then(Item::as_str)
-            .ok_or_else(|| self.missing(option))
+        let value = self.value(option)?;
+        value.as_str().ok_or_else(|| self.missing(option))
     }
 
-    /// Writes the file.
+    /// Where the RPC is reached from this machine, `http://HOST:PORT`; `None` if there is none.
+    pub fn rpc_url(&self) -> Option<String> {
+        let listen = self.text("rpc.laddr").ok()?;
+        (!listen.is_empty()).then(|| url(listen))
+    }
+
+    /// Writes the file, as a whole or not at all.
     ///
     /// # Errors
-    /// [`Error::File`].
+    /// [`Error::Client`].
     pub fn save(&self) -> Result<(), Error> {
-        std::fs::write(&self.path, self.document.to_string()).map_err(|source| Error::File {
-            action: "write",
-            path: self.path.clone(),
-            source,
-        })
+        Ok(durable::replace(
+            &self.path,
+            self.document.to_string().as_bytes(),
+        )?)
     }
 
     /// Checks that CometBFT can listen where it is told to: it would say less clearly why not.
@@ -101,8 +147,33 @@ impl CometConfig {
     fn missing(&self, option: &str) -> Error {
         Error::Invalid {
             path: self.path.clone(),
-            reason: format!("it has no option `{option}`"),
+            reason: format!(
+                "it has no option `{option}`; `poqd config list` shows all as comet.NAME"
+            ),
         }
+    }
+}
+
+/// Entries as TOML has them, or with commas between them.
+fn list(text: &str) -> Value {
+    let entries = || {
+        let entries = text.split(',').map(str::trim);
+        entries.filter(|entry| !entry.is_empty()).collect()
+    };
+    match text.parse::<Value>() {
+        Ok(value @ Value::Array(_)) => value,
+        _ => Value::Array(entries()),
+    }
+}
+
+/// The URL of an address that a server on this machine listens on.
+fn url(listen: &str) -> String {
+    let address = listen.strip_prefix("tcp://").unwrap_or(listen);
+    let (host, port) = address.rsplit_once(':').unwrap_or((address, "26657"));
+    match host {
+        "" | "0.0.0.0" => format!("http://127.0.0.1:{port}"),
+        "[::]" => format!("http://[::1]:{port}"),
+        host => format!("http://{host}:{port}"),
     }
 }
 
@@ -147,6 +218,31 @@ mod tests {
     }
 
     #[test]
+    fn a_text_is_read_as_the_old_value_is() {
+        let (_folder, mut config) =
+            open("moniker = \"a\"\nsize = 1\nok = true\norigins = []\n\n[rpc]\nlist = [\"a\", ]\n");
+        for (option, text, expected) in [
+            ("moniker", "7", "moniker = \"7\""),
+            ("size", "9", "size = 9"),
+            ("ok", "false", "ok = false"),
+            ("origins", "*", "origins = [\"*\"]"),
+            ("origins", "", "origins = []"),
+            ("rpc.list", "https://a, b", "list = [\"https://a\", \"b\"]"),
+            ("rpc.list", "[\"a,b\"]", "list = [\"a,b\"]"),
+        ] {
+            config.set_text(option, text).unwrap();
+            let document = config.document.to_string();
+            assert!(document.contains(expected), "{document}");
+        }
+        for (option, text) in [("size", "many"), ("ok", "1"), ("size", "true")] {
+            let error = config.set_text(option, text).unwrap_err().to_string();
+            assert!(error.contains(option) && error.contains(text), "{error}");
+        }
+        let error = config.set_text("rpc.port", "1").unwrap_err().to_string();
+        assert!(error.contains("rpc.port"), "{error}");
+    }
+
+    #[test]
     fn unknown_options_are_named() {
         let (_folder, mut config) = open(TEXT);
         for option in ["rpc.port", "moniker.a", "mempool.size", "rpc"] {
@@ -168,5 +264,18 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("another process"), "{error}");
+    }
+
+    #[test]
+    fn the_rpc_is_reached_where_it_listens() {
+        for (listen, expected) in [
+            ("tcp://127.0.0.1:1", "http://127.0.0.1:1"),
+            ("tcp://0.0.0.0:26657", "http://127.0.0.1:26657"),
+            ("tcp://[::]:2", "http://[::1]:2"),
+            ("tcp://:3", "http://127.0.0.1:3"),
+            ("localhost:4", "http://localhost:4"),
+        ] {
+            assert_eq!(url(listen), expected);
+        }
     }
 }

@@ -67,13 +67,26 @@ pub enum Error {
         source: std::io::Error,
     },
     /// One of its files is not what it should be.
-    #[error("{path} is not valid: {reason}; `poqd init` writes a new one", path = path.display())]
+    #[error("{path} is not valid: {reason}", path = path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
         /// Where and why.
         reason: String,
     },
+    /// An option has another type.
+    #[error("`{option}` of CometBFT cannot be `{value}`: it is of type {kind}")]
+    Value {
+        /// Table and name in config.toml.
+        option: String,
+        /// What it should have become.
+        value: String,
+        /// Of the value that it has.
+        kind: &'static str,
+    },
+    /// Its settings cannot be written.
+    #[error(transparent)]
+    Client(#[from] poq_client::Error),
     /// One of its addresses is taken.
     #[error(
         "CometBFT cannot listen on {address} (`{option}` in {path}): {reason}",

@@ -8,6 +8,7 @@ use poq_client::durable;
 use serde_json::Value as Json;
 use toml_edit::{DocumentMut, Item, Table, Value};
 
+use crate::comet::CometConfig;
 use crate::home::Home;
 use crate::output::Format;
 use crate::settings::{AppSettings, ClientSettings};
@@ -28,14 +29,14 @@ enum ConfigCommand {
     List,
     /// Print one setting's value.
     Get {
-        /// File and name, for example client.node or app.comet.supervise.
+        /// File and name, for example client.node, app.comet.supervise or comet.rpc.laddr.
         key: Key,
     },
     /// Change one setting. Comments and the other settings stay.
     Set {
-        /// File and name, for example client.node or app.comet.supervise.
+        /// File and name, for example client.node, app.comet.supervise or comet.rpc.laddr.
         key: Key,
-        /// Its new value.
+        /// Its new value. A list is written as in TOML, or with commas.
         value: String,
     },
 }
@@ -45,6 +46,8 @@ enum ConfigCommand {
 enum File {
     App,
     Client,
+    /// CometBFT's config.toml.
+    Comet,
 }
 
 /// Where a setting is.
@@ -59,17 +62,24 @@ impl FromStr for Key {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let expected = "expected app.NAME or client.NAME, for example client.node";
+        let expected = "expected app.NAME, client.NAME or comet.NAME, for example client.node";
         let (file, name) = text.split_once('.').ok_or(expected)?;
-        let file = match file {
-            "app" => File::App,
-            "client" => File::Client,
-            _ => return Err(expected.into()),
-        };
+        let files = [File::App, File::Client, File::Comet];
+        let file = files.into_iter().find(|known| known.name() == file);
         Ok(Self {
-            file,
+            file: file.ok_or(expected)?,
             name: name.to_owned(),
         })
+    }
+}
+
+impl File {
+    fn name(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Client => "client",
+            Self::Comet => "comet",
+        }
     }
 }
 
@@ -88,6 +98,11 @@ impl Config {
         flatten("client", &serde_json::to_value(&client)?, &mut settings);
         let app = serde_json::to_value(AppSettings::load(home)?)?;
         flatten("app", &app, &mut settings);
+        // A home of keys alone has no CometBFT.
+        if home.comet_toml().is_file() {
+            let comet = serde_json::to_value(CometConfig::open(home.comet_toml())?.values()?)?;
+            flatten("comet", &comet, &mut settings);
+        }
         match self.command {
             ConfigCommand::Get { key } => {
                 let name = key.full_name();
@@ -96,17 +111,14 @@ impl Config {
                     .with_context(|| format!("there is no setting `{name}`; see `config list`"))?;
                 print(format, value)
             }
-            _ => Ok(format.print(&settings)?),
+            _ => Ok(format.print_json(&serde_json::to_value(&settings)?)?),
         }
     }
 }
 
 impl Key {
     fn full_name(&self) -> String {
-        match self.file {
-            File::App => format!("app.{}", self.name),
-            File::Client => format!("client.{}", self.name),
-        }
+        format!("{}.{}", self.file.name(), self.name)
     }
 }
 
@@ -115,7 +127,7 @@ fn print(format: Format, value: &Json) -> anyhow::Result<()> {
     match (format, value) {
         (Format::Text, Json::String(text)) => println!("{text}"),
         (Format::Text, value) => println!("{value}"),
-        (Format::Json, value) => format.print(value)?,
+        (Format::Json, value) => format.print_json(value)?,
     }
     Ok(())
 }
@@ -138,6 +150,7 @@ fn set(home: &Home, key: &Key, value: &str) -> anyhow::Result<()> {
     let (path, default) = match key.file {
         File::App => (home.app_toml(), AppSettings::default().to_toml()),
         File::Client => (home.client_toml(), ClientSettings::default().to_toml()),
+        File::Comet => return set_of_comet(home, key, value),
     };
     let text = match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => default,
@@ -151,6 +164,14 @@ fn set(home: &Home, key: &Key, value: &str) -> anyhow::Result<()> {
     let text = changed(&text, key, value)
         .with_context(|| format!("`{value}` cannot be `{}`", key.full_name()))?;
     Ok(durable::replace(&path, text.as_bytes())?)
+}
+
+/// CometBFT has no list of its settings but the file that it made.
+fn set_of_comet(home: &Home, key: &Key, value: &str) -> anyhow::Result<()> {
+    let mut config = CometConfig::open(home.comet_toml())
+        .with_context(|| format!("{} has no CometBFT; check --home", home.path().display()))?;
+    config.set_text(&key.name, value)?;
+    Ok(config.save()?)
 }
 
 /// The text of a file with one setting changed. A value is text where the setting may be text.
@@ -190,6 +211,8 @@ fn check(file: File, text: &str) -> anyhow::Result<()> {
     match file {
         File::App => drop(toml::from_str::<AppSettings>(text)?),
         File::Client => toml::from_str::<ClientSettings>(text)?.validate()?,
+        // Checked where it is changed.
+        File::Comet => {}
     }
     Ok(())
 }
@@ -243,6 +266,7 @@ mod tests {
             assert!(change(&client, key, value).is_err(), "{key}");
         }
         assert!("node".parse::<Key>().is_err());
-        assert!("comet.node".parse::<Key>().is_err());
+        assert!("config.node".parse::<Key>().is_err());
+        assert!("comet.rpc.laddr".parse::<Key>().is_ok());
     }
 }

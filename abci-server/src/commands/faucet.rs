@@ -7,14 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
+use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use metrics::counter;
+use poq_client::http_server::{self, Json, Limits as ServerLimits};
 use poq_client::worker::shutdown_on_signals;
 use poq_client::{Fee, Sender, TxHash, any, parse_address};
 use serde::{Deserialize, Serialize};
@@ -32,6 +34,8 @@ use crate::settings::ClientSettings;
 
 /// Longest wait for the block with a gift.
 const INCLUSION: Duration = Duration::from_secs(60);
+/// What a request may take beside the wait for its block.
+const OVERHEAD: Duration = Duration::from_secs(15);
 /// Largest request, bytes.
 const MAX_BODY: usize = 4096;
 
@@ -57,6 +61,9 @@ pub struct Faucet {
     /// Gifts in one minute, at most.
     #[arg(long, default_value_t = 60, value_name = "NUMBER")]
     per_minute: usize,
+    /// Origins of web pages that may ask, separated by commas, as https://example.org; "*" is every one.
+    #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
+    cors_origins: Vec<String>,
     /// Where to serve Prometheus metrics, at /metrics; default: nowhere.
     #[arg(long, value_name = "HOST:PORT")]
     metrics_address: Option<SocketAddr>,
@@ -110,6 +117,7 @@ impl Faucet {
             if let Some(address) = self.metrics_address {
                 poq_client::metrics::serve(address, shutdown.clone()).await?;
             }
+            let origins = Arc::new(self.cors_origins.clone());
             let service = self.service(home, &settings).await?;
             info!(
                 from = service.sender.address(),
@@ -117,8 +125,11 @@ impl Faucet {
                 "serving http://{}",
                 listener.local_addr()?
             );
-            axum::serve(listener, router(service))
-                .with_graceful_shutdown(shutdown.cancelled_owned())
+            let limits = ServerLimits {
+                request: INCLUSION + OVERHEAD,
+                ..ServerLimits::default()
+            };
+            http_server::serve(listener, router(service, origins), limits, shutdown)
                 .await
                 .context("the server failed")
         })
@@ -147,12 +158,13 @@ impl Faucet {
     }
 }
 
-fn router(service: Service) -> Router {
+fn router(service: Service, origins: Arc<Vec<String>>) -> Router {
     Router::new()
         .route("/", post(give))
         .route("/health", get(health))
         .fallback(|| async { Refusal::new(StatusCode::NOT_FOUND, "POST to / to get coins") })
         .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(from_fn_with_state(origins, http_server::share))
         .with_state(Arc::new(service))
 }
 

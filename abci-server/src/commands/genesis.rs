@@ -17,7 +17,7 @@ use super::tx::poq::sorted;
 use crate::coin::{Coin, Coins};
 use crate::genesis::{self, Validator};
 use crate::home::Home;
-use crate::output::Format;
+use crate::output::{Format, count};
 use crate::settings::ClientSettings;
 use crate::validator_keys::{PublicKey, VrfPublicKey, public_key, validator_keys, vrf_public_key};
 
@@ -107,11 +107,11 @@ enum GenesisCommand {
 struct Summary {
     genesis: PathBuf,
     chain_id: String,
-    accounts: usize,
-    evaluator_models: usize,
-    models: usize,
-    nodes: usize,
-    validators: usize,
+    accounts: u32,
+    evaluator_models: u32,
+    models: u32,
+    nodes: u32,
+    validators: u32,
 }
 
 impl Genesis {
@@ -141,11 +141,11 @@ impl Genesis {
         let summary = Summary {
             genesis: path.clone(),
             chain_id: genesis.chain_id.clone(),
-            accounts: state.accounts.len(),
-            evaluator_models: state.evaluator_models.len(),
-            models: state.models.len(),
-            nodes: state.nodes.len(),
-            validators: genesis.validators.len(),
+            accounts: count(state.accounts.len()),
+            evaluator_models: count(state.evaluator_models.len()),
+            models: count(state.models.len()),
+            nodes: count(state.nodes.len()),
+            validators: count(genesis.validators.len()),
         };
         if !is_check {
             genesis::validate(&genesis.chain_id, &state)?;

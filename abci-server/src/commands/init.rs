@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use poq_proto::v1::{GenesisState, GenesisValidator};
+use anyhow::{Context, bail, ensure};
+use poq_app::modules::bank::default_metadata;
+use poq_proto::v1::{GenesisState, GenesisValidator, Params};
 use serde::Serialize;
 
+use crate::coin::GasPrice;
 use crate::comet::{Binary, CometConfig};
 use crate::genesis::{self, Genesis};
 use crate::home::Home;
@@ -31,6 +33,16 @@ pub struct Init {
     /// JSON file with the application's genesis; default: default parameters and nothing else.
     #[arg(long, value_name = "FILE")]
     genesis_template: Option<PathBuf>,
+    /// Denom of fees and stakes, the smallest unit; default: as in the template, else upoq.
+    #[arg(long)]
+    denom: Option<String>,
+    /// What addresses begin with; default: as in the template, else poq.
+    #[arg(long, value_name = "PREFIX")]
+    bech32_prefix: Option<String>,
+    /// Least price of a unit of gas, which every node demands, to a millionth of the denom, for example
+    /// 0.025upoq; default: as in the template, else 0.01.
+    #[arg(long, value_name = "PRICE")]
+    minimum_gas_price: Option<GasPrice>,
     /// Account that owns this node's validator in the genesis; without it the genesis cannot start
     /// a chain until app_state.validators names an owner.
     #[arg(long, value_name = "ADDRESS")]
@@ -78,6 +90,17 @@ impl Init {
             Some(path) => genesis::read_app_state(path)?,
             None => poq_app::genesis::default_genesis(),
         };
+        if let Some(params) = &mut app_state.params {
+            let before = params.denom.clone();
+            self.set(params)?;
+            let all = &mut app_state.denom_metadata;
+            if params.denom != before {
+                all.retain(|metadata| metadata.base != before);
+            }
+            if all.iter().all(|metadata| metadata.base != params.denom) {
+                all.push(default_metadata(&params.denom));
+            }
+        }
         let owner = self.owner(&app_state);
         let mut complete = app_state.clone();
         // The node has no key yet; any key shows whether the rest is right.
@@ -121,6 +144,34 @@ impl Init {
             home: home.path(),
             genesis: genesis_path,
             operator: self.operator.as_deref(),
+        })?;
+        Ok(())
+    }
+
+    /// Puts what the flags say of money and addresses into the chain's parameters.
+    fn set(&self, params: &mut Params) -> anyhow::Result<()> {
+        if let Some(denom) = &self.denom {
+            params.denom.clone_from(denom);
+        }
+        if let Some(prefix) = &self.bech32_prefix {
+            params.bech32_prefix.clone_from(prefix);
+        }
+        let Some(price) = &self.minimum_gas_price else {
+            return Ok(());
+        };
+        ensure!(
+            price.denom == params.denom,
+            "the chain's denom is {}, not {}: give --minimum-gas-price in it, or --denom {}",
+            params.denom,
+            price.denom,
+            price.denom
+        );
+        params.gas_price = price.of_million().with_context(|| {
+            format!(
+                "the chain has prices of whole millionths of a {} for a unit of gas; round \
+                 --minimum-gas-price",
+                params.denom
+            )
         })?;
         Ok(())
     }
@@ -182,7 +233,7 @@ pub(super) fn create(
     VrfKeys::read_or_create(home.vrf_key())?;
     let mut config = CometConfig::open(home.comet_toml())?;
     config.set("moniker", settings.moniker)?;
-    config.set("proxy_app", settings.app.abci.to_string())?;
+    config.set("proxy_app", settings.app.abci_for_others().to_string())?;
     config.set("rpc.max_body_bytes", MAX_RPC_BODY_BYTES)?;
     config.set("mempool.max_txs_bytes", MEMPOOL_BYTES)?;
     write(&home.app_toml(), &settings.app.to_toml())?;

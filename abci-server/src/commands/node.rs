@@ -38,12 +38,13 @@ pub struct KeyringFlags {
 }
 
 impl KeyringFlags {
-    /// The keyring of the home.
+    /// The keyring of the home, with addresses of its chain.
     ///
     /// # Errors
-    /// The keyring's.
+    /// The keyring's, or a genesis that cannot be read.
     pub fn open(&self, home: &Home, settings: &ClientSettings) -> anyhow::Result<Keyring> {
         let backend = self.keyring_backend.unwrap_or(settings.keyring_backend);
-        Ok(Keyring::open(home.path(), backend, ask)?)
+        let keyring = Keyring::open(home.path(), backend, ask)?;
+        Ok(keyring.with_prefix(settings.address_prefix(home)?))
     }
 }

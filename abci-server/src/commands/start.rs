@@ -7,11 +7,12 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use poq_abci::reference::Reference;
 use poq_app::{App, Options};
-use poq_client::metrics;
 use poq_client::worker::shutdown_on_signals;
+use poq_client::{Client, metrics};
 use tokio_util::sync::CancellationToken;
 
 use super::runtime;
+use crate::abci_address::AbciAddress;
 use crate::comet::{Binary, Comet, CometConfig, Log};
 use crate::evaluator_files;
 use crate::genesis::Genesis;
@@ -24,9 +25,13 @@ use poq_abci::transport::{Address, Listener, Server};
 /// Flags of `start`; what is not given is as in app.toml.
 #[derive(Debug, clap::Args)]
 pub struct Start {
-    /// Where to serve ABCI: tcp://HOST:PORT or unix:///PATH.
+    /// Where to serve ABCI: unix:///PATH or tcp://HOST:PORT; default: the socket abci.sock in the
+    /// home for --with-comet, else tcp://127.0.0.1:26658.
     #[arg(long, value_name = "ADDRESS")]
     abci: Option<Address>,
+    /// Serve ABCI, which has no authentication, where other machines may reach it.
+    #[arg(long)]
+    allow_remote_abci: bool,
     /// Where to serve gRPC: HOST:PORT, or "" for nowhere.
     #[arg(long, value_name = "ADDRESS")]
     grpc_address: Option<String>,
@@ -69,7 +74,8 @@ impl Start {
         let settings = self.settings(home)?;
         // Everything that can be wrong is found before anything runs.
         let comet = plan(home, &settings)?;
-        let listener = Listener::bind(&settings.abci)
+        let abci = AbciAddress::choose(home, &settings, self.allow_remote_abci)?;
+        let listener = Listener::bind(abci.get())
             .context("set `abci` in app.toml or --abci to a free address")?;
         let data = home.app_data();
         std::fs::create_dir_all(&data)
@@ -82,12 +88,16 @@ impl Start {
             .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
         check_genesis(home, &app)?;
         evaluator_files::load(home, &app, &reference)?;
-        let app = validator::vote(app, home, self.without_vrf_key)?;
+        let (app, voting) = validator::vote(app, home, self.without_vrf_key)?;
         let grpc = match settings.grpc_address.as_str() {
             "" => None,
             address => Some(grpc::Listener::bind(address)?),
         };
-        let node = grpc::Node::new(CometConfig::open(home.comet_toml()).ok().as_ref());
+        let rpc = CometConfig::open(home.comet_toml())
+            .ok()
+            .and_then(|config| config.rpc_url());
+        let node = grpc::Node::new(rpc.as_deref());
+        let rpc = rpc.and_then(|url| Client::new(&url).ok());
         let runtime = runtime()?;
         let served = grpc::WithNode::new(app.clone(), node.clone(), runtime.handle().clone());
         let server = Server::start(listener, served)?;
@@ -101,6 +111,7 @@ impl Start {
             tokio::select! {
                 outcome = supervise(home, comet, server.address(), shutdown) => outcome,
                 error = serve(grpc, grpc::Router::new(app, node)) => Err(error),
+                error = voting.watch(rpc) => Err(error),
             }
         });
         // Ends queries that wait for CometBFT.
@@ -113,7 +124,7 @@ impl Start {
     fn settings(&self, home: &Home) -> anyhow::Result<AppSettings> {
         let mut settings = AppSettings::load(home)?;
         if let Some(abci) = &self.abci {
-            settings.abci = abci.clone();
+            settings.abci = Some(abci.clone());
         }
         if let Some(address) = &self.grpc_address {
             settings.grpc_address.clone_from(address);

@@ -1,4 +1,5 @@
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use poq_app::App;
 use poq_proto::code;
@@ -18,9 +19,13 @@ use tonic::{Code, Status};
 
 use super::node::Node;
 
+/// Longest time for an answer of CometBFT's: it has one connection for queries, and all that is asked
+/// by others, duties and accounts among it, waits meanwhile.
+const BUDGET: Duration = Duration::from_millis(400);
+
 /// The application as it is served over ABCI: a query that only CometBFT can answer, such as
-/// `cosmos.tx.v1beta1.Service/GetTx`, is answered there too, as clients of the Cosmos SDK expect.
-/// CometBFT waits for the answer with its connection for queries alone.
+/// `cosmos.tx.v1beta1.Service/GetTx`, is answered there too, as clients of the Cosmos SDK expect,
+/// if that is soon done.
 #[derive(Clone)]
 pub struct WithNode {
     app: App,
@@ -63,6 +68,14 @@ impl WithNode {
     }
 }
 
+fn too_slow(path: &str) -> Status {
+    Status::deadline_exceeded(format!(
+        "{path} takes longer than {} ms, for which a node does not hold up its other queries; ask it \
+         over gRPC, or CometBFT's RPC by `tx`, `tx_search` or `block`, which have a time of their own",
+        BUDGET.as_millis()
+    ))
+}
+
 /// Passes every other method on, all of them: a default of the trait would be silent.
 macro_rules! pass_on {
     ($($name:ident($($request:ident: $kind:ty)?) -> $response:ty;)*) => {
@@ -78,15 +91,21 @@ impl Application for WithNode {
             return Application::query(&self.app, request);
         }
         let (sender, receiver) = mpsc::sync_channel(1);
-        let node = self.node.clone();
-        self.runtime.spawn(async move {
+        let (node, path) = (self.node.clone(), request.path.clone());
+        let asking = self.runtime.spawn(async move {
             let answer = node.answer(&request.path, request.data).await;
-            // The receiver waits below.
+            // The receiver is gone once the time is up.
             let _ = sender.send(answer);
         });
-        // A runtime that ends drops the sender.
-        let stopping = |_| Err(Status::unavailable("the node is stopping"));
-        self.respond(receiver.recv().unwrap_or_else(stopping))
+        self.respond(match receiver.recv_timeout(BUDGET) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => {
+                asking.abort();
+                Err(too_slow(&path))
+            }
+            // A runtime that ends drops the sender.
+            Err(RecvTimeoutError::Disconnected) => Err(Status::unavailable("the node is stopping")),
+        })
     }
 
     pass_on! {
@@ -105,5 +124,52 @@ impl Application for WithNode {
         extend_vote(request: RequestExtendVote) -> ResponseExtendVote;
         verify_vote_extension(request: RequestVerifyVoteExtension) -> ResponseVerifyVoteExtension;
         finalize_block(request: RequestFinalizeBlock) -> ResponseFinalizeBlock;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use cosmos_sdk_proto::cosmos::tx::v1beta1::GetTxRequest;
+    use poq_app::{NoReference, Options};
+    use prost::Message;
+
+    use super::*;
+
+    /// A CometBFT that takes questions and never answers.
+    #[test]
+    fn a_slow_answer_does_not_hold_up_other_queries() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", silent.local_addr().unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let app = App::open(folder.path(), Options::default(), Arc::new(NoReference)).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let served = WithNode::new(app, Node::new(Some(&url)), runtime.handle().clone());
+        let by_hash = GetTxRequest {
+            hash: "AB".repeat(32),
+        };
+        for (path, data) in [
+            ("/cosmos.tx.v1beta1.Service/GetTx", by_hash.encode_to_vec()),
+            (
+                "/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock",
+                Vec::new(),
+            ),
+        ] {
+            let started = Instant::now();
+            let answer = served.query(RequestQuery {
+                path: path.into(),
+                data: data.into(),
+                ..RequestQuery::default()
+            });
+            // The machine may be busy; CometBFT's own limit is 10 s.
+            assert!(started.elapsed() < Duration::from_secs(5));
+            assert_eq!(answer.code, code::INVALID_REQUEST.number);
+            for part in ["DeadlineExceeded", path, "gRPC", "tx_search"] {
+                assert!(answer.log.contains(part), "{}", answer.log);
+            }
+        }
     }
 }

@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 use super::{Error, load, quoted};
 use crate::comet::cache;
 use crate::home::Home;
+use crate::validator_keys::PublicKey;
 use poq_abci::transport::Address;
 
-/// Where `start` serves ABCI unless told otherwise; CometBFT's default of `proxy_app`.
+/// Where `start` serves ABCI to a CometBFT that it does not run; CometBFT's default of `proxy_app`.
 const DEFAULT_ABCI: &str = "127.0.0.1:26658";
 /// Where `start` serves gRPC unless told otherwise; the Cosmos SDK's port.
 const DEFAULT_GRPC: &str = "127.0.0.1:9090";
@@ -17,14 +18,17 @@ const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct AppSettings {
-    /// Where ABCI is served.
-    pub abci: Address,
+    /// Where ABCI is served; `None` is a socket in the home for a supervised CometBFT, else
+    /// [`Self::abci_for_others`].
+    pub abci: Option<Address>,
     /// Where gRPC is served, `HOST:PORT`; empty is nowhere.
     pub grpc_address: String,
     /// Versions of the state that queries can reach back to; 0 keeps all.
     pub keep_versions: u64,
     /// Folder with the files of the evaluator models; `None` looks for it.
     pub evaluator_models: Option<PathBuf>,
+    /// The validator that CometBFT signs for; `None` is that of its key file.
+    pub(crate) validator_public_key: Option<PublicKey>,
     /// Where Prometheus metrics are served; `None` is nowhere.
     pub metrics_address: Option<SocketAddr>,
     /// Settings of the supervised CometBFT.
@@ -46,10 +50,11 @@ pub struct CometSettings {
 impl Default for AppSettings {
     fn default() -> Self {
         Self {
-            abci: Address::Tcp(DEFAULT_ABCI.into()),
+            abci: None,
             grpc_address: DEFAULT_GRPC.into(),
             keep_versions: poq_app::Options::default().keep_versions,
             evaluator_models: None,
+            validator_public_key: None,
             metrics_address: None,
             comet: CometSettings::default(),
         }
@@ -65,6 +70,12 @@ impl AppSettings {
             None if in_home.is_dir() => in_home,
             None => cache().join("models"),
         }
+    }
+
+    /// Where a CometBFT that `start` does not run finds the application.
+    pub fn abci_for_others(&self) -> Address {
+        let default = || Address::Tcp(DEFAULT_ABCI.into());
+        self.abci.clone().unwrap_or_else(default)
     }
 
     /// Reads `app.toml`.
@@ -88,9 +99,11 @@ impl AppSettings {
             r#"# Settings of `poqd start`. Flags of the command line go first. Relative paths are relative to
 # the working directory.
 
-# Where ABCI is served: "tcp://HOST:PORT" or "unix:///PATH". ABCI has no authentication: never
-# let it listen to the outside.
-abci = {abci}
+# Where ABCI is served: "unix:///PATH", of at most 107 bytes and for this user alone, or
+# "tcp://HOST:PORT". ABCI has no authentication, so that every user of this machine can use a TCP
+# port; one that others could reach needs the flag --allow-remote-abci. Default: the socket abci.sock
+# in the home where CometBFT is run too (see `supervise` below), else "tcp://{DEFAULT_ABCI}".
+{abci}
 
 # Where gRPC is served for clients, HOST:PORT; "" for nowhere. All can be asked there that a query
 # through CometBFT's RPC can, and transactions be sent and found.
@@ -107,6 +120,11 @@ keep-versions = {keep_versions}
 # it exists, else `models` of the cache (see `binary` below).
 {evaluator_models}
 
+# The validator that CometBFT signs for, whose votes this node extends with outputs for the beacon: its
+# Ed25519 public key, 32 bytes in base64. To be set where a remote signer has the key
+# (`priv_validator_laddr` in config.toml). Default: that of the key file of config.toml.
+{validator_public_key}
+
 # Where Prometheus metrics are served, at /metrics, for example "127.0.0.1:26660". Default: nowhere.
 {metrics_address}
 
@@ -121,10 +139,14 @@ supervise = {supervise}
 # File to which CometBFT's log is appended. Default: the standard error output.
 {log}
 "#,
-            abci = quoted(&self.abci),
+            abci = optional("abci", self.abci.as_ref().map(ToString::to_string)),
             grpc_address = quoted(&self.grpc_address),
             keep_versions = self.keep_versions,
             evaluator_models = path("evaluator-models", &self.evaluator_models),
+            validator_public_key = optional(
+                "validator-public-key",
+                self.validator_public_key.as_ref().map(ToString::to_string)
+            ),
             metrics_address = optional(
                 "metrics-address",
                 self.metrics_address.map(|address| address.to_string())
@@ -143,10 +165,11 @@ mod tests {
     #[test]
     fn the_file_has_every_setting() {
         let settings = AppSettings {
-            abci: "unix:///tmp/a \"b\".sock".parse().unwrap(),
+            abci: Some("unix:///tmp/a \"b\".sock".parse().unwrap()),
             grpc_address: String::new(),
             keep_versions: 7,
             evaluator_models: Some("models".into()),
+            validator_public_key: Some(PublicKey(vec![7; 32])),
             metrics_address: Some(([127, 0, 0, 1], 26660).into()),
             comet: CometSettings {
                 supervise: true,

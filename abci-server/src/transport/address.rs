@@ -1,8 +1,12 @@
 use std::fmt;
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Longest path of a Unix socket, bytes: that of Linux, `sun_path` without its final zero.
+pub const MAX_SOCKET_PATH: usize = 107;
 
 /// Where ABCI is served: `tcp://HOST:PORT` or `unix://PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,6 +15,19 @@ pub enum Address {
     Tcp(String),
     /// Path of a Unix socket.
     Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether other machines could reach it. A host that has no address yet is not known to be
+    /// out of their reach.
+    pub fn is_reachable_from_outside(&self) -> bool {
+        match self {
+            Self::Unix(_) => false,
+            Self::Tcp(endpoint) => endpoint.to_socket_addrs().map_or(true, |mut addresses| {
+                addresses.any(|address| !address.ip().to_canonical().is_loopback())
+            }),
+        }
+    }
 }
 
 impl FromStr for Address {
@@ -71,6 +88,27 @@ mod tests {
             "unix://relative.sock",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn only_loopback_and_sockets_are_out_of_reach_of_other_machines() {
+        let is_open = |text: &str| {
+            let address: Address = text.parse().unwrap();
+            address.is_reachable_from_outside()
+        };
+        for private in [
+            "tcp://127.0.0.1:1",
+            "tcp://127.9.9.9:1",
+            "tcp://[::1]:1",
+            "tcp://[::ffff:127.0.0.1]:1",
+            "tcp://localhost:1",
+            "unix:///tmp/a",
+        ] {
+            assert!(!is_open(private), "{private}");
+        }
+        for open in ["tcp://0.0.0.0:1", "tcp://[::]:1", "tcp://10.0.0.1:1"] {
+            assert!(is_open(open), "{open}");
         }
     }
 

@@ -19,7 +19,7 @@ mod socket;
 #[cfg(test)]
 mod tests;
 
-pub use address::Address;
+pub use address::{Address, MAX_SOCKET_PATH};
 pub use server::Server;
 pub use socket::Listener;
 

@@ -1,15 +1,22 @@
 //! TCP and Unix sockets behind one type each.
 
+use std::fs::Permissions;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use nix::sys::socket::{Shutdown as ListenerShutdown, shutdown};
+use nix::sys::socket::{
+    AddressFamily, Backlog, Shutdown as ListenerShutdown, SockFlag, SockType, UnixAddr, bind,
+    listen, shutdown, socket,
+};
 
-use super::{Address, Error};
+use super::{Address, Error, MAX_SOCKET_PATH};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// A bound address. The file of a Unix socket is removed when it is dropped.
 #[derive(Debug)]
@@ -21,7 +28,8 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Binds `address`. The file of a Unix socket that nobody serves any more is replaced.
+    /// Binds `address`. The file of a Unix socket that nobody serves any more is replaced; only the
+    /// user of this process can connect to it.
     ///
     /// # Errors
     /// [`Error::Listen`], for example if another process serves the address.
@@ -91,6 +99,14 @@ impl Drop for Listener {
 
 /// Binds a Unix socket; a file that a killed process left behind must not be in the way.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let length = path.as_os_str().len();
+    if length > MAX_SOCKET_PATH {
+        let reason = format!(
+            "its path has {length} bytes, and that of a socket has {MAX_SOCKET_PATH} at most; choose \
+             a shorter one"
+        );
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    }
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     if is_socket {
         match UnixStream::connect(path) {
@@ -101,7 +117,13 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
             Err(error) => return Err(error),
         }
     }
-    UnixListener::bind(path)
+    let flags = SockFlag::SOCK_CLOEXEC;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    // Nobody can connect before it listens.
+    std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    listen(&socket, Backlog::new(BACKLOG)?)?;
+    Ok(UnixListener::from(socket))
 }
 
 /// One connection.

@@ -24,7 +24,8 @@ impl Faucet {
         let address = format!("127.0.0.1:{}", free_ports());
         let child = network
             .user(&format!(
-                "faucet --from user --amount 500upoq --per-minute 2 --listen {address}"
+                "faucet --from user --amount 500upoq --per-minute 2 --listen {address} \
+                 --cors-origins https://a.example"
             ))
             .stdin(Stdio::null())
             .stderr(Stdio::null())
@@ -39,19 +40,24 @@ impl Faucet {
 
     /// Status and body of the answer.
     fn request(&self, line: &str, body: &str) -> (u16, Value) {
+        let answer = self.raw(line, body);
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+        (status, serde_json::from_str(body).unwrap())
+    }
+
+    fn raw(&self, line: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(&self.address).unwrap();
         let length = body.len();
         write!(
             stream,
-            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\norigin: https://a.example\r\n\
              content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         )
         .unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-        (status, serde_json::from_str(body).unwrap())
+        answer
     }
 
     fn ask(&self, body: &Value) -> (u16, Value) {
@@ -78,6 +84,8 @@ fn coins_are_given_within_limits() {
         (200, &json!("500upoq")),
         "{given}"
     );
+    // As everywhere, an integer of 64 bits is text.
+    assert!(given["height"].is_string(), "{given}");
     let hash = given["hash"].as_str().unwrap();
     assert_eq!(network.user(&format!("query tx {hash}")).json()["code"], 0);
 
@@ -102,4 +110,34 @@ fn coins_are_given_within_limits() {
     let third = network.get("/evaluators/1/address");
     assert_eq!(faucet.ask(&json!({"address": third})).0, 429);
     assert_eq!(faucet.request("GET /x", "").0, 404);
+
+    // A page of this origin may ask.
+    let preflight = faucet.raw("OPTIONS /", "");
+    for header in [
+        "access-control-allow-origin: https://a.example",
+        "access-control-allow-methods: GET, POST",
+    ] {
+        assert!(preflight.contains(header), "{preflight}");
+    }
+    assert!(
+        faucet
+            .raw("GET /health", "")
+            .contains("access-control-allow-origin: https://a.example")
+    );
+}
+
+/// Who opens connections and says nothing keeps nobody else out for ever.
+#[test]
+fn a_silent_connection_is_closed() {
+    let network = Network::new();
+    let _node = network.start();
+    let faucet = Faucet::start(&network);
+    let mut silent = TcpStream::connect(&faucet.address).unwrap();
+    silent.write_all(b"POST / HTTP/1.1\r\nhost").unwrap();
+    silent
+        .set_read_timeout(Some(std::time::Duration::from_secs(60)))
+        .unwrap();
+    let mut answer = Vec::new();
+    silent.read_to_end(&mut answer).unwrap();
+    assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
 }

@@ -16,7 +16,6 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use poq_proto::v1::{QueryBeaconRequest, QueryBeaconResponse, QueryTaskRequest};
 use prost::Message;
 use prost::bytes::Bytes;
-use serde_json::Value;
 
 use crate::support::{Network, Run};
 
@@ -174,7 +173,7 @@ async fn queries_and_transactions_over_grpc() {
         (response.txhash.as_str(), response.code),
         (hash.as_str(), 0)
     );
-    assert_eq!(Value::from(response.height), sent["height"]);
+    assert_eq!(response.height.to_string(), sent["height"]);
     assert!(response.timestamp.ends_with('Z') && !response.data.is_empty());
     assert_eq!(found.tx.unwrap().body.unwrap().messages.len(), 1);
     let missing = get(&"0".repeat(64)).await;

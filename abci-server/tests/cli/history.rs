@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Network, Run, eventually, text};
+use crate::support::{Network, Run, eventually, number, text};
 
 /// Asks, and waits until an inference node is drawn.
 fn submit(network: &Network) -> String {
@@ -76,7 +76,7 @@ fn old_states_are_kept_as_long_as_configured() {
 
     let status = |words: &str| -> u64 {
         let status: Value = network.user(words).json();
-        status["latest_height"].as_u64().unwrap()
+        number(&status["latest_height"])
     };
     eventually("a pruned height", || {
         (status("status") > height + 15).then_some(())

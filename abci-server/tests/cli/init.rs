@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::{Network, Run, free_ports, poqd};
+use crate::support::{Network, Run, eventually, free_ports, poqd, text};
 
 fn json(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
@@ -97,6 +97,61 @@ fn a_new_home_has_everything_and_keeps_its_keys() {
     assert_eq!(owner["vrf_key"], json(&path)["keys"][0]["public_key"]);
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn a_chain_has_the_money_and_the_addresses_that_it_is_made_with() {
+    let home = tempfile::tempdir().unwrap();
+    let run = |words: &str| {
+        let mut command = poqd(words);
+        command.arg("--home").arg(home.path());
+        command
+    };
+    let init = "init alice --chain-id other-1 --overwrite";
+    run("keys add me --keyring-backend test").json();
+    let address = || {
+        let shown = run("keys show me --address --keyring-backend test").finish();
+        text(&shown.stdout).trim().to_owned()
+    };
+    assert!(address().starts_with("poq1"));
+    run(&format!(
+        "{init} --denom ucoin --bech32-prefix coin --minimum-gas-price 0.025ucoin"
+    ))
+    .json();
+    let genesis = json(&home.path().join("config/genesis.json"));
+    let params = params_of(&genesis);
+    assert_eq!(params["denom"], "ucoin");
+    assert_eq!(params["bech32_prefix"], "coin");
+    assert_eq!(params["gas_price"], "25000");
+    let metadata = &genesis["app_state"]["denom_metadata"];
+    assert_eq!(metadata.as_array().unwrap().len(), 1);
+    assert_eq!(
+        [&metadata[0]["base"], &metadata[0]["display"]],
+        ["ucoin", "coin"]
+    );
+    // Addresses are the chain's, in the list too.
+    let own = address();
+    assert!(own.starts_with("coin1"), "{own}");
+    let listed = run("keys list --keyring-backend test").json();
+    assert_eq!(listed[0]["address"], own);
+    let flags = format!("--denom ucoin --bech32-prefix coin --operator {own}");
+    run(&format!("{init} {flags}")).json();
+    let set = run("config set client.bech32-prefix third").finish();
+    assert!(set.status.success());
+    assert!(address().starts_with("third1"));
+    for (flags, reason) in [
+        ("--denom U!", "denom"),
+        ("--bech32-prefix Poq", "bech32_prefix"),
+        ("--minimum-gas-price 1atom", "--denom atom"),
+        ("--minimum-gas-price 0.0000001upoq", "millionths"),
+        (
+            "--operator coin1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnzs23v9",
+            "coin",
+        ),
+    ] {
+        let error = run(&format!("{init} {flags}")).failure();
+        assert!(error.contains(reason), "{flags}: {error}");
+    }
 }
 
 #[test]
@@ -258,13 +313,68 @@ fn what_start_lacks_is_named() {
         "{error}"
     );
 
-    for (pointer, name) in [
-        ("/validators/0/abci", "--abci"),
-        ("/validators/0/p2p", "p2p.laddr"),
+    let p2p = network.get("/validators/0/p2p");
+    let abci = format!("127.0.0.1:{}", free_ports());
+    let abci_flag = format!("tcp://{abci}");
+    for (address, flags, name) in [
+        (&abci, &["--abci", &abci_flag][..], "--abci"),
+        (&p2p, &[], "p2p.laddr"),
     ] {
-        let address = network.get(pointer);
-        let _taken = TcpListener::bind(&address).unwrap();
-        let error = start(&network.node()).failure();
-        assert!(error.contains(&address) && error.contains(name), "{error}");
+        let _taken = TcpListener::bind(address).unwrap();
+        let error = start(&network.node()).args(flags).failure();
+        assert!(error.contains(address) && error.contains(name), "{error}");
     }
+    let open = ["--abci", "tcp://0.0.0.0:0"];
+    let error = start(&network.node()).args(open).failure();
+    assert!(error.contains("--allow-remote-abci"), "{error}");
+    let long = format!("unix:///{}", "x".repeat(200));
+    let error = start(&network.node()).args(["--abci", &long]).failure();
+    assert!(error.contains("201 bytes"), "{error}");
+}
+
+/// ABCI has no authentication: only the node's own user may reach it.
+#[test]
+fn a_node_serves_abci_to_its_own_user_alone() {
+    let network = Network::new();
+    let mut node = network.start();
+    let socket = network.node().join("abci.sock");
+    let mode = fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    // A second node on the same home is told so.
+    let error = poqd("start --home")
+        .arg(network.node())
+        .arg("--abci")
+        .arg(format!("unix://{}", socket.display()))
+        .failure();
+    assert!(error.contains("another process uses it"), "{error}");
+    node.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(node.ended(), Some(0), "{}", node.log());
+    assert!(!socket.exists());
+}
+
+#[test]
+fn a_home_with_a_long_path_works_as_well() {
+    let network = Network::new();
+    let home = network.path().join("x".repeat(120));
+    fs::rename(network.node(), &home).unwrap();
+    std::os::unix::fs::symlink(&home, network.node()).unwrap();
+    let log = network.path().join("long.log");
+    let mut command = poqd("start --with-comet --home");
+    command.arg(&home).stderr(fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    eventually("a block", || {
+        assert_eq!(
+            child.try_wait().unwrap(),
+            None,
+            "{}",
+            text(&fs::read(&log).unwrap())
+        );
+        let status = network.user("status --output json").finish();
+        let status: Value = serde_json::from_slice(&status.stdout).ok()?;
+        (status["latest_height"] != "0").then_some(())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let log = text(&fs::read(&log).unwrap());
+    assert!(log.contains("too long for a socket"), "{log}");
 }

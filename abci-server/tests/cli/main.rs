@@ -10,6 +10,7 @@ mod history;
 mod init;
 mod keys;
 mod node;
+mod remote_signer;
 mod settings;
 mod supervision;
 mod support;

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::support::{Network, Run, eventually, text};
+use crate::support::{Network, Run, eventually, poqd, text};
 
 fn string(value: &Value) -> &str {
     value
@@ -36,14 +36,11 @@ fn transactions_are_included_and_queried() {
         network.user(&format!("query tx {hash}")).json()["height"],
         sent["height"]
     );
-    let height = &sent["height"];
+    let height = string(&sent["height"]);
     let block = network.user(&format!("query block {height}")).json();
-    assert_eq!(
-        string(&block["block"]["header"]["height"]),
-        height.to_string()
-    );
+    assert_eq!(string(&block["block"]["header"]["height"]), height);
     let account = network.user(&format!("query auth account {user}")).json();
-    assert_eq!(account["sequence"], 1);
+    assert_eq!(account["sequence"], "1");
     // The sender may be named by its address too, and gas, fee and price be given.
     for fee in [
         "--gas 200000 --fees 5000upoq",
@@ -60,6 +57,86 @@ fn transactions_are_included_and_queried() {
         .user(&format!("query bank balance {friend} upoq --height 1"))
         .json();
     assert_eq!(string(&early["balance"]["amount"]), before.to_string());
+}
+
+/// Validators often keep no index of transactions.
+#[test]
+fn a_transaction_is_awaited_on_a_node_without_an_index() {
+    let network = Network::new();
+    let set = |key: &str, value: &str| {
+        let mut command = poqd(&format!("config set comet.{key} {value} --home"));
+        assert!(command.arg(network.node()).finish().status.success());
+    };
+    set("tx_index.indexer", "null");
+    set(
+        "rpc.cors_allowed_origins",
+        "https://a.example,https://b.example",
+    );
+    let _node = network.start();
+    let friend = network.get("/authority/address");
+    let send =
+        |words: &str| network.user(&format!("tx bank send {friend} {words} --from user --yes"));
+    let sent = send("1000upoq").json();
+    assert_eq!(sent["code"], 0);
+    let height = string(&sent["height"]);
+    let block = network.user(&format!("query block {height}")).json();
+    let txs = block["block"]["data"]["txs"].as_array().unwrap();
+    let index = sent["index"].as_u64().unwrap() as usize;
+    assert!(index < txs.len(), "{sent}");
+    assert!(!sent["events"].as_array().unwrap().is_empty());
+    let hash = string(&sent["hash"]);
+    let error = network.user(&format!("query tx {hash}")).failure();
+    assert!(error.contains("indexing is disabled"), "{error}");
+
+    // What the settings say of other origins holds for the RPC.
+    let rpc = network.get("/validators/0/rpc");
+    for (origin, is_allowed) in [("https://b.example", true), ("https://c.example", false)] {
+        let answer = http(&rpc, origin);
+        let header = format!("Access-Control-Allow-Origin: {origin}");
+        assert_eq!(answer.contains(&header), is_allowed, "{answer}");
+    }
+}
+
+/// The status by HTTP, as a web page of this origin asks for it.
+fn http(rpc: &str, origin: &str) -> String {
+    use std::io::{Read, Write};
+    let address = rpc.strip_prefix("http://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET /status HTTP/1.1\r\nhost: x\r\norigin: {origin}\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// As the README prints it, on the home of a worker: its own settings say which node and keys.
+#[test]
+fn the_commands_of_the_readme_work_on_the_home_of_a_worker() {
+    let network = Network::new();
+    let _node = network.start();
+    let home = network.path().join("evaluator-1");
+    let config = format!(
+        "[chain]\nid = \"poq-local-1\"\nnode = \"{}\"\nkey = \"evaluator-1\"\nkeyring = \"test\"\n",
+        network.get("/validators/0/rpc")
+    );
+    std::fs::write(home.join("config.toml"), config).unwrap();
+    let readme = include_str!("../../../README.md");
+    let run = |name: &str| {
+        let lines = readme
+            .lines()
+            .map(|line| line.split('#').next().unwrap().trim());
+        let mut lines = lines.filter(|line| line.starts_with("poqd tx poq") && line.contains(name));
+        let line = lines.next().unwrap_or_else(|| panic!("no {name}"));
+        let line = line.replace(".testnet/", &format!("{}/", network.path().display()));
+        poqd(line.strip_prefix("poqd ").unwrap())
+    };
+    assert_eq!(run("add-stake").json()["code"], 0);
+    // Nobody is in jail: the command reaches the chain, and says so.
+    let error = run("unjail").failure();
+    assert!(error.contains("is not jailed"), "{error}");
 }
 
 #[test]

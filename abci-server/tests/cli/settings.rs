@@ -40,6 +40,55 @@ fn settings_are_read_and_changed() {
 }
 
 #[test]
+fn the_settings_of_cometbft_are_changed_in_their_file() {
+    let home = tempfile::tempdir().unwrap();
+    let config = |words: &str| {
+        let mut command = poqd(&format!("config {words}"));
+        command.arg("--home").arg(home.path());
+        command
+    };
+    let error = config("set comet.rpc.laddr tcp://127.0.0.1:1").failure();
+    assert!(error.contains("--home"), "{error}");
+    let mut init = poqd("init alice --chain-id poq-test-1 --home");
+    init.arg(home.path()).json();
+    let path = home.path().join("config/config.toml");
+    let before = fs::read_to_string(&path).unwrap();
+    for (words, line) in [
+        (
+            "comet.rpc.laddr tcp://0.0.0.0:26657",
+            "laddr = \"tcp://0.0.0.0:26657\"",
+        ),
+        ("comet.p2p.pex false", "pex = false"),
+        ("comet.mempool.size 7", "size = 7"),
+        (
+            "comet.rpc.cors_allowed_origins *",
+            "cors_allowed_origins = [\"*\"]",
+        ),
+    ] {
+        let output = config(&format!("set {words}")).finish();
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let file = fs::read_to_string(&path).unwrap();
+        assert!(file.lines().any(|found| found == line), "{line}");
+    }
+    let comments = |text: &str| text.lines().filter(|line| line.starts_with('#')).count();
+    assert_eq!(
+        comments(&fs::read_to_string(&path).unwrap()),
+        comments(&before)
+    );
+    let value = config("get comet.mempool.size").finish();
+    assert_eq!(text(&value.stdout), "7\n");
+    assert_eq!(config("list").json()["comet.p2p.pex"], false);
+    for (words, reason) in [
+        ("set comet.mempool.size many", "integer"),
+        ("set comet.mempool.sise 7", "comet.NAME"),
+        ("get comet.mempool.sise", "config list"),
+    ] {
+        let error = config(words).failure();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
 fn completions_know_the_commands() {
     for shell in ["bash", "zsh", "fish"] {
         let script = poqd(&format!("completions {shell}")).finish();

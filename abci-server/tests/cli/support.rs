@@ -83,6 +83,13 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// An integer of 64 bits, which is text in JSON.
+pub fn number(value: &Value) -> u64 {
+    let text = value.as_str();
+    let number = text.and_then(|text| text.parse().ok());
+    number.unwrap_or_else(|| panic!("{value} is no integer in text"))
+}
+
 /// Waits until `look` finds something.
 pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
@@ -172,7 +179,7 @@ impl Network {
             running.assert_lives();
             let output = self.user("status --output json").finish();
             let status: Value = serde_json::from_slice(&output.stdout).ok()?;
-            (status["latest_height"].as_u64()? >= 2).then_some(())
+            (number(&status["latest_height"]) >= 2).then_some(())
         });
         running
     }

@@ -30,7 +30,7 @@ pub use passphrase::{EXPORT_VARIABLE, PASSPHRASE_VARIABLE, Passphrase, Purpose, 
 /// Version of the files of a keyring.
 const VERSION: u32 = 1;
 
-/// Human-readable part of the addresses that a keyring shows.
+/// Human-readable part of the addresses that a keyring shows, unless it is told another one.
 pub const ADDRESS_PREFIX: &str = "poq";
 
 /// What went wrong with keys on disk.
@@ -126,7 +126,7 @@ impl fmt::Display for Backend {
 pub struct KeyInfo {
     /// Its name in the keyring.
     pub name: String,
-    /// Bech32 with [`ADDRESS_PREFIX`].
+    /// Bech32 with the keyring's prefix.
     pub address: String,
     /// As it stands in an account: a compressed secp256k1 key of 33 bytes, or the encoding of a
     /// [`Multisig`]; hex in JSON.
@@ -145,6 +145,7 @@ pub struct Keyring {
     backend: Backend,
     passphrase: Box<AskPassphrase>,
     vault: OnceLock<Vault>,
+    prefix: String,
 }
 
 impl Keyring {
@@ -168,7 +169,15 @@ impl Keyring {
             backend,
             passphrase: Box::new(passphrase),
             vault: OnceLock::new(),
+            prefix: ADDRESS_PREFIX.into(),
         })
+    }
+
+    /// Shows addresses with the human-readable part of a chain's.
+    #[must_use]
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
     }
 
     /// Makes a new key. Show the mnemonic to the user: it is kept nowhere.
@@ -209,7 +218,7 @@ impl Keyring {
 
     /// Adds a key without its secret: somebody else's, or the encoding of a [`Multisig`].
     pub fn insert_public(&self, name: &str, public_key: &[u8]) -> crate::Result<KeyInfo> {
-        address_of(public_key, ADDRESS_PREFIX)?;
+        address_of(public_key, &self.prefix)?;
         self.create(name, || {
             Ok(Record {
                 version: VERSION,
@@ -247,7 +256,7 @@ impl Keyring {
             Err(crate::Error::File { source, .. }) if source.kind() == ErrorKind::AlreadyExists => {
                 Err(exists().into())
             }
-            result => result.and_then(|()| info(&record)),
+            result => result.and_then(|()| self.info(&record)),
         }
     }
 
@@ -274,7 +283,7 @@ impl Keyring {
 
     /// One key's public part; needs no passphrase.
     pub fn show(&self, name: &str) -> crate::Result<KeyInfo> {
-        info(&self.read(name)?.1)
+        self.info(&self.read(name)?.1)
     }
 
     /// Deletes a key for good.
@@ -374,6 +383,15 @@ impl Keyring {
         }
         .into()
     }
+
+    fn info(&self, record: &Record) -> crate::Result<KeyInfo> {
+        Ok(KeyInfo {
+            name: record.name.clone(),
+            address: address_of(&record.public_key, &self.prefix)?,
+            public_key: record.public_key.clone(),
+            threshold: multisig(&record.public_key)?.map(|key| key.threshold()),
+        })
+    }
 }
 
 /// Ends the name of a key's file.
@@ -394,15 +412,6 @@ fn key_name(file: &str) -> Option<&str> {
 /// Binds a sealed secret to its file.
 fn context(name: &str, public_key: &[u8]) -> Vec<u8> {
     [b"poq/keyring/v1/key/", name.as_bytes(), b"/", public_key].concat()
-}
-
-fn info(record: &Record) -> crate::Result<KeyInfo> {
-    Ok(KeyInfo {
-        name: record.name.clone(),
-        address: address_of(&record.public_key, ADDRESS_PREFIX)?,
-        public_key: record.public_key.clone(),
-        threshold: multisig(&record.public_key)?.map(|key| key.threshold()),
-    })
 }
 
 /// The several keys that a public key is, if it is no single one.

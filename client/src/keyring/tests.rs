@@ -225,3 +225,16 @@ fn backends_by_name() {
     }
     assert!("os".parse::<Backend>().is_err());
 }
+
+#[test]
+fn addresses_have_the_prefix_of_the_chain() {
+    let home = tempfile::tempdir().unwrap();
+    let open = || Keyring::open(home.path(), Backend::Test, ask).unwrap();
+    let (made, _) = open().add("a").unwrap();
+    assert!(made.address.starts_with("poq1"));
+    let keyring = open().with_prefix("other");
+    let shown = keyring.show("a").unwrap();
+    assert!(shown.address.starts_with("other1"));
+    assert_eq!(shown.public_key, made.public_key);
+    assert_eq!(keyring.list().unwrap(), [shown]);
+}

@@ -32,7 +32,7 @@ pub async fn attack(args: cli::Attack) -> Result<()> {
     })?;
     let bench = Bench::new(&args.measuring).await?;
     let report = tokio::task::spawn_blocking(move || report(&bench, &attacks)).await??;
-    output::print(args.output.output, &report, &lines(&report))?;
+    output::print_figures(args.output.output, &report, &lines(&report))?;
     Ok(())
 }
 

@@ -34,7 +34,7 @@ pub async fn calibrate(args: cli::Calibrate) -> Result<()> {
         }
         None => lines.push(("entry", entry)),
     }
-    output::print(args.output.output, &calibrated, &lines)?;
+    output::print_figures(args.output.output, &calibrated, &lines)?;
     Ok(())
 }
 

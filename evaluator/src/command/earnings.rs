@@ -11,8 +11,9 @@ use crate::output;
 pub async fn earnings(args: cli::Earnings) -> Result<()> {
     let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
-    let operator = home.operator(&config.chain)?;
     let client = Client::new(&config.chain.node)?;
+    let prefix = client.params().await?.bech32_prefix;
+    let operator = home.operator(&config.chain, &prefix)?;
     let earnings = Earnings::read(&client, Role::Evaluator, &operator, args.recent)
         .await?
         .with_context(|| format!("{operator} is not registered; use `poq-evaluator register`"))?;

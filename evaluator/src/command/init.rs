@@ -48,6 +48,7 @@ pub async fn init(args: Init) -> Result<()> {
         key: args.key,
         keyring: args.keyring_backend,
         poll_interval_ms: POLL_INTERVAL_MS,
+        auto_unjail: false,
     };
     durable::create(
         &config_path,

@@ -73,7 +73,7 @@ pub async fn score(args: cli::Score) -> Result<()> {
     };
     let mut lines = lines(&scored, model.kind().value_name(), score.value);
     lines.extend(pair.junk.map(|junk| ("junk", junk.to_string())));
-    output::print(args.output.output, &scored, &lines)?;
+    output::print_figures(args.output.output, &scored, &lines)?;
     Ok(())
 }
 

@@ -1,6 +1,8 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use axum::middleware::from_fn_with_state;
 use poq_client::http_server::{self, Limits as ServerLimits};
 use poq_client::metrics;
 use poq_client::worker::shutdown_on_signals;
@@ -40,6 +42,8 @@ pub async fn serve(args: cli::Serve) -> Result<()> {
     let compute = Compute::start(models, scoring.queue, scoring.batch_tokens)?;
     let router =
         http::router(compute.jobs, &entries, limits).merge(metrics::routes(shutdown.clone())?);
+    let origins = Arc::new(args.cors_allow_origin);
+    let router = router.layer(from_fn_with_state(origins, http_server::share));
     let ids: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
     info!(
         models = ids.join(", "),

@@ -1,5 +1,5 @@
 use anyhow::{Context, Result};
-use poq_client::worker::{self, Health, Worker, WorkerHome, check_served, shutdown_on_signals};
+use poq_client::worker::{Health, Watch, Worker, WorkerHome, check_served, shutdown_on_signals};
 use poq_client::{Client, Error, metrics};
 use poq_proto::v1::{EvaluatorModel, Role};
 use tokio_util::sync::CancellationToken;
@@ -54,13 +54,14 @@ async fn serve(args: Start, shutdown: &CancellationToken) -> Result<()> {
         chain = worker.sender.chain_id(),
         "evaluator started"
     );
-    let watch = tokio::spawn(worker::watch(
-        worker.client.clone(),
-        Role::Evaluator,
-        operator,
-        config.model_ids(),
-        health.clone(),
-    ));
+    let watch = Watch {
+        sender: worker.sender.clone(),
+        role: Role::Evaluator,
+        served: config.model_ids(),
+        health: health.clone(),
+        auto_unjail: config.chain.auto_unjail,
+    };
+    let watch = tokio::spawn(watch.run());
     let setup = Setup {
         worker,
         models: config.model_ids(),

@@ -22,15 +22,16 @@ struct Status {
     configured_models: Vec<String>,
     duties: Vec<Duty>,
     /// Seats that the journal has scores of.
-    journal: usize,
+    journal: u32,
 }
 
 /// Shows what the chain says about the operator.
 pub async fn status(args: cli::Status) -> Result<()> {
     let home = WorkerHome::open(&args.home.home)?;
     let config: Config = home.config()?;
-    let operator = home.operator(&config.chain)?;
     let client = Client::new(&config.chain.node)?;
+    let prefix = client.params().await?.bech32_prefix;
+    let operator = home.operator(&config.chain, &prefix)?;
     let chain = client.status().await?;
     let node = match client.node(Role::Evaluator, &operator).await {
         Err(error) if error.is_not_found() => None,
@@ -40,6 +41,7 @@ pub async fn status(args: cli::Status) -> Result<()> {
         Some(_) => client.duties(Role::Evaluator, &operator).await?.value,
         None => Vec::new(),
     };
+    let journal = Journal::open(home.data().join("journal"))?.keys()?.len();
     let status = Status {
         operator,
         chain_id: chain.chain_id,
@@ -48,7 +50,7 @@ pub async fn status(args: cli::Status) -> Result<()> {
         node,
         configured_models: config.model_ids(),
         duties,
-        journal: Journal::open(home.data().join("journal"))?.keys()?.len(),
+        journal: u32::try_from(journal).unwrap_or(u32::MAX),
     };
     output::print(args.output.output, &status, &lines(&status))?;
     Ok(())

@@ -35,7 +35,7 @@ pub async fn tolerance(args: cli::Tolerance) -> Result<()> {
     let every = args.every as usize;
     let report =
         tokio::task::spawn_blocking(move || report(&entry, &files, data, &pairs, every)).await??;
-    output::print(args.output.output, &report, &lines(&report))?;
+    output::print_figures(args.output.output, &report, &lines(&report))?;
     Ok(())
 }
 

@@ -58,7 +58,7 @@ pub async fn tune(args: cli::Tune) -> Result<()> {
     let (max_batch_ms, rounds) = (args.max_batch_ms, args.rounds);
     let tuned = tokio::task::spawn_blocking(move || measure(&entry, &files, max_batch_ms, rounds));
     let tuned = tuned.await??;
-    output::print(args.output.output, &tuned, &lines(&tuned))?;
+    output::print_figures(args.output.output, &tuned, &lines(&tuned))?;
     Ok(())
 }
 

@@ -30,7 +30,7 @@ pub async fn validity(args: cli::Validity) -> Result<()> {
     };
     let bench = Bench::new(&args.measuring).await?;
     let report = tokio::task::spawn_blocking(move || report(&bench, &datasets)).await??;
-    output::print(args.output.output, &report, &lines(&report))?;
+    output::print_figures(args.output.output, &report, &lines(&report))?;
     Ok(())
 }
 

@@ -74,7 +74,7 @@ pub async fn start(
     let follower = Follower::open(client.clone(), cursor, CHAIN, Duration::from_millis(2));
     let setup = Setup {
         worker: Worker {
-            sender: sender.await.unwrap(),
+            sender: Arc::new(sender.await.unwrap()),
             client,
             follower,
         },

@@ -16,6 +16,7 @@ use std::path::Path;
 use anyhow::bail;
 use poq_client::terminal;
 use poq_client::worker::WorkerHome;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cli::{Cli, Command, Models, Output};
@@ -67,11 +68,28 @@ pub fn settings(home: &Path) -> anyhow::Result<(WorkerHome, Config)> {
     Ok((home, config))
 }
 
+/// Prints figures of this machine, whose integers are short, and what has no numbers.
 fn print(output: Output, value: &Value, text: impl FnOnce() -> String) {
-    let result = match output {
+    write(match output {
         Output::Json => value.to_string(),
         Output::Text => text(),
-    };
+    });
+}
+
+/// As [`print`], for what the chain says: in JSON, integers of 64 bits are text.
+fn print_typed(
+    output: Output,
+    value: &impl Serialize,
+    text: impl FnOnce() -> String,
+) -> anyhow::Result<()> {
+    write(match output {
+        Output::Json => poq_client::json::to_string(value)?,
+        Output::Text => text(),
+    });
+    Ok(())
+}
+
+fn write(result: String) {
     // Who closed the pipe, as `head` does, wants to read no more.
     let _ = terminal::write(&(result + "\n"));
 }

@@ -3,10 +3,10 @@ use std::time::Duration;
 
 use poq_client::{Client, Fee, Sender, any, found};
 use poq_proto::v1::MsgRegisterInferenceNode;
-use serde_json::json;
+use serde::Serialize;
 
 use super::model::Located;
-use super::{print, settings};
+use super::{print_typed, settings};
 use crate::cli::Register;
 
 /// How long `register` waits for its block.
@@ -34,16 +34,23 @@ pub async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
     let outcome = sender
         .send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION)
         .await?;
-    let value = json!({
-        "operator": message.operator,
-        "hash": outcome.hash.to_string(),
-        "height": outcome.height,
-    });
-    print(options.output.output, &value, || {
+    let registered = Registered {
+        operator: message.operator,
+        hash: outcome.hash.to_string(),
+        height: outcome.height,
+    };
+    print_typed(options.output.output, &registered, || {
         format!(
             "{} is registered since block {}",
-            message.operator, outcome.height
+            registered.operator, registered.height
         )
-    });
-    Ok(())
+    })
+}
+
+/// Where the registration is.
+#[derive(Serialize)]
+struct Registered {
+    operator: String,
+    hash: String,
+    height: u64,
 }

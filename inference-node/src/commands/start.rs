@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use axum::Router;
 use poq_client::http_server::{self, Limits};
-use poq_client::worker::{self, Health, Worker, check_served, shutdown_on_signals};
+use poq_client::worker::{Health, Watch, Worker, check_served, shutdown_on_signals};
 use poq_client::{Client, found, metrics};
 use poq_proto::v1::Role;
 use tokio::net::TcpListener;
@@ -86,13 +86,14 @@ async fn serve(home: &Path, options: &Start, shutdown: &CancellationToken) -> an
     };
     let compute = Compute::new(generator, limits_of_guests);
     let journal = Journal::open(home.data().join("journal"))?;
-    let watch = tokio::spawn(worker::watch(
-        chain.client.clone(),
-        Role::Inference,
-        operator,
+    let watch = Watch {
+        sender: chain.sender.clone(),
+        role: Role::Inference,
         served,
-        health.clone(),
-    ));
+        health: health.clone(),
+        auto_unjail: config.chain.auto_unjail,
+    };
+    let watch = tokio::spawn(watch.run());
     let setup = Setup {
         chain,
         params,

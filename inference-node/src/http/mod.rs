@@ -93,7 +93,10 @@ pub fn router(compute: Compute, health: &Health, service: Service) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(server)
         .merge(health.routes())
-        .layer(middleware::from_fn_with_state(origins, access::share))
+        .layer(middleware::from_fn_with_state(
+            origins,
+            poq_client::http_server::share,
+        ))
 }
 
 async fn models(State(server): State<Arc<Server>>) -> Json<Value> {

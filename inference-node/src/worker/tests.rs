@@ -96,7 +96,7 @@ pub async fn start_with(
     };
     let setup = Setup {
         chain: Worker {
-            sender: sender.await.unwrap(),
+            sender: Arc::new(sender.await.unwrap()),
             client,
             follower,
         },

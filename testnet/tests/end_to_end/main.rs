@@ -9,6 +9,7 @@ mod collusion;
 mod faults;
 mod fixture;
 mod growth;
+mod jail;
 mod judges;
 mod models;
 mod outages;

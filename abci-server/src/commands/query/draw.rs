@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::Node;
 use super::block::app_hash;
 use crate::commands::role::WorkerRole;
+use crate::output::count;
 
 /// Flags of `query poq draw`.
 #[derive(Debug, clap::Args)]
@@ -82,7 +83,7 @@ struct ShownNode {
 #[derive(Serialize)]
 struct Proof {
     /// Values whose proofs are valid: all that the draw reads.
-    values: usize,
+    values: u32,
     /// Of the states of the height before the draw, which it went by, and of its height, which has
     /// its beacon and its record.
     states: [ProvenState; 2],
@@ -171,7 +172,7 @@ impl Draw {
         })?;
         let matches = replay.is_right();
         let proof = self.verify.then(|| Proof {
-            values: before.given.len() + after.given.len(),
+            values: count(before.given.len() + after.given.len()),
             states: [&before, &after].map(Values::proven),
         });
         Ok(Shown {

@@ -136,7 +136,8 @@ impl Node {
         R: Message + Default + Serialize,
     {
         let answer = self.read::<Q, R>(path, request).await?;
-        self.print(&snake_case(serde_json::to_value(&answer)?))
+        let json = snake_case(serde_json::to_value(&answer)?);
+        Ok(self.format.print_json(&json)?)
     }
 
     /// Prints a result.

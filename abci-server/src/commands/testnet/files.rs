@@ -17,10 +17,9 @@ use crate::commands::init::{self, NodeSettings};
 use crate::genesis::{self, Genesis};
 use crate::home::Home;
 use crate::settings::{AppSettings, ClientSettings};
-use poq_abci::transport::Address;
 
 const HOST: &str = "127.0.0.1";
-/// Ports of each node, of which four are used.
+/// Ports of each node, of which three are used.
 const PORTS_PER_NODE: u16 = 10;
 
 /// Makes the network. All files appear at once, or none.
@@ -90,8 +89,8 @@ impl Accounts {
     fn create(root: &Path, flags: &InitFiles, params: &Params) -> anyhow::Result<Self> {
         let account = |home: String, key: String| -> anyhow::Result<Account> {
             let keyring = Keyring::open(&root.join(&home), flags.keyring_backend, ask)?;
-            keyring.add(&key)?;
-            let address = keyring.key(&key)?.address(&params.bech32_prefix)?;
+            let keyring = keyring.with_prefix(&params.bech32_prefix);
+            let address = keyring.add(&key)?.0.address;
             Ok(Account { home, key, address })
         };
         let several = |count: u16, home: &str, key: &str| -> anyhow::Result<Vec<Account>> {
@@ -127,7 +126,6 @@ fn describe(
             account,
             rpc: rpc(*port),
             p2p: format!("{HOST}:{port}"),
-            abci: format!("{HOST}:{}", port + 2),
             grpc: format!("{HOST}:{}", port + 3),
             node_id: String::new(),
             consensus_address: String::new(),
@@ -230,10 +228,14 @@ fn write_nodes(
         .params
         .as_ref()
         .map_or(0, |params| params.min_validator_stake);
+    // The user's home has no genesis.
+    let prefix = app_state.params.as_ref();
+    let prefix = prefix.map_or_else(String::new, |params| params.bech32_prefix.clone());
     let client = |rpc: &str| ClientSettings {
         chain_id: flags.chain_id.clone(),
         node: rpc.to_owned(),
         keyring_backend: flags.keyring_backend,
+        bech32_prefix: prefix.clone(),
         ..ClientSettings::default()
     };
     let mut homes: Vec<(PathBuf, CometConfig, Genesis, Vec<u8>)> = Vec::new();
@@ -243,7 +245,6 @@ fn write_nodes(
         let settings = NodeSettings {
             moniker: &node.name,
             app: AppSettings {
-                abci: Address::Tcp(node.abci.clone()),
                 grpc_address: node.grpc.clone(),
                 ..AppSettings::default()
             },

@@ -47,8 +47,8 @@ struct InitFiles {
     /// JSON file with the application's genesis: parameters and models.
     #[arg(long, value_name = "FILE")]
     genesis_template: PathBuf,
-    /// First port. Node i has the ports from base + 10 (i - 1): peer-to-peer, RPC, ABCI, gRPC; the
-    /// inference nodes and evaluators have one each after the last node's ten.
+    /// First port. Node i has base + 10 (i - 1) for peer-to-peer, the next one for RPC and the third
+    /// after it for gRPC; the inference nodes and evaluators have one each after the last node's ten.
     #[arg(long, default_value_t = 26656, value_parser = clap::value_parser!(u16).range(1024..))]
     base_port: u16,
     /// Duties that each inference node and evaluator takes at once; 0 is the chain's default.

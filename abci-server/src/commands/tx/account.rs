@@ -152,7 +152,7 @@ impl Account {
     async fn submit(&self, message: Any, price: Price) -> anyhow::Result<Option<TxOutcome>> {
         if self.flags.generate_only {
             let tx = self.unsigned(message, price).to_tx()?;
-            Format::Json.print(&to_json(&tx)?)?;
+            Format::Json.print_json(&to_json(&tx)?)?;
             return Ok(None);
         }
         let key = self

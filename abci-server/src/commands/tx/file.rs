@@ -12,7 +12,7 @@ use poq_client::tx::{self, Signer};
 use poq_client::{Client, Error, address_of, found};
 
 use super::account::{Accepted, find, missing};
-use super::{BroadcastMode, TxFlags, chain_of, multisig};
+use super::{BroadcastMode, TxFlags, chain_of, multisig, signers};
 use crate::commands::input::read_bytes;
 use crate::home::Home;
 use crate::output::Format;
@@ -80,11 +80,11 @@ impl Sign {
             .as_deref()
             .context("say which key signs: --from NAME")?;
         let key = find(&keyring, from)?.ok_or_else(|| missing(&keyring, from))?;
-        let secret = keyring.key(&key.name)?;
         let Some(name) = &self.multisig else {
+            signers::check(&tx, &key.public_key, &key.name)?;
             let signer = self.signer.of(&key, flags, settings).await?;
-            let signed = tx::sign_tx(tx, &signer, &secret)?;
-            return Ok(Format::Json.print(&tx::to_json(&signed)?)?);
+            let signed = tx::sign_tx(tx, &signer, &keyring.key(&key.name)?)?;
+            return Ok(Format::Json.print_json(&tx::to_json(&signed)?)?);
         };
         let (account, multisig) = multisig::find(&keyring, name)?;
         ensure!(
@@ -93,10 +93,11 @@ impl Sign {
             key.name,
             account.name
         );
+        signers::check(&tx, &account.public_key, &account.name)?;
         let signer = self.signer.of(&account, flags, settings).await?;
         let document = multisig::document(&tx, &signer)?;
-        let signature = tx::sign_amino(&document, signer.sequence, &secret)?;
-        Ok(Format::Json.print(&tx::signatures_to_json(&[signature])?)?)
+        let signature = tx::sign_amino(&document, signer.sequence, &keyring.key(&key.name)?)?;
+        Ok(Format::Json.print_json(&tx::signatures_to_json(&[signature])?)?)
     }
 }
 
@@ -178,7 +179,7 @@ impl Encode {
 impl Decode {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let bytes = BASE64.decode(self.tx.trim()).context("TX is not base64")?;
-        Ok(Format::Json.print(&tx::to_json(&tx::decode(&bytes)?)?)?)
+        Ok(Format::Json.print_json(&tx::to_json(&tx::decode(&bytes)?)?)?)
     }
 }
 

@@ -6,6 +6,7 @@ mod bank;
 pub(in crate::commands) mod file;
 mod multisig;
 pub(in crate::commands) mod poq;
+mod signers;
 pub(in crate::commands) mod submit;
 
 use std::str::FromStr;

@@ -8,9 +8,9 @@ use poq_client::Multisig;
 use poq_client::keyring::{KeyInfo, Keyring};
 use poq_client::tx::{self, Signer, Tx};
 
-use super::TxFlags;
 use super::account::{find as find_key, missing};
 use super::file::{SignerFlags, read};
+use super::{TxFlags, signers};
 use crate::commands::input::read_bytes;
 use crate::home::Home;
 use crate::output::Format;
@@ -47,10 +47,11 @@ impl Multisign {
             let found = tx::signatures_from_json(&json);
             signatures.extend(found.with_context(|| format!("{name} cannot be used"))?);
         }
+        signers::check(&tx, &account.public_key, &account.name)?;
         let signer = self.signer.of(&account, flags, settings).await?;
         let document = document(&tx, &signer)?;
         let signed = multisig.join(tx, signer.sequence, &document, &signatures)?;
-        Ok(Format::Json.print(&tx::to_json(&signed)?)?)
+        Ok(Format::Json.print_json(&tx::to_json(&signed)?)?)
     }
 }
 
