@@ -9,6 +9,7 @@ mod grpc;
 mod history;
 mod init;
 mod keys;
+mod multisig;
 mod node;
 mod remote_signer;
 mod settings;

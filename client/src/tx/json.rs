@@ -208,24 +208,12 @@ fn invalid(reason: impl Into<String>) -> Error {
 
 /// 64-bit integers as decimal text, as proto3 JSON has them; numbers are read too.
 mod decimal {
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::Serializer;
 
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Text(String),
-        Plain(u64),
-    }
+    pub use crate::json::integer as deserialize;
 
     pub fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(number)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        match Number::deserialize(deserializer)? {
-            Number::Plain(number) => Ok(number),
-            Number::Text(text) => text.parse().map_err(serde::de::Error::custom),
-        }
     }
 }
 
