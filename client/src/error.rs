@@ -231,6 +231,18 @@ impl Error {
         }
     }
 
+    /// Whether the node keeps no index of transactions that can be asked: what CometBFT says with
+    /// `indexer = "null"`, and with `"psql"`, which can only be written to.
+    pub fn is_without_index(&self) -> bool {
+        let reasons = [
+            "transaction indexing is disabled",
+            "TxIndexer.Get method is not supported",
+            "TxIndexer.Search method is not supported",
+        ];
+        let is_one = |reason: &str| reasons.iter().any(|text| reason.contains(text));
+        matches!(self, Self::Rpc { reason, .. } if is_one(reason))
+    }
+
     /// Whether a query found nothing.
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::Query { .. })

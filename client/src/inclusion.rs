@@ -31,7 +31,7 @@ impl<'a> Inclusion<'a> {
     pub async fn look(&mut self) -> Result<Option<TxOutcome>> {
         if self.next.is_none() {
             match self.client.tx(self.hash).await {
-                Err(error) if is_without_index(&error) => {
+                Err(error) if error.is_without_index() => {
                     debug!("the node has no index of transactions: reading its blocks");
                 }
                 answer => return answer,
@@ -78,15 +78,6 @@ impl<'a> Inclusion<'a> {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         TxOutcome::new(self.hash, height, index, result)
     }
-}
-
-/// What CometBFT says with `indexer = "null"`, and with `"psql"`, which can only be written to.
-fn is_without_index(error: &Error) -> bool {
-    let reasons = [
-        "transaction indexing is disabled",
-        "TxIndexer.Get method is not supported",
-    ];
-    matches!(error, Error::Rpc { reason, .. } if reasons.iter().any(|text| reason.contains(text)))
 }
 
 #[cfg(test)]
@@ -223,8 +214,8 @@ mod tests {
             method: "tx",
             reason: reason.into(),
         };
-        assert!(is_without_index(&error("transaction indexing is disabled")));
-        assert!(!is_without_index(&error("tx (AB) not found")));
-        assert!(!is_without_index(&error("timeout")));
+        assert!(error("transaction indexing is disabled").is_without_index());
+        assert!(!error("tx (AB) not found").is_without_index());
+        assert!(!error("timeout").is_without_index());
     }
 }

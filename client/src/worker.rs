@@ -2,141 +2,29 @@
 //! keys, the way onto the chain, what tells whether it does well, and the way to stop.
 
 mod health;
+mod home;
 mod watch;
 
-use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use poq_proto::v1::{Node, Role};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::keyring::{Backend, Keyring, ask};
+use crate::keyring::ADDRESS_PREFIX;
 use crate::{Client, Error, Follower, Key, Result, Sender, found};
 
 pub use health::Health;
+pub use home::{ChainConfig, HomeLock, WorkerHome};
 pub use watch::Watch;
 
 /// Pause between two looks for what a worker waits for.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// The table `[chain]` of a worker's `config.toml`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ChainConfig {
-    /// The chain's id; the node must be on it.
-    pub id: String,
-    /// The node's RPC address.
-    pub node: String,
-    /// Name of the operator's key.
-    pub key: String,
-    /// `test` or `file`.
-    pub keyring: Backend,
-    /// Pause between two looks for new blocks, in milliseconds; new blocks are noticed at once
-    /// while the node's WebSocket works.
-    #[serde(default = "default_poll_interval_ms")]
-    pub poll_interval_ms: u64,
-    /// Whether a node whose jail time is over is unjailed without its operator.
-    #[serde(default)]
-    pub auto_unjail: bool,
-}
-
-fn default_poll_interval_ms() -> u64 {
-    1000
-}
-
-/// A worker's home: `config.toml`, `keyring-test` or `keyring-file`, and `data/`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorkerHome {
-    path: PathBuf,
-}
-
-impl WorkerHome {
-    /// The home at `path`, which must have a `config.toml`; creates `data/`.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
-        let home = Self { path: path.into() };
-        let config = home.config_path();
-        if !config.is_file() {
-            return Err(Error::InvalidFile {
-                path: home.path,
-                reason: "it has no config.toml, so it is no worker's home; check --home".into(),
-            });
-        }
-        let data = home.data();
-        fs::create_dir_all(&data).map_err(|source| Error::file("create", &data, source))?;
-        Ok(home)
-    }
-
-    /// The home itself.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Where the worker keeps its cursor, its journal and its files.
-    pub fn data(&self) -> PathBuf {
-        self.path.join("data")
-    }
-
-    /// Reads `config.toml`. `C` has a field `chain: ChainConfig` and the worker's own settings.
-    pub fn config<C: DeserializeOwned>(&self) -> Result<C> {
-        let path = self.config_path();
-        let text =
-            fs::read_to_string(&path).map_err(|source| Error::file("read", &path, source))?;
-        toml::from_str(&text).map_err(|error| Error::InvalidFile {
-            path,
-            reason: error.to_string(),
-        })
-    }
-
-    /// The operator's key; may ask for the passphrase.
-    pub fn key(&self, chain: &ChainConfig) -> Result<Key> {
-        self.keyring(chain)?.key(&chain.key)
-    }
-
-    /// The operator's address with the prefix of the chain's addresses; needs no passphrase.
-    pub fn operator(&self, chain: &ChainConfig, prefix: &str) -> Result<String> {
-        let keyring = self.keyring(chain)?.with_prefix(prefix);
-        Ok(keyring.show(&chain.key)?.address)
-    }
-
-    /// Keeps other processes from this home until the lock is dropped: two of them would spend the
-    /// same sequences and write the same files.
-    ///
-    /// # Errors
-    /// [`Error::Locked`] if another process has it.
-    pub fn lock(&self) -> Result<HomeLock> {
-        let path = self.data().join("lock");
-        let file = File::create(&path).map_err(|source| Error::file("create", &path, source))?;
-        match file.try_lock() {
-            Ok(()) => Ok(HomeLock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::Locked {
-                path: self.path.clone(),
-            }),
-            Err(TryLockError::Error(source)) => Err(Error::file("lock", &path, source)),
-        }
-    }
-
-    fn keyring(&self, chain: &ChainConfig) -> Result<Keyring> {
-        Keyring::open(&self.path, chain.keyring, ask)
-    }
-
-    fn config_path(&self) -> PathBuf {
-        self.path.join("config.toml")
-    }
-}
-
-/// The right to a home; see [`WorkerHome::lock`]. The operating system takes it back from a process
-/// that ends in whatever way.
-#[derive(Debug)]
-pub struct HomeLock {
-    _file: File,
-}
+/// How long a new home waits for its node's word.
+const PREFIX_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A worker's way onto the chain.
 pub struct Worker {
@@ -211,6 +99,14 @@ impl Worker {
             }
         }
     }
+}
+
+/// What addresses begin with on the chain of the node at `url`, or on most chains if the node does not
+/// answer soon: for a home that is made before its node runs.
+pub async fn address_prefix(url: &str) -> String {
+    let ask = async { Client::new(url).ok()?.params().await.ok() };
+    let params = timeout(PREFIX_TIMEOUT, ask).await.ok().flatten();
+    params.map_or_else(|| ADDRESS_PREFIX.into(), |params| params.bech32_prefix)
 }
 
 /// Waits until a worker can start, and returns its sender.
@@ -372,71 +268,10 @@ async fn first(interrupt: &mut Signal, terminate: &mut Signal) -> (&'static str,
 
 #[cfg(test)]
 mod tests {
+    use super::home::tests::{CONFIG, Config, home};
     use super::*;
-
-    #[derive(Debug, Deserialize)]
-    struct Config {
-        chain: ChainConfig,
-        threads: u32,
-    }
-
-    fn home(config: &str) -> (tempfile::TempDir, WorkerHome) {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("config.toml"), config).unwrap();
-        let home = WorkerHome::open(folder.path()).unwrap();
-        (folder, home)
-    }
-
-    const CONFIG: &str = "threads = 2\n[chain]\nid = \"poq-local-1\"\nnode = \
-        \"http://127.0.0.1:26657\"\nkey = \"evaluator-0\"\nkeyring = \"test\"\n";
-
-    #[test]
-    fn reads_the_settings() {
-        let (folder, home) = home(CONFIG);
-        let config: Config = home.config().unwrap();
-        assert_eq!(config.threads, 2);
-        assert_eq!(config.chain.keyring, Backend::Test);
-        assert_eq!(config.chain.poll_interval_ms, 1000);
-        assert!(!config.chain.auto_unjail);
-        assert!(folder.path().join("data").is_dir());
-    }
-
-    #[test]
-    fn wrong_settings_name_the_file_and_the_line() {
-        for wrong in [
-            CONFIG.replace("\"test\"", "\"os\""),
-            CONFIG.replace("node =", "nod ="),
-            format!("{CONFIG}[["),
-        ] {
-            let (folder, home) = home(&wrong);
-            let error = home.config::<Config>().unwrap_err();
-            assert!(matches!(
-                &error,
-                Error::InvalidFile { path, .. } if *path == folder.path().join("config.toml")
-            ));
-            assert!(error.to_string().contains("line"), "{error}");
-        }
-    }
-
-    #[test]
-    fn an_empty_folder_is_no_home() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = WorkerHome::open(folder.path()).unwrap_err();
-        assert!(error.to_string().contains("config.toml"), "{error}");
-    }
-
-    #[test]
-    fn a_home_is_for_one_process() {
-        let (folder, home) = home(CONFIG);
-        let first = home.lock().unwrap();
-        let error = home.lock().unwrap_err();
-        assert!(
-            matches!(&error, Error::Locked { path } if path == folder.path()),
-            "{error}"
-        );
-        drop(first);
-        home.lock().unwrap();
-    }
+    use crate::fake_node::{self, FakeNode};
+    use crate::keyring::{Backend, Keyring, ask};
 
     #[test]
     fn all_of_the_registered_models_must_be_served_unless_allowed() {
@@ -456,6 +291,21 @@ mod tests {
         let error = check_served(&node, &served(&["c"]), true).unwrap_err();
         let error = error.to_string();
         assert!(error.contains("registered for a, b, not for c"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_new_home_has_the_addresses_of_its_chain() {
+        let params = poq_proto::v1::QueryParamsResponse {
+            params: Some(poq_proto::v1::Params {
+                bech32_prefix: "other".into(),
+                ..Default::default()
+            }),
+        };
+        let node = FakeNode::start(move |_, _| Ok(fake_node::found(&params))).await;
+        assert_eq!(address_prefix(&node.url).await, "other");
+        for away in ["http://127.0.0.1:1", "nowhere"] {
+            assert_eq!(address_prefix(away).await, "poq");
+        }
     }
 
     #[tokio::test]

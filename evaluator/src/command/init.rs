@@ -1,6 +1,6 @@
 use anyhow::{Context, Result, ensure};
 use poq_client::keyring::{self, KeyInfo, Keyring};
-use poq_client::worker::ChainConfig;
+use poq_client::worker::{self, ChainConfig};
 use poq_client::{Client, Mnemonic, durable};
 use serde::Serialize;
 
@@ -41,6 +41,7 @@ pub async fn init(args: Init) -> Result<()> {
     };
     std::fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
     let keyring = Keyring::open(home, args.keyring_backend, keyring::ask)?;
+    let keyring = keyring.with_prefix(worker::address_prefix(&args.node).await);
     let (key, mnemonic) = keyring.ensure(&args.key, recovered(args.recover)?.as_ref())?;
     let chain = ChainConfig {
         id: chain_id,

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 use poq_client::keyring::{self, Keyring};
-use poq_client::{Client, Mnemonic, durable};
+use poq_client::{Client, Mnemonic, durable, worker};
 use serde_json::json;
 
 use super::print;
@@ -33,6 +33,7 @@ pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         Some(given) => given,
         None => of_catalog().unwrap_or_default(),
     };
+    let prefix = worker::address_prefix(&options.node).await;
     let text = config::template(&config::Template {
         chain_id,
         node: options.node,
@@ -53,7 +54,7 @@ pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
             path.display()
         );
     }
-    let keyring = Keyring::open(home, options.keyring_backend, keyring::ask)?;
+    let keyring = Keyring::open(home, options.keyring_backend, keyring::ask)?.with_prefix(prefix);
     let (key, mnemonic) = keyring.ensure(&options.key, recovered(options.recover)?.as_ref())?;
     durable::create(&path, text.as_bytes())?;
     let value = json!({

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use poq_client::proof::Proven;
-use poq_client::{Client, Order, TxHash};
+use poq_client::{Client, Error, Order, TxHash};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
@@ -89,7 +89,7 @@ struct Checked {
 impl Tx {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
         node.refuse_height()?;
-        let outcome = node.client.tx(self.hash).await?;
+        let outcome = node.client.tx(self.hash).await.map_err(explained)?;
         let outcome = outcome
             .with_context(|| format!("{} is in no block that the node has indexed", self.hash))?;
         node.print(&outcome)
@@ -103,7 +103,20 @@ impl Txs {
         let found = node
             .client
             .tx_search(&self.query, self.page, self.limit, order);
-        node.print(&found.await?)
+        node.print(&found.await.map_err(explained)?)
+    }
+}
+
+/// Says what to do about a node that cannot find transactions.
+fn explained(error: Error) -> anyhow::Error {
+    let is_without_index = error.is_without_index();
+    let error = anyhow::Error::from(error);
+    match is_without_index {
+        true => error.context(
+            "the node keeps no index of transactions: ask another one with --node, or set \
+             `poqd config set comet.tx_index.indexer kv` on it, from which on it keeps one",
+        ),
+        false => error,
     }
 }
 
