@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use poq_app::App;
-use poq_app::beacon::OwnValidator;
+use poq_app::modules::beacon::OwnValidator;
 use poq_app::modules::validators::consensus_address;
 use poq_client::{Client, Status};
 use tokio::time::interval;

@@ -111,7 +111,7 @@ pub(crate) struct VrfPublicKey(Vec<u8>);
 
 pub(crate) fn vrf_public_key(text: &str) -> Result<VrfPublicKey, String> {
     let key = BASE64.decode(text).map_err(|error| error.to_string())?;
-    poq_app::beacon::check_key(&key).map_err(|error| error.to_string())?;
+    poq_app::modules::beacon::check_key(&key).map_err(|error| error.to_string())?;
     Ok(VrfPublicKey(key))
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use poq_app::beacon::{KEY_BYTES, Secret, Secrets};
+use poq_app::modules::beacon::{KEY_BYTES, Secret, Secrets};
 use rand::RngCore;
 use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};

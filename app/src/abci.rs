@@ -20,9 +20,9 @@ use tendermint_proto::v0_38::crypto::{ProofOp, ProofOps, PublicKey, public_key};
 use tendermint_proto::v0_38::types::{AbciParams, BlockIdFlag, ConsensusParams};
 
 use crate::app::App;
-use crate::beacon::{ExtendedVote, LastCommit};
 use crate::block::{Block, rejection};
 use crate::error::{Error, Result, reject};
+use crate::modules::beacon::{ExtendedVote, LastCommit};
 use crate::modules::validators::{ValidatorPower, Vote};
 use crate::refusal::refused;
 use crate::tx::Signatures;

@@ -8,6 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, ensure, reject};
 
+/// Module account that collects fees and the protocol's share of prices.
+pub const PROTOCOL_ACCOUNT: &str = "protocol";
+
 const LENGTH: usize = 20;
 /// Characters that these bytes fill exactly, of 5 bits each.
 const LENGTH_IN_TEXT: usize = LENGTH * 8 / 5;

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use poq_proto::code;
 use poq_proto::v1::{DenomMetadata, EvaluatorModel, Params};
 
-use crate::beacon::{self, ExtendedVote, OwnValidator};
 use crate::block::{Block, Gas, OpenBlock, Outcome, proposal_bytes};
 use crate::chain;
 use crate::error::{Error, Result, ensure, reject};
 use crate::genesis;
 use crate::mempool::Mempool;
 use crate::modules::audits::{self, Auditor, ReferenceScorer};
+use crate::modules::beacon::{self, ExtendedVote, OwnValidator};
 use crate::modules::validators::{self, ValidatorPower};
 use crate::modules::{bank, models, params};
 use crate::proposal::{self, Finalized, Proposal};

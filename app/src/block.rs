@@ -3,11 +3,11 @@
 use poq_proto::code::{self, Code};
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
-use crate::beacon::{self, Accepted, Carried, LastCommit};
 use crate::chain;
 use crate::error::{Error, Result, ensure};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::audits::{self, Auditor};
+use crate::modules::beacon::{self, Accepted, Carried, LastCommit};
 use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
 use crate::store::State;
@@ -205,7 +205,8 @@ impl OpenBlock {
         let context = chain::context(&state, context.height)?;
         let mut x = Execution::new(&mut state, &context);
         audits::conclude_due(&mut x, auditor)?;
-        tasks::advance_due(&mut x, drawn)?;
+        let settled = tasks::advance_due(&mut x, drawn)?;
+        audits::enter(&mut x, &settled)?;
         stake::release_due(&mut x)?;
         events.extend(x.into_events());
         let outcome = Outcome {
@@ -266,7 +267,7 @@ fn move_beacon<T>(
             Ok((block.last_commit.votes.clone(), Vec::new()))
         }
         Carried::Outputs(Accepted { votes, outputs }) => {
-            let next = beacon::next_beacon(&chain::beacon(state)?, &outputs);
+            let next = beacon::beacon_after_outputs(&chain::beacon(state)?, &outputs);
             chain::advance_beacon(state, next)?;
             Ok((votes, vec![ExecTxResult::default()]))
         }

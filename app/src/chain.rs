@@ -1,9 +1,10 @@
 //! What the state knows about the chain itself.
 
+use sha2::{Digest, Sha256};
+
 use crate::error::{Error, Result};
 use crate::execution::BlockContext;
 use crate::modules::params;
-use crate::selection::next_beacon;
 use crate::store::State;
 
 /// The chain id, UTF-8.
@@ -19,7 +20,7 @@ const VOTE_EXTENSIONS: &str = "chain/vote-extensions-height";
 
 /// Writes the chain id and the first beacon.
 pub fn begin(state: &mut State, chain_id: &str) -> Result<()> {
-    let first = next_beacon(&[], chain_id.as_bytes());
+    let first = beacon_after_hash(&[], chain_id.as_bytes());
     state.put(ID, chain_id.as_bytes())?;
     state.put(PREVIOUS_BEACON, first)?;
     Ok(state.put(BEACON, first)?)
@@ -61,12 +62,22 @@ pub fn advance_beacon(state: &mut State, next: [u8; 32]) -> Result<()> {
 /// prepared with.
 pub fn advance_beacon_by_hash(state: &mut State, hash: &[u8]) -> Result<()> {
     let before = state.get(BLOCK_HASH)?.unwrap_or_default();
-    let next = next_beacon(&beacon(state)?, &before);
+    let next = beacon_after_hash(&beacon(state)?, &before);
     // Whoever prepares a block does not know its hash, and nothing in the block goes by it.
     if !hash.is_empty() {
         state.put(BLOCK_HASH, hash)?;
     }
     advance_beacon(state, next)
+}
+
+/// The beacon after a block without outputs: `SHA-256("poq/beacon/v1" ‖ previous beacon ‖ block hash)`.
+pub fn beacon_after_hash(previous: &[u8], block_hash: &[u8]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update("poq/beacon/v1")
+        .chain_update(previous)
+        .chain_update(block_hash)
+        .finalize()
+        .into()
 }
 
 /// First height whose votes have extensions; 0 if there is none.
@@ -87,4 +98,16 @@ pub fn context(state: &State, height: u64) -> Result<BlockContext> {
         params: params::get(state)?,
         beacon: beacon(state)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beacons_and_keys_should_not_change() {
+        insta::assert_snapshot!(hex::encode(beacon_after_hash(&[1; 32], &[2; 32])), @"c871fed622ba03e5c85c90aff8ee731ec6c34e799892430b06b9cdeea0f299aa");
+        let keys = [ID, BEACON, PREVIOUS_BEACON, BLOCK_HASH, VOTE_EXTENSIONS].join(" ");
+        insta::assert_snapshot!(keys, @"chain/id chain/beacon chain/previous-beacon chain/block-hash chain/vote-extensions-height");
+    }
 }

@@ -7,6 +7,7 @@ use poq_proto::v1::{GenesisAccount, GenesisState, Params};
 
 use crate::address::Address;
 use crate::chain;
+use crate::coin;
 use crate::error::{Error, Result, ensure};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::{bank, models, nodes, params, validators};
@@ -70,17 +71,17 @@ fn apply_accounts(state: &mut State, params: &Params, accounts: &[GenesisAccount
             "genesis has account {address} twice"
         );
         let mut denoms = BTreeSet::new();
-        for coin in &account.coins {
-            bank::validate_denom(&coin.denom)?;
+        for balance in &account.coins {
+            coin::validate_denom(&balance.denom)?;
             ensure!(
-                denoms.insert(&coin.denom),
+                denoms.insert(&balance.denom),
                 code::INVALID_COINS,
                 "genesis account {address} has {} twice",
-                coin.denom
+                balance.denom
             );
-            let amount = bank::parse_amount(&coin.amount)?;
-            bank::mint_held(state, &coin.denom, amount)?;
-            bank::credit(state, &address, &coin.denom, amount)?;
+            let amount = coin::parse_amount(&balance.amount)?;
+            bank::mint_held(state, &balance.denom, amount)?;
+            bank::credit(state, &address, &balance.denom, amount)?;
         }
     }
     Ok(())

@@ -6,10 +6,10 @@ use poq_proto::code;
 use prost::Message;
 use tendermint_proto::v0_38::abci::Event;
 
-use crate::beacon;
 use crate::chain;
 use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
+use crate::modules::beacon;
 use crate::modules::{audits, auth, bank, models, nodes, params, tasks, validators};
 use crate::store::State;
 use crate::tx::{self, Signatures, Verifier};

@@ -262,16 +262,6 @@ impl RandomStream {
     }
 }
 
-/// The next beacon: `SHA-256("poq/beacon/v1" ‖ previous beacon ‖ block hash)`.
-pub fn next_beacon(previous: &[u8], block_hash: &[u8]) -> [u8; 32] {
-    Sha256::new()
-        .chain_update("poq/beacon/v1")
-        .chain_update(previous)
-        .chain_update(block_hash)
-        .finalize()
-        .into()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,8 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_and_beacons_should_not_change() {
+    fn streams_should_not_change() {
         insta::assert_snapshot!(stream(3).below(u128::MAX), @"239894339845802877371296216551628755851");
-        insta::assert_snapshot!(hex::encode(next_beacon(&[1; 32], &[2; 32])), @"c871fed622ba03e5c85c90aff8ee731ec6c34e799892430b06b9cdeea0f299aa");
     }
 }

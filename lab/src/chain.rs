@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{QuerySupplyOfRequest, QuerySupplyOfResponse};
-use poq_app::beacon::{LastCommit, OwnValidator, Secret, Secrets, encode};
 use poq_app::block::Block;
+use poq_app::modules::beacon::{LastCommit, OwnValidator, Secret, Secrets, encode};
 use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
 use poq_app::{App, Options, ReferenceScorer};
 use poq_client::tx::{Signer, Unsigned, sign};

@@ -2,6 +2,7 @@
 
 use poq_app::modules::audits::verdict;
 use poq_app::modules::tasks::aggregate::{Opinion, aggregate, opinions};
+use poq_app::modules::tasks::reveals::without_punished;
 use poq_app::modules::tasks::settlement::{
     self, Bill, Shares, earned_part, seat_amount, shares, split,
 };
@@ -48,7 +49,7 @@ pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
 fn judged(task: &Task, committee: &Committee) -> (Committee, Committee) {
     match audit_result(task) {
         Some(result) if !result.penalties.is_empty() => (
-            verdict::without_punished(committee, result),
+            without_punished(committee, result),
             verdict::with_references(committee, &result.scores),
         ),
         _ => (committee.clone(), committee.clone()),

@@ -3,6 +3,7 @@
 pub mod audits;
 pub mod auth;
 pub mod bank;
+pub mod beacon;
 pub mod models;
 pub mod nodes;
 pub mod params;

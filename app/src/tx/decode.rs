@@ -6,13 +6,9 @@ use super::messages::Message;
 use super::signature::Digest;
 use super::strict::strict;
 use crate::address::Address;
-use crate::beacon::is_vote_outputs;
 use crate::error::{Result, ensure};
-
-/// Bytes of a memo.
-pub const MAX_MEMO: usize = 256;
-/// Signers of one transaction.
-pub const MAX_SIGNERS: usize = 8;
+use crate::modules::beacon::is_vote_outputs;
+use crate::modules::params::limits::{MAX_MEMO, MAX_SIGNERS};
 
 /// A well-formed transaction whose signatures, sequences and fee nobody has checked yet.
 #[derive(Clone, Debug)]

@@ -4,16 +4,13 @@ use poq_proto::v1::Params;
 
 use super::decode::Unverified;
 use super::sign_mode::signatures;
-use crate::address::Address;
+use crate::address::{Address, PROTOCOL_ACCOUNT};
+use crate::coin::parse_coins;
 use crate::error::{Error, Result, ensure};
-use crate::modules::bank::{self, msgs::parse_coins};
-use crate::modules::tasks::PROTOCOL_ACCOUNT;
+use crate::modules::bank;
+use crate::modules::params::limits::{BYTE_GAS, SIGNATURE_GAS};
 use crate::store::State;
 
-/// Gas of one byte of a transaction.
-pub const BYTE_GAS: u64 = 10;
-/// Gas of one signature.
-pub const SIGNATURE_GAS: u64 = 10_000;
 /// Gas that a transaction may ask for, so that no arithmetic on it overflows.
 const MAX_GAS: u64 = 1 << 40;
 

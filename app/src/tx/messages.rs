@@ -10,9 +10,9 @@ use prost::Name;
 use tendermint_proto::google::protobuf::Any;
 
 use super::strict::strict;
-use crate::beacon;
 use crate::error::{Result, reject};
 use crate::execution::Execution;
+use crate::modules::beacon;
 use crate::modules::{audits, bank, models, nodes, params, stake, tasks, validators};
 
 /// Gas of a message that moves or escrows money.

@@ -6,7 +6,7 @@ use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SignerInfo, mode_info};
 use poq_proto::v1::Account;
 use poq_proto::{amino_multisig_key, code};
-use prost::{Message as _, Name};
+use prost::Name;
 use tendermint_proto::google::protobuf::Any;
 
 use super::sign_mode;
@@ -111,22 +111,6 @@ impl PublicKey {
                 threshold, keys, ..
             }) => Address::from_multisig_key(&amino_multisig_key(*threshold, keys), prefix),
         }
-    }
-}
-
-/// An account's key as the Cosmos SDK packs it; none before the first transaction.
-pub fn pack_public_key(account: &Account) -> Option<Any> {
-    let key = &account.public_key;
-    match key.len() {
-        0 => None,
-        COMPRESSED => Some(Any {
-            type_url: PubKey::type_url(),
-            value: PubKey { key: key.clone() }.encode_to_vec(),
-        }),
-        _ => Some(Any {
-            type_url: LegacyAminoPubKey::type_url(),
-            value: key.clone(),
-        }),
     }
 }
 

@@ -1,8 +1,7 @@
 //! What a byzantine proposer may put into a block, and a byzantine validator into its vote.
 
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, Fee, SignerInfo, TxBody, TxRaw};
-use poq_app::beacon::{encode, next_beacon, parse};
-use poq_app::selection;
+use poq_app::modules::beacon::{beacon_after_hash, beacon_after_outputs, encode, parse};
 use poq_proto::code;
 use poq_proto::v1::{BeaconForm, MsgVoteOutputs, VoteOutput};
 use prost::bytes::Bytes;
@@ -229,9 +228,9 @@ fn a_decided_block_with_wrong_outputs_stops_nobody() {
         case.network.decide_with_hash(&txs, &signers, [77; 32]);
         let expected = match *what {
             // The first of the two is right.
-            "twice" => next_beacon(&previous, &values(&outputs(&txs))),
+            "twice" => beacon_after_outputs(&previous, &values(&outputs(&txs))),
             // By the hash of the last block without outputs, which is the first one.
-            _ => selection::next_beacon(&previous, &[1; 32]),
+            _ => beacon_after_hash(&previous, &[1; 32]),
         };
         assert_eq!(case.network.beacon().beacon, expected, "{what}");
         // What looks like outputs fails, and the chain goes on.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::network::{Network, ROOM, outputs};
-use poq_app::beacon::encode;
+use poq_app::modules::beacon::encode;
 
 /// All sets of validators.
 fn subsets(count: usize) -> Vec<Vec<usize>> {

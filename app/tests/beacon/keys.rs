@@ -1,7 +1,7 @@
 //! Validators' VRF keys change, are missing or wrong.
 
 use poq_app::Error;
-use poq_app::beacon::{OwnValidator, Secrets};
+use poq_app::modules::beacon::{OwnValidator, Secrets};
 use poq_proto::code;
 use poq_proto::v1::*;
 
@@ -50,7 +50,7 @@ fn a_key_changes_ten_blocks_later() {
     assert_eq!(set_key(&mut network, 2, next), code::VRF_KEY_PENDING.number);
     let everybody = network.everybody();
     while network.height < effective + 2 {
-        let input = poq_app::beacon::Input {
+        let input = poq_app::modules::beacon::Input {
             chain_id: crate::support::CHAIN_ID,
             height: network.height as u64 + 1,
             previous: network.beacon().beacon.try_into().unwrap(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use poq_app::beacon::{OwnValidator, Secret, Secrets, parse};
+use poq_app::modules::beacon::{OwnValidator, Secret, Secrets, parse};
 use poq_app::modules::validators::consensus_address;
 use poq_app::{App, Options};
 use poq_proto::v1::{

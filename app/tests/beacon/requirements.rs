@@ -1,7 +1,9 @@
 //! CometBFT v0.38's "Requirements for the Application", by their numbers there.
 
-use poq_app::beacon::{EXTENSION_BYTES, Input, Verifier, next_beacon, verify};
-use poq_app::{App, Options, selection};
+use poq_app::modules::beacon::{
+    EXTENSION_BYTES, Input, Verifier, beacon_after_hash, beacon_after_outputs, verify,
+};
+use poq_app::{App, Options};
 use proptest::prelude::*;
 use prost::bytes::Bytes;
 use tendermint_abci::Application;
@@ -97,7 +99,7 @@ proptest! {
             network.user.sequence += proposal.len() as u64 - 1;
             // Anybody can recompute the beacon.
             let values = values(&outputs(&proposal));
-            prop_assert_eq!(network.beacon().beacon, next_beacon(&previous, &values));
+            prop_assert_eq!(network.beacon().beacon, beacon_after_outputs(&previous, &values));
         }
     }
 
@@ -264,7 +266,7 @@ fn an_extension_can_be_verified_off_line() {
     let input = Input {
         chain_id: CHAIN_ID,
         height: 1,
-        previous: selection::next_beacon(&[], CHAIN_ID.as_bytes()),
+        previous: beacon_after_hash(&[], CHAIN_ID.as_bytes()),
         validator: &network.address(3),
     };
     let (key, extension) = (secret(3).public_key(), network.extend(3));

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use bolero::check;
 use edit::Edit;
-use poq_app::beacon::ExtendedVote;
+use poq_app::modules::beacon::ExtendedVote;
 use poq_app::tx::Signatures;
 use poq_app::{Error, Result};
 use support::{Chain, params};

@@ -16,8 +16,8 @@ use cosmos_sdk_proto::cosmos::auth::v1beta1::{
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     QueryBalanceRequest, QueryBalanceResponse, QuerySupplyOfRequest, QuerySupplyOfResponse,
 };
-use poq_app::beacon::LastCommit;
 use poq_app::block::{Block, proposal_bytes};
+use poq_app::modules::beacon::LastCommit;
 use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
 use poq_app::{Address, App, Options, ReferenceScorer};
 use poq_proto::v1::*;
@@ -149,7 +149,7 @@ impl Chain {
         self.offenders.clear();
         self.app.commit().unwrap();
         // Genesis has the first beacon, which no query shows.
-        let genesis = || poq_app::selection::next_beacon(&[], CHAIN_ID.as_bytes());
+        let genesis = || poq_app::modules::beacon::beacon_after_hash(&[], CHAIN_ID.as_bytes());
         self.previous_beacon = previous.unwrap_or_else(genesis);
         (self.height, self.app_hash) = (height, app_hash);
         (self.events, self.updates) = (outcome.events, outcome.validator_updates);

@@ -1,6 +1,6 @@
 //! The outputs of validators' votes, without which no block of a usual chain is complete.
 
-use poq_app::beacon::{ExtendedVote, Input, Secret, encode};
+use poq_app::modules::beacon::{ExtendedVote, Input, Secret, encode};
 use poq_proto::v1::{MsgVoteOutputs, QueryBeaconRequest, QueryBeaconResponse, VoteOutput};
 
 use super::{CHAIN_ID, Chain, Wallet};

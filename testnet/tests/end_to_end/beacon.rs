@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use poq_app::beacon::{Input, next_beacon, parse, verify};
+use poq_app::modules::beacon::{Input, beacon_after_outputs, parse, verify};
 use poq_app::modules::validators::{consensus_address, effective_vrf_key};
 use poq_client::network::Account;
 use poq_client::{Answer, Client, Fee, any};
@@ -119,7 +119,7 @@ async fn recompute(client: &Client, height: u64) -> Vec<Vec<u8>> {
     // What the voters for the block before knew: the beacon of the one before that. Before the
     // first block that is the beacon of genesis.
     let known = match height {
-        2 => poq_app::selection::next_beacon(&[], chain_id.as_bytes()),
+        2 => poq_app::modules::beacon::beacon_after_hash(&[], chain_id.as_bytes()),
         height => bytes(&beacon(client, height - 2).await),
     };
     let mut values = Vec::new();
@@ -135,7 +135,11 @@ async fn recompute(client: &Client, height: u64) -> Vec<Vec<u8>> {
     }
     let now = beacon(client, height).await;
     let previous = bytes(&beacon(client, height - 1).await);
-    assert_eq!(bytes(&now), next_beacon(&previous, &values), "{height}");
+    assert_eq!(
+        bytes(&now),
+        beacon_after_outputs(&previous, &values),
+        "{height}"
+    );
     assert_eq!(now.form(), BeaconForm::VoteOutputs);
     outputs.into_iter().map(|output| output.validator).collect()
 }

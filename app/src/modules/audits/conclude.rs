@@ -13,6 +13,7 @@ use crate::arithmetic::{share, sum};
 use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
 use crate::modules::tasks::aggregate::{aggregate, opinions};
+use crate::modules::tasks::reveals::without_punished;
 use crate::modules::{bank, nodes, tasks};
 
 /// Uses the results of the audits that are due, at most `max_audits_per_block`: those that the beacon
@@ -72,7 +73,7 @@ fn conclude(
     if !result.penalties.is_empty() {
         let judged = verdict::with_references(&committee, &references);
         quality = aggregate(x.block.params.aggregation(), &opinions(&judged));
-        let paid = verdict::without_punished(&committee, &result);
+        let paid = without_punished(&committee, &result);
         tasks::settle_again(x, &mut task, &paid, quality)?;
     }
     result.scores = references;

@@ -1,53 +1,21 @@
 //! Which settled tasks the beacon picks for an audit.
 
 use poq_proto::PPM;
-use poq_proto::v1::{Audit, AuditCause, Committee, Params, Seat, TaskStatus};
+use poq_proto::v1::{Audit, AuditCause, Params, TaskStatus};
 
 use super::{keys, schedule};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
-use crate::modules::tasks;
+use crate::modules::tasks::{self, Settled};
 use crate::selection::RandomStream;
 use crate::store::State;
-
-/// Probability, ppm, that a task with this price and committee is audited:
-/// `clamp(audit_margin · P / (slash_audit · W/2), min_audit_rate, 1)`, rounded up, with W the
-/// weight of the seats that revealed. Who moves the weighted median holds half of it, and gains at
-/// most P. Silent seats do not count: they lose nothing by an audit.
-pub fn probability(params: &Params, price: u64, committee: &Committee) -> u32 {
-    let revealed = committee.seats.iter().filter(|seat| seat.reveal.is_some());
-    let needed = needed_audits(params, price, revealed).unwrap_or(PPM.into());
-    u32::try_from(needed.min(PPM.into()))
-        .unwrap_or(u32::MAX)
-        .max(params.min_audit_rate)
-}
-
-/// What a task adds to the audits that its seats have to expect, ppm of one audit: the same without
-/// the limits, for a whole committee, rounded up.
-pub fn expected(params: &Params, price: u64, seats: &[Seat]) -> u64 {
-    let needed = needed_audits(params, price, seats.iter()).unwrap_or(u128::MAX);
-    u64::try_from(needed).unwrap_or(u64::MAX)
-}
-
-/// `audit_margin · P / (slash_audit · W/2)`, ppm, rounded up; none for seats without weight.
-fn needed_audits<'s>(
-    params: &Params,
-    price: u64,
-    seats: impl Iterator<Item = &'s Seat>,
-) -> Option<u128> {
-    let weight: u128 = seats.map(|seat| u128::from(seat.weight)).sum();
-    // Below 2 · 2^32 · 2^64 · 2^20; margin and slash are both in ppm, so their units cancel out.
-    let gain = 2 * u128::from(params.audit_margin) * u128::from(price) * u128::from(PPM);
-    let loss = u128::from(params.slash_audit) * weight;
-    (loss > 0).then(|| gain.div_ceil(loss))
-}
 
 /// Parts of [`draw_probability`].
 const PARTS: u64 = 1_000_000_000;
 
 /// Blocks whose beacons decide on the audit of a task, one after the other: as many as the window
 /// has, at most four. Whoever proposes one of them knows its beacon and may have a choice of several
-/// (`crate::beacon`), which saves it that part of the risk and not all of it.
+/// (`crate::modules::beacon`), which saves it that part of the risk and not all of it.
 fn draws(params: &Params) -> u64 {
     match params.audit_window {
         0 | 1 => 1,
@@ -99,16 +67,19 @@ impl Entry {
     }
 }
 
-/// Enters a task that this block settles, with its probability of an audit, ppm: the next blocks'
-/// beacons decide.
-pub fn enter(x: &mut Execution<'_>, id: u64, probability: u32) -> Result<()> {
+/// Enters the tasks that this block settled: the next blocks' beacons decide on their audits.
+pub fn enter(x: &mut Execution<'_>, settled: &[Settled]) -> Result<()> {
     let draws = draws(&x.block.params);
     let next = x.block.height.saturating_add(1);
-    let entry = Entry {
-        threshold: draw_probability(probability, draws),
-        last: x.block.height.saturating_add(draws),
-    };
-    Ok(x.state.put(keys::lottery(next, id), entry.bytes())?)
+    for settled in settled {
+        let entry = Entry {
+            threshold: draw_probability(settled.audit_probability, draws),
+            last: x.block.height.saturating_add(draws),
+        };
+        x.state
+            .put(keys::lottery(next, settled.task), entry.bytes())?;
+    }
+    Ok(())
 }
 
 /// Decides on the tasks that the last blocks settled. It comes before the transactions of this
@@ -168,57 +139,7 @@ fn is_drawn(beacon: &[u8; 32], task: u64, threshold: u64) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use poq_proto::v1::{Reveal, Seat};
-
     use super::*;
-    use crate::modules::params::default_params;
-
-    fn committee(weights: &[u64]) -> Committee {
-        let seat = |weight: &u64| Seat {
-            weight: *weight,
-            reveal: Some(Reveal::default()),
-            ..Seat::default()
-        };
-        Committee {
-            seats: weights.iter().map(seat).collect(),
-            ..Committee::default()
-        }
-    }
-
-    #[test]
-    fn the_probability_follows_what_a_liar_could_gain() {
-        let params = Params {
-            min_audit_rate: 100,
-            ..default_params()
-        };
-        let seats = committee(&[100_000_000; 5]);
-        let of = |price| probability(&params, price, &seats);
-        // 1.5 · P / (0.1 · 250 million), rounded up.
-        assert_eq!(of(1_540), 100);
-        assert_eq!(of(5_000_000), 300_000);
-        assert_eq!(of(5_000_001), 300_001);
-        assert_eq!(of(16_666_666), 1_000_000);
-        assert_eq!(of(u64::MAX), 1_000_000);
-        assert_eq!(probability(&params, 1, &committee(&[])), 1_000_000);
-        let many = committee(&[u64::MAX; 64]);
-        assert_eq!(probability(&params, u64::MAX, &many), 468_750);
-    }
-
-    /// One heavy seat misses its window: the four that are left have little to lose.
-    #[test]
-    fn silent_seats_are_no_security() {
-        let params = default_params();
-        let mut seats = committee(&[
-            10_000_000_000,
-            100_000_000,
-            100_000_000,
-            100_000_000,
-            100_000_000,
-        ]);
-        assert_eq!(probability(&params, 16_670_000, &seats), 48_087);
-        seats.seats[0].reveal = None;
-        assert_eq!(probability(&params, 16_670_000, &seats), 1_000_000);
-    }
 
     #[test]
     fn draws_together_hit_as_often_as_one() {

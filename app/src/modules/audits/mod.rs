@@ -15,6 +15,6 @@ pub mod verdict;
 pub use challenge::challenge;
 pub use conclude::conclude_due;
 pub use follow::follow;
-pub use lottery::{draw_due, enter, expected, probability};
+pub use lottery::{draw_due, enter};
 pub use pool::{AUDITOR_THREAD, Auditor};
 pub use scorer::{NoReference, ReferenceScorer, ScoreError};

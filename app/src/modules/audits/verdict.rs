@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use poq_proto::calibrate;
-use poq_proto::v1::{AuditResult, Committee, EvaluatorModel, ReferenceScore, Reveal, Seat};
+use poq_proto::v1::{Committee, EvaluatorModel, ReferenceScore, Reveal, Seat};
+
+use crate::modules::tasks::reveals::map_reveals;
 
 /// The reference scores of an audit, models without a score left out, ids rising.
 pub fn references(
@@ -48,30 +50,6 @@ pub fn with_references(committee: &Committee, references: &[ReferenceScore]) -> 
         let quality = reference(seat, references).map_or(reveal.quality, |found| found.quality);
         Some(Reveal { quality, ..reveal })
     })
-}
-
-/// The committee without the reveals of those that an audit punished: what is paid for.
-pub fn without_punished(committee: &Committee, result: &AuditResult) -> Committee {
-    map_reveals(committee, |seat, reveal| {
-        (!is_punished(result, &seat.operator)).then_some(reveal)
-    })
-}
-
-/// Whether an audit punished the evaluator.
-pub fn is_punished(result: &AuditResult, operator: &str) -> bool {
-    let mut penalties = result.penalties.iter();
-    penalties.any(|penalty| penalty.operator == operator)
-}
-
-fn map_reveals(
-    committee: &Committee,
-    change: impl Fn(&Seat, Reveal) -> Option<Reveal>,
-) -> Committee {
-    let mut changed = committee.clone();
-    for seat in &mut changed.seats {
-        seat.reveal = seat.reveal.and_then(|reveal| change(seat, reveal));
-    }
-    changed
 }
 
 fn reference<'r>(seat: &Seat, references: &'r [ReferenceScore]) -> Option<&'r ReferenceScore> {

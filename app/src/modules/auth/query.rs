@@ -5,19 +5,19 @@ use cosmos_sdk_proto::cosmos::auth::v1beta1::{
     QueryModuleAccountByNameResponse, QueryModuleAccountsRequest, QueryModuleAccountsResponse,
     QueryParamsRequest, QueryParamsResponse,
 };
+use cosmos_sdk_proto::cosmos::crypto::multisig::LegacyAminoPubKey;
+use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use poq_proto::code;
 use poq_proto::v1::Account;
 use prost::{Message, Name};
 use tendermint_proto::google::protobuf::Any;
 
 use super::{account, keys};
-use crate::address::Address;
+use crate::address::{Address, PROTOCOL_ACCOUNT};
 use crate::error::{Error, Result};
-use crate::modules::params;
-use crate::modules::tasks::PROTOCOL_ACCOUNT;
+use crate::modules::params::{self, limits};
 use crate::pagination::page_of_entries;
 use crate::store::State;
-use crate::tx;
 
 /// Modules that hold coins in an account of their own.
 const MODULES: [&str; 1] = [PROTOCOL_ACCOUNT];
@@ -112,11 +112,11 @@ pub fn query_module_account_by_name(
 pub fn query_params(_state: &State, _request: QueryParamsRequest) -> Result<QueryParamsResponse> {
     Ok(QueryParamsResponse {
         params: Some(Params {
-            max_memo_characters: tx::MAX_MEMO as u64,
-            tx_sig_limit: tx::MAX_SIGNERS as u64,
-            tx_size_cost_per_byte: tx::BYTE_GAS,
+            max_memo_characters: limits::MAX_MEMO as u64,
+            tx_sig_limit: limits::MAX_SIGNERS as u64,
+            tx_size_cost_per_byte: limits::BYTE_GAS,
             sig_verify_cost_ed25519: 0,
-            sig_verify_cost_secp256k1: tx::SIGNATURE_GAS,
+            sig_verify_cost_secp256k1: limits::SIGNATURE_GAS,
         }),
     })
 }
@@ -137,10 +137,23 @@ fn base_account(state: &State, address: &Address) -> Result<BaseAccount> {
 
 fn base(stored: Account) -> BaseAccount {
     BaseAccount {
-        pub_key: tx::pack_public_key(&stored),
+        pub_key: public_key(&stored),
         address: stored.address,
         account_number: stored.account_number,
         sequence: stored.sequence,
+    }
+}
+
+/// An account's key as the Cosmos SDK packs it; none before the first transaction.
+fn public_key(account: &Account) -> Option<Any> {
+    let key = &account.public_key;
+    match key.len() {
+        0 => None,
+        33 => Some(pack(&PubKey { key: key.clone() })),
+        _ => Some(Any {
+            type_url: LegacyAminoPubKey::type_url(),
+            value: key.clone(),
+        }),
     }
 }
 

@@ -3,7 +3,8 @@
 use poq_proto::code;
 use poq_proto::v1::{DenomMetadata, DenomUnit};
 
-use super::{keys, validate_denom};
+use super::keys;
+use crate::coin::validate_denom;
 use crate::error::{Result, ensure};
 use crate::store::State;
 

@@ -12,7 +12,7 @@ pub use metadata::{all as all_metadata, default_metadata, set as set_metadata};
 use poq_proto::code;
 
 use crate::address::Address;
-use crate::error::{Error, Result, ensure, reject};
+use crate::error::{Error, Result, reject};
 use crate::modules::auth;
 use crate::store::State;
 
@@ -107,29 +107,6 @@ pub fn burn_held(state: &mut State, denom: &str, amount: u128) -> Result<()> {
     state.put_u128(keys::supply(denom), supply)?;
     state.put_u128(keys::burnt(denom), burnt)?;
     Ok(())
-}
-
-/// A denom as the Cosmos SDK defines it: a letter, then 2 to 127 letters, digits or `/:._-`.
-pub fn validate_denom(denom: &str) -> Result<()> {
-    let mut bytes = denom.bytes();
-    let valid = (3..=128).contains(&denom.len())
-        && bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic())
-        && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"/:._-".contains(&byte));
-    ensure!(valid, code::INVALID_COINS, "invalid denom {denom:?}");
-    Ok(())
-}
-
-/// A decimal amount of base units: digits without sign or leading zeros, below 2^128.
-pub fn parse_amount(text: &str) -> Result<u128> {
-    let canonical = text == "0" || !text.starts_with('0');
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    match text.parse() {
-        Ok(amount) if canonical && digits => Ok(amount),
-        _ => reject!(
-            code::INVALID_COINS,
-            "amount {text:?} is not a whole number below 2^128"
-        ),
-    }
 }
 
 fn set_balance(state: &mut State, address: &Address, denom: &str, amount: u128) -> Result<()> {

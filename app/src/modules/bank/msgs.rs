@@ -3,17 +3,14 @@ use std::collections::BTreeMap;
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     MsgMultiSend, MsgMultiSendResponse, MsgSend, MsgSendResponse, Output,
 };
-use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 use poq_proto::code;
 
-use super::{credit, debit, parse_amount, transfer, validate_denom};
-use crate::address::Address;
+use super::{credit, debit, transfer};
+use crate::address::{Address, PROTOCOL_ACCOUNT};
+use crate::coin::parse_coins;
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
-use crate::modules::tasks::PROTOCOL_ACCOUNT;
 
-/// Most denoms in one list of coins.
-const MAX_COINS: usize = 16;
 /// Most receivers of one message.
 const MAX_OUTPUTS: usize = 500;
 
@@ -114,33 +111,4 @@ fn emit_transfer(x: &mut Execution<'_>, from: &Address, to: &Address, denom: &st
         "transfer",
         &[("sender", from), ("recipient", to), ("amount", &coin)],
     );
-}
-
-/// Coins as the Cosmos SDK wants them: not empty, sorted by denom, no duplicates, no zeros.
-pub fn parse_coins(coins: &[Coin]) -> Result<Vec<(&str, u128)>> {
-    ensure!(
-        (1..=MAX_COINS).contains(&coins.len()),
-        code::INVALID_COINS,
-        "expected 1 to {MAX_COINS} coins, got {}",
-        coins.len()
-    );
-    ensure!(
-        coins.is_sorted_by(|a, b| a.denom < b.denom),
-        code::INVALID_COINS,
-        "coins must be sorted by denom, without duplicates"
-    );
-    coins
-        .iter()
-        .map(|coin| {
-            validate_denom(&coin.denom)?;
-            let amount = parse_amount(&coin.amount)?;
-            ensure!(
-                amount > 0,
-                code::INVALID_COINS,
-                "amount of {} must be positive",
-                coin.denom
-            );
-            Ok((coin.denom.as_str(), amount))
-        })
-        .collect()
 }

@@ -14,8 +14,9 @@ use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 use poq_proto::code;
 use poq_proto::v1::DenomMetadata;
 
-use super::{all_metadata, balance, keys, parse_balance, supply, validate_denom};
+use super::{all_metadata, balance, keys, parse_balance, supply};
 use crate::address::Address;
+use crate::coin::validate_denom;
 use crate::error::{Error, Result, reject};
 use crate::modules::params;
 use crate::pagination::{page, page_of_entries};

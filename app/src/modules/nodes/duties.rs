@@ -8,7 +8,7 @@ use crate::arithmetic::share;
 use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::bank;
-use crate::modules::stake::entries;
+use crate::unbonding;
 
 /// Why a node is slashed and jailed whose score an audit refutes.
 const AUDIT: &str = "audit";
@@ -152,7 +152,7 @@ fn count_miss(x: &Execution<'_>, node: &mut Node, slash_ppm: u32) -> u32 {
 
 /// Takes a part out of the stake; returns the base units.
 fn slash(x: &mut Execution<'_>, node: &mut Node, task: u64, ppm: u32, reason: &str) -> u64 {
-    let lost = entries::slash(&mut node.stake, &mut node.unbonding, ppm);
+    let lost = unbonding::slash(&mut node.stake, &mut node.unbonding, ppm);
     node.slashed = node.slashed.saturating_add(lost);
     if lost > 0 {
         x.emit(

@@ -6,14 +6,14 @@ use poq_proto::v1::{NodeStatus, Role};
 use super::{find, get, min_stake, put_weighted, refuse_leaving};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
-use crate::modules::stake::entries;
 use crate::store::State;
+use crate::unbonding;
 
 /// Adds to the stake; returns what it is then, base units.
 pub fn add_stake(x: &mut Execution<'_>, role: Role, operator: &str, amount: u64) -> Result<u64> {
     let mut node = get(x.state, role, operator)?;
     refuse_leaving(&node)?;
-    node.stake = entries::increased(node.stake, amount)?;
+    node.stake = unbonding::increased(node.stake, amount)?;
     put_weighted(x, &mut node)?;
     Ok(node.stake)
 }
@@ -28,7 +28,7 @@ pub fn unbond(
 ) -> Result<()> {
     let mut node = get(x.state, role, operator)?;
     refuse_leaving(&node)?;
-    node.stake = entries::reduced(node.stake, amount)?;
+    node.stake = unbonding::reduced(node.stake, amount)?;
     let minimum = min_stake(x, role);
     ensure!(
         node.stake == 0 || node.stake >= minimum,
@@ -40,7 +40,7 @@ pub fn unbond(
         node.set_status(NodeStatus::Unbonding);
         node.jailed_until = 0;
     }
-    entries::begin(&mut node.unbonding, amount, release_height)?;
+    unbonding::begin(&mut node.unbonding, amount, release_height)?;
     put_weighted(x, &mut node)
 }
 
@@ -57,7 +57,7 @@ pub fn release(x: &mut Execution<'_>, role: Role, operator: &str, height: u64) -
     let Some(mut node) = find(x.state, role, operator)? else {
         return Ok(0);
     };
-    let amount = entries::take(&mut node.unbonding, height);
+    let amount = unbonding::take(&mut node.unbonding, height);
     put_weighted(x, &mut node)?;
     Ok(amount)
 }

@@ -4,7 +4,6 @@ use poq_proto::v1::Params;
 use poq_proto::{PPM, code};
 
 use crate::error::{Result, ensure};
-use crate::modules::tasks::aggregate::quorum;
 
 /// Blocks after which a task that found nobody with room asks again.
 pub const DRAW_RETRY: u64 = 4;
@@ -145,6 +144,11 @@ pub fn validate(params: &Params) -> Result<()> {
     Ok(())
 }
 
+/// Fewest reveals of a committee that count: two thirds of its seats, rounded up.
+pub fn quorum(seats: usize) -> usize {
+    (seats * 2).div_ceil(3)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -181,6 +185,11 @@ mod tests {
             ..default_params()
         };
         assert_eq!(max_price(&small), 2_000_000);
+    }
+
+    #[test]
+    fn quorums() {
+        assert_eq!([1, 2, 3, 4, 5, 6, 21].map(quorum), [1, 2, 2, 3, 4, 4, 14]);
     }
 
     proptest! {

@@ -1,18 +1,18 @@
 //! The consensus parameters: where they are kept, and which values make sense.
 
 mod economics;
+pub mod limits;
 pub mod query;
 
-pub use economics::{DRAW_RETRY, max_expected_audits, max_price};
+pub use economics::{DRAW_RETRY, max_expected_audits, max_price, quorum};
 
 use poq_proto::v1::{Aggregation, MsgUpdateParams, MsgUpdateParamsResponse, Params};
 use poq_proto::{PPM, code, event};
 
 use crate::address::Address;
+use crate::coin::validate_denom;
 use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
-use crate::modules::bank::validate_denom;
-use crate::modules::tasks;
 use crate::store::State;
 
 /// `poq.v1.Params`.
@@ -207,7 +207,7 @@ pub fn validate(params: &Params) -> Result<()> {
         (
             "max_answer_bytes",
             params.max_answer_bytes.into(),
-            tasks::MIN_ANSWER_BYTES.into(),
+            limits::MIN_ANSWER_BYTES.into(),
             1 << 20,
         ),
         ("max_batch_items", params.max_batch_items.into(), 1, 10_000),

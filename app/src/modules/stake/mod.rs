@@ -1,6 +1,5 @@
 //! Stakes that grow and shrink, of nodes and of validators. See the README beside this file.
 
-pub mod entries;
 mod keys;
 
 use poq_proto::v1::{MsgAddStake, MsgAddStakeResponse, MsgUnbond, MsgUnbondResponse, Role};

@@ -39,11 +39,6 @@ pub fn aggregate(aggregation: Aggregation, opinions: &[Opinion]) -> u32 {
     }
 }
 
-/// Fewest reveals that count: two thirds of the seats, rounded up.
-pub fn quorum(seats: usize) -> usize {
-    (seats * 2).div_ceil(3)
-}
-
 fn lower_weighted_median(sorted: &[Opinion]) -> u32 {
     let total: u128 = sorted
         .iter()
@@ -126,11 +121,6 @@ mod tests {
         assert_eq!(aggregate(Aggregation::TrimmedMean, &all), 0);
         assert_eq!(aggregate(Aggregation::WeightedMedian, &all), 1);
         assert_eq!(aggregate(Aggregation::Mean, &[]), 0);
-    }
-
-    #[test]
-    fn quorums() {
-        assert_eq!([1, 2, 3, 4, 5, 6, 21].map(quorum), [1, 2, 2, 3, 4, 4, 14]);
     }
 
     proptest! {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use poq_proto::v1::{Assignment, Committee, Node, Role, Seat, Task, WeightedEvaluatorModel};
 
-use super::aggregate::quorum;
+use super::audit_risk::expected_audits;
 use super::settlement::price_of;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
-use crate::modules::{audits, nodes};
+use crate::modules::nodes;
+use crate::modules::params::quorum;
 use crate::selection::RandomStream;
 
 /// Draws an inference node that has not missed the task before; none if no other serves the model,
@@ -58,7 +59,7 @@ pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Option<Committee>> {
     if seats.len() < quorum(x.block.params.committee_size as usize) {
         return Ok(None);
     }
-    let expected_audits = audits::expected(&x.block.params, price_of(task), &seats);
+    let expected_audits = expected_audits(&x.block.params, price_of(task), &seats);
     Ok(Some(Committee {
         height: x.block.height,
         beacon: x.block.beacon.to_vec(),

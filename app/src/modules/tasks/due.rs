@@ -50,14 +50,24 @@ pub fn draw_due(x: &mut Execution<'_>) -> Result<usize> {
     Ok(due.len())
 }
 
+/// A task that has got its quality.
+pub struct Settled {
+    /// Its number.
+    pub task: u64,
+    /// How likely it must be audited, ppm.
+    pub audit_probability: u32,
+}
+
 /// Moves other tasks on that are due, as many as the block's draws leave of
 /// `max_transitions_per_block`, and makes old records compact. What exceeds the limit stays due,
-/// the oldest first.
-pub fn advance_due(x: &mut Execution<'_>, drawn: usize) -> Result<()> {
+/// the oldest first. Returns those that settled.
+pub fn advance_due(x: &mut Execution<'_>, drawn: usize) -> Result<Vec<Settled>> {
+    let mut settled = Vec::new();
     for due in due(x, keys::DUE, limit(x).saturating_sub(drawn))? {
-        step(x, &due, lifecycle::advance)?;
+        settled.extend(step(x, &due, lifecycle::advance)?.flatten());
     }
-    compact::compact_due(x)
+    compact::compact_due(x)?;
+    Ok(settled)
 }
 
 fn limit(x: &Execution<'_>) -> usize {

@@ -3,35 +3,35 @@
 use poq_proto::v1::{Committee, Payout, RefundReason, Role, Seat, Settlement, Task, TaskStatus};
 use poq_proto::{code, event};
 
-use super::aggregate::{aggregate, opinions, quorum};
+use super::aggregate::{aggregate, opinions};
+use super::audit_risk::audit_probability;
+use super::due::Settled;
+use super::reveals::without_punished;
 use super::settlement::{Bill, delivered_part, price_of, split};
 use super::{
     await_draw, committee_attempt, compact, current_committee, draw, enter, get, keys, leave_queue,
     put, reschedule,
 };
-use crate::address::Address;
+use crate::address::{Address, PROTOCOL_ACCOUNT};
 use crate::error::{Result, reject};
 use crate::execution::Execution;
-use crate::modules::audits::{self, verdict};
 use crate::modules::nodes::Duty;
-use crate::modules::params::DRAW_RETRY;
+use crate::modules::params::{DRAW_RETRY, quorum};
 use crate::modules::{bank, nodes};
 
 /// Answers that may be shorter than this, bytes, say too little of a node: they leave its reputation
 /// as it is, since the user chose the length.
 const TELLING_BYTES: u32 = 512;
 
-/// Module account that collects the protocol's share.
-pub const PROTOCOL_ACCOUNT: &str = "protocol";
-
-/// Ends the phase of a task that is due. A task that needs a draw after this phase waits for the
-/// next block.
-pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<()> {
+/// Ends the phase of a task that is due, and tells whether that settled it. A task that needs a draw
+/// after this phase waits for the next block.
+pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
     let mut task = get(x.state, id)?;
+    let mut settled = None;
     match task.status() {
         TaskStatus::Assigned => miss_answer(x, &mut task)?,
         TaskStatus::Committing => close_commits(x, &mut task)?,
-        TaskStatus::Revealing => close_reveals(x, &mut task)?,
+        TaskStatus::Revealing => settled = close_reveals(x, &mut task)?,
         TaskStatus::Settled => pay_out(x, &mut task)?,
         status => reject!(
             code::INTERNAL,
@@ -39,7 +39,8 @@ pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<()> {
             status.as_str_name()
         ),
     }
-    put(x.state, &task)
+    put(x.state, &task)?;
+    Ok(settled)
 }
 
 /// What a draw came to.
@@ -211,15 +212,15 @@ fn close_commits(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     enter(x, task, TaskStatus::Revealing, due)
 }
 
-fn close_reveals(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+fn close_reveals(x: &mut Execution<'_>, task: &mut Task) -> Result<Option<Settled>> {
     let slash = x.block.params.slash_no_reveal;
     let revealed = |seat: &Seat| seat.reveal.is_some();
     let committed = |seat: &Seat| !seat.commitment.is_empty();
     if punish_silent(x, task, revealed, committed, slash, "no_reveal")? {
-        settle(x, task)
-    } else {
-        redraw_committee(x, task, revealed)
+        return settle(x, task).map(Some);
     }
+    redraw_committee(x, task, revealed)?;
+    Ok(None)
 }
 
 /// Slashes the seats that were expected to act and did not; tells whether the others are a quorum.
@@ -268,7 +269,7 @@ fn redraw_committee(
     }
 }
 
-fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
     let params = &x.block.params;
     let committee = current_committee(task)?.clone();
     let quality = aggregate(params.aggregation(), &opinions(&committee));
@@ -302,7 +303,7 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         refund: amounts.refund,
         height: x.block.height,
         final_height,
-        audit_probability: audits::probability(params, amounts.price, &committee),
+        audit_probability: audit_probability(params, amounts.price, &committee),
     };
     x.emit(
         event::TASK_SETTLED,
@@ -314,9 +315,13 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
             (event::FINAL_HEIGHT, &final_height),
         ],
     );
-    audits::enter(x, task.id, settlement.audit_probability)?;
+    let settled = Settled {
+        task: task.id,
+        audit_probability: settlement.audit_probability,
+    };
     task.settlement = Some(settlement);
-    enter(x, task, TaskStatus::Settled, final_height)
+    enter(x, task, TaskStatus::Settled, final_height)?;
+    Ok(settled)
 }
 
 fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
@@ -337,7 +342,7 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     }
     let mut committee = current_committee(task)?.clone();
     if let Some(result) = task.audit.as_ref().and_then(|audit| audit.result.as_ref()) {
-        committee = verdict::without_punished(&committee, result);
+        committee = without_punished(&committee, result);
     }
     for (seat, payout) in committee.seats.iter().zip(&settlement.evaluators) {
         if seat.reveal.is_some() {

@@ -2,6 +2,7 @@
 
 pub mod aggregate;
 mod answers;
+pub mod audit_risk;
 mod audited;
 mod cancel;
 mod compact;
@@ -11,6 +12,7 @@ mod keys;
 mod lifecycle;
 pub mod query;
 pub mod replay;
+pub mod reveals;
 mod scores;
 pub mod settlement;
 mod submit;
@@ -18,11 +20,11 @@ mod submit;
 pub use answers::submit_answers;
 pub use audited::{hold, resume, settle_again, texts};
 pub use cancel::cancel_task;
-pub use due::{advance_due, draw_due};
+pub use due::{Settled, advance_due, draw_due};
 pub use keys::parse_queued;
-pub use lifecycle::{PROTOCOL_ACCOUNT, seat_duty};
+pub use lifecycle::seat_duty;
 pub use scores::{commit_scores, reveal_scores};
-pub use submit::{MIN_ANSWER_BYTES, submit_task};
+pub use submit::submit_task;
 
 use poq_proto::code;
 use poq_proto::v1::{Committee, ItemResult, Task, TaskStatus};

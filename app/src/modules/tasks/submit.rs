@@ -7,16 +7,13 @@ use poq_proto::v1::{
 use poq_proto::{PPM, code, event};
 use sha2::{Digest, Sha256};
 
-use super::aggregate::quorum;
 use super::{await_draw, keys, put, settlement};
 use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
+use crate::modules::params::{limits::MIN_ANSWER_BYTES, quorum};
 use crate::modules::{bank, models, nodes, params};
 
-/// Least `max_answer_bytes`: room for a short answer in any script, so that no limit cuts an answer
-/// to nothing.
-pub const MIN_ANSWER_BYTES: u32 = 64;
 /// Highest sampling temperature, ppm.
 const MAX_TEMPERATURE: u32 = 2_000_000;
 /// Repetition penalties of a sampling, ppm.

@@ -6,7 +6,7 @@ use super::{find_by_address, power, put};
 use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::bank;
-use crate::modules::stake::entries;
+use crate::unbonding;
 
 /// Slashes and tombstones the validator with this consensus address. Evidence against a stranger,
 /// or against one that is tombstoned already, changes nothing.
@@ -21,7 +21,7 @@ pub fn punish(x: &mut Execution<'_>, address: &[u8]) -> Result<()> {
     if validator.tombstoned {
         return Ok(());
     }
-    let lost = entries::slash(
+    let lost = unbonding::slash(
         &mut validator.stake,
         &mut validator.unbonding,
         x.block.params.slash_double_sign,

@@ -3,12 +3,11 @@
 use poq_proto::event;
 
 use super::{find_by_address, put};
-use crate::address::Address;
+use crate::address::{Address, PROTOCOL_ACCOUNT};
 use crate::arithmetic::portion;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::bank;
-use crate::modules::tasks::PROTOCOL_ACCOUNT;
 
 /// A signature under the last block.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,13 +5,13 @@ use poq_proto::code;
 use super::{get, put, refuse_tombstoned};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
-use crate::modules::stake::entries;
+use crate::unbonding;
 
 /// Adds to the stake; returns what it is then, base units.
 pub fn add_stake(x: &mut Execution<'_>, operator: &str, amount: u64) -> Result<u64> {
     let mut validator = get(x.state, operator)?;
     refuse_tombstoned(&validator)?;
-    validator.stake = entries::increased(validator.stake, amount)?;
+    validator.stake = unbonding::increased(validator.stake, amount)?;
     put(x.state, &validator)?;
     Ok(validator.stake)
 }
@@ -24,7 +24,7 @@ pub fn unbond(
     release_height: u64,
 ) -> Result<()> {
     let mut validator = get(x.state, operator)?;
-    validator.stake = entries::reduced(validator.stake, amount)?;
+    validator.stake = unbonding::reduced(validator.stake, amount)?;
     let minimum = x.block.params.min_validator_stake;
     ensure!(
         validator.power == 0 || validator.stake >= minimum,
@@ -33,14 +33,14 @@ pub fn unbond(
          unbond less, or ask the authority to take its power first",
         validator.stake
     );
-    entries::begin(&mut validator.unbonding, amount, release_height)?;
+    unbonding::begin(&mut validator.unbonding, amount, release_height)?;
     put(x.state, &validator)
 }
 
 /// Takes out the part of a height, which the caller pays; returns its base units.
 pub fn release(x: &mut Execution<'_>, operator: &str, height: u64) -> Result<u64> {
     let mut validator = get(x.state, operator)?;
-    let amount = entries::take(&mut validator.unbonding, height);
+    let amount = unbonding::take(&mut validator.unbonding, height);
     put(x.state, &validator)?;
     Ok(amount)
 }

@@ -5,11 +5,11 @@ use poq_proto::{code, event};
 
 use super::active::{POWER_DELAY, active};
 use super::{get, put, refuse_tombstoned};
-use crate::beacon::check_key;
 use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
 use crate::store::State;
+use crate::vrf::check_key;
 
 /// Blocks from a change of a VRF key to the first vote that needs it. The beacon that this vote's
 /// output is computed from must not be known, even in part, to whoever picks the key: that takes

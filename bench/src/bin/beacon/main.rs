@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use poq_app::beacon::{ExtendedVote, Input, LastCommit, Secret};
 use poq_app::block::Block;
-use poq_app::{App, Options as AppOptions, selection};
+use poq_app::modules::beacon::{ExtendedVote, Input, LastCommit, Secret, beacon_after_hash};
+use poq_app::{App, Options as AppOptions};
 use poq_bench::figures::print_table;
 
 use support::{CHAIN_ID, People, TextScorer, Wallet, params, powers, vote};
@@ -111,7 +111,7 @@ impl Costs {
         let input = |place: usize| Input {
             chain_id: CHAIN_ID,
             height: 1,
-            previous: selection::next_beacon(&[], CHAIN_ID.as_bytes()),
+            previous: beacon_after_hash(&[], CHAIN_ID.as_bytes()),
             validator: &addresses[place],
         };
         let (extension, extend) = timed(|| secrets[0].extension(&input(0)))?;

@@ -2,12 +2,12 @@
 
 use poq_proto::code;
 
-use super::vrf::{Input, Secrets};
 use super::{Verifier, has_extensions};
 use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::modules::validators::{self, effective_vrf_key};
 use crate::store::State;
+use crate::vrf::{Input, Secrets};
 
 /// A vote for a block with what its validator added to it.
 #[derive(Clone, Debug, PartialEq, Eq)]

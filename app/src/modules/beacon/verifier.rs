@@ -3,7 +3,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use sha2::{Digest, Sha256};
 
-use super::vrf::{self, EXTENSION_BYTES, Input};
+use crate::vrf::{self, EXTENSION_BYTES, Input};
 
 /// Heights that stay in memory: a block's own votes, and those that its proposal carries.
 const HEIGHTS: u64 = 3;

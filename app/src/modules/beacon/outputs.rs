@@ -7,12 +7,12 @@ use prost::{Message, Name};
 use tendermint_proto::google::protobuf::Any;
 
 use super::vote::{ExtendedVote, output};
-use super::vrf::Input;
 use super::{Verifier, carries_outputs};
 use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::modules::validators::Vote;
 use crate::store::State;
+use crate::vrf::Input;
 
 /// Who voted for the block before, as the block itself says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -5,13 +5,15 @@ mod outputs;
 pub mod query;
 mod verifier;
 mod vote;
-mod vrf;
 
+pub use crate::chain::beacon_after_hash;
+pub use crate::vrf::{
+    EXTENSION_BYTES, Input, KEY_BYTES, KeyError, Secret, Secrets, check_key, verify,
+};
 pub use enable::{begin, enable_vote_extensions};
 pub use outputs::{Accepted, Carried, LastCommit, encode, is_vote_outputs, parse};
 pub use verifier::Verifier;
 pub use vote::{ExtendedVote, OwnValidator};
-pub use vrf::{EXTENSION_BYTES, Input, KEY_BYTES, KeyError, Secret, Secrets, check_key, verify};
 
 pub(crate) use outputs::{accept, propose};
 pub(crate) use vote::{check_own_key, extension, verify_extension};
@@ -27,7 +29,7 @@ pub const OUTPUTS_DOMAIN: &str = "poq/beacon/v2";
 
 /// The beacon after outputs: `SHA-256("poq/beacon/v2" ‖ previous beacon ‖ outputs)`, each of 32
 /// bytes, by the addresses of their validators, ascending.
-pub fn next_beacon(previous: &[u8; 32], outputs: &[[u8; 32]]) -> [u8; 32] {
+pub fn beacon_after_outputs(previous: &[u8; 32], outputs: &[[u8; 32]]) -> [u8; 32] {
     let mut hash = Sha256::new()
         .chain_update(OUTPUTS_DOMAIN)
         .chain_update(previous);
