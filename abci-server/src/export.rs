@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 use poq_app::App;
-use poq_app::modules::tasks::PROTOCOL_ACCOUNT;
+use poq_app::PROTOCOL_ACCOUNT;
 use poq_proto::v1::{
     EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator,
     Model, Node, NodeStatus, Payout, Role, Task, TaskStatus, Unbonding, Validator,

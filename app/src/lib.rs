@@ -26,7 +26,7 @@ pub mod tx;
 mod unbonding;
 mod vrf;
 
-pub use address::Address;
+pub use address::{Address, PROTOCOL_ACCOUNT};
 pub use app::{App, Options, Proven};
 pub use error::{Error, Result};
 pub use execution::{BlockContext, Execution};

@@ -63,8 +63,8 @@ fn digest(input: &Input<'_>, extension: &[u8; EXTENSION_BYTES]) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::vrf::Secret;
     use super::*;
+    use crate::vrf::Secret;
 
     #[test]
     fn what_is_remembered_changes_no_answer() {
