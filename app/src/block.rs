@@ -36,7 +36,7 @@ impl Gas {
 pub struct Block<'a, T> {
     /// One more than the last one.
     pub height: u64,
-    /// Its hash; it moves the beacon as long as no outputs do.
+    /// Its hash; it moves the beacon of the next block as long as no outputs do.
     pub hash: &'a [u8],
     /// The transactions, behind the outputs of votes, if these are due.
     pub txs: &'a [T],

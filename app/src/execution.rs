@@ -17,7 +17,7 @@ pub struct BlockContext {
     pub beacon: [u8; 32],
 }
 
-/// The execution of one transaction, or of the end of one block.
+/// The execution of one transaction, or of the beginning or the end of one block.
 pub struct Execution<'a> {
     /// State that is read and changed.
     pub state: &'a mut State,

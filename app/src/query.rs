@@ -107,7 +107,7 @@ fn decode<Q: Message + Default>(data: &[u8]) -> Result<Q> {
 }
 
 /// `cosmos.tx.v1beta1.Service/Simulate`: the gas that a transaction needs, and what it does, if
-/// it would succeed. Signatures, Verifier, sign modes, public keys and the fee may be missing.
+/// it would succeed. Signatures, sign modes, public keys and the fee may be missing.
 fn simulate(state: &mut State, request: SimulateRequest) -> Result<SimulateResponse> {
     let next = chain::context(state, state.version().saturating_add(1))?;
     let tx = tx::decode(&transaction(request), &next.params)?;

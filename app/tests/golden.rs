@@ -93,7 +93,7 @@ fn transaction_bytes_should_not_change() {
     insta::assert_snapshot!(hex::encode(message.encode_to_vec()));
 }
 
-/// A chain in which every message of the registries was sent, and a hash after each.
+/// A chain whose registries changed by one message after the other, and a hash after each.
 fn registry() -> (Chain, Vec<String>) {
     let params = Params {
         unbonding_window: 110,

@@ -2,7 +2,7 @@
 //! `tx_search`, `block_search` and `subscribe` find tasks by id, user and node.
 //!
 //! Events of transactions carry what the sender did; events of the block (from `FinalizeBlock`)
-//! carry what the chain did at the block's end.
+//! carry what the chain did at the block's beginning and end.
 
 /// A task was accepted; attributes `task user model`.
 pub const TASK_SUBMITTED: &str = "poq_task_submitted";

@@ -23,7 +23,7 @@ check_toolchains() {
     have go || missing="$missing
   Go 1.22 or newer: Debian package golang, or the Go project's release"
     have python3 || missing="$missing
-  Python 3.8 or newer: Debian package python3"
+  Python 3.11 or newer: Debian package python3"
     have c++ || missing="$missing
   a C++ compiler: Debian package g++"
     have make || missing="$missing

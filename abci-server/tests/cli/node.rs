@@ -114,9 +114,9 @@ fn http(rpc: &str, origin: &str) -> String {
     answer
 }
 
-/// As the README prints it, on the home of a worker: its own settings say which node and keys.
+/// As the guide prints it, on the home of a worker: its own settings say which node and keys.
 #[test]
-fn the_commands_of_the_readme_work_on_the_home_of_a_worker() {
+fn the_commands_of_the_guide_work_on_the_home_of_a_worker() {
     let network = Network::new();
     let _node = network.start();
     let home = network.path().join("evaluator-1");
@@ -125,9 +125,9 @@ fn the_commands_of_the_readme_work_on_the_home_of_a_worker() {
         network.get("/validators/0/rpc")
     );
     std::fs::write(home.join("config.toml"), config).unwrap();
-    let readme = include_str!("../../../README.md");
+    let guide = include_str!("../../../docs/guide.md");
     let run = |name: &str| {
-        let lines = readme
+        let lines = guide
             .lines()
             .map(|line| line.split('#').next().unwrap().trim());
         let mut lines = lines.filter(|line| line.starts_with("poqd tx poq") && line.contains(name));

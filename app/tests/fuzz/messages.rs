@@ -1,4 +1,4 @@
-//! One message of every kind that can succeed, on a chain with a task in every phase.
+//! Messages that can succeed, on a chain with a task in every phase.
 
 use poq_proto::v1::*;
 use tendermint_proto::google::protobuf::Any;

@@ -81,7 +81,7 @@ async fn check_answers_without_a_word(fixture: &Fixture, user: &Sender) {
     }
 }
 
-/// The README's way to ask prints what was paid for, for people and for programs.
+/// The guide's way to ask prints what was paid for, for people and for programs.
 async fn check_command_line(network: &Network) {
     let user = &network.description().user;
     let run = async |words: &[&str]| {

@@ -98,6 +98,7 @@ fn scores_alike(one: &EvaluatorModel, other: &EvaluatorModel) -> bool {
         calibration: Vec::new(),
         audit_tolerance: 0,
         registered_height: 0,
+        licence: String::new(),
         ..model.clone()
     };
     function(one) == function(other)
