@@ -1,5 +1,7 @@
 //! `poqd`: the node daemon of the Proof of Quality chain, and its command line.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod abci_address;
 mod answer;
 mod cli;

@@ -223,7 +223,7 @@ impl App {
                 );
                 return Ok(proposal);
             }
-            room -= size;
+            room = room.saturating_sub(size);
             proposal.push(T::from(outputs));
         }
         let begun = Block {

@@ -1,5 +1,10 @@
 //! Integer arithmetic on money and parts per million, without overflow.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "128 bits hold a product of two numbers of 64 bits, and each remainder is below its divisor"
+)]
+
 use poq_proto::PPM;
 
 use crate::error::{Error, Result};

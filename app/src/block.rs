@@ -172,9 +172,9 @@ impl OpenBlock {
                     Some(_) => state.rollback()?,
                     None => {
                         state.commit()?;
-                        room -= size;
+                        room = room.saturating_sub(size);
                         if !free {
-                            paid_room -= size;
+                            paid_room = paid_room.saturating_sub(size);
                         }
                         admitted.push(tx.clone());
                     }

@@ -4,6 +4,18 @@
 //! [`store::State`] that keeps its writes only on success, [`block`] orders the phases of a block,
 //! [`App`] holds the committed state, and [`abci`] translates for CometBFT.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::float_arithmetic,
+        clippy::indexing_slicing
+    )
+)]
+
 pub mod abci;
 mod address;
 mod app;

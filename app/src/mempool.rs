@@ -63,7 +63,7 @@ impl Mempool {
             Ok::<_, Error>(checked)
         })?;
         if !checked.free {
-            self.paid_txs += 1;
+            self.paid_txs = self.paid_txs.saturating_add(1);
             self.paid_bytes = paid_bytes;
         }
         Ok(checked.gas)

@@ -102,7 +102,7 @@ pub fn page_of_entries<T>(
             }
             page.extend(pick(key.get(prefix.len()..).unwrap_or_default(), &value)?);
             last = Some(key);
-            scanned += 1;
+            scanned = scanned.saturating_add(1);
         }
     }
     Ok((page, end(last)))

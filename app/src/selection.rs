@@ -5,6 +5,13 @@
 //! weights of its children, so that changing a weight and drawing touch `DEPTH` values, however
 //! many members there are.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "positions are below 16^5 and children below 16; a point is below the sum that it is taken from"
+)]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use poq_proto::v1::Role;

@@ -68,7 +68,7 @@ pub fn slash(stake: &mut u64, parts: &mut [Unbonding], ppm: u32) -> u64 {
     let mut lost = 0u64;
     for amount in std::iter::once(stake).chain(amounts) {
         let part = share(*amount, ppm.into()).min(*amount);
-        *amount -= part;
+        *amount = amount.saturating_sub(part);
         lost = lost.saturating_add(part);
     }
     lost

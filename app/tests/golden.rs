@@ -226,3 +226,26 @@ fn stored_values_of_the_registries_should_not_change() {
     }
     insta::assert_snapshot!(values.join("\n"));
 }
+
+/// Clients tell results apart by these numbers.
+#[test]
+fn result_codes_should_not_change() {
+    let codes = poq_proto::code::ALL.iter();
+    let lines: Vec<_> = codes
+        .map(|(name, code)| format!("{} {} {name}", code.codespace, code.number))
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+/// Clients search and subscribe by these names.
+#[test]
+fn names_of_events_should_not_change() {
+    let source = include_str!("../../proto/src/event.rs");
+    let names: Vec<_> = source
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub const "))
+        .map(|line| line.replace(": &str", "").replace(';', ""))
+        .collect();
+    assert!(names.len() > 40);
+    insta::assert_snapshot!(names.join("\n"));
+}

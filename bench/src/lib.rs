@@ -1,5 +1,7 @@
 //! What the benchmarks share: clocks of CPU time, and the line that says where figures come from.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 pub mod figures;
 
 use std::time::Duration;

@@ -1,6 +1,8 @@
 //! `poq-evaluator`: scores answers with small models on ONNX Runtime and commits to the scores
 //! on a Proof of Quality chain.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod cli;
 mod command;
 mod compute;

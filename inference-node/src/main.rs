@@ -1,5 +1,7 @@
 //! `poq-inference-node`: answers tasks of a Proof of Quality chain with a language model.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod answering;
 mod catalog;
 mod cli;
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[allow(unsafe_code, reason = "SAFETY says why it is sound")]
 fn run(cli: Cli) -> anyhow::Result<()> {
     let threads = match &cli.command {
         Command::Start(_) => commands::settings(&cli.home)?.1.model.threads,

@@ -1,3 +1,5 @@
+//! What can go wrong in the laboratory.
+
 use std::path::PathBuf;
 
 use thiserror::Error;

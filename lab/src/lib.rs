@@ -1,6 +1,8 @@
 //! The adversary laboratory: the production state machine in this process, and everybody who could
 //! gain by lying to it. See the README beside this crate.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 pub mod casts;
 pub mod chain;
 pub mod episode;

@@ -1,5 +1,7 @@
 //! `poq-lab`: attacks the production state machine and says what it cost the attackers.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod document;
 mod options;
 mod report;

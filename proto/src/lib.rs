@@ -1,6 +1,8 @@
 //! Wire types of the Proof of Quality chain, and the names that every room shares:
 //! error codes, event names, and the hash that a score commitment is.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod calibration;
 pub mod code;
 mod commitment;

@@ -3,6 +3,8 @@
 //!
 //! See README.md for the rules that make it so.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod error;
 #[cfg(feature = "text")]
 mod evaluator;

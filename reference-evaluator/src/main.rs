@@ -5,6 +5,8 @@
 //! its token ids, separated by spaces. For each there is a line with the eight hexadecimal digits of its
 //! logit. It needs nothing but the model, so it builds for any target without a C compiler.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use std::io::{self, BufRead, Write};
 use std::path::Path;
 use std::process::ExitCode;

@@ -1,6 +1,8 @@
 //! Local networks of real processes: makes their homes, runs them, asks them questions, stops
 //! them. The command and the end-to-end tests share it.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod ask;
 mod control;
 mod error;

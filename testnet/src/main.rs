@@ -1,5 +1,7 @@
 //! `poq-testnet`: a local network in one command.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod cli;
 mod run;
 mod second_terminal;
@@ -45,6 +47,7 @@ async fn run(command: &Command) -> anyhow::Result<()> {
 }
 
 /// The Makefile exports all of its settings, the unset ones as empty.
+#[allow(unsafe_code, reason = "SAFETY says why it is sound")]
 fn drop_empty_settings() {
     for name in [
         "VALIDATORS",

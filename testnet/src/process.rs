@@ -37,6 +37,7 @@ impl Process {
     ///
     /// The calling thread must live as long as the process: Linux ties a child to the thread
     /// that made it.
+    #[allow(unsafe_code, reason = "SAFETY says why it is sound")]
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let failed = |source| Error::Start {
             name: name.into(),

@@ -174,6 +174,7 @@ impl Comet {
 }
 
 /// Has the kernel kill the child as soon as its parent is gone, however that ended.
+#[allow(unsafe_code, reason = "SAFETY says why it is sound")]
 fn die_with_parent(command: &mut Command) {
     let parent = Pid::this();
     let prepare = move || {

@@ -27,6 +27,13 @@
 //! Integers are big-endian. Because rows are versioned, a reader of version V sees an immutable
 //! state while the next version is written, without locks.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "lengths of what is in memory, heights, and positions in nodes of 16 children; overflow panics in every profile"
+)]
+
 mod batch;
 mod changes;
 mod current;

@@ -29,7 +29,9 @@ impl Unverified {
     /// Signatures: at least one for each signer, and all those of a multisignature.
     fn signatures(&self) -> u64 {
         let infos = self.auth_info.signer_infos.iter();
-        let more = infos.map(|info| signatures(info) - 1).sum::<u64>();
+        let more = infos
+            .map(|info| signatures(info).saturating_sub(1))
+            .sum::<u64>();
         more.saturating_add(self.signers.len() as u64)
     }
 
@@ -59,7 +61,9 @@ impl Unverified {
             code::OUT_OF_GAS,
             "the gas limit is at most {MAX_GAS}, got {limit}"
         );
-        let required = (u128::from(limit) * u128::from(params.gas_price)).div_ceil(u128::from(PPM));
+        let required = u128::from(limit)
+            .saturating_mul(params.gas_price.into())
+            .div_ceil(PPM.into());
         let offered = self.offered_fee(params)?;
         let denom = &params.denom;
         ensure!(

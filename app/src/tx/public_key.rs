@@ -1,5 +1,7 @@
 //! The keys that sign for accounts: one secp256k1 key, or several of which some must sign.
 
+use std::collections::BTreeSet;
+
 use cosmos_sdk_proto::cosmos::crypto::multisig::LegacyAminoPubKey;
 use cosmos_sdk_proto::cosmos::crypto::multisig::v1beta1::{CompactBitArray, MultiSignature};
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
@@ -137,7 +139,7 @@ impl Multisig {
         );
         let keys: Vec<_> = key.public_keys.iter().map(single).collect::<Result<_>>()?;
         ensure!(
-            (1..count).all(|index| !keys[..index].contains(&keys[index])),
+            keys.iter().collect::<BTreeSet<_>>().len() == count,
             code::INVALID_PUBKEY,
             "a multisignature key has the same key twice"
         );
@@ -193,7 +195,7 @@ impl Multisig {
             byte & (0x80 >> (index % 8)) != 0
         };
         ensure!(
-            !(count..bits.elems.len() * 8).any(is_set),
+            !(count..bits.elems.len().saturating_mul(8)).any(is_set),
             code::UNAUTHORIZED,
             "the bit array of a multisignature names more than its {count} keys"
         );

@@ -13,15 +13,15 @@ use support::{Chain, STAKE, any, challenge_message};
 use tendermint_proto::v0_38::abci::ExecTxResult;
 
 /// What honest evaluators reveal for [`GOOD_ANSWER`], and its quality.
-pub const GOOD: i32 = 4_000_000;
-pub const GOOD_ANSWER: &str = "4000000";
+pub(crate) const GOOD: i32 = 4_000_000;
+pub(crate) const GOOD_ANSWER: &str = "4000000";
 /// Quality 50,000, below the floor of 200,000.
-pub const JUNK: &str = "-9000000";
+pub(crate) const JUNK: &str = "-9000000";
 /// Quality 1,000,000.
-pub const LIE: i32 = 10_000_000;
-pub const DEPOSIT: u64 = 1_000_000;
+pub(crate) const LIE: i32 = 10_000_000;
+pub(crate) const DEPOSIT: u64 = 1_000_000;
 
-pub fn audited(rate: u32) -> Params {
+pub(crate) fn audited(rate: u32) -> Params {
     Params {
         min_audit_rate: rate,
         ..support::params()
@@ -29,7 +29,7 @@ pub fn audited(rate: u32) -> Params {
 }
 
 /// A chain whose last inference node serves nothing any more and has time to challenge.
-pub fn with_challenger() -> Chain {
+pub(crate) fn with_challenger() -> Chain {
     let mut chain = Chain::new(2, 5);
     let wallet = &mut chain.inference[1];
     let unbond = any(&MsgUnbond {
@@ -42,14 +42,14 @@ pub fn with_challenger() -> Chain {
     chain
 }
 
-pub fn challenge(chain: &mut Chain, task: u64, deposit: u64) -> ExecTxResult {
+pub(crate) fn challenge(chain: &mut Chain, task: u64, deposit: u64) -> ExecTxResult {
     let challenger = chain.inference.last_mut().unwrap();
     let message = challenge_message(challenger, task, deposit);
     let tx = challenger.sign(vec![message]);
     chain.block(&[tx]).remove(0)
 }
 
-pub fn refused(chain: &mut Chain, task: u64, deposit: u64, code: Code) -> String {
+pub(crate) fn refused(chain: &mut Chain, task: u64, deposit: u64, code: Code) -> String {
     let result = challenge(chain, task, deposit);
     let found = (result.code, result.codespace.as_str());
     assert_eq!(found, (code.number, code.codespace), "{}", result.log);
@@ -57,11 +57,11 @@ pub fn refused(chain: &mut Chain, task: u64, deposit: u64, code: Code) -> String
     result.log
 }
 
-pub fn result_of(chain: &Chain, task: u64) -> AuditResult {
+pub(crate) fn result_of(chain: &Chain, task: u64) -> AuditResult {
     chain.task(task).audit.unwrap().result.unwrap()
 }
 
-pub fn amounts(settlement: &Settlement) -> Vec<u64> {
+pub(crate) fn amounts(settlement: &Settlement) -> Vec<u64> {
     let payouts = settlement.evaluators.iter();
     payouts.map(|payout| payout.amount).collect()
 }

@@ -16,9 +16,9 @@ use support::{Chain, Draft, Wallet};
 use tendermint_proto::google::protobuf::Any;
 
 /// Micro-logits whose quality is the model's target: 700,000 ppm.
-pub const GOOD: i32 = 4_000_000;
+pub(crate) const GOOD: i32 = 4_000_000;
 
-pub fn code_of<T: std::fmt::Debug>(result: Result<T>) -> Code {
+pub(crate) fn code_of<T: std::fmt::Debug>(result: Result<T>) -> Code {
     match result {
         Err(Error::Rejected { code, .. }) => code,
         other => panic!("expected a rejection, got {other:?}"),
@@ -26,32 +26,32 @@ pub fn code_of<T: std::fmt::Debug>(result: Result<T>) -> Code {
 }
 
 /// What CheckTx says to a message.
-pub fn check(chain: &Chain, wallet: &Wallet, message: Any) -> Code {
+pub(crate) fn check(chain: &Chain, wallet: &Wallet, message: Any) -> Code {
     let tx = Draft::new(wallet, vec![message]).sign(wallet);
     code_of(chain.app.check_tx(&tx, Signatures::Verify))
 }
 
 /// The wallet's message in a block of its own, which must succeed.
 #[track_caller]
-pub fn run(chain: &mut Chain, wallet: fn(&mut Chain) -> &mut Wallet, message: Any) {
+pub(crate) fn run(chain: &mut Chain, wallet: fn(&mut Chain) -> &mut Wallet, message: Any) {
     let tx = wallet(chain).sign(vec![message]);
     let result = chain.block(&[tx]).remove(0);
     assert_eq!(result.code, 0, "{}", result.log);
 }
 
-pub fn user(chain: &mut Chain) -> &mut Wallet {
+pub(crate) fn user(chain: &mut Chain) -> &mut Wallet {
     &mut chain.user
 }
 
 /// The validator that validators' tests are about.
-pub fn validator(chain: &mut Chain) -> &mut Wallet {
+pub(crate) fn validator(chain: &mut Chain) -> &mut Wallet {
     &mut chain.validators[0]
 }
 
-pub fn evaluator(chain: &mut Chain) -> &mut Wallet {
+pub(crate) fn evaluator(chain: &mut Chain) -> &mut Wallet {
     &mut chain.evaluators[0]
 }
 
-pub fn inference(chain: &mut Chain) -> &mut Wallet {
+pub(crate) fn inference(chain: &mut Chain) -> &mut Wallet {
     &mut chain.inference[0]
 }

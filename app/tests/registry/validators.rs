@@ -388,7 +388,8 @@ fn genesis_says_of_denoms_what_wallets_can_show() {
         |change: fn(&mut DenomMetadata)| start(|genesis, _| change(&mut genesis.denom_metadata[0]));
     assert_eq!(of_denom(|m| m.symbol = "Q".into()), "");
     let units = "the units of upoq must ascend";
-    let cases: [(fn(&mut DenomMetadata), &str); 8] = [
+    type Case = (fn(&mut DenomMetadata), &'static str);
+    let cases: [Case; 8] = [
         (|m| m.denom_units.clear(), "the first unit of \"upoq\""),
         (|m| m.base = "poq".into(), "the first unit of \"poq\""),
         (|m| m.denom_units[0].exponent = 1, "the first unit"),

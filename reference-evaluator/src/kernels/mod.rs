@@ -1,5 +1,10 @@
 //! The steps of the model, compiled once for each of [`Instructions`].
 
+#![allow(
+    unsafe_code,
+    reason = "functions compiled for instructions that their caller has detected"
+)]
+
 mod attention;
 mod pack;
 mod product;

@@ -1,5 +1,10 @@
 //! [`Lanes`] of 64-bit ARM, whose every processor has NEON with fused multiply-add.
 
+#![allow(
+    unsafe_code,
+    reason = "intrinsics that every processor of 64-bit ARM has"
+)]
+
 use std::arch::aarch64::*;
 
 use super::{LANES, Lanes};

@@ -3,6 +3,11 @@
 //! The intrinsics are safe on processors that have them; see [`Lanes`]. Loads and stores take
 //! references to whole arrays, so they stay within them.
 
+#![allow(
+    unsafe_code,
+    reason = "intrinsics; who calls one has detected its instructions"
+)]
+
 use std::arch::x86_64::*;
 
 use super::{LANES, Lanes};

@@ -26,7 +26,7 @@ pub fn challenge(x: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgChal
         message.deposit,
         params.denom
     );
-    let most = PENDING_BLOCKS * params.max_audits_per_block as usize;
+    let most = PENDING_BLOCKS.saturating_mul(params.max_audits_per_block as usize);
     ensure!(
         of_cause(x.state, AuditCause::Challenged, None, most)?.len() < most,
         code::TOO_MANY_CHALLENGES,

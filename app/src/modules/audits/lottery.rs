@@ -27,8 +27,10 @@ fn draws(params: &Params) -> u64 {
 /// Probability of one of `draws` independent draws, so that any of them hits with a probability in
 /// ppm: `1 − (1 − p)^(1/draws)` in billionths, rounded up, by integer square roots.
 fn draw_probability(probability: u32, draws: u64) -> u64 {
-    let missed = PPM.saturating_sub(probability.into()) * (PARTS / PPM);
-    let root = |part: u64| (part * PARTS).isqrt();
+    let missed = PPM
+        .saturating_sub(probability.into())
+        .saturating_mul(PARTS / PPM);
+    let root = |part: u64| part.saturating_mul(PARTS).isqrt();
     let missed_once = match draws {
         1 => missed,
         2 => root(missed),
@@ -57,13 +59,12 @@ impl Entry {
     }
 
     fn parse(bytes: &[u8]) -> Result<Self> {
-        let corrupt = || Error::internal("an entry of the lottery is corrupt");
-        let bytes = <[u8; 16]>::try_from(bytes).map_err(|_| corrupt())?;
-        let number = u128::from_be_bytes(bytes);
-        Ok(Self {
-            threshold: (number >> 64) as u64,
-            last: number as u64,
-        })
+        let half = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_be_bytes);
+        let halves = bytes.split_at_checked(8);
+        let halves = halves.and_then(|(threshold, last)| Some((half(threshold)?, half(last)?)));
+        let (threshold, last) =
+            halves.ok_or_else(|| Error::internal("an entry of the lottery is corrupt"))?;
+        Ok(Self { threshold, last })
     }
 }
 

@@ -1,3 +1,5 @@
+//! Queries of `audits`.
+
 use poq_proto::v1::{AuditCause, PendingAudit, QueryAuditsRequest, QueryAuditsResponse};
 
 use super::keys;
@@ -15,7 +17,12 @@ pub fn query_audits(state: &State, request: QueryAuditsRequest) -> Result<QueryA
     let before = |cause: &AuditCause| after.is_some_and(|after| after.cause != *cause);
     for cause in keys::CAUSES.into_iter().skip_while(before) {
         let after = after.filter(|after| after.cause == cause);
-        found.extend(of_cause(state, cause, after, limit - found.len())?);
+        found.extend(of_cause(
+            state,
+            cause,
+            after,
+            limit.saturating_sub(found.len()),
+        )?);
     }
     let audit = |one: Scheduled| PendingAudit {
         task_id: one.task,

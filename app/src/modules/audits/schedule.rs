@@ -58,7 +58,7 @@ pub fn pending(state: &State, limit: usize) -> Result<Vec<Scheduled>> {
 pub fn due(state: &State, now: u64, limit: usize) -> Result<Vec<Scheduled>> {
     let mut found = Vec::new();
     for cause in keys::CAUSES {
-        let of_cause = of_cause(state, cause, None, limit - found.len())?;
+        let of_cause = of_cause(state, cause, None, limit.saturating_sub(found.len()))?;
         found.extend(of_cause.into_iter().take_while(|one| one.due_height <= now));
     }
     Ok(found)

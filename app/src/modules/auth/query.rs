@@ -1,3 +1,5 @@
+//! Queries of `auth`.
+
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{
     BaseAccount, Bech32PrefixRequest, Bech32PrefixResponse, ModuleAccount, Params,
     QueryAccountInfoRequest, QueryAccountInfoResponse, QueryAccountRequest, QueryAccountResponse,

@@ -66,9 +66,7 @@ pub fn set(state: &mut State, metadata: &DenomMetadata) -> Result<()> {
         code::INVALID_REQUEST,
         "the first unit of {base:?} must be itself with exponent 0"
     );
-    let ascending = units
-        .windows(2)
-        .all(|pair| pair[0].exponent < pair[1].exponent);
+    let ascending = units.is_sorted_by(|one, other| one.exponent < other.exponent);
     ensure!(
         ascending && units.iter().all(|unit| unit.exponent <= MAX_EXPONENT),
         code::INVALID_REQUEST,

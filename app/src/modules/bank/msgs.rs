@@ -1,3 +1,5 @@
+//! Messages of `bank`.
+
 use std::collections::BTreeMap;
 
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{

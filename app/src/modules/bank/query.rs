@@ -1,3 +1,5 @@
+//! Queries of `bank`.
+
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     DenomOwner, DenomUnit, Metadata, Params, QueryAllBalancesRequest, QueryAllBalancesResponse,
     QueryBalanceRequest, QueryBalanceResponse, QueryDenomMetadataByQueryStringRequest,

@@ -126,9 +126,7 @@ pub fn accept(
             "block {height} does not begin with the outputs of the votes for the block before"
         );
     };
-    let ascending = outputs
-        .windows(2)
-        .all(|pair| pair[0].validator < pair[1].validator);
+    let ascending = outputs.is_sorted_by(|one, other| one.validator < other.validator);
     ensure!(
         ascending,
         code::INVALID_VOTE_OUTPUTS,

@@ -1,3 +1,5 @@
+//! Queries of `beacon`.
+
 use poq_proto::v1::{BeaconForm, QueryBeaconRequest, QueryBeaconResponse};
 
 use super::carries_outputs;

@@ -1,3 +1,5 @@
+//! Messages of `models`.
+
 use poq_proto::v1::{
     MsgSetEvaluatorModel, MsgSetEvaluatorModelResponse, MsgSetModel, MsgSetModelResponse,
 };

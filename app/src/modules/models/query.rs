@@ -1,3 +1,5 @@
+//! Queries of `models`.
+
 use poq_proto::v1::{
     QueryEvaluatorModelRequest, QueryEvaluatorModelResponse, QueryEvaluatorModelsRequest,
     QueryEvaluatorModelsResponse, QueryModelRequest, QueryModelResponse, QueryModelsRequest,

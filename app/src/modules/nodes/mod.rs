@@ -201,7 +201,7 @@ fn put_weighted(x: &mut Execution<'_>, node: &mut Node) -> Result<()> {
     put(x.state, node)?;
     let weight = match node.status() {
         NodeStatus::Active if has_room(&x.block.params, node) => {
-            u128::from(capped_stake(x, node)) * u128::from(node.reputation)
+            u128::from(capped_stake(x, node)).saturating_mul(node.reputation.into())
         }
         NodeStatus::Active
         | NodeStatus::Understaked

@@ -1,3 +1,5 @@
+//! Messages of `nodes`.
+
 use poq_proto::v1::{
     GenesisNode, MsgRegisterEvaluator, MsgRegisterEvaluatorResponse, MsgRegisterInferenceNode,
     MsgRegisterInferenceNodeResponse, Node, NodeStatus, Role,
@@ -145,7 +147,7 @@ fn claim_slot(state: &mut State, role: Role) -> Result<u64> {
         "the chain has its {CAPACITY} {} nodes already",
         name(role)
     );
-    state.put_u64(next, slot + 1)?;
+    state.put_u64(next, slot.saturating_add(1))?;
     Ok(slot)
 }
 

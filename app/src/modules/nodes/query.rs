@@ -1,3 +1,5 @@
+//! Queries of `nodes`.
+
 use poq_proto::code;
 use poq_proto::v1::{
     QueryNodeRequest, QueryNodeResponse, QueryNodesRequest, QueryNodesResponse, Role,

@@ -1,5 +1,10 @@
 //! What parameters need of one another so that no lie pays (protocol sections 9 and 10).
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "products of at most four validated parameters of 20 bits each, and of counts below 2^16"
+)]
+
 use poq_proto::v1::Params;
 use poq_proto::{PPM, code};
 

@@ -278,7 +278,7 @@ pub fn validate(params: &Params) -> Result<()> {
             "{name} must be in {low}..={high}, got {value}"
         );
     }
-    let shares = u64::from(params.evaluator_share) + u64::from(params.protocol_share);
+    let shares = u64::from(params.evaluator_share).saturating_add(params.protocol_share.into());
     ensure!(
         shares <= ppm,
         code::INVALID_REQUEST,

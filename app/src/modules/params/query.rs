@@ -1,3 +1,5 @@
+//! Queries of `params`.
+
 use poq_proto::v1::{QueryParamsRequest, QueryParamsResponse};
 
 use crate::error::Result;

@@ -1,5 +1,11 @@
 //! From revealed qualities to one consensus quality (protocol section 8).
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "at most 64 weights of 64 bits are added; at most a quarter is cut from each end"
+)]
+
 use poq_proto::v1::{Aggregation, Committee};
 
 /// A revealed quality (ppm) and the weight of its evaluator.

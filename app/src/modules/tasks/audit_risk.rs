@@ -1,6 +1,11 @@
 //! How likely an audit must be, so that lying in a task does not pay: arithmetic on its price and the
 //! weights of its seats.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "bounds are beside each product"
+)]
+
 use poq_proto::PPM;
 use poq_proto::v1::{Committee, Params, Seat};
 

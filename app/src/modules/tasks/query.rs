@@ -1,3 +1,5 @@
+//! Queries of `tasks`.
+
 use poq_proto::code;
 use poq_proto::v1::{
     Duty, QueryDutiesRequest, QueryDutiesResponse, QueryPayloadRequest, QueryPayloadResponse,

@@ -95,7 +95,8 @@ pub fn delivered_part(terms: &Terms, quality: u32) -> u64 {
     } else if quality >= target {
         PPM
     } else {
-        ratio(PPM, (quality - floor).into(), (target - floor).into())
+        let (above, range) = (quality.saturating_sub(floor), target.saturating_sub(floor));
+        ratio(PPM, above.into(), range.into())
     }
 }
 

@@ -99,7 +99,7 @@ fn require_committee(x: &Execution<'_>, user: &str, model: &Model) -> Result<()>
     let excluded = nodes::slots_of(x.state, Role::Evaluator, &[user])?;
     let mut eligible = BTreeSet::new();
     for evaluator in &model.evaluator_models {
-        let most = needed + excluded.len();
+        let most = needed.saturating_add(excluded.len());
         let slots = nodes::slots(x.state, Role::Evaluator, &evaluator.id, most)?;
         eligible.extend(slots.into_iter().filter(|slot| !excluded.contains(slot)));
     }
@@ -189,5 +189,5 @@ fn count_open(x: &mut Execution<'_>, user: &str) -> Result<()> {
         code::TOO_MANY_OPEN_TASKS,
         "{user} has {open} open tasks, the most that are allowed; wait for one to end"
     );
-    Ok(x.state.put_u64(keys::open(user), open + 1)?)
+    Ok(x.state.put_u64(keys::open(user), open.saturating_add(1))?)
 }

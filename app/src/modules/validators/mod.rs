@@ -29,7 +29,7 @@ use crate::store::State;
 /// CometBFT's name of a consensus key: the first 20 bytes of its SHA-256.
 pub fn consensus_address(public_key: &[u8]) -> [u8; 20] {
     let mut address = [0; 20];
-    address.copy_from_slice(&Sha256::digest(public_key)[..20]);
+    address.copy_from_slice(Sha256::digest(public_key).split_at(20).0);
     address
 }
 

@@ -1,3 +1,5 @@
+//! Queries of `validators`.
+
 use poq_proto::v1::{
     QueryValidatorRequest, QueryValidatorResponse, QueryValidatorsRequest, QueryValidatorsResponse,
 };

@@ -4,7 +4,15 @@
 //! evaluator, take blocks in turns at the pace of a network. In every block tasks are submitted,
 //! answered, committed to, revealed and paid; on one of the chains every settled task is audited.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod flow;
+#[allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the chain of the application's tests"
+)]
 #[path = "../../../../app/tests/support/mod.rs"]
 mod support;
 

@@ -4,6 +4,14 @@
 //! and executes it, as a validator does. The others are given the block only, as a node that
 //! catches up, and have to verify everything there.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
+#[allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the chain of the application's tests"
+)]
 #[path = "../../../../app/tests/support/mod.rs"]
 mod support;
 

@@ -5,9 +5,17 @@
 //! duties that the chain gives them. Two rounds fill the chain first, so that every measured block
 //! also prunes old versions and makes the records of ended tasks compact. Signing is not measured.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod costs;
 mod round;
 mod signatures;
+#[allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the chain of the application's tests"
+)]
 #[path = "../../../../app/tests/support/mod.rs"]
 mod support;
 

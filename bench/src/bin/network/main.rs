@@ -5,6 +5,8 @@
 //! program, which has their answers and scores already. CometBFT's own kvstore gets the same load of
 //! transactions of the same size, in nodes with the same settings. Signing is done before.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod accounts;
 mod compare;
 mod cpu;

@@ -4,8 +4,16 @@
 //! application and its store on disk. Then both take the same blocks in turns, so that whatever
 //! else the machine does hits both. Signing is not measured.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod ledger;
 mod measure;
+#[allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "the chain of the application's tests"
+)]
 #[path = "../../../../app/tests/support/mod.rs"]
 mod support;
 mod table;

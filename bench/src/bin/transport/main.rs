@@ -4,6 +4,8 @@
 //! application that does nothing. So only reading, decoding, handing over, encoding and writing are
 //! measured.
 
+#![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 mod application;
 mod client;
 mod servers;
