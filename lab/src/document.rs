@@ -71,7 +71,7 @@ fn world(base: &Setting) -> String {
          | stake of every node, the least that is allowed | {STAKE} |\n\
          | answers | {} ± {} logits, calibrated by the table of ms-marco-MiniLM-L-12-v2; mean quality {:.2} |\n\
          | honest evaluators | the reference's score ± 10 micro-logits |\n\
-         | an answer that deserves its full price, to who asked for it | twice that price |
+         | an answer that deserves its full price, to who asked for it | twice that price |\n\
          | evaluators to draw from | 2 K + 2, of whom a ring has as many as its row says |\n\n\
          Prices are the template's for a prompt of 140 bytes and an answer of {}, from which length on an \
          answer counts in a reputation. Costs and worth are judgements: only their proportion to the price \
@@ -229,14 +229,14 @@ fn users(base: &Setting, effort: Effort) -> Result<String> {
     Ok(format!(
         "## Users who have strategies\n\n\
          A second user beside the ordinary one, alone or with one of the inference nodes. An advantage is \
-         over the twin that asks as much without a strategy, or, where nobody wants the answers, nothing; it \
-         has what the user pays and gets back, what answers are worth to it, and what its node earns. *The user \
-         paid* and *other inference nodes*, whose change against the honest runs it is, are in the same \
-         unit; *taken back* is how often a question was, for each of the ordinary user. Hopeless questions \
-         are as many as 30 % of the ordinary ones: nobody answers them well, their answers are short, and \
-         count in reputations. Gas is free; every question is taken back in time, and asked again; a node \
-         works in vain until it is. An advantage over *taken back* is the charge for taking a question back at \
-         which the strategy stops to pay.\n\n{}",
+         over the twin that asks as much without a strategy, or nothing if nobody wants the answers; it counts \
+         what the user pays and gets back, what answers are worth to it, and what its node earns. *The user \
+         paid*, and what *other inference nodes* earned more than in the honest runs, are in the same unit; \
+         *taken back* is how often a question was, for each of the ordinary user. Hopeless questions are \
+         as many as 30 % of the ordinary ones: nobody answers them well, and their answers are short and \
+         count in reputations. Gas is free; whoever takes back is in time and asks again; a node works in \
+         vain until then. An advantage divided by *taken back* is the charge for taking a question back from \
+         which on the strategy would no longer pay.\n\n{}",
         users_table(&rows)
     ))
 }
