@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use tokio::task::JoinHandle;
+use tokio::task::AbortHandle;
 
-use super::{FakeChain, Point, State};
+use super::{FakeChain, Point, State, wait};
 
 /// Blocks of a phase: more than a death costs.
 pub const WINDOW: u64 = 60;
@@ -20,11 +20,11 @@ pub fn crash_runs() -> u64 {
 /// A life, a death at `point`, and a life that ends when nothing is left to do, with one home.
 /// `start` begins a life in a folder, on a machine whose scores are so much beside another's.
 /// Panics unless every task is done and nobody slashed.
-pub async fn die_at<T>(
+pub async fn die_at(
     point: Point,
     seed: u64,
     chain: &FakeChain,
-    start: impl AsyncFn(&Path, i32) -> JoinHandle<T>,
+    start: impl AsyncFn(&Path, i32) -> AbortHandle,
 ) {
     let mut random = StdRng::seed_from_u64(seed);
     let folder = tempfile::tempdir().unwrap();
@@ -43,7 +43,7 @@ pub async fn die_at<T>(
         () = chain.until(State::is_over) => {}
     }
     first.abort();
-    let _ = first.await;
+    wait(|| first.is_finished()).await;
     wait_dead(chain, folder.path(), &mut random);
     chain.state().revive();
     let second = start(folder.path(), random.gen_range(-50..=50)).await;

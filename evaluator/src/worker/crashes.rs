@@ -9,7 +9,8 @@ async fn die_often_at(point: Point) {
     for seed in 0..crash_runs() {
         let chain = chain(TASKS.into(), WINDOW).await;
         die_at(point, seed, &chain, async |folder, noise| {
-            start(&chain, folder, scorer(noise), &Health::default()).await
+            let worker = start(&chain, folder, scorer(noise), &Health::default()).await;
+            worker.abort_handle()
         })
         .await;
     }

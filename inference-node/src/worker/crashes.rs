@@ -8,7 +8,7 @@ async fn die_often_at(point: Point) {
     for seed in 0..crash_runs() {
         let chain = chain(TASKS.into(), WINDOW).await;
         die_at(point, seed, &chain, async |folder, _| {
-            start(&chain, folder).await
+            start(&chain, folder).await.abort_handle()
         })
         .await;
         for task in 1..=TASKS.into() {
