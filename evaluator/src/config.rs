@@ -189,18 +189,9 @@ pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> Result<Model
     })
 }
 
-/// The folder that `make setup` fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else
-/// `~/.cache/poq`.
+/// The folder that `make setup` fills.
 pub fn cache() -> Result<PathBuf, Error> {
-    let variable = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    variable("POQ_CACHE")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("poq")))
-        .or_else(|| variable("HOME").map(|home| home.join(".cache/poq")))
-        .ok_or(Error::NoCache)
+    registry::cache().ok_or(Error::NoCache)
 }
 
 /// The default home, `~/.poq-evaluator`.

@@ -1,7 +1,7 @@
 //! Who takes part in the experiments.
 
-use crate::episode::{Cast, EvaluatorRole, InferenceRole};
-use crate::strategy::{Evaluator, Inference};
+use crate::episode::{Cast, EvaluatorRole, InferenceRole, UserRole};
+use crate::strategy::{Evaluator, Inference, User};
 use crate::world::STANDARD;
 
 /// Base units: the least stake by default, for evaluators and inference nodes.
@@ -42,6 +42,7 @@ pub fn evaluators(strategy: Evaluator, studied: usize, total: usize) -> Cast {
     Cast {
         evaluators: (0..total).map(role).collect(),
         inference: vec![honest_inference(); INFERENCE_NODES],
+        ..Cast::default()
     }
 }
 
@@ -73,6 +74,28 @@ pub fn inference(strategy: Inference, evaluators_total: usize) -> Cast {
     cast
 }
 
+/// Honest nodes, and a studied user who asks as much as the ordinary one.
+pub fn user(strategy: User, evaluators_total: usize) -> Cast {
+    Cast {
+        users: vec![UserRole {
+            strategy,
+            percent: 100,
+            studied: true,
+        }],
+        ..evaluators(Evaluator::Honest, 0, evaluators_total)
+    }
+}
+
+/// The same user with an honest inference node of its own, who asks `percent` as much as the
+/// ordinary one, and `competitors` of that node.
+pub fn operator(strategy: User, percent: u32, competitors: usize, evaluators_total: usize) -> Cast {
+    let mut cast = user(strategy, evaluators_total);
+    cast.users[0].percent = percent;
+    cast.inference = vec![honest_inference(); competitors + 1];
+    cast.inference[0].studied = true;
+    cast
+}
+
 /// `parts` evaluators of the least stake that one operator has instead of one with all of it, and
 /// the honest rest.
 pub fn split(strategy: Evaluator, parts: usize, total: usize) -> Cast {
@@ -94,6 +117,9 @@ pub fn honest(cast: &Cast) -> Cast {
     }
     for node in &mut cast.inference {
         node.strategy = Inference::Honest(STANDARD);
+    }
+    for user in &mut cast.users {
+        user.strategy = user.strategy.honest();
     }
     cast
 }

@@ -11,7 +11,8 @@ use poq_lab::world::{STANDARD, prior_mean};
 use poq_lab::{Error, Result};
 
 use crate::report::{
-    candidates_table, head, line, money, sweep_figures, sweep_table, zoo_figures, zoo_table,
+    candidates_table, head, line, money, sweep_figures, sweep_table, users_table, zoo_figures,
+    zoo_table,
 };
 
 /// Folder of the figures, beside the document.
@@ -39,6 +40,7 @@ pub fn write(folder: &Path, search: &Search, base: &Setting, effort: Effort) -> 
         checks(&search.checks),
         promises(winner, &figures)?,
         failures(&base, effort, &figures)?,
+        users(&base, effort)?,
         shares(&base, effort, &figures)?,
         limits(),
     ];
@@ -69,15 +71,18 @@ fn world(base: &Setting) -> String {
          | stake of every node, the least that is allowed | {STAKE} |\n\
          | answers | {} ± {} logits, calibrated by the table of ms-marco-MiniLM-L-12-v2; mean quality {:.2} |\n\
          | honest evaluators | the reference's score ± 10 micro-logits |\n\
+         | an answer that deserves its full price, to who asked for it | twice that price |\n\
          | evaluators to draw from | 2 K + 2, of whom a ring has as many as its row says |\n\n\
-         Prices are the template's for a prompt of 200 bytes and an answer of 500. Costs are \
-         judgements: only their proportion to the price matters.\n",
+         Prices are the template's for a prompt of 140 bytes and an answer of {}, from which length on an \
+         answer counts in a reputation. Costs and worth are judgements: only their proportion to the price \
+         matters.\n",
         world.price(),
         world.evaluation_cost,
         STANDARD.cost,
         STANDARD.mean,
         STANDARD.deviation,
         f64::from(prior_mean()) / 1e6,
+        STANDARD.answer_bytes,
     )
 }
 
@@ -200,7 +205,7 @@ fn failures(base: &Setting, effort: Effort, figures: &Path) -> Result<String> {
         };
         let beyond: Vec<zoo::Entry> = entries
             .iter()
-            .filter(|entry| !entry.promise.covers(audits))
+            .filter(|entry| !entry.promise.covers(audits) && !entry.is_by_users())
             .cloned()
             .collect();
         rows.extend(zoo::compare(&[setting], &beyond, effort)?);
@@ -213,6 +218,26 @@ fn failures(base: &Setting, effort: Effort, figures: &Path) -> Result<String> {
          What the protocol does not promise, and what happens then. Without audits a committee whose \
          evaluators all conspire is believed.\n\n{}\n{pictures}",
         zoo_table(&rows)
+    ))
+}
+
+/// What users gain by their terms and by what they take back, and who pays for it.
+fn users(base: &Setting, effort: Effort) -> Result<String> {
+    let mut entries = zoo::entries(base.params.committee_size as usize);
+    entries.retain(zoo::Entry::is_by_users);
+    let rows = zoo::compare(&[base.clone(), base.dear()], &entries, effort)?;
+    Ok(format!(
+        "## Users who have strategies\n\n\
+         A second user beside the ordinary one, alone or with one of the inference nodes. An advantage is \
+         over the twin that asks as much without a strategy, or nothing if nobody wants the answers; it counts \
+         what the user pays and gets back, what answers are worth to it, and what its node earns. *The user \
+         paid*, and what *other inference nodes* earned more than in the honest runs, are in the same unit; \
+         *taken back* is how often a question was, for each of the ordinary user. Hopeless questions are \
+         as many as 30 % of the ordinary ones: nobody answers them well, and their answers are short and \
+         count in reputations. Gas is free; whoever takes back is in time and asks again; a node works in \
+         vain until then. An advantage divided by *taken back* is the charge for taking a question back from \
+         which on the strategy would no longer pay.\n\n{}",
+        users_table(&rows)
     ))
 }
 

@@ -1,18 +1,22 @@
 //! One run: a cast of participants, a chain, and tasks from prompt to payout.
 
+mod asking;
 mod driver;
 mod record;
 
-use poq_app::modules::params::default_params;
+use poq_app::modules::params::{default_params, max_price};
 use poq_proto::v1::{Params, Role};
 
 use crate::chain::{Beginning, Chain, Member};
 use crate::error::Result;
 use crate::questions::Questions;
-use crate::strategy::{Evaluator, Inference};
+use crate::strategy::{Evaluator, Inference, User};
 use crate::world::{MODEL, SCORER, World};
 
-pub use record::{Actor, Episode, Outcome};
+pub use record::{Actor, Episode, Outcome, Part};
+
+/// Part of the highest price that a dear task costs.
+const DEAR: u64 = 2;
 
 /// What all participants meet.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +29,9 @@ pub struct Setting {
     pub questions: Questions,
     /// Whether audits can find anything.
     pub audits: bool,
-    /// Tasks in the run.
+    /// Questions of the ordinary user.
     pub tasks: u32,
-    /// Tasks that are asked in one block.
+    /// Questions that it asks in one block.
     pub batch: u32,
 }
 
@@ -42,6 +46,15 @@ impl Setting {
             audits: true,
             tasks,
             batch: 100,
+        }
+    }
+
+    /// The same with tasks at half of the highest price that the stakes secure.
+    pub fn dear(&self) -> Self {
+        let factor = max_price(&self.params) / DEAR / self.world.price();
+        Self {
+            world: self.world.dearer(factor.max(1)),
+            ..self.clone()
         }
     }
 }
@@ -93,6 +106,17 @@ pub struct InferenceRole {
     pub accomplice: bool,
 }
 
+/// A user of a run, beside the ordinary one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UserRole {
+    /// What it does. Nodes that are studied are its own.
+    pub strategy: User,
+    /// Its questions, as a part of the ordinary user's.
+    pub percent: u32,
+    /// Whether the experiment is about its profit.
+    pub studied: bool,
+}
+
 /// Who takes part in a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cast {
@@ -100,12 +124,14 @@ pub struct Cast {
     pub evaluators: Vec<EvaluatorRole>,
     /// Inference nodes.
     pub inference: Vec<InferenceRole>,
+    /// Users beside the ordinary one.
+    pub users: Vec<UserRole>,
 }
 
 impl Cast {
-    /// Members of the chain: the user, the inference nodes, the evaluators.
+    /// Members of the chain: the ordinary user, the inference nodes, the evaluators, the other users.
     fn members(&self) -> Vec<Member> {
-        let user = Member {
+        let user = || Member {
             role: None,
             model: "",
             stake: 0,
@@ -120,10 +146,31 @@ impl Cast {
             model: SCORER,
             stake: node.stake,
         });
-        [user]
+        [user()]
             .into_iter()
             .chain(inference)
             .chain(evaluators)
+            .chain(self.users.iter().map(|_| user()))
+            .collect()
+    }
+
+    /// Everybody but the ordinary user, before the run.
+    fn actors(&self) -> Vec<Actor> {
+        let actor = |part, studied| Actor {
+            part,
+            studied,
+            ..Actor::default()
+        };
+        let inference = self.inference.iter();
+        let evaluators = self.evaluators.iter();
+        inference
+            .map(|node| actor(Part::Inference, node.studied))
+            .chain(evaluators.map(|node| actor(Part::Evaluator, node.studied)))
+            .chain(
+                self.users
+                    .iter()
+                    .map(|user| actor(Part::User, user.studied)),
+            )
             .collect()
     }
 }

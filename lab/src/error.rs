@@ -59,7 +59,7 @@ pub enum Error {
     /// Nothing is written for what a node means to send.
     #[error("no answers are written for {0}; only the texts of a book have a judge's score")]
     NoTexts(String),
-    /// A file of prompts and answers, or a judge's registry entry, cannot be read.
+    /// A file of prompts and answers cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {
         /// The file.
@@ -75,6 +75,9 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A judge's registry entry cannot be read.
+    #[error(transparent)]
+    Registry(#[from] crate::texts::registry::Error),
     /// A judge cannot compute.
     #[error("the evaluator model {model}: {source}")]
     Judge {

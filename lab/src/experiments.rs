@@ -57,6 +57,12 @@ pub struct Figures {
     pub refunded: f64,
     /// Part of the tasks that were audited.
     pub audited: f64,
+    /// See [`Episode::spent`].
+    pub spent: f64,
+    /// See [`Episode::competitors_profit`].
+    pub competitors: f64,
+    /// See [`Episode::taken_back`].
+    pub taken_back: f64,
 }
 
 impl From<Episode> for Figures {
@@ -68,6 +74,9 @@ impl From<Episode> for Figures {
             payout_for_lies: episode.payout_for_lies(),
             refunded: episode.refunded(),
             audited: f64::from(episode.audits) / episode.tasks.len().max(1) as f64,
+            spent: episode.spent(),
+            competitors: episode.competitors_profit(),
+            taken_back: episode.taken_back(),
         }
     }
 }
@@ -155,6 +164,12 @@ pub struct Comparison {
     pub refunded: Estimate,
     /// Part of the tasks that were audited.
     pub audited: Estimate,
+    /// What studied users paid, base units per task asked.
+    pub spent: Estimate,
+    /// What the other inference nodes earned more than in the honest runs, in the same units.
+    pub competitors: Estimate,
+    /// How often a question was taken back, for each that was asked.
+    pub taken_back: Estimate,
 }
 
 impl Comparison {
@@ -164,15 +179,18 @@ impl Comparison {
             runs.iter().map(figure).collect::<Vec<f64>>()
         };
         let lying_figure = |figure| Estimate::of(&pick(lying, figure));
-        let profit = |figures: &Figures| figures.profit;
+        let more = |figure| Estimate::of_difference(&pick(lying, figure), &pick(honest, figure));
         Self {
-            honest: Estimate::of(&pick(honest, profit)),
-            advantage: Estimate::of_difference(&pick(lying, profit), &pick(honest, profit)),
+            honest: Estimate::of(&pick(honest, |figures| figures.profit)),
+            advantage: more(|figures| figures.profit),
             moved: lying_figure(|figures| figures.moved),
             moved_at_payout: lying_figure(|figures| figures.moved_at_payout),
             payout_for_lies: lying_figure(|figures| figures.payout_for_lies),
             refunded: lying_figure(|figures| figures.refunded),
             audited: lying_figure(|figures| figures.audited),
+            spent: lying_figure(|figures| figures.spent),
+            competitors: more(|figures| figures.competitors),
+            taken_back: lying_figure(|figures| figures.taken_back),
         }
     }
 

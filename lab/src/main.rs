@@ -47,7 +47,8 @@ fn run(options: &Options) -> Result<bool> {
     match &options.command {
         Command::Zoo(zoo_options) => {
             let settings = zoo_options.settings(&base);
-            let entries = zoo::entries(zoo_options.committee as usize);
+            let mut entries = zoo::entries(zoo_options.committee as usize);
+            entries.retain(|entry| entry.name.contains(&zoo_options.only));
             let rows = zoo::compare(&settings, &entries, effort)?;
             report.zoo(&rows)?;
             Ok(rows.iter().all(Row::keeps_promise))

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use poq_app::modules::params::max_price;
 use poq_lab::episode::Setting;
 use poq_lab::experiments::Effort;
 use poq_lab::experiments::sweep::{Attack, Grid, Rule};
@@ -80,6 +79,9 @@ pub struct ZooOptions {
     /// Also ask tasks at half of the highest price that the stakes secure
     #[arg(long)]
     dear: bool,
+    /// Only strategies with these words in their names
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    pub only: String,
 }
 
 #[derive(Args)]
@@ -206,16 +208,17 @@ impl ZooOptions {
             committee_size: self.committee,
             ..base.params.clone()
         };
-        let factor = max_price(&params) / 2 / base.world.price();
-        let dear = self.dear.then(|| base.world.dearer(factor.max(1)));
+        let usual = Setting {
+            params,
+            ..base.clone()
+        };
+        let dear = self.dear.then(|| usual.dear());
         let mut settings = Vec::new();
-        for world in [Some(base.world), dear].into_iter().flatten() {
+        for setting in [usual].into_iter().chain(dear) {
             for audits in self.audits.values() {
                 settings.push(Setting {
-                    params: params.clone(),
-                    world,
                     audits,
-                    ..base.clone()
+                    ..setting.clone()
                 });
             }
         }

@@ -6,7 +6,7 @@ use poq_app::ReferenceScorer;
 use poq_proto::v1::EvaluatorModel;
 
 use crate::error::{Error, Result};
-use crate::strategy::Inference;
+use crate::strategy::{Asks, Inference};
 use crate::texts::Book;
 use crate::world::{self, Reference, STANDARD, Scale};
 
@@ -31,31 +31,39 @@ pub struct Answer {
 }
 
 impl Questions {
-    /// What the user asks as a task of a run.
-    pub fn prompt(&self, seed: u64, task: u64) -> &str {
+    /// What the question with a number says.
+    pub fn prompt(&self, seed: u64, number: u64) -> &str {
         match self {
             Self::Drawn => "?",
-            Self::Written(book) => book.prompt(seed, task),
+            Self::Written(book) => book.prompt(seed, number),
         }
     }
 
-    /// What a node answers to a task of a run; none if it keeps silent.
+    /// What a node answers to the question with a number, as it was asked; none if it keeps silent.
     ///
     /// # Errors
-    /// [`Error::NoTexts`] if the strategy needs texts that nobody wrote.
-    pub fn answer(&self, strategy: &Inference, seed: u64, task: u64) -> Result<Option<Answer>> {
+    /// [`Error::NoTexts`] if the strategy, or the way of asking, needs texts that nobody wrote.
+    pub fn answer(
+        &self,
+        strategy: &Inference,
+        seed: u64,
+        (number, asks): (u64, Asks),
+    ) -> Result<Option<Answer>> {
         match (self, strategy) {
             (Self::Drawn, Inference::Texts(name)) => Err(Error::NoTexts((*name).into())),
             (Self::Drawn, _) => {
-                let drawn = strategy.answer(|class| world::truth(class, seed, task));
-                Ok(drawn.map(|drawn| Answer {
+                let drawn = strategy.answer(|class| world::truth(class, seed, number));
+                Ok(drawn.map(|drawn| asks.bend(drawn)).map(|drawn| Answer {
                     raw: drawn.raw,
                     text: world::text(drawn.raw, drawn.bytes),
                     cost: drawn.cost,
                 }))
             }
             (Self::Written(_), Inference::Silent) => Ok(None),
-            (Self::Written(book), _) => book.answer(strategy, seed, task).cloned().map(Some),
+            (Self::Written(_), _) if matches!(asks, Asks::ShortestAnswer | Asks::Hopeless) => {
+                Err(Error::NoTexts(format!("a user who asks {asks:?}")))
+            }
+            (Self::Written(book), _) => book.answer(strategy, seed, number).cloned().map(Some),
         }
     }
 
@@ -107,22 +115,25 @@ impl Questions {
 mod tests {
     use super::*;
 
+    const PLAIN: (u64, Asks) = (2, Asks::Plainly);
+
     #[test]
     fn drawn_answers_carry_their_score() {
         let honest = Inference::Honest(STANDARD);
-        let answer = Questions::Drawn.answer(&honest, 1, 2).unwrap().unwrap();
+        let answer = Questions::Drawn.answer(&honest, 1, PLAIN);
+        let answer = answer.unwrap().unwrap();
         assert_eq!(world::score(&answer.text).unwrap(), answer.raw);
         assert_eq!(
             answer.text.len() as u32,
             Questions::Drawn.max_answer_bytes()
         );
-        let silent = Questions::Drawn.answer(&Inference::Silent, 1, 2).unwrap();
-        assert_eq!(silent, None);
+        let silent = Questions::Drawn.answer(&Inference::Silent, 1, PLAIN);
+        assert_eq!(silent.unwrap(), None);
     }
 
     #[test]
     fn nobody_draws_what_a_text_is_worth() {
-        let error = Questions::Drawn.answer(&Inference::Texts("a copy"), 1, 2);
+        let error = Questions::Drawn.answer(&Inference::Texts("a copy"), 1, PLAIN);
         assert!(error.unwrap_err().to_string().contains("a copy"));
     }
 }

@@ -34,7 +34,7 @@ impl<'a> Report<'a> {
     }
 
     pub fn zoo(&self, rows: &[Row]) -> Result<()> {
-        self.print(&rows, || zoo_table(rows))?;
+        self.print(&rows, || [zoo_table(rows), users_table(rows)].join("\n"))?;
         self.draw(|folder| zoo_figures(folder, rows).map(drop))
     }
 
@@ -154,6 +154,36 @@ pub fn zoo_table(rows: &[Row]) -> String {
             percent(&result.moved_at_payout),
             format!("{:.0}", result.payout_for_lies.mean),
             percent(&result.audited),
+            promise(row),
+        ]);
+    }
+    text
+}
+
+/// What the strategies of users cost and whom, as a Markdown table.
+pub fn users_table(rows: &[Row]) -> String {
+    let mut text = head(&[
+        "strategy",
+        "audits",
+        "price",
+        "advantage",
+        "verdict",
+        "the user paid",
+        "other inference nodes",
+        "taken back",
+        "promise",
+    ]);
+    for row in rows.iter().filter(|row| row.by_users) {
+        let result = &row.result;
+        text += &line(&[
+            row.name.clone(),
+            on(row.audits).into(),
+            row.price.to_string(),
+            money(&result.advantage),
+            result.verdict().into(),
+            money(&result.spent),
+            money(&result.competitors),
+            format!("{:.2}", result.taken_back.mean),
             promise(row),
         ]);
     }

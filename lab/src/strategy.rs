@@ -1,10 +1,14 @@
 //! What participants do: the zoo of protocol section 13.3.
 
+mod user;
+
 use poq_proto::PPM;
 use rand::Rng;
 
 use crate::random::normal;
 use crate::world::{HONEST_NOISE, ModelClass, STANDARD, Scale};
+
+pub use user::{Asks, Limits, TakesBack, User};
 
 /// Raw score of the same polite sentence for every question, micro-logits.
 const CANNED_SCORE: i32 = -11_150_000;

@@ -2,9 +2,10 @@
 
 use std::sync::OnceLock;
 
+use poq_app::modules::tasks::settlement::delivered_part;
 use poq_app::{ReferenceScorer, ScoreError};
 use poq_proto::v1::{
-    CalibrationPoint, EvaluatorKind, EvaluatorModel, Model, WeightedEvaluatorModel,
+    CalibrationPoint, EvaluatorKind, EvaluatorModel, Model, Terms, WeightedEvaluatorModel,
 };
 use poq_proto::{PPM, calibrate};
 
@@ -34,6 +35,9 @@ const CALIBRATION: [(i32, u32); 13] = [
 ];
 /// Largest difference of two honest computations of one score, micro-logits.
 const AUDIT_TOLERANCE: u32 = 500;
+/// What an answer that deserves its full price is worth to who asked for it, as a multiple of that
+/// price: nobody would ask if it were not more.
+const ANSWER_WORTH: u64 = 2;
 /// An honest score differs from the reference by at most this, micro-logits.
 pub const HONEST_NOISE: i32 = 10;
 /// Part of the variance of an answer's score that comes from its question.
@@ -63,7 +67,8 @@ pub const STANDARD: ModelClass = ModelClass {
     mean: -3.0,
     deviation: 4.0,
     cost: 15_000,
-    answer_bytes: 500,
+    // From 512 on, what an answer is worth counts in its node's reputation (ADR 34).
+    answer_bytes: 512,
 };
 
 /// A model that scores just as well and costs a third.
@@ -89,11 +94,11 @@ pub struct World {
 }
 
 impl Default for World {
-    /// The template's prices for a prompt of 200 bytes and an answer of 500: 47,000 base units,
+    /// The template's prices for a prompt of 140 bytes and an answer of 512: 47,000 base units,
     /// of which a seat of five earns 1,880 and spends 400.
     fn default() -> Self {
         Self {
-            base_price: 22_000,
+            base_price: 21_400,
             price_per_answer_byte: 50,
             evaluation_cost: 400,
             quality_floor: 200_000,
@@ -134,6 +139,23 @@ impl World {
     /// Price of a task with an answer of the standard length.
     pub fn price(&self) -> u64 {
         self.base_price + self.price_per_answer_byte * STANDARD.answer_bytes as u64
+    }
+
+    /// What an answer of a quality (ppm) is worth to who asked for it.
+    pub fn worth(&self, quality: u32) -> u64 {
+        let delivered = delivered_part(&self.terms(), quality);
+        let worth = u128::from(self.price()) * u128::from(ANSWER_WORTH) * u128::from(delivered);
+        (worth / u128::from(PPM)) as u64
+    }
+
+    fn terms(&self) -> Terms {
+        Terms {
+            base_price: self.base_price,
+            price_per_answer_byte: self.price_per_answer_byte,
+            quality_floor: self.quality_floor,
+            quality_target: self.quality_target,
+            ..Terms::default()
+        }
     }
 
     /// The registry entry of the language model.
@@ -326,5 +348,13 @@ mod tests {
         assert_eq!(World::default().price(), 47_000);
         assert_eq!(World::default().dearer(10).price(), 470_000);
         assert_eq!(World::default().flat().price(), 47_000);
+    }
+
+    #[test]
+    fn an_answer_is_worth_more_than_it_costs() {
+        let world = World::default();
+        assert_eq!(world.worth(700_000), 94_000);
+        assert_eq!(world.worth(450_000), 47_000);
+        assert_eq!(world.worth(200_000), 0);
     }
 }

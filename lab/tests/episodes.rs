@@ -1,9 +1,11 @@
 //! What single runs on the state machine come to.
 
 use poq_app::modules::params::max_price;
-use poq_lab::casts::{accomplices, evaluators, inference};
+use poq_lab::casts::{accomplices, evaluators, inference, operator, user};
 use poq_lab::episode::{Cast, Episode, Setting, run};
-use poq_lab::strategy::{Evaluator, Inference, Ring};
+use poq_lab::experiments::Effort;
+use poq_lab::experiments::zoo::{compare, entries};
+use poq_lab::strategy::{Asks, Evaluator, Inference, Ring, TakesBack, User};
 use poq_lab::world::STANDARD;
 
 const TASKS: u32 = 40;
@@ -131,4 +133,73 @@ fn a_ring_that_lies_in_a_thousand_tasks_at_once_loses() {
     let (honest, _) = profit(Evaluator::Honest, Inference::Honest(STANDARD));
     assert!(lies > 20, "{lies}");
     assert!(lying < honest, "{lying} against {honest}");
+}
+
+/// What the highest limit saves its user is missing to the nodes, at most half for each answer, and
+/// nobody's reputation changes by it (ADR 34).
+#[test]
+fn a_limit_moves_at_most_half_of_a_payout_from_the_node_to_the_user() {
+    let setting = Setting::new(TASKS);
+    let asking = |asks| {
+        let takes_back = TakesBack::Nothing;
+        episode(&setting, &user(User { asks, takes_back }, 12))
+    };
+    let (plain, limited) = (asking(Asks::Plainly), asking(Asks::HighestLimit));
+    assert_eq!(plain.tasks.len(), limited.tasks.len());
+    let mut halved = 0;
+    for (plain, limited) in plain.tasks.iter().zip(&limited.tasks) {
+        assert_eq!((plain.node, plain.truth), (limited.node, limited.truth));
+        assert!([plain.payout, plain.payout / 2].contains(&limited.payout));
+        halved += u32::from(limited.payout < plain.payout);
+    }
+    assert!(halved > 5, "{halved}");
+    let saved = plain.spent() - limited.spent();
+    let missing = plain.competitors_profit() - limited.competitors_profit();
+    assert!(saved > 0.0 && (saved - missing).abs() < 1e-6);
+}
+
+/// Who takes back what others would answer is answered by its own node alone, and pays for each
+/// question once.
+#[test]
+fn what_is_taken_back_is_asked_again_and_paid_once() {
+    let choosing = User {
+        asks: Asks::Plainly,
+        takes_back: TakesBack::Others,
+    };
+    let episode = episode(&Setting::new(TASKS), &operator(choosing, 100, 3, 12));
+    assert!(episode.taken_back() > 1.0, "{}", episode.taken_back());
+    assert_eq!(episode.refunded(), 0.0);
+    let answered = episode.tasks.iter().filter(|task| !task.taken_back);
+    assert_eq!(answered.clone().count(), 2 * TASKS as usize);
+    // The ordinary user is answered by any.
+    assert!(answered.filter(|task| task.node == 0).count() > TASKS as usize);
+    let plain = user(User::HONEST, 12);
+    let once = run(&Setting::new(TASKS), &plain, 7).unwrap().spent();
+    // The noise of honest scores moves remainders.
+    assert!((episode.spent() - once).abs() < 1.0);
+}
+
+/// Hopeless questions lower competitors, and pay only since those that one's own node would have
+/// to answer are taken back for nothing. A charge as high as what evaluators and protocol get for an answer
+/// would end that, and choosing one's node.
+#[test]
+fn what_pays_by_taking_back_would_not_if_it_cost_a_quarter_of_the_price() {
+    let effort = Effort {
+        tasks: 200,
+        runs: 3,
+        seed: 1,
+    };
+    let mut entries = entries(5);
+    entries.retain(|entry| {
+        let of = |words| entry.name.contains(words);
+        !entry.promise.covers(true) && (of("1 of 2 nodes") || of("questions to the others"))
+    });
+    let rows = compare(&[Setting::new(effort.tasks)], &entries, effort).unwrap();
+    assert_eq!(rows.len(), 2);
+    for row in rows {
+        let gain = row.result.advantage.mean;
+        assert!(gain > 0.0, "{} is bounded now: promise it", row.name);
+        let charge = row.result.taken_back.mean * row.price as f64 / 4.0;
+        assert!(gain < charge, "{}: {gain} against {charge}", row.name);
+    }
 }

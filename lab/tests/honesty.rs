@@ -23,10 +23,11 @@ fn dear() -> Setting {
     }
 }
 
-/// The zoo without strategies about which the protocol promises nothing.
+/// The zoo without users, and without strategies about which the protocol promises nothing.
 fn bounded() -> Vec<Entry> {
     let all = entries(5).into_iter();
-    all.filter(|entry| entry.promise.covers(true)).collect()
+    all.filter(|entry| entry.promise.covers(true) && !entry.is_by_users())
+        .collect()
 }
 
 fn names(rows: &[Row], choose: fn(&Row) -> bool) -> Vec<&str> {
@@ -41,6 +42,28 @@ fn no_strategy_within_the_bounds_beats_honesty() {
     // And it is not luck.
     let open = names(&rows, |row| row.result.verdict() != "loses");
     assert_eq!(open, Vec::<&str>::new());
+}
+
+/// Nobody gains by asking for the shortest answers or for what nobody can answer, or by sparing its
+/// own node. What users do to reputations hangs on whom a few draws hit: it takes more runs.
+fn no_user_gains(setting: Setting) {
+    let mut users = entries(5);
+    users.retain(|entry| entry.promise.covers(true) && entry.is_by_users());
+    assert_eq!(users.len(), 4);
+    let effort = Effort { runs: 8, ..EFFORT };
+    let rows = compare(&[setting], &users, effort).unwrap();
+    let open = names(&rows, |row| row.result.verdict() != "loses");
+    assert_eq!(open, Vec::<&str>::new());
+}
+
+#[test]
+fn no_user_within_the_bounds_gains_at_the_usual_price() {
+    no_user_gains(Setting::new(EFFORT.tasks));
+}
+
+#[test]
+fn no_user_within_the_bounds_gains_at_the_highest_price() {
+    no_user_gains(dear());
 }
 
 /// The control: the same check finds the rings as soon as nobody audits.

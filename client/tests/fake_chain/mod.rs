@@ -3,19 +3,30 @@
 //!
 //! Its time are the worker's looks at the height, so that a slow machine misses no window.
 
+pub mod crashes;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use crate::fake_node::{FakeNode, RpcResult};
 pub use state::{CHAIN, Point, State};
 
-/// How often a worker is killed at each moment: 20 times, or as `POQ_CRASH_RUNS` says.
-pub fn crash_runs() -> u64 {
-    std::env::var("POQ_CRASH_RUNS").map_or(20, |runs| runs.parse().unwrap())
+/// Long enough for any machine, short enough to see that a test hangs.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until something holds.
+pub async fn wait(holds: impl Fn() -> bool) {
+    let reached = async {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(PATIENCE, reached).await.expect("it takes too long");
 }
 
 /// The chain and the node that tells of it.
@@ -59,6 +70,11 @@ impl FakeChain {
             self.killed.notify_one();
         }
         lives
+    }
+
+    /// Waits until the chain is as it should be.
+    pub async fn until(&self, holds: impl Fn(&State) -> bool) {
+        wait(|| holds(&self.state())).await;
     }
 
     /// Waits for the worker's death.

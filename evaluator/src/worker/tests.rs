@@ -10,10 +10,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::compute::{Asker, Job};
-use crate::fake_chain::{CHAIN, FakeChain, Point, State};
-
-/// Long enough for any machine, short enough to see that a test hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::fake_chain::{CHAIN, FakeChain, PATIENCE, Point, State, wait};
 
 /// What scores: a model without weights.
 pub type Scorer = Box<dyn FnMut(&Job) -> Result<i32, String> + Send>;
@@ -87,24 +84,10 @@ pub async fn start(
     tokio::spawn(Evaluator::run(setup, CancellationToken::new()))
 }
 
-/// Waits until the chain is as it should be.
-pub async fn until(chain: &FakeChain, holds: impl Fn(&State) -> bool) {
-    wait(|| holds(&chain.state())).await;
-}
-
-async fn wait(holds: impl Fn() -> bool) {
-    let reached = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(PATIENCE, reached).await.expect("it takes too long");
-}
-
 /// Runs an evaluator until no duty is open.
 async fn run(chain: &Arc<FakeChain>, folder: &Path, score: Scorer) {
     let worker = start(chain, folder, score, &Health::default()).await;
-    until(chain, State::is_over).await;
+    chain.until(State::is_over).await;
     worker.abort();
 }
 
@@ -191,7 +174,7 @@ async fn a_disk_that_takes_nothing_stops_commitments_and_no_reveals() {
     }
     let health = Health::default();
     let worker = start(&chain, folder.path(), scorer(0), &health).await;
-    until(&chain, |state| state.done() == 2).await;
+    chain.until(|state| state.done() == 2).await;
     wait(|| health.problems().contains_key("journal")).await;
     let open = chain.state().duties();
     assert!(
@@ -202,7 +185,7 @@ async fn a_disk_that_takes_nothing_stops_commitments_and_no_reveals() {
     for task in [3, 4] {
         std::fs::remove_dir(folder.path().join(format!("journal/{task}-0.json"))).unwrap();
     }
-    until(&chain, State::is_over).await;
+    chain.until(State::is_over).await;
     assert_eq!(outcome(&chain), (vec![], 4));
     wait(|| health.problems().is_empty()).await;
     worker.abort();
@@ -217,9 +200,9 @@ async fn a_node_that_lacks_the_texts_of_a_duty_holds_no_reveal_up() {
     chain.state().add(3, status, "prompt", answer);
     chain.state().lacks_texts = true;
     let worker = start(&chain, folder.path(), scorer(0), &Health::default()).await;
-    until(&chain, |state| state.done() == 2).await;
+    chain.until(|state| state.done() == 2).await;
     chain.state().lacks_texts = false;
-    until(&chain, State::is_over).await;
+    chain.until(State::is_over).await;
     assert_eq!(outcome(&chain), (vec![], 3));
     worker.abort();
 }
@@ -250,12 +233,12 @@ async fn parameters_are_read_again() {
         let worker = start(&chain, folder.path(), scorer(0), &Health::default()).await;
         chain.state().params.max_batch_items = most;
         let height = chain.state().height;
-        until(&chain, |state| state.height > height + 40).await;
+        chain.until(|state| state.height > height + 40).await;
         for task in 1..=6 {
             let (status, answer) = (TaskStatus::Committing, Some("answer"));
             chain.state().add(task, status, "prompt", answer);
         }
-        until(&chain, State::is_over).await;
+        chain.until(State::is_over).await;
         assert_eq!(outcome(&chain), (vec![], 6));
         // The reveals, which begin together.
         let largest = chain.state().sent.iter().copied().max();

@@ -11,12 +11,10 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::compute::GuestLimits;
-use crate::fake_chain::{CHAIN, FakeChain, Point, State};
+use crate::fake_chain::{CHAIN, FakeChain, PATIENCE, Point, State};
 use crate::generator::testing::Parrot;
 use crate::generator::{self, Completion, Generator, Recommended, Request};
 
-/// Long enough for any machine, short enough to see that a test hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// As many words as anybody wants.
 const MANY: usize = 100_000;
 
@@ -115,24 +113,10 @@ pub async fn start(chain: &Arc<FakeChain>, folder: &Path) -> JoinHandle<Result<(
     start_with(chain, folder, Parrot::new(MANY), &Health::default()).await
 }
 
-/// Waits until the chain is as it should be.
-pub async fn until(chain: &FakeChain, holds: impl Fn(&State) -> bool) {
-    wait(|| holds(&chain.state())).await;
-}
-
-async fn wait(holds: impl Fn() -> bool) {
-    let reached = async {
-        while !holds() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    timeout(PATIENCE, reached).await.expect("it takes too long");
-}
-
 /// Runs a worker until no duty is open.
 async fn run(chain: &Arc<FakeChain>, folder: &Path) {
     let worker = start(chain, folder).await;
-    until(chain, State::is_over).await;
+    chain.until(State::is_over).await;
     worker.abort();
 }
 
@@ -201,7 +185,7 @@ async fn a_disk_that_takes_nothing_costs_no_duty() {
     // Not even the superuser of a container can write over a folder.
     std::fs::create_dir_all(folder.path().join("journal/1-0.json")).unwrap();
     let worker = start_with(&chain, folder.path(), Parrot::new(MANY), &health).await;
-    until(&chain, State::is_over).await;
+    chain.until(State::is_over).await;
     assert_eq!(outcome(&chain), (vec![], 1));
     assert!(health.problems().contains_key("journal"));
     worker.abort();
@@ -214,7 +198,7 @@ async fn what_is_said_when_time_is_up_is_an_answer_be_it_nothing() {
     // Not a word; and the other one has not even its turn.
     let health = Health::default();
     let worker = start_with(&chain, folder.path(), Parrot::new(0), &health).await;
-    until(&chain, State::is_over).await;
+    chain.until(State::is_over).await;
     worker.abort();
     assert_eq!(outcome(&chain), (vec![], 2));
     let state = chain.state();
@@ -250,7 +234,7 @@ async fn a_question_at_which_the_engine_fails_twice_gets_an_honest_word() {
     let (parrot, health) = (Parrot::new(MANY), Health::default());
     parrot.hoarse.cancel();
     let worker = start_with(&chain, folder.path(), parrot.clone(), &health).await;
-    until(&chain, State::is_over).await;
+    chain.until(State::is_over).await;
     worker.abort();
     assert_eq!(outcome(&chain), (vec![], 1));
     assert_eq!(parrot.seen.lock().unwrap().len(), 2);

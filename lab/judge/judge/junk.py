@@ -7,6 +7,7 @@ beats. The card measures other wordings than these.
 import random
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 PRAISE = [
     "This is a complete and accurate answer.",
@@ -61,15 +62,8 @@ FOREIGN = [
 ]
 
 
-# Frequent words of English.
-FREQUENT = """
-the be to of and a in that have it for not on with as you do at this but his by from they we say her she or an will my one all would
-there their what so up out if about who get which go me when make can like time no just him know take people into year your good some
-could them see other than then now look only come its over think also back after use two how our work first well way even new want
-because any these give day most us is are was were has had been more many very much such through between under where why while same
-part place world number water light air life name city country called made used found known large small long great high old different
-important example means made usually often steps list following here answer question best help need
-""".split()
+# Frequent words of English, and then those of answers to instructions. The laboratory's attackers know the former.
+FREQUENT = Path(__file__).with_name("frequent.txt").read_text(encoding="utf-8").split()
 
 
 def _words(text: str) -> list[str]:

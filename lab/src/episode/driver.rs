@@ -4,22 +4,21 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use poq_client::{Any, tx::any};
 use poq_proto::v1::{
-    AnswerItem, CommitItem, MsgCommitScores, MsgRevealScores, MsgSubmitAnswers, MsgSubmitTask,
+    AnswerItem, CommitItem, MsgCancelTask, MsgCommitScores, MsgRevealScores, MsgSubmitAnswers,
     RevealItem,
 };
 use poq_proto::{commitment, event};
 use tendermint_proto::v0_38::abci::Event;
 
+use super::asking::{Asking, Question};
 use super::record::{Actor, Episode, Outcome};
 use super::{Cast, Setting};
 use crate::chain::{CHAIN_ID, Chain, Notice};
 use crate::error::{Error, Result};
 use crate::random;
 use crate::strategy::{Plan, Seat};
-use crate::world::{MODEL, Scale};
+use crate::world::Scale;
 
-/// The user's place among the members.
-const USER: usize = 0;
 /// Blocks after which an open task means that the chain is stuck.
 const PATIENCE: u64 = 2_000;
 /// Blocks after which questions that nobody has room for are given up.
@@ -43,12 +42,14 @@ struct Outbox {
     answers: BTreeMap<usize, Vec<AnswerItem>>,
     commits: BTreeMap<usize, Vec<CommitItem>>,
     reveals: BTreeMap<usize, Vec<RevealItem>>,
+    cancelled: BTreeMap<usize, Vec<u64>>,
 }
 
 pub(super) struct Driver<'a> {
     setting: &'a Setting,
     cast: &'a Cast,
     chain: Chain,
+    asking: Asking<'a>,
     seed: u64,
     scale: Scale,
     prior_mean: u32,
@@ -72,22 +73,16 @@ impl<'a> Driver<'a> {
         chain: Chain,
         seed: u64,
     ) -> Result<Self> {
-        let studied = cast.inference.iter().map(|node| node.studied);
-        let studied = studied.chain(cast.evaluators.iter().map(|node| node.studied));
         Ok(Self {
             setting,
             cast,
             before: chain.wealth()?,
             chain,
+            asking: Asking::new(setting, cast, seed),
             seed,
             scale: setting.questions.scale(),
             prior_mean: setting.questions.prior_mean(),
-            actors: studied
-                .map(|studied| Actor {
-                    studied,
-                    ..Actor::default()
-                })
-                .collect(),
+            actors: cast.actors(),
             tasks: Vec::new(),
             open: BTreeMap::new(),
             last_quality: None,
@@ -102,16 +97,14 @@ impl<'a> Driver<'a> {
         let mut asked_at = 0;
         loop {
             if self.open.is_empty() {
-                let rest = self.setting.tasks as usize - self.tasks.len();
-                if rest == 0 {
+                if self.asking.is_over() {
                     return self.finish();
                 }
                 asked_at = self.chain.height();
-                let batch = rest.min(self.setting.batch.max(1) as usize);
-                if !self.ask(batch)? {
+                if !self.ask()? {
                     // Nobody takes questions any more: the rest of them stay without an answer.
-                    self.tasks
-                        .resize(self.setting.tasks as usize, Outcome::default());
+                    let all = self.tasks.len() + self.asking.unasked();
+                    self.tasks.resize(all, Outcome::default());
                     return self.finish();
                 }
             } else {
@@ -129,31 +122,18 @@ impl<'a> Driver<'a> {
     }
 
     /// Asks the next questions, as soon as there is room for them; tells whether there ever was.
-    fn ask(&mut self, count: usize) -> Result<bool> {
+    fn ask(&mut self) -> Result<bool> {
+        self.asking.begin_round();
         for _ in 0..WAIT {
-            match self.block(vec![(USER, self.questions(count))]) {
+            let questions = self
+                .asking
+                .messages(|user| self.chain.address(user).to_owned());
+            match self.block(questions) {
                 Err(Error::NoRoom) => {}
                 outcome => return outcome.map(|()| true),
             }
         }
         Ok(false)
-    }
-
-    /// The next tasks, whose ids follow those of the tasks so far.
-    fn questions(&self, count: usize) -> Vec<Any> {
-        let questions = &self.setting.questions;
-        let message = |id| {
-            any(&MsgSubmitTask {
-                user: self.chain.address(USER).to_owned(),
-                model: MODEL.into(),
-                prompt: questions.prompt(self.seed, id).to_owned(),
-                max_answer_bytes: questions.max_answer_bytes(),
-                max_fee: self.setting.world.price(),
-                ..MsgSubmitTask::default()
-            })
-        };
-        let first = self.tasks.len() as u64 + 1;
-        (first..first + count as u64).map(message).collect()
     }
 
     fn take_outbox(&mut self) -> Vec<(usize, Vec<Any>)> {
@@ -174,6 +154,14 @@ impl<'a> Driver<'a> {
             let operator = address(&member);
             let message = any(&MsgRevealScores { operator, items });
             sent.entry(member).or_default().push(message);
+        }
+        for (member, tasks) in outbox.cancelled {
+            let cancel = |task_id| {
+                let user = address(&member);
+                any(&MsgCancelTask { user, task_id })
+            };
+            let messages = tasks.into_iter().map(cancel);
+            sent.entry(member).or_default().extend(messages);
         }
         sent.into_iter().collect()
     }
@@ -198,6 +186,7 @@ impl<'a> Driver<'a> {
         let notice = Notice(event);
         match event.r#type.as_str() {
             event::TASK_SUBMITTED => {
+                self.asking.asked()?;
                 self.open
                     .insert(notice.number(event::TASK)?, Open::default());
                 self.tasks.push(Outcome::default());
@@ -254,14 +243,25 @@ impl<'a> Driver<'a> {
         let role = &self.cast.inference[member - 1];
         let actor = &mut self.actors[member - 1];
         actor.duties += 1;
+        let question = self.asking.of(id)?;
         let questions = &self.setting.questions;
-        let Some(answer) = questions.answer(&role.strategy, self.seed, id)? else {
+        let asked = (question.number, question.strategy.asks);
+        let answer = questions.answer(&role.strategy, self.seed, asked)?;
+        if question.goes_back(role.studied) {
+            // A node works until it sees that nobody waits for its answer any more; who asked
+            // does not let a node of its own begin.
+            let wasted = answer.filter(|_| !role.studied);
+            actor.cost += wasted.map_or(0, |answer| answer.cost);
+            return self.take_back(notice, question);
+        }
+        let Some(answer) = answer else {
             return Ok(());
         };
         actor.cost += answer.cost;
         let open = self.open.entry(id).or_default();
         (open.raw, open.accomplice) = (answer.raw, role.accomplice);
         let quality = self.scale.quality(answer.raw);
+        self.enjoy(question, quality);
         let lie = role.strategy.lies();
         let task = self.task(notice)?;
         (task.truth, task.lie, task.node) = (quality, lie, member - 1);
@@ -272,6 +272,26 @@ impl<'a> Driver<'a> {
         };
         self.outbox.answers.entry(member).or_default().push(item);
         Ok(())
+    }
+
+    fn take_back(&mut self, notice: &Notice<'_>, question: Question) -> Result<()> {
+        let id = notice.number(event::TASK)?;
+        let cancelled = &mut self.outbox.cancelled;
+        cancelled.entry(question.user).or_default().push(id);
+        self.asking.again(question);
+        self.task(notice)?.taken_back = true;
+        Ok(())
+    }
+
+    /// Whoever asks has an answer from the block that carries it, whatever it pays in the end.
+    fn enjoy(&mut self, question: Question, quality: u32) {
+        // The ordinary user is no actor.
+        let Some(user) = question.user.checked_sub(1) else {
+            return;
+        };
+        if question.strategy.asks.wants_answers() {
+            self.actors[user].gained += self.setting.world.worth(quality);
+        }
     }
 
     fn seat(&mut self, notice: &Notice<'_>) -> Result<()> {
@@ -400,11 +420,13 @@ impl<'a> Driver<'a> {
         let after = self.chain.wealth()?;
         for (index, actor) in self.actors.iter_mut().enumerate() {
             let change = after[index + 1] as i128 - self.before[index + 1] as i128;
+            let gained = i128::from(actor.gained) - i128::from(actor.cost);
             // No run moves more than 2^63 base units.
-            actor.profit = (change - i128::from(actor.cost)) as i64;
+            actor.profit = (change + gained) as i64;
         }
         Ok(Episode {
             actors: self.actors,
+            questions: self.setting.tasks,
             tasks: self.tasks,
             blocks: self.chain.height(),
             audits: self.audits,

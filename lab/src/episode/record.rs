@@ -5,8 +5,11 @@ use serde::Serialize;
 /// A run's result.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Episode {
-    /// The inference nodes, then the evaluators, in the order of the cast.
+    /// The inference nodes, then the evaluators, then the users beside the ordinary one, in the
+    /// order of the cast.
     pub actors: Vec<Actor>,
+    /// Questions of the ordinary user.
+    pub questions: u32,
     /// Every task, in the order of ids.
     pub tasks: Vec<Outcome>,
     /// Blocks of the run.
@@ -15,9 +18,23 @@ pub struct Episode {
     pub audits: u32,
 }
 
+/// What a participant is there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub enum Part {
+    /// Answers.
+    #[default]
+    Inference,
+    /// Scores.
+    Evaluator,
+    /// Asks.
+    User,
+}
+
 /// What a participant made of a run. Money is in base units.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Actor {
+    /// What it is there for.
+    pub part: Part,
     /// Whether the experiment is about it.
     pub studied: bool,
     /// Seats or assignments.
@@ -26,7 +43,9 @@ pub struct Actor {
     pub cost: u64,
     /// What it lost of its stake.
     pub slashed: u64,
-    /// Change of balance and stake, minus cost.
+    /// What the answers to its questions were worth to it.
+    pub gained: u64,
+    /// Change of balance and stake, minus cost, plus what it gained.
     pub profit: i64,
 }
 
@@ -41,6 +60,8 @@ pub struct Outcome {
     pub paid_by: Option<u32>,
     /// The inference node that answered last, by its index in the cast.
     pub node: usize,
+    /// Whether it was taken back by who asked.
+    pub taken_back: bool,
     /// Whether the inference node did not run the model that it registered.
     pub lie: bool,
     /// What the inference node got.
@@ -50,11 +71,32 @@ pub struct Outcome {
 }
 
 impl Episode {
-    /// Profit of the studied participants together, base units per task asked.
+    /// Profit of the studied participants together, base units per question of the ordinary user.
     pub fn studied_profit(&self) -> f64 {
-        let profits = self.actors.iter().filter(|actor| actor.studied);
-        let sum: i64 = profits.map(|actor| actor.profit).sum();
-        sum as f64 / self.tasks.len().max(1) as f64
+        self.sum(|actor| actor.studied.then_some(actor.profit))
+    }
+
+    /// What studied users paid, in the same units.
+    pub fn spent(&self) -> f64 {
+        let asks = |actor: &Actor| actor.studied && actor.part == Part::User;
+        self.sum(|actor| asks(actor).then(|| actor.gained as i64 - actor.profit))
+    }
+
+    /// How often a question was taken back, for each of the ordinary user.
+    pub fn taken_back(&self) -> f64 {
+        let tasks = self.tasks.iter().filter(|task| task.taken_back);
+        tasks.count() as f64 / f64::from(self.questions.max(1))
+    }
+
+    /// Profit of the inference nodes that are not studied, in the same units.
+    pub fn competitors_profit(&self) -> f64 {
+        let competes = |actor: &Actor| !actor.studied && actor.part == Part::Inference;
+        self.sum(|actor| competes(actor).then_some(actor.profit))
+    }
+
+    fn sum(&self, figure: impl Fn(&Actor) -> Option<i64>) -> f64 {
+        let sum: i64 = self.actors.iter().filter_map(figure).sum();
+        sum as f64 / f64::from(self.questions.max(1))
     }
 
     /// Part of the tasks whose committee was off the truth by more than `distance` (ppm).
@@ -84,9 +126,9 @@ impl Episode {
         lies.iter().sum::<u64>() as f64 / lies.len().max(1) as f64
     }
 
-    /// Part of the tasks that were refunded.
+    /// Part of the tasks that were refunded, without those that were taken back.
     pub fn refunded(&self) -> f64 {
-        self.part(|task| Some(task.paid_by.is_none()))
+        self.part(|task| (!task.taken_back).then_some(task.paid_by.is_none()))
     }
 
     fn part(&self, holds: impl Fn(&Outcome) -> Option<bool>) -> f64 {
@@ -109,18 +151,34 @@ mod tests {
             payout,
             ..Outcome::default()
         };
-        let actor = |studied, profit| Actor {
+        let actor = |part, studied, profit| Actor {
+            part,
             studied,
             profit,
             ..Actor::default()
         };
+        let user = Actor {
+            gained: 80,
+            ..actor(Part::User, true, 20)
+        };
         Episode {
-            actors: vec![actor(true, 100), actor(false, 7), actor(true, -20)],
+            actors: vec![
+                actor(Part::Inference, true, 100),
+                actor(Part::Inference, false, 8),
+                actor(Part::Evaluator, false, 7),
+                actor(Part::Evaluator, true, -20),
+                user,
+            ],
+            questions: 4,
             tasks: vec![
                 task(500, Some(500), Some(500), false, 9),
                 task(500, Some(900), Some(500), true, 0),
                 task(500, Some(900), Some(900), true, 6),
                 task(500, None, None, false, 0),
+                Outcome {
+                    taken_back: true,
+                    ..Outcome::default()
+                },
             ],
             blocks: 1,
             audits: 0,
@@ -130,7 +188,9 @@ mod tests {
     #[test]
     fn figures_are_of_the_tasks_that_they_are_about() {
         let episode = episode();
-        assert_eq!(episode.studied_profit(), 20.0);
+        assert_eq!(episode.studied_profit(), 25.0);
+        assert_eq!((episode.spent(), episode.competitors_profit()), (15.0, 2.0));
+        assert_eq!(episode.taken_back(), 0.25);
         assert_eq!(episode.moved(100), 2.0 / 3.0);
         assert_eq!(episode.moved_at_payout(100), 1.0 / 3.0);
         assert_eq!(episode.moved(400), 0.0);

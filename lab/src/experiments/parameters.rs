@@ -23,8 +23,6 @@ const MARGINS: [u32; 3] = [1_000_000, 1_500_000, 2_000_000];
 const RATES: [u32; 6] = [0, 1_000, 5_000, 10_000, 20_000, 50_000];
 const TOLERANCES: [u32; 3] = [100_000, 200_000, 400_000];
 const WITHHOLDINGS: [u32; 4] = [5_000, 10_000, 20_000, 50_000];
-/// Part of the highest price that a set secures, at which its finalists are tried.
-const DEAR: u64 = 2;
 
 /// The parameters that are searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -191,17 +189,12 @@ fn attempt(
     finding: Finding,
     effort: Effort,
 ) -> Result<Trial> {
-    let params = candidate.apply(&base.params);
     let usual = Setting {
-        params: params.clone(),
+        params: candidate.apply(&base.params),
         tasks: effort.tasks,
         ..base.clone()
     };
-    let factor = poq_app::modules::params::max_price(&params) / DEAR / base.world.price();
-    let dear = Setting {
-        world: base.world.dearer(factor.max(1)),
-        ..usual.clone()
-    };
+    let dear = usual.dear();
     let entries: Vec<zoo::Entry> = zoo::entries(candidate.committee_size as usize)
         .into_iter()
         .filter(|entry| entry.promise.covers(true))

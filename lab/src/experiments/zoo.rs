@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::{Case, Comparison, Effort, run_all};
-use crate::casts::{accomplices, evaluators, honest, inference, split, unsplit};
+use crate::casts::{accomplices, evaluators, honest, inference, operator, split, unsplit, user};
 use crate::episode::{Cast, Setting};
 use crate::error::Result;
-use crate::strategy::{Evaluator, Inference, Ring};
+use crate::strategy::{Asks, Evaluator, Inference, Ring, TakesBack, User};
 use crate::world::{CHEAPER, STANDARD};
 
 /// Evaluators per seat of a committee, and some more.
@@ -16,6 +16,17 @@ const SPARE_EVALUATORS: usize = 2;
 const PARTS: usize = 4;
 /// Times more evaluators in a large crowd.
 const CROWD: usize = 10;
+/// Nodes beside that of a user who has one.
+const FEW_COMPETITORS: usize = 3;
+const MANY_COMPETITORS: usize = 7;
+/// Hopeless questions of who floors competitors, percent of the ordinary user's.
+const HOPELESS: u32 = 30;
+/// What two rules leave to users.
+const HALF: Promise = Promise::None(
+    "what an answer below the limit does not earn, at most half, goes back to who chose the limit (ADR 34)",
+);
+const FREE: Promise =
+    Promise::None("who asks knows whose node is drawn, and takes a question back for nothing");
 
 /// What the protocol promises about a strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -63,8 +74,17 @@ pub struct Row {
     pub price: u64,
     /// What the protocol promises.
     pub promise: Promise,
+    /// Whether it is one of users.
+    pub by_users: bool,
     /// What it came to.
     pub result: Comparison,
+}
+
+impl Entry {
+    /// Whether it is a strategy of users.
+    pub fn is_by_users(&self) -> bool {
+        !self.lying.users.is_empty()
+    }
 }
 
 impl Row {
@@ -87,6 +107,7 @@ pub fn entries(seats: usize) -> Vec<Entry> {
     entries.extend(rings(seats, total));
     entries.extend(inference_nodes(total));
     entries.extend(splits(total));
+    entries.extend(users(total));
     entries
 }
 
@@ -216,6 +237,56 @@ fn splits(total: usize) -> Vec<Entry> {
     ]
 }
 
+/// Strategies of who asks; who has a node as well means its node by its own.
+fn users(total: usize) -> Vec<Entry> {
+    let asks = |asks, takes_back| User { asks, takes_back };
+    let alone = |name: &str, promise, way| {
+        let cast = user(asks(way, TakesBack::Nothing), total);
+        entry(format!("user: {name}"), promise, cast)
+    };
+    let with_a_node = |name: &str, promise, strategy, percent, competitors| {
+        let cast = operator(strategy, percent, competitors, total);
+        let name = format!("user with 1 of {} nodes: {name}", competitors + 1);
+        entry(name, promise, cast)
+    };
+    let floors = |name: &str, promise, takes_back, competitors| {
+        let strategy = asks(Asks::Hopeless, takes_back);
+        with_a_node(name, promise, strategy, HOPELESS, competitors)
+    };
+    let plainly = |name: &str, promise, takes_back| {
+        let strategy = asks(Asks::Plainly, takes_back);
+        with_a_node(name, promise, strategy, 100, FEW_COMPETITORS)
+    };
+    let floored = "hopeless questions";
+    let floored_others = "hopeless questions, takes back those to its own node";
+    vec![
+        alone("the highest min_quality", HALF, Asks::HighestLimit),
+        alone("the shortest answer", Promise::Loses, Asks::ShortestAnswer),
+        plainly(
+            "takes back questions to its own node",
+            Promise::Loses,
+            TakesBack::Own,
+        ),
+        plainly(
+            "takes back questions to the others",
+            FREE,
+            TakesBack::Others,
+        ),
+        with_a_node(
+            "the highest min_quality, takes back questions to its own node",
+            HALF,
+            asks(Asks::HighestLimit, TakesBack::Own),
+            100,
+            FEW_COMPETITORS,
+        ),
+        floors(floored, Promise::Loses, TakesBack::Nothing, 1),
+        floors(floored, Promise::Loses, TakesBack::Nothing, FEW_COMPETITORS),
+        floors(floored_others, FREE, TakesBack::Own, 1),
+        floors(floored_others, FREE, TakesBack::Own, FEW_COMPETITORS),
+        floors(floored_others, FREE, TakesBack::Own, MANY_COMPETITORS),
+    ]
+}
+
 /// Runs entries against their honest twins, for each setting.
 pub fn compare(settings: &[Setting], entries: &[Entry], effort: Effort) -> Result<Vec<Row>> {
     let mut cases = Vec::new();
@@ -239,6 +310,7 @@ pub fn compare(settings: &[Setting], entries: &[Entry], effort: Effort) -> Resul
                 audits: setting.audits,
                 price: setting.world.price(),
                 promise: entry.promise,
+                by_users: entry.is_by_users(),
                 result: Comparison::of(&pair[0], &pair[1]),
             });
         }

@@ -6,7 +6,7 @@ use rand::Rng;
 
 use super::attacks::words;
 use super::sample::Question;
-use super::wordings::FREQUENT;
+use super::wordings::frequent;
 use crate::error::Result;
 
 /// Edits in a row that a text may be no better for before the search begins anew.
@@ -41,7 +41,7 @@ impl Words {
         let answers = others.flat_map(|(_, question)| [&question.right, &question.wrong]);
         let vocabulary: BTreeSet<&str> = answers
             .flat_map(|answer| words(answer))
-            .chain(FREQUENT.split_whitespace())
+            .chain(frequent())
             .collect();
         let owned = |word: &str| word.to_owned();
         Self {

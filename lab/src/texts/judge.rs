@@ -10,21 +10,12 @@ use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
 use poq_reference_evaluator::{Evaluator, Kind, Source};
 use sha2::{Digest, Sha256};
 
+use super::registry::{TOKENIZER, WEIGHTS, cache, entries, read};
 use crate::error::{Error, Result};
 use crate::world::Scale;
 
-/// The entries of the models that the set-up fetches.
-const ENTRIES: [&str; 5] = [
-    include_str!("../../../evaluator/registry/judge-minilm-nc-2.json"),
-    include_str!("../../../evaluator/registry/judge-bge-nc-2.json"),
-    include_str!("../../../evaluator/registry/judge-minilm-open-1.json"),
-    include_str!("../../../evaluator/registry/ms-marco-minilm-l-12-v2.json"),
-    include_str!("../../../evaluator/registry/bge-small-en-v1.5.json"),
-];
-/// What a judge's folder has.
+/// The registry entry in a judge's folder.
 const ENTRY: &str = "entry.json";
-const WEIGHTS: &str = "model.onnx";
-const TOKENIZER: &str = "tokenizer.json";
 
 type Scoring = dyn Fn(&str, &str) -> Result<i32> + Send + Sync;
 
@@ -152,35 +143,22 @@ fn locate(model: &str) -> Result<(EvaluatorModel, PathBuf)> {
         true => read(path)?,
         false => built_in(model)?,
     };
-    let folder = cache().join("models").join(&entry.id);
+    let cache = cache().ok_or_else(|| {
+        Error::Option("cannot find the cache: set POQ_CACHE, XDG_CACHE_HOME or HOME".into())
+    })?;
+    let folder = cache.join("models").join(&entry.id);
     Ok((entry, folder))
 }
 
 fn built_in(id: &str) -> Result<EvaluatorModel> {
-    let parse = |content: &&str| parse(content, "a built-in registry entry");
-    let entries = ENTRIES.iter().map(parse).collect::<Result<Vec<_>>>()?;
+    let entries = entries()?;
     let known: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
     let unknown = Error::Option(format!(
         "{id} is neither a folder, nor a registry entry (.json), nor one of {}",
         known.join(", ")
     ));
-    let mut entries = entries.iter();
-    entries.find(|entry| entry.id == id).cloned().ok_or(unknown)
-}
-
-fn read(path: &Path) -> Result<EvaluatorModel> {
-    let content = std::fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse(&content, &path.display().to_string())
-}
-
-fn parse(content: &str, origin: &str) -> Result<EvaluatorModel> {
-    serde_json::from_str(content).map_err(|error| Error::Form {
-        origin: origin.to_owned(),
-        reason: format!("no poq.v1.EvaluatorModel in proto3 JSON: {error}"),
-    })
+    let found = entries.into_iter().find(|entry| entry.id == id);
+    found.ok_or(unknown)
 }
 
 fn kind(entry: &EvaluatorModel) -> Result<Kind> {
@@ -192,15 +170,6 @@ fn kind(entry: &EvaluatorModel) -> Result<Kind> {
             reason: format!("the kind {} is unknown", entry.kind),
         }),
     }
-}
-
-/// The folder that `make setup` fills.
-fn cache() -> PathBuf {
-    let of = |name| std::env::var_os(name).map(PathBuf::from);
-    of("POQ_CACHE")
-        .or_else(|| Some(of("XDG_CACHE_HOME")?.join("poq")))
-        .or_else(|| Some(of("HOME")?.join(".cache/poq")))
-        .unwrap_or_else(|| ".cache/poq".into())
 }
 
 #[cfg(test)]
@@ -243,7 +212,8 @@ mod tests {
     #[test]
     fn an_entry_in_a_folder_is_read() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(ENTRY), ENTRIES[4]).unwrap();
+        let bge = serde_json::to_string(&built_in("bge-small-en-v1.5").unwrap()).unwrap();
+        std::fs::write(folder.path().join(ENTRY), bge).unwrap();
         let (entry, files) = locate(&folder.path().display().to_string()).unwrap();
         assert_eq!(entry.id, "bge-small-en-v1.5");
         assert_eq!(files, folder.path());

@@ -46,12 +46,11 @@ pub(super) const OTHER_LANGUAGES: [&str; 4] = [
     "Это хороший вопрос. Ответ зависит от многих обстоятельств, которые нужно рассмотреть по отдельности.",
 ];
 
+/// Frequent words of English; those after the blank line are of answers to instructions.
+const WORDS: &str = include_str!("../../judge/judge/frequent.txt");
+
 /// Frequent words of English.
-pub(super) const FREQUENT: &str = "the be to of and a in that have it for not on with as you do at \
-    this but his by from they we say her she or an will my one all would there their what so up out \
-    if about who get which go me when make can like time no just him know take people into year \
-    your good some could them see other than then now look only come its over think also back after \
-    use two how our work first well way even new want because any these give day most us is are was \
-    were has had been more many very much such through between under where why while same part \
-    place world number water light air life name city country called made used found known large \
-    small long great high old different important example means made usually often because";
+pub(super) fn frequent<'a>() -> impl Iterator<Item = &'a str> {
+    let (english, _) = WORDS.split_once("\n\n").unwrap_or((WORDS, ""));
+    english.split_whitespace()
+}

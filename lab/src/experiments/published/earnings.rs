@@ -48,6 +48,7 @@ fn cast() -> Cast {
             node(Inference::Canned),
             node(Inference::Junk),
         ],
+        ..Cast::default()
     }
 }
 
