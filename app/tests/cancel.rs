@@ -36,7 +36,7 @@ fn is(result: &ExecTxResult, code: Code) {
 }
 
 #[test]
-fn an_assigned_task_returns_its_escrow_and_frees_its_node() {
+fn an_assigned_task_costs_a_fee_and_frees_its_node() {
     let mut chain = Chain::new(1, 5);
     let before = chain.balance(&chain.user.address);
     let id = chain.submit();
@@ -61,13 +61,15 @@ fn an_assigned_task_returns_its_escrow_and_frees_its_node() {
             .value
             .as_slice(),
     );
-    assert_eq!(response.unwrap().refund, 50_000);
+    // A quarter of 1,000 + 30 · 10 + 1,000 · 40.
+    assert_eq!(response.unwrap().refund, 50_000 - 10_325);
 
     let task = chain.task(id);
     assert_eq!(task.status(), TaskStatus::Refunded);
     assert_eq!(task.refund_reason(), RefundReason::Cancelled);
     let fees = 2 * u128::from(support::GAS / 100);
-    assert_eq!(chain.balance(&chain.user.address), before - fees);
+    assert_eq!(task.cancellation_fee, 10_325);
+    assert_eq!(chain.balance(&chain.user.address), before - fees - 10_325);
     // No penalty, no reward, nothing left to do, and nothing happens later.
     let after = chain.node(Role::Inference, &operator);
     assert_eq!((after.open_duties, after.duties_missed), (0, 0));
@@ -97,6 +99,7 @@ fn a_task_can_be_cancelled_in_the_block_that_asks() {
     let task = chain.task(1);
     assert_eq!(task.status(), TaskStatus::Refunded);
     assert!(task.assignments.is_empty());
+    assert_eq!(task.cancellation_fee, 0);
     // The user has no open task any more.
     let (proven, _) = chain
         .app
@@ -117,6 +120,8 @@ fn a_redrawn_task_frees_only_the_node_at_work() {
     let assignments = chain.task(id).assignments;
     assert_eq!(assignments.len(), 2);
     assert_eq!(cancel(&mut chain, id, by_user).code, 0);
+    // The user has waited in vain already.
+    assert_eq!(chain.task(id).cancellation_fee, 0);
     let missed = chain.node(Role::Inference, &assignments[0].operator);
     let freed = chain.node(Role::Inference, &assignments[1].operator);
     assert_eq!((missed.duties_missed, missed.open_duties), (1, 0));

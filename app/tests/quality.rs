@@ -73,7 +73,9 @@ fn who_is_far_from_the_consensus_earns_nothing() {
 fn an_answer_below_the_users_minimum_costs_half() {
     let settlement = settle(Aggregation::WeightedMedian, 600_001);
     assert_eq!(settlement.inference.unwrap().amount, 462);
-    assert_eq!(settlement.refund, 50_000 - 91 - 77 - 462);
+    // The other half goes to the protocol, so that the user pays the same.
+    assert_eq!(settlement.protocol, 77 + 462);
+    assert_eq!(settlement.refund, 50_000 - 91 - 77 - 924);
     let settlement = settle(Aggregation::WeightedMedian, 600_000);
     assert_eq!(settlement.inference.unwrap().amount, 924);
 }

@@ -36,7 +36,9 @@ async fn main() -> anyhow::Result<()> {
         .send_and_wait(vec![any(&task)], Fee::Auto, Duration::from_secs(60))
         .await?;
     let responses = tx::responses(&sent.data)?;
-    let response = responses.first().context("the chain returned no response")?;
+    let response = responses
+        .first()
+        .context("the chain returned no response")?;
     let id = MsgSubmitTaskResponse::decode(response.value.as_slice())?.task_id;
     println!("task {id} is in block {}", sent.height);
 
@@ -44,7 +46,10 @@ async fn main() -> anyhow::Result<()> {
         let task = client.task(id).await?;
         match (task.status(), &task.settlement) {
             (TaskStatus::Final, Some(settlement)) => {
-                println!("quality {} ppm, price {}", settlement.quality, settlement.price);
+                println!(
+                    "quality {} ppm, price {}",
+                    settlement.quality, settlement.price
+                );
                 return Ok(());
             }
             (TaskStatus::Refunded, _) => bail!("refunded: {}", task.refund_reason().as_str_name()),

@@ -30,9 +30,14 @@ async fn main() -> anyhow::Result<()> {
     };
     proven.verify(&hash)?;
 
-    let record = proven.value.context("the chain proves that it has no such task")?;
+    let record = proven
+        .value
+        .context("the chain proves that it has no such task")?;
     let task = Task::decode(record.as_slice())?;
-    let quality = task.settlement.as_ref().map(|settlement| settlement.quality);
+    let quality = task
+        .settlement
+        .as_ref()
+        .map(|settlement| settlement.quality);
     println!(
         "task {id} is {} with quality {quality:?} ppm, proven at height {} by {}",
         task.status().as_str_name(),

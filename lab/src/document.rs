@@ -235,8 +235,7 @@ fn users(base: &Setting, effort: Effort) -> Result<String> {
          *taken back* is how often a question was, for each of the ordinary user. Hopeless questions are \
          as many as 30 % of the ordinary ones: nobody answers them well, and their answers are short and \
          count in reputations. Gas is free; whoever takes back is in time and asks again; a node works in \
-         vain until then. An advantage divided by *taken back* is the charge for taking a question back from \
-         which on the strategy would no longer pay.\n\n{}",
+         vain until then.\n\n{}",
         users_table(&rows)
     ))
 }

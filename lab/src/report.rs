@@ -193,9 +193,19 @@ pub fn users_table(rows: &[Row]) -> String {
 fn promise(row: &Row) -> String {
     match row.promise {
         Promise::None(reason) => format!("none: {reason}"),
-        promise if promise.covers(row.audits) && row.keeps_promise() => "loses: kept".into(),
-        promise if promise.covers(row.audits) => "loses: BROKEN".into(),
-        _ => "none without audits".into(),
+        promise if !promise.covers(row.audits) => "none without audits".into(),
+        promise => {
+            let what = match promise {
+                Promise::GainsNothing => "gains nothing",
+                _ => "loses",
+            };
+            let is = if row.keeps_promise() {
+                "kept"
+            } else {
+                "BROKEN"
+            };
+            format!("{what}: {is}")
+        }
     }
 }
 

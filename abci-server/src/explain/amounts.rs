@@ -38,7 +38,7 @@ pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
     all.push(amount(
         "protocol",
         settlement.protocol,
-        format!("{} of the price", fraction(params.protocol_share)),
+        protocol_words(params, settlement, shares),
     ));
     all.push(refund(task, settlement));
     (all, None)
@@ -122,6 +122,14 @@ fn price(task: &Task, bill: &Bill<'_>, settlement: &Settlement) -> Amount {
         how += &format!(" = {full}, at most the escrow");
     }
     amount("price", settlement.price, how)
+}
+
+fn protocol_words(params: &Params, settlement: &Settlement, shares: Shares) -> String {
+    let share = format!("{} of the price", fraction(params.protocol_share));
+    match settlement.protocol.saturating_sub(shares.protocol) {
+        0 => share,
+        withheld => format!("{share}, and {withheld} that the user's limit withheld from the node"),
+    }
 }
 
 fn inference(task: &Task, params: &Params, settlement: &Settlement, shares: Shares) -> Amount {

@@ -7,6 +7,7 @@ mod text;
 
 use std::collections::BTreeSet;
 
+use poq_app::modules::tasks::settlement;
 use poq_client::Event;
 use poq_proto::event;
 use poq_proto::v1::{AuditResult, Params, Seat, Task, TaskStatus};
@@ -207,8 +208,9 @@ fn summary(task: &Task, denom: &str) -> String {
             fraction(quality)
         ),
         TaskStatus::Refunded => format!(
-            "task {id} ended at height {height} without a quality, and its escrow of {}{denom} went \
-             back: {}",
+            "task {id} ended at height {height} without a quality, and {}{denom} of its escrow of \
+             {}{denom} went back: {}",
+            settlement::returned(task),
             task.escrow,
             history::refund_reason(task.refund_reason())
         ),

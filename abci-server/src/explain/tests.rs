@@ -222,7 +222,7 @@ fn a_refund_says_why() {
     assert!(
         explanation
             .summary
-            .contains("20000upoq went back: the user cancelled it")
+            .contains("20000upoq of its escrow of 20000upoq went back: the user cancelled it")
     );
     assert!(explanation.amounts.is_empty());
 }

@@ -1,4 +1,4 @@
-//! The one way of a transaction through the house: bytes → [`decode`] → [`Unverified`] →
+//! The one way of a transaction through the house: bytes → [`decode()`] → [`Unverified`] →
 //! [`authenticate`](Unverified::authenticate) → [`Authenticated`] → [`execute`](Authenticated::execute).
 //! What is not authenticated has another type and cannot be executed. The transactions of a block are
 //! decoded, and their signatures verified, [`ahead`].

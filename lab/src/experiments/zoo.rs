@@ -21,18 +21,13 @@ const FEW_COMPETITORS: usize = 3;
 const MANY_COMPETITORS: usize = 7;
 /// Hopeless questions of who floors competitors, percent of the ordinary user's.
 const HOPELESS: u32 = 30;
-/// What two rules leave to users.
-const HALF: Promise = Promise::None(
-    "what an answer below the limit does not earn, at most half, goes back to who chose the limit (ADR 34)",
-);
-const FREE: Promise =
-    Promise::None("who asks knows whose node is drawn, and takes a question back for nothing");
-
 /// What the protocol promises about a strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Promise {
     /// It earns less than honesty, with audits and without.
     Loses,
+    /// It earns as much as honesty at most, with audits and without.
+    GainsNothing,
     /// It earns less than honesty where audits are on.
     LosesIfAudited,
     /// Nothing; the text says why.
@@ -43,7 +38,7 @@ impl Promise {
     /// Whether it covers a case.
     pub fn covers(self, audits: bool) -> bool {
         match self {
-            Self::Loses => true,
+            Self::Loses | Self::GainsNothing => true,
             Self::LosesIfAudited => audits,
             Self::None(_) => false,
         }
@@ -91,7 +86,8 @@ impl Row {
     /// Whether nothing was seen against what the protocol promises: the mean is below 0. Whether
     /// that is significant is for [`Comparison::verdict`]; an audit is a rare event.
     pub fn keeps_promise(&self) -> bool {
-        !self.promise.covers(self.audits) || !self.pays()
+        let is_even = self.promise == Promise::GainsNothing && self.result.verdict() == "even";
+        !self.promise.covers(self.audits) || !self.pays() || is_even
     }
 
     /// Whether lying was at least as good as honesty on average.
@@ -260,7 +256,11 @@ fn users(total: usize) -> Vec<Entry> {
     let floored = "hopeless questions";
     let floored_others = "hopeless questions, takes back those to its own node";
     vec![
-        alone("the highest min_quality", HALF, Asks::HighestLimit),
+        alone(
+            "the highest min_quality",
+            Promise::GainsNothing,
+            Asks::HighestLimit,
+        ),
         alone("the shortest answer", Promise::Loses, Asks::ShortestAnswer),
         plainly(
             "takes back questions to its own node",
@@ -269,21 +269,31 @@ fn users(total: usize) -> Vec<Entry> {
         ),
         plainly(
             "takes back questions to the others",
-            FREE,
+            Promise::Loses,
             TakesBack::Others,
         ),
         with_a_node(
             "the highest min_quality, takes back questions to its own node",
-            HALF,
+            Promise::Loses,
             asks(Asks::HighestLimit, TakesBack::Own),
             100,
             FEW_COMPETITORS,
         ),
         floors(floored, Promise::Loses, TakesBack::Nothing, 1),
         floors(floored, Promise::Loses, TakesBack::Nothing, FEW_COMPETITORS),
-        floors(floored_others, FREE, TakesBack::Own, 1),
-        floors(floored_others, FREE, TakesBack::Own, FEW_COMPETITORS),
-        floors(floored_others, FREE, TakesBack::Own, MANY_COMPETITORS),
+        floors(floored_others, Promise::Loses, TakesBack::Own, 1),
+        floors(
+            floored_others,
+            Promise::Loses,
+            TakesBack::Own,
+            FEW_COMPETITORS,
+        ),
+        floors(
+            floored_others,
+            Promise::Loses,
+            TakesBack::Own,
+            MANY_COMPETITORS,
+        ),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! What users who have strategies ask, and what they take back.
 
-use poq_app::modules::tasks::MIN_ANSWER_BYTES;
+use poq_app::modules::params::limits::MIN_ANSWER_BYTES;
 
 use super::{Drawn, JUNK_SCORE, TRUNCATION_LOSS};
 use crate::world::World;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use poq_app::modules::tasks::settlement::returned;
 use poq_client::{Any, Client, TxOutcome, any, tx};
 use poq_proto::PPM;
 use poq_proto::v1::{Model, MsgSubmitTask, MsgSubmitTaskResponse, Sampling, Task, TaskStatus};
@@ -229,7 +230,7 @@ impl Followed {
                 text += &format!(
                     "task {id}: no quality, {}{denom} for the answer, {}{denom} back\n",
                     task.unjudged_pay,
-                    task.escrow.saturating_sub(task.unjudged_pay)
+                    returned(task)
                 )
             }
         }

@@ -1,14 +1,15 @@
 use poq_proto::code;
 use poq_proto::v1::{MsgCancelTask, MsgCancelTaskResponse, RefundReason, Role, Task, TaskStatus};
 
-use super::lifecycle::refund;
+use super::lifecycle::{pay_protocol, refund};
+use super::settlement::{cancellation_fee, returned};
 use super::{get, keys, put};
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::nodes::{self, Duty};
 
-/// `MsgCancelTask`: the user takes a question back that has no answer yet. The whole escrow
-/// returns, and the node that was at work is free without a penalty.
+/// `MsgCancelTask`: the user takes a question back that has no answer yet. The escrow returns, less the
+/// fee while the first node works on it, and that node is free without a penalty.
 pub fn cancel_task(x: &mut Execution<'_>, message: MsgCancelTask) -> Result<MsgCancelTaskResponse> {
     let mut task = get(x.state, message.task_id)?;
     ensure!(
@@ -19,6 +20,7 @@ pub fn cancel_task(x: &mut Execution<'_>, message: MsgCancelTask) -> Result<MsgC
         task.user,
         message.user
     );
+    let fee = cancellation_fee(&x.block.params, &task);
     match task.status() {
         TaskStatus::Submitted => {}
         TaskStatus::Assigned => release_node(x, &task)?,
@@ -35,10 +37,14 @@ pub fn cancel_task(x: &mut Execution<'_>, message: MsgCancelTask) -> Result<MsgC
             task.id
         ),
     }
+    if fee > 0 {
+        task.cancellation_fee = fee;
+        pay_protocol(x, fee)?;
+    }
     refund(x, &mut task, RefundReason::Cancelled)?;
     put(x.state, &task)?;
     Ok(MsgCancelTaskResponse {
-        refund: task.escrow,
+        refund: returned(&task),
     })
 }
 

@@ -7,7 +7,7 @@ use super::aggregate::{aggregate, opinions};
 use super::audit_risk::audit_probability;
 use super::due::Settled;
 use super::reveals::without_punished;
-use super::settlement::{Bill, delivered_part, price_of, split};
+use super::settlement::{Bill, delivered_part, price_of, returned, split};
 use super::{
     await_draw, committee_attempt, compact, current_committee, draw, enter, get, keys, leave_queue,
     put, reschedule,
@@ -353,9 +353,7 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
             pay(x, task.id, payout)?;
         }
     }
-    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
-    let protocol = Address::of_module(PROTOCOL_ACCOUNT, prefix)?;
-    bank::credit(x.state, &protocol, denom, settlement.protocol.into())?;
+    pay_protocol(x, settlement.protocol)?;
     end(x, task, TaskStatus::Final, settlement.refund)?;
     x.emit(
         event::TASK_FINAL,
@@ -366,6 +364,13 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         ],
     );
     Ok(())
+}
+
+/// Pays the account from which validators are paid.
+pub fn pay_protocol(x: &mut Execution<'_>, amount: u64) -> Result<()> {
+    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+    let protocol = Address::of_module(PROTOCOL_ACCOUNT, prefix)?;
+    bank::credit(x.state, &protocol, denom, amount.into())
 }
 
 fn pay(x: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
@@ -411,8 +416,7 @@ pub fn refund(x: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> R
         nodes::complete_duty(x, duty, None, payout.amount)?;
         pay(x, task.id, &payout)?;
     }
-    let rest = task.escrow.saturating_sub(task.unjudged_pay);
-    end(x, task, TaskStatus::Refunded, rest)
+    end(x, task, TaskStatus::Refunded, returned(task))
 }
 
 /// Gives the user what is left, and forgets everything but the record; in time most of that too.

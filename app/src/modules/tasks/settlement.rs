@@ -1,7 +1,7 @@
 //! Who gets what, in integers, every remainder to the user (protocol section 9).
 
 use poq_proto::PPM;
-use poq_proto::v1::{Committee, Params, Task, Terms};
+use poq_proto::v1::{Committee, Params, Task, TaskStatus, Terms};
 
 use crate::arithmetic::{ratio, share, sum};
 use crate::error::{Error, Result};
@@ -100,6 +100,37 @@ pub fn delivered_part(terms: &Terms, quality: u32) -> u64 {
     }
 }
 
+/// Base units of a node's full share that the user's limit withholds from it. They go to the protocol,
+/// so that a limit saves its user nothing (ADR 40).
+fn withheld(bill: &Bill<'_>, full: u64, paid: u64) -> u64 {
+    share(full, delivered_part(&bill.terms, bill.quality)).saturating_sub(paid)
+}
+
+/// What it costs to take a question back while its first node works on it: the shares of evaluators
+/// and protocol in the price of the longest answer. The user knows by then who was drawn, so that a
+/// free choice would be one of the node (ADR 40). Nothing once a node has missed it.
+pub fn cancellation_fee(params: &Params, task: &Task) -> u64 {
+    let is_first = task.status() == TaskStatus::Assigned && task.assignments.len() == 1;
+    let terms = task.terms.unwrap_or_default();
+    let longest = price(
+        &terms,
+        task.prompt_bytes.into(),
+        task.max_answer_bytes.into(),
+    );
+    let shares = u64::from(params.evaluator_share).saturating_add(params.protocol_share.into());
+    match is_first {
+        true => share(longest.min(task.escrow), shares),
+        false => 0,
+    }
+}
+
+/// What of the escrow of a task without a quality goes back to its user.
+pub fn returned(task: &Task) -> u64 {
+    task.escrow
+        .saturating_sub(task.unjudged_pay)
+        .saturating_sub(task.cancellation_fee)
+}
+
 /// How a price is divided before anybody's work is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
@@ -146,13 +177,15 @@ pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
     let shares = shares(bill.params, price, bill.revealed.len())?;
     let earned = earned_part(&bill.terms, bill.min_quality, bill.quality);
     let inference = share(shares.inference, earned);
+    let withheld = withheld(bill, shares.inference, inference);
+    let protocol = shares.protocol.saturating_add(withheld);
     let evaluators: Vec<u64> = bill
         .revealed
         .iter()
         .map(|revealed| seat_amount(bill.params, shares.per_seat, bill.quality, *revealed))
         .collect();
     let paid = evaluators.iter().copied();
-    let spent = sum(paid.chain([inference, shares.protocol]))?;
+    let spent = sum(paid.chain([inference, protocol]))?;
     let refund = bill
         .escrow
         .checked_sub(spent)
@@ -161,7 +194,7 @@ pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
         price,
         inference,
         evaluators,
-        protocol: shares.protocol,
+        protocol,
         refund,
     })
 }
@@ -212,14 +245,15 @@ mod tests {
     }
 
     #[test]
-    fn below_the_users_limit_half_is_earned() {
+    fn below_the_users_limit_half_is_earned_and_nothing_saved() {
         let (params, terms) = (default_params(), terms());
         let mut bill = bill(&params, terms);
         let whole = split(&bill).unwrap();
         bill.min_quality = 700_001;
         let half = split(&bill).unwrap();
         assert_eq!(half.inference, whole.inference / 2);
-        assert_eq!(half.refund, whole.refund + whole.inference.div_ceil(2));
+        assert_eq!(half.refund, whole.refund);
+        assert_eq!(half.protocol, whole.protocol + whole.inference.div_ceil(2));
         bill.quality = 200_000;
         assert_eq!(split(&bill).unwrap().inference, 0);
     }
@@ -261,6 +295,9 @@ mod tests {
                 + amounts.evaluators.iter().map(|amount| u128::from(*amount)).sum::<u128>();
             prop_assert_eq!(out, u128::from(escrow));
             prop_assert!(amounts.price <= escrow);
+            // What a user asks for changes nothing of what it pays.
+            let unlimited = split(&Bill { min_quality: 0, ..bill }).unwrap();
+            prop_assert_eq!(amounts.refund, unlimited.refund);
         }
     }
 }
