@@ -79,9 +79,10 @@ build: programs ## compile all binaries and tests
 	@cargo build --workspace --all-targets --locked >&2
 
 .PHONY: lint
-lint: setup ## formatting, clippy, licences and advisories, wire format
+lint: setup ## formatting, clippy, documentation, licences and advisories, wire format
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
 	@testnet/setup/features.py
 	@testnet/setup/setup.sh lint
 	"$(POQ_CACHE)/bin/cargo-deny" --workspace check licenses bans sources

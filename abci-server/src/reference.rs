@@ -152,7 +152,7 @@ impl Reference {
     /// Makes a model ready.
     ///
     /// # Errors
-    /// See [`Error`].
+    /// See [`enum@Error`].
     pub fn load(&self, model: &EvaluatorModel) -> Result<Arc<Evaluator>, Error> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         let key = Key::of(model);

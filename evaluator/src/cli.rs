@@ -221,7 +221,7 @@ pub struct Serve {
     /// Cut off texts that are too long where the request has no `truncate`
     #[arg(long)]
     pub auto_truncate: bool,
-    /// Origins of web pages that may ask, separated by commas, as https://example.org; "*" is every one
+    /// Origins of web pages that may ask, separated by commas, as `https://example.org`; "*" is every one
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_allow_origin: Vec<String>,
 }

@@ -18,7 +18,7 @@ pub fn print(
     })
 }
 
-/// As [`print`], for what was counted and measured here, whose integers are short and stay numbers.
+/// As [`print()`], for what was counted and measured here, whose integers are short and stay numbers.
 pub fn print_figures(
     format: OutputFormat,
     result: &impl Serialize,

@@ -61,7 +61,7 @@ pub struct Faucet {
     /// Gifts in one minute, at most.
     #[arg(long, default_value_t = 60, value_name = "NUMBER")]
     per_minute: usize,
-    /// Origins of web pages that may ask, separated by commas, as https://example.org; "*" is every one.
+    /// Origins of web pages that may ask, separated by commas, as `https://example.org`; "*" is every one.
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
     cors_origins: Vec<String>,
     /// Where to serve Prometheus metrics, at /metrics; default: nowhere.

@@ -25,7 +25,7 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Whether `signature` is that of `key` over `document`: see [`verify`].
+    /// Whether `signature` is that of `key` over `document`.
     pub fn verify(&self, key: &[u8], signature: &[u8], document: &[u8]) -> bool {
         self.verify_recalled(key, signature, document, None)
     }

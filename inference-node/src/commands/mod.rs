@@ -76,7 +76,7 @@ fn print(output: Output, value: &Value, text: impl FnOnce() -> String) {
     });
 }
 
-/// As [`print`], for what the chain says: in JSON, integers of 64 bits are text.
+/// As [`print()`], for what the chain says: in JSON, integers of 64 bits are text.
 fn print_typed(
     output: Output,
     value: &impl Serialize,
