@@ -1,7 +1,7 @@
 //! Asks a question, waits for its payout, and prints the answer's quality and cost.
 //!
 //! ```sh
-//! cargo run --release --example ask -- http://127.0.0.1:26657 "MNEMONIC" "Why is the sky blue?"
+//! cargo run -p poq-client --example ask -- http://127.0.0.1:26657 "MNEMONIC" "Why is the sky blue?"
 //! ```
 
 use std::time::Duration;

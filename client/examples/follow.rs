@@ -2,7 +2,7 @@
 //! continue where it stopped.
 //!
 //! ```sh
-//! cargo run --release --example follow -- http://127.0.0.1:26657 cursor.json
+//! cargo run -p poq-client --example follow -- http://127.0.0.1:26657 cursor.json
 //! ```
 
 use std::time::Duration;

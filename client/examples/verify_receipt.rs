@@ -2,7 +2,7 @@
 //! validators signed. Give the hash of a block header that you trust, or the node's own is taken.
 //!
 //! ```sh
-//! cargo run --release --example verify_receipt -- http://127.0.0.1:26657 1
+//! cargo run -p poq-client --example verify_receipt -- http://127.0.0.1:26657 1
 //! ```
 
 use std::time::Duration;
