@@ -85,7 +85,7 @@ pub enum Error {
     Refused(#[from] poq_app::Error),
     /// It does not say when vote extensions begin.
     #[error(
-        "`{0}` in consensus_params.abci.vote_extensions_enable_height of genesis.json is no height in quotes"
+        "`{0}` in consensus_params.abci.vote_extensions_enable_height of genesis.json is not a height in quotes"
     )]
     Extensions(String),
     /// Heights of the store are counted from 1.

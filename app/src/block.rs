@@ -94,15 +94,15 @@ impl OpenBlock {
         let extensions_before = chain::vote_extensions_height(&state)?;
         let (votes, results) = move_beacon(&mut state, block, carried)?;
         let context = chain::context(&state, block.height)?;
-        let mut x = Execution::new(&mut state, &context);
+        let mut ctx = Execution::new(&mut state, &context);
         // First: nothing that is in this block may change a weight that its beacon draws by (ADR 33).
-        let drawn = tasks::draw_due(&mut x)?;
+        let drawn = tasks::draw_due(&mut ctx)?;
         for offender in &block.offenders {
-            step(&mut x, |x| validators::punish(x, offender))?;
+            step(&mut ctx, |ctx| validators::punish(ctx, offender))?;
         }
-        step(&mut x, |x| validators::distribute_fees(x, &votes))?;
-        audits::draw_due(&mut x)?;
-        let events = x.into_events();
+        step(&mut ctx, |ctx| validators::distribute_fees(ctx, &votes))?;
+        audits::draw_due(&mut ctx)?;
+        let events = ctx.into_events();
         Ok(Self {
             state,
             context,
@@ -203,12 +203,12 @@ impl OpenBlock {
         // The end of a block goes by the parameters that its transactions leave, so that the state of
         // this height alone explains what happened here.
         let context = chain::context(&state, context.height)?;
-        let mut x = Execution::new(&mut state, &context);
-        audits::conclude_due(&mut x, auditor)?;
-        let settled = tasks::advance_due(&mut x, drawn)?;
-        audits::enter(&mut x, &settled)?;
-        stake::release_due(&mut x)?;
-        events.extend(x.into_events());
+        let mut ctx = Execution::new(&mut state, &context);
+        audits::conclude_due(&mut ctx, auditor)?;
+        let settled = tasks::advance_due(&mut ctx, drawn)?;
+        audits::enter(&mut ctx, &settled)?;
+        stake::release_due(&mut ctx)?;
+        events.extend(ctx.into_events());
         let outcome = Outcome {
             results,
             events,
@@ -276,10 +276,13 @@ fn move_beacon<T>(
 
 /// Runs a part of a block that cannot fail but for a bug of this application or of CometBFT. The
 /// chain goes on without it.
-fn step(x: &mut Execution<'_>, part: impl FnOnce(&mut Execution<'_>) -> Result<()>) -> Result<()> {
-    match x.attempt(part) {
+fn step(
+    ctx: &mut Execution<'_>,
+    part: impl FnOnce(&mut Execution<'_>) -> Result<()>,
+) -> Result<()> {
+    match ctx.attempt(part) {
         Err(Error::Rejected { log, .. }) => {
-            tracing::error!(height = x.block.height, log, "a part of a block failed");
+            tracing::error!(height = ctx.block.height, log, "a part of a block failed");
             Ok(())
         }
         outcome => outcome,
@@ -306,19 +309,19 @@ fn deliver(
         Err(error) => return refused(Gas::default(), error),
     };
     let (gas, free) = (Gas::of(&tx), tx.is_free());
-    let mut x = Execution::new(state, block);
-    let tx = match x.attempt(|x| tx.authenticate(x, Signatures::Verify, verifier)) {
+    let mut ctx = Execution::new(state, block);
+    let tx = match ctx.attempt(|ctx| tx.authenticate(ctx, Signatures::Verify, verifier)) {
         Ok(tx) => tx,
         Err(error) => return refused(gas, error),
     };
-    match tx.execute(&mut x) {
+    match tx.execute(&mut ctx) {
         Ok(data) => Ok(Delivered {
-            refusal: require_useful(&x, free).err(),
+            refusal: require_useful(&ctx, free).err(),
             result: ExecTxResult {
                 data: data.into(),
                 gas_wanted: gas.wanted,
                 gas_used: gas.used,
-                events: x.into_events(),
+                events: ctx.into_events(),
                 ..ExecTxResult::default()
             },
         }),
@@ -327,7 +330,7 @@ fn deliver(
             let (code, log) = rejection(error)?;
             Ok(Delivered {
                 result: ExecTxResult {
-                    events: x.into_events(),
+                    events: ctx.into_events(),
                     ..failed(gas, code, log)
                 },
                 refusal: None,
@@ -383,9 +386,9 @@ pub fn check(
     let tx = decode(bytes, &block.params)?;
     let gas = Gas::of(&tx);
     let free = tx.is_free();
-    Execution::new(state, block).attempt(|x| {
-        tx.authenticate(x, signatures, verifier)?.execute(x)?;
-        require_useful(x, free)?;
+    Execution::new(state, block).attempt(|ctx| {
+        tx.authenticate(ctx, signatures, verifier)?.execute(ctx)?;
+        require_useful(ctx, free)?;
         Ok(Checked { gas, free })
     })
 }
@@ -393,8 +396,8 @@ pub fn check(
 /// A free transaction gets its room in blocks for the duties that it does. Items may fail, because
 /// tasks move on while it travels, but not the greater part of it: one duty must not carry
 /// megabytes of anything.
-fn require_useful(x: &Execution<'_>, free: bool) -> Result<()> {
-    let (done, failed) = (x.items.done, x.items.failed);
+fn require_useful(ctx: &Execution<'_>, free: bool) -> Result<()> {
+    let (done, failed) = (ctx.items.done, ctx.items.failed);
     ensure!(
         !free || done >= failed,
         code::MOSTLY_FAILING,

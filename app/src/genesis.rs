@@ -125,14 +125,14 @@ fn apply_operators(
         beacon: chain::beacon(state)?,
     };
     let denom = &block.params.denom;
-    let mut x = Execution::new(state, &block);
+    let mut ctx = Execution::new(state, &block);
     for node in genesis.nodes {
-        bank::mint_held(x.state, denom, node.stake.into())?;
-        nodes::msgs::register(&mut x, node)?;
+        bank::mint_held(ctx.state, denom, node.stake.into())?;
+        nodes::msgs::register(&mut ctx, node)?;
     }
     for validator in genesis.validators {
-        bank::mint_held(x.state, denom, validator.stake.into())?;
-        validators::register(&mut x, validator)?;
+        bank::mint_held(ctx.state, denom, validator.stake.into())?;
+        validators::register(&mut ctx, validator)?;
     }
     Ok(())
 }

@@ -57,7 +57,7 @@ impl Mempool {
             ensure!(
                 checked.free || has_room,
                 code::MEMPOOL_FULL,
-                "the mempool has no room for more transactions that are no duties; send it again \
+                "the mempool has no room for more transactions that are not duties; send it again \
                  after the next block"
             );
             Ok::<_, Error>(checked)

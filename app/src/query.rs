@@ -116,13 +116,13 @@ fn simulate(state: &mut State, request: SimulateRequest) -> Result<SimulateRespo
         gas_wanted: u64::MAX,
         gas_used: tx.gas_needed(),
     };
-    let mut x = Execution::new(state, &next);
+    let mut ctx = Execution::new(state, &next);
     let data = tx
-        .authenticate(&mut x, Signatures::Simulated, &Verifier::default())?
-        .execute(&mut x)?;
+        .authenticate(&mut ctx, Signatures::Simulated, &Verifier::default())?
+        .execute(&mut ctx)?;
     Ok(SimulateResponse {
         gas_info: Some(gas_info),
-        result: Some(result(data, x.into_events())?),
+        result: Some(result(data, ctx.into_events())?),
     })
 }
 

@@ -146,7 +146,7 @@ pub fn encode(tx: &Tx) -> Vec<u8> {
 /// takes nothing else, and a signature is over the bytes.
 pub fn decode(bytes: &[u8]) -> Result<Tx> {
     let tx = Tx::decode(bytes)
-        .map_err(|error| Error::InvalidTx(format!("the bytes are no transaction: {error}")))?;
+        .map_err(|error| Error::InvalidTx(format!("the bytes are not a transaction: {error}")))?;
     if encode(&tx) != bytes {
         return Err(Error::InvalidTx(
             "the bytes are not the canonical encoding of a transaction".into(),

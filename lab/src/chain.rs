@@ -103,7 +103,7 @@ impl Chain {
             .collect::<std::result::Result<Vec<_>, _>>()?;
         let public_key = random::bytes(0, "validator", 0, 0).to_vec();
         let secret = Secret::from_seed(&random::bytes(seed, "vrf", 0, 0))
-            .ok_or_else(|| Error::unreadable("VRF key", "a seed is no key"))?;
+            .ok_or_else(|| Error::unreadable("VRF key", "a seed is not a key"))?;
         let genesis = genesis(&beginning, &addresses, &public_key, &secret);
         let validator = consensus_address(&public_key).to_vec();
         let app = app.voting_for(OwnValidator {

@@ -59,6 +59,6 @@ fn window(line: &str) -> Result<Window, String> {
             ids: ids.to_vec(),
             first_segment: *first_segment as usize,
         }),
-        _ => Err(format!("this line is no window: {line}\n{USAGE}")),
+        _ => Err(format!("this line is not a window: {line}\n{USAGE}")),
     }
 }

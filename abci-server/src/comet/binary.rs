@@ -29,7 +29,7 @@ impl Binary {
             Some(path) if is_program(path) => path.to_owned(),
             Some(path) => {
                 return Err(Error::NotFound {
-                    searched: format!("{} is no program", path.display()),
+                    searched: format!("{} is not a program", path.display()),
                 });
             }
             None => search(std::env::var_os("PATH").as_deref(), &cache().join("bin"))?,
@@ -193,6 +193,6 @@ mod tests {
         let error = Binary::find(Some(Path::new("/nonexistent")))
             .unwrap_err()
             .to_string();
-        assert!(error.contains("/nonexistent is no program"), "{error}");
+        assert!(error.contains("/nonexistent is not a program"), "{error}");
     }
 }

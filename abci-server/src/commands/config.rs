@@ -158,7 +158,7 @@ fn set(home: &Home, key: &Key, value: &str) -> anyhow::Result<()> {
     };
     ensure!(
         home.config().is_dir(),
-        "{} is no home: it has no folder `config`; check --home",
+        "{} is not a home: it has no folder `config`; check --home",
         home.path().display()
     );
     let text = changed(&text, key, value)
@@ -194,7 +194,7 @@ fn insert(table: &mut Table, name: &str, mut value: Value) -> anyhow::Result<()>
     match name.split_once('.') {
         Some((first, rest)) => {
             let inner = table.entry(first).or_insert_with(toml_edit::table);
-            let inner = inner.as_table_mut().context("it is no table")?;
+            let inner = inner.as_table_mut().context("it is not a table")?;
             insert(inner, rest, value)
         }
         None => {

@@ -8,7 +8,7 @@ use anyhow::bail;
 /// Asks the user; only a `y` is consent.
 pub(super) fn confirm(what: &str) -> anyhow::Result<()> {
     if !io::stdin().is_terminal() {
-        bail!("the standard input is no terminal, so nobody can be asked; add --yes to {what}");
+        bail!("the standard input is not a terminal, so nobody can be asked; add --yes to {what}");
     }
     eprint!("Do you want to {what}? [y/N] ");
     match read_line()?.trim() {

@@ -190,7 +190,7 @@ impl Keys {
 impl Add {
     fn run(self, keyring: &Keyring, format: Format) -> anyhow::Result<()> {
         if let Some(digits) = &self.pubkey {
-            let key = hex::decode(digits).context("--pubkey is no hex")?;
+            let key = hex::decode(digits).context("--pubkey is not hex")?;
             return Ok(format.print(&keyring.insert_public(&self.name, &key)?)?);
         }
         if let Some(threshold) = self.multisig_threshold {
@@ -232,7 +232,7 @@ fn read_key(file: &Path, unarmored_hex: bool) -> anyhow::Result<Key> {
         return Ok(import(&content, &ask(Purpose::Import)?)?);
     }
     let secret = hex::decode(content.trim_ascii()).map(Zeroizing::new);
-    let secret = secret.with_context(|| format!("{name} is no hex"))?;
+    let secret = secret.with_context(|| format!("{name} is not hex"))?;
     Ok(Key::from_bytes(&secret)?)
 }
 

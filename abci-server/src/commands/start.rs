@@ -171,7 +171,7 @@ fn plan(home: &Home, settings: &AppSettings) -> anyhow::Result<Option<CometPlan>
     }
     if !home.genesis().is_file() {
         bail!(
-            "{} is no node's home: it has no config/genesis.json; create one with `poqd init`, or \
+            "{} is not a node's home: it has no config/genesis.json; create one with `poqd init`, or \
              check --home",
             home.path().display()
         );

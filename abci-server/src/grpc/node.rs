@@ -157,7 +157,7 @@ async fn block_by_height(
     request: GetBlockByHeightRequest,
 ) -> Result<GetBlockByHeightResponse, Status> {
     let height = Height::try_from(request.height)
-        .map_err(|_| Status::invalid_argument(format!("{} is no height", request.height)))?;
+        .map_err(|_| Status::invalid_argument(format!("{} is not a height", request.height)))?;
     let found = rpc.block(height).await.map_err(|error| failed(&error))?;
     let block::Response { block_id, block } = found;
     Ok(GetBlockByHeightResponse {

@@ -61,7 +61,7 @@ pub(super) async fn search(
     };
     let query: Query = text
         .parse()
-        .map_err(|_| Status::invalid_argument(format!("`{text}` is no query for events")))?;
+        .map_err(|_| Status::invalid_argument(format!("`{text}` is not a valid query for events")))?;
     let order = match request.order_by() {
         OrderBy::Desc => Order::Descending,
         OrderBy::Asc | OrderBy::Unspecified => Order::Ascending,
@@ -147,7 +147,7 @@ fn describe(found: Found, timestamp: String) -> Result<(Tx, TxResponse), Status>
     // The `tendermint` crate leaves the base64 of the node's JSON as it is.
     let data = STANDARD
         .decode(&result.data)
-        .map_err(|error| Status::internal(format!("CometBFT's data is no base64: {error}")))?;
+        .map_err(|error| Status::internal(format!("CometBFT's data is not base64: {error}")))?;
     let tx = Tx::decode(found.tx.as_slice())
         .map_err(|error| Status::internal(format!("the transaction does not decode: {error}")))?;
     let response = TxResponse {

@@ -60,7 +60,7 @@ pub enum Error {
         limit: usize,
     },
     /// A length prefix is no varint.
-    #[error("the peer sent a length prefix that is no varint of at most 64 bits")]
+    #[error("the peer sent a length prefix that is not a varint of at most 64 bits")]
     Prefix,
     /// The stream ended inside a message.
     #[error("the peer closed the connection inside a message")]

@@ -5,7 +5,7 @@ use crate::support::{Network, Run, eventually, poqd, text};
 fn string(value: &Value) -> &str {
     value
         .as_str()
-        .unwrap_or_else(|| panic!("{value} is no string"))
+        .unwrap_or_else(|| panic!("{value} is not a string"))
 }
 
 #[test]

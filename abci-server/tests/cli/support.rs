@@ -87,7 +87,7 @@ pub fn text(bytes: &[u8]) -> String {
 pub fn number(value: &Value) -> u64 {
     let text = value.as_str();
     let number = text.and_then(|text| text.parse().ok());
-    number.unwrap_or_else(|| panic!("{value} is no integer in text"))
+    number.unwrap_or_else(|| panic!("{value} is not an integer in text"))
 }
 
 /// Waits until `look` finds something.

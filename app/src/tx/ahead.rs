@@ -85,7 +85,7 @@ mod tests {
             let mut taken = Vec::new();
             let mut state = State::of(Given::new(0));
             let turn = |_: &mut State, tx: &_, decoded: Result<_>| {
-                assert!(decoded.is_err(), "a number is no transaction");
+                assert!(decoded.is_err(), "a number is not a transaction");
                 taken.push(*tx);
                 match taken.len() > last {
                     true => Err(Error::internal("the last")),

@@ -38,12 +38,12 @@ impl Unverified {
     /// the sequences. The effects stay even if a message fails later.
     pub fn authenticate(
         self,
-        x: &mut Execution<'_>,
+        ctx: &mut Execution<'_>,
         signatures: Signatures,
         verifier: &Verifier,
     ) -> Result<Authenticated> {
-        let params = &x.block.params;
-        let height = x.block.height;
+        let params = &ctx.block.params;
+        let height = ctx.block.height;
         ensure!(
             self.body.timeout_height == 0 || height <= self.body.timeout_height,
             code::TIMEOUT_HEIGHT,
@@ -61,7 +61,7 @@ impl Unverified {
             .zip(&self.auth_info.signer_infos)
             .enumerate()
         {
-            let Some(account) = auth::account(x.state, signer)? else {
+            let Some(account) = auth::account(ctx.state, signer)? else {
                 reject!(
                     code::UNKNOWN_ADDRESS,
                     "account {signer} does not exist: send it some {} first",
@@ -88,36 +88,41 @@ impl Unverified {
             if let (Some(key), Signatures::Verify) = (&key, signatures) {
                 let number = account.account_number;
                 ensure!(
-                    self.is_signed(index, info, key, number, x.block, verifier)?,
+                    self.is_signed(index, info, key, number, ctx.block, verifier)?,
                     code::UNAUTHORIZED,
                     "signature verification failed; please verify account number ({number}), sequence ({}) and chain-id ({})",
                     info.sequence,
-                    x.block.chain_id
+                    ctx.block.chain_id
                 );
             }
-            auth::record_signature(x.state, signer, account, key.as_ref().map(PublicKey::bytes))?;
+            auth::record_signature(
+                ctx.state,
+                signer,
+                account,
+                key.as_ref().map(PublicKey::bytes),
+            )?;
         }
-        self.pay_fee(x.state, params, fee)?;
-        self.emit_events(x, fee);
+        self.pay_fee(ctx.state, params, fee)?;
+        self.emit_events(ctx, fee);
         Ok(Authenticated {
             messages: self.messages,
         })
     }
 
     /// What the Cosmos SDK tells of every transaction, also of one whose messages fail.
-    fn emit_events(&self, x: &mut Execution<'_>, fee: u128) {
+    fn emit_events(&self, ctx: &mut Execution<'_>, fee: u128) {
         let payer = self.signers.first();
         if let (Some(payer), true) = (payer, fee > 0) {
-            let coin = format!("{fee}{}", x.block.params.denom);
-            x.emit("coin_spent", &[("spender", payer), ("amount", &coin)]);
-            x.emit("tx", &[("fee", &coin), ("fee_payer", payer)]);
+            let coin = format!("{fee}{}", ctx.block.params.denom);
+            ctx.emit("coin_spent", &[("spender", payer), ("amount", &coin)]);
+            ctx.emit("tx", &[("fee", &coin), ("fee_payer", payer)]);
         }
         for (signer, info) in self.signers.iter().zip(&self.auth_info.signer_infos) {
             let sequence = format!("{signer}/{}", info.sequence);
-            x.emit("tx", &[("acc_seq", &sequence)]);
+            ctx.emit("tx", &[("acc_seq", &sequence)]);
         }
         for signature in &self.raw.signatures {
-            x.emit("tx", &[("signature", &BASE64.encode(signature))]);
+            ctx.emit("tx", &[("signature", &BASE64.encode(signature))]);
         }
     }
 
@@ -250,15 +255,15 @@ impl Unverified {
 
 impl Authenticated {
     /// Executes the messages, all or none; returns the encoded `TxMsgData` of their responses.
-    pub fn execute(self, x: &mut Execution<'_>) -> Result<Vec<u8>> {
-        let msg_responses = x.attempt(|x| {
+    pub fn execute(self, ctx: &mut Execution<'_>) -> Result<Vec<u8>> {
+        let msg_responses = ctx.attempt(|ctx| {
             self.messages
                 .into_iter()
                 .enumerate()
                 .map(|(index, message)| {
-                    let before = x.event_count();
+                    let before = ctx.event_count();
                     let type_url = message.type_url();
-                    x.emit(
+                    ctx.emit(
                         "message",
                         &[
                             ("action", &type_url),
@@ -266,8 +271,8 @@ impl Authenticated {
                             ("module", &module(&type_url)),
                         ],
                     );
-                    let response = message.run(x).map_err(|error| of_message(index, error))?;
-                    x.mark_events(before, "msg_index", &index);
+                    let response = message.run(ctx).map_err(|error| of_message(index, error))?;
+                    ctx.mark_events(before, "msg_index", &index);
                     Ok(response)
                 })
                 .collect::<Result<Vec<_>>>()

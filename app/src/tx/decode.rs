@@ -65,7 +65,7 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
     ensure!(
         !body.messages.iter().any(is_vote_outputs),
         code::NOT_A_TRANSACTION,
-        "outputs of votes are no transaction; only proposers put them into blocks, first"
+        "outputs of votes are not a transaction; only proposers put them into blocks, first"
     );
     let messages: Vec<Message> = body
         .messages

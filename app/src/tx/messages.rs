@@ -78,9 +78,9 @@ macro_rules! messages {
             }
 
             /// Executes the message; the response is packed as in the Cosmos SDK.
-            pub fn run(self, x: &mut Execution<'_>) -> Result<Any> {
+            pub fn run(self, ctx: &mut Execution<'_>) -> Result<Any> {
                 match self {
-                    $(Self::$name(message) => $run(x, message).map(|response| pack(&response)),)*
+                    $(Self::$name(message) => $run(ctx, message).map(|response| pack(&response)),)*
                 }
             }
         }

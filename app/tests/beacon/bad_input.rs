@@ -163,7 +163,7 @@ fn wrong_blocks(case: &Case) -> Vec<(&'static str, Vec<Bytes>)> {
             }),
         ),
         (
-            "who is no validator",
+            "who is not a validator",
             case.with(|carried| carried.outputs.push(stranger)),
         ),
         (

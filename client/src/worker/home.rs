@@ -48,7 +48,7 @@ impl WorkerHome {
         if !config.is_file() {
             return Err(Error::InvalidFile {
                 path: home.path,
-                reason: "it has no config.toml, so it is no worker's home; check --home".into(),
+                reason: "it has no config.toml, so it is not a worker's home; check --home".into(),
             });
         }
         let data = home.data();

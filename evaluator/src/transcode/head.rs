@@ -45,7 +45,7 @@ fn set(
     (biases, bias): Part,
 ) -> Result<()> {
     let [outputs, inputs] = shape[..] else {
-        return Err(refused(format_args!("its {name} is no linear layer")));
+        return Err(refused(format_args!("its {name} is not a linear layer")));
     };
     let columns: Vec<f32> = (0..inputs)
         .flat_map(|input| (0..outputs).map(move |output| output * inputs + input))

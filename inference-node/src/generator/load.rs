@@ -61,7 +61,7 @@ pub async fn load(prepared: &Prepared) -> Result<Loaded, Error> {
     let context_tokens = runner
         .max_sequence_length(None)
         .map_err(|error| load_error(error.to_string()))?
-        .ok_or_else(|| load_error("it is no text model".into()))?;
+        .ok_or_else(|| load_error("it is not a text model".into()))?;
     Ok(Loaded {
         model: Model::new(runner),
         context_tokens,

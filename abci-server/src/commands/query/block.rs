@@ -144,7 +144,7 @@ impl AtBlock {
 impl Store {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
         let key = match self.key.strip_prefix("0x") {
-            Some(digits) => hex::decode(digits).context("KEY is no hex")?,
+            Some(digits) => hex::decode(digits).context("KEY is not hex")?,
             None => self.key.clone().into_bytes(),
         };
         let proven = node.client.proven(&key, node.height).await?;

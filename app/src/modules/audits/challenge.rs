@@ -13,11 +13,11 @@ const PENDING_BLOCKS: usize = 16;
 
 /// `MsgChallenge`: forces the audit of a settled task before its payout. The deposit is held until
 /// the result is known.
-pub fn challenge(x: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgChallengeResponse> {
-    let params = &x.block.params;
+pub fn challenge(ctx: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgChallengeResponse> {
+    let params = &ctx.block.params;
     let challenger = Address::parse(&message.challenger, &params.bech32_prefix)?;
-    let mut task = tasks::get(x.state, message.task_id)?;
-    require_open(&task, x.block.height)?;
+    let mut task = tasks::get(ctx.state, message.task_id)?;
+    require_open(&task, ctx.block.height)?;
     ensure!(
         message.deposit >= params.min_challenge_deposit,
         code::DEPOSIT_TOO_SMALL,
@@ -28,12 +28,17 @@ pub fn challenge(x: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgChal
     );
     let most = PENDING_BLOCKS.saturating_mul(params.max_audits_per_block as usize);
     ensure!(
-        of_cause(x.state, AuditCause::Challenged, None, most)?.len() < most,
+        of_cause(ctx.state, AuditCause::Challenged, None, most)?.len() < most,
         code::TOO_MANY_CHALLENGES,
         "{most} challenges wait for their audits already; try again in the next block"
     );
-    bank::debit(x.state, &challenger, &params.denom, message.deposit.into())?;
-    x.emit(
+    bank::debit(
+        ctx.state,
+        &challenger,
+        &params.denom,
+        message.deposit.into(),
+    )?;
+    ctx.emit(
         event::TASK_CHALLENGED,
         &[
             (event::TASK, &task.id),
@@ -48,7 +53,7 @@ pub fn challenge(x: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgChal
         deposit: message.deposit,
         ..Audit::default()
     };
-    schedule::schedule(x, &mut task, audit)?;
+    schedule::schedule(ctx, &mut task, audit)?;
     let due_height = task.audit.map_or(0, |audit| audit.due_height);
     Ok(MsgChallengeResponse { due_height })
 }

@@ -19,22 +19,22 @@ use crate::modules::{bank, nodes, tasks};
 /// Uses the results of the audits that are due, at most `max_audits_per_block`: those that the beacon
 /// drew before those that somebody asked for, so that nobody can buy a liar time, the oldest first.
 /// It waits for scores that are not computed yet.
-pub fn conclude_due(x: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
-    let limit = x.block.params.max_audits_per_block as usize;
+pub fn conclude_due(ctx: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
+    let limit = ctx.block.params.max_audits_per_block as usize;
     let mut cases = Vec::new();
-    for audit in due(x.state, x.block.height, limit)? {
-        x.state.delete(audit.key())?;
-        match Case::read(x.state, audit.due_height, audit.task) {
+    for audit in due(ctx.state, ctx.block.height, limit)? {
+        ctx.state.delete(audit.key())?;
+        match Case::read(ctx.state, audit.due_height, audit.task) {
             Ok(case) => cases.push(case),
-            Err(Error::Rejected { log, .. }) => set_aside(x, audit.task, &log),
+            Err(Error::Rejected { log, .. }) => set_aside(ctx, audit.task, &log),
             Err(error) => return Err(error),
         }
     }
     let mut scores = auditor.scores(&cases)?;
     for case in cases {
         let scores = scores.remove(&case.task).unwrap_or_default();
-        match x.attempt(|x| conclude(x, &case, &scores)) {
-            Err(Error::Rejected { log, .. }) => set_aside(x, case.task, &log),
+        match ctx.attempt(|ctx| conclude(ctx, &case, &scores)) {
+            Err(Error::Rejected { log, .. }) => set_aside(ctx, case.task, &log),
             outcome => outcome?,
         }
     }
@@ -43,20 +43,20 @@ pub fn conclude_due(x: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
 
 /// A task whose audit fails is a bug of this application. The chain goes on without it, its money
 /// stays where it is, and everybody can see it.
-fn set_aside(x: &mut Execution<'_>, id: u64, log: &str) {
+fn set_aside(ctx: &mut Execution<'_>, id: u64, log: &str) {
     tracing::error!(task = id, log, "the audit of a task cannot be concluded");
-    x.emit(event::TASK_SET_ASIDE, &[(event::TASK, &id)]);
+    ctx.emit(event::TASK_SET_ASIDE, &[(event::TASK, &id)]);
 }
 
 fn conclude(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     case: &Case,
     scores: &BTreeMap<String, Option<i32>>,
 ) -> Result<()> {
-    let mut task = tasks::get(x.state, case.task)?;
+    let mut task = tasks::get(ctx.state, case.task)?;
     let references = verdict::references(&case.models, scores);
     let mut result = AuditResult {
-        height: x.block.height,
+        height: ctx.block.height,
         settled_quality: task.settlement.as_ref().map_or(0, |one| one.quality),
         ..AuditResult::default()
     };
@@ -65,20 +65,20 @@ fn conclude(
         if verdict::is_wrong(seat, &references, &case.models) {
             result.penalties.push(AuditPenalty {
                 operator: seat.operator.clone(),
-                amount: nodes::fail_audit(x, tasks::seat_duty(&committee, seat), case.task)?,
+                amount: nodes::fail_audit(ctx, tasks::seat_duty(&committee, seat), case.task)?,
             });
         }
     }
     let mut quality = result.settled_quality;
     if !result.penalties.is_empty() {
         let judged = verdict::with_references(&committee, &references);
-        quality = aggregate(x.block.params.aggregation(), &opinions(&judged));
+        quality = aggregate(ctx.block.params.aggregation(), &opinions(&judged));
         let paid = without_punished(&committee, &result);
-        tasks::settle_again(x, &mut task, &paid, quality)?;
+        tasks::settle_again(ctx, &mut task, &paid, quality)?;
     }
     result.scores = references;
-    settle_deposit(x, &task, &mut result)?;
-    x.emit(
+    settle_deposit(ctx, &task, &mut result)?;
+    ctx.emit(
         event::TASK_AUDITED,
         &[
             (event::TASK, &task.id),
@@ -91,17 +91,17 @@ fn conclude(
     if let Some(audit) = &mut task.audit {
         audit.result = Some(result);
     }
-    tasks::resume(x, &mut task)
+    tasks::resume(ctx, &mut task)
 }
 
 /// Divides what was slashed and the deposit between the challenger and nobody.
-fn settle_deposit(x: &mut Execution<'_>, task: &Task, result: &mut AuditResult) -> Result<()> {
+fn settle_deposit(ctx: &mut Execution<'_>, task: &Task, result: &mut AuditResult) -> Result<()> {
     let Some(audit) = &task.audit else {
         reject!(code::INTERNAL, "task {} has no audit", task.id);
     };
     let slashed = sum(result.penalties.iter().map(|penalty| penalty.amount))?;
     let proven = !result.penalties.is_empty();
-    let params = &x.block.params;
+    let params = &ctx.block.params;
     let challenged = audit.cause() == AuditCause::Challenged;
     if challenged && proven {
         result.reward = share(slashed, params.challenger_share.into());
@@ -110,16 +110,16 @@ fn settle_deposit(x: &mut Execution<'_>, task: &Task, result: &mut AuditResult) 
     let lost = audit.deposit.saturating_sub(returned);
     // The reward is a part of what was slashed.
     result.burnt = sum([slashed.saturating_sub(result.reward), lost])?;
-    bank::burn_held(x.state, &params.denom, result.burnt.into())?;
+    bank::burn_held(ctx.state, &params.denom, result.burnt.into())?;
     if !challenged {
         return Ok(());
     }
     if proven {
         let account = Address::parse(&audit.challenger, &params.bech32_prefix)?;
         let amount = sum([returned, result.reward])?;
-        bank::credit(x.state, &account, &params.denom, amount.into())?;
+        bank::credit(ctx.state, &account, &params.denom, amount.into())?;
     }
-    x.emit(
+    ctx.emit(
         event::CHALLENGE_ENDED,
         &[
             (event::TASK, &task.id),

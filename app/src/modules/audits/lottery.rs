@@ -69,15 +69,15 @@ impl Entry {
 }
 
 /// Enters the tasks that this block settled: the next blocks' beacons decide on their audits.
-pub fn enter(x: &mut Execution<'_>, settled: &[Settled]) -> Result<()> {
-    let draws = draws(&x.block.params);
-    let next = x.block.height.saturating_add(1);
+pub fn enter(ctx: &mut Execution<'_>, settled: &[Settled]) -> Result<()> {
+    let draws = draws(&ctx.block.params);
+    let next = ctx.block.height.saturating_add(1);
     for settled in settled {
         let entry = Entry {
             threshold: draw_probability(settled.audit_probability, draws),
-            last: x.block.height.saturating_add(draws),
+            last: ctx.block.height.saturating_add(draws),
         };
-        x.state
+        ctx.state
             .put(keys::lottery(next, settled.task), entry.bytes())?;
     }
     Ok(())
@@ -85,12 +85,12 @@ pub fn enter(x: &mut Execution<'_>, settled: &[Settled]) -> Result<()> {
 
 /// Decides on the tasks that the last blocks settled. It comes before the transactions of this
 /// block: a liar whose proposer knows the beacon must not be the first to challenge itself.
-pub fn draw_due(x: &mut Execution<'_>) -> Result<()> {
-    for (key, id, entry) in due(x.state, x.block.height)? {
-        match x.attempt(|x| draw(x, &key, id, &entry)) {
+pub fn draw_due(ctx: &mut Execution<'_>) -> Result<()> {
+    for (key, id, entry) in due(ctx.state, ctx.block.height)? {
+        match ctx.attempt(|ctx| draw(ctx, &key, id, &entry)) {
             Err(Error::Rejected { log, .. }) => {
                 tracing::error!(task = id, log, "the audit of a task cannot be decided");
-                x.state.delete(&key)?;
+                ctx.state.delete(&key)?;
             }
             outcome => outcome?,
         }
@@ -112,16 +112,16 @@ fn due(state: &State, now: u64) -> Result<Vec<Due>> {
 }
 
 /// One draw. The entry stays as it is until the last one: to write it anew would cost more.
-fn draw(x: &mut Execution<'_>, key: &[u8], id: u64, entry: &[u8]) -> Result<()> {
+fn draw(ctx: &mut Execution<'_>, key: &[u8], id: u64, entry: &[u8]) -> Result<()> {
     let entry = Entry::parse(entry)?;
-    let is_drawn = is_drawn(&x.block.beacon, id, entry.threshold);
-    if is_drawn || x.block.height >= entry.last {
-        x.state.delete(key)?;
+    let is_drawn = is_drawn(&ctx.block.beacon, id, entry.threshold);
+    if is_drawn || ctx.block.height >= entry.last {
+        ctx.state.delete(key)?;
     }
     if !is_drawn {
         return Ok(());
     }
-    let mut task = tasks::get(x.state, id)?;
+    let mut task = tasks::get(ctx.state, id)?;
     // Somebody may have challenged it meanwhile.
     if task.status() != TaskStatus::Settled || task.audit.is_some() {
         return Ok(());
@@ -130,7 +130,7 @@ fn draw(x: &mut Execution<'_>, key: &[u8], id: u64, entry: &[u8]) -> Result<()> 
         cause: AuditCause::Drawn.into(),
         ..Audit::default()
     };
-    schedule::schedule(x, &mut task, audit)
+    schedule::schedule(ctx, &mut task, audit)
 }
 
 /// Whether a beacon picks a task, with a probability in billionths.

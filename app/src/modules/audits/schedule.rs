@@ -9,14 +9,17 @@ use crate::store::State;
 
 /// Schedules an audit `audit_delay` blocks from now and stores the task. Until its result is used
 /// the task is not paid.
-pub fn schedule(x: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Result<()> {
-    let due_height = x.block.height.saturating_add(x.block.params.audit_delay);
+pub fn schedule(ctx: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Result<()> {
+    let due_height = ctx
+        .block
+        .height
+        .saturating_add(ctx.block.params.audit_delay);
     let audit = Audit {
-        height: x.block.height,
+        height: ctx.block.height,
         due_height,
         ..audit
     };
-    x.emit(
+    ctx.emit(
         event::AUDIT_SCHEDULED,
         &[
             (event::TASK, &task.id),
@@ -25,10 +28,10 @@ pub fn schedule(x: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Result<
             (event::DUE_HEIGHT, &due_height),
         ],
     );
-    x.state
+    ctx.state
         .mark(keys::due(audit.cause(), due_height, task.id))?;
     task.audit = Some(audit);
-    tasks::hold(x, task, due_height)
+    tasks::hold(ctx, task, due_height)
 }
 
 /// A scheduled audit.

@@ -17,15 +17,15 @@ use crate::execution::Execution;
 const MAX_OUTPUTS: usize = 500;
 
 /// `cosmos.bank.v1beta1.MsgSend`.
-pub fn send(x: &mut Execution<'_>, message: MsgSend) -> Result<MsgSendResponse> {
-    let prefix = &x.block.params.bech32_prefix;
+pub fn send(ctx: &mut Execution<'_>, message: MsgSend) -> Result<MsgSendResponse> {
+    let prefix = &ctx.block.params.bech32_prefix;
     let from = Address::parse(&message.from_address, prefix)?;
     let to = Address::parse(&message.to_address, prefix)?;
     for (denom, amount) in parse_coins(&message.amount)? {
         refuse_module(&to)?;
-        transfer(x.state, &from, &to, denom, amount)?;
-        emit_spent(x, &from, denom, amount);
-        emit_transfer(x, &from, &to, denom, amount);
+        transfer(ctx.state, &from, &to, denom, amount)?;
+        emit_spent(ctx, &from, denom, amount);
+        emit_transfer(ctx, &from, &to, denom, amount);
     }
     Ok(MsgSendResponse {})
 }
@@ -40,8 +40,8 @@ pub fn payer(message: &MsgMultiSend) -> &str {
 
 /// `cosmos.bank.v1beta1.MsgMultiSend`: one input, as in the Cosmos SDK since 0.47, and any number
 /// of outputs with the same coins together.
-pub fn multi_send(x: &mut Execution<'_>, message: MsgMultiSend) -> Result<MsgMultiSendResponse> {
-    let prefix = &x.block.params.bech32_prefix;
+pub fn multi_send(ctx: &mut Execution<'_>, message: MsgMultiSend) -> Result<MsgMultiSendResponse> {
+    let prefix = &ctx.block.params.bech32_prefix;
     let [input] = message.inputs.as_slice() else {
         reject!(
             code::INVALID_REQUEST,
@@ -63,15 +63,15 @@ pub fn multi_send(x: &mut Execution<'_>, message: MsgMultiSend) -> Result<MsgMul
         "the coins of the input are not the sum of the outputs"
     );
     for (denom, amount) in paid {
-        debit(x.state, &from, denom, amount)?;
-        emit_spent(x, &from, denom, amount);
+        debit(ctx.state, &from, denom, amount)?;
+        emit_spent(ctx, &from, denom, amount);
     }
     for output in &message.outputs {
         let to = Address::parse(&output.address, prefix)?;
         refuse_module(&to)?;
         for (denom, amount) in parse_coins(&output.coins)? {
-            credit(x.state, &to, denom, amount)?;
-            emit_transfer(x, &from, &to, denom, amount);
+            credit(ctx.state, &to, denom, amount)?;
+            emit_transfer(ctx, &from, &to, denom, amount);
         }
     }
     Ok(MsgMultiSendResponse {})
@@ -101,15 +101,15 @@ fn sum_of(outputs: &[Output]) -> Result<BTreeMap<&str, u128>> {
     Ok(sums)
 }
 
-fn emit_spent(x: &mut Execution<'_>, from: &Address, denom: &str, amount: u128) {
+fn emit_spent(ctx: &mut Execution<'_>, from: &Address, denom: &str, amount: u128) {
     let coin = format!("{amount}{denom}");
-    x.emit("coin_spent", &[("spender", from), ("amount", &coin)]);
+    ctx.emit("coin_spent", &[("spender", from), ("amount", &coin)]);
 }
 
-fn emit_transfer(x: &mut Execution<'_>, from: &Address, to: &Address, denom: &str, amount: u128) {
+fn emit_transfer(ctx: &mut Execution<'_>, from: &Address, to: &Address, denom: &str, amount: u128) {
     let coin = format!("{amount}{denom}");
-    x.emit("coin_received", &[("receiver", to), ("amount", &coin)]);
-    x.emit(
+    ctx.emit("coin_received", &[("receiver", to), ("amount", &coin)]);
+    ctx.emit(
         "transfer",
         &[("sender", from), ("recipient", to), ("amount", &coin)],
     );

@@ -24,26 +24,26 @@ pub fn begin(state: &mut State, height: u64) -> Result<()> {
 
 /// `MsgEnableVoteExtensions`.
 pub fn enable_vote_extensions(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgEnableVoteExtensions,
 ) -> Result<MsgEnableVoteExtensionsResponse> {
-    params::require_authority(x, &message.authority)?;
-    let first = chain::vote_extensions_height(x.state)?;
+    params::require_authority(ctx, &message.authority)?;
+    let first = chain::vote_extensions_height(ctx.state)?;
     ensure!(
         first == 0,
         code::EXTENSIONS_ENABLED,
         "vote extensions begin at height {first} already; that cannot be changed"
     );
-    let earliest = x.block.height.saturating_add(NOTICE);
+    let earliest = ctx.block.height.saturating_add(NOTICE);
     ensure!(
         (earliest..=i64::MAX.unsigned_abs()).contains(&message.height),
         code::INVALID_ENABLE_HEIGHT,
         "vote extensions cannot begin at height {}, the earliest is {earliest}",
         message.height
     );
-    validators::require_vrf_keys(x.state, message.height)?;
-    chain::set_vote_extensions_height(x.state, message.height)?;
-    x.emit(
+    validators::require_vrf_keys(ctx.state, message.height)?;
+    chain::set_vote_extensions_height(ctx.state, message.height)?;
+    ctx.emit(
         event::EXTENSIONS_ENABLED,
         &[(event::EFFECTIVE_HEIGHT, &message.height)],
     );

@@ -11,24 +11,24 @@ use crate::execution::Execution;
 use crate::modules::params;
 
 /// `MsgSetModel`.
-pub fn set(x: &mut Execution<'_>, message: MsgSetModel) -> Result<MsgSetModelResponse> {
-    params::require_authority(x, &message.authority)?;
+pub fn set(ctx: &mut Execution<'_>, message: MsgSetModel) -> Result<MsgSetModelResponse> {
+    params::require_authority(ctx, &message.authority)?;
     let model = message.model.ok_or_else(missing)?;
-    let delay = x.block.params.model_activation_delay;
-    set_model(x.state, &model, x.block.height, delay)?;
-    x.emit(event::MODEL_SET, &[(event::MODEL, &model.id)]);
+    let delay = ctx.block.params.model_activation_delay;
+    set_model(ctx.state, &model, ctx.block.height, delay)?;
+    ctx.emit(event::MODEL_SET, &[(event::MODEL, &model.id)]);
     Ok(MsgSetModelResponse {})
 }
 
 /// `MsgSetEvaluatorModel`.
 pub fn set_evaluator(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgSetEvaluatorModel,
 ) -> Result<MsgSetEvaluatorModelResponse> {
-    params::require_authority(x, &message.authority)?;
+    params::require_authority(ctx, &message.authority)?;
     let model = message.evaluator_model.ok_or_else(missing)?;
-    set_evaluator_model(x.state, &model, x.block.height)?;
-    x.emit(event::EVALUATOR_MODEL_SET, &[(event::MODEL, &model.id)]);
+    set_evaluator_model(ctx.state, &model, ctx.block.height)?;
+    ctx.emit(event::EVALUATOR_MODEL_SET, &[(event::MODEL, &model.id)]);
     Ok(MsgSetEvaluatorModelResponse {})
 }
 

@@ -37,42 +37,42 @@ impl<'a> Duty<'a> {
 
 /// Gives a node a duty. A draw calls this, so that weights stay as they are: whoever draws brings
 /// them up to date once all draws of the block are made ([`super::close_if_full`]).
-pub fn begin_duty(x: &mut Execution<'_>, duty: Duty<'_>) -> Result<()> {
-    let mut node = get(x.state, duty.role, duty.operator)?;
+pub fn begin_duty(ctx: &mut Execution<'_>, duty: Duty<'_>) -> Result<()> {
+    let mut node = get(ctx.state, duty.role, duty.operator)?;
     node.open_duties = node.open_duties.saturating_add(1);
     node.pending_duties = node.pending_duties.saturating_add(1);
     node.expected_audits = node.expected_audits.saturating_add(duty.expected_audits);
-    put(x.state, &node)
+    put(ctx.state, &node)
 }
 
 /// Nothing is left to do for a duty, whose outcome may still depend on others.
-pub fn finish_work(x: &mut Execution<'_>, role: Role, operator: &str) -> Result<()> {
-    change(x, role, operator, |node| {
+pub fn finish_work(ctx: &mut Execution<'_>, role: Role, operator: &str) -> Result<()> {
+    change(ctx, role, operator, |node| {
         node.pending_duties = node.pending_duties.saturating_sub(1);
     })
 }
 
 /// The end of a duty whose outcome says nothing about the node, and for which nothing is left to do.
-pub fn release_duty(x: &mut Execution<'_>, duty: Duty<'_>) -> Result<()> {
-    change(x, duty.role, duty.operator, |node| end(node, duty))
+pub fn release_duty(ctx: &mut Execution<'_>, duty: Duty<'_>) -> Result<()> {
+    change(ctx, duty.role, duty.operator, |node| end(node, duty))
 }
 
 /// The end of a duty that was done: `quality` (ppm) enters the reputation, if there is any to
 /// speak of, and `earned` the record.
 pub fn complete_duty(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     duty: Duty<'_>,
     quality: Option<u64>,
     earned: u64,
 ) -> Result<()> {
-    let mut node = get(x.state, duty.role, duty.operator)?;
+    let mut node = get(ctx.state, duty.role, duty.operator)?;
     end(&mut node, duty);
     node.duties_done = node.duties_done.saturating_add(1);
     node.earned = node.earned.saturating_add(earned);
     if let Some(quality) = quality {
-        update_reputation(x, &mut node, quality);
+        update_reputation(ctx, &mut node, quality);
     }
-    put_weighted(x, &mut node)
+    put_weighted(ctx, &mut node)
 }
 
 /// The end of a duty that was not done. All that a node misses in one window costs it the highest
@@ -80,17 +80,17 @@ pub fn complete_duty(
 /// `jail_after_misses` is jailed, and what it still has to do then costs it nothing more. Tells
 /// whether the node was not to be drawn any more, so that the task gets another attempt.
 pub fn miss_duty(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     duty: Duty<'_>,
     task: u64,
     slash_ppm: u32,
     reason: &str,
 ) -> Result<bool> {
-    let mut node = get(x.state, duty.role, duty.operator)?;
+    let mut node = get(ctx.state, duty.role, duty.operator)?;
     end(&mut node, duty);
     node.pending_duties = node.pending_duties.saturating_sub(1);
     node.duties_missed = node.duties_missed.saturating_add(1);
-    x.emit(
+    ctx.emit(
         event::DUTY_MISSED,
         &[
             (event::TASK, &task),
@@ -101,29 +101,29 @@ pub fn miss_duty(
     );
     let status = node.status();
     if status != NodeStatus::Jailed {
-        let ppm = count_miss(x, &mut node, slash_ppm);
-        let lost = slash(x, &mut node, task, ppm, reason);
-        bank::burn_held(x.state, &x.block.params.denom, lost.into())?;
-        update_reputation(x, &mut node, 0);
-        if node.missed_in_window >= x.block.params.jail_after_misses {
-            jail::confine(x, &mut node, "missed_duties");
+        let ppm = count_miss(ctx, &mut node, slash_ppm);
+        let lost = slash(ctx, &mut node, task, ppm, reason);
+        bank::burn_held(ctx.state, &ctx.block.params.denom, lost.into())?;
+        update_reputation(ctx, &mut node, 0);
+        if node.missed_in_window >= ctx.block.params.jail_after_misses {
+            jail::confine(ctx, &mut node, "missed_duties");
         }
     }
-    put_weighted(x, &mut node)?;
+    put_weighted(ctx, &mut node)?;
     Ok(matches!(status, NodeStatus::Jailed | NodeStatus::Unbonding))
 }
 
 /// The end of an evaluator's duty whose revealed score an audit refutes: part of the stake is
 /// taken out, the reputation falls, and the node is jailed. Returns the base units lost, which the
 /// caller pays or burns.
-pub fn fail_audit(x: &mut Execution<'_>, duty: Duty<'_>, task: u64) -> Result<u64> {
-    let mut node = get(x.state, duty.role, duty.operator)?;
+pub fn fail_audit(ctx: &mut Execution<'_>, duty: Duty<'_>, task: u64) -> Result<u64> {
+    let mut node = get(ctx.state, duty.role, duty.operator)?;
     end(&mut node, duty);
     node.duties_missed = node.duties_missed.saturating_add(1);
-    let lost = slash(x, &mut node, task, x.block.params.slash_audit, AUDIT);
-    update_reputation(x, &mut node, 0);
-    jail::confine(x, &mut node, AUDIT);
-    put_weighted(x, &mut node)?;
+    let lost = slash(ctx, &mut node, task, ctx.block.params.slash_audit, AUDIT);
+    update_reputation(ctx, &mut node, 0);
+    jail::confine(ctx, &mut node, AUDIT);
+    put_weighted(ctx, &mut node)?;
     Ok(lost)
 }
 
@@ -137,11 +137,11 @@ fn miss_window(params: &Params, role: Role) -> u64 {
 
 /// Counts a missed duty in its window, and tells which part of the stake it costs, ppm: what the
 /// node has not lost in that window already.
-fn count_miss(x: &Execution<'_>, node: &mut Node, slash_ppm: u32) -> u32 {
-    let window = miss_window(&x.block.params, node.role());
-    let is_over = x.block.height >= node.miss_height.saturating_add(window);
+fn count_miss(ctx: &Execution<'_>, node: &mut Node, slash_ppm: u32) -> u32 {
+    let window = miss_window(&ctx.block.params, node.role());
+    let is_over = ctx.block.height >= node.miss_height.saturating_add(window);
     if node.missed_in_window == 0 || is_over {
-        node.miss_height = x.block.height;
+        node.miss_height = ctx.block.height;
         (node.missed_in_window, node.slashed_in_window) = (0, 0);
     }
     node.missed_in_window = node.missed_in_window.saturating_add(1);
@@ -151,11 +151,11 @@ fn count_miss(x: &Execution<'_>, node: &mut Node, slash_ppm: u32) -> u32 {
 }
 
 /// Takes a part out of the stake; returns the base units.
-fn slash(x: &mut Execution<'_>, node: &mut Node, task: u64, ppm: u32, reason: &str) -> u64 {
+fn slash(ctx: &mut Execution<'_>, node: &mut Node, task: u64, ppm: u32, reason: &str) -> u64 {
     let lost = unbonding::slash(&mut node.stake, &mut node.unbonding, ppm);
     node.slashed = node.slashed.saturating_add(lost);
     if lost > 0 {
-        x.emit(
+        ctx.emit(
             event::NODE_SLASHED,
             &[
                 (event::TASK, &task),
@@ -178,25 +178,25 @@ fn end(node: &mut Node, duty: Duty<'_>) {
 /// Changes what a node has in hand; its weights are written only if that opens or closes it to
 /// draws.
 fn change(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     role: Role,
     operator: &str,
     change: impl FnOnce(&mut Node),
 ) -> Result<()> {
-    let mut node = get(x.state, role, operator)?;
-    let had_room = has_room(&x.block.params, &node);
+    let mut node = get(ctx.state, role, operator)?;
+    let had_room = has_room(&ctx.block.params, &node);
     change(&mut node);
-    match had_room == has_room(&x.block.params, &node) {
-        true => put(x.state, &node),
-        false => put_weighted(x, &mut node),
+    match had_room == has_room(&ctx.block.params, &node) {
+        true => put(ctx.state, &node),
+        false => put_weighted(ctx, &mut node),
     }
 }
 
-fn update_reputation(x: &Execution<'_>, node: &mut Node, outcome: u64) {
-    let step = u64::from(x.block.params.reputation_step);
+fn update_reputation(ctx: &Execution<'_>, node: &mut Node, outcome: u64) {
+    let step = u64::from(ctx.block.params.reputation_step);
     let kept = share(u64::from(node.reputation), PPM.saturating_sub(step));
     let updated = kept
         .saturating_add(share(outcome.min(PPM), step))
-        .clamp(x.block.params.reputation_floor.into(), PPM);
+        .clamp(ctx.block.params.reputation_floor.into(), PPM);
     node.reputation = u32::try_from(updated).unwrap_or(u32::MAX);
 }

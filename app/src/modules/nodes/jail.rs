@@ -9,21 +9,24 @@ use crate::execution::Execution;
 
 /// Jails a node for `jail_window` blocks from now; who is in jail already stays at least as long.
 /// A leaving node is not drawn anyway.
-pub fn jail(x: &mut Execution<'_>, role: Role, operator: &str, reason: &str) -> Result<()> {
-    let mut node = get(x.state, role, operator)?;
-    confine(x, &mut node, reason);
-    put_weighted(x, &mut node)
+pub fn jail(ctx: &mut Execution<'_>, role: Role, operator: &str, reason: &str) -> Result<()> {
+    let mut node = get(ctx.state, role, operator)?;
+    confine(ctx, &mut node, reason);
+    put_weighted(ctx, &mut node)
 }
 
 /// [`jail`] for a node that the caller stores.
-pub(super) fn confine(x: &mut Execution<'_>, node: &mut Node, reason: &str) {
+pub(super) fn confine(ctx: &mut Execution<'_>, node: &mut Node, reason: &str) {
     if node.status() == NodeStatus::Unbonding {
         return;
     }
-    let until = x.block.height.saturating_add(x.block.params.jail_window);
+    let until = ctx
+        .block
+        .height
+        .saturating_add(ctx.block.params.jail_window);
     node.set_status(NodeStatus::Jailed);
     node.jailed_until = node.jailed_until.max(until);
-    x.emit(
+    ctx.emit(
         event::NODE_JAILED,
         &[
             (event::NODE, &node.operator),
@@ -35,10 +38,10 @@ pub(super) fn confine(x: &mut Execution<'_>, node: &mut Node, reason: &str) {
 }
 
 /// `MsgUnjail`.
-pub fn unjail(x: &mut Execution<'_>, message: MsgUnjail) -> Result<MsgUnjailResponse> {
+pub fn unjail(ctx: &mut Execution<'_>, message: MsgUnjail) -> Result<MsgUnjailResponse> {
     let role = message.role();
     require_role(role)?;
-    let mut node = get(x.state, role, &message.operator)?;
+    let mut node = get(ctx.state, role, &message.operator)?;
     ensure!(
         node.status() == NodeStatus::Jailed,
         code::NOT_JAILED,
@@ -47,15 +50,15 @@ pub fn unjail(x: &mut Execution<'_>, message: MsgUnjail) -> Result<MsgUnjailResp
         node.operator
     );
     ensure!(
-        x.block.height >= node.jailed_until,
+        ctx.block.height >= node.jailed_until,
         code::JAIL_NOT_OVER,
         "the {} node {} is jailed until height {}; it is {} now",
         name(role),
         node.operator,
         node.jailed_until,
-        x.block.height
+        ctx.block.height
     );
-    let minimum = min_stake(x, role);
+    let minimum = min_stake(ctx, role);
     ensure!(
         node.stake >= minimum,
         code::STAKE_TOO_LOW,
@@ -64,8 +67,8 @@ pub fn unjail(x: &mut Execution<'_>, message: MsgUnjail) -> Result<MsgUnjailResp
     );
     node.set_status(NodeStatus::Active);
     node.jailed_until = 0;
-    put_weighted(x, &mut node)?;
-    x.emit(
+    put_weighted(ctx, &mut node)?;
+    ctx.emit(
         event::NODE_UNJAILED,
         &[(event::NODE, &node.operator), (event::ROLE, &name(role))],
     );

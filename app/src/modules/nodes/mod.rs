@@ -119,16 +119,18 @@ pub fn payout_account(state: &State, role: Role, operator: &str) -> Result<Strin
 }
 
 /// Least stake of an active node, base units.
-pub fn min_stake(x: &Execution<'_>, role: Role) -> u64 {
+pub fn min_stake(ctx: &Execution<'_>, role: Role) -> u64 {
     match role {
-        Role::Evaluator => x.block.params.min_evaluator_stake,
-        Role::Inference | Role::Validator | Role::Unspecified => x.block.params.min_inference_stake,
+        Role::Evaluator => ctx.block.params.min_evaluator_stake,
+        Role::Inference | Role::Validator | Role::Unspecified => {
+            ctx.block.params.min_inference_stake
+        }
     }
 }
 
 /// min(stake, cap): a node's weight in an aggregation, and with its reputation in a draw.
-pub fn capped_stake(x: &Execution<'_>, node: &Node) -> u64 {
-    node.stake.min(x.block.params.stake_cap)
+pub fn capped_stake(ctx: &Execution<'_>, node: &Node) -> u64 {
+    node.stake.min(ctx.block.params.stake_cap)
 }
 
 /// Whether a node may get one more duty: it has work for less than its capacity, and its stake
@@ -139,9 +141,9 @@ pub fn has_room(params: &Params, node: &Node) -> bool {
 }
 
 /// Takes a node out of further draws if those of this block have left it no room.
-pub fn close_if_full(x: &mut Execution<'_>, role: Role, operator: &str) -> Result<()> {
-    match find(x.state, role, operator)? {
-        Some(mut node) if !has_room(&x.block.params, &node) => put_weighted(x, &mut node),
+pub fn close_if_full(ctx: &mut Execution<'_>, role: Role, operator: &str) -> Result<()> {
+    match find(ctx.state, role, operator)? {
+        Some(mut node) if !has_room(&ctx.block.params, &node) => put_weighted(ctx, &mut node),
         Some(_) | None => Ok(()),
     }
 }
@@ -190,18 +192,18 @@ fn remove(state: &mut State, node: &Node) -> Result<()> {
 
 /// Stores the node with the status that its stake gives it, and brings its weight in every index up
 /// to date.
-fn put_weighted(x: &mut Execution<'_>, node: &mut Node) -> Result<()> {
+fn put_weighted(ctx: &mut Execution<'_>, node: &mut Node) -> Result<()> {
     if matches!(node.status(), NodeStatus::Active | NodeStatus::Understaked) {
-        let enough = node.stake >= min_stake(x, node.role());
+        let enough = node.stake >= min_stake(ctx, node.role());
         node.set_status(match enough {
             true => NodeStatus::Active,
             false => NodeStatus::Understaked,
         });
     }
-    put(x.state, node)?;
+    put(ctx.state, node)?;
     let weight = match node.status() {
-        NodeStatus::Active if has_room(&x.block.params, node) => {
-            u128::from(capped_stake(x, node)).saturating_mul(node.reputation.into())
+        NodeStatus::Active if has_room(&ctx.block.params, node) => {
+            u128::from(capped_stake(ctx, node)).saturating_mul(node.reputation.into())
         }
         NodeStatus::Active
         | NodeStatus::Understaked
@@ -210,7 +212,7 @@ fn put_weighted(x: &mut Execution<'_>, node: &mut Node) -> Result<()> {
         | NodeStatus::Unspecified => 0,
     };
     for model in &node.models {
-        keys::index(node.role(), model).set_weight(x.state, node.slot, weight)?;
+        keys::index(node.role(), model).set_weight(ctx.state, node.slot, weight)?;
     }
     Ok(())
 }

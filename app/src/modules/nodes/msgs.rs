@@ -28,11 +28,11 @@ const NEW_REPUTATION: u32 = 500_000;
 
 /// `MsgRegisterInferenceNode`.
 pub fn register_inference_node(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgRegisterInferenceNode,
 ) -> Result<MsgRegisterInferenceNodeResponse> {
     register_from_balance(
-        x,
+        ctx,
         GenesisNode {
             role: Role::Inference.into(),
             operator: message.operator,
@@ -48,11 +48,11 @@ pub fn register_inference_node(
 
 /// `MsgRegisterEvaluator`.
 pub fn register_evaluator(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgRegisterEvaluator,
 ) -> Result<MsgRegisterEvaluatorResponse> {
     register_from_balance(
-        x,
+        ctx,
         GenesisNode {
             role: Role::Evaluator.into(),
             operator: message.operator,
@@ -66,27 +66,27 @@ pub fn register_evaluator(
     Ok(MsgRegisterEvaluatorResponse {})
 }
 
-fn register_from_balance(x: &mut Execution<'_>, node: GenesisNode) -> Result<()> {
-    let operator = Address::parse(&node.operator, &x.block.params.bech32_prefix)?;
+fn register_from_balance(ctx: &mut Execution<'_>, node: GenesisNode) -> Result<()> {
+    let operator = Address::parse(&node.operator, &ctx.block.params.bech32_prefix)?;
     let stake = node.stake;
-    register(x, node)?;
-    bank::debit(x.state, &operator, &x.block.params.denom, stake.into())
+    register(ctx, node)?;
+    bank::debit(ctx.state, &operator, &ctx.block.params.denom, stake.into())
 }
 
 /// Registers a node whose stake exists already; genesis does this without an account.
-pub fn register(x: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
+pub fn register(ctx: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
     let role = request.role();
     require_role(role)?;
-    let operator = Address::parse(&request.operator, &x.block.params.bech32_prefix)?.to_string();
-    let payout = payout_of_request(x, &operator, &request.payout)?;
+    let operator = Address::parse(&request.operator, &ctx.block.params.bech32_prefix)?.to_string();
+    let payout = payout_of_request(ctx, &operator, &request.payout)?;
     ensure!(
-        find(x.state, role, &operator)?.is_none(),
+        find(ctx.state, role, &operator)?.is_none(),
         code::ALREADY_REGISTERED,
         "{operator} is registered as {} already",
         name(role)
     );
-    check_payout(x.state, role, &operator, &payout)?;
-    let minimum = min_stake(x, role);
+    check_payout(ctx.state, role, &operator, &payout)?;
+    let minimum = min_stake(ctx, role);
     ensure!(
         request.stake >= minimum,
         code::STAKE_TOO_LOW,
@@ -94,12 +94,12 @@ pub fn register(x: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
         request.stake
     );
     check_endpoint(role, &request.endpoint)?;
-    check_models(x, role, &request.models, &[])?;
+    check_models(ctx, role, &request.models, &[])?;
     let capacity = capacity_of_request(request.capacity)?;
 
-    let slot = claim_slot(x.state, role)?;
-    x.state.put(keys::slot(role, slot), operator.as_bytes())?;
-    x.state
+    let slot = claim_slot(ctx.state, role)?;
+    ctx.state.put(keys::slot(role, slot), operator.as_bytes())?;
+    ctx.state
         .put(keys::payout(role, &payout), operator.as_bytes())?;
     let mut node = Node {
         role: role.into(),
@@ -108,15 +108,15 @@ pub fn register(x: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
         endpoint: request.endpoint,
         models: request.models,
         stake: request.stake,
-        reputation: NEW_REPUTATION.max(x.block.params.reputation_floor),
+        reputation: NEW_REPUTATION.max(ctx.block.params.reputation_floor),
         capacity,
         status: NodeStatus::Active.into(),
-        registered_height: x.block.height,
+        registered_height: ctx.block.height,
         slot,
         ..Node::default()
     };
-    put_weighted(x, &mut node)?;
-    x.emit(
+    put_weighted(ctx, &mut node)?;
+    ctx.emit(
         event::NODE_REGISTERED,
         &[
             (event::NODE, &node.operator),
@@ -152,10 +152,14 @@ fn claim_slot(state: &mut State, role: Role) -> Result<u64> {
 }
 
 /// The payout account that a message asks for; empty means the operator.
-pub(super) fn payout_of_request(x: &Execution<'_>, operator: &str, payout: &str) -> Result<String> {
+pub(super) fn payout_of_request(
+    ctx: &Execution<'_>,
+    operator: &str,
+    payout: &str,
+) -> Result<String> {
     match payout {
         "" => Ok(operator.to_owned()),
-        payout => Ok(Address::parse(payout, &x.block.params.bech32_prefix)?.to_string()),
+        payout => Ok(Address::parse(payout, &ctx.block.params.bech32_prefix)?.to_string()),
     }
 }
 
@@ -213,7 +217,7 @@ pub(super) fn check_endpoint(role: Role, endpoint: &str) -> Result<()> {
 
 /// Every model must be registered, and not deprecated unless the node serves it already.
 pub(super) fn check_models(
-    x: &Execution<'_>,
+    ctx: &Execution<'_>,
     role: Role,
     wanted: &[String],
     served: &[String],
@@ -225,8 +229,8 @@ pub(super) fn check_models(
     );
     for model in wanted {
         let deprecated = match role {
-            Role::Inference => models::model(x.state, model)?.deprecated,
-            Role::Evaluator => models::evaluator_model(x.state, model)?.deprecated,
+            Role::Inference => models::model(ctx.state, model)?.deprecated,
+            Role::Evaluator => models::evaluator_model(ctx.state, model)?.deprecated,
             Role::Validator | Role::Unspecified => {
                 return Err(Error::internal("role was checked before"));
             }

@@ -10,26 +10,26 @@ use crate::store::State;
 use crate::unbonding;
 
 /// Adds to the stake; returns what it is then, base units.
-pub fn add_stake(x: &mut Execution<'_>, role: Role, operator: &str, amount: u64) -> Result<u64> {
-    let mut node = get(x.state, role, operator)?;
+pub fn add_stake(ctx: &mut Execution<'_>, role: Role, operator: &str, amount: u64) -> Result<u64> {
+    let mut node = get(ctx.state, role, operator)?;
     refuse_leaving(&node)?;
     node.stake = unbonding::increased(node.stake, amount)?;
-    put_weighted(x, &mut node)?;
+    put_weighted(ctx, &mut node)?;
     Ok(node.stake)
 }
 
 /// Takes a part out of the stake. Nothing may be left, so that the node leaves, or the minimum.
 pub fn unbond(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     role: Role,
     operator: &str,
     amount: u64,
     release_height: u64,
 ) -> Result<()> {
-    let mut node = get(x.state, role, operator)?;
+    let mut node = get(ctx.state, role, operator)?;
     refuse_leaving(&node)?;
     node.stake = unbonding::reduced(node.stake, amount)?;
-    let minimum = min_stake(x, role);
+    let minimum = min_stake(ctx, role);
     ensure!(
         node.stake == 0 || node.stake >= minimum,
         code::STAKE_TOO_LOW,
@@ -41,7 +41,7 @@ pub fn unbond(
         node.jailed_until = 0;
     }
     unbonding::begin(&mut node.unbonding, amount, release_height)?;
-    put_weighted(x, &mut node)
+    put_weighted(ctx, &mut node)
 }
 
 /// Whether a node leaves and still has duties, so that its last money must stay within reach of a
@@ -53,11 +53,11 @@ pub fn leaves_on_duty(state: &State, role: Role, operator: &str) -> Result<bool>
 
 /// Takes out the parts that are due at a height, which the caller pays; returns their base units. A
 /// node that has left took them along.
-pub fn release(x: &mut Execution<'_>, role: Role, operator: &str, height: u64) -> Result<u64> {
-    let Some(mut node) = find(x.state, role, operator)? else {
+pub fn release(ctx: &mut Execution<'_>, role: Role, operator: &str, height: u64) -> Result<u64> {
+    let Some(mut node) = find(ctx.state, role, operator)? else {
         return Ok(0);
     };
     let amount = unbonding::take(&mut node.unbonding, height);
-    put_weighted(x, &mut node)?;
+    put_weighted(ctx, &mut node)?;
     Ok(amount)
 }

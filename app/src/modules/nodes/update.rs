@@ -11,27 +11,30 @@ use crate::error::Result;
 use crate::execution::Execution;
 
 /// `MsgUpdateNode`: replaces payout account, endpoint, models and capacity.
-pub fn update_node(x: &mut Execution<'_>, message: MsgUpdateNode) -> Result<MsgUpdateNodeResponse> {
+pub fn update_node(
+    ctx: &mut Execution<'_>,
+    message: MsgUpdateNode,
+) -> Result<MsgUpdateNodeResponse> {
     let role = message.role();
     require_role(role)?;
-    let mut node = get(x.state, role, &message.operator)?;
+    let mut node = get(ctx.state, role, &message.operator)?;
     refuse_leaving(&node)?;
-    let payout = payout_of_request(x, &message.operator, &message.payout)?;
+    let payout = payout_of_request(ctx, &message.operator, &message.payout)?;
     check_endpoint(role, &message.endpoint)?;
-    check_models(x, role, &message.models, &node.models)?;
+    check_models(ctx, role, &message.models, &node.models)?;
     if payout != node.payout {
-        check_payout(x.state, role, &node.operator, &payout)?;
-        x.state.delete(keys::payout(role, &node.payout))?;
-        x.state
+        check_payout(ctx.state, role, &node.operator, &payout)?;
+        ctx.state.delete(keys::payout(role, &node.payout))?;
+        ctx.state
             .put(keys::payout(role, &payout), node.operator.as_bytes())?;
     }
-    stop_serving(x, &node, &message.models)?;
+    stop_serving(ctx, &node, &message.models)?;
     node.payout = payout;
     node.endpoint = message.endpoint;
     node.models = message.models;
     node.capacity = capacity_of_request(message.capacity)?;
-    put_weighted(x, &mut node)?;
-    x.emit(
+    put_weighted(ctx, &mut node)?;
+    ctx.emit(
         event::NODE_UPDATED,
         &[(event::NODE, &node.operator), (event::ROLE, &name(role))],
     );
@@ -39,10 +42,10 @@ pub fn update_node(x: &mut Execution<'_>, message: MsgUpdateNode) -> Result<MsgU
 }
 
 /// Takes the node out of the indexes of the models that it no longer names.
-fn stop_serving(x: &mut Execution<'_>, node: &Node, kept: &[String]) -> Result<()> {
+fn stop_serving(ctx: &mut Execution<'_>, node: &Node, kept: &[String]) -> Result<()> {
     let dropped = node.models.iter().filter(|model| !kept.contains(model));
     for model in dropped {
-        keys::index(node.role(), model).set_weight(x.state, node.slot, 0)?;
+        keys::index(node.role(), model).set_weight(ctx.state, node.slot, 0)?;
     }
     Ok(())
 }

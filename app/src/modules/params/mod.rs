@@ -32,17 +32,17 @@ pub fn set(state: &mut State, params: &Params) -> Result<()> {
 
 /// `MsgUpdateParams`: replaces the parameters from the next block on.
 pub fn update_params(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgUpdateParams,
 ) -> Result<MsgUpdateParamsResponse> {
-    require_authority(x, &message.authority)?;
+    require_authority(ctx, &message.authority)?;
     let Some(params) = message.params else {
         return Err(Error::rejected(
             code::INVALID_REQUEST,
             "the message has no params",
         ));
     };
-    let now = &x.block.params;
+    let now = &ctx.block.params;
     ensure!(
         params.denom == now.denom && params.bech32_prefix == now.bech32_prefix,
         code::INVALID_REQUEST,
@@ -59,14 +59,14 @@ pub fn update_params(
         now.unbonding_window
     );
     validate(&params)?;
-    set(x.state, &params)?;
-    x.emit(event::PARAMS_UPDATED, &[]);
+    set(ctx.state, &params)?;
+    ctx.emit(event::PARAMS_UPDATED, &[]);
     Ok(MsgUpdateParamsResponse {})
 }
 
 /// Only the authority may do what follows.
-pub fn require_authority(x: &Execution<'_>, sender: &str) -> Result<()> {
-    let authority = &x.block.params.authority;
+pub fn require_authority(ctx: &Execution<'_>, sender: &str) -> Result<()> {
+    let authority = &ctx.block.params.authority;
     ensure!(
         !authority.is_empty() && sender == authority,
         code::UNAUTHORIZED,

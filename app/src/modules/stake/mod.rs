@@ -14,16 +14,18 @@ use crate::modules::{bank, nodes, validators};
 const MAX_RELEASES_PER_BLOCK: usize = 500;
 
 /// `MsgAddStake`.
-pub fn add_stake(x: &mut Execution<'_>, message: MsgAddStake) -> Result<MsgAddStakeResponse> {
+pub fn add_stake(ctx: &mut Execution<'_>, message: MsgAddStake) -> Result<MsgAddStakeResponse> {
     let (role, amount) = (message.role(), message.amount);
-    let operator = checked(x, &message.operator, amount)?;
-    bank::debit(x.state, &operator, &x.block.params.denom, amount.into())?;
+    let operator = checked(ctx, &message.operator, amount)?;
+    bank::debit(ctx.state, &operator, &ctx.block.params.denom, amount.into())?;
     let stake = match role {
-        Role::Inference | Role::Evaluator => nodes::add_stake(x, role, &message.operator, amount)?,
-        Role::Validator => validators::add_stake(x, &message.operator, amount)?,
+        Role::Inference | Role::Evaluator => {
+            nodes::add_stake(ctx, role, &message.operator, amount)?
+        }
+        Role::Validator => validators::add_stake(ctx, &message.operator, amount)?,
         Role::Unspecified => return no_role(),
     };
-    x.emit(
+    ctx.emit(
         event::STAKE_ADDED,
         &[
             (event::NODE, &operator),
@@ -37,21 +39,21 @@ pub fn add_stake(x: &mut Execution<'_>, message: MsgAddStake) -> Result<MsgAddSt
 
 /// `MsgUnbond`: the amount leaves the stake now and comes back to the balance after
 /// `unbonding_window` blocks.
-pub fn unbond(x: &mut Execution<'_>, message: MsgUnbond) -> Result<MsgUnbondResponse> {
+pub fn unbond(ctx: &mut Execution<'_>, message: MsgUnbond) -> Result<MsgUnbondResponse> {
     let (role, amount) = (message.role(), message.amount);
-    let operator = checked(x, &message.operator, amount)?;
-    let window = x.block.params.unbonding_window;
-    let release_height = x.block.height.saturating_add(window);
+    let operator = checked(ctx, &message.operator, amount)?;
+    let window = ctx.block.params.unbonding_window;
+    let release_height = ctx.block.height.saturating_add(window);
     match role {
         Role::Inference | Role::Evaluator => {
-            nodes::unbond(x, role, &message.operator, amount, release_height)?;
+            nodes::unbond(ctx, role, &message.operator, amount, release_height)?;
         }
-        Role::Validator => validators::unbond(x, &message.operator, amount, release_height)?,
+        Role::Validator => validators::unbond(ctx, &message.operator, amount, release_height)?,
         Role::Unspecified => return no_role(),
     }
-    x.state
+    ctx.state
         .mark(keys::release(release_height, role, &message.operator))?;
-    x.emit(
+    ctx.emit(
         event::STAKE_UNBONDING,
         &[
             (event::NODE, &operator),
@@ -68,19 +70,22 @@ const HELD: u64 = 16;
 
 /// Pays out what is due at the end of this block. A stake that a slash may still reach goes to the
 /// end of the queue, so that it keeps nobody waiting.
-pub fn release_due(x: &mut Execution<'_>) -> Result<()> {
-    for (key, _) in x.state.scan(keys::RELEASES, None, MAX_RELEASES_PER_BLOCK)? {
+pub fn release_due(ctx: &mut Execution<'_>) -> Result<()> {
+    for (key, _) in ctx
+        .state
+        .scan(keys::RELEASES, None, MAX_RELEASES_PER_BLOCK)?
+    {
         let (height, role, operator) = keys::parse_release(&key)?;
-        if height > x.block.height {
+        if height > ctx.block.height {
             break;
         }
-        x.state.delete(&key)?;
-        if nodes::leaves_on_duty(x.state, role, &operator)? {
-            let later = x.block.height.saturating_add(HELD);
-            x.state.mark(keys::release(later, role, &operator))?;
+        ctx.state.delete(&key)?;
+        if nodes::leaves_on_duty(ctx.state, role, &operator)? {
+            let later = ctx.block.height.saturating_add(HELD);
+            ctx.state.mark(keys::release(later, role, &operator))?;
             continue;
         }
-        match x.attempt(|x| release(x, height, role, &operator)) {
+        match ctx.attempt(|ctx| release(ctx, height, role, &operator)) {
             Err(Error::Rejected { log, .. }) => {
                 // A bug of this application; the chain goes on without it.
                 tracing::error!(operator, log, "a stake cannot be released");
@@ -91,19 +96,19 @@ pub fn release_due(x: &mut Execution<'_>) -> Result<()> {
     Ok(())
 }
 
-fn release(x: &mut Execution<'_>, height: u64, role: Role, operator: &str) -> Result<()> {
+fn release(ctx: &mut Execution<'_>, height: u64, role: Role, operator: &str) -> Result<()> {
     let amount = match role {
-        Role::Validator => validators::release(x, operator, height)?,
-        role => nodes::release(x, role, operator, height)?,
+        Role::Validator => validators::release(ctx, operator, height)?,
+        role => nodes::release(ctx, role, operator, height)?,
     };
     if amount == 0 {
         // An entry of a later height took its part along.
         return Ok(());
     }
-    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
     let account = Address::parse(operator, prefix)?;
-    bank::credit(x.state, &account, denom, amount.into())?;
-    x.emit(
+    bank::credit(ctx.state, &account, denom, amount.into())?;
+    ctx.emit(
         event::STAKE_RELEASED,
         &[
             (event::NODE, &operator),
@@ -114,13 +119,13 @@ fn release(x: &mut Execution<'_>, height: u64, role: Role, operator: &str) -> Re
     Ok(())
 }
 
-fn checked(x: &Execution<'_>, operator: &str, amount: u64) -> Result<Address> {
+fn checked(ctx: &Execution<'_>, operator: &str, amount: u64) -> Result<Address> {
     ensure!(
         amount > 0,
         code::INVALID_COINS,
         "the amount must be positive"
     );
-    Address::parse(operator, &x.block.params.bech32_prefix)
+    Address::parse(operator, &ctx.block.params.bech32_prefix)
 }
 
 fn no_role<T>() -> Result<T> {

@@ -11,19 +11,19 @@ use crate::modules::nodes;
 
 /// `MsgSubmitAnswers`: the assigned node hands in its answers.
 pub fn submit_answers(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgSubmitAnswers,
 ) -> Result<MsgSubmitAnswersResponse> {
     let operator = message.operator;
     let items = message.items.into_iter().map(|item| (item.task_id, item));
-    let results = run_batch(x, items.collect(), |x, id, item| {
-        submit_answer(x, &operator, id, item)
+    let results = run_batch(ctx, items.collect(), |ctx, id, item| {
+        submit_answer(ctx, &operator, id, item)
     })?;
     Ok(MsgSubmitAnswersResponse { results })
 }
 
-fn submit_answer(x: &mut Execution<'_>, operator: &str, id: u64, item: AnswerItem) -> Result<()> {
-    let mut task = get(x.state, id)?;
+fn submit_answer(ctx: &mut Execution<'_>, operator: &str, id: u64, item: AnswerItem) -> Result<()> {
+    let mut task = get(ctx.state, id)?;
     let assigned = task.assignments.last();
     ensure!(
         assigned.is_some_and(|assignment| assignment.operator == operator),
@@ -43,22 +43,23 @@ fn submit_answer(x: &mut Execution<'_>, operator: &str, id: u64, item: AnswerIte
         task.max_answer_bytes,
         item.answer.len()
     );
-    x.state
+    ctx.state
         .put_payload(keys::answer(id), item.answer.as_bytes())?;
-    x.state.delete(keys::duty(Role::Inference, operator, id))?;
-    nodes::finish_work(x, Role::Inference, operator)?;
+    ctx.state
+        .delete(keys::duty(Role::Inference, operator, id))?;
+    nodes::finish_work(ctx, Role::Inference, operator)?;
     task.answer = Some(Answer {
         operator: operator.to_owned(),
         sha256: Sha256::digest(&item.answer).to_vec(),
         bytes: u32::try_from(item.answer.len()).unwrap_or(u32::MAX),
         prompt_tokens: item.prompt_tokens,
         answer_tokens: item.answer_tokens,
-        height: x.block.height,
-        payout: nodes::payout_account(x.state, Role::Inference, operator)?,
+        height: ctx.block.height,
+        payout: nodes::payout_account(ctx.state, Role::Inference, operator)?,
     });
-    await_draw(x, &mut task, TaskStatus::Answered)?;
-    put(x.state, &task)?;
-    x.emit(
+    await_draw(ctx, &mut task, TaskStatus::Answered)?;
+    put(ctx.state, &task)?;
+    ctx.emit(
         event::TASK_ANSWERED,
         &[
             (event::TASK, &id),

@@ -12,18 +12,18 @@ use crate::store::State;
 
 /// Takes a settled task out of the queue of due heights, so that nothing is paid before its audit
 /// is over, and stores it.
-pub fn hold(x: &mut Execution<'_>, task: &mut Task, audit_height: u64) -> Result<()> {
-    leave_queue(x, task)?;
+pub fn hold(ctx: &mut Execution<'_>, task: &mut Task, audit_height: u64) -> Result<()> {
+    leave_queue(ctx, task)?;
     task.due_height = final_height(task).max(audit_height);
-    put(x.state, task)
+    put(ctx.state, task)
 }
 
 /// Puts a task back into the queue and stores it: it is paid at the end of this block or of its
 /// audit window, whichever comes last.
-pub fn resume(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
-    let due_height = final_height(task).max(x.block.height);
-    reschedule(x, task, due_height)?;
-    put(x.state, task)
+pub fn resume(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+    let due_height = final_height(task).max(ctx.block.height);
+    reschedule(ctx, task, due_height)?;
+    put(ctx.state, task)
 }
 
 fn final_height(task: &Task) -> u64 {
@@ -34,12 +34,12 @@ fn final_height(task: &Task) -> u64 {
 /// Splits the escrow once more, by another quality and for the seats of `paid` that have a reveal.
 /// The accounts that are paid stay.
 pub fn settle_again(
-    x: &Execution<'_>,
+    ctx: &Execution<'_>,
     task: &mut Task,
     paid: &Committee,
     quality: u32,
 ) -> Result<()> {
-    let amounts = split(&Bill::of(&x.block.params, task, paid, quality))?;
+    let amounts = split(&Bill::of(&ctx.block.params, task, paid, quality))?;
     let Some(settlement) = &mut task.settlement else {
         reject!(code::INTERNAL, "task {} is not settled", task.id);
     };

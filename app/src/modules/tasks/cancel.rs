@@ -10,8 +10,11 @@ use crate::modules::nodes::{self, Duty};
 
 /// `MsgCancelTask`: the user takes a question back that has no answer yet. The escrow returns, less the
 /// fee while the first node works on it, and that node is free without a penalty.
-pub fn cancel_task(x: &mut Execution<'_>, message: MsgCancelTask) -> Result<MsgCancelTaskResponse> {
-    let mut task = get(x.state, message.task_id)?;
+pub fn cancel_task(
+    ctx: &mut Execution<'_>,
+    message: MsgCancelTask,
+) -> Result<MsgCancelTaskResponse> {
+    let mut task = get(ctx.state, message.task_id)?;
     ensure!(
         task.user == message.user,
         code::NOT_THE_USER,
@@ -20,10 +23,10 @@ pub fn cancel_task(x: &mut Execution<'_>, message: MsgCancelTask) -> Result<MsgC
         task.user,
         message.user
     );
-    let fee = cancellation_fee(&x.block.params, &task);
+    let fee = cancellation_fee(&ctx.block.params, &task);
     match task.status() {
         TaskStatus::Submitted => {}
-        TaskStatus::Assigned => release_node(x, &task)?,
+        TaskStatus::Assigned => release_node(ctx, &task)?,
         TaskStatus::Final | TaskStatus::Refunded => {
             reject!(code::TASK_OVER, "task {} is over already", task.id)
         }
@@ -39,16 +42,16 @@ pub fn cancel_task(x: &mut Execution<'_>, message: MsgCancelTask) -> Result<MsgC
     }
     if fee > 0 {
         task.cancellation_fee = fee;
-        pay_protocol(x, fee)?;
+        pay_protocol(ctx, fee)?;
     }
-    refund(x, &mut task, RefundReason::Cancelled)?;
-    put(x.state, &task)?;
+    refund(ctx, &mut task, RefundReason::Cancelled)?;
+    put(ctx.state, &task)?;
     Ok(MsgCancelTaskResponse {
         refund: returned(&task),
     })
 }
 
-fn release_node(x: &mut Execution<'_>, task: &Task) -> Result<()> {
+fn release_node(ctx: &mut Execution<'_>, task: &Task) -> Result<()> {
     let Some(assignment) = task.assignments.last() else {
         return Err(Error::internal(format!(
             "task {} is assigned to nobody",
@@ -56,8 +59,8 @@ fn release_node(x: &mut Execution<'_>, task: &Task) -> Result<()> {
         )));
     };
     let operator = &assignment.operator;
-    x.state
+    ctx.state
         .delete(keys::duty(Role::Inference, operator, task.id))?;
-    nodes::finish_work(x, Role::Inference, operator)?;
-    nodes::release_duty(x, Duty::of_inference(operator))
+    nodes::finish_work(ctx, Role::Inference, operator)?;
+    nodes::release_duty(ctx, Duty::of_inference(operator))
 }

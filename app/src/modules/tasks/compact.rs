@@ -8,27 +8,30 @@ use crate::error::{Error, Result};
 use crate::execution::Execution;
 
 /// Queues the record of a task that ends now.
-pub fn schedule(x: &mut Execution<'_>, id: u64) -> Result<()> {
-    let height = x.block.height.saturating_add(x.block.params.task_retention);
-    Ok(x.state.mark(keys::compact(height, id))?)
+pub fn schedule(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
+    let height = ctx
+        .block
+        .height
+        .saturating_add(ctx.block.params.task_retention);
+    Ok(ctx.state.mark(keys::compact(height, id))?)
 }
 
 /// Makes the records compact whose time has come, at most `max_transitions_per_block`.
-pub fn compact_due(x: &mut Execution<'_>) -> Result<()> {
-    let limit = x.block.params.max_transitions_per_block as usize;
-    for (key, _) in x.state.scan(keys::COMPACT, None, limit)? {
+pub fn compact_due(ctx: &mut Execution<'_>) -> Result<()> {
+    let limit = ctx.block.params.max_transitions_per_block as usize;
+    for (key, _) in ctx.state.scan(keys::COMPACT, None, limit)? {
         let (height, id) = keys::parse_queued(keys::COMPACT, &key)?;
-        if height > x.block.height {
+        if height > ctx.block.height {
             break;
         }
-        x.state.delete(&key)?;
-        let Some(record) = x.state.get(keys::task(id))? else {
+        ctx.state.delete(&key)?;
+        let Some(record) = ctx.state.get(keys::task(id))? else {
             return Err(Error::internal(format!(
                 "the ended task {id} has no record"
             )));
         };
-        let task = compacted(get(x.state, id)?, &record);
-        put(x.state, &task)?;
+        let task = compacted(get(ctx.state, id)?, &record);
+        put(ctx.state, &task)?;
     }
     Ok(())
 }

@@ -14,21 +14,21 @@ use crate::selection::RandomStream;
 
 /// Draws an inference node that has not missed the task before; none if no other serves the model,
 /// or if the one that is drawn got its last duties from this block's draws.
-pub fn inference_node(x: &Execution<'_>, task: &Task) -> Result<Option<Assignment>> {
-    let excluded = excluded_nodes(x, task)?;
-    let mut stream = stream(x, task, Role::Inference, task.assignments.len());
+pub fn inference_node(ctx: &Execution<'_>, task: &Task) -> Result<Option<Assignment>> {
+    let excluded = excluded_nodes(ctx, task)?;
+    let mut stream = stream(ctx, task, Role::Inference, task.assignments.len());
     let node = nodes::draw(
-        x.state,
+        ctx.state,
         &mut stream,
         Role::Inference,
         &task.model,
         &excluded,
     )?;
-    let node = node.filter(|node| nodes::has_room(&x.block.params, node));
+    let node = node.filter(|node| nodes::has_room(&ctx.block.params, node));
     Ok(node.map(|node| Assignment {
         operator: node.operator,
-        height: x.block.height,
-        beacon: x.block.beacon.to_vec(),
+        height: ctx.block.height,
+        beacon: ctx.block.beacon.to_vec(),
         ..Assignment::default()
     }))
 }
@@ -37,17 +37,17 @@ pub fn inference_node(x: &Execution<'_>, task: &Task) -> Result<Option<Assignmen
 /// no seat, nor has who kept silent in an earlier committee of the task. None if they are fewer than
 /// a quorum, or if one of them got its last duties from this block's draws: the draw goes by the
 /// weights of the height before, so that another one in its place could not be verified from them.
-pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Option<Committee>> {
-    let mut excluded = excluded_evaluators(x, task)?;
-    let mut stream = stream(x, task, Role::Evaluator, task.committees.len());
+pub fn committee(ctx: &Execution<'_>, task: &Task) -> Result<Option<Committee>> {
+    let mut excluded = excluded_evaluators(ctx, task)?;
+    let mut stream = stream(ctx, task, Role::Evaluator, task.committees.len());
     let mut choices = task.evaluator_models.clone();
     let mut seats = Vec::new();
-    while seats.len() < x.block.params.committee_size as usize && !choices.is_empty() {
+    while seats.len() < ctx.block.params.committee_size as usize && !choices.is_empty() {
         let model = evaluator_model(&choices, &mut stream)?.to_owned();
-        match draw_evaluator(x, &model, &mut stream, &mut excluded)? {
-            Some(node) if !nodes::has_room(&x.block.params, &node) => return Ok(None),
+        match draw_evaluator(ctx, &model, &mut stream, &mut excluded)? {
+            Some(node) if !nodes::has_room(&ctx.block.params, &node) => return Ok(None),
             Some(node) => seats.push(Seat {
-                weight: nodes::capped_stake(x, &node),
+                weight: nodes::capped_stake(ctx, &node),
                 operator: node.operator,
                 evaluator_model: model,
                 ..Seat::default()
@@ -56,13 +56,13 @@ pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Option<Committee>> {
             None => choices.retain(|choice| choice.id != model),
         }
     }
-    if seats.len() < quorum(x.block.params.committee_size as usize) {
+    if seats.len() < quorum(ctx.block.params.committee_size as usize) {
         return Ok(None);
     }
-    let expected_audits = expected_audits(&x.block.params, price_of(task), &seats);
+    let expected_audits = expected_audits(&ctx.block.params, price_of(task), &seats);
     Ok(Some(Committee {
-        height: x.block.height,
-        beacon: x.block.beacon.to_vec(),
+        height: ctx.block.height,
+        beacon: ctx.block.beacon.to_vec(),
         seats,
         expected_audits,
         ..Committee::default()
@@ -70,22 +70,28 @@ pub fn committee(x: &Execution<'_>, task: &Task) -> Result<Option<Committee>> {
 }
 
 /// Slots of the inference nodes that missed the task.
-pub fn excluded_nodes(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
+pub fn excluded_nodes(ctx: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
     let tried: Vec<&str> = task
         .assignments
         .iter()
         .map(|assignment| assignment.operator.as_str())
         .collect();
-    nodes::slots_of(x.state, Role::Inference, &tried)
+    nodes::slots_of(ctx.state, Role::Inference, &tried)
 }
 
 fn draw_evaluator(
-    x: &Execution<'_>,
+    ctx: &Execution<'_>,
     evaluator_model: &str,
     stream: &mut RandomStream,
     excluded: &mut BTreeSet<u64>,
 ) -> Result<Option<Node>> {
-    let drawn = nodes::draw(x.state, stream, Role::Evaluator, evaluator_model, excluded)?;
+    let drawn = nodes::draw(
+        ctx.state,
+        stream,
+        Role::Evaluator,
+        evaluator_model,
+        excluded,
+    )?;
     excluded.extend(drawn.as_ref().map(|node| node.slot));
     Ok(drawn)
 }
@@ -106,7 +112,7 @@ fn evaluator_model<'m>(
 }
 
 /// Slots of the evaluators that may not judge the task.
-pub fn excluded_evaluators(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
+pub fn excluded_evaluators(ctx: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
     let mut accounts = vec![task.user.clone()];
     if let Some(answer) = &task.answer {
         accounts.extend([answer.operator.clone(), answer.payout.clone()]);
@@ -119,7 +125,7 @@ pub fn excluded_evaluators(x: &Execution<'_>, task: &Task) -> Result<BTreeSet<u6
         accounts.extend(silent.map(|seat| seat.operator.clone()));
     }
     let accounts: Vec<&str> = accounts.iter().map(String::as_str).collect();
-    nodes::slots_of(x.state, Role::Evaluator, &accounts)
+    nodes::slots_of(ctx.state, Role::Evaluator, &accounts)
 }
 
 /// Whether a seat of a committee that failed kept silent in the phase that it failed in.
@@ -131,7 +137,7 @@ fn is_silent(committee: &Committee, seat: &Seat) -> bool {
     }
 }
 
-fn stream(x: &Execution<'_>, task: &Task, role: Role, attempt: usize) -> RandomStream {
+fn stream(ctx: &Execution<'_>, task: &Task, role: Role, attempt: usize) -> RandomStream {
     let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
-    RandomStream::new(&x.block.beacon, task.id, role, attempt)
+    RandomStream::new(&ctx.block.beacon, task.id, role, attempt)
 }

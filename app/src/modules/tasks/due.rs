@@ -24,11 +24,11 @@ type Due = (Vec<u8>, u64);
 /// Draws for the tasks that wait for it and tells how many there were, at most half of
 /// `max_transitions_per_block`. It must be the first thing in a block that has to do with nodes:
 /// weights change only after the last draw.
-pub fn draw_due(x: &mut Execution<'_>) -> Result<usize> {
-    let due = due(x, keys::DRAW, limit(x).div_ceil(2))?;
+pub fn draw_due(ctx: &mut Execution<'_>) -> Result<usize> {
+    let due = due(ctx, keys::DRAW, limit(ctx).div_ceil(2))?;
     let (mut drawn, mut given_up) = (BTreeSet::new(), Vec::new());
     for one in &due {
-        match step(x, one, lifecycle::draw)? {
+        match step(ctx, one, lifecycle::draw)? {
             Some(Drawn::Nodes(role, operators)) => {
                 drawn.extend(
                     operators
@@ -42,10 +42,10 @@ pub fn draw_due(x: &mut Execution<'_>) -> Result<usize> {
     }
     for (role, operator) in &drawn {
         let role = Role::try_from(*role).unwrap_or_default();
-        nodes::close_if_full(x, role, operator)?;
+        nodes::close_if_full(ctx, role, operator)?;
     }
     for one in given_up {
-        step(x, one, lifecycle::give_up)?;
+        step(ctx, one, lifecycle::give_up)?;
     }
     Ok(due.len())
 }
@@ -61,25 +61,25 @@ pub struct Settled {
 /// Moves other tasks on that are due, as many as the block's draws leave of
 /// `max_transitions_per_block`, and makes old records compact. What exceeds the limit stays due,
 /// the oldest first. Returns those that settled.
-pub fn advance_due(x: &mut Execution<'_>, drawn: usize) -> Result<Vec<Settled>> {
+pub fn advance_due(ctx: &mut Execution<'_>, drawn: usize) -> Result<Vec<Settled>> {
     let mut settled = Vec::new();
-    for due in due(x, keys::DUE, limit(x).saturating_sub(drawn))? {
-        settled.extend(step(x, &due, lifecycle::advance)?.flatten());
+    for due in due(ctx, keys::DUE, limit(ctx).saturating_sub(drawn))? {
+        settled.extend(step(ctx, &due, lifecycle::advance)?.flatten());
     }
-    compact::compact_due(x)?;
+    compact::compact_due(ctx)?;
     Ok(settled)
 }
 
-fn limit(x: &Execution<'_>) -> usize {
-    x.block.params.max_transitions_per_block as usize
+fn limit(ctx: &Execution<'_>) -> usize {
+    ctx.block.params.max_transitions_per_block as usize
 }
 
 /// The oldest entries of a queue that are due.
-fn due(x: &Execution<'_>, queue: &str, limit: usize) -> Result<Vec<Due>> {
+fn due(ctx: &Execution<'_>, queue: &str, limit: usize) -> Result<Vec<Due>> {
     let mut due = Vec::new();
-    for (key, _) in x.state.scan(queue, None, limit)? {
+    for (key, _) in ctx.state.scan(queue, None, limit)? {
         let (height, id) = keys::parse_queued(queue, &key)?;
-        if height > x.block.height {
+        if height > ctx.block.height {
             break;
         }
         due.push((key, id));
@@ -91,15 +91,15 @@ fn due(x: &Execution<'_>, queue: &str, limit: usize) -> Result<Vec<Due>> {
 /// application. The chain goes on without it, its escrow stays where it is, and everybody can see
 /// it.
 fn step<T>(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     (key, id): &Due,
     part: impl FnOnce(&mut Execution<'_>, u64) -> Result<T>,
 ) -> Result<Option<T>> {
-    match x.attempt(|x| part(x, *id)) {
+    match ctx.attempt(|ctx| part(ctx, *id)) {
         Err(Error::Rejected { log, .. }) => {
             tracing::error!(task = id, log, "a task cannot be moved on");
-            x.state.delete(key)?;
-            x.emit(event::TASK_SET_ASIDE, &[(event::TASK, id)]);
+            ctx.state.delete(key)?;
+            ctx.emit(event::TASK_SET_ASIDE, &[(event::TASK, id)]);
             Ok(None)
         }
         outcome => outcome.map(Some),

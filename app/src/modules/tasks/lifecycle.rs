@@ -25,21 +25,21 @@ const TELLING_BYTES: u32 = 512;
 
 /// Ends the phase of a task that is due, and tells whether that settled it. A task that needs a draw
 /// after this phase waits for the next block.
-pub fn advance(x: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
-    let mut task = get(x.state, id)?;
+pub fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
+    let mut task = get(ctx.state, id)?;
     let mut settled = None;
     match task.status() {
-        TaskStatus::Assigned => miss_answer(x, &mut task)?,
-        TaskStatus::Committing => close_commits(x, &mut task)?,
-        TaskStatus::Revealing => settled = close_reveals(x, &mut task)?,
-        TaskStatus::Settled => pay_out(x, &mut task)?,
+        TaskStatus::Assigned => miss_answer(ctx, &mut task)?,
+        TaskStatus::Committing => close_commits(ctx, &mut task)?,
+        TaskStatus::Revealing => settled = close_reveals(ctx, &mut task)?,
+        TaskStatus::Settled => pay_out(ctx, &mut task)?,
         status => reject!(
             code::INTERNAL,
             "task {id} is {} and cannot be moved on",
             status.as_str_name()
         ),
     }
-    put(x.state, &task)?;
+    put(ctx.state, &task)?;
     Ok(settled)
 }
 
@@ -54,50 +54,53 @@ pub enum Drawn {
 }
 
 /// Draws who is to work on a task next. Nothing here may change a weight.
-pub fn draw(x: &mut Execution<'_>, id: u64) -> Result<Drawn> {
-    let mut task = get(x.state, id)?;
+pub fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
+    let mut task = get(ctx.state, id)?;
     let drawn = match task.status() {
-        TaskStatus::Submitted => assign(x, &mut task)?,
-        TaskStatus::Answered => seat_committee(x, &mut task)?,
+        TaskStatus::Submitted => assign(ctx, &mut task)?,
+        TaskStatus::Answered => seat_committee(ctx, &mut task)?,
         status => reject!(
             code::INTERNAL,
             "task {id} is {} and needs nobody",
             status.as_str_name()
         ),
     };
-    put(x.state, &task)?;
+    put(ctx.state, &task)?;
     Ok(drawn)
 }
 
 /// Ends a task for which nobody had room for as long as the phase that it waits for may take.
-pub fn give_up(x: &mut Execution<'_>, id: u64) -> Result<()> {
-    let mut task = get(x.state, id)?;
+pub fn give_up(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
+    let mut task = get(ctx.state, id)?;
     let reason = match task.status() {
         TaskStatus::Submitted => RefundReason::NoInferenceNode,
         _ => RefundReason::NoCommittee,
     };
-    refund(x, &mut task, reason)?;
-    put(x.state, &task)
+    refund(ctx, &mut task, reason)?;
+    put(ctx.state, &task)
 }
 
-fn wait_for_room(x: &mut Execution<'_>, task: &mut Task, patience: u64) -> Result<Drawn> {
-    let now = x.block.height;
+fn wait_for_room(ctx: &mut Execution<'_>, task: &mut Task, patience: u64) -> Result<Drawn> {
+    let now = ctx.block.height;
     if now > task.updated_height.saturating_add(patience) {
         return Ok(Drawn::GivenUp);
     }
-    reschedule(x, task, now.saturating_add(DRAW_RETRY))?;
+    reschedule(ctx, task, now.saturating_add(DRAW_RETRY))?;
     Ok(Drawn::NoRoom)
 }
 
-fn assign(x: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
-    let Some(assignment) = draw::inference_node(x, task)? else {
-        return wait_for_room(x, task, x.block.params.answer_window);
+fn assign(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
+    let Some(assignment) = draw::inference_node(ctx, task)? else {
+        return wait_for_room(ctx, task, ctx.block.params.answer_window);
     };
-    let due = x.block.height.saturating_add(x.block.params.answer_window);
-    nodes::begin_duty(x, Duty::of_inference(&assignment.operator))?;
-    x.state
+    let due = ctx
+        .block
+        .height
+        .saturating_add(ctx.block.params.answer_window);
+    nodes::begin_duty(ctx, Duty::of_inference(&assignment.operator))?;
+    ctx.state
         .mark(keys::duty(Role::Inference, &assignment.operator, task.id))?;
-    x.emit(
+    ctx.emit(
         event::TASK_ASSIGNED,
         &[
             (event::TASK, &task.id),
@@ -109,29 +112,29 @@ fn assign(x: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
     );
     let drawn = vec![assignment.operator.clone()];
     task.assignments.push(assignment);
-    enter(x, task, TaskStatus::Assigned, due)?;
+    enter(ctx, task, TaskStatus::Assigned, due)?;
     Ok(Drawn::Nodes(Role::Inference, drawn))
 }
 
-fn miss_answer(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+fn miss_answer(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let Some(assignment) = task.assignments.last_mut() else {
         reject!(code::INTERNAL, "task {} has no inference node", task.id);
     };
     assignment.missed = true;
-    assignment.missed_height = x.block.height;
+    assignment.missed_height = ctx.block.height;
     let operator = assignment.operator.clone();
-    x.state
+    ctx.state
         .delete(keys::duty(Role::Inference, &operator, task.id))?;
     let (slash, duty) = (
-        x.block.params.slash_no_answer,
+        ctx.block.params.slash_no_answer,
         Duty::of_inference(&operator),
     );
-    assignment.excused = nodes::miss_duty(x, duty, task.id, slash, "no_answer")?;
+    assignment.excused = nodes::miss_duty(ctx, duty, task.id, slash, "no_answer")?;
     let excused = task.assignments.iter().map(|assignment| assignment.excused);
-    if may_try_again(excused, x.block.params.max_inference_attempts) {
-        await_draw(x, task, TaskStatus::Submitted)
+    if may_try_again(excused, ctx.block.params.max_inference_attempts) {
+        await_draw(ctx, task, TaskStatus::Submitted)
     } else {
-        refund(x, task, RefundReason::NoAnswer)
+        refund(ctx, task, RefundReason::NoAnswer)
     }
 }
 
@@ -143,17 +146,20 @@ fn may_try_again(excused: impl ExactSizeIterator<Item = bool>, limit: u32) -> bo
     attempts.saturating_sub(excused.min(limit)) < limit
 }
 
-fn seat_committee(x: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
-    let Some(committee) = draw::committee(x, task)? else {
-        return wait_for_room(x, task, x.block.params.commit_window);
+fn seat_committee(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
+    let Some(committee) = draw::committee(ctx, task)? else {
+        return wait_for_room(ctx, task, ctx.block.params.commit_window);
     };
     let attempt = task.committees.len();
-    let due = x.block.height.saturating_add(x.block.params.commit_window);
+    let due = ctx
+        .block
+        .height
+        .saturating_add(ctx.block.params.commit_window);
     for seat in &committee.seats {
-        nodes::begin_duty(x, seat_duty(&committee, seat))?;
-        x.state
+        nodes::begin_duty(ctx, seat_duty(&committee, seat))?;
+        ctx.state
             .mark(keys::duty(Role::Evaluator, &seat.operator, task.id))?;
-        x.emit(
+        ctx.emit(
             event::TASK_SEATED,
             &[
                 (event::TASK, &task.id),
@@ -167,7 +173,7 @@ fn seat_committee(x: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
     let seats = committee.seats.iter();
     let drawn = seats.map(|seat| seat.operator.clone()).collect();
     task.committees.push(committee);
-    enter(x, task, TaskStatus::Committing, due)?;
+    enter(ctx, task, TaskStatus::Committing, due)?;
     Ok(Drawn::Nodes(Role::Evaluator, drawn))
 }
 
@@ -180,27 +186,30 @@ pub fn seat_duty<'a>(committee: &Committee, seat: &'a Seat) -> Duty<'a> {
     }
 }
 
-fn close_commits(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
-    let slash = x.block.params.slash_no_commit;
+fn close_commits(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+    let slash = ctx.block.params.slash_no_commit;
     let committed = |seat: &Seat| !seat.commitment.is_empty();
-    if !punish_silent(x, task, committed, |_| true, slash, "no_commit")? {
+    if !punish_silent(ctx, task, committed, |_| true, slash, "no_commit")? {
         for seat in &current_committee(task)?.seats {
             if committed(seat) {
-                nodes::finish_work(x, Role::Evaluator, &seat.operator)?;
+                nodes::finish_work(ctx, Role::Evaluator, &seat.operator)?;
             }
         }
-        return redraw_committee(x, task, committed);
+        return redraw_committee(ctx, task, committed);
     }
-    let due = x.block.height.saturating_add(x.block.params.reveal_window);
+    let due = ctx
+        .block
+        .height
+        .saturating_add(ctx.block.params.reveal_window);
     let attempt = committee_attempt(task);
-    let (id, now) = (task.id, x.block.height);
+    let (id, now) = (task.id, ctx.block.height);
     let committee = current_committee(task)?;
     committee.reveal_height = now;
     for seat in committee.seats.iter().filter(|seat| committed(seat)) {
-        x.state
+        ctx.state
             .mark(keys::duty(Role::Evaluator, &seat.operator, id))?;
     }
-    x.emit(
+    ctx.emit(
         event::TASK_REVEALING,
         &[
             (event::TASK, &task.id),
@@ -209,23 +218,23 @@ fn close_commits(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
             (event::DUE_HEIGHT, &due),
         ],
     );
-    enter(x, task, TaskStatus::Revealing, due)
+    enter(ctx, task, TaskStatus::Revealing, due)
 }
 
-fn close_reveals(x: &mut Execution<'_>, task: &mut Task) -> Result<Option<Settled>> {
-    let slash = x.block.params.slash_no_reveal;
+fn close_reveals(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Option<Settled>> {
+    let slash = ctx.block.params.slash_no_reveal;
     let revealed = |seat: &Seat| seat.reveal.is_some();
     let committed = |seat: &Seat| !seat.commitment.is_empty();
-    if punish_silent(x, task, revealed, committed, slash, "no_reveal")? {
-        return settle(x, task).map(Some);
+    if punish_silent(ctx, task, revealed, committed, slash, "no_reveal")? {
+        return settle(ctx, task).map(Some);
     }
-    redraw_committee(x, task, revealed)?;
+    redraw_committee(ctx, task, revealed)?;
     Ok(None)
 }
 
 /// Slashes the seats that were expected to act and did not; tells whether the others are a quorum.
 fn punish_silent(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     task: &mut Task,
     acted: impl Fn(&Seat) -> bool,
     expected: impl Fn(&Seat) -> bool,
@@ -237,17 +246,17 @@ fn punish_silent(
     let seats = &committee.seats;
     let mut excused = 0_usize;
     for seat in seats.iter().filter(|seat| expected(seat) && !acted(seat)) {
-        x.state
+        ctx.state
             .delete(keys::duty(Role::Evaluator, &seat.operator, id))?;
         let duty = seat_duty(committee, seat);
-        if nodes::miss_duty(x, duty, id, slash, reason)? {
+        if nodes::miss_duty(ctx, duty, id, slash, reason)? {
             excused = excused.saturating_add(1);
         }
     }
     let present = seats.iter().filter(|seat| acted(seat)).count();
     let quorum = quorum(seats.len());
     if present < quorum {
-        committee.failed_height = x.block.height;
+        committee.failed_height = ctx.block.height;
         committee.excused = present.saturating_add(excused) >= quorum;
     }
     Ok(present >= quorum)
@@ -255,24 +264,24 @@ fn punish_silent(
 
 /// Releases who did act and asks another committee, or gives up.
 fn redraw_committee(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     task: &mut Task,
     acted: impl Fn(&Seat) -> bool,
 ) -> Result<()> {
     let committee = current_committee(task)?;
     for seat in committee.seats.iter().filter(|seat| acted(seat)) {
-        nodes::release_duty(x, seat_duty(committee, seat))?;
+        nodes::release_duty(ctx, seat_duty(committee, seat))?;
     }
     let excused = task.committees.iter().map(|committee| committee.excused);
-    if may_try_again(excused, x.block.params.max_committee_attempts) {
-        await_draw(x, task, TaskStatus::Answered)
+    if may_try_again(excused, ctx.block.params.max_committee_attempts) {
+        await_draw(ctx, task, TaskStatus::Answered)
     } else {
-        refund(x, task, RefundReason::NoQuorum)
+        refund(ctx, task, RefundReason::NoQuorum)
     }
 }
 
-fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
-    let params = &x.block.params;
+fn settle(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
+    let params = &ctx.block.params;
     let committee = current_committee(task)?.clone();
     let quality = aggregate(params.aggregation(), &opinions(&committee));
     let Some(answer) = &task.answer else {
@@ -282,11 +291,11 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
     let seat_payout = |operator: &str, amount| -> Result<Payout> {
         Ok(Payout {
             operator: operator.to_owned(),
-            payout: nodes::payout_account(x.state, Role::Evaluator, operator)?,
+            payout: nodes::payout_account(ctx.state, Role::Evaluator, operator)?,
             amount,
         })
     };
-    let final_height = x.block.height.saturating_add(params.audit_window);
+    let final_height = ctx.block.height.saturating_add(params.audit_window);
     let settlement = Settlement {
         quality,
         price: amounts.price,
@@ -303,11 +312,11 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
             .collect::<Result<_>>()?,
         protocol: amounts.protocol,
         refund: amounts.refund,
-        height: x.block.height,
+        height: ctx.block.height,
         final_height,
         audit_probability: audit_probability(params, amounts.price, &committee),
     };
-    x.emit(
+    ctx.emit(
         event::TASK_SETTLED,
         &[
             (event::TASK, &task.id),
@@ -322,11 +331,11 @@ fn settle(x: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
         audit_probability: settlement.audit_probability,
     };
     task.settlement = Some(settlement);
-    enter(x, task, TaskStatus::Settled, final_height)?;
+    enter(ctx, task, TaskStatus::Settled, final_height)?;
     Ok(settled)
 }
 
-fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
+fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let Some(settlement) = task.settlement.clone() else {
         reject!(
             code::INTERNAL,
@@ -339,8 +348,8 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         .then(|| delivered_part(&terms, settlement.quality));
     if let Some(payout) = &settlement.inference {
         let duty = Duty::of_inference(&payout.operator);
-        nodes::complete_duty(x, duty, delivered, payout.amount)?;
-        pay(x, task.id, payout)?;
+        nodes::complete_duty(ctx, duty, delivered, payout.amount)?;
+        pay(ctx, task.id, payout)?;
     }
     let mut committee = current_committee(task)?.clone();
     if let Some(result) = task.audit.as_ref().and_then(|audit| audit.result.as_ref()) {
@@ -349,13 +358,13 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     for (seat, payout) in committee.seats.iter().zip(&settlement.evaluators) {
         if seat.reveal.is_some() {
             let done = Some(poq_proto::PPM);
-            nodes::complete_duty(x, seat_duty(&committee, seat), done, payout.amount)?;
-            pay(x, task.id, payout)?;
+            nodes::complete_duty(ctx, seat_duty(&committee, seat), done, payout.amount)?;
+            pay(ctx, task.id, payout)?;
         }
     }
-    pay_protocol(x, settlement.protocol)?;
-    end(x, task, TaskStatus::Final, settlement.refund)?;
-    x.emit(
+    pay_protocol(ctx, settlement.protocol)?;
+    end(ctx, task, TaskStatus::Final, settlement.refund)?;
+    ctx.emit(
         event::TASK_FINAL,
         &[
             (event::TASK, &task.id),
@@ -367,20 +376,20 @@ fn pay_out(x: &mut Execution<'_>, task: &mut Task) -> Result<()> {
 }
 
 /// Pays the account from which validators are paid.
-pub fn pay_protocol(x: &mut Execution<'_>, amount: u64) -> Result<()> {
-    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+pub fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
+    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
     let protocol = Address::of_module(PROTOCOL_ACCOUNT, prefix)?;
-    bank::credit(x.state, &protocol, denom, amount.into())
+    bank::credit(ctx.state, &protocol, denom, amount.into())
 }
 
-fn pay(x: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
+fn pay(ctx: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
     if payout.amount == 0 {
         return Ok(());
     }
-    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
     let account = Address::parse(&payout.payout, prefix)?;
-    bank::credit(x.state, &account, denom, payout.amount.into())?;
-    x.emit(
+    bank::credit(ctx.state, &account, denom, payout.amount.into())?;
+    ctx.emit(
         event::NODE_PAID,
         &[
             (event::TASK, &task),
@@ -395,9 +404,9 @@ fn pay(x: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
 /// Ends a task without a quality. The escrow returns to the user; where there is an answer that
 /// nobody judged, half of its price goes to its node: so neither who asked nor who answered gains
 /// more than half of a price by keeping evaluators silent (`params::max_price`).
-pub fn refund(x: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
+pub fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
     task.set_refund_reason(reason);
-    x.emit(
+    ctx.emit(
         event::TASK_REFUNDED,
         &[
             (event::TASK, &task.id),
@@ -413,25 +422,25 @@ pub fn refund(x: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> R
             amount: task.unjudged_pay,
         };
         let duty = Duty::of_inference(&payout.operator);
-        nodes::complete_duty(x, duty, None, payout.amount)?;
-        pay(x, task.id, &payout)?;
+        nodes::complete_duty(ctx, duty, None, payout.amount)?;
+        pay(ctx, task.id, &payout)?;
     }
-    end(x, task, TaskStatus::Refunded, returned(task))
+    end(ctx, task, TaskStatus::Refunded, returned(task))
 }
 
 /// Gives the user what is left, and forgets everything but the record; in time most of that too.
-fn end(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64) -> Result<()> {
-    let user = Address::parse(&task.user, &x.block.params.bech32_prefix)?;
-    bank::credit(x.state, &user, &x.block.params.denom, to_user.into())?;
-    let open = x.state.get_u64(keys::open(&task.user))?.unwrap_or(0);
+fn end(ctx: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64) -> Result<()> {
+    let user = Address::parse(&task.user, &ctx.block.params.bech32_prefix)?;
+    bank::credit(ctx.state, &user, &ctx.block.params.denom, to_user.into())?;
+    let open = ctx.state.get_u64(keys::open(&task.user))?.unwrap_or(0);
     match open.saturating_sub(1) {
-        0 => x.state.delete(keys::open(&task.user))?,
-        rest => x.state.put_u64(keys::open(&task.user), rest)?,
+        0 => ctx.state.delete(keys::open(&task.user))?,
+        rest => ctx.state.put_u64(keys::open(&task.user), rest)?,
     }
-    leave_queue(x, task)?;
-    x.state.delete_payload(keys::prompt(task.id))?;
-    x.state.delete_payload(keys::answer(task.id))?;
+    leave_queue(ctx, task)?;
+    ctx.state.delete_payload(keys::prompt(task.id))?;
+    ctx.state.delete_payload(keys::answer(task.id))?;
     task.set_status(status);
-    task.updated_height = x.block.height;
-    compact::schedule(x, task.id)
+    task.updated_height = ctx.block.height;
+    compact::schedule(ctx, task.id)
 }

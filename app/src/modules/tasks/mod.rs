@@ -48,34 +48,34 @@ fn put(state: &mut State, task: &Task) -> Result<()> {
 
 /// Enters a phase that ends at the end of `due_height`, at the latest.
 fn enter(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     task: &mut Task,
     status: TaskStatus,
     due_height: u64,
 ) -> Result<()> {
-    leave_queue(x, task)?;
+    leave_queue(ctx, task)?;
     task.set_status(status);
-    task.updated_height = x.block.height;
+    task.updated_height = ctx.block.height;
     task.due_height = due_height;
-    Ok(x.state.mark(queued(task))?)
+    Ok(ctx.state.mark(queued(task))?)
 }
 
 /// Enters a phase that ends with a draw, at the beginning of the next block at the earliest: nobody
 /// who writes this one knows the beacon of the next (ADR 18).
-fn await_draw(x: &mut Execution<'_>, task: &mut Task, status: TaskStatus) -> Result<()> {
-    let next = x.block.height.saturating_add(1);
-    enter(x, task, status, next)
+fn await_draw(ctx: &mut Execution<'_>, task: &mut Task, status: TaskStatus) -> Result<()> {
+    let next = ctx.block.height.saturating_add(1);
+    enter(ctx, task, status, next)
 }
 
 /// Moves the end of the current phase.
-fn reschedule(x: &mut Execution<'_>, task: &mut Task, due_height: u64) -> Result<()> {
-    leave_queue(x, task)?;
+fn reschedule(ctx: &mut Execution<'_>, task: &mut Task, due_height: u64) -> Result<()> {
+    leave_queue(ctx, task)?;
     task.due_height = due_height;
-    Ok(x.state.mark(queued(task))?)
+    Ok(ctx.state.mark(queued(task))?)
 }
 
-fn leave_queue(x: &mut Execution<'_>, task: &Task) -> Result<()> {
-    Ok(x.state.delete(queued(task))?)
+fn leave_queue(ctx: &mut Execution<'_>, task: &Task) -> Result<()> {
+    Ok(ctx.state.delete(queued(task))?)
 }
 
 /// The key of a task in its queue, which its status decides.
@@ -115,11 +115,11 @@ fn committee_attempt(task: &Task) -> u32 {
 /// Runs the items of a batch one by one. The message succeeds if any item does; if none does, it
 /// fails with the reason of the first.
 fn run_batch<T: Message>(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     items: Vec<(u64, T)>,
     mut run: impl FnMut(&mut Execution<'_>, u64, T) -> Result<()>,
 ) -> Result<Vec<ItemResult>> {
-    let limit = x.block.params.max_batch_items as usize;
+    let limit = ctx.block.params.max_batch_items as usize;
     ensure!(
         (1..=limit).contains(&items.len()),
         code::INVALID_BATCH,
@@ -130,7 +130,7 @@ fn run_batch<T: Message>(
     let mut first_failure = None;
     for (task_id, item) in items {
         let bytes = item.encoded_len();
-        let code = match x.attempt(|x| run(x, task_id, item)) {
+        let code = match ctx.attempt(|ctx| run(ctx, task_id, item)) {
             Ok(()) => 0,
             Err(error @ (Error::Store(_) | Error::Audit { .. })) => return Err(error),
             Err(Error::Rejected { code, log }) => {
@@ -138,7 +138,7 @@ fn run_batch<T: Message>(
                 code.number
             }
         };
-        x.items.count(bytes, code == 0);
+        ctx.items.count(bytes, code == 0);
         results.push(ItemResult { task_id, code });
     }
     match first_failure {

@@ -157,9 +157,9 @@ pub fn replay(before: &mut State, record: Record) -> Result<Replay> {
         ..chain::context(before, record.height)?
     };
     let task = get(before, record.task)?;
-    let x = Execution::new(before, &block);
+    let ctx = Execution::new(before, &block);
     let repeated = match record.role {
-        Role::Inference => draw::inference_node(&x, &task)?
+        Role::Inference => draw::inference_node(&ctx, &task)?
             .map(|assignment| Drawn {
                 operator: assignment.operator,
                 model: task.model.clone(),
@@ -167,13 +167,13 @@ pub fn replay(before: &mut State, record: Record) -> Result<Replay> {
             })
             .into_iter()
             .collect(),
-        _ => draw::committee(&x, &task)?
+        _ => draw::committee(&ctx, &task)?
             .as_ref()
             .map(seats)
             .unwrap_or_default(),
     };
     Ok(Replay {
-        pools: pools(&x, &task, record.role)?,
+        pools: pools(&ctx, &task, record.role)?,
         record,
         repeated,
     })
@@ -210,20 +210,20 @@ fn seats(committee: &poq_proto::v1::Committee) -> Vec<Drawn> {
         .collect()
 }
 
-fn pools(x: &Execution<'_>, task: &Task, role: Role) -> Result<Vec<Pool>> {
+fn pools(ctx: &Execution<'_>, task: &Task, role: Role) -> Result<Vec<Pool>> {
     let (models, excluded) = match role {
-        Role::Inference => (vec![task.model.clone()], draw::excluded_nodes(x, task)?),
+        Role::Inference => (vec![task.model.clone()], draw::excluded_nodes(ctx, task)?),
         _ => {
             let ids = task.evaluator_models.iter().map(|entry| entry.id.clone());
-            (ids.collect(), draw::excluded_evaluators(x, task)?)
+            (ids.collect(), draw::excluded_evaluators(ctx, task)?)
         }
     };
     models
         .into_iter()
         .map(|model| {
-            let candidates = nodes::candidates(x.state, role, &model, MAX_CANDIDATES)?;
+            let candidates = nodes::candidates(ctx.state, role, &model, MAX_CANDIDATES)?;
             Ok(Pool {
-                total_weight: nodes::total_weight(x.state, role, &model)?,
+                total_weight: nodes::total_weight(ctx.state, role, &model)?,
                 candidates: candidates
                     .into_iter()
                     .map(|(node, weight)| Candidate {

@@ -14,20 +14,28 @@ use crate::modules::{models, nodes};
 
 /// `MsgCommitScores`: seated evaluators commit to their scores.
 pub fn commit_scores(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgCommitScores,
 ) -> Result<MsgCommitScoresResponse> {
     let operator = message.operator;
     let items = message.items.into_iter().map(|item| (item.task_id, item));
-    let results = run_batch(x, items.collect(), |x, id, item| {
-        commit_score(x, &operator, id, item.commitment)
+    let results = run_batch(ctx, items.collect(), |ctx, id, item| {
+        commit_score(ctx, &operator, id, item.commitment)
     })?;
     Ok(MsgCommitScoresResponse { results })
 }
 
-fn commit_score(x: &mut Execution<'_>, operator: &str, id: u64, commitment: Vec<u8>) -> Result<()> {
-    let mut task = get(x.state, id)?;
-    let (phase, now) = (require_phase(&task, TaskStatus::Committing), x.block.height);
+fn commit_score(
+    ctx: &mut Execution<'_>,
+    operator: &str,
+    id: u64,
+    commitment: Vec<u8>,
+) -> Result<()> {
+    let mut task = get(ctx.state, id)?;
+    let (phase, now) = (
+        require_phase(&task, TaskStatus::Committing),
+        ctx.block.height,
+    );
     let seat = seat_of(&mut task, operator)?;
     ensure!(
         seat.commitment.is_empty(),
@@ -47,8 +55,8 @@ fn commit_score(x: &mut Execution<'_>, operator: &str, id: u64, commitment: Vec<
         .seats
         .iter()
         .all(|seat| !seat.commitment.is_empty());
-    finish_duty(x, operator, &mut task, complete)?;
-    x.emit(
+    finish_duty(ctx, operator, &mut task, complete)?;
+    ctx.emit(
         event::TASK_COMMITTED,
         &[
             (event::TASK, &id),
@@ -61,19 +69,19 @@ fn commit_score(x: &mut Execution<'_>, operator: &str, id: u64, commitment: Vec<
 
 /// `MsgRevealScores`: evaluators open their commitments.
 pub fn reveal_scores(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgRevealScores,
 ) -> Result<MsgRevealScoresResponse> {
     let operator = message.operator;
     let items = message.items.into_iter().map(|item| (item.task_id, item));
-    let results = run_batch(x, items.collect(), |x, id, item| {
-        reveal_score(x, &operator, id, &item)
+    let results = run_batch(ctx, items.collect(), |ctx, id, item| {
+        reveal_score(ctx, &operator, id, &item)
     })?;
     Ok(MsgRevealScoresResponse { results })
 }
 
-fn reveal_score(x: &mut Execution<'_>, operator: &str, id: u64, item: &RevealItem) -> Result<()> {
-    let mut task = get(x.state, id)?;
+fn reveal_score(ctx: &mut Execution<'_>, operator: &str, id: u64, item: &RevealItem) -> Result<()> {
+    let mut task = get(ctx.state, id)?;
     let (phase, attempt) = (
         require_phase(&task, TaskStatus::Revealing),
         committee_attempt(&task),
@@ -90,21 +98,21 @@ fn reveal_score(x: &mut Execution<'_>, operator: &str, id: u64, item: &RevealIte
         code::NO_COMMITMENT,
         "{operator} did not commit to a score of task {id}"
     );
-    check_opening(x, operator, id, attempt, seat, item)?;
-    let model = models::evaluator_model(x.state, &seat.evaluator_model)?;
+    check_opening(ctx, operator, id, attempt, seat, item)?;
+    let model = models::evaluator_model(ctx.state, &seat.evaluator_model)?;
     let quality = calibrate(&model.calibration, item.raw_score);
     seat.reveal = Some(Reveal {
         raw_score: item.raw_score,
         quality,
-        height: x.block.height,
+        height: ctx.block.height,
     });
     let complete = current_committee(&mut task)?
         .seats
         .iter()
         .all(|seat| seat.commitment.is_empty() || seat.reveal.is_some());
-    nodes::finish_work(x, Role::Evaluator, operator)?;
-    finish_duty(x, operator, &mut task, complete)?;
-    x.emit(
+    nodes::finish_work(ctx, Role::Evaluator, operator)?;
+    finish_duty(ctx, operator, &mut task, complete)?;
+    ctx.emit(
         event::TASK_REVEALED,
         &[
             (event::TASK, &id),
@@ -118,7 +126,7 @@ fn reveal_score(x: &mut Execution<'_>, operator: &str, id: u64, item: &RevealIte
 }
 
 fn check_opening(
-    x: &Execution<'_>,
+    ctx: &Execution<'_>,
     operator: &str,
     id: u64,
     attempt: u32,
@@ -132,9 +140,9 @@ fn check_opening(
             item.salt.len()
         );
     };
-    let address = Address::parse(operator, &x.block.params.bech32_prefix)?;
+    let address = Address::parse(operator, &ctx.block.params.bech32_prefix)?;
     let opened = commitment(
-        &x.block.chain_id,
+        &ctx.block.chain_id,
         id,
         attempt,
         address.bytes(),
@@ -169,16 +177,16 @@ fn seat_of<'t>(task: &'t mut Task, operator: &str) -> Result<&'t mut Seat> {
 /// Takes the duty off the evaluator's list and closes the phase at the end of this block if
 /// everybody is done.
 fn finish_duty(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     operator: &str,
     task: &mut Task,
     complete: bool,
 ) -> Result<()> {
-    x.state
+    ctx.state
         .delete(keys::duty(Role::Evaluator, operator, task.id))?;
     if complete {
-        let now = x.block.height;
-        reschedule(x, task, now)?;
+        let now = ctx.block.height;
+        reschedule(ctx, task, now)?;
     }
-    put(x.state, task)
+    put(ctx.state, task)
 }

@@ -21,17 +21,20 @@ const REPETITION_PENALTIES: RangeInclusive<u32> = 1_000_000..=2_000_000;
 
 /// `MsgSubmitTask`: checks the request, escrows its fee and queues it for the draw at the
 /// beginning of the next block, whose beacon neither its sender nor the proposer of this block can know.
-pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgSubmitTaskResponse> {
-    let params = &x.block.params;
+pub fn submit_task(
+    ctx: &mut Execution<'_>,
+    message: MsgSubmitTask,
+) -> Result<MsgSubmitTaskResponse> {
+    let params = &ctx.block.params;
     let user = Address::parse(&message.user, &params.bech32_prefix)?;
-    let model = models::model(x.state, &message.model)?;
+    let model = models::model(ctx.state, &message.model)?;
     ensure!(
         !model.deprecated,
         code::MODEL_DEPRECATED,
         "model {} is deprecated: it takes no new tasks",
         model.id
     );
-    validate(x, &message, &model)?;
+    validate(ctx, &message, &model)?;
     let terms = terms(&model);
     let prompt_bytes = message.prompt.len() as u64;
     let highest = settlement::price(&terms, prompt_bytes, message.max_answer_bytes.into());
@@ -50,19 +53,19 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
         params.denom
     );
     ensure!(
-        nodes::serves(x.state, Role::Inference, &model.id)?,
+        nodes::serves(ctx.state, Role::Inference, &model.id)?,
         code::NO_NODES,
         "no active inference node that serves model {} has room; try again later",
         model.id
     );
-    require_committee(x, &message.user, &model)?;
-    bank::debit(x.state, &user, &params.denom, message.max_fee.into())?;
-    count_open(x, &message.user)?;
+    require_committee(ctx, &message.user, &model)?;
+    bank::debit(ctx.state, &user, &params.denom, message.max_fee.into())?;
+    count_open(ctx, &message.user)?;
 
-    let id = x.state.get_u64(keys::NEXT_ID)?.unwrap_or(1);
-    x.state.put_u64(keys::NEXT_ID, id.saturating_add(1))?;
-    x.state.mark(keys::task_of(&message.user, id))?;
-    x.state
+    let id = ctx.state.get_u64(keys::NEXT_ID)?.unwrap_or(1);
+    ctx.state.put_u64(keys::NEXT_ID, id.saturating_add(1))?;
+    ctx.state.mark(keys::task_of(&message.user, id))?;
+    ctx.state
         .put_payload(keys::prompt(id), message.prompt.as_bytes())?;
     let mut task = Task {
         id,
@@ -75,14 +78,14 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
         escrow: message.max_fee,
         seed: message.seed,
         sampling: message.sampling,
-        submitted_height: x.block.height,
+        submitted_height: ctx.block.height,
         terms: Some(terms),
         evaluator_models: model.evaluator_models,
         ..Task::default()
     };
-    await_draw(x, &mut task, TaskStatus::Submitted)?;
-    put(x.state, &task)?;
-    x.emit(
+    await_draw(ctx, &mut task, TaskStatus::Submitted)?;
+    put(ctx.state, &task)?;
+    ctx.emit(
         event::TASK_SUBMITTED,
         &[
             (event::TASK, &id),
@@ -94,13 +97,13 @@ pub fn submit_task(x: &mut Execution<'_>, message: MsgSubmitTask) -> Result<MsgS
 }
 
 /// A task that no committee could judge is refused before anybody works for it.
-fn require_committee(x: &Execution<'_>, user: &str, model: &Model) -> Result<()> {
-    let needed = quorum(x.block.params.committee_size as usize);
-    let excluded = nodes::slots_of(x.state, Role::Evaluator, &[user])?;
+fn require_committee(ctx: &Execution<'_>, user: &str, model: &Model) -> Result<()> {
+    let needed = quorum(ctx.block.params.committee_size as usize);
+    let excluded = nodes::slots_of(ctx.state, Role::Evaluator, &[user])?;
     let mut eligible = BTreeSet::new();
     for evaluator in &model.evaluator_models {
         let most = needed.saturating_add(excluded.len());
-        let slots = nodes::slots(x.state, Role::Evaluator, &evaluator.id, most)?;
+        let slots = nodes::slots(ctx.state, Role::Evaluator, &evaluator.id, most)?;
         eligible.extend(slots.into_iter().filter(|slot| !excluded.contains(slot)));
     }
     ensure!(
@@ -113,8 +116,8 @@ fn require_committee(x: &Execution<'_>, user: &str, model: &Model) -> Result<()>
     Ok(())
 }
 
-fn validate(x: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result<()> {
-    let params = &x.block.params;
+fn validate(ctx: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result<()> {
+    let params = &ctx.block.params;
     let longest = match model.max_prompt_bytes {
         0 => params.max_prompt_bytes,
         of_model => of_model.min(params.max_prompt_bytes),
@@ -181,13 +184,15 @@ fn terms(model: &Model) -> Terms {
     }
 }
 
-fn count_open(x: &mut Execution<'_>, user: &str) -> Result<()> {
-    let limit = x.block.params.max_open_tasks;
-    let open = x.state.get_u64(keys::open(user))?.unwrap_or(0);
+fn count_open(ctx: &mut Execution<'_>, user: &str) -> Result<()> {
+    let limit = ctx.block.params.max_open_tasks;
+    let open = ctx.state.get_u64(keys::open(user))?.unwrap_or(0);
     ensure!(
         open < u64::from(limit),
         code::TOO_MANY_OPEN_TASKS,
         "{user} has {open} open tasks, the most that are allowed; wait for one to end"
     );
-    Ok(x.state.put_u64(keys::open(user), open.saturating_add(1))?)
+    Ok(ctx
+        .state
+        .put_u64(keys::open(user), open.saturating_add(1))?)
 }

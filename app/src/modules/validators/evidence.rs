@@ -10,8 +10,8 @@ use crate::unbonding;
 
 /// Slashes and tombstones the validator with this consensus address. Evidence against a stranger,
 /// or against one that is tombstoned already, changes nothing.
-pub fn punish(x: &mut Execution<'_>, address: &[u8]) -> Result<()> {
-    let Some(mut validator) = find_by_address(x.state, address)? else {
+pub fn punish(ctx: &mut Execution<'_>, address: &[u8]) -> Result<()> {
+    let Some(mut validator) = find_by_address(ctx.state, address)? else {
         tracing::warn!(
             address = hex::encode(address),
             "evidence against a stranger"
@@ -24,12 +24,12 @@ pub fn punish(x: &mut Execution<'_>, address: &[u8]) -> Result<()> {
     let lost = unbonding::slash(
         &mut validator.stake,
         &mut validator.unbonding,
-        x.block.params.slash_double_sign,
+        ctx.block.params.slash_double_sign,
     );
     validator.tombstoned = true;
     validator.slashed = validator.slashed.saturating_add(lost);
-    bank::burn_held(x.state, &x.block.params.denom, lost.into())?;
-    x.emit(
+    bank::burn_held(ctx.state, &ctx.block.params.denom, lost.into())?;
+    ctx.emit(
         event::VALIDATOR_SLASHED,
         &[
             (event::NODE, &validator.operator),
@@ -38,15 +38,15 @@ pub fn punish(x: &mut Execution<'_>, address: &[u8]) -> Result<()> {
         ],
     );
     if validator.power > 0 {
-        if power::is_last(x.state, &validator.operator)? {
+        if power::is_last(ctx.state, &validator.operator)? {
             let operator = &validator.operator;
             tracing::error!(
                 operator,
                 "the last validator signed twice; it keeps its power"
             );
         } else {
-            power::change(x, &mut validator, 0)?;
+            power::change(ctx, &mut validator, 0)?;
         }
     }
-    put(x.state, &validator)
+    put(ctx.state, &validator)
 }

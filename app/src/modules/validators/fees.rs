@@ -20,10 +20,10 @@ pub struct Vote {
 
 /// Pays out what fees and the protocol's shares of prices have brought: to each validator that
 /// signed the last block by its power, rounded down. What is left waits for the next block.
-pub fn distribute_fees(x: &mut Execution<'_>, votes: &[Vote]) -> Result<()> {
-    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+pub fn distribute_fees(ctx: &mut Execution<'_>, votes: &[Vote]) -> Result<()> {
+    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
     let protocol = Address::of_module(PROTOCOL_ACCOUNT, prefix)?;
-    let pool = bank::balance(x.state, &protocol, denom)?;
+    let pool = bank::balance(ctx.state, &protocol, denom)?;
     let total = votes
         .iter()
         .try_fold(0u64, |total, vote| total.checked_add(vote.power))
@@ -31,26 +31,26 @@ pub fn distribute_fees(x: &mut Execution<'_>, votes: &[Vote]) -> Result<()> {
     for vote in votes {
         let amount = portion(pool, vote.power, total);
         if amount > 0 {
-            pay(x, &protocol, &vote.address, amount)?;
+            pay(ctx, &protocol, &vote.address, amount)?;
         }
     }
     Ok(())
 }
 
-fn pay(x: &mut Execution<'_>, protocol: &Address, address: &[u8], amount: u128) -> Result<()> {
-    let Some(mut validator) = find_by_address(x.state, address)? else {
+fn pay(ctx: &mut Execution<'_>, protocol: &Address, address: &[u8], amount: u128) -> Result<()> {
+    let Some(mut validator) = find_by_address(ctx.state, address)? else {
         return Ok(());
     };
     if validator.tombstoned {
         return Ok(());
     }
-    let (prefix, denom) = (&x.block.params.bech32_prefix, &x.block.params.denom);
+    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
     let payout = Address::parse(&validator.payout, prefix)?;
-    bank::transfer(x.state, protocol, &payout, denom, amount)?;
+    bank::transfer(ctx.state, protocol, &payout, denom, amount)?;
     let earned = u64::try_from(amount).unwrap_or(u64::MAX);
     validator.earned = validator.earned.saturating_add(earned);
-    put(x.state, &validator)?;
-    x.emit(
+    put(ctx.state, &validator)?;
+    ctx.emit(
         event::VALIDATOR_PAID,
         &[
             (event::NODE, &validator.operator),

@@ -25,14 +25,14 @@ pub struct ValidatorPower {
 
 /// `MsgSetValidatorPower`.
 pub fn set_validator_power(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgSetValidatorPower,
 ) -> Result<MsgSetValidatorPowerResponse> {
-    params::require_authority(x, &message.authority)?;
-    let mut validator = get(x.state, &message.operator)?;
+    params::require_authority(ctx, &message.authority)?;
+    let mut validator = get(ctx.state, &message.operator)?;
     if message.power > 0 {
         refuse_tombstoned(&validator)?;
-        let minimum = x.block.params.min_validator_stake;
+        let minimum = ctx.block.params.min_validator_stake;
         ensure!(
             validator.stake >= minimum,
             code::STAKE_TOO_LOW,
@@ -40,23 +40,23 @@ pub fn set_validator_power(
             validator.stake,
             validator.operator
         );
-        require_vrf_key(x, &validator)?;
+        require_vrf_key(ctx, &validator)?;
     }
-    change(x, &mut validator, message.power)?;
-    put(x.state, &validator)?;
+    change(ctx, &mut validator, message.power)?;
+    put(ctx.state, &validator)?;
     Ok(MsgSetValidatorPowerResponse {})
 }
 
 /// Changes the power of a validator that the caller stores; CometBFT hears of it at the end of the
 /// block.
-pub(super) fn change(x: &mut Execution<'_>, validator: &mut Validator, power: u64) -> Result<()> {
-    check_set(x.state, &validator.operator, power)?;
+pub(super) fn change(ctx: &mut Execution<'_>, validator: &mut Validator, power: u64) -> Result<()> {
+    check_set(ctx.state, &validator.operator, power)?;
     let changed = keys::changed(&validator.operator);
-    if !x.state.contains(&changed)? {
-        x.state.put_u64(changed, validator.power)?;
+    if !ctx.state.contains(&changed)? {
+        ctx.state.put_u64(changed, validator.power)?;
     }
-    assign(x.state, validator, power)?;
-    x.emit(
+    assign(ctx.state, validator, power)?;
+    ctx.emit(
         event::VALIDATOR_POWER,
         &[(event::NODE, &validator.operator), (event::POWER, &power)],
     );
@@ -119,7 +119,7 @@ pub fn begin(state: &mut State, powers: &[ValidatorPower]) -> Result<()> {
         ensure!(
             owner.power > 0,
             code::INVALID_REQUEST,
-            "{} in app_state.validators owns the key {}, which is no validator of genesis.json",
+            "{} in app_state.validators owns the key {}, which is not a validator of genesis.json",
             owner.operator,
             hex::encode(&owner.public_key)
         );

@@ -15,10 +15,10 @@ const KEY_BYTES: usize = 32;
 
 /// `MsgRegisterValidator`: a validator without power; the authority gives it some.
 pub fn register_validator(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     message: MsgRegisterValidator,
 ) -> Result<MsgRegisterValidatorResponse> {
-    let operator = Address::parse(&message.operator, &x.block.params.bech32_prefix)?;
+    let operator = Address::parse(&message.operator, &ctx.block.params.bech32_prefix)?;
     let stake = message.stake;
     let request = GenesisValidator {
         operator: message.operator,
@@ -27,14 +27,14 @@ pub fn register_validator(
         stake,
         vrf_key: message.vrf_key,
     };
-    register(x, request)?;
-    bank::debit(x.state, &operator, &x.block.params.denom, stake.into())?;
+    register(ctx, request)?;
+    bank::debit(ctx.state, &operator, &ctx.block.params.denom, stake.into())?;
     Ok(MsgRegisterValidatorResponse {})
 }
 
 /// Registers a validator whose stake exists already; genesis does this without an account.
-pub fn register(x: &mut Execution<'_>, request: GenesisValidator) -> Result<()> {
-    let prefix = &x.block.params.bech32_prefix;
+pub fn register(ctx: &mut Execution<'_>, request: GenesisValidator) -> Result<()> {
+    let prefix = &ctx.block.params.bech32_prefix;
     let operator = Address::parse(&request.operator, prefix)?.to_string();
     let payout = match request.payout.as_str() {
         "" => operator.clone(),
@@ -48,7 +48,7 @@ pub fn register(x: &mut Execution<'_>, request: GenesisValidator) -> Result<()> 
         key.len()
     );
     ensure!(
-        find(x.state, &operator)?.is_none(),
+        find(ctx.state, &operator)?.is_none(),
         code::ALREADY_REGISTERED,
         "{operator} is registered as validator already"
     );
@@ -57,30 +57,31 @@ pub fn register(x: &mut Execution<'_>, request: GenesisValidator) -> Result<()> 
     }
     let address = consensus_address(key);
     ensure!(
-        find_by_address(x.state, &address)?.is_none(),
+        find_by_address(ctx.state, &address)?.is_none(),
         code::KEY_TAKEN,
         "the consensus key {} belongs to another validator",
         hex::encode(key)
     );
-    let minimum = x.block.params.min_validator_stake;
+    let minimum = ctx.block.params.min_validator_stake;
     ensure!(
         request.stake >= minimum,
         code::STAKE_TOO_LOW,
         "stake {} is below the minimum {minimum}",
         request.stake
     );
-    x.state.put(keys::address(&address), operator.as_bytes())?;
+    ctx.state
+        .put(keys::address(&address), operator.as_bytes())?;
     let validator = Validator {
         operator,
         payout,
         public_key: request.public_key,
         stake: request.stake,
-        registered_height: x.block.height,
+        registered_height: ctx.block.height,
         vrf_key: request.vrf_key,
         ..Validator::default()
     };
-    put(x.state, &validator)?;
-    x.emit(
+    put(ctx.state, &validator)?;
+    ctx.emit(
         event::VALIDATOR_REGISTERED,
         &[
             (event::NODE, &validator.operator),

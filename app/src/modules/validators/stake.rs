@@ -8,24 +8,24 @@ use crate::execution::Execution;
 use crate::unbonding;
 
 /// Adds to the stake; returns what it is then, base units.
-pub fn add_stake(x: &mut Execution<'_>, operator: &str, amount: u64) -> Result<u64> {
-    let mut validator = get(x.state, operator)?;
+pub fn add_stake(ctx: &mut Execution<'_>, operator: &str, amount: u64) -> Result<u64> {
+    let mut validator = get(ctx.state, operator)?;
     refuse_tombstoned(&validator)?;
     validator.stake = unbonding::increased(validator.stake, amount)?;
-    put(x.state, &validator)?;
+    put(ctx.state, &validator)?;
     Ok(validator.stake)
 }
 
 /// Takes a part out of the stake; the minimum stays as long as the validator has power.
 pub fn unbond(
-    x: &mut Execution<'_>,
+    ctx: &mut Execution<'_>,
     operator: &str,
     amount: u64,
     release_height: u64,
 ) -> Result<()> {
-    let mut validator = get(x.state, operator)?;
+    let mut validator = get(ctx.state, operator)?;
     validator.stake = unbonding::reduced(validator.stake, amount)?;
-    let minimum = x.block.params.min_validator_stake;
+    let minimum = ctx.block.params.min_validator_stake;
     ensure!(
         validator.power == 0 || validator.stake >= minimum,
         code::STAKE_TOO_LOW,
@@ -34,13 +34,13 @@ pub fn unbond(
         validator.stake
     );
     unbonding::begin(&mut validator.unbonding, amount, release_height)?;
-    put(x.state, &validator)
+    put(ctx.state, &validator)
 }
 
 /// Takes out the part of a height, which the caller pays; returns its base units.
-pub fn release(x: &mut Execution<'_>, operator: &str, height: u64) -> Result<u64> {
-    let mut validator = get(x.state, operator)?;
+pub fn release(ctx: &mut Execution<'_>, operator: &str, height: u64) -> Result<u64> {
+    let mut validator = get(ctx.state, operator)?;
     let amount = unbonding::take(&mut validator.unbonding, height);
-    put(x.state, &validator)?;
+    put(ctx.state, &validator)?;
     Ok(amount)
 }

@@ -17,11 +17,11 @@ use crate::vrf::check_key;
 pub const VRF_KEY_DELAY: u64 = 10;
 
 /// `MsgSetVrfKey`.
-pub fn set_vrf_key(x: &mut Execution<'_>, message: MsgSetVrfKey) -> Result<MsgSetVrfKeyResponse> {
-    let mut validator = get(x.state, &message.operator)?;
+pub fn set_vrf_key(ctx: &mut Execution<'_>, message: MsgSetVrfKey) -> Result<MsgSetVrfKeyResponse> {
+    let mut validator = get(ctx.state, &message.operator)?;
     refuse_tombstoned(&validator)?;
     require_well_formed(&message.vrf_key)?;
-    let height = x.block.height;
+    let height = ctx.block.height;
     ensure!(
         validator.next_vrf_key.is_empty() || validator.next_vrf_key_height <= height,
         code::VRF_KEY_PENDING,
@@ -34,8 +34,8 @@ pub fn set_vrf_key(x: &mut Execution<'_>, message: MsgSetVrfKey) -> Result<MsgSe
     }
     validator.next_vrf_key = message.vrf_key;
     validator.next_vrf_key_height = height.saturating_add(VRF_KEY_DELAY);
-    put(x.state, &validator)?;
-    x.emit(
+    put(ctx.state, &validator)?;
+    ctx.emit(
         event::VRF_KEY_SET,
         &[
             (event::NODE, &validator.operator),
@@ -68,9 +68,9 @@ pub(super) fn require_well_formed(key: &[u8]) -> Result<()> {
 }
 
 /// Whether the validator's votes will have outputs once its power counts, if votes need them.
-pub(super) fn require_vrf_key(x: &Execution<'_>, validator: &Validator) -> Result<()> {
-    let first = chain::vote_extensions_height(x.state)?;
-    let counts = x.block.height.saturating_add(POWER_DELAY);
+pub(super) fn require_vrf_key(ctx: &Execution<'_>, validator: &Validator) -> Result<()> {
+    let first = chain::vote_extensions_height(ctx.state)?;
+    let counts = ctx.block.height.saturating_add(POWER_DELAY);
     match first {
         0 => Ok(()),
         first => require(validator, first.max(counts)),

@@ -40,7 +40,7 @@ macro_rules! messages {
         pub fn message_from_json(mut json: Value) -> Result<Any> {
             let type_url = json.as_object_mut().and_then(|fields| fields.remove(TYPE));
             let Some(Value::String(type_url)) = type_url else {
-                return Err(invalid("a message is no object with its type URL as `@type`"));
+                return Err(invalid("a message is not an object with its type URL as `@type`"));
             };
             $(if type_url == $name::type_url() {
                 return decode::<$name>(json);

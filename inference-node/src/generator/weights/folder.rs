@@ -55,7 +55,7 @@ impl Chat {
         let end = token_text(&settings["eos_token"])
             .ok_or_else(|| format("tokenizer_config.json has no eos_token"))?;
         let end_token = token_id(&tokenizer, end)
-            .ok_or_else(|| format("the eos_token is no token of tokenizer.json"))?;
+            .ok_or_else(|| format("the eos_token is not a token of tokenizer.json"))?;
         let template = template(folder, &settings)?.ok_or_else(|| {
             format("it has no chat template: it was not trained to answer questions")
         })?;

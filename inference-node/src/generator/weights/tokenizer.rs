@@ -70,7 +70,7 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
         tokens
             .get(id as usize)
             .copied()
-            .ok_or_else(|| format!("{key} is no token: {id}"))
+            .ok_or_else(|| format!("{key} is not a token: {id}"))
     };
     let template = field(metadata, "tokenizer.chat_template")?
         .to_string()
