@@ -128,7 +128,7 @@ fn apply_operators(
     let mut ctx = Execution::new(state, &block);
     for node in genesis.nodes {
         bank::mint_held(ctx.state, denom, node.stake.into())?;
-        nodes::msgs::register(&mut ctx, node)?;
+        nodes::register(&mut ctx, node)?;
     }
     for validator in genesis.validators {
         bank::mint_held(ctx.state, denom, validator.stake.into())?;

@@ -68,7 +68,8 @@ impl Multisig {
     /// # Errors
     /// [`Error::Key`] if it is none, or one that the chain would refuse.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let broken = |reason: String| Error::Key(format!("it is not a multisignature key: {reason}"));
+        let broken =
+            |reason: String| Error::Key(format!("it is not a multisignature key: {reason}"));
         let key = LegacyAminoPubKey::decode(bytes).map_err(|error| broken(error.to_string()))?;
         let part = |any: Any| {
             if any.type_url != PubKey::type_url() {

@@ -59,9 +59,9 @@ pub(super) async fn search(
         true => request.events.join(" AND "),
         false => request.query.clone(),
     };
-    let query: Query = text
-        .parse()
-        .map_err(|_| Status::invalid_argument(format!("`{text}` is not a valid query for events")))?;
+    let query: Query = text.parse().map_err(|_| {
+        Status::invalid_argument(format!("`{text}` is not a valid query for events"))
+    })?;
     let order = match request.order_by() {
         OrderBy::Desc => Order::Descending,
         OrderBy::Asc | OrderBy::Unspecified => Order::Ascending,

@@ -90,25 +90,25 @@ macro_rules! messages {
 messages! {
     MsgSend { signer: from_address, gas: |_| TRANSFER_GAS, run: bank::msgs::send }
     MsgMultiSend { signer: (bank::msgs::payer), gas: |m| transfers(m.outputs.len()), run: bank::msgs::multi_send }
-    MsgSubmitTask { signer: user, gas: |_| TASK_GAS, run: tasks::submit_task }
-    MsgCancelTask { signer: user, gas: |_| TRANSFER_GAS, run: tasks::cancel_task }
-    MsgSubmitAnswers { signer: operator, gas: |m| duties(m.items.len()), run: tasks::submit_answers }
-    MsgCommitScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::commit_scores }
-    MsgRevealScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::reveal_scores }
+    MsgSubmitTask { signer: user, gas: |_| TASK_GAS, run: tasks::msgs::submit_task }
+    MsgCancelTask { signer: user, gas: |_| TRANSFER_GAS, run: tasks::msgs::cancel_task }
+    MsgSubmitAnswers { signer: operator, gas: |m| duties(m.items.len()), run: tasks::msgs::submit_answers }
+    MsgCommitScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::msgs::commit_scores }
+    MsgRevealScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::msgs::reveal_scores }
     MsgRegisterInferenceNode { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::register_inference_node }
     MsgRegisterEvaluator { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::register_evaluator }
-    MsgUpdateNode { signer: operator, gas: |_| REGISTER_GAS, run: nodes::update_node }
-    MsgUnjail { signer: operator, gas: |_| REGISTER_GAS, run: nodes::unjail }
-    MsgAddStake { signer: operator, gas: |_| REGISTER_GAS, run: stake::add_stake }
-    MsgUnbond { signer: operator, gas: |_| REGISTER_GAS, run: stake::unbond }
-    MsgRegisterValidator { signer: operator, gas: |_| REGISTER_GAS, run: validators::register_validator }
-    MsgSetVrfKey { signer: operator, gas: |_| REGISTER_GAS, run: validators::set_vrf_key }
-    MsgChallenge { signer: challenger, gas: |_| TASK_GAS, run: audits::challenge }
-    MsgSetValidatorPower { signer: authority, gas: |_| REGISTER_GAS, run: validators::set_validator_power }
-    MsgSetModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set }
-    MsgSetEvaluatorModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set_evaluator }
-    MsgUpdateParams { signer: authority, gas: |_| REGISTER_GAS, run: params::update_params }
-    MsgEnableVoteExtensions { signer: authority, gas: |_| REGISTER_GAS, run: beacon::enable_vote_extensions }
+    MsgUpdateNode { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::update_node }
+    MsgUnjail { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::unjail }
+    MsgAddStake { signer: operator, gas: |_| REGISTER_GAS, run: stake::msgs::add_stake }
+    MsgUnbond { signer: operator, gas: |_| REGISTER_GAS, run: stake::msgs::unbond }
+    MsgRegisterValidator { signer: operator, gas: |_| REGISTER_GAS, run: validators::msgs::register_validator }
+    MsgSetVrfKey { signer: operator, gas: |_| REGISTER_GAS, run: validators::msgs::set_vrf_key }
+    MsgChallenge { signer: challenger, gas: |_| TASK_GAS, run: audits::msgs::challenge }
+    MsgSetValidatorPower { signer: authority, gas: |_| REGISTER_GAS, run: validators::msgs::set_validator_power }
+    MsgSetModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set_model }
+    MsgSetEvaluatorModel { signer: authority, gas: |_| REGISTER_GAS, run: models::msgs::set_evaluator_model }
+    MsgUpdateParams { signer: authority, gas: |_| REGISTER_GAS, run: params::msgs::update_params }
+    MsgEnableVoteExtensions { signer: authority, gas: |_| REGISTER_GAS, run: beacon::msgs::enable_vote_extensions }
 }
 
 impl Message {

@@ -336,7 +336,10 @@ fn genesis_and_consensus_start_with_the_same_validators() {
     let error = start(|genesis, _| genesis.validators.truncate(1));
     assert!(error.contains("has no owner"), "{error}");
     let error = start(|_, powers| powers.truncate(1));
-    assert!(error.contains("is not a validator of genesis.json"), "{error}");
+    assert!(
+        error.contains("is not a validator of genesis.json"),
+        "{error}"
+    );
     let error = start(|_, powers| powers[1] = powers[0].clone());
     assert!(error.contains("twice"), "{error}");
     let error = start(|_, powers| powers[0].power = 0);

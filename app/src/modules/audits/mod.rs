@@ -1,18 +1,17 @@
 //! Audits of revealed scores by the reference evaluator. See the README beside this file.
 
 mod case;
-mod challenge;
 mod conclude;
 mod follow;
 mod keys;
 mod lottery;
+pub mod msgs;
 mod pool;
 pub mod query;
 mod schedule;
 mod scorer;
 pub mod verdict;
 
-pub use challenge::challenge;
 pub use conclude::conclude_due;
 pub use follow::follow;
 pub use lottery::{draw_due, enter};

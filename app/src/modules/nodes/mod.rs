@@ -5,15 +5,15 @@ mod jail;
 mod keys;
 pub mod msgs;
 pub mod query;
+mod registration;
 mod stake;
-mod update;
 
 pub use duties::{
     Duty, begin_duty, complete_duty, fail_audit, finish_work, miss_duty, release_duty,
 };
-pub use jail::{jail, unjail};
+pub use jail::jail;
+pub use registration::register;
 pub use stake::{add_stake, leaves_on_duty, release, unbond};
-pub use update::update_node;
 
 use std::collections::BTreeSet;
 

@@ -2,12 +2,13 @@
 
 mod economics;
 pub mod limits;
+pub mod msgs;
 pub mod query;
 
 pub use economics::{DRAW_RETRY, max_expected_audits, max_price, quorum};
 
-use poq_proto::v1::{Aggregation, MsgUpdateParams, MsgUpdateParamsResponse, Params};
-use poq_proto::{PPM, code, event};
+use poq_proto::v1::{Aggregation, Params};
+use poq_proto::{PPM, code};
 
 use crate::address::Address;
 use crate::coin::validate_denom;
@@ -28,40 +29,6 @@ pub fn get(state: &State) -> Result<Params> {
 /// Replaces the parameters.
 pub fn set(state: &mut State, params: &Params) -> Result<()> {
     Ok(state.put_message(KEY, params)?)
-}
-
-/// `MsgUpdateParams`: replaces the parameters from the next block on.
-pub fn update_params(
-    ctx: &mut Execution<'_>,
-    message: MsgUpdateParams,
-) -> Result<MsgUpdateParamsResponse> {
-    require_authority(ctx, &message.authority)?;
-    let Some(params) = message.params else {
-        return Err(Error::rejected(
-            code::INVALID_REQUEST,
-            "the message has no params",
-        ));
-    };
-    let now = &ctx.block.params;
-    ensure!(
-        params.denom == now.denom && params.bech32_prefix == now.bech32_prefix,
-        code::INVALID_REQUEST,
-        "denom and bech32_prefix stay {} and {}: balances and addresses depend on them",
-        now.denom,
-        now.bech32_prefix
-    );
-    // Evidence counts for as long as stake is in reach when the chain begins: CometBFT takes that
-    // from the genesis.
-    ensure!(
-        params.unbonding_window >= now.unbonding_window,
-        code::INVALID_REQUEST,
-        "unbonding_window cannot fall below {}: CometBFT takes evidence as old as that",
-        now.unbonding_window
-    );
-    validate(&params)?;
-    set(ctx.state, &params)?;
-    ctx.emit(event::PARAMS_UPDATED, &[]);
-    Ok(MsgUpdateParamsResponse {})
 }
 
 /// Only the authority may do what follows.

@@ -1,30 +1,24 @@
 //! Tasks: from a prompt to a finalised quality. See the README beside this file.
 
 pub mod aggregate;
-mod answers;
 pub mod audit_risk;
 mod audited;
-mod cancel;
 mod compact;
 mod draw;
 mod due;
 mod keys;
 mod lifecycle;
+pub mod msgs;
 pub mod query;
 pub mod replay;
 pub mod reveals;
-mod scores;
+mod seats;
 pub mod settlement;
-mod submit;
 
-pub use answers::submit_answers;
 pub use audited::{hold, resume, settle_again, texts};
-pub use cancel::cancel_task;
 pub use due::{Settled, advance_due, draw_due};
 pub use keys::parse_queued;
 pub use lifecycle::seat_duty;
-pub use scores::{commit_scores, reveal_scores};
-pub use submit::submit_task;
 
 use poq_proto::code;
 use poq_proto::v1::{Committee, ItemResult, Task, TaskStatus};

@@ -5,19 +5,20 @@ mod active;
 mod evidence;
 mod fees;
 mod keys;
+pub mod msgs;
 mod power;
 pub mod query;
-mod register;
+mod registration;
 mod stake;
 mod vrf;
 
 pub use active::POWER_DELAY;
 pub use evidence::punish;
 pub use fees::{Vote, distribute_fees};
-pub use power::{ValidatorPower, begin, set_validator_power, take_updates};
-pub use register::{register, register_validator};
+pub use power::{ValidatorPower, begin, take_updates};
+pub use registration::register;
 pub use stake::{add_stake, release, unbond};
-pub use vrf::{VRF_KEY_DELAY, effective_vrf_key, require_vrf_keys, set_vrf_key};
+pub use vrf::{VRF_KEY_DELAY, effective_vrf_key, require_vrf_keys};
 
 use poq_proto::code;
 use poq_proto::v1::Validator;

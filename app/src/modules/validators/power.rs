@@ -1,14 +1,12 @@
 //! Voting power, and how CometBFT learns of it.
 
-use poq_proto::v1::{MsgSetValidatorPower, MsgSetValidatorPowerResponse, Validator};
+use poq_proto::v1::Validator;
 use poq_proto::{code, event};
 
 use super::active::{MAX_ACTIVE, active, operator_of};
-use super::vrf::require_vrf_key;
-use super::{consensus_address, find_by_address, get, keys, put, refuse_tombstoned};
+use super::{consensus_address, find_by_address, get, keys, put};
 use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
-use crate::modules::params;
 use crate::store::State;
 
 /// CometBFT's limit of the power of all validators together.
@@ -21,30 +19,6 @@ pub struct ValidatorPower {
     pub public_key: Vec<u8>,
     /// 0 takes it out of consensus.
     pub power: u64,
-}
-
-/// `MsgSetValidatorPower`.
-pub fn set_validator_power(
-    ctx: &mut Execution<'_>,
-    message: MsgSetValidatorPower,
-) -> Result<MsgSetValidatorPowerResponse> {
-    params::require_authority(ctx, &message.authority)?;
-    let mut validator = get(ctx.state, &message.operator)?;
-    if message.power > 0 {
-        refuse_tombstoned(&validator)?;
-        let minimum = ctx.block.params.min_validator_stake;
-        ensure!(
-            validator.stake >= minimum,
-            code::STAKE_TOO_LOW,
-            "stake {} of {} is below the minimum {minimum}; it must add stake first",
-            validator.stake,
-            validator.operator
-        );
-        require_vrf_key(ctx, &validator)?;
-    }
-    change(ctx, &mut validator, message.power)?;
-    put(ctx.state, &validator)?;
-    Ok(MsgSetValidatorPowerResponse {})
 }
 
 /// Changes the power of a validator that the caller stores; CometBFT hears of it at the end of the

@@ -1,12 +1,12 @@
 //! The keys of validators' outputs for the beacon.
 
-use poq_proto::v1::{MsgSetVrfKey, MsgSetVrfKeyResponse, Validator};
-use poq_proto::{code, event};
+use poq_proto::code;
+use poq_proto::v1::Validator;
 
 use super::active::{POWER_DELAY, active};
-use super::{get, put, refuse_tombstoned};
+use super::get;
 use crate::chain;
-use crate::error::{Result, ensure, reject};
+use crate::error::{Result, reject};
 use crate::execution::Execution;
 use crate::store::State;
 use crate::vrf::check_key;
@@ -15,37 +15,6 @@ use crate::vrf::check_key;
 /// output is computed from must not be known, even in part, to whoever picks the key: that takes
 /// two blocks. The other eight give an operator time to see that the message went through.
 pub const VRF_KEY_DELAY: u64 = 10;
-
-/// `MsgSetVrfKey`.
-pub fn set_vrf_key(ctx: &mut Execution<'_>, message: MsgSetVrfKey) -> Result<MsgSetVrfKeyResponse> {
-    let mut validator = get(ctx.state, &message.operator)?;
-    refuse_tombstoned(&validator)?;
-    require_well_formed(&message.vrf_key)?;
-    let height = ctx.block.height;
-    ensure!(
-        validator.next_vrf_key.is_empty() || validator.next_vrf_key_height <= height,
-        code::VRF_KEY_PENDING,
-        "the last change of the VRF key of {} is effective from height {}; wait for it",
-        validator.operator,
-        validator.next_vrf_key_height
-    );
-    if !validator.next_vrf_key.is_empty() {
-        validator.vrf_key = std::mem::take(&mut validator.next_vrf_key);
-    }
-    validator.next_vrf_key = message.vrf_key;
-    validator.next_vrf_key_height = height.saturating_add(VRF_KEY_DELAY);
-    put(ctx.state, &validator)?;
-    ctx.emit(
-        event::VRF_KEY_SET,
-        &[
-            (event::NODE, &validator.operator),
-            (event::EFFECTIVE_HEIGHT, &validator.next_vrf_key_height),
-        ],
-    );
-    Ok(MsgSetVrfKeyResponse {
-        effective_height: validator.next_vrf_key_height,
-    })
-}
 
 /// The VRF key that a validator's vote for the block at `height` needs, if it has one.
 pub fn effective_vrf_key(validator: &Validator, height: u64) -> Option<&[u8]> {

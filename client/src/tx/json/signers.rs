@@ -138,7 +138,9 @@ pub fn signatures_from_json(json: &[u8]) -> Result<Vec<PartialSignature>> {
         .map_err(|error| invalid(format!("it is not the JSON of signatures: {error}")))?;
     let signature = |json: SignatureJson| {
         let KeyJson::Secp256k1 { key } = json.public_key else {
-            return Err(invalid("a multisignature key cannot be part of another one"));
+            return Err(invalid(
+                "a multisignature key cannot be part of another one",
+            ));
         };
         let single = json.data.single;
         if single.mode != SignMode::LegacyAminoJson.as_str_name() {
@@ -170,7 +172,9 @@ fn key_to_json(key: &Any) -> Result<KeyJson> {
     let multisig = LegacyAminoPubKey::decode(key.value.as_slice()).map_err(broken)?;
     let nested = |key: &Any| key.type_url == LegacyAminoPubKey::type_url();
     if multisig.public_keys.iter().any(nested) {
-        return Err(invalid("a multisignature key cannot be part of another one"));
+        return Err(invalid(
+            "a multisignature key cannot be part of another one",
+        ));
     }
     Ok(KeyJson::Multisig {
         threshold: multisig.threshold,

@@ -1,71 +1,16 @@
+//! `MsgRevealScores`.
+
 use poq_proto::v1::{
-    MsgCommitScores, MsgCommitScoresResponse, MsgRevealScores, MsgRevealScoresResponse, Reveal,
-    RevealItem, Role, Seat, Task, TaskStatus,
+    MsgRevealScores, MsgRevealScoresResponse, Reveal, RevealItem, Role, Seat, TaskStatus,
 };
 use poq_proto::{calibrate, code, commitment, event};
 
-use super::{
-    committee_attempt, current_committee, get, keys, put, require_phase, reschedule, run_batch,
-};
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
+use crate::modules::tasks::seats::{finish_duty, seat_of};
+use crate::modules::tasks::{committee_attempt, current_committee, get, require_phase, run_batch};
 use crate::modules::{models, nodes};
-
-/// `MsgCommitScores`: seated evaluators commit to their scores.
-pub fn commit_scores(
-    ctx: &mut Execution<'_>,
-    message: MsgCommitScores,
-) -> Result<MsgCommitScoresResponse> {
-    let operator = message.operator;
-    let items = message.items.into_iter().map(|item| (item.task_id, item));
-    let results = run_batch(ctx, items.collect(), |ctx, id, item| {
-        commit_score(ctx, &operator, id, item.commitment)
-    })?;
-    Ok(MsgCommitScoresResponse { results })
-}
-
-fn commit_score(
-    ctx: &mut Execution<'_>,
-    operator: &str,
-    id: u64,
-    commitment: Vec<u8>,
-) -> Result<()> {
-    let mut task = get(ctx.state, id)?;
-    let (phase, now) = (
-        require_phase(&task, TaskStatus::Committing),
-        ctx.block.height,
-    );
-    let seat = seat_of(&mut task, operator)?;
-    ensure!(
-        seat.commitment.is_empty(),
-        code::DUPLICATE,
-        "{operator} has committed to task {id} already"
-    );
-    phase?;
-    ensure!(
-        commitment.len() == 32,
-        code::INVALID_REQUEST,
-        "a commitment has 32 bytes, got {}",
-        commitment.len()
-    );
-    seat.commitment = commitment;
-    seat.commit_height = now;
-    let complete = current_committee(&mut task)?
-        .seats
-        .iter()
-        .all(|seat| !seat.commitment.is_empty());
-    finish_duty(ctx, operator, &mut task, complete)?;
-    ctx.emit(
-        event::TASK_COMMITTED,
-        &[
-            (event::TASK, &id),
-            (event::USER, &task.user),
-            (event::NODE, &operator),
-        ],
-    );
-    Ok(())
-}
 
 /// `MsgRevealScores`: evaluators open their commitments.
 pub fn reveal_scores(
@@ -155,38 +100,4 @@ fn check_opening(
         "score and salt do not open the commitment of {operator} to task {id}"
     );
     Ok(())
-}
-
-fn seat_of<'t>(task: &'t mut Task, operator: &str) -> Result<&'t mut Seat> {
-    let id = task.id;
-    let seat = task.committees.last_mut().and_then(|committee| {
-        committee
-            .seats
-            .iter_mut()
-            .find(|seat| seat.operator == operator)
-    });
-    match seat {
-        Some(seat) => Ok(seat),
-        None => reject!(
-            code::NOT_ASSIGNED,
-            "{operator} has no seat in the committee of task {id}"
-        ),
-    }
-}
-
-/// Takes the duty off the evaluator's list and closes the phase at the end of this block if
-/// everybody is done.
-fn finish_duty(
-    ctx: &mut Execution<'_>,
-    operator: &str,
-    task: &mut Task,
-    complete: bool,
-) -> Result<()> {
-    ctx.state
-        .delete(keys::duty(Role::Evaluator, operator, task.id))?;
-    if complete {
-        let now = ctx.block.height;
-        reschedule(ctx, task, now)?;
-    }
-    put(ctx.state, task)
 }

@@ -1,34 +1,19 @@
-//! Messages of `bank`.
+//! `cosmos.bank.v1beta1.MsgMultiSend`.
 
 use std::collections::BTreeMap;
 
-use cosmos_sdk_proto::cosmos::bank::v1beta1::{
-    MsgMultiSend, MsgMultiSendResponse, MsgSend, MsgSendResponse, Output,
-};
+use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgMultiSendResponse, Output};
 use poq_proto::code;
 
-use super::{credit, debit, transfer};
-use crate::address::{Address, PROTOCOL_ACCOUNT};
+use super::{emit_spent, emit_transfer, refuse_module};
+use crate::address::Address;
 use crate::coin::parse_coins;
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
+use crate::modules::bank::{credit, debit};
 
 /// Most receivers of one message.
 const MAX_OUTPUTS: usize = 500;
-
-/// `cosmos.bank.v1beta1.MsgSend`.
-pub fn send(ctx: &mut Execution<'_>, message: MsgSend) -> Result<MsgSendResponse> {
-    let prefix = &ctx.block.params.bech32_prefix;
-    let from = Address::parse(&message.from_address, prefix)?;
-    let to = Address::parse(&message.to_address, prefix)?;
-    for (denom, amount) in parse_coins(&message.amount)? {
-        refuse_module(&to)?;
-        transfer(ctx.state, &from, &to, denom, amount)?;
-        emit_spent(ctx, &from, denom, amount);
-        emit_transfer(ctx, &from, &to, denom, amount);
-    }
-    Ok(MsgSendResponse {})
-}
 
 /// The account that pays, and signs, a `MsgMultiSend`.
 pub fn payer(message: &MsgMultiSend) -> &str {
@@ -77,16 +62,6 @@ pub fn multi_send(ctx: &mut Execution<'_>, message: MsgMultiSend) -> Result<MsgM
     Ok(MsgMultiSendResponse {})
 }
 
-/// What reaches a module's account by a transfer is lost: nobody has a key of it.
-fn refuse_module(to: &Address) -> Result<()> {
-    ensure!(
-        !to.is_of_module(PROTOCOL_ACCOUNT),
-        code::UNAUTHORIZED,
-        "{to} is the protocol's own account, which takes no transfers"
-    );
-    Ok(())
-}
-
 fn sum_of(outputs: &[Output]) -> Result<BTreeMap<&str, u128>> {
     let mut sums = BTreeMap::new();
     for output in outputs {
@@ -99,18 +74,4 @@ fn sum_of(outputs: &[Output]) -> Result<BTreeMap<&str, u128>> {
         }
     }
     Ok(sums)
-}
-
-fn emit_spent(ctx: &mut Execution<'_>, from: &Address, denom: &str, amount: u128) {
-    let coin = format!("{amount}{denom}");
-    ctx.emit("coin_spent", &[("spender", from), ("amount", &coin)]);
-}
-
-fn emit_transfer(ctx: &mut Execution<'_>, from: &Address, to: &Address, denom: &str, amount: u128) {
-    let coin = format!("{amount}{denom}");
-    ctx.emit("coin_received", &[("receiver", to), ("amount", &coin)]);
-    ctx.emit(
-        "transfer",
-        &[("sender", from), ("recipient", to), ("amount", &coin)],
-    );
 }

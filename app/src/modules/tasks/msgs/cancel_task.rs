@@ -1,12 +1,12 @@
 use poq_proto::code;
 use poq_proto::v1::{MsgCancelTask, MsgCancelTaskResponse, RefundReason, Role, Task, TaskStatus};
 
-use super::lifecycle::{pay_protocol, refund};
-use super::settlement::{cancellation_fee, returned};
-use super::{get, keys, put};
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::nodes::{self, Duty};
+use crate::modules::tasks::lifecycle::{pay_protocol, refund};
+use crate::modules::tasks::settlement::{cancellation_fee, returned};
+use crate::modules::tasks::{get, keys, put};
 
 /// `MsgCancelTask`: the user takes a question back that has no answer yet. The escrow returns, less the
 /// fee while the first node works on it, and that node is free without a penalty.

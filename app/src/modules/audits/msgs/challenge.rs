@@ -1,10 +1,12 @@
+//! `MsgChallenge`.
+
 use poq_proto::v1::{Audit, AuditCause, MsgChallenge, MsgChallengeResponse, Task, TaskStatus};
 use poq_proto::{code, event};
 
-use super::schedule::{self, of_cause};
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
+use crate::modules::audits::schedule::{self, of_cause};
 use crate::modules::{bank, tasks};
 
 /// Challenges wait for the audits of so many blocks at most: what is paid for later than its window

@@ -7,11 +7,11 @@ use poq_proto::v1::{
 use poq_proto::{PPM, code, event};
 use sha2::{Digest, Sha256};
 
-use super::{await_draw, keys, put, settlement};
 use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::modules::params::{limits::MIN_ANSWER_BYTES, quorum};
+use crate::modules::tasks::{await_draw, keys, put, settlement};
 use crate::modules::{bank, models, nodes, params};
 
 /// Highest sampling temperature, ppm.

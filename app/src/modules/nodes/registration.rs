@@ -1,9 +1,6 @@
-//! Messages of `nodes`.
+//! What a node must be to be registered, and stays after it is updated.
 
-use poq_proto::v1::{
-    GenesisNode, MsgRegisterEvaluator, MsgRegisterEvaluatorResponse, MsgRegisterInferenceNode,
-    MsgRegisterInferenceNodeResponse, Node, NodeStatus, Role,
-};
+use poq_proto::v1::{GenesisNode, Node, NodeStatus, Role};
 use poq_proto::{code, event};
 
 use super::{find, keys, min_stake, name, operator_of_payout, put_weighted, require_role};
@@ -26,47 +23,8 @@ const MAX_CAPACITY: u32 = 100_000;
 /// bad name by registering again.
 const NEW_REPUTATION: u32 = 500_000;
 
-/// `MsgRegisterInferenceNode`.
-pub fn register_inference_node(
-    ctx: &mut Execution<'_>,
-    message: MsgRegisterInferenceNode,
-) -> Result<MsgRegisterInferenceNodeResponse> {
-    register_from_balance(
-        ctx,
-        GenesisNode {
-            role: Role::Inference.into(),
-            operator: message.operator,
-            payout: message.payout,
-            endpoint: message.endpoint,
-            models: message.models,
-            stake: message.stake,
-            capacity: message.capacity,
-        },
-    )?;
-    Ok(MsgRegisterInferenceNodeResponse {})
-}
-
-/// `MsgRegisterEvaluator`.
-pub fn register_evaluator(
-    ctx: &mut Execution<'_>,
-    message: MsgRegisterEvaluator,
-) -> Result<MsgRegisterEvaluatorResponse> {
-    register_from_balance(
-        ctx,
-        GenesisNode {
-            role: Role::Evaluator.into(),
-            operator: message.operator,
-            payout: message.payout,
-            endpoint: String::new(),
-            models: message.evaluator_models,
-            stake: message.stake,
-            capacity: message.capacity,
-        },
-    )?;
-    Ok(MsgRegisterEvaluatorResponse {})
-}
-
-fn register_from_balance(ctx: &mut Execution<'_>, node: GenesisNode) -> Result<()> {
+/// Registers a node whose stake the operator's balance pays.
+pub(super) fn register_from_balance(ctx: &mut Execution<'_>, node: GenesisNode) -> Result<()> {
     let operator = Address::parse(&node.operator, &ctx.block.params.bech32_prefix)?;
     let stake = node.stake;
     register(ctx, node)?;

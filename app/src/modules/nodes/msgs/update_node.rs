@@ -1,14 +1,14 @@
-//! What an operator may change of its node.
+//! `MsgUpdateNode`: what an operator may change of its node.
 
 use poq_proto::event;
 use poq_proto::v1::{MsgUpdateNode, MsgUpdateNodeResponse, Node};
 
-use super::msgs::{
-    capacity_of_request, check_endpoint, check_models, check_payout, payout_of_request,
-};
-use super::{get, keys, name, put_weighted, refuse_leaving, require_role};
 use crate::error::Result;
 use crate::execution::Execution;
+use crate::modules::nodes::registration::{
+    capacity_of_request, check_endpoint, check_models, check_payout, payout_of_request,
+};
+use crate::modules::nodes::{get, keys, name, put_weighted, refuse_leaving, require_role};
 
 /// `MsgUpdateNode`: replaces payout account, endpoint, models and capacity.
 pub fn update_node(

@@ -1,6 +1,6 @@
-use poq_proto::v1::{
-    GenesisValidator, MsgRegisterValidator, MsgRegisterValidatorResponse, Validator,
-};
+//! What a validator must be to be registered.
+
+use poq_proto::v1::{GenesisValidator, Validator};
 use poq_proto::{code, event};
 
 use super::vrf::require_well_formed;
@@ -8,29 +8,9 @@ use super::{consensus_address, find, find_by_address, keys, put};
 use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
-use crate::modules::bank;
 
 /// Bytes of an Ed25519 key.
 const KEY_BYTES: usize = 32;
-
-/// `MsgRegisterValidator`: a validator without power; the authority gives it some.
-pub fn register_validator(
-    ctx: &mut Execution<'_>,
-    message: MsgRegisterValidator,
-) -> Result<MsgRegisterValidatorResponse> {
-    let operator = Address::parse(&message.operator, &ctx.block.params.bech32_prefix)?;
-    let stake = message.stake;
-    let request = GenesisValidator {
-        operator: message.operator,
-        payout: message.payout,
-        public_key: message.public_key,
-        stake,
-        vrf_key: message.vrf_key,
-    };
-    register(ctx, request)?;
-    bank::debit(ctx.state, &operator, &ctx.block.params.denom, stake.into())?;
-    Ok(MsgRegisterValidatorResponse {})
-}
 
 /// Registers a validator whose stake exists already; genesis does this without an account.
 pub fn register(ctx: &mut Execution<'_>, request: GenesisValidator) -> Result<()> {

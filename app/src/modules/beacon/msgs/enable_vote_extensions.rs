@@ -1,4 +1,4 @@
-//! When vote extensions begin.
+//! `MsgEnableVoteExtensions`.
 
 use poq_proto::v1::{MsgEnableVoteExtensions, MsgEnableVoteExtensionsResponse};
 use poq_proto::{code, event};
@@ -7,20 +7,10 @@ use crate::chain;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::modules::{params, validators};
-use crate::store::State;
 
 /// Blocks until CometBFT uses a changed set of validators: from then on it is the set that the
 /// state has, so that each of its members was checked for a key.
 const NOTICE: u64 = validators::POWER_DELAY;
-
-/// Takes over the height from genesis.json; 0 means never. Every validator needs a key then.
-pub fn begin(state: &mut State, height: u64) -> Result<()> {
-    if height == 0 {
-        return Ok(());
-    }
-    validators::require_vrf_keys(state, height)?;
-    chain::set_vote_extensions_height(state, height)
-}
 
 /// `MsgEnableVoteExtensions`.
 pub fn enable_vote_extensions(

@@ -4,10 +4,10 @@ use poq_proto::v1::{
 use poq_proto::{code, event};
 use sha2::{Digest, Sha256};
 
-use super::{await_draw, get, keys, put, require_phase, run_batch};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::modules::nodes;
+use crate::modules::tasks::{await_draw, get, keys, put, require_phase, run_batch};
 
 /// `MsgSubmitAnswers`: the assigned node hands in its answers.
 pub fn submit_answers(

@@ -1,0 +1,5 @@
+//! One file for each message, named like it.
+
+mod challenge;
+
+pub use challenge::challenge;

@@ -1,0 +1,36 @@
+//! One file for each message, named like it.
+
+mod multi_send;
+mod send;
+
+pub use multi_send::{multi_send, payer};
+use poq_proto::code;
+pub use send::send;
+
+use crate::address::{Address, PROTOCOL_ACCOUNT};
+use crate::error::{Result, ensure};
+use crate::execution::Execution;
+
+/// What reaches a module's account by a transfer is lost: nobody has a key of it.
+fn refuse_module(to: &Address) -> Result<()> {
+    ensure!(
+        !to.is_of_module(PROTOCOL_ACCOUNT),
+        code::UNAUTHORIZED,
+        "{to} is the protocol's own account, which takes no transfers"
+    );
+    Ok(())
+}
+
+fn emit_spent(ctx: &mut Execution<'_>, from: &Address, denom: &str, amount: u128) {
+    let coin = format!("{amount}{denom}");
+    ctx.emit("coin_spent", &[("spender", from), ("amount", &coin)]);
+}
+
+fn emit_transfer(ctx: &mut Execution<'_>, from: &Address, to: &Address, denom: &str, amount: u128) {
+    let coin = format!("{amount}{denom}");
+    ctx.emit("coin_received", &[("receiver", to), ("amount", &coin)]);
+    ctx.emit(
+        "transfer",
+        &[("sender", from), ("recipient", to), ("amount", &coin)],
+    );
+}

@@ -1,0 +1,14 @@
+//! One file for each message, named like it.
+
+mod set_evaluator_model;
+mod set_model;
+
+use poq_proto::code;
+pub use set_evaluator_model::set_evaluator_model;
+pub use set_model::set_model;
+
+use crate::error::Error;
+
+fn missing() -> Error {
+    Error::rejected(code::INVALID_REQUEST, "the message has no model")
+}

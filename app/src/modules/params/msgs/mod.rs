@@ -1,0 +1,5 @@
+//! One file for each message, named like it.
+
+mod update_params;
+
+pub use update_params::update_params;

@@ -1,0 +1,28 @@
+//! One file for each message, named like it.
+
+mod add_stake;
+mod unbond;
+
+pub use add_stake::add_stake;
+use poq_proto::code;
+pub use unbond::unbond;
+
+use crate::address::Address;
+use crate::error::{Result, ensure, reject};
+use crate::execution::Execution;
+
+fn checked(ctx: &Execution<'_>, operator: &str, amount: u64) -> Result<Address> {
+    ensure!(
+        amount > 0,
+        code::INVALID_COINS,
+        "the amount must be positive"
+    );
+    Address::parse(operator, &ctx.block.params.bech32_prefix)
+}
+
+fn no_role<T>() -> Result<T> {
+    reject!(
+        code::INVALID_REQUEST,
+        "the message does not say which role's stake it moves"
+    )
+}

@@ -1,0 +1,9 @@
+//! One file for each message, named like it.
+
+mod register_validator;
+mod set_validator_power;
+mod set_vrf_key;
+
+pub use register_validator::register_validator;
+pub use set_validator_power::set_validator_power;
+pub use set_vrf_key::set_vrf_key;
