@@ -4,8 +4,9 @@ mod multi_send;
 mod send;
 
 pub use multi_send::{multi_send, payer};
-use poq_proto::code;
 pub use send::send;
+
+use poq_proto::code;
 
 use crate::address::{Address, PROTOCOL_ACCOUNT};
 use crate::error::{Result, ensure};

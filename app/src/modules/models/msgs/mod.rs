@@ -3,9 +3,10 @@
 mod set_evaluator_model;
 mod set_model;
 
-use poq_proto::code;
 pub use set_evaluator_model::set_evaluator_model;
 pub use set_model::set_model;
+
+use poq_proto::code;
 
 use crate::error::Error;
 

@@ -4,8 +4,9 @@ mod add_stake;
 mod unbond;
 
 pub use add_stake::add_stake;
-use poq_proto::code;
 pub use unbond::unbond;
+
+use poq_proto::code;
 
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
