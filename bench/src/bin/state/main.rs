@@ -32,10 +32,10 @@ use table::Transfers;
 /// Blocks with [`FULL`] transfers that both chains take first: making them has left much to
 /// prune.
 const WARM_UP: u32 = 3;
-/// Most transfers of a block.
-const FULL: u64 = 10_000;
-/// Transactions of the mempool that is checked again.
-const MEMPOOL: usize = 5_000;
+/// Most transfers of a block: those that a mempool takes beside duties (ADR 37).
+const FULL: u64 = 4_000;
+/// Transactions of the mempool that is checked again; the block before that has [`TRANSFERS`] others.
+const MEMPOOL: usize = 3_000;
 const ALL_SENDERS: Range<usize> = 0..SENDERS as usize;
 /// Tasks that are submitted in a block.
 const TASKS: u64 = 20;
@@ -48,7 +48,7 @@ const WAYS: [Before; 3] = [Before::Checked, Before::Accepted, Before::Nothing];
 #[derive(Parser)]
 struct Options {
     /// Transfers in a block
-    #[arg(long, value_delimiter = ',', default_value = "1000,5000,10000", value_parser = clap::value_parser!(u64).range(1..=FULL))]
+    #[arg(long, value_delimiter = ',', default_value = "1000,2000,4000", value_parser = clap::value_parser!(u64).range(1..=FULL))]
     transfers: Vec<u64>,
     /// Accounts of the small and of the large chain
     #[arg(long, value_delimiter = ',', default_value = "10000,100000", value_parser = clap::value_parser!(u64).range(MIN_ACCOUNTS..))]
