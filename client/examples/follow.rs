@@ -5,6 +5,7 @@
 //! cargo run -p poq-client --example follow -- http://127.0.0.1:26657 cursor.json
 //! ```
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -26,7 +27,7 @@ async fn main() -> anyhow::Result<()> {
             let block = client.block_results(Some(height)).await?;
             for event in block.tx_events.iter().flatten().chain(&block.events) {
                 if event.kind.starts_with("poq_task_") {
-                    println!("{height} {}", words(event));
+                    writeln!(io::stdout(), "{height} {}", words(event))?;
                 }
             }
             follower.done(height);

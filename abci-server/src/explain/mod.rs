@@ -209,10 +209,14 @@ fn summary(task: &Task, denom: &str) -> String {
         ),
         TaskStatus::Refunded => format!(
             "task {id} ended at height {height} without a quality, and {}{denom} of its escrow of \
-             {}{denom} went back: {}",
+             {}{denom} went back: {}{}",
             settlement::returned(task),
             task.escrow,
-            history::refund_reason(task.refund_reason())
+            history::refund_reason(task.refund_reason()),
+            match task.cancellation_fee {
+                0 => String::new(),
+                fee => format!(" when a node worked on it already, for a fee of {fee}{denom}"),
+            }
         ),
         TaskStatus::Unspecified => format!("task {id} has no known status"),
     }

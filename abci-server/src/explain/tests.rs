@@ -225,6 +225,17 @@ fn a_refund_says_why() {
             .contains("20000upoq of its escrow of 20000upoq went back: the user cancelled it")
     );
     assert!(explanation.amounts.is_empty());
+
+    let late = Task {
+        cancellation_fee: 5_000,
+        ..task
+    };
+    let summary = explain(&late, &default_params()).summary;
+    assert!(
+        summary.contains("15000upoq of its escrow of 20000upoq went back"),
+        "{summary}"
+    );
+    assert!(summary.ends_with("for a fee of 5000upoq"), "{summary}");
 }
 
 #[test]
