@@ -5,16 +5,13 @@ use cosmos_sdk_proto::cosmos::crypto::multisig::v1beta1::{CompactBitArray, Multi
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{ModeInfo, SignerInfo, mode_info};
-use poq_proto::amino_multisig_key;
+use poq_proto::{MAX_MULTISIG_KEYS, amino_multisig_key};
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 
 use crate::key::{address_bytes_of, format_address, is_signed};
 use crate::tx::{SIGNATURE_BYTES, Tx, any};
 use crate::{Any, Error, Result};
-
-/// Keys of one account that the chain accepts.
-const MAX_KEYS: usize = 16;
 
 /// Several secp256k1 keys, of which a number must sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,9 +48,9 @@ impl Multisig {
 
     fn in_order(threshold: u32, keys: Vec<Vec<u8>>) -> Result<Self> {
         let count = keys.len();
-        if count > MAX_KEYS || !(1..=count).contains(&(threshold as usize)) {
+        if count > MAX_MULTISIG_KEYS || !(1..=count).contains(&(threshold as usize)) {
             return Err(Error::Key(format!(
-                "a multisignature key has a threshold from 1 to the number of its keys, at most {MAX_KEYS}: \
+                "a multisignature key has a threshold from 1 to the number of its keys, at most {MAX_MULTISIG_KEYS}: \
                  got threshold {threshold} of {count} keys"
             )));
         }

@@ -11,7 +11,7 @@ mod multisig;
 
 pub use calibration::calibrate;
 pub use commitment::{SCORE_COMMITMENT_DOMAIN, commitment};
-pub use multisig::amino_multisig_key;
+pub use multisig::{MAX_MULTISIG_KEYS, amino_multisig_key};
 
 /// Types generated from `proto/poq/v1`.
 ///

@@ -7,6 +7,9 @@ const MULTISIG: [u8; 4] = [0x22, 0xc1, 0xf7, 0xe2];
 /// Amino's prefix of `tendermint/PubKeySecp256k1`.
 const SECP256K1: [u8; 4] = [0xeb, 0x5a, 0xe9, 0x87];
 
+/// Keys of one multisignature account, at most.
+pub const MAX_MULTISIG_KEYS: usize = 16;
+
 /// The bytes of `cosmos.crypto.multisig.LegacyAminoPubKey` in amino; the first 20 bytes of their
 /// SHA-256 are the account's address. `keys` are compressed secp256k1 keys, in order.
 pub fn amino_multisig_key(threshold: u32, keys: &[impl AsRef<[u8]>]) -> Vec<u8> {

@@ -19,5 +19,4 @@ pub use amino::amino_document;
 pub use authenticate::{Authenticated, Signatures};
 pub use decode::{Unverified, decode};
 pub use messages::Message;
-pub use public_key::MAX_MULTISIG_KEYS;
 pub use signature::Verifier;

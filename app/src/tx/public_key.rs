@@ -7,7 +7,7 @@ use cosmos_sdk_proto::cosmos::crypto::multisig::v1beta1::{CompactBitArray, Multi
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SignerInfo, mode_info};
 use poq_proto::v1::Account;
-use poq_proto::{amino_multisig_key, code};
+use poq_proto::{MAX_MULTISIG_KEYS, amino_multisig_key, code};
 use prost::Name;
 use tendermint_proto::google::protobuf::Any;
 
@@ -17,8 +17,6 @@ use super::strict::strict;
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
 
-/// Keys of one multisignature account.
-pub const MAX_MULTISIG_KEYS: usize = 16;
 /// Bytes of a compressed key.
 const COMPRESSED: usize = 33;
 

@@ -1,5 +1,12 @@
 //! A chain of one process for tests: the real application, driven block by block through its
 //! public interface, with real signatures.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "benchmarks include these tests' chain"
+)]
 #![allow(dead_code, unused_imports)]
 
 mod genesis;

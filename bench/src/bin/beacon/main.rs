@@ -6,12 +6,6 @@
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-#[allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "the chain of the application's tests"
-)]
 #[path = "../../../../app/tests/support/mod.rs"]
 mod support;
 

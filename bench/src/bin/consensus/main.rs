@@ -10,12 +10,6 @@
 mod costs;
 mod round;
 mod signatures;
-#[allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "the chain of the application's tests"
-)]
 #[path = "../../../../app/tests/support/mod.rs"]
 mod support;
 

@@ -8,12 +8,6 @@
 
 mod ledger;
 mod measure;
-#[allow(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "the chain of the application's tests"
-)]
 #[path = "../../../../app/tests/support/mod.rs"]
 mod support;
 mod table;
