@@ -13,7 +13,7 @@ use poq_proto::v1::{
 };
 
 use self::chain::Chain;
-use crate::genesis;
+use crate::home::genesis;
 
 /// Everything of a chain that another one can start with.
 pub struct Export {

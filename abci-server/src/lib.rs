@@ -1,11 +1,41 @@
-//! What `poqd` serves ABCI and audits with: usable by other programs, for example to measure it.
+//! The node daemon of the Proof of Quality chain and its command line, from the ground up:
+//! [`transport`] serves any ABCI application, `home` is what a node keeps on its disk, [`node`] runs the
+//! application and CometBFT, `cli` has the commands.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-/// For RocksDB, too: the system's allocator took up to a third of the time of a block (ADR 22).
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
-
-mod metrics;
-pub mod reference;
+mod cli;
+mod export;
+mod home;
+pub mod node;
 pub mod transport;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Runs the program `poqd` with the command line of this process.
+pub fn run() -> ExitCode {
+    abort_on_panic();
+    let cli = cli::Cli::parse();
+    poq_client::logging::init(cli.log_format);
+    let format = cli.error_format();
+    match cli.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => cli::output::print_error(format, &error).into(),
+    }
+}
+
+/// A panic on any thread ends the process with its message: a node that lost a thread would look
+/// alive and answer nothing. Only where audits are computed a panic is a result like any other.
+fn abort_on_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        if std::thread::current().name() == Some(poq_app::AUDITOR_THREAD) {
+            return;
+        }
+        eprintln!("poqd: stopped by the panic above; this is a bug, please report it");
+        std::process::abort();
+    }));
+}

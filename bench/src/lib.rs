@@ -6,10 +6,11 @@ pub mod figures;
 
 use std::time::Duration;
 
-// With the allocator of poqd.
-use poq_abci as _;
-
 use nix::time::{ClockId, clock_gettime};
+
+/// As in `poqd`, whose application is measured.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// CPU time of the calling thread, in the kernel and outside, since it began.
 ///

@@ -7,7 +7,7 @@ use tendermint_proto::v0_38::abci::{
     Request, Response, ResponseException, request::Value as Asked, response::Value as Answered,
 };
 
-use crate::metrics;
+use super::metrics;
 
 /// Has the application answer one encoded request. What is no request gets a
 /// `ResponseException`, and the application is not asked.

@@ -14,6 +14,7 @@
 mod address;
 mod dispatch;
 mod frame;
+mod metrics;
 mod server;
 mod socket;
 #[cfg(test)]

@@ -17,8 +17,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use poq_abci::reference::Reference;
 use poq_app::ReferenceScorer;
+use poqd::node::reference::Reference;
 
 use flow::{Flow, evaluator_model};
 

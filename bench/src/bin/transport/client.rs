@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use poq_abci::transport::Address;
+use poqd::transport::Address;
 use prost::Message;
 use tendermint_proto::v0_38::abci::{
     CommitInfo, Request, RequestCheckTx, RequestFinalizeBlock, RequestFlush, Response,

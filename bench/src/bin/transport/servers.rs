@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::Context;
-use poq_abci::transport::{Address, Listener};
+use poqd::transport::{Address, Listener};
 use tower_abci::v038::{self, split};
 
 use super::application::Accept;
@@ -103,7 +103,7 @@ fn tower(socket: Option<PathBuf>) -> anyhow::Result<Address> {
 }
 
 fn poqd(address: &Address) -> anyhow::Result<Address> {
-    let server = poq_abci::transport::Server::start(Listener::bind(address)?, Accept)?;
+    let server = poqd::transport::Server::start(Listener::bind(address)?, Accept)?;
     let address = server.address().clone();
     // Its threads live on; the process ends with the measurement.
     std::mem::forget(server);

@@ -1,0 +1,37 @@
+//! `poqd ask`: a question, and its answer.
+
+use super::runtime;
+use super::tx::TxFlags;
+use super::tx::account::Account;
+use super::tx::submit::SubmitTask;
+use crate::home::Home;
+use crate::home::settings::ClientSettings;
+use crate::home::settings::Format;
+
+/// Flags of `ask`: those of a transaction, and those of `tx poq submit-task`.
+#[derive(Debug, clap::Args)]
+pub struct Ask {
+    #[command(flatten)]
+    flags: TxFlags,
+    #[command(flatten)]
+    task: SubmitTask,
+}
+
+impl Ask {
+    /// Asks, waits until the quality is known, and prints the answer.
+    ///
+    /// # Errors
+    /// Why there is no answer, or how it failed.
+    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+        let settings = ClientSettings::load(home)?;
+        runtime()?.block_on(async {
+            let account = Account::open(self.flags, home, &settings).await?;
+            self.task.ask(&account).await
+        })
+    }
+
+    /// Value of `--output`.
+    pub fn output(&self) -> Option<Format> {
+        self.flags.node.output
+    }
+}

@@ -1,0 +1,274 @@
+//! `poqd tx poq`: tasks, nodes and validators.
+
+use std::path::PathBuf;
+
+use poq_client::any;
+use poq_proto::v1::{
+    MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgRegisterEvaluator,
+    MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores, MsgSetVrfKey,
+    MsgSubmitAnswers, MsgUnbond, MsgUnjail, MsgUpdateNode, Role,
+};
+
+use super::account::Account;
+use super::authority::{Authority, read_message};
+use super::submit::SubmitTask;
+use crate::cli::coin::Coin;
+use crate::cli::role::{StakeRole, WorkerRole};
+use crate::home::Home;
+use crate::home::validator_keys::{
+    PublicKey, VrfPublicKey, chosen_key, public_key, validator_keys, vrf_public_key,
+};
+
+/// Commands of `tx poq`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Poq {
+    /// Ask a question and escrow the most that it may cost.
+    SubmitTask(SubmitTask),
+    /// Take back a question of the signer that has no answer yet.
+    CancelTask {
+        /// Id of the task.
+        id: u64,
+    },
+    /// Challenge the scores of a settled task: every validator recomputes them. The deposit comes
+    /// back with a reward if one was wrong, and is burnt otherwise.
+    Challenge {
+        /// Id of the task.
+        id: u64,
+        /// For example 1000000upoq; at least the parameter `min_challenge_deposit`.
+        #[arg(long)]
+        deposit: Coin,
+    },
+    /// Register the signer as an inference node and stake.
+    RegisterInferenceNode {
+        /// Ids of the models that it serves, separated by commas.
+        #[arg(long, value_delimiter = ',', required = true)]
+        models: Vec<String>,
+        /// For example 1000000upoq.
+        #[arg(long)]
+        stake: Coin,
+        /// Where users may reach it directly.
+        #[arg(long, default_value = "")]
+        endpoint: String,
+        /// Address that earns; default: the signer's.
+        #[arg(long, default_value = "")]
+        payout: String,
+        /// Duties that it takes at once, so that it can do all of them in time; 0 means 64.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        capacity: u32,
+    },
+    /// Register the signer as an evaluator and stake.
+    RegisterEvaluator {
+        /// Ids of the evaluator models that it runs, separated by commas.
+        #[arg(long, value_delimiter = ',', required = true)]
+        evaluator_models: Vec<String>,
+        /// For example 1000000upoq.
+        #[arg(long)]
+        stake: Coin,
+        /// Address that earns; default: the signer's.
+        #[arg(long, default_value = "")]
+        payout: String,
+        /// Duties that it takes at once, so that it can do all of them in time; 0 means 64.
+        #[arg(long, default_value_t = 0, hide_default_value = true)]
+        capacity: u32,
+    },
+    /// Register the signer as a validator and stake; the authority gives it power.
+    RegisterValidator {
+        /// For example 1000000upoq.
+        #[arg(long)]
+        stake: Coin,
+        /// Ed25519 key of consensus, base64; default: that of this home's node.
+        #[arg(long, value_name = "BASE64", value_parser = public_key)]
+        public_key: Option<PublicKey>,
+        /// VRF key for the beacon, base64; default: the newest of this home's node, unless
+        /// --public-key is given.
+        #[arg(long, value_name = "BASE64", value_parser = vrf_public_key)]
+        vrf_key: Option<VrfPublicKey>,
+        /// Address that earns; default: the signer's.
+        #[arg(long, default_value = "")]
+        payout: String,
+    },
+    /// Change the VRF key of the signer's validator; effective some blocks later.
+    SetVrfKey {
+        /// Base64; default: the newest key of this home's node.
+        #[arg(long, value_name = "BASE64", value_parser = vrf_public_key)]
+        vrf_key: Option<VrfPublicKey>,
+    },
+    /// Change what the signer declared of its node; what is not given stays.
+    UpdateNode {
+        /// Which of its nodes.
+        role: WorkerRole,
+        /// Ids of the models or evaluator models, separated by commas.
+        #[arg(long, value_delimiter = ',')]
+        models: Option<Vec<String>>,
+        /// Where users may reach an inference node directly.
+        #[arg(long)]
+        endpoint: Option<String>,
+        /// Address that earns.
+        #[arg(long)]
+        payout: Option<String>,
+        /// Duties that it takes at once.
+        #[arg(long)]
+        capacity: Option<u32>,
+    },
+    /// Move money from the signer's balance to the stake of its node.
+    AddStake {
+        /// Which of its nodes.
+        role: StakeRole,
+        /// For example 1000000upoq.
+        amount: Coin,
+    },
+    /// Start to take stake back; all of it is how a node leaves.
+    Unbond {
+        /// Which of its nodes.
+        role: StakeRole,
+        /// For example 1000000upoq.
+        amount: Coin,
+    },
+    /// End the jailing of the signer's node, once its time is over.
+    Unjail {
+        /// Which of its nodes.
+        role: StakeRole,
+    },
+    /// Hand in answers that the chain asked the signer for; free of fees.
+    SubmitAnswers(Duties),
+    /// Commit to scores that the chain asked the signer for; free of fees.
+    CommitScores(Duties),
+    /// Open commitments of the signer; free of fees.
+    RevealScores(Duties),
+    #[command(flatten)]
+    Authority(Authority),
+}
+
+/// Flags of the commands that do duties by hand.
+#[derive(Debug, clap::Args)]
+pub(super) struct Duties {
+    /// The message as proto3 JSON, {"items": […]}; - is the standard input.
+    file: PathBuf,
+}
+
+impl Poq {
+    pub(super) async fn run(self, account: &Account, home: &Home) -> anyhow::Result<()> {
+        let operator = account.address().to_owned();
+        let message = match self {
+            Self::SubmitTask(command) => return command.run(account).await,
+            Self::Authority(command) => return command.run(account, home).await,
+            Self::SubmitAnswers(duties) => {
+                let message: MsgSubmitAnswers = read_message(&duties.file, None)?;
+                let message = any(&MsgSubmitAnswers {
+                    operator,
+                    ..message
+                });
+                return account.execute_duty(message).await;
+            }
+            Self::CommitScores(duties) => {
+                let message: MsgCommitScores = read_message(&duties.file, None)?;
+                let message = any(&MsgCommitScores {
+                    operator,
+                    ..message
+                });
+                return account.execute_duty(message).await;
+            }
+            Self::RevealScores(duties) => {
+                let message: MsgRevealScores = read_message(&duties.file, None)?;
+                let message = any(&MsgRevealScores {
+                    operator,
+                    ..message
+                });
+                return account.execute_duty(message).await;
+            }
+            Self::CancelTask { id } => any(&MsgCancelTask {
+                user: operator,
+                task_id: id,
+            }),
+            Self::Challenge { id, deposit } => any(&MsgChallenge {
+                challenger: operator,
+                task_id: id,
+                deposit: account.base_units(&deposit)?,
+            }),
+            Self::RegisterInferenceNode {
+                models,
+                stake,
+                endpoint,
+                payout,
+                capacity,
+            } => any(&MsgRegisterInferenceNode {
+                operator,
+                payout,
+                endpoint,
+                models: sorted(models),
+                stake: account.base_units(&stake)?,
+                capacity,
+            }),
+            Self::RegisterEvaluator {
+                evaluator_models,
+                stake,
+                payout,
+                capacity,
+            } => any(&MsgRegisterEvaluator {
+                operator,
+                payout,
+                evaluator_models: sorted(evaluator_models),
+                stake: account.base_units(&stake)?,
+                capacity,
+            }),
+            Self::RegisterValidator {
+                stake,
+                public_key,
+                vrf_key,
+                payout,
+            } => {
+                let (public_key, vrf_key) = validator_keys(public_key, vrf_key, home)?;
+                any(&MsgRegisterValidator {
+                    operator,
+                    payout,
+                    public_key,
+                    vrf_key,
+                    stake: account.base_units(&stake)?,
+                })
+            }
+            Self::SetVrfKey { vrf_key } => any(&MsgSetVrfKey {
+                operator,
+                vrf_key: chosen_key(vrf_key, home)?,
+            }),
+            Self::UpdateNode {
+                role,
+                models,
+                endpoint,
+                payout,
+                capacity,
+            } => {
+                let node = account.client.node(role.into(), account.address()).await?;
+                any(&MsgUpdateNode {
+                    operator: node.operator,
+                    role: node.role,
+                    payout: payout.unwrap_or(node.payout),
+                    endpoint: endpoint.unwrap_or(node.endpoint),
+                    models: models.map_or(node.models, sorted),
+                    capacity: capacity.unwrap_or(node.capacity),
+                })
+            }
+            Self::AddStake { role, amount } => any(&MsgAddStake {
+                operator,
+                role: Role::from(role).into(),
+                amount: account.base_units(&amount)?,
+            }),
+            Self::Unbond { role, amount } => any(&MsgUnbond {
+                operator,
+                role: Role::from(role).into(),
+                amount: account.base_units(&amount)?,
+            }),
+            Self::Unjail { role } => any(&MsgUnjail {
+                operator,
+                role: Role::from(role).into(),
+            }),
+        };
+        account.execute(message).await
+    }
+}
+
+/// Ids as the chain keeps them.
+pub(in crate::cli) fn sorted(mut ids: Vec<String>) -> Vec<String> {
+    ids.sort();
+    ids.dedup();
+    ids
+}

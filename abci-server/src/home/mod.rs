@@ -1,0 +1,96 @@
+//! A node's home: where its files are, and what is in them.
+
+pub mod comet_config;
+pub mod genesis;
+pub mod settings;
+pub mod validator_keys;
+pub mod vrf_keys;
+
+use std::path::{Path, PathBuf};
+
+/// A node's home, `--home`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home(PathBuf);
+
+impl Home {
+    /// The home at `path`, which need not exist.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The folder itself; the keyrings are in it.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Settings, genesis, and CometBFT's keys.
+    pub fn config(&self) -> PathBuf {
+        self.0.join("config")
+    }
+
+    /// The genesis document.
+    pub fn genesis(&self) -> PathBuf {
+        self.config().join("genesis.json")
+    }
+
+    /// The node's key of consensus.
+    pub fn validator_key(&self) -> PathBuf {
+        self.config().join("priv_validator_key.json")
+    }
+
+    /// The validator's VRF keys.
+    pub fn vrf_key(&self) -> PathBuf {
+        self.config().join("priv_vrf_key.json")
+    }
+
+    /// CometBFT's settings.
+    pub fn comet_toml(&self) -> PathBuf {
+        self.config().join("config.toml")
+    }
+
+    /// The daemon's settings.
+    pub fn app_toml(&self) -> PathBuf {
+        self.config().join("app.toml")
+    }
+
+    /// Defaults of the commands that talk to a node.
+    pub fn client_toml(&self) -> PathBuf {
+        self.config().join("client.toml")
+    }
+
+    /// Settings of an inference node or an evaluator, if the home is one's.
+    pub fn worker_toml(&self) -> PathBuf {
+        self.0.join("config.toml")
+    }
+
+    /// The files of the evaluator models, if they are not elsewhere.
+    pub fn evaluator_models(&self) -> PathBuf {
+        self.0.join("evaluator-models")
+    }
+
+    /// Where a supervised CometBFT finds the application.
+    pub fn abci_socket(&self) -> PathBuf {
+        self.0.join("abci.sock")
+    }
+
+    /// The application's database; CometBFT's are beside it.
+    pub fn app_data(&self) -> PathBuf {
+        self.0.join("data").join("app")
+    }
+}
+
+/// `~/.poqd`, or `.poqd` here for a user without a home.
+pub fn default_home() -> PathBuf {
+    std::env::home_dir().unwrap_or_default().join(".poqd")
+}
+
+/// Where set-up keeps what it fetched: `POQ_CACHE`, else `poq` in the user's cache folder.
+pub fn cache() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("POQ_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+        set("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".cache"))
+            .join("poq")
+    })
+}

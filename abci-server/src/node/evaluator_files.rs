@@ -1,0 +1,100 @@
+//! Whether this node has the files of the chain's evaluator models, without which it stops at the
+//! first audit that needs them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use metrics::gauge;
+use poq_app::App;
+use poq_proto::v1::EvaluatorModel;
+
+use crate::home::Home;
+use crate::home::genesis::Genesis;
+use crate::node::reference::Reference;
+
+/// How often a running node looks for what is missing.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// Makes the registered evaluator models ready that are not deprecated: a node that cannot audit
+/// would stop in the middle of a block. A model that no language model may name yet has time, and one
+/// that no node can compute stops nobody.
+///
+/// # Errors
+/// The first model whose files are not here.
+pub fn load(home: &Home, app: &App, reference: &Reference) -> anyhow::Result<()> {
+    for model in registered(home, app)?
+        .iter()
+        .filter(|model| !model.deprecated)
+    {
+        match reference.load(model) {
+            Ok(_) => {}
+            Err(error) if error.is_of_the_model() || is_pending(app, model) => {
+                tracing::warn!(model = model.id, %error, "an evaluator model is not ready");
+            }
+            Err(error) => Err(error).context("this node could not take part in audits")?,
+        }
+    }
+    Ok(())
+}
+
+/// Says in the log and in the metric `poqd_evaluator_models_missing` what is not here, for as long as
+/// it is not.
+pub async fn watch(app: App, reference: Arc<Reference>) {
+    loop {
+        let (app, reference) = (app.clone(), Arc::clone(&reference));
+        let missing = tokio::task::spawn_blocking(move || missing(&app, &reference)).await;
+        match missing {
+            Ok(Ok(missing)) => gauge!("poqd_evaluator_models_missing").set(missing as f64),
+            Ok(Err(error)) => tracing::warn!(%error, "the evaluator models cannot be read"),
+            Err(error) => tracing::warn!(%error, "the evaluator models were not looked for"),
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn missing(app: &App, reference: &Reference) -> poq_app::Result<usize> {
+    if app.head().height == 0 {
+        return Ok(0);
+    }
+    let models = app.evaluator_models()?;
+    let mut missing = 0;
+    for model in models.iter().filter(|model| !model.deprecated) {
+        match reference.load(model) {
+            Ok(_) => {}
+            // Its audits end without a score, here as on every node.
+            Err(error) if error.is_of_the_model() => {}
+            Err(error) => {
+                missing += 1;
+                tracing::warn!(
+                    model = model.id,
+                    %error,
+                    "this node stops at the first audit that needs this evaluator model"
+                );
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// Whether a model was registered so short ago that no language model may name it.
+fn is_pending(app: &App, model: &EvaluatorModel) -> bool {
+    let delay = app
+        .params()
+        .map_or(0, |params| params.model_activation_delay);
+    model.registered_height > 0 && app.head().height < model.registered_height.saturating_add(delay)
+}
+
+/// The evaluator models of the state, or of the genesis before the first block. Without a genesis
+/// here nothing is known before CometBFT brings it.
+fn registered(home: &Home, app: &App) -> anyhow::Result<Vec<EvaluatorModel>> {
+    if app.head().height == 0 {
+        let path = home.genesis();
+        if !path.is_file() {
+            return Ok(Vec::new());
+        }
+        let state = Genesis::read(&path)?.app_state;
+        return Ok(state.map_or_else(Vec::new, |state| state.evaluator_models));
+    }
+    Ok(app.evaluator_models()?)
+}

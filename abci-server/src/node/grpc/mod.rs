@@ -1,0 +1,122 @@
+//! The gRPC server: what the application answers to ABCI queries, under the same paths, and what
+//! only CometBFT knows.
+//!
+//! Every service of the Cosmos SDK and of `poq.v1` is unary, so that one service takes all paths
+//! and passes bytes on: [`Router`] knows who answers. HTTP/2 is hyper's, framing and status are
+//! tonic's.
+
+// tonic takes its `Status` as it is.
+#![allow(clippy::result_large_err)]
+
+mod codec;
+mod router;
+
+pub use router::Router;
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tracing::{debug, info, warn};
+
+/// Connections served at once; more wait.
+const MAX_CONNECTIONS: usize = 256;
+/// Calls of one connection at once.
+const MAX_CALLS: u32 = 32;
+/// A connection whose peer is silent for this long is asked whether it lives.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+/// Pause after the operating system refused a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why gRPC cannot be served.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "cannot serve gRPC on `{address}`: {source}; set `grpc-address` in app.toml or --grpc-address \
+     to a free HOST:PORT, or to \"\" for no gRPC"
+)]
+pub struct Error {
+    address: String,
+    source: std::io::Error,
+}
+
+/// A bound address that is not served yet.
+#[derive(Debug)]
+pub struct Listener {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// Binds `HOST:PORT`.
+    ///
+    /// # Errors
+    /// The address is wrong or taken.
+    pub fn bind(address: &str) -> Result<Self, Error> {
+        let bind = || {
+            let listener = TcpListener::bind(address)?;
+            listener.set_nonblocking(true)?;
+            let address = listener.local_addr()?;
+            Ok(Self { listener, address })
+        };
+        bind().map_err(|source| Error {
+            address: address.to_owned(),
+            source,
+        })
+    }
+
+    /// Serves until the future is dropped.
+    ///
+    /// # Errors
+    /// The operating system does not hand the address over to the runtime.
+    pub async fn serve(self, router: Router) -> Result<Infallible, Error> {
+        let address = self.address;
+        let listener =
+            tokio::net::TcpListener::from_std(self.listener).map_err(|source| Error {
+                address: address.to_string(),
+                source,
+            })?;
+        info!(%address, "serving gRPC");
+        let (router, places) = (Arc::new(router), Arc::new(Semaphore::new(MAX_CONNECTIONS)));
+        loop {
+            // The semaphore is never closed.
+            let place = Arc::clone(&places).acquire_owned().await;
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let router = Arc::clone(&router);
+                    tokio::spawn(async move {
+                        if let Err(error) = connection(stream, router).await {
+                            debug!(%peer, "gRPC connection ended: {error}");
+                        }
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    warn!("cannot accept a gRPC connection: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Arc<Router>) -> hyper::Result<()> {
+    // Small answers go out at once.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let router = Arc::clone(&router);
+        async move { Ok::<_, Infallible>(router.call(request).await) }
+    });
+    http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .max_concurrent_streams(MAX_CALLS)
+        .serve_connection(TokioIo::new(stream), service)
+        .await
+}
