@@ -1,12 +1,12 @@
 use crate::PPM;
 use crate::v1::CalibrationPoint;
 
-/// The quality, `0..=1_000_000` ppm, of a raw score in micro-logits (protocol section 4).
+/// Maps a raw score in micro-logits to a quality, `0..=1_000_000` ppm (protocol section 4).
 ///
-/// Between two points the quality is interpolated linearly and rounded down; below the first and
-/// above the last point it is theirs. Over a valid table, whose raw scores rise strictly and whose
-/// qualities never fall, the result never falls with `raw_score`. Any other table gives some
-/// value, never a panic or an overflow; an empty one gives 0.
+/// Between two points the quality is interpolated linearly and rounded down. Below the first and above
+/// the last point it is the quality of that point. In a valid table raw scores strictly increase and
+/// qualities never decrease, so the result never decreases with `raw_score`. An invalid table returns
+/// some value without a panic or an overflow; an empty one returns 0.
 pub fn calibrate(points: &[CalibrationPoint], raw_score: i32) -> u32 {
     let above = points
         .iter()

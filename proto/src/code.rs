@@ -1,5 +1,5 @@
-//! Stable result codes. Codes of the codespace `sdk` are the Cosmos SDK's, where clients rely on
-//! them; everything else is in the codespace `poq`. A number never changes its meaning.
+//! Stable result codes. The codespace `sdk` has the Cosmos SDK's codes on which clients rely; all others
+//! are in the codespace `poq`. A code never changes its meaning.
 
 /// Codespace of the Cosmos SDK's codes.
 pub const SDK: &str = "sdk";
@@ -17,7 +17,7 @@ macro_rules! codes {
 /// A result code within its codespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Code {
-    /// Never 0, which is success.
+    /// Never 0, which means success.
     pub number: u32,
     /// `sdk` or `poq`.
     pub codespace: &'static str,
@@ -30,15 +30,15 @@ codes! {
     UNAUTHORIZED = 4, SDK;
     /// A balance is too small.
     INSUFFICIENT_FUNDS = 5, SDK;
-    /// A message or query that this chain does not have.
+    /// The chain does not know the message or query.
     UNKNOWN_REQUEST = 6, SDK;
-    /// Not a bech32 account address of this chain.
+    /// The address is not a bech32 account address of this chain.
     INVALID_ADDRESS = 7, SDK;
     /// The signer's key is missing or of another type.
     INVALID_PUBKEY = 8, SDK;
-    /// No such account.
+    /// The account does not exist.
     UNKNOWN_ADDRESS = 9, SDK;
-    /// Not a valid amount or denom.
+    /// The amount or denom is invalid.
     INVALID_COINS = 10, SDK;
     /// The gas limit is below what the transaction needs.
     OUT_OF_GAS = 11, SDK;
@@ -46,9 +46,9 @@ codes! {
     MEMO_TOO_LARGE = 12, SDK;
     /// The fee is below gas limit times gas price.
     INSUFFICIENT_FEE = 13, SDK;
-    /// More signers than a transaction may have.
+    /// The transaction has too many signers.
     TOO_MANY_SIGNATURES = 14, SDK;
-    /// No signatures.
+    /// The transaction has no signatures.
     NO_SIGNATURES = 15, SDK;
     /// A field of a message is out of its range.
     INVALID_REQUEST = 18, SDK;
@@ -67,11 +67,11 @@ codes! {
     /// An invariant of the application is broken; a bug.
     INTERNAL = 35, SDK;
 
-    /// No such task.
+    /// The task does not exist.
     UNKNOWN_TASK = 101, POQ;
-    /// No such model.
+    /// The model does not exist.
     UNKNOWN_MODEL = 102, POQ;
-    /// No such evaluator model.
+    /// The evaluator model does not exist.
     UNKNOWN_EVALUATOR_MODEL = 103, POQ;
     /// The account is not registered in the role.
     NOT_REGISTERED = 104, POQ;
@@ -91,7 +91,7 @@ codes! {
     ANSWER_TOO_LONG = 111, POQ;
     /// The revealed score and salt do not open the commitment.
     REVEAL_MISMATCH = 112, POQ;
-    /// A reveal without a commitment.
+    /// The evaluator did not commit to the revealed score.
     NO_COMMITMENT = 113, POQ;
     /// The escrow is below the price of the longest allowed answer.
     FEE_BELOW_PRICE = 114, POQ;
@@ -104,7 +104,7 @@ codes! {
     /// No active inference node or too few evaluators serve the model.
     NO_NODES = 118, POQ;
 
-    /// The task could cost more than the stakes behind its committee secure.
+    /// The task could cost more than the stakes of its committee secure.
     PRICE_TOO_HIGH = 130, POQ;
     /// The model takes no new tasks, nodes or references.
     MODEL_DEPRECATED = 131, POQ;
@@ -114,13 +114,13 @@ codes! {
     NOT_JAILED = 133, POQ;
     /// The time in jail is not over.
     JAIL_NOT_OVER = 134, POQ;
-    /// Too many parts of the stake are on their way back at once.
+    /// The operator has too many pending unbondings.
     TOO_MANY_UNBONDINGS = 135, POQ;
     /// The consensus key belongs to another validator.
     KEY_TAKEN = 136, POQ;
-    /// The validator signed two blocks at one height and can never take part again.
+    /// The validator is tombstoned.
     TOMBSTONED = 137, POQ;
-    /// Without this validator nobody would have voting power.
+    /// The change would leave no validator with voting power.
     LAST_VALIDATOR = 138, POQ;
     /// The task has its answer already, so it cannot be cancelled.
     ALREADY_ANSWERED = 140, POQ;
@@ -128,7 +128,7 @@ codes! {
     TASK_OVER = 141, POQ;
     /// The account is not the task's user.
     NOT_THE_USER = 142, POQ;
-    /// The greater part of a free transaction would fail.
+    /// Most items of a duty transaction, which is free, would fail.
     MOSTLY_FAILING = 143, POQ;
     /// The scores of the task are being audited or were audited.
     ALREADY_AUDITED = 144, POQ;
@@ -136,24 +136,24 @@ codes! {
     DEPOSIT_TOO_SMALL = 145, POQ;
     /// The window in which the task could be challenged is over.
     CHALLENGE_TOO_LATE = 146, POQ;
-    /// As many challenges as may wait for their audits wait already.
+    /// The limit of challenges that wait for an audit is reached.
     TOO_MANY_CHALLENGES = 147, POQ;
 
-    /// Not a VRF key: wrong length, not canonical, or the neutral point.
+    /// The VRF key has a wrong length, is not canonical, or is the neutral point.
     INVALID_VRF_KEY = 150, POQ;
     /// The validator's last change of its VRF key is not effective yet.
     VRF_KEY_PENDING = 151, POQ;
-    /// A validator with power would have no VRF key although votes carry outputs.
+    /// A validator with power would have no VRF key, but votes carry VRF outputs.
     NO_VRF_KEY = 152, POQ;
     /// Vote extensions are enabled already.
     EXTENSIONS_ENABLED = 153, POQ;
     /// Vote extensions cannot begin at this height.
     INVALID_ENABLE_HEIGHT = 154, POQ;
-    /// A vote extension is not the validator's output for this height.
+    /// The vote extension is not the validator's VRF output for this height.
     INVALID_VOTE_EXTENSION = 155, POQ;
-    /// A block's outputs of votes are missing, misplaced or wrong.
+    /// A block's VRF outputs are missing, misplaced or wrong.
     INVALID_VOTE_OUTPUTS = 156, POQ;
-    /// Outputs of votes are no transaction: only proposers put them into blocks.
+    /// `MsgVoteOutputs` is not a transaction: only proposers add it to blocks.
     NOT_A_TRANSACTION = 157, POQ;
 }
 

@@ -1,8 +1,8 @@
-//! Names of events and of their attributes. All attributes are indexed, so that CometBFT's
-//! `tx_search`, `block_search` and `subscribe` find tasks by id, user and node.
+//! Names of events and attributes. All attributes are indexed, so that CometBFT's `tx_search`,
+//! `block_search` and `subscribe` find tasks by id, user and node.
 //!
-//! Events of transactions carry what the sender did; events of the block (from `FinalizeBlock`)
-//! carry what the chain did at the block's beginning and end.
+//! Events of a transaction describe the sender's actions. Events of a block (from `FinalizeBlock`)
+//! describe the chain's own actions at the block's beginning and end.
 
 /// A task was accepted; attributes `task user model`.
 pub const TASK_SUBMITTED: &str = "poq_task_submitted";
@@ -20,41 +20,39 @@ pub const TASK_REVEALING: &str = "poq_task_revealing";
 pub const TASK_REVEALED: &str = "poq_task_revealed";
 /// The quality is known; attributes `task user quality price final_height`.
 pub const TASK_SETTLED: &str = "poq_task_settled";
-/// Somebody challenged the scores of a task and put down a deposit; attributes
-/// `task user challenger amount`.
+/// The scores of a task were challenged; attributes `task user challenger amount`, the amount being the
+/// deposit.
 pub const TASK_CHALLENGED: &str = "poq_task_challenged";
-/// The scores of a task will be audited, because the beacon or a challenger says so; attributes
-/// `task user reason due_height`.
+/// An audit was drawn or forced by a challenge; attributes `task user reason due_height`.
 pub const AUDIT_SCHEDULED: &str = "poq_audit_scheduled";
 /// The scores of a task were audited; attributes `task user quality settled_quality penalties`.
 pub const TASK_AUDITED: &str = "poq_task_audited";
-/// The outcome of a challenge; attributes `task challenger amount reward`, the amount being what
-/// comes back of the deposit.
+/// A challenge ended; attributes `task challenger amount reward`, the amount being the returned part of
+/// the deposit.
 pub const CHALLENGE_ENDED: &str = "poq_challenge_ended";
 /// A task was paid out; attributes `task user quality`.
 pub const TASK_FINAL: &str = "poq_task_final";
-/// A task was refunded, by the chain or in the transaction that cancels it; attributes
-/// `task user reason`.
+/// A task was refunded by the chain or cancelled by its user; attributes `task user reason`.
 pub const TASK_REFUNDED: &str = "poq_task_refunded";
-/// A task cannot be moved on because of a bug; attribute `task`.
+/// A bug keeps a task from its next phase; attribute `task`.
 pub const TASK_SET_ASIDE: &str = "poq_task_set_aside";
 /// A node was paid; attributes `task node payout amount`.
 pub const NODE_PAID: &str = "poq_node_paid";
 /// A node lost stake; attributes `task node role amount reason`.
 pub const NODE_SLASHED: &str = "poq_node_slashed";
-/// A node did not do a duty in its window; attributes `task node role reason`.
+/// A node missed a duty; attributes `task node role reason`.
 pub const DUTY_MISSED: &str = "poq_duty_missed";
 /// A node was registered; attributes `node role stake`.
 pub const NODE_REGISTERED: &str = "poq_node_registered";
-/// An operator changed what it declared of its node; attributes `node role`.
+/// An operator changed its node's declared fields; attributes `node role`.
 pub const NODE_UPDATED: &str = "poq_node_updated";
-/// A node is not drawn for a while; attributes `node role jailed_until reason`.
+/// A node was jailed; attributes `node role jailed_until reason`.
 pub const NODE_JAILED: &str = "poq_node_jailed";
-/// A node came out of jail; attributes `node role`.
+/// A node was unjailed; attributes `node role`.
 pub const NODE_UNJAILED: &str = "poq_node_unjailed";
 /// Stake was added; attributes `node role amount stake`.
 pub const STAKE_ADDED: &str = "poq_stake_added";
-/// Stake is on its way back; attributes `node role amount release_height`.
+/// Stake began to unbond; attributes `node role amount release_height`.
 pub const STAKE_UNBONDING: &str = "poq_stake_unbonding";
 /// Stake was paid back; attributes `node role amount`.
 pub const STAKE_RELEASED: &str = "poq_stake_released";
@@ -62,13 +60,13 @@ pub const STAKE_RELEASED: &str = "poq_stake_released";
 pub const VALIDATOR_REGISTERED: &str = "poq_validator_registered";
 /// A validator's voting power changed; attributes `node power`.
 pub const VALIDATOR_POWER: &str = "poq_validator_power";
-/// A validator got its part of the fees; attributes `node payout amount`.
+/// A validator received its part of the fees; attributes `node payout amount`.
 pub const VALIDATOR_PAID: &str = "poq_validator_paid";
 /// A validator lost stake; attributes `node amount reason`.
 pub const VALIDATOR_SLASHED: &str = "poq_validator_slashed";
 /// A validator set its VRF key; attributes `node effective_height`.
 pub const VRF_KEY_SET: &str = "poq_vrf_key_set";
-/// Vote extensions will begin; attribute `effective_height`.
+/// The height of the first vote extensions was set; attribute `effective_height`.
 pub const EXTENSIONS_ENABLED: &str = "poq_vote_extensions_enabled";
 /// A language model's registry entry was set; attribute `model`.
 pub const MODEL_SET: &str = "poq_model_set";
@@ -87,11 +85,11 @@ pub const MODEL: &str = "model";
 pub const NODE: &str = "node";
 /// `inference`, `evaluator` or `validator`.
 pub const ROLE: &str = "role";
-/// Draws so far for the task and role, from 0.
+/// Number of the draw for the task and role, from 0.
 pub const ATTEMPT: &str = "attempt";
-/// Height at whose end the phase closes.
+/// The phase closes at the end of this height.
 pub const DUE_HEIGHT: &str = "due_height";
-/// Height at whose end the task is paid.
+/// The task is paid at the end of this height.
 pub const FINAL_HEIGHT: &str = "final_height";
 /// Micro-logits.
 pub const RAW_SCORE: &str = "raw_score";
@@ -115,11 +113,11 @@ pub const STAKE: &str = "stake";
 pub const PAYOUT: &str = "payout";
 /// Voting power in CometBFT.
 pub const POWER: &str = "power";
-/// First height at which a node may come out of jail.
+/// First height at which a node may be unjailed.
 pub const JAILED_UNTIL: &str = "jailed_until";
-/// Height at whose end stake is paid back.
+/// Stake is paid back at the end of this height.
 pub const RELEASE_HEIGHT: &str = "release_height";
-/// First height for which something holds.
+/// First height at which the change applies.
 pub const EFFECTIVE_HEIGHT: &str = "effective_height";
-/// Why, in snake case.
+/// The reason, in snake case.
 pub const REASON: &str = "reason";

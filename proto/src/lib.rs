@@ -1,5 +1,5 @@
-//! Wire types of the Proof of Quality chain, and the names that every room shares:
-//! error codes, event names, and the hash that a score commitment is.
+//! Wire types of the Proof of Quality chain, its result codes and event names, and the hash of a score
+//! commitment.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -23,7 +23,7 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/poq.v1.serde.rs"));
 }
 
-/// Parts per million in one.
+/// One, in parts per million.
 pub const PPM: u64 = 1_000_000;
 
 /// The encoded `FileDescriptorSet` of `poq.v1`, for strict decoding and reflection.

@@ -1,4 +1,4 @@
-//! Amino's encoding of multisignature keys, from which their addresses are made.
+//! Amino's encoding of multisignature keys, from which their addresses are derived.
 
 use prost::encoding::encode_varint;
 
@@ -7,11 +7,11 @@ const MULTISIG: [u8; 4] = [0x22, 0xc1, 0xf7, 0xe2];
 /// Amino's prefix of `tendermint/PubKeySecp256k1`.
 const SECP256K1: [u8; 4] = [0xeb, 0x5a, 0xe9, 0x87];
 
-/// Keys of one multisignature account, at most.
+/// Largest number of keys of a multisignature account.
 pub const MAX_MULTISIG_KEYS: usize = 16;
 
-/// The bytes of `cosmos.crypto.multisig.LegacyAminoPubKey` in amino; the first 20 bytes of their
-/// SHA-256 are the account's address. `keys` are compressed secp256k1 keys, in order.
+/// Encodes a `cosmos.crypto.multisig.LegacyAminoPubKey` in amino; the first 20 bytes of the SHA-256 of
+/// the result are the account's address. `keys` are compressed secp256k1 keys, in order.
 pub fn amino_multisig_key(threshold: u32, keys: &[impl AsRef<[u8]>]) -> Vec<u8> {
     let mut bytes = MULTISIG.to_vec();
     bytes.push(0x08);
