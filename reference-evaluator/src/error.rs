@@ -1,4 +1,4 @@
-//! Why there is no score.
+//! The error type of this crate.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use crate::kind::Kind;
 use crate::onnx;
 
-/// Of this crate.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why there is no score.
+/// The reason why a model cannot be opened or a pair has no score.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file cannot be read.
@@ -17,66 +17,68 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// From the operating system.
+        /// Its cause.
         source: io::Error,
     },
-    /// A file has another content.
+    /// A file does not have the expected digest.
     #[error("{path} has SHA-256 {actual}, expected {expected}; run `make setup` to fetch the right file", path = path.display())]
     Sha256 {
         /// The file.
         path: PathBuf,
-        /// Of the file.
+        /// Digest of the file.
         actual: String,
-        /// Of the right content.
+        /// Digest in the registry.
         expected: String,
     },
-    /// The ONNX file is damaged or computes something else.
+    /// The ONNX file is damaged or does not compute a BERT encoder.
     #[error("cannot use {path}: {source}", path = path.display())]
     Model {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// Its cause.
         source: onnx::Error,
     },
     /// The model is of the other kind.
-    #[error("{path} is no {kind:?}; give the model its right kind", path = path.display())]
+    #[error("{path} is not a {kind:?}; correct the model's kind", path = path.display())]
     Kind {
         /// The file.
         path: PathBuf,
-        /// What was asked for.
+        /// The requested kind.
         kind: Kind,
     },
     /// The tokenizer cannot be used.
     #[error("tokenizer {path}: {reason}", path = path.display())]
     Tokenizer {
-        /// Its `tokenizer.json`.
+        /// The `tokenizer.json`.
         path: PathBuf,
-        /// What is wrong.
+        /// Its defect.
         reason: String,
     },
-    /// A window cannot have so many tokens.
+    /// A window has too many tokens, or none.
     #[error("a window of {tokens} tokens; this model reads 1 to {most}")]
     Window {
-        /// Asked for.
+        /// The requested number of tokens.
         tokens: usize,
-        /// Of the model.
+        /// The model's limit.
         most: usize,
     },
-    /// A token, a segment or a position that the model has no embedding for.
-    #[error("the model has no embedding for the token {id}; its tokenizer is another one")]
+    /// The model has no embedding for a token, a segment or a position.
+    #[error(
+        "the model has no embedding for the token {id}; the tokenizer belongs to another model"
+    )]
     Token {
-        /// Of the token.
+        /// Id of the token.
         id: u32,
     },
     /// A text cannot be tokenized.
     #[error("cannot tokenize a text of {bytes} bytes: {reason}")]
     Text {
-        /// Its length.
+        /// Length of the text.
         bytes: usize,
-        /// From the tokenizer.
+        /// The tokenizer's message.
         reason: String,
     },
-    /// The model answered with something that is no score.
+    /// The model's output is NaN.
     #[error("the model's output is not a number")]
     NotANumber,
 }

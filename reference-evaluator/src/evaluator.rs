@@ -1,4 +1,4 @@
-//! The whole function, from texts to a raw score.
+//! The complete function from texts to a raw score.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use crate::score::{LEAST, mean, millionths};
 use crate::simd::Instructions;
 use crate::tokenize::PairTokenizer;
 
-/// An evaluator model as the registry describes it, and where its files are.
+/// An evaluator model's registry entry and the paths of its files.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
-    /// What it computes.
+    /// Whether it is a cross-encoder or a bi-encoder.
     pub kind: Kind,
     /// The canonical ONNX file.
     pub weights: &'a Path,
@@ -23,15 +23,15 @@ pub struct Source<'a> {
     pub tokenizer: &'a Path,
     /// Its SHA-256 in hexadecimal digits.
     pub tokenizer_sha256: &'a str,
-    /// Tokens of a window with the special ones.
+    /// Tokens of a window, special tokens included.
     pub max_tokens: usize,
-    /// Windows of a pair; 0 is 1.
+    /// Largest number of windows of a pair; 0 means 1.
     pub max_windows: usize,
     /// Whether plain junk gets the least raw score.
     pub caps_junk: bool,
 }
 
-/// Gives raw scores to pairs, with the same bits on every machine.
+/// Computes raw scores of pairs, with the same bits on every machine.
 pub struct Evaluator {
     model: Model,
     tokenizer: PairTokenizer,
@@ -40,7 +40,7 @@ pub struct Evaluator {
 }
 
 impl Evaluator {
-    /// Reads the files and checks them. It computes on one thread with the fastest instructions.
+    /// Reads and checks the files. The evaluator computes on one thread with the fastest instructions.
     pub fn open(source: &Source<'_>) -> Result<Self> {
         let model = Model::open(source.kind, source.weights, source.weights_sha256)?;
         if source.max_tokens > model.most_tokens() {
@@ -64,22 +64,22 @@ impl Evaluator {
         })
     }
 
-    /// Computes the windows of a pair on up to so many threads. The scores are the same.
+    /// Computes the windows of a pair on up to `threads` threads. This does not change scores.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
         self
     }
 
-    /// Computes with these instructions. The scores are the same.
+    /// Computes with these instructions. This does not change scores.
     #[must_use]
     pub fn with_instructions(mut self, instructions: Instructions) -> Self {
         self.model = self.model.with_instructions(instructions);
         self
     }
 
-    /// The raw score of a pair: micro-logits of a cross-encoder, millionths of a cosine of a
-    /// bi-encoder; [`LEAST`] of what is capped.
+    /// The raw score of a pair: micro-logits for a cross-encoder, millionths of a cosine for a
+    /// bi-encoder, and [`LEAST`] for plain junk if the model caps it.
     pub fn score(&self, prompt: &str, answer: &str) -> Result<i32> {
         if self.caps_junk && junk(prompt, answer).is_some() {
             return Ok(LEAST);
@@ -92,7 +92,7 @@ impl Evaluator {
         Ok(mean(&scores))
     }
 
-    /// What the model says of each window, of junk too: logits or cosines.
+    /// The model's logit or cosine for each window, also for plain junk.
     pub fn values(&self, prompt: &str, answer: &str) -> Result<Vec<f32>> {
         let windows = self.tokenizer.windows(prompt, answer)?;
         let prompt = match &windows.prompt {
@@ -120,7 +120,7 @@ impl Evaluator {
     }
 }
 
-/// The values of all windows in their order; each thread has neighbouring ones.
+/// The values of all windows in order; each thread computes consecutive ones.
 fn in_threads(
     windows: &[Window],
     threads: usize,

@@ -1,21 +1,21 @@
-//! Answers that are plain junk, which a model need not read. Integers only.
+//! Detects plain junk, which a model need not read, with integer arithmetic.
 //!
-//! The rules bite where hardly anybody could disagree; everything else is the model's business. They are
-//! part of consensus, so that they depend on no table that grows with each version of Unicode: a
-//! word is what stands between white space, control characters and ASCII punctuation, and only ASCII
-//! letters have a lower case. A text in a script without spaces has few words and is left alone.
+//! The rules match only answers that hardly anybody would defend; the model judges the rest. They are
+//! part of consensus and must not change with versions of Unicode: words are separated by white space,
+//! control characters and ASCII punctuation, and only ASCII letters are lower-cased. A text in a script
+//! without spaces has few words and never matches.
 
 #![deny(clippy::float_arithmetic)]
 
 use std::fmt;
 
-/// Fewest words of an answer that can be a repetition.
+/// A repetition has at least this many words.
 const REPETITION_WORDS: usize = 24;
-/// Most words of what is repeated.
+/// The repeated unit has at most this many words.
 const UNIT_WORDS: usize = 64;
-/// How often it stands in a row at least.
+/// The unit occurs at least this many times in a row.
 const TIMES: usize = 4;
-/// Fewest words of a prompt that can be copied.
+/// Only prompts of at least this many words count as copied.
 const PROMPT_WORDS: usize = 4;
 
 /// Why an answer is plain junk.
@@ -23,14 +23,14 @@ const PROMPT_WORDS: usize = 4;
 pub enum Junk {
     /// It has no words.
     Wordless,
-    /// It says the same again and again.
+    /// It repeats one unit.
     Repetition,
-    /// It is the prompt, once or several times.
+    /// It is a copy of the prompt, once or several times.
     Copy,
 }
 
 impl Junk {
-    /// One word for it.
+    /// A one-word name for output and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -51,8 +51,8 @@ impl fmt::Display for Junk {
     }
 }
 
-/// Whether an answer is plain junk, and why: the first reason that applies, in the order of [`Junk`].
-/// The rules are in `evaluator/README.md`.
+/// Returns why an answer is plain junk: the first reason that applies, in the order of [`Junk`].
+/// `evaluator/README.md` has the rules.
 #[must_use]
 pub fn junk(prompt: &str, answer: &str) -> Option<Junk> {
     if answer.chars().all(says_nothing) {
@@ -66,7 +66,8 @@ pub fn junk(prompt: &str, answer: &str) -> Option<Junk> {
     is_copy(&prompt, &answer).then_some(Junk::Copy)
 }
 
-/// Other punctuation can be an answer: a bracket, an operator, a drawing.
+/// Whether a character carries no meaning alone. Other punctuation can be an answer: a bracket, an
+/// operator, a drawing.
 fn says_nothing(character: char) -> bool {
     is_blank(character) || ".,;:!?'\"".contains(character)
 }
@@ -80,7 +81,7 @@ fn is_between_words(character: char) -> bool {
     is_blank(character) || character.is_ascii_punctuation()
 }
 
-/// What `char::is_whitespace` and `char::is_control` say today, spelled out.
+/// The characters of `char::is_whitespace` and `char::is_control` today, fixed here.
 fn is_blank(character: char) -> bool {
     matches!(
         character,
@@ -104,11 +105,11 @@ fn is_repetition(prompt: &[&str], answer: &[&str]) -> bool {
     unit.is_some_and(|unit| unit.iter().any(is_language) && !is_asked_for(prompt, unit))
 }
 
-/// The unit of so many words that fills nearly all of the answer, at least [`TIMES`] in a row. Before
-/// it there may be a start, behind it a unit that is cut off and an end.
+/// The unit of `unit` words that fills nearly all of the answer, at least [`TIMES`] in a row. A start may
+/// come before it; a truncated unit and an end may follow it.
 fn repeated<'a, 't>(answer: &'a [&'t str], unit: usize) -> Option<&'a [&'t str]> {
     let later = answer.get(unit..)?;
-    // Words in a row that are those of one unit before.
+    // Consecutive words that equal the word one unit earlier.
     let (mut row, mut longest, mut start) = (0, 0, 0);
     for (place, (word, again)) in answer.iter().zip(later).enumerate() {
         row = if word == again { row + 1 } else { 0 };
@@ -122,17 +123,17 @@ fn repeated<'a, 't>(answer: &'a [&'t str], unit: usize) -> Option<&'a [&'t str]>
     fills.then_some(&answer[start..start + unit])
 }
 
-/// Tables, formulas, chords and drawings may well have the same signs again and again.
+/// Whether a word belongs to prose: tables, formulas, chords and drawings may repeat the same signs.
 fn is_language(word: &&str) -> bool {
     word.chars().count() >= 3 && !word.starts_with(|c: char| c.is_ascii_digit())
 }
 
-/// A prompt may ask for it: `Write "never again" fifty times`.
+/// Whether the prompt asks for the repetition, as in `Write "never again" fifty times`.
 fn is_asked_for(prompt: &[&str], unit: &[&str]) -> bool {
     unit.len() < prompt.len() && unit.iter().all(|word| prompt.contains(word))
 }
 
-/// The words of the prompt in their order, over and over, at least once and with nothing else.
+/// Whether the answer consists of the prompt's words in order, once or more, and of nothing else.
 fn is_copy(prompt: &[&str], answer: &[&str]) -> bool {
     let over_and_over = prompt.iter().cycle().take(answer.len());
     prompt.len() >= PROMPT_WORDS && prompt.len() <= answer.len() && answer.iter().eq(over_and_over)
@@ -198,9 +199,9 @@ mod tests {
             "paris ".repeat(23),
             longer.repeat(4),
             (1..9).map(verses).collect(),
-            // A start of more than a tenth.
+            // The start is longer than a tenth of the answer.
             format!("It is Paris, on the Seine. {}", SENTENCE.repeat(4)),
-            // A row that breaks off.
+            // The repetition is interrupted.
             format!("{}No. {}", SENTENCE.repeat(2), SENTENCE.repeat(2)),
         ] {
             assert_eq!(of(&answer), None, "{answer}");
@@ -272,7 +273,7 @@ mod tests {
             let _ = junk(&prompt, &answer);
         }
 
-        /// Runs of few words, so that there are units, starts and ends of all lengths.
+        /// Runs over few distinct words produce units, starts and ends of all lengths.
         #[test]
         fn any_repetitions_are_judged(words in proptest::collection::vec("[ab.]{1,3}", 0..400)) {
             let _ = junk("a b ab ba", &words.join(" "));

@@ -1,7 +1,7 @@
 //! The reference evaluator: the raw score of a pair (prompt, answer) as a pure function, whose result
 //! has the same bits on every processor, with every compiler setting and on any number of threads.
 //!
-//! See README.md for the rules that make it so.
+//! README.md has the rules that ensure this.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 

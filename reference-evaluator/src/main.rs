@@ -1,9 +1,8 @@
-//! Prints the bits of logits of windows, so that another machine, compiler setting or instruction
-//! set can be compared with this one.
+//! Prints the bits of windows' logits, to compare machines, compiler settings and instruction sets.
 //!
-//! Each line of the standard input is a window of a cross-encoder: the length of its first segment and
-//! its token ids, separated by spaces. For each there is a line with the eight hexadecimal digits of its
-//! logit. It needs nothing but the model, so it builds for any target without a C compiler.
+//! Each line of standard input is a window of a cross-encoder: the length of its first segment and its
+//! token ids, separated by spaces. The program prints the eight hexadecimal digits of each window's
+//! logit. It needs only the model, so it builds for any target without a C compiler.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -13,7 +12,7 @@ use std::process::ExitCode;
 
 use poq_reference_evaluator::{Instructions, Kind, Model, Scratch, Window};
 
-const USAGE: &str = "usage: poq-reference-evaluator WEIGHTS SHA256 best|portable < WINDOWS\nWINDOWS: one a line, the length of the first segment and the token ids";
+const USAGE: &str = "usage: poq-reference-evaluator WEIGHTS SHA256 best|portable < WINDOWS\nWINDOWS: one per line, the length of the first segment and the token ids";
 
 fn main() -> ExitCode {
     match run() {

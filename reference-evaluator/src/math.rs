@@ -1,7 +1,7 @@
 //! Exponential, error function, hyperbolic tangent and sums, from the operations of [`Lanes`].
 //!
-//! They are part of the definition of a score: another coefficient or another order is another
-//! evaluator.
+//! They are part of the definition of a score: changing a coefficient or the order of operations
+//! changes scores.
 
 use crate::simd::{LANES, Lanes};
 
@@ -10,11 +10,11 @@ const ROUND: f32 = 12_582_912.0;
 /// ln 2 in two parts; the first has so few bits that its products with exponents are exact.
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;
-/// Beyond them `exp` would leave the normal numbers.
+/// Beyond these limits `exp` would leave the normal numbers.
 const EXP_LEAST: f32 = -87.0;
 const EXP_MOST: f32 = 88.0;
 
-/// `e^x`, within 1.2 units in the last place, for `x` from -87 to 88; beyond, of the nearest of these.
+/// `e^x`, within 1.2 units in the last place; `x` is clamped to -87..=88.
 #[inline(always)]
 pub fn exp<L: Lanes>(x: L) -> L {
     let x = x.max(L::splat(EXP_LEAST)).min(L::splat(EXP_MOST));
@@ -35,7 +35,7 @@ pub fn exp<L: Lanes>(x: L) -> L {
     power.mul(shifted.power_of_two())
 }
 
-/// From here on the error function is computed as `1 - e^q(|x|)`.
+/// From this magnitude on, the error function is computed as `1 - e^q(|x|)`.
 const ERF_BREAK: f32 = 0.927_734_4;
 
 /// The error function, within 2e-7.
@@ -79,7 +79,7 @@ pub fn tanh<L: Lanes>(x: L) -> L {
     one.sub(t).div(one.add(t)).with_sign_of(x)
 }
 
-/// The sum of the lanes: halves are added to each other until one is left.
+/// The sum of the lanes: the halves are added until one lane is left.
 #[inline(always)]
 pub fn sum(lanes: [f32; LANES]) -> f32 {
     let mut sums = lanes;
@@ -93,8 +93,8 @@ pub fn sum(lanes: [f32; LANES]) -> f32 {
     sums[0]
 }
 
-/// Σ a·b of as many numbers: lane `i` has the chain of the elements `i`, `i + 16`, ... , filled up
-/// with zeros.
+/// The dot product of two slices of equal length: lane `i` has the chain of the elements `i`, `i + 16`,
+/// ..., padded with zeros.
 #[inline(always)]
 pub fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = L::splat(0.0);
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn lanes_are_summed_in_a_fixed_tree() {
         let mut lanes = [1.0; LANES];
-        // 2^24 + 1 is no f32: which additions lose something tells their order.
+        // f32 cannot represent 2^24 + 1: the additions that lose it reveal the order.
         lanes[0] = 16_777_216.0;
         lanes[8] = -16_777_216.0;
         assert_eq!(sum(lanes), 14.0);

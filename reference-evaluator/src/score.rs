@@ -1,6 +1,6 @@
-//! From what the model says of windows to a raw score, in integers.
+//! Combines the values of windows into a raw score, in integers.
 
-/// The raw score of an answer that is plain junk. No model comes near it.
+/// The raw score of plain junk, far below any score of a model.
 pub const LEAST: i32 = i32::MIN;
 
 /// A logit or a cosine in millionths, rounded half away from zero, saturating at the range of `i32`.
@@ -15,7 +15,7 @@ pub fn millionths(value: f32) -> i32 {
         .clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
-/// The mean of the windows' scores, rounded half away from zero. 0 without windows.
+/// The mean of the windows' scores, rounded half away from zero; 0 without windows.
 pub fn mean(scores: &[i32]) -> i32 {
     let number = scores.len().max(1) as i64;
     let sum: i64 = scores.iter().map(|score| i64::from(*score)).sum();
@@ -57,7 +57,7 @@ mod tests {
         fn millionths_are_the_nearest_number(bits: u32) {
             let value = f32::from_bits(bits);
             prop_assume!(value.is_finite());
-            // The platform's rounding, which IEEE 754 defines as well.
+            // The platform's rounding, which IEEE 754 also defines.
             prop_assert_eq!(millionths(value), (f64::from(value) * 1e6).round() as i32);
         }
     }

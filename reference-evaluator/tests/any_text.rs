@@ -1,4 +1,4 @@
-//! Any two texts have a score.
+//! Any two texts have a score, with the same bits from portable code.
 
 mod shared;
 

@@ -1,4 +1,4 @@
-//! Files that are not what they should be: errors that say so, and never a panic.
+//! Damaged and wrong files are refused with an error and never cause a panic.
 
 mod shared;
 
@@ -8,7 +8,7 @@ use poq_reference_evaluator::{Error, Evaluator, Kind, Model, Scratch, Source, Wi
 use sha2::{Digest, Sha256};
 use shared::Files;
 
-/// Opens this content as a model whose digest the registry has.
+/// Opens `content` as a model with the digest of the content.
 fn open(folder: &Path, content: &[u8]) -> Result<Model, Error> {
     let path = folder.join("model.onnx");
     std::fs::write(&path, content).unwrap();
@@ -96,9 +96,9 @@ fn damaged_files_are_refused() {
     let good = std::fs::read(Files::cross_encoder().weights).unwrap();
     assert!(open(folder.path(), &good).is_ok());
     assert!(reason(open(folder.path(), &[])).contains("single output"));
-    assert!(reason(open(folder.path(), b"no ONNX")).contains("no ONNX file"));
+    assert!(reason(open(folder.path(), b"no ONNX")).contains("not an ONNX file"));
     let half = reason(open(folder.path(), &good[..good.len() / 2]));
-    assert!(half.contains("no ONNX file"), "{half}");
+    assert!(half.contains("not an ONNX file"), "{half}");
 
     let place = |name: &[u8]| good.windows(name.len()).position(|bytes| bytes == name);
     let erf = place(b"Erf").unwrap();
@@ -142,7 +142,7 @@ fn no_damage_panics() {
             other[place % 200_000] ^= 1 << (place % 8);
         }
         if let Ok(model) = open(folder.path(), &other) {
-            // Names do not matter.
+            // Damage in a name changes nothing.
             model.logit(&window, &mut Scratch::default()).unwrap();
         }
     }

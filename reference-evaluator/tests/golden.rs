@@ -1,4 +1,4 @@
-//! Scores and the bits behind them, as they must be on every machine.
+//! Scores and their bits, which must be equal on every machine.
 
 mod shared;
 
@@ -9,7 +9,7 @@ use shared::{Files, row};
 const GOLDEN: &str = include_str!("snapshots/golden__cross_encoder.snap");
 const GOLDEN_BI_ENCODER: &str = include_str!("snapshots/golden__bi_encoder.snap");
 
-/// Compares with the lines that the golden file has for these pairs.
+/// Compares the results of these pairs with their lines in the golden file.
 fn check(evaluator: &Evaluator, golden: &str, pairs: &[Pair]) {
     assert!(!pairs.is_empty());
     for pair in pairs {
@@ -58,7 +58,7 @@ fn a_score_is_the_mean_of_the_windows() {
     }
 }
 
-/// What a build without optimizations has time for.
+/// A subset that is fast enough for a build without optimizations.
 #[test]
 fn few_pairs_have_the_golden_bits() {
     check(&Files::cross_encoder().open(), GOLDEN, &pairs::few(2));
@@ -79,7 +79,7 @@ fn threads_change_nothing() {
 
 #[test]
 fn instructions_change_nothing() {
-    // The fastest are those of the golden scores.
+    // The fastest instructions computed the golden scores.
     let mut others = Instructions::available();
     others.retain(|instructions| *instructions != Instructions::best());
     for instructions in others {

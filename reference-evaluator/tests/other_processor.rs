@@ -1,7 +1,7 @@
 //! The same bits on a processor with another instruction set.
 //!
-//! The model on token ids is built for 64-bit ARM and runs under QEMU, with NEON and with portable code;
-//! its logits must be those of this processor, which `golden.rs` compares with the golden ones.
+//! The model on token ids is built for 64-bit ARM and runs under QEMU, with NEON and with portable code.
+//! Its logits must equal this processor's, which `golden.rs` compares with the golden file.
 
 mod shared;
 
@@ -30,7 +30,7 @@ fn arm_gives_the_same_bits() {
         .collect();
     assert!(windows.len() >= 6);
     compare(&program, &files, &evaluator, "best", &windows);
-    // Portable code is slow, and slower in an emulator.
+    // Portable code is slow, even more so in an emulator.
     compare(&program, &files, &evaluator, "portable", &windows[..1]);
 }
 
@@ -48,7 +48,10 @@ fn build() -> PathBuf {
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status()
         .unwrap();
-    assert!(built.success(), "no program for {TARGET}: run make setup");
+    assert!(
+        built.success(),
+        "cannot build for {TARGET}: run `make setup`"
+    );
     folder
         .join(TARGET)
         .join("debug")
@@ -75,7 +78,7 @@ fn compare(
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .unwrap_or_else(|error| panic!("{EMULATOR}: {error}: run make setup"));
+        .unwrap_or_else(|error| panic!("{EMULATOR}: {error}: run `make setup`"));
     let mut input = child.stdin.take().unwrap();
     for window in windows {
         let ids: Vec<String> = window.ids.iter().map(u32::to_string).collect();

@@ -1,30 +1,30 @@
 //! Attention of all heads.
 //!
-//! Lanes are queries: scores, their softmax and the weighted values are computed for 32 queries at
-//! a time, so that sums over keys are chains in the order of the keys, too.
+//! Lanes are queries: scores, softmax and weighted values are computed for 32 queries at a time, so
+//! that sums over keys are chains in the order of the keys.
 
 use super::pack::{self, PANEL, Row, View};
 use super::product::{self, Sink};
 use crate::math;
 use crate::simd::{LANES, Lanes};
 
-/// What attention reads and where it writes.
+/// Input and output of attention.
 pub struct Attention<'a> {
-    /// Rows of the queries of all heads, then the keys, then the values.
+    /// Rows: the queries of all heads, then their keys, then their values.
     pub rows: &'a [f32],
-    /// Numbers of the queries of a row; as many keys and values follow.
+    /// Width of a row's queries; keys and values have the same width.
     pub hidden: usize,
-    /// How many rows there are: keys and values.
+    /// Number of rows with keys and values.
     pub tokens: usize,
-    /// How many of the rows, from the first on, are wanted: queries.
+    /// Number of rows, from the first on, whose output is computed.
     pub queries: usize,
-    /// Heads; `hidden` is a multiple.
+    /// Number of heads, which divides `hidden`.
     pub heads: usize,
-    /// `queries` rows of `hidden`.
+    /// `queries` rows of width `hidden`.
     pub output: &'a mut [f32],
 }
 
-/// Memory that attention needs, kept between calls.
+/// Buffers of attention, reused between calls.
 #[derive(Default)]
 pub struct Workspace {
     keys: Vec<f32>,
@@ -93,8 +93,8 @@ pub fn attention<L: Lanes, const MAIN: usize, const HALVES: usize>(
     }
 }
 
-/// The queries, scaled, as columns. Columns without a query keep what they had: no other column
-/// reads them.
+/// Writes the scaled queries as columns. Columns without a query keep old values, which no other
+/// column reads.
 #[inline(always)]
 fn load_queries(view: View<'_>, first: usize, queries: usize, scale: f32, panel: &mut [Row]) {
     for query in 0..queries {
@@ -114,7 +114,7 @@ fn store_mixed(panel: &[Row], queries: usize, hidden: usize, output: &mut [f32])
     }
 }
 
-/// Replaces each column by `e^(score - highest)`; the reciprocals of the columns' sums.
+/// Replaces each column by `e^(score - highest)` and returns the reciprocals of the columns' sums.
 #[inline(always)]
 fn softmax<L: Lanes>(scores: &mut [Row]) -> [L; 2] {
     let mut highest = [L::splat(f32::NEG_INFINITY); 2];

@@ -18,10 +18,10 @@ pub use rows::Norm;
 use crate::math;
 use crate::simd::Instructions;
 
-/// The kernels of one kind of instructions.
+/// The kernels for one instruction set.
 ///
-/// They are unsafe to call on a processor without these instructions; only [`Kernels::new`] hands
-/// out kernels, and only those that the processor has.
+/// Calling them on a processor without these instructions is unsound. [`Kernels::new`] is the only
+/// constructor and returns only kernels that the processor supports.
 #[derive(Clone, Copy)]
 pub struct Kernels {
     pack: unsafe fn(View<'_>, usize, &mut Vec<f32>),
@@ -106,13 +106,13 @@ impl Kernels {
         unsafe { (self.pack)(matrix, rows, packed) }
     }
 
-    /// Some columns of a dense layer.
+    /// Computes some columns of a dense layer.
     pub fn dense(&self, layer: &Dense, packed: &[f32], output: Output<'_>) {
         // SAFETY: see `pack`.
         unsafe { (self.dense)(layer, packed, output) }
     }
 
-    /// Attention of all heads.
+    /// Computes the attention of all heads.
     pub fn attention(&self, task: Attention<'_>, space: &mut Workspace) {
         // SAFETY: see `pack`.
         unsafe { (self.attention)(task, space) }
@@ -130,13 +130,13 @@ impl Kernels {
         unsafe { (self.add_and_normalize)(norm, values, other) }
     }
 
-    /// [`math::gelu`] of each number.
+    /// Applies [`math::gelu`] to each number.
     pub fn gelu(&self, values: &mut [f32]) {
         // SAFETY: see `pack`.
         unsafe { (self.gelu)(values) }
     }
 
-    /// [`math::tanh`] of each number.
+    /// Applies [`math::tanh`] to each number.
     pub fn tanh(&self, values: &mut [f32]) {
         // SAFETY: see `pack`.
         unsafe { (self.tanh)(values) }

@@ -1,11 +1,11 @@
-//! Matrices in the order in which products read them.
+//! Matrices packed in the order in which products read them.
 
 use std::ops::Range;
 
-/// Columns of a [`Panels`] row.
+/// Columns of a panel.
 pub const PANEL: usize = 2 * crate::simd::LANES;
 
-/// The same row of some neighbouring columns, on a cache line.
+/// One row of a panel, aligned to a cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub struct Row(pub [[f32; crate::simd::LANES]; 2]);
@@ -34,7 +34,7 @@ pub struct Panels {
 }
 
 impl Panels {
-    /// Without columns yet.
+    /// Creates panels without columns.
     pub fn new(depth: usize) -> Self {
         Self {
             depth,
@@ -42,7 +42,7 @@ impl Panels {
         }
     }
 
-    /// Adds the columns of a row-major matrix of `columns`, a multiple of [`PANEL`].
+    /// Appends the columns of a row-major matrix; `columns`, its width, is a multiple of [`PANEL`].
     pub fn append(&mut self, matrix: &[f32], columns: usize) {
         debug_assert!(columns.is_multiple_of(PANEL) && matrix.len() == self.depth * columns);
         self.rows.reserve_exact(matrix.len() / PANEL);
@@ -71,11 +71,11 @@ impl Panels {
 /// Part of a row-major matrix: `width` numbers of each row, `stride` numbers apart.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    /// From the first number on.
+    /// The matrix, from the first number of the part on.
     pub values: &'a [f32],
-    /// Numbers from one row to the next.
+    /// Distance between the starts of two rows.
     pub stride: usize,
-    /// Numbers of a row.
+    /// Numbers per row.
     pub width: usize,
 }
 
@@ -96,7 +96,7 @@ impl<'a> View<'a> {
     }
 }
 
-/// The next block of rows: of `MAIN`, as long as there are so many, then of four, two and one.
+/// The size of the next block of rows: `MAIN` while so many are left, then four, two and one.
 #[inline(always)]
 pub fn block<const MAIN: usize>(left: usize) -> usize {
     match left {
@@ -107,8 +107,8 @@ pub fn block<const MAIN: usize>(left: usize) -> usize {
     }
 }
 
-/// Rows as the left factor of a product: in [`block`]s, in each of which the rows' first numbers are
-/// followed by their second ones, and so on.
+/// Packs rows as the left factor of a product, in [`block`]s: first the first number of each row, then
+/// the second number of each row, and so on.
 #[inline(always)]
 pub fn rows<const MAIN: usize>(matrix: View<'_>, rows: usize, packed: &mut Vec<f32>) {
     packed.resize(rows * matrix.width, 0.0);
@@ -126,7 +126,7 @@ pub fn rows<const MAIN: usize>(matrix: View<'_>, rows: usize, packed: &mut Vec<f
     }
 }
 
-/// As [`rows`], of the transpose of a matrix with `depth` rows.
+/// Like [`rows`], for the transpose of a matrix with `depth` rows.
 #[inline(always)]
 pub fn columns<const MAIN: usize>(matrix: View<'_>, depth: usize, packed: &mut Vec<f32>) {
     packed.resize(depth * matrix.width, 0.0);

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::pack::{self, PANEL, Panels, Row};
 use crate::simd::Lanes;
 
-/// `ROWS` rows by `HALVES` times sixteen columns of a product, in registers.
+/// Computes `ROWS` rows by `HALVES` times sixteen columns of a product in registers.
 #[inline(always)]
 fn tile<L: Lanes, const ROWS: usize, const HALVES: usize>(
     left: &[f32],
@@ -32,13 +32,13 @@ fn tile<L: Lanes, const ROWS: usize, const HALVES: usize>(
     sums
 }
 
-/// What a product does with the rows of a [`tile`]: the row, the half of the panel, sixteen columns.
+/// Receives the rows of a [`tile`].
 pub trait Sink<L: Lanes> {
-    /// Takes a part of a row.
+    /// Receives sixteen columns of a row, in this half of the panel.
     fn put(&mut self, row: usize, half: usize, values: L);
 }
 
-/// The product of packed rows (see [`pack::rows`]) and one panel, from `start` on.
+/// Computes the product of packed rows (see [`pack::rows`]) and one panel, from `start` on.
 #[inline(always)]
 pub fn panel<L: Lanes, const MAIN: usize, const HALVES: usize>(
     left: &[f32],
@@ -104,26 +104,26 @@ impl<L: Lanes> Sink<L> for Rows<'_> {
     }
 }
 
-/// A dense layer: `rows · weights + bias`, the chains beginning with the bias.
+/// A dense layer: `rows · weights + bias`. Each chain begins with the bias.
 pub struct Dense {
     /// The weights.
     pub weights: Panels,
-    /// As many as columns.
+    /// One number per column.
     pub bias: Vec<f32>,
 }
 
 /// Part of a [`Dense`] layer's output for packed rows.
 pub struct Output<'a> {
-    /// Row-major, with the columns that are computed.
+    /// Row-major matrix that contains the computed columns.
     pub values: &'a mut [f32],
-    /// Numbers from one row to the next.
+    /// Distance between the starts of two rows.
     pub stride: usize,
-    /// Columns of the layer; bounds are multiples of [`PANEL`]. They are written to these columns.
+    /// Columns of the layer and of the output; the bounds are multiples of [`PANEL`].
     pub columns: Range<usize>,
 }
 
 impl<'a> Output<'a> {
-    /// These columns of a row-major matrix with rows of `stride`.
+    /// Selects columns of a row-major matrix with rows of `stride` numbers.
     pub fn new(values: &'a mut [f32], stride: usize, columns: Range<usize>) -> Self {
         Self {
             values,

@@ -1,4 +1,4 @@
-//! What is done to each row by itself.
+//! Operations on single rows.
 
 use crate::math;
 use crate::simd::{LANES, Lanes};

@@ -1,7 +1,7 @@
 //! Recognises a BERT encoder in a graph, from its output back to its inputs.
 //!
-//! Every operation on numbers is checked. Operations on shapes (which make axes of known lengths)
-//! are not followed: other shapes would not compute anything at all.
+//! Every operation on numbers is checked. Operations on shapes, which only produce axes of known
+//! lengths, are not followed: the computation would fail with other shapes.
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -14,65 +14,65 @@ use crate::kernels::{Dense, Norm, PANEL, Panels};
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// A BERT encoder in the order of its computation.
+/// A BERT encoder; the fields are in the order of the computation.
 pub struct Encoder {
-    /// Embeddings of the vocabulary, of the two segments, and of the positions.
+    /// Embeddings of tokens, segments and positions.
     pub tables: [Table; 3],
-    /// Of the sum of the embeddings.
+    /// Normalisation of the sum of the embeddings.
     pub norm: Norm,
-    /// In their order.
+    /// The layers, first to last.
     pub layers: Vec<Layer>,
     /// Heads of each layer.
     pub heads: usize,
-    /// What is behind the layers.
+    /// The computation after the last layer.
     pub head: Head,
 }
 
-/// One layer.
+/// A transformer layer.
 pub struct Layer {
-    /// Queries, keys and values, one beside the other.
+    /// Projections to queries, keys and values, side by side.
     pub attention: Dense,
-    /// Behind the attention.
+    /// Output projection of the attention.
     pub mix: Dense,
-    /// Behind `mix`.
+    /// Normalisation after `mix`.
     pub mix_norm: Norm,
-    /// The wide layer.
+    /// Projection to the wider feed-forward layer.
     pub widen: Dense,
-    /// Back to the width of the encoder.
+    /// Projection back to the encoder's width.
     pub narrow: Dense,
-    /// Behind `narrow`.
+    /// Normalisation after `narrow`.
     pub narrow_norm: Norm,
 }
 
-/// What is computed of the first token's row.
+/// The computation on the first token's row.
 pub enum Head {
     /// The row itself (a bi-encoder).
     Row,
     /// `tanh` of a dense layer, then one number (a cross-encoder).
     Logit {
-        /// Before `tanh`.
+        /// The dense layer before `tanh`.
         pooler: Dense,
-        /// Of the number.
+        /// Weights of the classifier.
         weights: Vec<f32>,
-        /// Of the number.
+        /// Bias of the classifier.
         bias: f32,
     },
 }
 
-/// A product with a constant, and a constant added, not yet copied from the file.
+/// A product with a constant plus a constant, not yet copied from the file.
 struct Linear<'a> {
     input: &'a str,
     weights: &'a TensorProto,
     bias: &'a TensorProto,
 }
 
-/// More are refused, so that a graph that runs in a circle is, too.
+/// Graphs with more layers are refused, which also refuses cyclic graphs.
 const MOST_LAYERS: usize = 96;
 
 struct Reader<'a> {
     graph: Graph<'a>,
     hidden: usize,
-    /// What every layer has alike.
+    /// Properties that all layers must share.
     shared: Option<Shared<'a>>,
 }
 
@@ -82,7 +82,7 @@ struct Shared<'a> {
     heads: usize,
 }
 
-/// Reads an encoder whose output is `logits` or the rows of the last layer.
+/// Reads an encoder whose output is either `logits` or the rows of the last layer.
 pub fn read(file: Bytes) -> Result<Encoder> {
     let model = ModelProto::decode(file)?;
     let graph = model.graph.unwrap_or_default();
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Rows of a quantized table: chosen by an input, or the first ones.
+    /// A quantized table whose rows are selected by an input, or are the first ones.
     fn table(&self, value: &str, input: Option<&str>) -> Result<Table> {
         let [rows, scale, zero_point] = self.graph.inputs(value, "DequantizeLinear")?;
         let [table, index] = self.graph.inputs(rows, "Gather")?;
@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The layer whose last sum is of `a` and `b`, and the value before it.
+    /// The layer whose last sum is `a + b`, and the layer's input.
     fn layer(&mut self, narrow_norm: Norm, a: &'a str, b: &'a str) -> Result<(Layer, &'a str)> {
         let (narrow, middle) = self.residual(a, b)?;
         let widen = self.linear(self.gelu(narrow.input)?)?;
@@ -196,7 +196,7 @@ impl<'a> Reader<'a> {
         let attention = self.attention(mix.input)?;
         let alike = attention.iter().all(|linear| linear.input == before);
         if widen.input != middle || !alike {
-            return not(middle, "what is behind the attention");
+            return not(middle, "the output of the attention");
         }
         let (hidden, wide) = (self.hidden, length(widen.bias));
         let layer = Layer {
@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
         Ok((layer, before))
     }
 
-    /// Which of two summands is a dense layer, and the other one.
+    /// Of two summands, the dense layer and the other one.
     fn residual(&self, a: &'a str, b: &'a str) -> Result<(Linear<'a>, &'a str)> {
         match self.linear(a) {
             Ok(linear) => Ok((linear, b)),
@@ -229,7 +229,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Copies dense layers with the same input into one, from `depth` numbers to `columns` each.
+    /// Merges dense layers with the same input into one; each maps `depth` numbers to `columns`.
     fn dense(&self, parts: &[Linear<'a>], depth: usize, columns: usize) -> Result<Dense> {
         let mut weights = Panels::new(depth);
         let mut bias = Vec::new();
@@ -247,7 +247,7 @@ impl<'a> Reader<'a> {
         Ok(Dense { weights, bias })
     }
 
-    /// The value that is normalised, and by what.
+    /// The normalised value and its normalisation.
     fn norm(&mut self, value: &str) -> Result<(&'a str, Norm)> {
         let (scaled, shift) = self.graph.with_constant(value, "Add")?;
         let (normalised, gain) = self.graph.with_constant(scaled, "Mul")?;
@@ -296,7 +296,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Queries, keys and values of the attention that gives `value`.
+    /// Queries, keys and values of the attention that computes `value`.
     fn attention(&mut self, value: &str) -> Result<[Linear<'a>; 3]> {
         let [mixed, _] = self.graph.inputs(value, "Reshape")?;
         let product = self.transposed(mixed, &[0, 2, 1, 3])?;
@@ -320,7 +320,7 @@ impl<'a> Reader<'a> {
         Ok([queries, keys, values])
     }
 
-    /// The two factors of the scores, of which the product is divided by √width, before or after it.
+    /// The two factors of the scores. Their product, or the factors, are divided by √width.
     fn scores(&self, value: &str) -> Result<(&'a str, &'a str)> {
         if self.graph.find(value, "Div").is_some() {
             let [product, divisor] = self.graph.inputs(value, "Div")?;
@@ -334,7 +334,7 @@ impl<'a> Reader<'a> {
         Ok((self.scaled(queries)?, self.scaled(keys)?))
     }
 
-    /// The `x` of `x · √(1 / √width)`, where the graph takes the width from a shape.
+    /// The `x` of `x · √(1 / √width)`, if the graph takes the width from a shape.
     fn scaled(&self, value: &str) -> Result<&'a str> {
         let [input, factor] = self.graph.inputs(value, "Mul")?;
         let [fraction] = self.graph.inputs(factor, "Sqrt")?;
@@ -347,7 +347,7 @@ impl<'a> Reader<'a> {
         Ok(input)
     }
 
-    /// What a conversion of type is made of.
+    /// The input of a type conversion, or the value itself.
     fn uncast(&self, value: &'a str) -> &'a str {
         self.graph
             .inputs(value, "Cast")
@@ -368,7 +368,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A dense layer whose output is split into heads and transposed: heads and their width.
+    /// A dense layer whose output is split into heads and transposed, the number of heads and their width.
     fn split(&self, value: &str, order: &[i64]) -> Result<(Linear<'a>, usize, usize)> {
         let reshaped = self.transposed(value, order)?;
         let [rows, shape] = self.graph.inputs(reshaped, "Reshape")?;
@@ -383,7 +383,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Of a vector; 0 if it is none.
+/// The length of a vector; 0 for other tensors.
 fn length(vector: &TensorProto) -> usize {
     match vector.dims[..] {
         [length] => usize::try_from(length).unwrap_or(0),

@@ -1,4 +1,4 @@
-//! Finds the node that computes a value, and checks what it is.
+//! Finds the node that computes a value and checks its operator.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,14 +8,14 @@ use super::tensor;
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// A graph by the names of its values.
+/// A graph, indexed by the names of its values.
 pub struct Graph<'a> {
     nodes: BTreeMap<&'a str, &'a NodeProto>,
     constants: BTreeMap<&'a str, &'a TensorProto>,
     inputs: BTreeSet<&'a str>,
 }
 
-/// "`tensor` is not `expected`".
+/// Returns the error "`tensor` is not `expected`".
 pub fn not<T>(tensor: &str, expected: &'static str) -> Result<T> {
     Err(Error::Graph {
         tensor: tensor.to_owned(),
@@ -24,7 +24,7 @@ pub fn not<T>(tensor: &str, expected: &'static str) -> Result<T> {
 }
 
 impl<'a> Graph<'a> {
-    /// Indexes a graph, in which every value has one origin.
+    /// Indexes a graph. Every value must be defined once.
     pub fn new(graph: &'a GraphProto) -> Result<Self> {
         let mut nodes = BTreeMap::new();
         let mut constants = BTreeMap::new();
@@ -59,13 +59,13 @@ impl<'a> Graph<'a> {
         })
     }
 
-    /// The node that computes `value`, if it is this operator of ONNX itself.
+    /// The node that computes `value`, if it is this operator of the standard ONNX domain.
     pub fn find(&self, value: &str, operator: &str) -> Option<&'a NodeProto> {
         let node = *self.nodes.get(value)?;
         (node.op_type == operator && node.domain.is_empty()).then_some(node)
     }
 
-    /// The inputs of the node that computes `value`, which must be this operator with so many of them.
+    /// The inputs of the node that computes `value`, which must be this operator with `COUNT` inputs.
     pub fn inputs<const COUNT: usize>(
         &self,
         value: &str,
@@ -82,7 +82,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The integers of an attribute, or its one.
+    /// The integers of an attribute, or its single integer.
     pub fn attribute(&self, value: &str, name: &str) -> Vec<i64> {
         let node = self.nodes.get(value);
         let attribute =
@@ -102,12 +102,12 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// A constant number.
+    /// The number of a scalar constant.
     pub fn number(&self, name: &str) -> Result<f32> {
         tensor::float(self.constant(name)?)
     }
 
-    /// Checks that `name` is this constant.
+    /// Checks that the constant `name` is `expected`.
     pub fn check(&self, name: &str, expected: f32, what: &'static str) -> Result<()> {
         if self.number(name)?.to_bits() == expected.to_bits() {
             Ok(())
@@ -116,7 +116,7 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// The inputs of a commutative operator, the constant last.
+    /// The two inputs of a commutative operator, with the constant last.
     pub fn with_constant(
         &self,
         value: &str,
@@ -130,13 +130,13 @@ impl<'a> Graph<'a> {
         }
     }
 
-    /// Checks that `value` depends on the input `name` and, but for shapes, on no other one.
+    /// Checks that `value` depends on the input `name` and, except for shapes, on no other input.
     pub fn depends_only_on(&self, value: &str, name: &str) -> Result<()> {
         let mut seen = BTreeSet::new();
         let mut open = vec![value];
         while let Some(next) = open.pop() {
             if self.inputs.contains(next) && next != name {
-                return not(value, "made of one input");
+                return not(value, "computed from one input");
             }
             let node = self.nodes.get(next).filter(|node| node.op_type != "Shape");
             if let Some(node) = node
@@ -150,7 +150,7 @@ impl<'a> Graph<'a> {
         if seen.contains(name) {
             Ok(())
         } else {
-            not(value, "made of the right input")
+            not(value, "computed from the right input")
         }
     }
 }

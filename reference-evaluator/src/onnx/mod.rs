@@ -1,4 +1,4 @@
-//! What is read from ONNX files.
+//! Reads BERT encoders from ONNX files.
 
 mod bert;
 mod graph;
@@ -7,36 +7,36 @@ mod tensor;
 
 pub use bert::{Encoder, Head, Layer, read};
 
-/// Why a file is no model that the reference evaluator computes.
+/// The reason why the reference evaluator cannot compute the model of a file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// It is no protobuf of ONNX.
-    #[error("it is no ONNX file: {0}")]
+    /// It is not an ONNX protobuf.
+    #[error("it is not an ONNX file: {0}")]
     Decode(#[from] prost::DecodeError),
-    /// It computes something else than a BERT encoder.
-    #[error("`{tensor}` is not {expected}; the reference evaluator knows BERT encoders only")]
+    /// It does not compute a BERT encoder.
+    #[error("`{tensor}` is not {expected}; the reference evaluator supports only BERT encoders")]
     Graph {
-        /// The name of the value in the graph.
+        /// Name of the value in the graph.
         tensor: String,
-        /// What it would be in a BERT encoder.
+        /// Its meaning in a BERT encoder.
         expected: &'static str,
     },
     /// A constant has other dimensions than the graph needs.
     #[error("the constant `{name}` has the dimensions {actual:?}, expected {expected:?}")]
     Dimensions {
-        /// Of the constant.
+        /// Name of the constant.
         name: String,
-        /// In the file.
+        /// Its dimensions in the file.
         actual: Vec<i64>,
-        /// What fits to the rest.
+        /// The dimensions that the graph needs.
         expected: Vec<usize>,
     },
     /// A constant is damaged or of another type.
     #[error("the constant `{name}` is not {expected}")]
     Tensor {
-        /// Of the constant.
+        /// Name of the constant.
         name: String,
-        /// What it would have to be.
+        /// Its required form.
         expected: &'static str,
     },
 }

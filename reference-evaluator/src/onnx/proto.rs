@@ -1,5 +1,5 @@
-//! The part of ONNX (<https://github.com/onnx/onnx>, onnx/onnx.proto, Apache-2.0) that says what a
-//! BERT encoder computes, with the field numbers of the original. Other fields are skipped.
+//! The part of ONNX (<https://github.com/onnx/onnx>, onnx/onnx.proto, Apache-2.0) that describes a
+//! BERT encoder's computation, with the original field numbers. Other fields are skipped.
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -77,7 +77,7 @@ pub struct TensorProto {
     pub int64_data: Vec<i64>,
     #[prost(string, tag = "8")]
     pub name: String,
-    /// A part of the file's own bytes, not a copy.
+    /// A slice of the file's bytes, not a copy.
     #[prost(bytes = "bytes", tag = "9")]
     pub raw_data: Bytes,
     #[prost(int32, tag = "14")]

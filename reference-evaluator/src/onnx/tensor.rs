@@ -5,7 +5,7 @@ use super::proto::{FLOAT, INT8, INT64, TensorProto, UINT8};
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// Finite numbers with these dimensions.
+/// Reads finite numbers with these dimensions.
 pub fn floats(tensor: &TensorProto, dims: &[usize]) -> Result<Vec<f32>> {
     let elements = elements(tensor, dims)?;
     if tensor.data_type != FLOAT {
@@ -57,8 +57,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// From the three constants of a `DequantizeLinear`, with one scale for all. Every difference is
-    /// exact and every product is rounded once.
+    /// Reads the three constants of a `DequantizeLinear` with a single scale. Every difference is exact
+    /// and every product is rounded once.
     pub fn new(
         quantized: &TensorProto,
         scale: &TensorProto,
@@ -100,17 +100,17 @@ impl Table {
         })
     }
 
-    /// Numbers of a row.
+    /// Numbers per row.
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         self.quantized.len() / self.columns
     }
 
-    /// One row, if there is one.
+    /// The row at this index, if it exists.
     pub fn row(&self, row: usize) -> Option<impl Iterator<Item = f32>> {
         let row = self.quantized.chunks_exact(self.columns).nth(row)?;
         Some(row.iter().map(|byte| self.values[usize::from(*byte)]))
@@ -125,7 +125,7 @@ fn one(tensor: &TensorProto) -> Result<Vec<usize>> {
     }
 }
 
-/// The product of the dimensions, which must be these.
+/// The product of the tensor's dimensions, which must equal `dims`.
 fn elements(tensor: &TensorProto, dims: &[usize]) -> Result<usize> {
     if tensor.data_location != 0 {
         return Err(unexpected(tensor, "part of the file"));

@@ -1,18 +1,18 @@
 //! A fused multiply-add from the basic operations of f64.
 
-/// `a · b + c`, rounded once, without the instruction for it: `f32::mul_add` calls the platform's
+/// `a · b + c`, rounded once, without an FMA instruction: `f32::mul_add` calls the platform's
 /// mathematical library where the compiler may not use that instruction.
 ///
-/// The product of two f32 is exact in f64. The sum is made odd in its last bit where it is not
-/// exact (rounding to odd), after which rounding to f32 is as if the sum had been exact: f64 has
-/// more than two bits more than f32 (Boldo and Melquiond, "Emulation of FMA and correctly rounded
+/// The product of two f32 is exact in f64. An inexact sum gets an odd last bit (rounding to odd), after
+/// which rounding to f32 gives the same result as for the exact sum, because f64 has more than two bits
+/// more than f32 (Boldo and Melquiond, "Emulation of FMA and correctly rounded
 /// sums: proved algorithms using rounding to odd", IEEE Transactions on Computers 57, 2008).
 #[inline(always)]
 pub fn mul_add(a: f32, b: f32, c: f32) -> f32 {
     let product = f64::from(a) * f64::from(b);
     let summand = f64::from(c);
     let sum = product + summand;
-    // The exact error of the sum (Knuth's TwoSum). Not a number if the sum is infinite or not one.
+    // The exact error of the sum (Knuth's TwoSum); NaN if the sum is infinite or NaN.
     let rounded = sum - product;
     let error = (product - (sum - rounded)) + (summand - rounded);
     let bits = sum.to_bits();
@@ -38,7 +38,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn same(a: f32, b: f32, c: f32) {
-        // The platform's own, which IEEE 754 defines as well.
+        // The platform's own operation, which IEEE 754 also defines.
         let expected = a.mul_add(b, c);
         let actual = mul_add(a, b, c);
         let equal = expected.to_bits() == actual.to_bits() || expected.is_nan() && actual.is_nan();

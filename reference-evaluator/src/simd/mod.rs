@@ -1,7 +1,7 @@
 //! Sixteen numbers at a time, with the same bits on every processor.
 //!
-//! Every operation here is one that IEEE 754 defines to the last bit (the nearest number to the
-//! exact result), lane by lane, so it does not matter how many lanes an instruction has.
+//! IEEE 754 defines every operation used here to the last bit, as the number nearest to the exact
+//! result. Operations are lane by lane, so the number of lanes of an instruction does not matter.
 
 mod fused;
 #[cfg(target_arch = "aarch64")]
@@ -15,15 +15,15 @@ pub const LANES: usize = 16;
 
 /// Sixteen f32. All operations are lane by lane and rounded once.
 ///
-/// Implementations use instructions that the processor may lack: whoever calls a function that is
-/// generic over this must know that it has them. The functions are `inline(always)`, as only then
-/// they become single instructions within the functions that enable those.
+/// Implementations use instructions that the processor may lack: the caller of a function that is
+/// generic over this trait must have detected them. The functions are `inline(always)`, because only
+/// then they become single instructions in the functions that enable the target feature.
 pub trait Lanes: Copy {
     /// The same value in each lane.
     fn splat(value: f32) -> Self;
-    /// From memory.
+    /// Loads the lanes from memory.
     fn load(from: &[f32; LANES]) -> Self;
-    /// To memory.
+    /// Stores the lanes to memory.
     fn store(self, to: &mut [f32; LANES]);
     /// `self + other`.
     fn add(self, other: Self) -> Self;
@@ -41,7 +41,7 @@ pub trait Lanes: Copy {
     fn min(self, other: Self) -> Self;
     /// The magnitude.
     fn abs(self) -> Self;
-    /// This magnitude with the sign of `sign`. `self` has no sign bit.
+    /// `self`, which must not be negative, with the sign of `sign`.
     fn with_sign_of(self, sign: Self) -> Self;
     /// `then` where `self` is greater than `other`, and `otherwise` elsewhere.
     fn if_greater(self, other: Self, then: Self, otherwise: Self) -> Self;
@@ -57,10 +57,10 @@ pub trait Lanes: Copy {
     }
 }
 
-/// The instructions that kernels are compiled for. All give the same bits.
+/// The instruction sets that kernels are compiled for. All give the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instructions {
-    /// What every processor has; fused operations are computed by others. The slowest by far.
+    /// Instructions of every processor; fused operations are emulated. By far the slowest.
     Portable,
     /// AVX2 and FMA of x86-64.
     #[cfg(target_arch = "x86_64")]
@@ -68,13 +68,13 @@ pub enum Instructions {
     /// AVX-512F of x86-64.
     #[cfg(target_arch = "x86_64")]
     Avx512,
-    /// NEON of 64-bit ARM, which all of them have.
+    /// NEON, which every 64-bit ARM processor has.
     #[cfg(target_arch = "aarch64")]
     Neon,
 }
 
 impl Instructions {
-    /// What this processor has, the fastest last.
+    /// The instruction sets of this processor, the fastest last.
     pub fn available() -> Vec<Self> {
         #[allow(unused_mut)]
         let mut available = vec![Self::Portable];
@@ -94,7 +94,7 @@ impl Instructions {
         available
     }
 
-    /// The fastest that this processor has.
+    /// The fastest instruction set of this processor.
     pub fn best() -> Self {
         Self::available().pop().unwrap_or(Self::Portable)
     }

@@ -1,9 +1,6 @@
-//! [`Lanes`] of 64-bit ARM, whose every processor has NEON with fused multiply-add.
+//! [`Lanes`] for 64-bit ARM. Every such processor has NEON with fused multiply-add.
 
-#![allow(
-    unsafe_code,
-    reason = "intrinsics that every processor of 64-bit ARM has"
-)]
+#![allow(unsafe_code, reason = "intrinsics that every 64-bit ARM processor has")]
 
 use std::arch::aarch64::*;
 
@@ -101,13 +98,13 @@ impl Lanes for Neon {
 
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        // SAFETY: every such processor has NEON. Its own maximum treats zeros otherwise.
+        // SAFETY: every such processor has NEON. Its maximum instruction treats zeros differently.
         self.zip(other, |a, b| unsafe { vbslq_f32(vcgtq_f32(a, b), a, b) })
     }
 
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        // SAFETY: every such processor has NEON. Its own minimum treats zeros otherwise.
+        // SAFETY: every such processor has NEON. Its minimum instruction treats zeros differently.
         self.zip(other, |a, b| unsafe { vbslq_f32(vcltq_f32(a, b), a, b) })
     }
 

@@ -1,4 +1,4 @@
-//! [`Lanes`] from basic operations, for processors without the instructions of the others.
+//! [`Lanes`] from basic operations, for processors without the other instruction sets.
 
 use super::{LANES, Lanes, fused};
 

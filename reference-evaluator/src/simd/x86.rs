@@ -1,11 +1,11 @@
-//! [`Lanes`] of x86-64.
+//! [`Lanes`] for x86-64.
 //!
 //! The intrinsics are safe on processors that have them; see [`Lanes`]. Loads and stores take
-//! references to whole arrays, so they stay within them.
+//! references to whole arrays, so they stay in bounds.
 
 #![allow(
     unsafe_code,
-    reason = "intrinsics; who calls one has detected its instructions"
+    reason = "intrinsics; the caller has detected their instructions"
 )]
 
 use std::arch::x86_64::*;
@@ -100,13 +100,13 @@ impl Lanes for Avx2 {
 
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        // SAFETY: the processor has AVX2. MAXPS is the first operand only where it is greater.
+        // SAFETY: the processor has AVX2. MAXPS returns the first operand only where it is greater.
         self.zip(other, |a, b| unsafe { _mm256_max_ps(a, b) })
     }
 
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        // SAFETY: the processor has AVX2. MINPS is the first operand only where it is less.
+        // SAFETY: the processor has AVX2. MINPS returns the first operand only where it is less.
         self.zip(other, |a, b| unsafe { _mm256_min_ps(a, b) })
     }
 
@@ -201,13 +201,13 @@ impl Lanes for Avx512 {
 
     #[inline(always)]
     fn max(self, other: Self) -> Self {
-        // SAFETY: the processor has AVX-512F. The first operand only where it is greater.
+        // SAFETY: the processor has AVX-512F. The result is the first operand only where it is greater.
         Self(unsafe { _mm512_max_ps(self.0, other.0) })
     }
 
     #[inline(always)]
     fn min(self, other: Self) -> Self {
-        // SAFETY: the processor has AVX-512F. The first operand only where it is less.
+        // SAFETY: the processor has AVX-512F. The result is the first operand only where it is less.
         Self(unsafe { _mm512_min_ps(self.0, other.0) })
     }
 

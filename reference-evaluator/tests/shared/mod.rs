@@ -1,4 +1,4 @@
-//! What the tests with real models share.
+//! Helpers of the tests with real models.
 #![allow(dead_code)]
 
 pub mod pairs;
@@ -25,7 +25,7 @@ impl Files {
             let path = cache().join("models").join(name).join(file);
             assert!(
                 path.exists(),
-                "{} is missing: run make setup",
+                "{} is missing: run `make setup`",
                 path.display()
             );
             path
@@ -95,7 +95,7 @@ impl Files {
     }
 }
 
-/// A text of a registry entry, which is flat JSON.
+/// A string field of a registry entry, which is flat JSON.
 fn text<'a>(entry: &'a str, field: &str) -> &'a str {
     let (_, rest) = entry.split_once(&format!("\"{field}\": \"")).unwrap();
     rest.split_once('"').unwrap().0
@@ -109,8 +109,8 @@ fn cache() -> PathBuf {
         .unwrap()
 }
 
-/// A line of the golden file: name, windows, tokens and SHA-256 of their ids; score, SHA-256 of the bits
-/// of the windows' values.
+/// A line of the golden file: name, windows, tokens, SHA-256 of the token ids, score, and SHA-256 of the
+/// bits of the windows' values.
 pub fn row(evaluator: &Evaluator, pair: &Pair) -> String {
     let windows = evaluator
         .tokenizer()

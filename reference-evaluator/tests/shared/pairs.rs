@@ -1,4 +1,4 @@
-//! Pairs of many kinds, the same ones on every machine.
+//! Pairs of many kinds, equal on every machine.
 
 /// A prompt and an answer.
 pub struct Pair {
@@ -182,7 +182,7 @@ const SPECIAL: &[&str] = &[
     "good",
 ];
 
-/// 541 pairs.
+/// All 541 pairs.
 pub fn all() -> Vec<Pair> {
     let mut random = Random(2026);
     let mut pairs = Vec::new();
@@ -282,7 +282,7 @@ pub fn all() -> Vec<Pair> {
     pairs
 }
 
-/// The first pairs of each kind, without those that take long.
+/// The first pairs of each kind, without slow ones.
 pub fn few(of_each_kind: usize) -> Vec<Pair> {
     let kind = |pair: &Pair| pair.name[4..].to_owned();
     let mut taken: Vec<String> = Vec::new();
