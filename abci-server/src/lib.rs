@@ -1,6 +1,6 @@
-//! The node daemon of the Proof of Quality chain and its command line, from the ground up:
-//! [`transport`] serves any ABCI application, `home` is what a node keeps on its disk, [`node`] runs the
-//! application and CometBFT, `cli` has the commands.
+//! The node daemon of the Proof of Quality chain and its command line, from the lowest layer up:
+//! [`transport`] serves any ABCI application, `home` has the files of a node, [`node`] runs the
+//! application and CometBFT, and `cli` has the commands.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -26,8 +26,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// A panic on any thread ends the process with its message: a node that lost a thread would look
-/// alive and answer nothing. Only where audits are computed a panic is a result like any other.
+/// Makes a panic on any thread end the process with its message: a node that lost a thread would look
+/// alive but not answer. The computation of audits is the exception; there a panic is a result.
 fn abort_on_panic() {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {

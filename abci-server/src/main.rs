@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// For RocksDB, too: the system's allocator took up to a third of the time of a block (ADR 22).
+/// RocksDB uses it too: the system's allocator took up to a third of the time of a block (ADR 22).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

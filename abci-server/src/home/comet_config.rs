@@ -1,4 +1,4 @@
-//! CometBFT's `config.toml`, edited in place: its comments are its documentation.
+//! Edits CometBFT's `config.toml` in place, because its comments are its documentation.
 
 use std::io;
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use poq_client::durable;
 use toml_edit::{DocumentMut, Item, Value};
 
-/// CometBFT's settings cannot be used.
+/// The reason why CometBFT's settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file cannot be read.
@@ -15,15 +15,15 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// From the operating system.
+        /// Its cause.
         source: std::io::Error,
     },
-    /// The file has a wrong form, or lacks an option.
+    /// The file is malformed or lacks an option.
     #[error("{path} is not valid: {reason}", path = path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the cause.
         reason: String,
     },
     /// An option has another type.
@@ -31,27 +31,27 @@ pub enum Error {
     Value {
         /// Table and name in config.toml.
         option: String,
-        /// What it should have become.
+        /// The new value.
         value: String,
-        /// Of the value that it has.
+        /// Type of the current value.
         kind: &'static str,
     },
-    /// Its settings cannot be written.
+    /// The file cannot be written.
     #[error(transparent)]
     Client(#[from] poq_client::Error),
-    /// One of its addresses is taken.
+    /// One of CometBFT's addresses is taken.
     #[error(
         "CometBFT cannot listen on {address} (`{option}` in {path}): {reason}",
         path = path.display()
     )]
     Listen {
-        /// As configured.
+        /// The configured address.
         address: String,
         /// Table and name in config.toml.
         option: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why, and what to do.
+        /// The cause and the remedy.
         reason: String,
     },
 }
@@ -83,10 +83,10 @@ impl CometConfig {
         }
     }
 
-    /// Sets an option that the file has: `name`, or `table.name`.
+    /// Sets an existing option: `name`, or `table.name`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the file has no such option: it belongs to another version.
+    /// [`Error::Invalid`] if the file does not have the option, because it is from another version.
     pub fn set(&mut self, option: &str, value: impl Into<Value>) -> Result<(), Error> {
         let mut item: Option<&mut Item> = Some(self.document.as_item_mut());
         for part in option.split('.') {
@@ -103,11 +103,11 @@ impl CometConfig {
         }
     }
 
-    /// Sets an option that the file has to a value of the old one's type, given as text: a list as
-    /// TOML has it, or with commas between its entries.
+    /// Sets an existing option to a value given as text, of the same type as the old one. A list is
+    /// written as in TOML, or as comma-separated entries.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the file has no such option, [`Error::Value`] for another type.
+    /// [`Error::Invalid`] if the file does not have the option, [`Error::Value`] for another type.
     pub fn set_text(&mut self, option: &str, text: &str) -> Result<(), Error> {
         let old = self.value(option)?;
         let value = match old {
@@ -126,7 +126,7 @@ impl CometConfig {
         }
     }
 
-    /// All options.
+    /// Returns all options.
     ///
     /// # Errors
     /// [`Error::Invalid`].
@@ -147,22 +147,22 @@ impl CometConfig {
             .ok_or_else(|| self.missing(option))
     }
 
-    /// The text of an option.
+    /// Returns the text of an option.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the file has no such option.
+    /// [`Error::Invalid`] if the file does not have the option.
     pub fn text(&self, option: &str) -> Result<&str, Error> {
         let value = self.value(option)?;
         value.as_str().ok_or_else(|| self.missing(option))
     }
 
-    /// Where the RPC is reached from this machine, `http://HOST:PORT`; `None` if there is none.
+    /// The URL of the RPC on this machine, `http://HOST:PORT`; `None` if the RPC is off.
     pub fn rpc_url(&self) -> Option<String> {
         let listen = self.text("rpc.laddr").ok()?;
         (!listen.is_empty()).then(|| url(listen))
     }
 
-    /// Writes the file, as a whole or not at all.
+    /// Writes the file atomically.
     ///
     /// # Errors
     /// [`Error::Client`].
@@ -173,10 +173,10 @@ impl CometConfig {
         )?)
     }
 
-    /// Checks that CometBFT can listen where it is told to: it would say less clearly why not.
+    /// Checks that CometBFT can listen on its addresses; its own error would be less clear.
     ///
     /// # Errors
-    /// [`Error::Listen`] names the taken address.
+    /// [`Error::Listen`] with the taken address.
     pub fn check_addresses(&self) -> Result<(), Error> {
         for option in ["rpc.laddr", "p2p.laddr"] {
             let address = self.text(option)?;
@@ -194,13 +194,13 @@ impl CometConfig {
         Error::Invalid {
             path: self.path.clone(),
             reason: format!(
-                "it has no option `{option}`; `poqd config list` shows all as comet.NAME"
+                "it has no option `{option}`; `poqd config list` shows all options as comet.NAME"
             ),
         }
     }
 }
 
-/// Entries as TOML has them, or with commas between them.
+/// Parses a TOML list or comma-separated entries.
 fn list(text: &str) -> Value {
     let entries = || {
         let entries = text.split(',').map(str::trim);
@@ -223,7 +223,7 @@ fn url(listen: &str) -> String {
     }
 }
 
-/// Says why `tcp://HOST:PORT` cannot be listened on. Other kinds of addresses are not checked.
+/// Checks that `tcp://HOST:PORT` is free. Other kinds of addresses are not checked.
 fn check_free(address: &str) -> Result<(), String> {
     let Some(endpoint) = address.strip_prefix("tcp://") else {
         return Ok(());

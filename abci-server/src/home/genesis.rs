@@ -1,4 +1,4 @@
-//! `genesis.json`: CometBFT's document with the application's part inside.
+//! `genesis.json`: CometBFT's document, which contains the application's state.
 
 use std::fs::Permissions;
 use std::io::Write;
@@ -16,16 +16,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tendermint_proto::v0_38::crypto::public_key;
 
-/// The longest block that CometBFT takes, bytes. The application bounds blocks (`max_block_bytes`): so
-/// it is offered the whole mempool, and can give duties the room that they need (ADR 37).
+/// CometBFT's largest block, bytes. The application itself bounds blocks (`max_block_bytes`), so that
+/// CometBFT offers it the whole mempool and it can reserve room for duties (ADR 37).
 const COMETBFT_MAX_BLOCK_BYTES: u64 = 100 << 20;
-/// Short, so that the age of evidence is limited in blocks.
+/// Short, so that only the limit in blocks decides the age of evidence.
 const EVIDENCE_DURATION_NANOSECONDS: u64 = 1_000_000_000;
-/// Bytes of a consensus key's hash that are its address.
+/// Length of a consensus address, the start of the key's hash, bytes.
 const ADDRESS_BYTES: usize = 20;
 
-/// CometBFT's genesis document. Everything that this program need not know stays as CometBFT
-/// wrote it.
+/// CometBFT's genesis document. Fields that this program does not use stay as CometBFT wrote them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Genesis {
     genesis_time: String,
@@ -36,7 +35,7 @@ pub struct Genesis {
     /// The first validators.
     pub validators: Vec<Validator>,
     app_hash: String,
-    /// The application's part.
+    /// The application's state.
     #[serde(default)]
     pub app_state: Option<GenesisState>,
 }
@@ -44,16 +43,16 @@ pub struct Genesis {
 /// A validator of the genesis document.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Validator {
-    /// Of its consensus key, 40 hex digits.
+    /// Consensus address, 40 hex digits.
     pub address: String,
     pub_key: Value,
-    /// Voting power.
+    /// Voting power, decimal.
     pub power: String,
-    /// For people.
+    /// Name for display.
     pub name: String,
 }
 
-/// A genesis that cannot be used.
+/// The reason why a genesis cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read or written.
@@ -63,38 +62,38 @@ pub enum Error {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// From the operating system.
+        /// Its cause.
         source: std::io::Error,
     },
-    /// It is not what it should be.
+    /// It is malformed.
     #[error("{path} is not valid: {reason}", path = path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the cause.
         reason: String,
     },
     /// A validator's key or power cannot be used.
     #[error("validator `{name}` of genesis.json has no Ed25519 key with a power above 0")]
     Validator {
-        /// For people.
+        /// Name of the validator.
         name: String,
     },
     /// The application refuses it.
     #[error("the application refuses the genesis: {0}")]
     Refused(#[from] poq_app::Error),
-    /// It does not say when vote extensions begin.
+    /// Its height of the first vote extensions is malformed.
     #[error(
         "`{0}` in consensus_params.abci.vote_extensions_enable_height of genesis.json is not a height in quotes"
     )]
     Extensions(String),
-    /// Heights of the store are counted from 1.
+    /// Its initial height is not 1, the first height of the store.
     #[error("initial_height of genesis.json is {0}; chains of this application begin at height 1")]
     InitialHeight(String),
     /// The chain's id cannot be used.
     #[error("`{0}` is not a chain id; expected 1 to 50 letters, digits, '-', '_' and '.'")]
     ChainId(String),
-    /// There is no place to check it.
+    /// The temporary folder for its check cannot be used.
     #[error("cannot check the genesis in a temporary folder: {0}")]
     Check(std::io::Error),
 }
@@ -108,16 +107,16 @@ impl Genesis {
         read_json(path)
     }
 
-    /// Makes a fresh document of CometBFT's the genesis of a chain.
+    /// Turns a new document from CometBFT into the genesis of a chain.
     pub fn found(&mut self, chain_id: &str, validators: Vec<Validator>, app_state: GenesisState) {
         self.chain_id = chain_id.to_owned();
         self.initial_height = "1".into();
         self.consensus_params["block"]["max_bytes"] = json!(COMETBFT_MAX_BLOCK_BYTES.to_string());
-        // What the application answers to Info: state sync and rollback compare the two.
+        // Must equal the application's answer to Info: state sync and rollback compare them.
         self.consensus_params["version"]["app"] = json!(APP_VERSION.to_string());
         self.set_vote_extensions_height(1);
-        // Evidence counts as long as a validator's stake can be slashed, by blocks alone: it is too
-        // old only once both limits have passed.
+        // Evidence counts while a validator's stake can be slashed. It expires only after both limits,
+        // so the short duration leaves the decision to the number of blocks.
         if let Some(params) = &app_state.params {
             let evidence = &mut self.consensus_params["evidence"];
             evidence["max_age_num_blocks"] = json!(params.unbonding_window.to_string());
@@ -127,7 +126,7 @@ impl Genesis {
         self.app_state = Some(app_state);
     }
 
-    /// First height whose votes carry outputs for the beacon; 0 if there is none.
+    /// First height whose votes carry VRF outputs; 0 if it is not set.
     ///
     /// # Errors
     /// [`Error::Extensions`].
@@ -135,22 +134,22 @@ impl Genesis {
         let height = &self.consensus_params["abci"]["vote_extensions_enable_height"];
         match height {
             Value::Null => Ok(0),
-            // CometBFT writes 64-bit numbers as text.
+            // CometBFT writes 64-bit integers as text.
             Value::String(text) => text.parse().map_err(|_| Error::Extensions(text.clone())),
             other => Err(Error::Extensions(other.to_string())),
         }
     }
 
-    /// Sets it.
+    /// Sets the first height whose votes carry VRF outputs.
     pub fn set_vote_extensions_height(&mut self, height: u64) {
         let height = json!({ "vote_extensions_enable_height": height.to_string() });
         self.consensus_params["abci"] = height;
     }
 
-    /// Has the application check everything, as at the start of the chain.
+    /// Lets the application check the whole document, as at the start of the chain.
     ///
     /// # Errors
-    /// [`Error::Refused`] says what is wrong; [`Error::InitialHeight`], [`Error::Validator`],
+    /// [`Error::Refused`] with the cause; [`Error::InitialHeight`], [`Error::Validator`],
     /// [`Error::Check`].
     pub fn check(&self) -> Result<(), Error> {
         if !["", "0", "1"].contains(&self.initial_height.as_str()) {
@@ -166,7 +165,7 @@ impl Genesis {
         Ok(())
     }
 
-    /// Replaces the document at once: a reader finds the old or the new one.
+    /// Replaces the document atomically.
     ///
     /// # Errors
     /// [`Error::File`].
@@ -183,7 +182,7 @@ impl Genesis {
 }
 
 impl Validator {
-    /// A validator with an Ed25519 key of 32 bytes.
+    /// Creates a validator with an Ed25519 key of 32 bytes.
     pub fn new(public_key: &[u8], power: u64, name: String) -> Self {
         let digest = Sha256::digest(public_key);
         Self {
@@ -227,7 +226,7 @@ impl Validator {
     }
 }
 
-/// Everybody may read the document.
+/// Replaces a file that every user may read.
 fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
@@ -247,12 +246,12 @@ pub fn read_app_state(path: &Path) -> Result<GenesisState, Error> {
     read_json(path)
 }
 
-/// What addresses begin with on the chain of the document at `path`, if it says so.
+/// Reads the address prefix of the chain from the document at `path`; `None` if it has none.
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Invalid`].
 pub fn read_address_prefix(path: &Path) -> Result<Option<String>, Error> {
-    /// The rest of a large document is passed over.
+    /// The other fields of a large document are skipped.
     #[derive(Deserialize)]
     struct Document {
         app_state: Option<AppState>,
@@ -270,18 +269,17 @@ pub fn read_address_prefix(path: &Path) -> Result<Option<String>, Error> {
     Ok(params.map(|params| params.bech32_prefix))
 }
 
-/// Has the application check its part by itself: everything but whether the validators are the
-/// document's.
+/// Lets the application check its state alone, without comparing its validators with the document's.
 ///
 /// # Errors
-/// [`Error::Refused`] says what is wrong; [`Error::Check`].
+/// [`Error::Refused`] with the cause; [`Error::Check`].
 pub fn validate(chain_id: &str, app_state: &GenesisState) -> Result<(), Error> {
     let json = serde_json::to_vec(app_state).map_err(|error| Error::Check(error.into()))?;
     let (_folder, app) = scratch()?;
     Ok(app.check_genesis(chain_id, &json)?)
 }
 
-/// An application without a chain, in a folder that goes when it is dropped.
+/// An application without a chain, in a temporary folder.
 fn scratch() -> Result<(tempfile::TempDir, poq_app::App), Error> {
     let folder = tempfile::tempdir().map_err(Error::Check)?;
     let app = poq_app::App::open(

@@ -1,4 +1,4 @@
-//! A node's home: where its files are, and what is in them.
+//! A node's home: the paths of its files and their contents.
 
 pub mod comet_config;
 pub mod genesis;
@@ -18,12 +18,12 @@ impl Home {
         Self(path.into())
     }
 
-    /// The folder itself; the keyrings are in it.
+    /// The folder itself, which contains the keyrings.
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// Settings, genesis, and CometBFT's keys.
+    /// The folder of settings, genesis and CometBFT's keys.
     pub fn config(&self) -> PathBuf {
         self.0.join("config")
     }
@@ -33,7 +33,7 @@ impl Home {
         self.config().join("genesis.json")
     }
 
-    /// The node's key of consensus.
+    /// The node's consensus key.
     pub fn validator_key(&self) -> PathBuf {
         self.config().join("priv_validator_key.json")
     }
@@ -53,22 +53,22 @@ impl Home {
         self.config().join("app.toml")
     }
 
-    /// Defaults of the commands that talk to a node.
+    /// Defaults of the commands that connect to a node.
     pub fn client_toml(&self) -> PathBuf {
         self.config().join("client.toml")
     }
 
-    /// Settings of an inference node or an evaluator, if the home is one's.
+    /// Settings of a worker, if the home is an inference node's or an evaluator's.
     pub fn worker_toml(&self) -> PathBuf {
         self.0.join("config.toml")
     }
 
-    /// The files of the evaluator models, if they are not elsewhere.
+    /// Default folder of the evaluator models' files.
     pub fn evaluator_models(&self) -> PathBuf {
         self.0.join("evaluator-models")
     }
 
-    /// Where a supervised CometBFT finds the application.
+    /// The ABCI socket for a supervised CometBFT.
     pub fn abci_socket(&self) -> PathBuf {
         self.0.join("abci.sock")
     }
@@ -79,12 +79,12 @@ impl Home {
     }
 }
 
-/// `~/.poqd`, or `.poqd` here for a user without a home.
+/// `~/.poqd`, or `.poqd` in the working directory for a user without a home.
 pub fn default_home() -> PathBuf {
     std::env::home_dir().unwrap_or_default().join(".poqd")
 }
 
-/// Where set-up keeps what it fetched: `POQ_CACHE`, else `poq` in the user's cache folder.
+/// The folder of files fetched by setup: `POQ_CACHE`, else `poq` in the user's cache folder.
 pub fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     set("POQ_CACHE").map(PathBuf::from).unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! The public keys of a validator: those that the user gives, or those of a home.
+//! The public keys of a validator, given by the user or read from a home.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::home::comet_config::CometConfig;
 use crate::home::settings::AppSettings;
 use crate::home::vrf_keys::VrfKeys;
 
-/// Bytes of a consensus key; base64 as text. A `Vec` of its own would be a list of values to clap.
+/// A consensus key, as text in base64. clap would parse a plain `Vec` as a list of values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub(crate) struct PublicKey(pub(crate) Vec<u8>);
@@ -41,11 +41,11 @@ impl TryFrom<String> for PublicKey {
 pub(crate) fn public_key(text: &str) -> Result<PublicKey, String> {
     match BASE64.decode(text) {
         Ok(key) if key.len() == 32 => Ok(PublicKey(key)),
-        _ => Err("expected 32 bytes in base64, as `value` in priv_validator_key.json".into()),
+        _ => Err("expected 32 bytes in base64, like `value` in priv_validator_key.json".into()),
     }
 }
 
-/// The consensus key of the validator that the CometBFT of this home signs for.
+/// The consensus key of the validator for which this home's CometBFT signs.
 pub(crate) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
     let key = own_key_if_any(home)?;
     key.with_context(|| {
@@ -55,10 +55,10 @@ pub(crate) fn own_key(home: &Home) -> anyhow::Result<Vec<u8>> {
     })
 }
 
-/// The same: as set, else that of the file that CometBFT signs with, if there is one.
+/// Like [`own_key`]: the configured key, else the key of CometBFT's key file, if it exists.
 ///
 /// # Errors
-/// If another program signs and nothing says for whom.
+/// If a remote signer is used and no key is configured.
 pub(crate) fn own_key_if_any(home: &Home) -> anyhow::Result<Option<Vec<u8>>> {
     if let Some(PublicKey(key)) = AppSettings::load(home)?.validator_public_key {
         return Ok(Some(key));
@@ -70,7 +70,7 @@ pub(crate) fn own_key_if_any(home: &Home) -> anyhow::Result<Option<Vec<u8>>> {
     }
 }
 
-/// The file that CometBFT signs with. Where a remote signer does, the file is a dummy's.
+/// CometBFT's key file. With a remote signer the file holds a dummy key.
 fn key_file(home: &Home) -> anyhow::Result<PathBuf> {
     let path = home.comet_toml();
     if !path.is_file() {
@@ -80,9 +80,9 @@ fn key_file(home: &Home) -> anyhow::Result<PathBuf> {
     let signer = config.text("priv_validator_laddr").unwrap_or("");
     if !signer.is_empty() {
         bail!(
-            "a remote signer has the validator's key (`priv_validator_laddr` in {} is {signer}): say \
-             which validator it is, `poqd config set app.validator-public-key KEY`, with the base64 of \
-             its Ed25519 public key, which the signer prints, and CometBFT's /status as \
+            "a remote signer has the validator's key (`priv_validator_laddr` in {} is {signer}): set the \
+             validator with `poqd config set app.validator-public-key KEY`. KEY is its Ed25519 public \
+             key in base64, as the signer prints it and as CometBFT's /status shows it in \
              validator_info.pub_key.value",
             path.display()
         );
@@ -105,7 +105,7 @@ fn read_key(path: &Path) -> anyhow::Result<Vec<u8>> {
         .with_context(|| format!("{name} has no Ed25519 public key"))
 }
 
-/// Bytes of a VRF key. A `Vec` of its own would be a list of values to clap.
+/// A VRF key. clap would parse a plain `Vec` as a list of values.
 #[derive(Clone, Debug)]
 pub(crate) struct VrfPublicKey(Vec<u8>);
 
@@ -124,15 +124,15 @@ pub(crate) fn chosen_key(given: Option<VrfPublicKey>, home: &Home) -> anyhow::Re
     match keys.public_keys().last() {
         Some(key) => Ok(key.to_vec()),
         None => anyhow::bail!(
-            "{} has no VRF key; choose the node's --home, make one with `poqd vrf-key add`, or give \
+            "{} has no VRF key; choose the node's --home, create a key with `poqd vrf-key add`, or give \
              --vrf-key",
             keys.path().display()
         ),
     }
 }
 
-/// The keys of consensus and for the beacon of a validator: those given, or those of this home. A
-/// validator that is not this home's need not have one for the beacon yet.
+/// The consensus key and the VRF key of a validator: the given ones, or those of this home. Another
+/// home's validator need not have a VRF key yet.
 pub(crate) fn validator_keys(
     public_key: Option<PublicKey>,
     vrf_key: Option<VrfPublicKey>,
@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(own_key(&home).unwrap(), [8; 32]);
         comet("", "none.json");
         assert_eq!(own_key_if_any(&home).unwrap(), None);
-        // A remote signer has another key than the file.
+        // The key of a remote signer differs from the file's.
         comet("tcp://127.0.0.1:1", "config/priv_validator_key.json");
         let error = own_key_if_any(&home).unwrap_err().to_string();
         assert!(

@@ -1,4 +1,4 @@
-//! The node's VRF keys: what its validator's outputs for the beacon are computed with.
+//! The node's VRF keys, with which its validator's VRF outputs are computed.
 
 use std::fs::{self, Permissions};
 use std::io::Write;
@@ -13,7 +13,7 @@ use rand::rngs::OsRng;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-/// A file of keys cannot be used.
+/// The reason why a file of VRF keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read or written.
@@ -23,19 +23,19 @@ pub enum Error {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// From the operating system.
+        /// Its cause.
         source: std::io::Error,
     },
-    /// It is not what it should be.
+    /// It is malformed.
     #[error("{path} is not valid: {reason}; restore it from a backup", path = path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the cause.
         reason: String,
     },
-    /// The operating system has no random numbers.
-    #[error("the operating system gives no random numbers: {0}")]
+    /// The operating system returns no random numbers.
+    #[error("the operating system returns no random numbers: {0}")]
     Random(rand::Error),
 }
 
@@ -46,7 +46,7 @@ struct KeyFile {
     keys: Vec<KeyPair>,
 }
 
-/// One key. The public part is there for people.
+/// One key. The public part is informational.
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(deny_unknown_fields)]
 struct KeyPair {
@@ -64,7 +64,7 @@ pub struct VrfKeys {
 }
 
 impl VrfKeys {
-    /// Reads the keys; a file that does not exist has none.
+    /// Reads the keys. A missing file has no keys.
     ///
     /// # Errors
     /// [`Error::File`], [`Error::Invalid`].
@@ -86,7 +86,7 @@ impl VrfKeys {
         })
     }
 
-    /// Reads the keys, and makes the first one if there is none.
+    /// Reads the keys, and creates the first one if there is none.
     ///
     /// # Errors
     /// [`Error`].
@@ -98,7 +98,7 @@ impl VrfKeys {
         Ok(keys)
     }
 
-    /// Makes another key and writes the file anew; returns the public key.
+    /// Creates a key, rewrites the file, and returns the public key.
     ///
     /// # Errors
     /// [`Error::Random`], [`Error::File`].
@@ -125,17 +125,17 @@ impl VrfKeys {
         self.secrets.iter().map(Secret::public_key).collect()
     }
 
-    /// Where they are.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What the application computes outputs with.
+    /// The secrets with which the application computes VRF outputs.
     pub fn into_secrets(self) -> Secrets {
         Secrets::new(self.secrets)
     }
 
-    /// Replaces the file at once; only its owner may read it.
+    /// Replaces the file atomically. Only its owner may read it.
     fn write(&self) -> std::io::Result<()> {
         let json = Zeroizing::new(serde_json::to_vec_pretty(&self.file)?);
         let folder = self.path.parent().unwrap_or(Path::new("."));
@@ -153,7 +153,7 @@ fn parse(path: &Path, json: &[u8]) -> Result<KeyFile, Error> {
     serde_json::from_slice(json).map_err(|error| invalid(path, error.to_string()))
 }
 
-/// The secret of an entry, whose public part must be its own.
+/// The secret of an entry, after checking that its public key matches.
 fn secret(path: &Path, key: &KeyPair) -> Result<Secret, Error> {
     let seed = Zeroizing::new(BASE64.decode(&key.seed).unwrap_or_default());
     let Some(secret) = Secret::from_seed(&seed) else {

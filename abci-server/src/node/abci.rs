@@ -19,13 +19,12 @@ use tonic::{Code, Status};
 
 use super::comet_queries::CometQueries;
 
-/// Longest time for an answer of CometBFT's: it has one connection for queries, and all that is asked
-/// by others, duties and accounts among it, waits meanwhile.
+/// Time limit of a query that CometBFT answers: it has one connection for queries, so all other queries,
+/// duties and accounts among them, wait meanwhile.
 const BUDGET: Duration = Duration::from_millis(400);
 
-/// The application as it is served over ABCI: a query that only CometBFT can answer, such as
-/// `cosmos.tx.v1beta1.Service/GetTx`, is answered there too, as clients of the Cosmos SDK expect,
-/// if that is soon done.
+/// The application as served over ABCI. Like the Cosmos SDK, it also answers queries that need CometBFT,
+/// such as `cosmos.tx.v1beta1.Service/GetTx`, if that takes less than [`BUDGET`].
 #[derive(Clone)]
 pub struct ServedApp {
     app: App,
@@ -34,7 +33,7 @@ pub struct ServedApp {
 }
 
 impl ServedApp {
-    /// The requests to CometBFT run on `runtime`, which another thread drives or drops.
+    /// Requests to CometBFT run on `runtime`, which another thread drives or drops.
     pub fn new(app: App, comet: CometQueries, runtime: Handle) -> Self {
         Self {
             app,
@@ -74,13 +73,13 @@ impl ServedApp {
 
 fn too_slow(path: &str) -> Status {
     Status::deadline_exceeded(format!(
-        "{path} takes longer than {} ms, for which a node does not hold up its other queries; ask it \
-         over gRPC, or CometBFT's RPC by `tx`, `tx_search` or `block`, which have a time of their own",
+        "{path} takes longer than {} ms and would block the node's other queries; ask it over gRPC, or \
+         use `tx`, `tx_search` or `block` of CometBFT's RPC, which have their own time limits",
         BUDGET.as_millis()
     ))
 }
 
-/// Passes every other method on, all of them: a default of the trait would be silent.
+/// Forwards every other method. A forgotten one would silently use the trait's default.
 macro_rules! pass_on {
     ($($name:ident($($request:ident: $kind:ty)?) -> $response:ty;)*) => {
         $(fn $name(&self $(, $request: $kind)?) -> $response {
@@ -98,7 +97,7 @@ impl Application for ServedApp {
         let (comet, path) = (self.comet.clone(), request.path.clone());
         let asking = self.runtime.spawn(async move {
             let answer = comet.answer(&request.path, request.data).await;
-            // The receiver is gone once the time is up.
+            // The receiver is gone after the time limit.
             let _ = sender.send(answer);
         });
         self.respond(match receiver.recv_timeout(BUDGET) {
@@ -107,7 +106,7 @@ impl Application for ServedApp {
                 asking.abort();
                 Err(too_slow(&path))
             }
-            // A runtime that ends drops the sender.
+            // A stopping runtime drops the sender.
             Err(RecvTimeoutError::Disconnected) => Err(Status::unavailable("the node is stopping")),
         })
     }
@@ -143,7 +142,7 @@ mod tests {
 
     use super::*;
 
-    /// A CometBFT that takes questions and never answers.
+    /// A CometBFT that accepts requests and never answers.
     #[test]
     fn a_slow_answer_does_not_hold_up_other_queries() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();

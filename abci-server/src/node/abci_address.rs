@@ -1,4 +1,4 @@
-//! Where a node serves ABCI, which has no authentication: whoever reaches it can fork the state.
+//! Chooses the address of ABCI, which has no authentication: anyone who reaches it can fork the state.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -10,19 +10,19 @@ use crate::home::Home;
 use crate::home::settings::AppSettings;
 use crate::transport::{Address, MAX_SOCKET_PATH};
 
-/// An address to serve ABCI at.
+/// The address at which a node serves ABCI.
 pub struct AbciAddress {
     address: Address,
-    /// Of a socket that is not in the home; goes with it.
+    /// Temporary folder of a socket outside the home.
     _folder: Option<TempDir>,
 }
 
 impl AbciAddress {
-    /// As set; else a socket in the home for a CometBFT that this process runs, and the port that
-    /// CometBFT looks at for another one.
+    /// Returns the configured address. The default is a socket in the home for a supervised CometBFT,
+    /// and CometBFT's default port for an unsupervised one.
     ///
     /// # Errors
-    /// An address that other machines could reach, unless `allow_remote`.
+    /// If other machines could reach the address, unless `allow_remote`.
     pub fn choose(home: &Home, settings: &AppSettings, allow_remote: bool) -> anyhow::Result<Self> {
         if settings.comet.supervise && settings.abci.is_none() {
             return Self::private(home);
@@ -31,9 +31,9 @@ impl AbciAddress {
         if !allow_remote && address.is_reachable_from_outside() {
             bail!(
                 "ABCI has no authentication, and other machines could reach {address}: set `abci` in \
-                 app.toml or --abci to a Unix socket or to 127.0.0.1, or say with \
-                 --allow-remote-abci that only CometBFT reaches it, for example in a network of \
-                 containers"
+                 app.toml or --abci to a Unix socket or to 127.0.0.1; or allow the address with \
+                 --allow-remote-abci if only CometBFT can reach it, for example in a container \
+                 network"
             );
         }
         Ok(Self {
@@ -42,8 +42,8 @@ impl AbciAddress {
         })
     }
 
-    /// A socket that only this user reaches: in the home, or in a folder of its own where the
-    /// home's path is too long for the operating system.
+    /// A socket that only this user can reach: in the home, or in a temporary folder if the home's
+    /// path is too long for a socket.
     fn private(home: &Home) -> anyhow::Result<Self> {
         let in_home = home.abci_socket();
         if in_home.as_os_str().len() <= MAX_SOCKET_PATH {
@@ -56,7 +56,7 @@ impl AbciAddress {
             .prefix("poqd-")
             .permissions(Permissions::from_mode(0o700))
             .tempdir()
-            .context("cannot make a folder for the ABCI socket; set `abci` in app.toml")?;
+            .context("cannot create a folder for the ABCI socket; set `abci` in app.toml")?;
         let path = folder.path().join("abci.sock");
         tracing::info!(
             "the path of {} is too long for a socket; ABCI is served at {}",
@@ -69,7 +69,7 @@ impl AbciAddress {
         })
     }
 
-    /// The address itself.
+    /// Returns the address.
     pub fn get(&self) -> &Address {
         &self.address
     }

@@ -1,5 +1,5 @@
-//! Whether this node has the files of the chain's evaluator models, without which it stops at the
-//! first audit that needs them.
+//! Checks that this node has the files of the chain's evaluator models. Without a file it stops at the
+//! first audit that needs it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,15 @@ use crate::home::Home;
 use crate::home::genesis::Genesis;
 use crate::node::reference::Reference;
 
-/// How often a running node looks for what is missing.
+/// Pause between two checks for missing files.
 const INTERVAL: Duration = Duration::from_secs(60);
 
-/// Makes the registered evaluator models ready that are not deprecated: a node that cannot audit
-/// would stop in the middle of a block. A model that no language model may name yet has time, and one
-/// that no node can compute stops nobody.
+/// Loads all registered evaluator models that are not deprecated: a node that cannot audit would stop in
+/// the middle of a block. Models that no language model may name yet, and models that no node can
+/// compute, may fail.
 ///
 /// # Errors
-/// The first model whose files are not here.
+/// The first model whose files are missing.
 pub fn load(home: &Home, app: &App, reference: &Reference) -> anyhow::Result<()> {
     for model in registered(home, app)?
         .iter()
@@ -32,14 +32,14 @@ pub fn load(home: &Home, app: &App, reference: &Reference) -> anyhow::Result<()>
             Err(error) if error.is_of_the_model() || is_pending(app, model) => {
                 tracing::warn!(model = model.id, %error, "an evaluator model is not ready");
             }
-            Err(error) => Err(error).context("this node could not take part in audits")?,
+            Err(error) => Err(error).context("this node cannot compute audits")?,
         }
     }
     Ok(())
 }
 
-/// Says in the log and in the metric `poqd_evaluator_models_missing` what is not here, for as long as
-/// it is not.
+/// Reports missing models in the log and in the metric `poqd_evaluator_models_missing` until their files
+/// are found.
 pub async fn watch(app: App, reference: Arc<Reference>) {
     loop {
         let (app, reference) = (app.clone(), Arc::clone(&reference));
@@ -47,7 +47,7 @@ pub async fn watch(app: App, reference: Arc<Reference>) {
         match missing {
             Ok(Ok(missing)) => gauge!("poqd_evaluator_models_missing").set(missing as f64),
             Ok(Err(error)) => tracing::warn!(%error, "the evaluator models cannot be read"),
-            Err(error) => tracing::warn!(%error, "the evaluator models were not looked for"),
+            Err(error) => tracing::warn!(%error, "the check of the evaluator models failed"),
         }
         tokio::time::sleep(INTERVAL).await;
     }
@@ -62,7 +62,7 @@ fn missing(app: &App, reference: &Reference) -> poq_app::Result<usize> {
     for model in models.iter().filter(|model| !model.deprecated) {
         match reference.load(model) {
             Ok(_) => {}
-            // Its audits end without a score, here as on every node.
+            // Its audits end without a score on every node.
             Err(error) if error.is_of_the_model() => {}
             Err(error) => {
                 missing += 1;
@@ -77,7 +77,7 @@ fn missing(app: &App, reference: &Reference) -> poq_app::Result<usize> {
     Ok(missing)
 }
 
-/// Whether a model was registered so short ago that no language model may name it.
+/// Whether a model was registered so recently that no language model may name it yet.
 fn is_pending(app: &App, model: &EvaluatorModel) -> bool {
     let delay = app
         .params()
@@ -85,8 +85,8 @@ fn is_pending(app: &App, model: &EvaluatorModel) -> bool {
     model.registered_height > 0 && app.head().height < model.registered_height.saturating_add(delay)
 }
 
-/// The evaluator models of the state, or of the genesis before the first block. Without a genesis
-/// here nothing is known before CometBFT brings it.
+/// The evaluator models of the state, or of the genesis before the first block; none if CometBFT has yet
+/// to send the genesis.
 fn registered(home: &Home, app: &App) -> anyhow::Result<Vec<EvaluatorModel>> {
     if app.head().height == 0 {
         let path = home.genesis();

@@ -1,4 +1,4 @@
-//! The reference evaluators of a node, and the files that they read.
+//! The reference evaluators of a node and their files.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -12,16 +12,16 @@ use poq_reference_evaluator::{Error as EvaluatorError, Evaluator, Kind, Source};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-/// Folders below the given one in which files are looked for.
+/// Depth of the subfolders that are searched for files.
 const DEPTH: usize = 2;
-/// Why an evaluator model cannot be run.
+/// The reason why an evaluator model cannot be run.
 #[derive(Debug, Error)]
 pub enum Error {
     /// No file has the digest of the registry.
     #[error(
-        "the {what} of the evaluator model {model} are missing: no file *.{ending} in {folder} or \
-         in the folders there has the SHA-256 {sha256}; put it there, for example as \
-         {folder}/{model}/{name}, or name another folder with `evaluator-models` in app.toml or \
+        "the {what} of the evaluator model {model} are missing: no file *.{ending} in {folder} or its \
+         subfolders has the SHA-256 {sha256}; put the file there, for example as \
+         {folder}/{model}/{name}, or set another folder with `evaluator-models` in app.toml or \
          --evaluator-models",
         folder = folder.display()
     )]
@@ -30,13 +30,13 @@ pub enum Error {
         model: String,
         /// Weights or tokenizer.
         what: &'static str,
-        /// What their file is usually called.
+        /// Usual name of the file.
         name: &'static str,
-        /// Ending of that.
+        /// Extension of the file.
         ending: &'static str,
-        /// As registered.
+        /// The registered digest.
         sha256: String,
-        /// Where it was looked for.
+        /// The searched folder.
         folder: PathBuf,
     },
     /// A file cannot be read.
@@ -44,10 +44,10 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// From the operating system.
+        /// Its cause.
         source: io::Error,
     },
-    /// The registry has a kind that this program does not know.
+    /// This program does not know the model's kind.
     #[error(
         "the evaluator model {model} is of the kind {kind}, which this version of poqd cannot \
          compute; install the version that the chain runs"
@@ -55,22 +55,22 @@ pub enum Error {
     Kind {
         /// Id of the model.
         model: String,
-        /// Number of the kind.
+        /// The unknown kind.
         kind: i32,
     },
-    /// The files do not make a model.
+    /// The files do not contain a usable model.
     #[error("the evaluator model {model}: {source}")]
     Open {
         /// Id of the model.
         model: String,
-        /// What is wrong.
+        /// Its cause.
         source: EvaluatorError,
     },
 }
 
 impl Error {
-    /// Whether every node with the registered files finds the same: then it is a result of the
-    /// audit, and not a fault of this node, so that the authority can withdraw the model.
+    /// Whether every node with the registered files gets this error. Then it is a result of the audit,
+    /// not a fault of this node, so that the authority can withdraw the model.
     pub fn is_of_the_model(&self) -> bool {
         match self {
             Self::Open { source, .. } => matches!(
@@ -86,8 +86,7 @@ impl Error {
     }
 }
 
-/// Computes reference scores with the files under a folder. A model's files are read when it is
-/// first used.
+/// Computes reference scores with the files under a folder. A model's files are read on first use.
 pub struct Reference {
     folder: PathBuf,
     loaded: Mutex<Loaded>,
@@ -95,13 +94,13 @@ pub struct Reference {
 
 #[derive(Default)]
 struct Loaded {
-    /// Files that were looked at, by their SHA-256 in hex.
+    /// Indexed files, by SHA-256 in hex.
     files: BTreeMap<String, PathBuf>,
-    /// By the registry's entry without what scores do not depend on.
+    /// Open evaluators, by the registry fields on which scores depend.
     evaluators: BTreeMap<Key, Arc<Evaluator>>,
 }
 
-/// What a raw score depends on besides the texts.
+/// The registry fields on which a raw score depends.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
     kind: i32,
@@ -113,7 +112,7 @@ struct Key {
 }
 
 impl Key {
-    /// Names every field, so that a new one is not forgotten.
+    /// Destructures every field, so that a new one cannot be forgotten.
     fn of(model: &EvaluatorModel) -> Self {
         let EvaluatorModel {
             id: _,
@@ -149,7 +148,7 @@ impl Reference {
         }
     }
 
-    /// Makes a model ready.
+    /// Loads a model, or returns the loaded one.
     ///
     /// # Errors
     /// See [`enum@Error`].
@@ -197,11 +196,11 @@ impl Reference {
         part: Part,
     ) -> Result<PathBuf, Error> {
         let sha256 = part.sha256(model);
-        // Looked for again each time that it is not known: it may have been put there meanwhile.
+        // Searched again on each miss, because the file may have been added meanwhile.
         if !loaded.files.contains_key(sha256) {
             let mut paths = candidates(&self.folder, DEPTH)?;
             let likely = self.folder.join(&model.id).join(part.name());
-            // Files are large: those first whose names are as they should be.
+            // Files are large, so files with the usual name are hashed first.
             paths.sort_by_key(|path| (*path != likely, path.file_name() != likely.file_name()));
             loaded.index(&paths, part.ending(), sha256)?;
         }
@@ -232,7 +231,7 @@ impl ReferenceScorer for Reference {
         evaluator
             .score(prompt, answer)
             .map_err(|error| match error {
-                // A property of the text and the model, the same on every node.
+                // The result depends only on the text and the model, so it is equal on every node.
                 EvaluatorError::Text { .. }
                 | EvaluatorError::Token { .. }
                 | EvaluatorError::NotANumber => ScoreError::NoScore(error.to_string()),
@@ -278,7 +277,7 @@ impl Part {
 }
 
 impl Loaded {
-    /// Reads files with an ending until one has the digest.
+    /// Hashes files with an extension until one has the wanted digest.
     fn index(&mut self, paths: &[PathBuf], ending: &str, wanted: &str) -> Result<(), Error> {
         for path in paths {
             let has_ending = path.extension().is_some_and(|found| found == ending);
@@ -296,7 +295,7 @@ impl Loaded {
     }
 }
 
-/// The files in a folder and in those below; a folder that does not exist has none.
+/// The files in a folder and its subfolders. A missing folder has none.
 fn candidates(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Error> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -1,4 +1,4 @@
-//! A running node: everything that `poqd start` runs, in the order in which it starts and stops.
+//! Starts and stops everything that `poqd start` runs.
 
 use std::sync::Arc;
 
@@ -21,32 +21,32 @@ use crate::home::genesis::Genesis;
 use crate::home::settings::AppSettings;
 use crate::transport::{Address, Listener, Server};
 
-/// What an operator accepts that a node refuses otherwise.
+/// Risks that an operator accepts explicitly.
 #[derive(Clone, Copy, Debug)]
 pub struct AcceptedRisks {
-    /// ABCI, which has no authentication, is served where other machines may reach it.
+    /// Other machines may reach ABCI, which has no authentication.
     pub remote_abci: bool,
-    /// The validator's VRF key is not in this home, so that its votes do not count.
+    /// The validator's VRF key may be missing in this home, so that its votes do not count.
     pub missing_vrf_key: bool,
 }
 
-/// What CometBFT is started with.
+/// The arguments of [`Comet::start`].
 struct CometPlan {
     binary: Binary,
     log: Log,
 }
 
-/// Runs a node on `runtime` until a signal comes or a part fails.
+/// Runs a node on `runtime` until a signal arrives or a part fails.
 ///
 /// # Errors
-/// What could not start, or which part ended by itself.
+/// The part that could not start or that ended by itself.
 pub fn start(
     home: &Home,
     settings: &AppSettings,
     risks: AcceptedRisks,
     runtime: Runtime,
 ) -> anyhow::Result<()> {
-    // Everything that can be wrong is found before anything runs.
+    // All checks come before anything runs.
     let comet = plan(home, settings)?;
     let abci = AbciAddress::choose(home, settings, risks.remote_abci)?;
     let listener =
@@ -65,7 +65,7 @@ pub fn start(
     let rpc = rpc.and_then(|url| Client::new(&url).ok());
     let served = ServedApp::new(app.clone(), comet_queries.clone(), runtime.handle().clone());
     let server = Server::start(listener, served)?;
-    // On this thread, which lives as long as the process: see `Comet::start`.
+    // This thread lives as long as the process, as `Comet::start` requires.
     let outcome = runtime.block_on(async {
         let shutdown = shutdown_on_signals()?;
         if let Some(address) = settings.metrics_address {
@@ -78,14 +78,14 @@ pub fn start(
             error = voting.watch(rpc) => Err(error),
         }
     });
-    // Ends queries that wait for CometBFT.
+    // Cancels queries that wait for CometBFT.
     drop(runtime);
-    // Whatever happened to CometBFT, a request in progress ends in order.
+    // Requests in progress finish, even if CometBFT failed.
     server.stop()?;
     outcome
 }
 
-/// Opens the application's database and checks that its chain can begin or go on here.
+/// Opens the application's database and checks that its chain can start or continue here.
 fn open(home: &Home, settings: &AppSettings, reference: &Arc<Reference>) -> anyhow::Result<App> {
     let data = home.app_data();
     std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
@@ -99,7 +99,7 @@ fn open(home: &Home, settings: &AppSettings, reference: &Arc<Reference>) -> anyh
     Ok(app)
 }
 
-/// A chain that begins must be able to: CometBFT would find out in the middle of its start.
+/// Checks a new chain's genesis; otherwise CometBFT would fail in the middle of its start.
 fn check_genesis(home: &Home, app: &App) -> anyhow::Result<()> {
     let path = home.genesis();
     if app.head().height > 0 || !path.is_file() {
@@ -107,13 +107,13 @@ fn check_genesis(home: &Home, app: &App) -> anyhow::Result<()> {
     }
     Genesis::read(&path)?.check().with_context(|| {
         format!(
-            "no chain can begin with {}; `poqd genesis --help` shows how to complete it",
+            "a chain cannot start with {}; `poqd genesis --help` shows how to complete it",
             path.display()
         )
     })
 }
 
-/// Serves gRPC, if it is to be served, for ever.
+/// Serves gRPC, if it is enabled, until it fails.
 async fn serve(listener: Option<grpc::Listener>, router: grpc::Router) -> anyhow::Error {
     match listener {
         None => std::future::pending().await,
@@ -140,7 +140,7 @@ fn plan(home: &Home, settings: &AppSettings) -> anyhow::Result<Option<CometPlan>
     Ok(Some(CometPlan { binary, log }))
 }
 
-/// Runs CometBFT, if it is planned, until a signal comes; then stops it.
+/// Runs CometBFT, if it is supervised, until a signal arrives, and then stops it.
 async fn supervise(
     home: &Home,
     comet: Option<CometPlan>,

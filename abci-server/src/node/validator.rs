@@ -1,4 +1,4 @@
-//! The validator that the node of a home votes for.
+//! The validator whose votes this node extends.
 
 use std::time::Duration;
 
@@ -14,22 +14,22 @@ use crate::home::genesis::Genesis;
 use crate::home::validator_keys::own_key_if_any;
 use crate::home::vrf_keys::VrfKeys;
 
-/// Pause between two looks at whom CometBFT signs for.
+/// Pause between two checks of CometBFT's validator.
 const WATCH_PAUSE: Duration = Duration::from_secs(10);
 
-/// Whose votes a node extends.
+/// The validator whose votes a node extends.
 pub struct Voting {
-    /// Address of the validator; `None` is nobody's.
+    /// Address of the validator; `None` for a node without one.
     address: Option<String>,
-    /// Whether the node is to run although its votes do not count.
+    /// Whether the node runs even if its votes do not count.
     without_key: bool,
 }
 
-/// Has the application extend the votes of the home's validator, if the home has one's key.
+/// Lets the application extend the votes of the home's validator, if the home has a consensus key.
 ///
 /// # Errors
-/// If the chain has a VRF key for the validator that is not in the home, so that its votes would not
-/// count, or nobody knows who the validator is; unless `without_key` allows that.
+/// If the home lacks the validator's registered VRF key, so that its votes would not count, or if the
+/// validator is unknown; unless `without_key` allows both.
 pub fn vote(app: App, home: &Home, without_key: bool) -> anyhow::Result<(App, Voting)> {
     let public_key = match own_key_if_any(home) {
         Err(error) if without_key => {
@@ -64,8 +64,8 @@ fn vote_as(app: App, home: &Home, public_key: Vec<u8>, without_key: bool) -> any
         Err(error) if without_key => tracing::error!("{error:#}"),
         usable => usable.with_context(|| {
             format!(
-                "the VRF keys in {} are not the validator's; --without-vrf-key starts the node \
-                 all the same, for example to follow a change of the key",
+                "the VRF keys in {} are not the validator's; --without-vrf-key starts the node anyway, \
+                 for example to follow a change of the key",
                 home.vrf_key().display()
             )
         })?,
@@ -74,13 +74,13 @@ fn vote_as(app: App, home: &Home, public_key: Vec<u8>, without_key: bool) -> any
 }
 
 impl Voting {
-    /// Looks again and again whether CometBFT signs for the validator whose votes are extended; ends
-    /// once it signs for another one that has power, so that its votes would not count.
+    /// Polls the validator for which CometBFT signs. Returns once it is another one with power, because
+    /// its votes would not count.
     pub async fn watch(self, rpc: Option<Client>) -> anyhow::Error {
         let Some(rpc) = rpc else {
             tracing::warn!(
-                "config.toml has no address of CometBFT's RPC: nobody sees whether it signs for the \
-                 validator whose votes are extended here"
+                "config.toml has no address of CometBFT's RPC: poqd cannot check that CometBFT signs for \
+                 the validator whose votes are extended here"
             );
             return std::future::pending().await;
         };
@@ -88,7 +88,7 @@ impl Voting {
         let mut told = false;
         loop {
             ticks.tick().await;
-            // CometBFT may start later, or stop: that is seen elsewhere.
+            // CometBFT may start later or stop; `supervise` handles that.
             let Ok(status) = rpc.status().await else {
                 continue;
             };
@@ -112,8 +112,8 @@ impl Voting {
         let own = self.address.as_deref().unwrap_or("nobody");
         Err(anyhow!(
             "CometBFT signs for the validator {signing} of power {}, but this node extends the votes of \
-             {own}: its votes do not count. Set `poqd config set app.validator-public-key {}`, and have \
-             that validator's VRF key in this home; --without-vrf-key runs the node all the same",
+             {own}: its votes do not count. Run `poqd config set app.validator-public-key {}` and put \
+             that validator's VRF key into this home; --without-vrf-key runs the node anyway",
             status.voting_power,
             status.validator_public_key
         ))
@@ -125,7 +125,7 @@ fn address_text(public_key: &[u8]) -> String {
     hex::encode_upper(consensus_address(public_key))
 }
 
-/// Before its first block the chain is what its genesis says.
+/// Checks the VRF key against the genesis, which is the state before the first block.
 fn check_genesis(home: &Home, public_key: &[u8], keys: &VrfKeys) -> anyhow::Result<()> {
     if !home.genesis().is_file() {
         return Ok(());
@@ -138,8 +138,8 @@ fn check_genesis(home: &Home, public_key: &[u8], keys: &VrfKeys) -> anyhow::Resu
     for vrf_key in registered {
         if !keys.public_keys().iter().any(|key| key[..] == vrf_key[..]) {
             bail!(
-                "{} has not the VRF key {} that genesis.json has for this node's validator; restore \
-                 the file, or put the node's key into the genesis",
+                "{} does not contain the VRF key {} that genesis.json has for this node's validator; \
+                 restore the file, or put the node's key into the genesis",
                 keys.path().display(),
                 hex::encode(vrf_key)
             );
@@ -172,7 +172,7 @@ mod tests {
             without_key: false,
         };
         voting(Some("AA")).check(&status("AA", 9)).unwrap();
-        // Who has no power votes nowhere.
+        // A validator without power does not vote.
         voting(Some("AA")).check(&status("BB", 0)).unwrap();
         voting(None).check(&status("BB", 0)).unwrap();
         for own in [Some("AA"), None] {

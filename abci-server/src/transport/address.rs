@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// Longest path of a Unix socket, bytes: that of Linux, `sun_path` without its final zero.
+/// Longest path of a Unix socket in bytes: Linux's `sun_path` without its final zero.
 pub const MAX_SOCKET_PATH: usize = 107;
 
-/// Where ABCI is served: `tcp://HOST:PORT` or `unix://PATH`.
+/// The address of an ABCI server: `tcp://HOST:PORT` or `unix://PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// Host and port; port 0 lets the operating system choose.
@@ -18,8 +18,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// Whether other machines could reach it. A host that has no address yet is not known to be
-    /// out of their reach.
+    /// Whether other machines could reach it. A host name that does not resolve counts as reachable.
     pub fn is_reachable_from_outside(&self) -> bool {
         match self {
             Self::Unix(_) => false,

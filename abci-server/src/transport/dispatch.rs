@@ -9,8 +9,8 @@ use tendermint_proto::v0_38::abci::{
 
 use super::metrics;
 
-/// Has the application answer one encoded request. What is no request gets a
-/// `ResponseException`, and the application is not asked.
+/// Lets the application answer one encoded request. A malformed request gets a `ResponseException` and
+/// does not reach the application.
 pub(super) fn answer<A: Application>(app: &A, request: Bytes) -> Response {
     let value = match Request::decode(request).map(|request| request.value) {
         Ok(Some(asked)) => {

@@ -1,4 +1,4 @@
-//! Messages behind their length as an unsigned varint.
+//! Length-prefixed messages; the length is an unsigned varint.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Read, Write};
 
@@ -7,24 +7,24 @@ use prost::bytes::Bytes;
 
 use super::Error;
 
-/// Bytes that one read from the socket may bring, and that one write may take.
+/// Largest number of bytes per read from the socket and per write to it.
 const BUFFER_BYTES: usize = 64 << 10;
 
-/// Room that a message gets at once; a longer one grows with what really arrives, so that a mere
-/// announcement takes no more.
+/// Memory reserved for a message in advance. The buffer of a longer one grows as its bytes arrive, so
+/// that announcing a length takes no more memory.
 const RESERVED_BYTES: usize = 8 << 20;
 
-/// Bytes of the longest varint of a `u64`.
+/// Length of the longest varint of a `u64`, bytes.
 const MAX_PREFIX_BYTES: u32 = 10;
 
-/// Cuts a stream into messages.
+/// Splits a stream into messages.
 pub(super) struct FrameReader<R> {
     stream: BufReader<R>,
     limit: usize,
 }
 
 impl<R: Read> FrameReader<R> {
-    /// Messages may have up to `limit` bytes.
+    /// Accepts messages of up to `limit` bytes.
     pub(super) fn new(stream: R, limit: usize) -> Self {
         Self {
             stream: BufReader::with_capacity(BUFFER_BYTES, stream),
@@ -56,7 +56,7 @@ impl<R: Read> FrameReader<R> {
         Ok(Some(message.into()))
     }
 
-    /// Reads a varint byte by byte: it may arrive in parts.
+    /// Reads a varint byte by byte, because it may arrive in parts.
     fn length(&mut self) -> Result<u64, Error> {
         let mut length: u64 = 0;
         for index in 0..MAX_PREFIX_BYTES {
@@ -83,7 +83,7 @@ fn truncated(error: io::Error) -> Error {
     }
 }
 
-/// Writes messages behind their lengths.
+/// Writes length-prefixed messages.
 pub(super) struct FrameWriter<W: Write> {
     stream: BufWriter<W>,
     /// Reused from message to message.
@@ -98,14 +98,14 @@ impl<W: Write> FrameWriter<W> {
         }
     }
 
-    /// Buffers a message; what exceeds the buffer is sent at once.
+    /// Buffers a message; bytes beyond the buffer's size are sent at once.
     pub(super) fn write(&mut self, message: &impl Message) -> Result<(), Error> {
         self.encoded.clear();
         message
             .encode_length_delimited(&mut self.encoded)
             .map_err(io::Error::other)?;
         self.stream.write_all(&self.encoded)?;
-        // One large answer must not keep its memory for good.
+        // A large answer must not keep its memory forever.
         self.encoded.shrink_to(BUFFER_BYTES);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What the node measures of the application; the README lists it.
+//! Metrics of the application; the README lists them.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tendermint_proto::v0_38::abci::{
     Event, ResponseFinalizeBlock, request::Value as Asked, response::Value as Answered,
 };
 
-/// Start of the names of the events that tell of a task's way.
+/// Prefix of the names of events about tasks.
 const TASK_EVENTS: &str = "poq_task_";
 
-/// The height that a request is about, where it executes a block.
+/// The height of the block that a request executes, if it executes one.
 pub fn executed_height(asked: &Asked) -> Option<i64> {
     match asked {
         Asked::FinalizeBlock(request) => Some(request.height),
@@ -18,7 +18,7 @@ pub fn executed_height(asked: &Asked) -> Option<i64> {
     }
 }
 
-/// Records an answer of the application. `height` is the executed block's.
+/// Records an answer of the application. `height` is the height of the executed block.
 pub fn record(height: Option<i64>, answered: &Answered, elapsed: Duration) {
     let Some(method) = method(answered) else {
         return;
@@ -56,7 +56,7 @@ fn result(name: &'static str, code: u32, codespace: &str) {
     counter!(name, "code" => code, "codespace" => codespace).increment(1);
 }
 
-/// The name of the method, if it does work.
+/// The name of the method, if its time is measured.
 fn method(answered: &Answered) -> Option<&'static str> {
     Some(match answered {
         Answered::InitChain(_) => "init_chain",

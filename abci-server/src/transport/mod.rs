@@ -2,14 +2,13 @@
 //!
 //! This is the "socket" transport of ABCI 2.0, `spec/abci/abci++_client_server.md`, sections
 //! "TSP" and "Socket", of CometBFT v0.38: each side sends protobuf messages
-//! (`tendermint.abci.Request`, `tendermint.abci.Response`) behind their length as an unsigned
+//! (`tendermint.abci.Request`, `tendermint.abci.Response`), prefixed with their length as an unsigned
 //! varint. CometBFT opens four connections (consensus, mempool, query, snapshot) and pipelines
-//! requests; every connection is answered in order, and what was answered is sent at the latest
-//! when a `Flush` comes.
+//! requests. Each connection is answered in order; buffered answers are sent on `Flush` at the latest.
 //!
-//! One plain thread serves one connection. A request that cannot be understood gets a
-//! `ResponseException`; a stream that cannot be followed any more is closed with a line in the
-//! log. A panic of the application is not caught: the binary's panic hook ends the process.
+//! One thread serves one connection. A malformed request gets a `ResponseException`. A stream with
+//! broken framing is closed, with a line in the log. A panic of the application is not caught: the
+//! binary's panic hook ends the process.
 
 mod address;
 mod dispatch;
@@ -29,11 +28,11 @@ use std::io;
 /// Longest message in bytes: CometBFT's own limit (`maxMsgSize` of `abci/types/messages.go`).
 pub const MAX_MESSAGE_BYTES: usize = 100 << 20;
 
-/// Connections served at once; CometBFT opens four, the rest is for tools and for connections
-/// that a restarted CometBFT has left behind.
+/// Connections served at once. CometBFT opens four; the rest are for tools and for stale connections of
+/// a restarted CometBFT.
 pub const MAX_CONNECTIONS: usize = 64;
 
-/// Why an address cannot be served or a connection ended.
+/// The reason why an address cannot be served or a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The address cannot be listened on.
@@ -41,26 +40,26 @@ pub enum Error {
     Listen {
         /// The address.
         address: Address,
-        /// What is wrong and what to do.
+        /// The cause and the remedy.
         reason: String,
     },
-    /// The operating system has no more threads.
+    /// The operating system cannot start a thread.
     #[error("cannot start a thread for {name}: {source}")]
     Thread {
-        /// What the thread is for.
+        /// The thread's purpose.
         name: String,
-        /// From the operating system.
+        /// Its cause.
         source: io::Error,
     },
     /// A length prefix is above the limit.
     #[error("the peer announced a message of {length} bytes; at most {limit} are accepted")]
     Oversized {
-        /// As announced.
+        /// The announced length, bytes.
         length: u64,
-        /// The limit.
+        /// The limit, bytes.
         limit: usize,
     },
-    /// A length prefix is no varint.
+    /// A length prefix is not a varint.
     #[error("the peer sent a length prefix that is not a varint of at most 64 bits")]
     Prefix,
     /// The stream ended inside a message.

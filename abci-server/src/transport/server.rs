@@ -13,7 +13,7 @@ use super::frame::{FrameReader, FrameWriter};
 use super::socket::Stream;
 use super::{Address, Error, Listener, MAX_CONNECTIONS, MAX_MESSAGE_BYTES};
 
-/// Pause after the operating system refused a connection, for example for want of descriptors.
+/// Pause after the operating system failed to accept a connection, for example without free descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A running ABCI server.
@@ -32,16 +32,16 @@ struct Shared {
 
 #[derive(Default)]
 struct Connections {
-    /// Ever accepted.
+    /// Number of connections accepted so far.
     count: u64,
-    /// One handle of every open stream, to close it with.
+    /// A handle of every open stream, for closing it.
     open: BTreeMap<u64, Stream>,
-    /// Of open and of recently closed connections.
+    /// Threads of open and recently closed connections.
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Server {
-    /// Serves `app` on `listener` until [`Self::stop`]. Every connection has its clone of `app`.
+    /// Serves `app` on `listener` until [`Self::stop`]. Every connection gets a clone of `app`.
     ///
     /// # Errors
     /// [`Error::Thread`] and [`Error::Io`], from the operating system.
@@ -49,7 +49,7 @@ impl Server {
         Self::with_limit(listener, app, MAX_MESSAGE_BYTES)
     }
 
-    /// As [`Self::start`], with messages of up to `limit` bytes.
+    /// Like [`Self::start`], with messages of up to `limit` bytes.
     pub(super) fn with_limit<A: Application>(
         listener: Listener,
         app: A,
@@ -72,15 +72,15 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// The bound address.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// Accepts nothing more, lets every request in progress finish, and closes all connections.
+    /// Stops accepting, lets every request in progress finish, and closes all connections.
     ///
     /// # Errors
-    /// From the operating system.
+    /// I/O errors of the listener.
     pub fn stop(self) -> Result<(), Error> {
         self.shared.stopping.store(true, Ordering::SeqCst);
         self.shared.listener.close()?;
@@ -88,7 +88,7 @@ impl Server {
         let threads = {
             let mut connections = self.shared.connections();
             for stream in connections.open.values() {
-                // A peer that is gone has closed it already.
+                // This fails if the peer has already closed the connection.
                 let _ = stream.close();
             }
             std::mem::take(&mut connections.threads)
@@ -128,7 +128,7 @@ fn open<A: Application>(shared: &Arc<Shared>, stream: Stream, app: A) -> Result<
     let handle = stream.try_clone()?;
     let mut connections = shared.connections();
     if connections.open.len() >= MAX_CONNECTIONS {
-        warn!("refused an ABCI connection: {MAX_CONNECTIONS} are open, the most that are served");
+        warn!("refused an ABCI connection: at most {MAX_CONNECTIONS} may be open");
         return Ok(());
     }
     connections.count += 1;
@@ -160,7 +160,7 @@ fn serve<A: Application>(app: &A, stream: &Stream, limit: usize) -> Result<(), E
     while let Some(request) = requests.next()? {
         let response = answer(app, request);
         responses.write(&response)?;
-        // Nobody sends a Flush after an exception: CometBFT gives the connection up.
+        // CometBFT drops the connection after an exception and sends no Flush.
         if matches!(response.value, Some(Value::Flush(_) | Value::Exception(_))) {
             responses.flush()?;
         }

@@ -1,4 +1,4 @@
-//! TCP and Unix sockets behind one type each.
+//! A listener type and a stream type for both TCP and Unix sockets.
 
 use std::fs::Permissions;
 use std::io::{self, IoSlice, Read, Write};
@@ -18,7 +18,7 @@ use super::{Address, Error, MAX_SOCKET_PATH};
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
 
-/// A bound address. The file of a Unix socket is removed when it is dropped.
+/// A bound address. Dropping it removes the file of a Unix socket.
 #[derive(Debug)]
 pub enum Listener {
     /// TCP.
@@ -28,8 +28,8 @@ pub enum Listener {
 }
 
 impl Listener {
-    /// Binds `address`. The file of a Unix socket that nobody serves any more is replaced; only the
-    /// user of this process can connect to it.
+    /// Binds `address`. A stale file of a Unix socket is replaced; only the user of this process can
+    /// connect to the socket.
     ///
     /// # Errors
     /// [`Error::Listen`], for example if another process serves the address.
@@ -54,7 +54,7 @@ impl Listener {
     /// The bound address, with the port that the operating system chose.
     ///
     /// # Errors
-    /// The operating system's.
+    /// I/O errors.
     pub fn address(&self) -> io::Result<Address> {
         Ok(match self {
             Self::Tcp(listener) => Address::Tcp(listener.local_addr()?.to_string()),
@@ -66,7 +66,7 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept()?;
-                // Consensus waits for every single answer.
+                // Consensus waits for each answer, so Nagle's algorithm must not delay it.
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
@@ -97,12 +97,12 @@ impl Drop for Listener {
     }
 }
 
-/// Binds a Unix socket; a file that a killed process left behind must not be in the way.
+/// Binds a Unix socket and replaces the file that a killed process left.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let length = path.as_os_str().len();
     if length > MAX_SOCKET_PATH {
         let reason = format!(
-            "its path has {length} bytes, and that of a socket has {MAX_SOCKET_PATH} at most; choose \
+            "its path has {length} bytes, but a socket's path has at most {MAX_SOCKET_PATH}; choose \
              a shorter one"
         );
         return Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
@@ -120,7 +120,7 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let flags = SockFlag::SOCK_CLOEXEC;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     bind(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    // Nobody can connect before it listens.
+    // The mode is set before `listen`, so no other user can connect in between.
     std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
     listen(&socket, Backlog::new(BACKLOG)?)?;
     Ok(UnixListener::from(socket))

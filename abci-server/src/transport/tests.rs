@@ -1,4 +1,4 @@
-//! The server over real sockets.
+//! Tests of the server over real sockets.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -35,7 +35,7 @@ impl Application for Counter {
     }
 }
 
-/// A peer as CometBFT is one.
+/// A client that behaves like CometBFT.
 struct Peer {
     stream: Stream,
     responses: FrameReader<Stream>,
@@ -55,7 +55,7 @@ impl Peer {
         peer
     }
 
-    /// Longest time that a read waits.
+    /// Sets the read timeout.
     fn patience(&self, timeout: Duration) {
         match &self.stream {
             Stream::Tcp(stream) => stream.set_read_timeout(Some(timeout)).unwrap(),
@@ -63,7 +63,7 @@ impl Peer {
         }
     }
 
-    /// Tells the server that nothing more will come.
+    /// Closes the sending half of the connection.
     fn finish(&self) {
         match &self.stream {
             Stream::Tcp(stream) => stream.shutdown(Shutdown::Write).unwrap(),
@@ -89,7 +89,7 @@ impl Peer {
         Response::decode(bytes).unwrap().value.unwrap()
     }
 
-    /// One request and its answer, as an own batch.
+    /// Sends one request in a batch of its own and checks the answer.
     fn echo(&mut self, text: &str) {
         self.send(Asked::Echo(RequestEcho {
             message: text.into(),
@@ -214,18 +214,18 @@ fn an_oversized_request_ends_only_its_connection() {
 #[test]
 fn garbage_gets_an_exception_or_ends_its_connection() {
     let server = tcp_server(Counter::default());
-    // A well-framed message that is no request.
+    // A framed message that is not a request.
     let mut peer = Peer::connect(&server);
     peer.send_raw(&[4, 0xff, 0xff, 0xff, 0xff]);
     assert!(
         matches!(peer.receive(), Answered::Exception(exception) if exception.error.contains("decoded"))
     );
     peer.echo("in step again");
-    // No frame at all.
+    // Bytes without valid framing.
     let mut peer = Peer::connect(&server);
     peer.send_raw(&[0xff; 64]);
     assert!(peer.is_closed());
-    // What a browser would send.
+    // An HTTP request from a browser.
     let mut peer = Peer::connect(&server);
     peer.send_raw(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
     peer.finish();
@@ -311,7 +311,7 @@ fn the_socket_of_a_killed_process_is_replaced() {
     assert!(path.exists());
     Listener::bind(&Address::Unix(path.clone())).unwrap();
 
-    // Anything else is not ours to remove.
+    // Other files must not be removed.
     let file = folder.path().join("file");
     std::fs::write(&file, "precious").unwrap();
     assert!(Listener::bind(&Address::Unix(file.clone())).is_err());

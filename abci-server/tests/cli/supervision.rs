@@ -52,7 +52,7 @@ fn the_end_of_cometbft_ends_the_node_and_is_explained() {
         .split("Error: ")
         .nth(1)
         .unwrap_or_else(|| panic!("{log}"));
-    assert!(error.contains("CometBFT ended by itself"), "{error}");
+    assert!(error.contains("CometBFT exited unexpectedly"), "{error}");
     // With the last lines of its log.
     assert!(error.contains("module="), "{error}");
 }

@@ -8,27 +8,27 @@ use crate::home::validator_keys::PublicKey;
 use crate::home::{Home, cache};
 use crate::transport::Address;
 
-/// Where `start` serves ABCI to a CometBFT that it does not run; CometBFT's default of `proxy_app`.
+/// Default address of ABCI for an unsupervised CometBFT; CometBFT's default of `proxy_app`.
 const DEFAULT_ABCI: &str = "127.0.0.1:26658";
-/// Where `start` serves gRPC unless told otherwise; the Cosmos SDK's port.
+/// Default address of gRPC; the Cosmos SDK's port.
 const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 
 /// `app.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct AppSettings {
-    /// Where ABCI is served; `None` is a socket in the home for a supervised CometBFT, else
+    /// Address of ABCI; `None` means a socket in the home for a supervised CometBFT, else
     /// [`Self::abci_for_others`].
     pub abci: Option<Address>,
-    /// Where gRPC is served, `HOST:PORT`; empty is nowhere.
+    /// Address of gRPC, `HOST:PORT`; empty turns gRPC off.
     pub grpc_address: String,
-    /// Versions of the state that queries can reach back to; 0 keeps all.
+    /// Number of versions of the state kept for queries; 0 keeps all.
     pub keep_versions: u64,
-    /// Folder with the files of the evaluator models; `None` looks for it.
+    /// Folder of the evaluator models' files; `None` means the default.
     pub evaluator_models: Option<PathBuf>,
-    /// The validator that CometBFT signs for; `None` is that of its key file.
+    /// The validator for which CometBFT signs; `None` means that of its key file.
     pub(crate) validator_public_key: Option<PublicKey>,
-    /// Where Prometheus metrics are served; `None` is nowhere.
+    /// Address of Prometheus metrics; `None` turns them off.
     pub metrics_address: Option<SocketAddr>,
     /// Settings of the supervised CometBFT.
     pub comet: CometSettings,
@@ -38,11 +38,11 @@ pub struct AppSettings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct CometSettings {
-    /// Whether `start` runs CometBFT too.
+    /// Whether `start` runs CometBFT as a child.
     pub supervise: bool,
-    /// The program; `None` looks for it.
+    /// The program; `None` means the default.
     pub binary: Option<PathBuf>,
-    /// File for its log; `None` is the standard error output.
+    /// File for its log; `None` means standard error.
     pub log: Option<PathBuf>,
 }
 
@@ -61,7 +61,7 @@ impl Default for AppSettings {
 }
 
 impl AppSettings {
-    /// Where the files of the evaluator models are: as set, else in the home, else in the cache.
+    /// The folder of the evaluator models' files: as set, else in the home, else in the cache.
     pub fn evaluator_models_folder(&self, home: &Home) -> PathBuf {
         let in_home = home.evaluator_models();
         match &self.evaluator_models {
@@ -71,7 +71,7 @@ impl AppSettings {
         }
     }
 
-    /// Where a CometBFT that `start` does not run finds the application.
+    /// The address of ABCI for an unsupervised CometBFT.
     pub fn abci_for_others(&self) -> Address {
         let default = || Address::Tcp(DEFAULT_ABCI.into());
         self.abci.clone().unwrap_or_else(default)
@@ -85,7 +85,7 @@ impl AppSettings {
         load(&home.app_toml())
     }
 
-    /// The file's text, with every option explained.
+    /// The file's text, with a comment for every option.
     pub fn to_toml(&self) -> String {
         let optional = |name: &str, value: Option<String>| match value {
             Some(value) => format!("{name} = {}", quoted(value)),
@@ -95,47 +95,47 @@ impl AppSettings {
             optional(name, path.as_ref().map(|path| path.display().to_string()))
         };
         format!(
-            r#"# Settings of `poqd start`. Flags of the command line go first. Relative paths are relative to
+            r#"# Settings of `poqd start`. Command-line flags override them. Relative paths are relative to
 # the working directory.
 
-# Where ABCI is served: "unix:///PATH", of at most 107 bytes and for this user alone, or
-# "tcp://HOST:PORT". ABCI has no authentication, so that every user of this machine can use a TCP
-# port; one that others could reach needs the flag --allow-remote-abci. Default: the socket abci.sock
-# in the home where CometBFT is run too (see `supervise` below), else "tcp://{DEFAULT_ABCI}".
+# Address of ABCI: "unix:///PATH", at most 107 bytes, which only this user can reach, or
+# "tcp://HOST:PORT". ABCI has no authentication: every user of this machine can use a TCP port. An
+# address that other machines could reach needs the flag --allow-remote-abci. Default: the socket
+# abci.sock in the home if CometBFT is supervised (see `supervise` below), else "tcp://{DEFAULT_ABCI}".
 {abci}
 
-# Where gRPC is served for clients, HOST:PORT; "" for nowhere. All can be asked there that a query
-# through CometBFT's RPC can, and transactions be sent and found.
+# Address of gRPC for clients, HOST:PORT; "" turns it off. It answers the same queries as `abci_query`
+# of CometBFT's RPC, and can send and find transactions.
 grpc-address = {grpc_address}
 
-# Versions of the state, one per block, that queries with --height, proofs and
-# `query poq draw --verify` can reach back to. Older ones are pruned for good: raising the number
-# does not bring them back. 0 keeps all: a finished task then leaves about 80 kB instead of 1.
+# Number of versions of the state, one per block, that are kept for queries with --height, proofs and
+# `query poq draw --verify`. Older ones are pruned; raising the number does not bring them back.
+# 0 keeps all: a finished task then leaves about 80 kB instead of 1.
 keep-versions = {keep_versions}
 
 # Folder with the files of the chain's evaluator models, with which a node recomputes the scores
-# of audited tasks: weights (*.onnx) and tokenizers (*.json), found by their digests, whatever their
-# names and folders. A node does not start without them. Default: `evaluator-models` in the home if
-# it exists, else `models` of the cache (see `binary` below).
+# of audited tasks: weights (*.onnx) and tokenizers (*.json). They are found by their digests, with any
+# name and in any subfolder. A node does not start without them. Default: `evaluator-models` in the home
+# if it exists, else `models` of the cache (see `binary` below).
 {evaluator_models}
 
-# The validator that CometBFT signs for, whose votes this node extends with outputs for the beacon: its
-# Ed25519 public key, 32 bytes in base64. To be set where a remote signer has the key
-# (`priv_validator_laddr` in config.toml). Default: that of the key file of config.toml.
+# Ed25519 public key, 32 bytes in base64, of the validator for which CometBFT signs. This node extends
+# its votes with VRF outputs. Needed if a remote signer has the key (`priv_validator_laddr` in
+# config.toml). Default: the key of the key file in config.toml.
 {validator_public_key}
 
-# Where Prometheus metrics are served, at /metrics, for example "127.0.0.1:26660". Default: nowhere.
+# Address of Prometheus metrics, at /metrics, for example "127.0.0.1:26660". Default: off.
 {metrics_address}
 
 [comet]
-# Whether `poqd start` runs and supervises CometBFT too, as with --with-comet.
+# Whether `poqd start` also runs and supervises CometBFT, as with --with-comet.
 supervise = {supervise}
 
 # The program `cometbft`, version 0.38. Default: the one in $PATH, else the one in the folder
 # `bin` of the cache ($POQ_CACHE, else $XDG_CACHE_HOME/poq, else ~/.cache/poq).
 {binary}
 
-# File to which CometBFT's log is appended. Default: the standard error output.
+# File to which CometBFT's log is appended. Default: standard error.
 {log}
 "#,
             abci = optional("abci", self.abci.as_ref().map(ToString::to_string)),

@@ -10,14 +10,14 @@ use super::{Error, load, quoted};
 use crate::home::Home;
 use crate::home::genesis;
 
-/// How results are printed.
+/// The format of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// Indented lines.
+    /// Indented text.
     #[default]
     Text,
-    /// One JSON document.
+    /// A JSON document.
     Json,
 }
 
@@ -34,21 +34,21 @@ impl fmt::Display for Format {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ClientSettings {
-    /// The chain that transactions are for; empty is the node's.
+    /// Chain of the transactions; empty means the node's.
     pub chain_id: String,
     /// RPC address of the node.
     pub node: String,
-    /// Where keys are kept.
+    /// Backend of the keyring.
     pub keyring_backend: Backend,
-    /// What addresses of keys begin with; empty is as in the home's genesis.
+    /// Address prefix of keys; empty means that of the home's genesis.
     pub bech32_prefix: String,
-    /// How results are printed.
+    /// Format of results.
     pub output: Format,
-    /// Gas limit over simulated gas, at least 1.
+    /// Factor from simulated gas to the gas limit, at least 1.
     pub gas_adjustment: f64,
 }
 
-/// What of a worker's `config.toml` this program uses.
+/// The part of a worker's `config.toml` that this program uses.
 #[derive(Default, Deserialize)]
 struct WorkerSettings {
     chain: Option<ChainConfig>,
@@ -68,8 +68,8 @@ impl Default for ClientSettings {
 }
 
 impl ClientSettings {
-    /// Reads `client.toml`. The home of a worker has none: its own settings say which chain, node and
-    /// keys are the operator's.
+    /// Reads `client.toml`. A worker's home has none: its `config.toml` has the operator's chain, node
+    /// and keyring.
     ///
     /// # Errors
     /// See [`Error`].
@@ -87,10 +87,10 @@ impl ClientSettings {
         }))
     }
 
-    /// What the addresses of the home's keys begin with: as set, else as in its genesis.
+    /// The address prefix of the home's keys: as set, else as in its genesis.
     ///
     /// # Errors
-    /// A genesis that cannot be read.
+    /// If the genesis cannot be read.
     pub fn address_prefix(&self, home: &Home) -> Result<String, genesis::Error> {
         if !self.bech32_prefix.is_empty() {
             return Ok(self.bech32_prefix.clone());
@@ -102,45 +102,44 @@ impl ClientSettings {
         Ok(of_genesis.unwrap_or_else(|| ADDRESS_PREFIX.into()))
     }
 
-    /// Checks what the form of the file does not.
+    /// Checks the values beyond their types.
     ///
     /// # Errors
-    /// Says which setting is wrong.
+    /// Names the wrong setting.
     pub fn validate(&self) -> poq_client::Result<()> {
-        // Whatever the gas: only the factor can be wrong.
+        // Only the factor can be wrong here, not the gas.
         adjusted(0, self.gas_adjustment)?;
         Client::new(&self.node)?;
         if !self.bech32_prefix.is_empty() {
-            // Any bytes show whether it can be one.
+            // Any address shows whether the prefix is valid.
             Key::from_bytes(&[1; 32])?.address(&self.bech32_prefix)?;
         }
         Ok(())
     }
 
-    /// The file's text, with every option explained.
+    /// The file's text, with a comment for every option.
     pub fn to_toml(&self) -> String {
         format!(
-            r#"# Defaults of the commands that talk to a node: keys, status, tx, query. Flags of the same names
-# go first.
+            r#"# Defaults of the commands that connect to a node: keys, status, tx, query. Flags of the same
+# names override them.
 
-# Id of the chain that transactions are for; the node must be on it. Empty takes the node's word.
+# Chain id of transactions; the node must be on this chain. Empty means the chain of the node.
 chain-id = {chain_id}
 
 # RPC address of the node: http://, https:// or tcp://.
 node = {node}
 
-# Where keys are kept: "file" (encrypted with a passphrase, which is asked for or read from
-# POQ_KEYRING_PASSPHRASE) or "test" (plain, for test networks).
+# Backend of the keyring: "file" (encrypted with a passphrase, which is prompted for or read from
+# POQ_KEYRING_PASSPHRASE) or "test" (unencrypted, for test networks).
 keyring-backend = {keyring_backend}
 
-# What the addresses of keys begin with, for `keys` and --from. Empty: as in the genesis of this home,
-# else "poq".
+# Address prefix for `keys` and --from. Empty means that of the genesis of this home, else "poq".
 bech32-prefix = {bech32_prefix}
 
-# How results are printed: "text" or "json".
+# Format of results: "text" or "json".
 output = {output}
 
-# Gas limit of `--gas auto` over the simulated gas, at least 1.
+# Factor from simulated gas to the gas limit of `--gas auto`, at least 1.
 gas-adjustment = {gas_adjustment:?}
 "#,
             chain_id = quoted(&self.chain_id),
@@ -210,7 +209,7 @@ mod tests {
         std::fs::write(home.worker_toml(), "[chain]\nid = 7\n").unwrap();
         let error = ClientSettings::load(&home).unwrap_err().to_string();
         assert!(error.contains("config.toml"), "{error}");
-        // A client.toml goes first.
+        // A client.toml overrides it.
         std::fs::create_dir(home.config()).unwrap();
         std::fs::write(home.client_toml(), "").unwrap();
         let settings = ClientSettings::load(&home).unwrap();

@@ -1,4 +1,4 @@
-//! The settings of a home: `app.toml` of the daemon and `client.toml` of the other commands.
+//! The settings of a home: `app.toml` for the daemon and `client.toml` for the other commands.
 
 mod app;
 mod client;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-/// A file of settings that cannot be used.
+/// The reason why a settings file cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// It cannot be read.
@@ -18,20 +18,20 @@ pub enum Error {
     Read {
         /// The file.
         path: PathBuf,
-        /// From the operating system.
+        /// Its cause.
         source: std::io::Error,
     },
-    /// It is not what it should be.
+    /// It is malformed.
     #[error("{path} is not valid: {reason}", path = path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Line and cause.
+        /// The line and the cause.
         reason: toml::de::Error,
     },
 }
 
-/// Reads a file of settings; one that does not exist has only defaults.
+/// Reads a settings file. A missing file has only defaults.
 fn load<T: DeserializeOwned + Default>(path: &Path) -> Result<T, Error> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,

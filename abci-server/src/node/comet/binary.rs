@@ -6,13 +6,13 @@ use std::process::Command;
 use super::Error;
 use crate::home::{Home, cache};
 
-/// The series that speaks the ABCI of this server.
+/// The release series whose ABCI this server implements.
 pub const SERIES: &str = "0.38";
 /// The release that the project is tested with.
 pub(super) const TESTED: &str = "0.38.26";
 const PROGRAM: &str = "cometbft";
 
-/// A program `cometbft` of the right version.
+/// A `cometbft` program of the right version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binary {
     path: PathBuf,
@@ -53,7 +53,7 @@ impl Binary {
         }
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -63,7 +63,7 @@ impl Binary {
         &self.version
     }
 
-    /// Makes the files of `home` that do not exist: keys, config.toml and genesis.json.
+    /// Creates the missing files of `home`: keys, config.toml and genesis.json.
     ///
     /// # Errors
     /// [`Error::Run`], [`Error::Command`].
@@ -155,7 +155,7 @@ mod tests {
         );
         let cached = program(cache.path(), "");
         assert_eq!(search(Some(&path), cache.path()).unwrap(), cached);
-        // A file that is no program is passed over.
+        // A file that is not executable is skipped.
         std::fs::write(first.path().join(PROGRAM), "").unwrap();
         let found = program(second.path(), "");
         assert_eq!(search(Some(&path), cache.path()).unwrap(), found);

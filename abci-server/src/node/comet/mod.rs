@@ -1,4 +1,4 @@
-//! CometBFT: finding the program and running it as a supervised child.
+//! Finds CometBFT and runs it as a supervised child.
 
 mod binary;
 mod process;
@@ -9,20 +9,20 @@ pub use process::{Comet, Log};
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-/// What went wrong around CometBFT.
+/// An error of finding or running CometBFT.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such program.
+    /// The program was not found.
     #[error(
         "cannot find CometBFT {series}: {searched}; run `make setup`, or `go install \
          github.com/cometbft/cometbft/cmd/cometbft@v{tested}`, or name the program with --cometbft",
         series = binary::SERIES, tested = binary::TESTED
     )]
     NotFound {
-        /// Where it was looked for, in words.
+        /// The searched places, in words.
         searched: String,
     },
-    /// The program speaks another ABCI.
+    /// The program is of another series.
     #[error(
         "{path} is CometBFT {version}, but {series} is needed; install v{tested} or name another \
          program with --cometbft",
@@ -31,7 +31,7 @@ pub enum Error {
     Version {
         /// The program.
         path: PathBuf,
-        /// As it says.
+        /// Its version.
         version: String,
     },
     /// The program cannot be started.
@@ -39,19 +39,19 @@ pub enum Error {
     Run {
         /// The program.
         path: PathBuf,
-        /// From the operating system.
+        /// Its cause.
         source: std::io::Error,
     },
-    /// The program refused a command.
+    /// A command of the program failed.
     #[error("`{path} {command}` failed ({status}): {output}", path = path.display())]
     Command {
         /// The program.
         path: PathBuf,
         /// Its arguments.
         command: String,
-        /// How it ended.
+        /// Its exit status.
         status: ExitStatus,
-        /// What it printed.
+        /// Its output.
         output: String,
     },
     /// Its log cannot be written.

@@ -22,23 +22,23 @@ use super::{Binary, Error};
 use crate::home::Home;
 use crate::transport::Address;
 
-/// How long CometBFT may take to stop before it is killed.
+/// Time that CometBFT has to stop before it is killed.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long the rest of its output may take after its end.
+/// Time to read the rest of its output after its end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
-/// Lines of its output that are kept for a message about its end.
+/// Number of last lines of output kept for the error message.
 const KEPT_LINES: usize = 20;
 
-/// What CometBFT logs when its consensus has panicked. It then lives on, and takes part in no
-/// block any more.
+/// CometBFT's log line after a panic of its consensus. The process then stays alive without taking part
+/// in blocks.
 const CONSENSUS_FAILURE: &str = "CONSENSUS FAILURE!!!";
 
-/// Where CometBFT's log goes.
+/// The destination of CometBFT's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Log {
-    /// The standard error output.
+    /// Standard error.
     Stderr,
-    /// Appended to a file.
+    /// A file, to which it is appended.
     File(PathBuf),
 }
 
@@ -50,25 +50,25 @@ pub struct Comet {
     forwarders: Vec<JoinHandle<()>>,
 }
 
-/// How CometBFT ended by itself.
+/// How CometBFT ended without being stopped.
 #[derive(Debug)]
 pub enum End {
-    /// The process ended.
+    /// The process exited.
     Exited(ExitStatus),
-    /// Its consensus did, and the process does not know what to do.
+    /// Its consensus failed, but the process stayed alive.
     ConsensusFailed,
 }
 
 impl fmt::Display for End {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Exited(status) => write!(f, "CometBFT ended by itself ({status})"),
+            Self::Exited(status) => write!(f, "CometBFT exited unexpectedly ({status})"),
             Self::ConsensusFailed => f.write_str("CometBFT's consensus failed"),
         }
     }
 }
 
-/// What the child prints: passed on, and the last lines kept.
+/// Forwards the child's output and keeps its last lines.
 struct Output {
     sink: Box<dyn Write + Send>,
     last: VecDeque<String>,
@@ -76,8 +76,8 @@ struct Output {
 }
 
 impl Comet {
-    /// Starts CometBFT on `home`, with its application at `proxy_app`. Call it from the main
-    /// thread: the child is killed when the thread that started it ends.
+    /// Starts CometBFT on `home`, with its application at `proxy_app`. Must be called from the main
+    /// thread: the kernel kills the child when the thread that started it ends.
     ///
     /// # Errors
     /// [`Error::Run`], or [`Error::Log`].
@@ -103,7 +103,7 @@ impl Comet {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C reaches this process alone, which stops CometBFT in order.
+            // Ctrl-C must reach only this process, which stops CometBFT in order.
             .process_group(0)
             .kill_on_drop(true);
         die_with_parent(&mut command);
@@ -131,10 +131,10 @@ impl Comet {
         })
     }
 
-    /// Waits until CometBFT ends by itself, or fails for good. Cancel by dropping.
+    /// Waits until CometBFT exits or its consensus fails. Cancel by dropping.
     ///
     /// # Errors
-    /// From the operating system.
+    /// I/O errors.
     pub async fn ended(&mut self) -> io::Result<End> {
         tokio::select! {
             status = self.child.wait() => status.map(End::Exited),
@@ -142,7 +142,7 @@ impl Comet {
         }
     }
 
-    /// The last lines of its output, once it has ended.
+    /// Returns the last lines of its output after its end.
     pub async fn last_lines(&mut self) -> String {
         for forwarder in self.forwarders.drain(..) {
             let _ = timeout(DRAIN_TIMEOUT, forwarder).await;
@@ -154,7 +154,7 @@ impl Comet {
     /// Asks CometBFT to stop, and kills it if it does not.
     ///
     /// # Errors
-    /// From the operating system.
+    /// I/O errors.
     pub async fn stop(&mut self) -> io::Result<()> {
         let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) else {
             return Ok(());
@@ -173,7 +173,7 @@ impl Comet {
     }
 }
 
-/// Has the kernel kill the child as soon as its parent is gone, however that ended.
+/// Makes the kernel kill the child when its parent ends for any reason.
 #[allow(unsafe_code, reason = "SAFETY says why it is sound")]
 fn die_with_parent(command: &mut Command) {
     let parent = Pid::this();
@@ -208,7 +208,7 @@ fn append(path: &Path) -> Result<std::fs::File, Error> {
         })
 }
 
-/// Passes lines on until the stream ends.
+/// Forwards lines until the stream ends.
 async fn forward(stream: impl AsyncRead + Unpin, output: Arc<Mutex<Output>>) {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();

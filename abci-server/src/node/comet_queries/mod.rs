@@ -1,6 +1,6 @@
-//! Queries that only CometBFT can answer: transactions by hash, blocks, what the node is.
+//! Queries that only CometBFT can answer: transactions by hash, blocks, node information.
 
-// tonic takes its `Status` as it is.
+// tonic's interfaces use an unboxed `Status`.
 #![allow(clippy::result_large_err)]
 
 mod status;
@@ -24,7 +24,7 @@ use tonic::Status;
 
 use status::{decode, failed};
 
-/// Version of the Cosmos SDK whose interfaces this chain has; clients choose their calls by it.
+/// Version of the Cosmos SDK whose interfaces this chain offers; clients choose their calls by it.
 const COSMOS_SDK: &str = "v0.50.0";
 
 const BROADCAST: &str = "/cosmos.tx.v1beta1.Service/BroadcastTx";
@@ -35,7 +35,7 @@ const SYNCING: &str = "/cosmos.base.tendermint.v1beta1.Service/GetSyncing";
 const LATEST_BLOCK: &str = "/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock";
 const BLOCK: &str = "/cosmos.base.tendermint.v1beta1.Service/GetBlockByHeight";
 const CONSENSUS_PARAMS: &str = "/cosmos.consensus.v1.Query/Params";
-/// The methods that only read.
+/// The read-only methods.
 const QUERIES: [&str; 7] = [
     GET_TX,
     SEARCH,
@@ -45,7 +45,7 @@ const QUERIES: [&str; 7] = [
     BLOCK,
     CONSENSUS_PARAMS,
 ];
-/// Longest time for one request to CometBFT.
+/// Time limit of a request to CometBFT.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// `cosmos.consensus.v1.QueryParamsResponse`, which `cosmos-sdk-proto` leaves out.
@@ -63,18 +63,18 @@ pub struct CometQueries {
 }
 
 impl CometQueries {
-    /// The CometBFT whose RPC is at this URL. Nothing is sent yet.
+    /// Uses the CometBFT RPC at this URL. Sends nothing yet.
     pub fn new(url: Option<&str>) -> Self {
         let rpc = url.and_then(|url| client(url).ok());
         Self { rpc }
     }
 
-    /// Whether CometBFT answers this method, rather than the application.
+    /// Whether CometBFT answers this method instead of the application.
     pub(super) fn answers(path: &str) -> bool {
         path == BROADCAST || Self::is_query(path)
     }
 
-    /// Whether CometBFT answers it and it changes nothing.
+    /// Whether CometBFT answers this method and it is read-only.
     pub(super) fn is_query(path: &str) -> bool {
         QUERIES.contains(&path)
     }

@@ -1,4 +1,4 @@
-//! The status of what fails.
+//! The gRPC status of failed requests.
 
 use prost::Message;
 use prost::bytes::Bytes;
@@ -8,7 +8,7 @@ use tonic::Status;
 /// Decodes the request of a method.
 pub(super) fn decode<M: Message + Default>(data: Bytes) -> Result<M, Status> {
     M::decode(data)
-        .map_err(|error| Status::invalid_argument(format!("the request does not decode: {error}")))
+        .map_err(|error| Status::invalid_argument(format!("the request is malformed: {error}")))
 }
 
 /// The status of a failed request to CometBFT.

@@ -1,4 +1,4 @@
-//! `cosmos.tx.v1beta1.Service`: what CometBFT's mempool and index know about transactions.
+//! `cosmos.tx.v1beta1.Service`, answered by CometBFT's mempool and index.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,7 +20,7 @@ use tonic::Status;
 
 use super::status::failed;
 
-/// Transactions on a page, if the client does not say, and at most.
+/// Default and largest number of transactions on a page.
 const PAGE: (u8, u8) = (100, 100);
 
 /// `GetTx`.
@@ -34,7 +34,7 @@ pub(super) async fn get_tx(
         .map_err(|error: poq_client::Error| Status::invalid_argument(error.to_string()))?;
     let found = rpc.tx(hash.into(), false).await.map_err(|error| {
         match failed(&error) {
-            // The words that clients look for.
+            // Clients look for these words.
             status if status.code() == tonic::Code::NotFound => {
                 Status::not_found(format!("tx not found: {hash}"))
             }
@@ -49,7 +49,7 @@ pub(super) async fn get_tx(
     })
 }
 
-/// `GetTxsEvent`: pages count from 1.
+/// `GetTxsEvent`. Pages count from 1.
 #[allow(deprecated)]
 pub(super) async fn search(
     rpc: HttpClient,
@@ -59,9 +59,9 @@ pub(super) async fn search(
         true => request.events.join(" AND "),
         false => request.query.clone(),
     };
-    let query: Query = text.parse().map_err(|_| {
-        Status::invalid_argument(format!("`{text}` is not a valid query for events"))
-    })?;
+    let query: Query = text
+        .parse()
+        .map_err(|_| Status::invalid_argument(format!("`{text}` is not a valid event query")))?;
     let order = match request.order_by() {
         OrderBy::Desc => Order::Descending,
         OrderBy::Asc | OrderBy::Unspecified => Order::Ascending,
@@ -94,8 +94,8 @@ pub(super) async fn search(
     Ok(response)
 }
 
-/// `BroadcastTx`: what CheckTx says, or in asynchronous mode nothing; the transaction is in no
-/// block yet.
+/// `BroadcastTx`: returns the result of CheckTx, or nothing in asynchronous mode. The transaction is not
+/// in a block yet.
 #[allow(deprecated)]
 pub(super) async fn broadcast(
     rpc: HttpClient,
@@ -137,19 +137,19 @@ pub(super) async fn broadcast(
 /// Time of a block, RFC 3339.
 async fn block_time(rpc: &HttpClient, height: u64) -> Result<String, Status> {
     let height = tendermint::block::Height::try_from(height)
-        .map_err(|_| Status::internal(format!("CometBFT names height {height}")))?;
+        .map_err(|_| Status::internal(format!("CometBFT returned the invalid height {height}")))?;
     let header = rpc.header(height).await.map_err(|error| failed(&error))?;
     Ok(header.header.time.to_rfc3339())
 }
 
 fn describe(found: Found, timestamp: String) -> Result<(Tx, TxResponse), Status> {
     let result = found.tx_result;
-    // The `tendermint` crate leaves the base64 of the node's JSON as it is.
+    // The `tendermint` crate does not decode the base64 of the node's JSON.
     let data = STANDARD
         .decode(&result.data)
         .map_err(|error| Status::internal(format!("CometBFT's data is not base64: {error}")))?;
     let tx = Tx::decode(found.tx.as_slice())
-        .map_err(|error| Status::internal(format!("the transaction does not decode: {error}")))?;
+        .map_err(|error| Status::internal(format!("the transaction is malformed: {error}")))?;
     let response = TxResponse {
         height: i64::try_from(found.height.value()).unwrap_or(i64::MAX),
         txhash: TxHash::of(&found.tx).to_string(),

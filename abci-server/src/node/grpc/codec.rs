@@ -2,7 +2,7 @@ use prost::bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// Passes messages on as the bytes that they are.
+/// A codec that passes messages through as bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Raw;
 

@@ -1,11 +1,10 @@
-//! The gRPC server: what the application answers to ABCI queries, under the same paths, and what
-//! only CometBFT knows.
+//! The gRPC server: the application's ABCI queries under the same paths, and queries that only CometBFT
+//! can answer.
 //!
-//! Every service of the Cosmos SDK and of `poq.v1` is unary, so that one service takes all paths
-//! and passes bytes on: [`Router`] knows who answers. HTTP/2 is hyper's, framing and status are
-//! tonic's.
+//! Every method of the Cosmos SDK and of `poq.v1` is unary, so one service accepts all paths and passes
+//! bytes to the [`Router`]. hyper implements HTTP/2, tonic the framing and status.
 
-// tonic takes its `Status` as it is.
+// tonic's interfaces use an unboxed `Status`.
 #![allow(clippy::result_large_err)]
 
 mod codec;
@@ -26,20 +25,20 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
-/// Connections served at once; more wait.
+/// Connections served at once; further ones wait.
 const MAX_CONNECTIONS: usize = 256;
 /// Calls of one connection at once.
 const MAX_CALLS: u32 = 32;
-/// A connection whose peer is silent for this long is asked whether it lives.
+/// Idle time after which a connection is pinged.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
-/// Pause after the operating system refused a connection.
+/// Pause after the operating system failed to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Why gRPC cannot be served.
+/// The reason why gRPC cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "cannot serve gRPC on `{address}`: {source}; set `grpc-address` in app.toml or --grpc-address \
-     to a free HOST:PORT, or to \"\" for no gRPC"
+     to a free HOST:PORT, or to \"\" to turn gRPC off"
 )]
 pub struct Error {
     address: String,
@@ -57,7 +56,7 @@ impl Listener {
     /// Binds `HOST:PORT`.
     ///
     /// # Errors
-    /// The address is wrong or taken.
+    /// If the address is invalid or taken.
     pub fn bind(address: &str) -> Result<Self, Error> {
         let bind = || {
             let listener = TcpListener::bind(address)?;
@@ -74,7 +73,7 @@ impl Listener {
     /// Serves until the future is dropped.
     ///
     /// # Errors
-    /// The operating system does not hand the address over to the runtime.
+    /// If the socket cannot be registered with the runtime.
     pub async fn serve(self, router: Router) -> Result<Infallible, Error> {
         let address = self.address;
         let listener =
@@ -107,7 +106,7 @@ impl Listener {
 }
 
 async fn connection(stream: TcpStream, router: Arc<Router>) -> hyper::Result<()> {
-    // Small answers go out at once.
+    // Send small answers without delay.
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request: http::Request<Incoming>| {
         let router = Arc::clone(&router);

@@ -16,12 +16,12 @@ use tonic::{Code, Status};
 use super::codec::Raw;
 use crate::node::comet_queries::CometQueries;
 
-/// Height of the state: which one is asked for, and which one answered.
+/// The requested height of the state, and in the answer the height that was used.
 const HEIGHT: &str = "x-cosmos-block-height";
-/// A refusal of this is about the transaction, not about the request.
+/// The method whose refusals concern the transaction, not the request.
 const SIMULATE: &str = "/cosmos.tx.v1beta1.Service/Simulate";
 
-/// Who answers which path: CometBFT's RPC, or else the application.
+/// Routes calls to CometBFT's RPC or to the application.
 #[derive(Clone)]
 pub struct Router {
     app: App,
@@ -29,12 +29,12 @@ pub struct Router {
 }
 
 impl Router {
-    /// Asks the application in this process, and CometBFT through its RPC.
+    /// Routes to the application in this process, and to CometBFT's RPC.
     pub fn new(app: App, comet: CometQueries) -> Self {
         Self { app, comet }
     }
 
-    /// Answers one call; a refusal is a response too.
+    /// Answers one call. A refusal is also a response.
     pub(super) async fn call(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -62,15 +62,15 @@ impl Router {
             height,
             prove: false,
         };
-        // The database may make it wait.
+        // The query may block on the database.
         let answer = tokio::task::spawn_blocking(move || Application::query(&app, query))
             .await
-            .map_err(|error| Status::internal(format!("the query did not end: {error}")))?;
+            .map_err(|error| Status::internal(format!("the query was aborted: {error}")))?;
         respond(&path, answer)
     }
 }
 
-/// One call, as tonic drives it.
+/// One call, as a tonic service.
 struct Call {
     router: Arc<Router>,
     path: String,
@@ -103,7 +103,7 @@ fn respond(path: &str, answer: ResponseQuery) -> Result<tonic::Response<Bytes>, 
         response.metadata_mut().insert(HEIGHT, height);
         return Ok(response);
     }
-    // The status itself says the rest.
+    // The prefix repeats the status.
     let text = answer.log.strip_prefix("rpc error: code = ");
     let text = text.and_then(|text| Some(text.split_once(" desc = ")?.1));
     let text = text.unwrap_or(&answer.log);

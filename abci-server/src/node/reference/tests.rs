@@ -39,7 +39,7 @@ fn a_missing_file_is_named_with_its_digest_and_where_to_put_it() {
     ] {
         assert!(error.contains(part), "{error}");
     }
-    // Any name will do, and the file may come later.
+    // The file may have any name and may be added later.
     let reference = Reference::new(folder.path());
     refused(&reference, &model());
     let weights = folder.path().join("any.onnx");
@@ -52,7 +52,7 @@ fn a_missing_file_is_named_with_its_digest_and_where_to_put_it() {
     let deeper = folder.path().join("a/b");
     fs::create_dir_all(&deeper).unwrap();
     fs::write(deeper.join("tokenizer.json"), TOKENIZER).unwrap();
-    // The files are right, and no model.
+    // The digests are right, but the files do not contain a model.
     let error = refused(&reference, &model());
     assert!(
         error.contains("judge") && error.contains("any.onnx"),
