@@ -1,5 +1,5 @@
-//! The answer to a task, out of the block that carries it: the state keeps its text only while the
-//! task is open, and its digest for ever.
+//! Finds the answer to a task in its block. The state keeps the text only while the task is open, but
+//! the digest forever.
 
 use anyhow::{Context, bail};
 use poq_client::{Client, Order, tx};
@@ -7,24 +7,24 @@ use poq_proto::v1::{MsgSubmitAnswers, Task};
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 
-/// An answer that was found.
+/// A found answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// What the node said.
+    /// Text of the answer.
     pub text: String,
-    /// Of the block that carries it.
+    /// Height of its block.
     pub height: u64,
 }
 
-/// The answer that a task's record has the digest of.
+/// Finds the answer whose digest is in a task's record.
 ///
 /// # Errors
-/// If there is none yet, or if the node has no longer the block or, for a compact record, no index of
-/// transactions.
+/// If there is no answer yet, if the node no longer has its block, or if the record is compact and the
+/// node does not index transactions.
 pub async fn find(client: &Client, task: &Task) -> anyhow::Result<Found> {
     let id = task.id;
     let Some(answer) = &task.answer else {
-        bail!("task {id} has no answer; `poqd query poq task {id}` says why");
+        bail!("task {id} has no answer; `poqd query poq task {id}` shows why");
     };
     let heights = match answer.height {
         // The record is compact.
@@ -41,25 +41,25 @@ pub async fn find(client: &Client, task: &Task) -> anyhow::Result<Found> {
         }
     }
     bail!(
-        "the node's blocks have no answer to task {id} with the SHA-256 {}; ask another node with --node",
+        "the node's blocks do not contain the answer to task {id} with the SHA-256 {}; ask another node with --node",
         hex::encode(&answer.sha256)
     )
 }
 
-/// Heights of the blocks with an answer to a task, by the node's index.
+/// Heights of the blocks with an answer to a task, from the node's index.
 async fn heights_of(client: &Client, id: u64) -> anyhow::Result<Vec<u64>> {
     let query = format!("poq_task_answered.task='{id}'");
     let found = client.tx_search(&query, 1, 100, Order::Ascending).await;
     let page = found.with_context(|| {
         format!(
-            "the record of task {id} is compact, so that the block of its answer must be searched for; \
-             ask a node that indexes transactions with --node"
+            "the record of task {id} is compact, so finding its answer needs an index of transactions; \
+             ask a node that has one with --node"
         )
     })?;
     Ok(page.txs.into_iter().map(|tx| tx.height).collect())
 }
 
-/// The texts that a block's entry hands in for a task; other entries are none.
+/// The answers to a task in an entry of a block; none if the entry is not a transaction.
 fn answers(bytes: &[u8], id: u64) -> Vec<String> {
     let messages = tx::decode(bytes).ok().and_then(|tx| tx.body);
     let messages = messages.map_or_else(Vec::new, |body| body.messages);

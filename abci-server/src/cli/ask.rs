@@ -1,4 +1,4 @@
-//! `poqd ask`: a question, and its answer.
+//! `poqd ask`: asks a question and prints its answer.
 
 use super::runtime;
 use super::tx::TxFlags;
@@ -8,7 +8,7 @@ use crate::home::Home;
 use crate::home::settings::ClientSettings;
 use crate::home::settings::Format;
 
-/// Flags of `ask`: those of a transaction, and those of `tx poq submit-task`.
+/// Flags of `ask`: those of a transaction and of `tx poq submit-task`.
 #[derive(Debug, clap::Args)]
 pub struct Ask {
     #[command(flatten)]
@@ -21,7 +21,7 @@ impl Ask {
     /// Asks, waits until the quality is known, and prints the answer.
     ///
     /// # Errors
-    /// Why there is no answer, or how it failed.
+    /// The reason why there is no answer.
     pub fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         runtime()?.block_on(async {

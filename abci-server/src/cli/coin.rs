@@ -1,4 +1,4 @@
-//! Amounts of money as the command line has them: `1000upoq`, `0.025upoq`.
+//! Amounts of money on the command line: `1000upoq`, `0.025upoq`.
 
 use std::str::FromStr;
 
@@ -13,11 +13,11 @@ pub struct Coin {
     pub denom: String,
 }
 
-/// Comma-separated coins, in the order of their denoms; each denom once.
+/// Comma-separated coins with distinct denoms, sorted by denom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Coins(pub Vec<Coin>);
 
-/// A price of one unit of gas, `digits / 10^decimals` base units.
+/// A price of one unit of gas: `digits / 10^decimals` base units.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GasPrice {
     digits: u128,
@@ -26,7 +26,7 @@ pub struct GasPrice {
     pub denom: String,
 }
 
-/// Decimals that a price may have, as in the Cosmos SDK.
+/// Largest number of decimals of a price, as in the Cosmos SDK.
 const MAX_DECIMALS: usize = 18;
 
 impl FromStr for Coin {
@@ -74,7 +74,7 @@ impl FromStr for GasPrice {
 }
 
 impl GasPrice {
-    /// The price of a million units of gas, which must be a whole number of at most 64 bits.
+    /// The price of a million units of gas; `None` unless it is a whole number of at most 64 bits.
     pub fn of_million(&self) -> Option<u64> {
         let scale = 10_u128.checked_pow(self.decimals)?;
         let product = self.digits.checked_mul(1_000_000)?;
@@ -100,13 +100,13 @@ impl FromStr for Coins {
             .collect::<Result<Vec<Coin>, _>>()?;
         coins.sort_by(|a, b| a.denom.cmp(&b.denom));
         match coins.windows(2).find(|pair| pair[0].denom == pair[1].denom) {
-            Some(pair) => Err(format!("`{}` comes twice", pair[0].denom)),
+            Some(pair) => Err(format!("`{}` is given twice", pair[0].denom)),
             None => Ok(Self(coins)),
         }
     }
 }
 
-/// A number and what follows it.
+/// Splits a text into its leading number and the rest.
 fn split(text: &str) -> (&str, &str) {
     let end = text
         .find(|character: char| !character.is_ascii_digit() && character != '.')

@@ -7,12 +7,12 @@ use clap_complete::Shell;
 /// Flags of `completions`.
 #[derive(Debug, clap::Args)]
 pub struct Completions {
-    /// The shell that the script is for.
+    /// Shell of the script.
     shell: Shell,
 }
 
 impl Completions {
-    /// Prints a script that completes the command line `command`.
+    /// Prints a completion script for `command`.
     pub fn run(self, mut command: clap::Command) {
         let name = command.get_name().to_owned();
         clap_complete::generate(self.shell, &mut command, name, &mut io::stdout());

@@ -1,4 +1,4 @@
-//! `poqd config`: the settings of a home, one by one.
+//! `poqd config`: reads and changes settings of a home.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -16,7 +16,7 @@ use crate::home::settings::{AppSettings, ClientSettings};
 /// Commands of `config`.
 #[derive(Debug, clap::Args)]
 pub struct Config {
-    /// How results are printed; default: as in client.toml.
+    /// Format of results; default: as in client.toml.
     #[arg(long, short = 'o', global = true, value_enum)]
     pub output: Option<Format>,
     #[command(subcommand)]
@@ -25,7 +25,7 @@ pub struct Config {
 
 #[derive(Debug, clap::Subcommand)]
 enum ConfigCommand {
-    /// Print every setting with its value.
+    /// Print all settings with their values.
     List,
     /// Print one setting's value.
     Get {
@@ -36,12 +36,12 @@ enum ConfigCommand {
     Set {
         /// File and name, for example client.node, app.comet.supervise or comet.rpc.laddr.
         key: Key,
-        /// Its new value. A list is written as in TOML, or with commas.
+        /// New value. A list is written as in TOML or as comma-separated entries.
         value: String,
     },
 }
 
-/// A file of settings.
+/// A settings file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum File {
     App,
@@ -50,11 +50,11 @@ enum File {
     Comet,
 }
 
-/// Where a setting is.
+/// The file and name of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Key {
     file: File,
-    /// With dots between tables.
+    /// Name, with dots between tables.
     name: String,
 }
 
@@ -87,7 +87,7 @@ impl Config {
     /// Runs the command.
     ///
     /// # Errors
-    /// A file that cannot be used, or a value that would make it so.
+    /// If a file is invalid, or would be with the new value.
     pub fn run(self, home: &Home) -> anyhow::Result<()> {
         if let ConfigCommand::Set { key, value } = &self.command {
             return set(home, key, value);
@@ -98,7 +98,7 @@ impl Config {
         flatten("client", &serde_json::to_value(&client)?, &mut settings);
         let app = serde_json::to_value(AppSettings::load(home)?)?;
         flatten("app", &app, &mut settings);
-        // A home of keys alone has no CometBFT.
+        // A home that has only keys has no CometBFT.
         if home.comet_toml().is_file() {
             let comet = serde_json::to_value(CometConfig::open(home.comet_toml())?.values()?)?;
             flatten("comet", &comet, &mut settings);
@@ -108,7 +108,7 @@ impl Config {
                 let name = key.full_name();
                 let value = settings
                     .get(&name)
-                    .with_context(|| format!("there is no setting `{name}`; see `config list`"))?;
+                    .with_context(|| format!("no setting is named `{name}`; see `config list`"))?;
                 print(format, value)
             }
             _ => Ok(format.print_json(&serde_json::to_value(&settings)?)?),
@@ -122,7 +122,7 @@ impl Key {
     }
 }
 
-/// A value alone: plain, so that scripts can use it.
+/// Prints a value. Text is printed without quotes, for scripts.
 fn print(format: Format, value: &Json) -> anyhow::Result<()> {
     match (format, value) {
         (Format::Text, Json::String(text)) => println!("{text}"),
@@ -132,7 +132,7 @@ fn print(format: Format, value: &Json) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Names and values of all settings below a table. What is not set is null.
+/// Collects names and values of all settings of a table. Unset ones are null.
 fn flatten(name: &str, value: &Json, settings: &mut BTreeMap<String, Json>) {
     match value {
         Json::Object(table) => {
@@ -158,7 +158,7 @@ fn set(home: &Home, key: &Key, value: &str) -> anyhow::Result<()> {
     };
     ensure!(
         home.config().is_dir(),
-        "{} is not a home: it has no folder `config`; check --home",
+        "{} is not a poqd home: it has no folder `config`; check --home",
         home.path().display()
     );
     let text = changed(&text, key, value)
@@ -166,15 +166,20 @@ fn set(home: &Home, key: &Key, value: &str) -> anyhow::Result<()> {
     Ok(durable::replace(&path, text.as_bytes())?)
 }
 
-/// CometBFT has no list of its settings but the file that it made.
+/// Sets a CometBFT setting. Only the file that CometBFT created lists its settings.
 fn set_of_comet(home: &Home, key: &Key, value: &str) -> anyhow::Result<()> {
-    let mut config = CometConfig::open(home.comet_toml())
-        .with_context(|| format!("{} has no CometBFT; check --home", home.path().display()))?;
+    let mut config = CometConfig::open(home.comet_toml()).with_context(|| {
+        format!(
+            "{} has no config of CometBFT; check --home",
+            home.path().display()
+        )
+    })?;
     config.set_text(&key.name, value)?;
     Ok(config.save()?)
 }
 
-/// The text of a file with one setting changed. A value is text where the setting may be text.
+/// Returns the file's text with one setting changed. The value is stored as text if the setting may be
+/// text.
 fn changed(text: &str, key: &Key, value: &str) -> anyhow::Result<String> {
     let with = |value: Value| -> anyhow::Result<String> {
         let mut document: DocumentMut = text.parse()?;
@@ -194,7 +199,7 @@ fn insert(table: &mut Table, name: &str, mut value: Value) -> anyhow::Result<()>
     match name.split_once('.') {
         Some((first, rest)) => {
             let inner = table.entry(first).or_insert_with(toml_edit::table);
-            let inner = inner.as_table_mut().context("it is not a table")?;
+            let inner = inner.as_table_mut().context("its parent is not a table")?;
             insert(inner, rest, value)
         }
         None => {
@@ -211,7 +216,7 @@ fn check(file: File, text: &str) -> anyhow::Result<()> {
     match file {
         File::App => drop(toml::from_str::<AppSettings>(text)?),
         File::Client => toml::from_str::<ClientSettings>(text)?.validate()?,
-        // Checked where it is changed.
+        // CometBFT's file is checked when it is changed.
         File::Comet => {}
     }
     Ok(())
@@ -239,7 +244,7 @@ mod tests {
         let settings: AppSettings = toml::from_str(&text).unwrap();
         assert_eq!(settings.metrics_address.unwrap().port(), 9);
         let client = ClientSettings::default().to_toml();
-        // A number where text belongs is text.
+        // A number is stored as text if the setting is text.
         let text = change(&client, "client.chain-id", "7").unwrap();
         assert!(text.contains("chain-id = \"7\""));
     }

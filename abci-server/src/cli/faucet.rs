@@ -1,4 +1,4 @@
-//! `poqd faucet`: gives coins to whoever asks, on a test network.
+//! `poqd faucet`: gives coins to anyone who asks, on a test network.
 
 mod limits;
 
@@ -32,9 +32,9 @@ use crate::cli::coin::{Coin, Coins};
 use crate::home::Home;
 use crate::home::settings::ClientSettings;
 
-/// Longest wait for the block with a gift.
+/// Time limit for a gift's inclusion in a block.
 const INCLUSION: Duration = Duration::from_secs(60);
-/// What a request may take beside the wait for its block.
+/// Time limit of the rest of a request.
 const OVERHEAD: Duration = Duration::from_secs(15);
 /// Largest request, bytes.
 const MAX_BODY: usize = 4096;
@@ -46,30 +46,31 @@ pub struct Faucet {
     node: NodeFlags,
     #[command(flatten)]
     keyring: KeyringFlags,
-    /// Key that pays: its name or its address.
+    /// Name or address of the key that pays.
     #[arg(long, value_name = "KEY")]
     from: String,
-    /// What one request gets, for example 1000000upoq, separated by commas.
+    /// Coins per request, separated by commas, for example 1000000upoq.
     #[arg(long, value_name = "COINS")]
     amount: Coins,
-    /// Where to listen.
+    /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1:8000", value_name = "HOST:PORT")]
     listen: SocketAddr,
-    /// How long an address waits for its next gift, seconds.
+    /// Time between two gifts to one address, seconds.
     #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
     every: u64,
-    /// Gifts in one minute, at most.
+    /// Largest number of gifts per minute.
     #[arg(long, default_value_t = 60, value_name = "NUMBER")]
     per_minute: usize,
-    /// Origins of web pages that may ask, separated by commas, as `https://example.org`; "*" is every one.
+    /// Allowed origins of web pages, separated by commas, for example `https://example.org`; "*" allows
+    /// all.
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
     cors_origins: Vec<String>,
-    /// Where to serve Prometheus metrics, at /metrics; default: nowhere.
+    /// Address to serve Prometheus metrics on, at /metrics; default: off.
     #[arg(long, value_name = "HOST:PORT")]
     metrics_address: Option<SocketAddr>,
 }
 
-/// What the handlers share.
+/// State shared by the handlers.
 struct Service {
     sender: Sender,
     prefix: String,
@@ -77,16 +78,16 @@ struct Service {
     limits: Mutex<Limits>,
 }
 
-/// What somebody asks for.
+/// The body of a request.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Request {
     address: String,
-    /// All of the gift if there is none.
+    /// The requested denom; absent means all coins of the gift.
     denom: Option<String>,
 }
 
-/// What somebody got.
+/// The body of a successful response.
 #[derive(Serialize)]
 struct Gift {
     address: String,
@@ -95,7 +96,7 @@ struct Gift {
     height: u64,
 }
 
-/// Why somebody got nothing.
+/// The body of a failed response.
 struct Refusal {
     status: StatusCode,
     reason: String,
@@ -103,7 +104,7 @@ struct Refusal {
 }
 
 impl Faucet {
-    /// Serves until a signal comes.
+    /// Serves until a signal arrives.
     ///
     /// # Errors
     /// If the key, the node or the address cannot be used.
@@ -143,7 +144,7 @@ impl Faucet {
         let prefix = client.params().await?.bech32_prefix;
         ensure!(
             self.amount.0.iter().all(|coin| coin.amount > 0),
-            "a gift of 0 is none; choose another --amount"
+            "the gift must not be 0; choose another --amount"
         );
         let chain_id = Some(settings.chain_id.as_str()).filter(|id| !id.is_empty());
         Ok(Service {
@@ -169,7 +170,7 @@ fn router(service: Service, origins: Arc<Vec<String>>) -> Router {
 }
 
 async fn give(State(service): State<Arc<Service>>, body: Bytes) -> Result<Json<Gift>, Refusal> {
-    // Whatever the content type: `curl -d` says that it sends a form.
+    // The content type is ignored, because `curl -d` declares a form.
     let given = match serde_json::from_slice(&body) {
         Ok(request) => service.give(request).await,
         Err(error) => Err(Refusal::new(
@@ -239,7 +240,7 @@ impl Service {
                 })
             }
             Err(error) => {
-                warn!(address, %error, "cannot give");
+                warn!(address, %error, "cannot send the gift");
                 Err(Refusal::new(
                     StatusCode::SERVICE_UNAVAILABLE,
                     error.to_string(),
@@ -248,7 +249,7 @@ impl Service {
         }
     }
 
-    /// What a request gets.
+    /// The coins of a request.
     fn coins(&self, denom: Option<&str>) -> Result<Vec<Coin>, String> {
         let Some(denom) = denom else {
             return Ok(self.gift.clone());
@@ -261,7 +262,7 @@ impl Service {
             .collect();
         match coins.is_empty() {
             true => Err(format!(
-                "there is no `{denom}` here, only {}",
+                "this faucet does not give `{denom}`, only {}",
                 gift_text(&self.gift)
             )),
             false => Ok(coins),

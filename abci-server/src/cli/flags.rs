@@ -1,4 +1,4 @@
-//! What every command that talks to a node has in common.
+//! Flags shared by commands that connect to a node or use keys.
 
 use poq_client::Client;
 use poq_client::keyring::{Backend, Keyring, ask};
@@ -7,22 +7,22 @@ use crate::home::Home;
 use crate::home::settings::ClientSettings;
 use crate::home::settings::Format;
 
-/// Flags of commands that ask a node.
+/// Flags of commands that connect to a node.
 #[derive(Debug, clap::Args)]
 pub struct NodeFlags {
     /// RPC address of the node: http://, https:// or tcp://; default: as in client.toml.
     #[arg(long, global = true, value_name = "URL")]
     pub node: Option<String>,
-    /// How results are printed; default: as in client.toml.
+    /// Format of results; default: as in client.toml.
     #[arg(long, short = 'o', global = true, value_enum)]
     pub output: Option<Format>,
 }
 
 impl NodeFlags {
-    /// The node, and how to print what it says.
+    /// Returns the node's client and the format of results.
     ///
     /// # Errors
-    /// A file of settings or an address that cannot be used.
+    /// If the settings or the address are invalid.
     pub fn open(&self, settings: &ClientSettings) -> anyhow::Result<(Client, Format)> {
         let node = self.node.as_deref().unwrap_or(&settings.node);
         Ok((Client::new(node)?, self.output.unwrap_or(settings.output)))
@@ -32,16 +32,16 @@ impl NodeFlags {
 /// Flags of commands that use keys.
 #[derive(Debug, clap::Args)]
 pub struct KeyringFlags {
-    /// Where keys are kept: file or test; default: as in client.toml.
+    /// Backend of the keyring: file or test; default: as in client.toml.
     #[arg(long, global = true, value_name = "BACKEND")]
     pub keyring_backend: Option<Backend>,
 }
 
 impl KeyringFlags {
-    /// The keyring of the home, with addresses of its chain.
+    /// Opens the home's keyring, with the address prefix of its chain.
     ///
     /// # Errors
-    /// The keyring's, or a genesis that cannot be read.
+    /// If the keyring or the genesis cannot be read.
     pub fn open(&self, home: &Home, settings: &ClientSettings) -> anyhow::Result<Keyring> {
         let backend = self.keyring_backend.unwrap_or(settings.keyring_backend);
         let keyring = Keyring::open(home.path(), backend, ask)?;

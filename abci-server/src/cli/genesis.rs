@@ -1,4 +1,4 @@
-//! `poqd genesis`: what a chain starts with, in the home's genesis.json.
+//! `poqd genesis`: changes the home's genesis.json.
 
 use std::path::PathBuf;
 
@@ -29,7 +29,7 @@ use crate::home::validator_keys::{
 pub struct Genesis {
     #[command(flatten)]
     keyring: KeyringFlags,
-    /// How the result is printed; default: as in client.toml.
+    /// Format of the result; default: as in client.toml.
     #[arg(long, short = 'o', global = true, value_enum)]
     pub output: Option<Format>,
     #[command(subcommand)]
@@ -40,72 +40,71 @@ pub struct Genesis {
 enum GenesisCommand {
     /// Add an account with coins.
     AddAccount {
-        /// Its address, or the name of a key of this home.
+        /// Address, or name of a key of this home.
         account: String,
-        /// What it has, for example 1000upoq, separated by commas.
+        /// Coins, separated by commas, for example 1000upoq.
         coins: Coins,
     },
     /// Add a language model.
     AddModel {
-        /// The model as proto3 JSON; - is the standard input.
+        /// File with the model as proto3 JSON; - is standard input.
         file: PathBuf,
     },
-    /// Add an evaluator model. Language models name it, so it comes before them.
+    /// Add an evaluator model. It must come before the language models that name it.
     AddEvaluatorModel {
-        /// The model as proto3 JSON; - is the standard input.
+        /// File with the model as proto3 JSON; - is standard input.
         file: PathBuf,
     },
-    /// Add an inference node or an evaluator. Its models come before it.
+    /// Add an inference node or an evaluator. It must come after its models.
     AddNode {
-        /// What it does.
+        /// Role of the node.
         role: WorkerRole,
         /// Address of its operator, or the name of a key of this home.
         operator: String,
         /// Ids of its models or evaluator models, separated by commas.
         #[arg(long, value_delimiter = ',', required = true)]
         models: Vec<String>,
-        /// On top of the operator's balance, for example 1000000upoq.
+        /// Stake in addition to the operator's balance, for example 1000000upoq.
         #[arg(long)]
         stake: Coin,
-        /// Where users may reach an inference node directly.
+        /// URL at which users may reach an inference node directly.
         #[arg(long, default_value = "")]
         endpoint: String,
-        /// Address that earns; default: the operator's.
+        /// Payout address; default: the operator's.
         #[arg(long, default_value = "")]
         payout: String,
-        /// Duties that it takes at once, so that it can do all of them in time; 0 means 64.
+        /// Duties that the node takes at once and can do in time; 0 means 64.
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         capacity: u32,
     },
-    /// Add a validator, or name the owner of one that is there.
+    /// Add a validator, or set the owner of an existing one.
     AddValidator {
         /// Address of its operator, or the name of a key of this home.
         operator: String,
-        /// On top of the operator's balance, for example 1000000upoq.
+        /// Stake in addition to the operator's balance, for example 1000000upoq.
         #[arg(long)]
         stake: Coin,
-        /// Ed25519 key of consensus, base64; default: that of this home's node.
+        /// Ed25519 consensus key, base64; default: that of this home's node.
         #[arg(long, value_name = "BASE64", value_parser = public_key)]
         public_key: Option<PublicKey>,
-        /// VRF key for the beacon, base64; default: the newest of this home's node, unless
-        /// --public-key is given.
+        /// VRF key, base64; default: the newest of this home's node, unless --public-key is given.
         #[arg(long, value_name = "BASE64", value_parser = vrf_public_key)]
         vrf_key: Option<VrfPublicKey>,
-        /// Voting power, if the validator is new.
+        /// Voting power of a new validator.
         #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
         power: u64,
-        /// Name for people, if the validator is new.
+        /// Display name of a new validator.
         #[arg(long, default_value = "")]
         name: String,
-        /// Address that earns; default: the operator's.
+        /// Payout address; default: the operator's.
         #[arg(long, default_value = "")]
         payout: String,
     },
-    /// Have the application check everything, as at the start of the chain.
+    /// Let the application check the genesis, as at the start of the chain.
     Validate,
 }
 
-/// What the genesis has now.
+/// Summary of the changed genesis.
 #[derive(Serialize)]
 struct Summary {
     genesis: PathBuf,
@@ -118,19 +117,19 @@ struct Summary {
 }
 
 impl Genesis {
-    /// Changes the document as a whole, or leaves it as it was.
+    /// Changes the document, or leaves it unchanged on an error.
     ///
     /// # Errors
-    /// What the application would refuse.
+    /// If the application would refuse the genesis.
     pub fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         let path = home.genesis();
         let mut genesis = genesis::Genesis::read(&path).with_context(
-            || "there is no genesis to work on; make one with `poqd init`, or check --home",
+            || "the home has no genesis; create it with `poqd init`, or check --home",
         )?;
         let mut state = genesis.app_state.take().with_context(|| {
             format!(
-                "{} has no app_state; make it with `poqd init`",
+                "{} has no app_state; create it with `poqd init`",
                 path.display()
             )
         })?;
@@ -162,7 +161,7 @@ impl Genesis {
     }
 }
 
-/// Carries a command out on a genesis in memory.
+/// Executes a command on a genesis in memory.
 struct Editor<'a> {
     home: &'a Home,
     keyring: &'a KeyringFlags,
@@ -241,7 +240,7 @@ impl Editor<'_> {
         Ok(())
     }
 
-    /// The address of a key of this home, or the address as it is.
+    /// Resolves the name of a key of this home to its address; an address stays unchanged.
     fn address(&self, account: &str, params: &Params) -> anyhow::Result<String> {
         let keyring = self.keyring.open(self.home, self.settings)?;
         match find(&keyring, account)? {

@@ -1,4 +1,4 @@
-//! `poqd init`, and what every new node's home gets.
+//! `poqd init`, and the creation of a node's home.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,47 +18,47 @@ use crate::home::validator_keys::chosen_key;
 use crate::home::vrf_keys::VrfKeys;
 use crate::node::comet::Binary;
 
-/// Longest body of an RPC request, bytes: the longest transaction in base64 and its envelope.
+/// Longest body of an RPC request, bytes: the largest transaction in base64 and its envelope.
 const MAX_RPC_BODY_BYTES: i64 = 2 << 20;
-/// Most bytes of transactions in the mempool, all of which the application is offered for a block.
+/// Largest size of the mempool, bytes. CometBFT offers all of it to the application for a block.
 const MEMPOOL_BYTES: i64 = 64 << 20;
 
 /// Flags of `init`.
 #[derive(Debug, clap::Args)]
 pub struct Init {
-    /// The node's name, for people.
+    /// Display name of the node.
     moniker: String,
     /// Id of the chain.
     #[arg(long, value_parser = genesis::parse_chain_id)]
     chain_id: String,
-    /// JSON file with the application's genesis; default: default parameters and nothing else.
+    /// JSON file with the application's genesis; default: only default parameters.
     #[arg(long, value_name = "FILE")]
     genesis_template: Option<PathBuf>,
     /// Denom of fees and stakes, the smallest unit; default: as in the template, else upoq.
     #[arg(long)]
     denom: Option<String>,
-    /// What addresses begin with; default: as in the template, else poq.
+    /// Address prefix; default: as in the template, else poq.
     #[arg(long, value_name = "PREFIX")]
     bech32_prefix: Option<String>,
-    /// Least price of a unit of gas, which every node demands, to a millionth of the denom, for example
-    /// 0.025upoq; default: as in the template, else 0.01.
+    /// Gas price of the chain, with at most six decimals, for example 0.025upoq; default: as in the
+    /// template, else 0.01.
     #[arg(long, value_name = "PRICE")]
     minimum_gas_price: Option<GasPrice>,
-    /// Account that owns this node's validator in the genesis; without it the genesis cannot start
-    /// a chain until app_state.validators names an owner.
+    /// Account that owns this node's validator in the genesis. Without it, a chain cannot start until
+    /// app_state.validators names an owner.
     #[arg(long, value_name = "ADDRESS")]
     operator: Option<String>,
-    /// Stake of the validator on top of the operator's balance, base units; default: twice the
-    /// least.
+    /// Stake of the validator in addition to the operator's balance, base units; default: twice the
+    /// minimum.
     #[arg(long, requires = "operator")]
     stake: Option<u64>,
-    /// Write settings and genesis again where they exist; keys and data stay.
+    /// Overwrite existing settings and genesis; keys and data stay.
     #[arg(long, short = 'o')]
     overwrite: bool,
     /// The program `cometbft` 0.38; default: in $PATH, else in the cache.
     #[arg(long, value_name = "PATH", alias = "comet-binary")]
     cometbft: Option<PathBuf>,
-    /// How the result is printed.
+    /// Format of the result.
     #[arg(long, value_enum)]
     pub output: Option<Format>,
 }
@@ -77,12 +77,12 @@ impl Init {
     /// Creates the home.
     ///
     /// # Errors
-    /// What is in the way.
+    /// If the home cannot be created.
     pub fn run(self, home: &Home) -> anyhow::Result<()> {
         let genesis_path = home.genesis();
         if genesis_path.exists() && !self.overwrite {
             bail!(
-                "{} exists; write it again with --overwrite, or choose another --home",
+                "{} exists; replace it with --overwrite, or choose another --home",
                 genesis_path.display()
             );
         }
@@ -104,7 +104,7 @@ impl Init {
         }
         let owner = self.owner(&app_state);
         let mut complete = app_state.clone();
-        // The node has no key yet; any key shows whether the rest is right.
+        // The node has no key yet; any key can test the other values.
         let any_key = vec![0; 32];
         complete.validators.extend(
             owner
@@ -149,7 +149,7 @@ impl Init {
         Ok(())
     }
 
-    /// Puts what the flags say of money and addresses into the chain's parameters.
+    /// Applies the flags of denom, prefix and gas price to the chain's parameters.
     fn set(&self, params: &mut Params) -> anyhow::Result<()> {
         if let Some(denom) = &self.denom {
             params.denom.clone_from(denom);
@@ -162,15 +162,14 @@ impl Init {
         };
         ensure!(
             price.denom == params.denom,
-            "the chain's denom is {}, not {}: give --minimum-gas-price in it, or --denom {}",
+            "the chain's denom is {}, not {}: use it in --minimum-gas-price, or give --denom {}",
             params.denom,
             price.denom,
             price.denom
         );
         params.gas_price = price.of_million().with_context(|| {
             format!(
-                "the chain has prices of whole millionths of a {} for a unit of gas; round \
-                 --minimum-gas-price",
+                "the gas price must be a multiple of a millionth of a {}; round --minimum-gas-price",
                 params.denom
             )
         })?;
@@ -189,7 +188,7 @@ impl Init {
     }
 }
 
-/// The owner of the node's validator in the genesis, for a key.
+/// The owner of the node's validator in the genesis.
 struct Owner {
     operator: String,
     stake: u64,
@@ -207,22 +206,21 @@ impl Owner {
     }
 }
 
-/// What one new node differs in.
+/// Settings that differ between new nodes.
 pub(super) struct NodeSettings<'a> {
     pub(super) moniker: &'a str,
     pub(super) app: AppSettings,
     pub(super) client: ClientSettings,
 }
 
-/// Makes a node's home: keys that do not exist yet, and new settings. Returns CometBFT's
-/// settings, not saved yet, a genesis document with this node as the only validator, and the
-/// validator's VRF key.
+/// Creates a node's home: missing keys and new settings. Returns CometBFT's unsaved settings, a genesis
+/// document with this node as the only validator, and the validator's VRF key.
 pub(super) fn create(
     binary: &Binary,
     home: &Home,
     settings: &NodeSettings<'_>,
 ) -> anyhow::Result<(CometConfig, Genesis, Vec<u8>)> {
-    // CometBFT makes only what does not exist.
+    // CometBFT creates only missing files.
     for path in [home.genesis(), home.comet_toml()] {
         if path.exists() {
             fs::remove_file(&path).with_context(|| format!("cannot replace {}", path.display()))?;

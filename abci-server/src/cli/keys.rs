@@ -21,7 +21,7 @@ use crate::home::settings::Format;
 pub struct Keys {
     #[command(flatten)]
     keyring: KeyringFlags,
-    /// How results are printed; default: as in client.toml.
+    /// Format of results; default: as in client.toml.
     #[arg(long, short = 'o', global = true, value_enum)]
     output: Option<Format>,
     #[command(subcommand)]
@@ -30,8 +30,8 @@ pub struct Keys {
 
 #[derive(Debug, clap::Subcommand)]
 enum KeysCommand {
-    /// Make a key and show its mnemonic, recover one from its mnemonic, or add the account of several
-    /// keys.
+    /// Create a key and show its mnemonic, recover a key from its mnemonic, or add a multisignature
+    /// account.
     Add(Add),
     /// List all keys.
     List,
@@ -39,11 +39,11 @@ enum KeysCommand {
     Show {
         /// Name of the key.
         name: String,
-        /// Print nothing but the address.
+        /// Print only the address.
         #[arg(long, short)]
         address: bool,
     },
-    /// Delete a key for good.
+    /// Delete a key permanently.
     Delete {
         /// Name of the key.
         name: String,
@@ -51,7 +51,7 @@ enum KeysCommand {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Print a key, encrypted with a passphrase that is asked for or read from
+    /// Print a key, encrypted with a passphrase that is prompted for or read from
     /// POQ_EXPORT_PASSPHRASE.
     Export {
         /// Name of the key.
@@ -59,21 +59,21 @@ enum KeysCommand {
         /// Print the secret itself, as 64 hex digits.
         #[arg(long, requires = "unsafe")]
         unarmored_hex: bool,
-        /// Whoever sees the secret can spend everything: this flag says that you know.
+        /// Confirm that anyone who sees the secret can spend all coins.
         #[arg(long)]
         r#unsafe: bool,
     },
-    /// Add a key that was exported.
+    /// Add an exported key.
     Import {
-        /// Name of the key here.
+        /// Name of the key in this keyring.
         name: String,
-        /// What `keys export` printed; - is the standard input.
+        /// File with the output of `keys export`; - is standard input.
         file: PathBuf,
-        /// The file has the secret itself, as 64 hex digits.
+        /// The file contains the secret itself, as 64 hex digits.
         #[arg(long)]
         unarmored_hex: bool,
     },
-    /// Print a new mnemonic of 24 words and keep nothing.
+    /// Print a new mnemonic of 24 words without storing it.
     Mnemonic,
 }
 
@@ -82,12 +82,11 @@ enum KeysCommand {
 struct Add {
     /// Name of the key.
     name: String,
-    /// Keep no secret, but the public key of somebody else: its 66 hex digits, as `keys show` prints
-    /// them.
+    /// Add only a public key: 66 hex digits, as `keys show` prints them.
     #[arg(long, value_name = "HEX", conflicts_with_all = ["recover", "multisig"])]
     pubkey: Option<String>,
-    /// An account of several keys: their names in this keyring, with commas between them. The order
-    /// does not matter.
+    /// Add a multisignature account: the names of its keys in this keyring, separated by commas, in any
+    /// order.
     #[arg(
         long,
         value_name = "NAMES",
@@ -96,14 +95,14 @@ struct Add {
         conflicts_with = "recover"
     )]
     multisig: Vec<String>,
-    /// How many of the keys must sign.
+    /// Number of keys that must sign.
     #[arg(long, value_name = "NUMBER", requires = "multisig")]
     multisig_threshold: Option<u32>,
-    /// Read the mnemonic from the terminal or the standard input.
+    /// Read the mnemonic from the terminal or standard input.
     #[arg(long)]
     recover: bool,
-    /// File with the passphrase of BIP-39 that goes with the mnemonic, the "25th word" of some wallets;
-    /// its last line end does not count.
+    /// File with the mnemonic's BIP-39 passphrase, the "25th word" of some wallets; a final line end is
+    /// ignored.
     #[arg(long, value_name = "FILE", requires = "recover")]
     bip39_passphrase_file: Option<PathBuf>,
     /// Account number in the derivation path m/44'/118'/ACCOUNT'/0/INDEX.
@@ -117,7 +116,7 @@ struct Add {
     hd_path: Option<String>,
 }
 
-/// A new key. The mnemonic is shown once, here.
+/// A new key. This is the only place that shows the mnemonic.
 #[derive(Serialize)]
 struct NewKey<'a> {
     #[serde(flatten)]
@@ -129,7 +128,7 @@ impl Keys {
     /// Runs the command.
     ///
     /// # Errors
-    /// The keyring's.
+    /// Errors of the keyring.
     pub fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         let format = self.output.unwrap_or(settings.output);
@@ -148,7 +147,7 @@ impl Keys {
             KeysCommand::Delete { name, yes } => {
                 keyring.show(&name)?;
                 if !yes {
-                    confirm(&format!("delete the key `{name}` for good"))?;
+                    confirm(&format!("delete the key `{name}` permanently"))?;
                 }
                 Ok(keyring.delete(&name)?)
             }
@@ -218,8 +217,8 @@ impl Add {
             mnemonic: mnemonic.words(),
         })?;
         eprintln!(
-            "Write the mnemonic down and keep it safe: it is the only way to get the key back, and \
-             it is not shown again."
+            "Write the mnemonic down and keep it safe: only the mnemonic can restore the key, and it is \
+             not shown again."
         );
         Ok(())
     }
@@ -236,7 +235,7 @@ fn read_key(file: &Path, unarmored_hex: bool) -> anyhow::Result<Key> {
     Ok(Key::from_bytes(&secret)?)
 }
 
-/// Prints plain text: what other programs take as it is.
+/// Prints plain text for use by other programs.
 fn print_line(text: &str) -> anyhow::Result<()> {
     Ok(writeln!(io::stdout().lock(), "{text}")?)
 }
@@ -255,7 +254,7 @@ fn read_mnemonic() -> anyhow::Result<Mnemonic> {
     let words = if io::stdin().is_terminal() {
         rpassword::prompt_password("Mnemonic (not shown): ").context("cannot read the mnemonic")?
     } else {
-        read_line().context("cannot read the mnemonic from the standard input")?
+        read_line().context("cannot read the mnemonic from standard input")?
     };
     Ok(Mnemonic::parse(&words)?)
 }

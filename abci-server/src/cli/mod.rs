@@ -1,4 +1,4 @@
-//! The command line: one file or folder for each command.
+//! The command line, with a file or folder for each command.
 
 mod answer;
 mod ask;
@@ -42,7 +42,7 @@ pub struct Cli {
     /// Folder of settings, keys and data.
     #[arg(long, global = true, env = "POQD_HOME", default_value_os_t = default_home())]
     home: PathBuf,
-    /// Form of the log on the standard error output: text or json. RUST_LOG selects what is in it.
+    /// Format of the log on standard error: text or json. RUST_LOG filters it.
     #[arg(long, global = true, default_value_t)]
     pub log_format: logging::Format,
     #[command(subcommand)]
@@ -53,36 +53,36 @@ pub struct Cli {
 enum Command {
     /// Create a node's home: keys, settings and genesis.
     Init(init::Init),
-    /// Run the node: serve the application, and run CometBFT if asked to.
+    /// Run the node: serve the application, with CometBFT if requested.
     Start(start::Start),
-    /// Say what a new chain starts with.
+    /// Edit and check the genesis of a new chain.
     Genesis(genesis::Genesis),
     /// Print the state of a stopped node as the genesis of a new chain.
     Export(export::Export),
     /// Read and change the settings of a home.
     Config(config::Config),
-    /// Look for the files of the chain's evaluator models.
+    /// Check the files of the chain's evaluator models.
     Models(models::Models),
     /// Manage keys.
     Keys(keys::Keys),
-    /// Show or make the keys of a validator's outputs for the beacon.
+    /// Show or create the validator's VRF keys.
     VrfKey(vrf_key::VrfKey),
-    /// Show what a node says about itself.
+    /// Show the status of a node.
     Status(status::Status),
-    /// Ask a question and print its answer, with its quality and what it cost.
+    /// Ask a question and print its answer, quality and cost.
     Ask(Box<ask::Ask>),
     /// Send a transaction and wait for its result.
     Tx(Box<tx::Tx>),
-    /// Ask a node about the chain.
+    /// Query a node.
     #[command(visible_alias = "q")]
     Query(query::Query),
-    /// Make networks for tests.
+    /// Create test networks.
     Testnet(testnet::Testnet),
-    /// Give coins to whoever asks, on a test network.
+    /// Serve coins to anyone, on a test network.
     Faucet(faucet::Faucet),
-    /// Print a script that completes this command line in a shell.
+    /// Print a shell completion script.
     Completions(completions::Completions),
-    /// Show the versions of this program and of what it speaks.
+    /// Show the versions of this program and its protocols.
     Version(version::Version),
 }
 
@@ -90,7 +90,7 @@ impl Cli {
     /// Runs the command.
     ///
     /// # Errors
-    /// Its failure, for the user.
+    /// The command's failure.
     pub fn run(self) -> anyhow::Result<()> {
         let home = Home::new(self.home);
         match self.command {
@@ -116,7 +116,7 @@ impl Cli {
         }
     }
 
-    /// How a failure is printed: as results are.
+    /// Format of a failure, the same as that of results.
     pub fn error_format(&self) -> Format {
         let flag = match &self.command {
             Command::Init(command) => command.output,
@@ -144,7 +144,7 @@ impl Cli {
     }
 }
 
-/// The runtime of a command: it runs on the calling thread.
+/// Creates a runtime that runs on the calling thread.
 fn runtime() -> anyhow::Result<Runtime> {
     Builder::new_current_thread()
         .enable_all()

@@ -12,7 +12,7 @@ use crate::home::Home;
 use crate::home::settings::{AppSettings, ClientSettings, Format};
 use crate::node::reference::Reference;
 
-/// Evaluator models of one query.
+/// Evaluator models per query.
 const PAGE: u32 = 100;
 
 /// Commands of `models`.
@@ -24,7 +24,7 @@ pub struct Models {
 
 #[derive(Debug, clap::Subcommand)]
 enum ModelsCommand {
-    /// Say which evaluator models of the chain this machine can audit with; fails if it lacks one.
+    /// Check that this machine has the files of all evaluator models of the chain; fail if one is missing.
     Check(Check),
 }
 
@@ -33,7 +33,7 @@ enum ModelsCommand {
 struct Check {
     #[command(flatten)]
     node: NodeFlags,
-    /// Folder with the files; default: as `start` has it.
+    /// Folder with the files; default: as for `start`.
     #[arg(long, value_name = "DIR")]
     evaluator_models: Option<PathBuf>,
 }
@@ -76,7 +76,9 @@ impl Models {
         match checked.iter().filter(missing).count() {
             0 => Ok(()),
             count => {
-                bail!("{count} evaluator models are missing: a node here would stop at an audit")
+                bail!(
+                    "{count} evaluator models are missing: a node on this machine would stop at an audit"
+                )
             }
         }
     }

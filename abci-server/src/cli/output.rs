@@ -1,5 +1,4 @@
-//! How results are printed: JSON as proto3 has it, where integers of 64 bits are text, or the same as
-//! indented lines for people.
+//! Prints results as proto3 JSON, in which 64-bit integers are strings, or as indented text.
 
 use std::io;
 
@@ -10,7 +9,7 @@ use serde_json::Value;
 use crate::home::settings::Format;
 
 impl Format {
-    /// Prints a result to the standard output.
+    /// Prints a result to standard output.
     ///
     /// # Errors
     /// If the output is closed.
@@ -18,7 +17,7 @@ impl Format {
         terminal::write(&self.render(value)?)
     }
 
-    /// Prints what is JSON already, with its integers as they are.
+    /// Prints a JSON value without changing its integers.
     ///
     /// # Errors
     /// If the output is closed.
@@ -29,7 +28,7 @@ impl Format {
         })
     }
 
-    /// Prints a result that has a text of its own for people.
+    /// Prints a result that has its own text form.
     ///
     /// # Errors
     /// If the output is closed.
@@ -48,13 +47,12 @@ impl Format {
     }
 }
 
-/// How many there are of something, as a number in JSON.
+/// Converts a length to a number that JSON writes as a number.
 pub fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// Prints a failure to the standard error output, for people or as one JSON line; returns what the
-/// program exits with.
+/// Prints a failure to standard error, as text or as one JSON line, and returns the exit status.
 pub fn print_error(format: Format, error: &anyhow::Error) -> u8 {
     let failure = Failure::new(error.chain());
     match format {
@@ -88,7 +86,7 @@ mod tests {
         assert_eq!(json["phase"], "TASK_STATUS_COMMITTING");
     }
 
-    /// As in messages, which write their own.
+    /// Integers are strings, as in messages.
     #[test]
     fn integers_of_64_bits_are_text_in_json() {
         #[derive(Serialize)]

@@ -1,8 +1,8 @@
-//! The roles of operators on the command line.
+//! Roles of operators on the command line.
 
 use poq_proto::v1::Role;
 
-/// What a node does.
+/// The role of a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum WorkerRole {
     /// Answers.
@@ -11,14 +11,14 @@ pub(super) enum WorkerRole {
     Evaluator,
 }
 
-/// Something that stakes.
+/// A role with a stake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum StakeRole {
     /// Answers.
     Inference,
     /// Scores.
     Evaluator,
-    /// Makes blocks.
+    /// Takes part in consensus.
     Validator,
 }
 

@@ -9,48 +9,48 @@ use crate::home::settings::AppSettings;
 use crate::node::{self, AcceptedRisks};
 use crate::transport::Address;
 
-/// Flags of `start`; what is not given is as in app.toml.
+/// Flags of `start`; the defaults are in app.toml.
 #[derive(Debug, clap::Args)]
 pub struct Start {
-    /// Where to serve ABCI: unix:///PATH or tcp://HOST:PORT; default: the socket abci.sock in the
-    /// home for --with-comet, else tcp://127.0.0.1:26658.
+    /// Address to serve ABCI on: unix:///PATH or tcp://HOST:PORT; default: the socket abci.sock in the
+    /// home with --with-comet, else tcp://127.0.0.1:26658.
     #[arg(long, value_name = "ADDRESS")]
     abci: Option<Address>,
-    /// Serve ABCI, which has no authentication, where other machines may reach it.
+    /// Allow an ABCI address that other machines may reach, although ABCI has no authentication.
     #[arg(long)]
     allow_remote_abci: bool,
-    /// Where to serve gRPC: HOST:PORT, or "" for nowhere.
+    /// Address to serve gRPC on: HOST:PORT, or "" to turn it off.
     #[arg(long, value_name = "ADDRESS")]
     grpc_address: Option<String>,
-    /// Run CometBFT too: when one of the two ends, the other one is stopped.
+    /// Also run CometBFT. If one of the two ends, the other is stopped.
     #[arg(long)]
     with_comet: bool,
     /// The program `cometbft` 0.38; default: in $PATH, else in the cache.
     #[arg(long, value_name = "PATH", alias = "comet-binary")]
     cometbft: Option<PathBuf>,
-    /// File to append CometBFT's log to; default: the standard error output.
+    /// File to append CometBFT's log to; default: standard error.
     #[arg(long, value_name = "FILE")]
     comet_log: Option<PathBuf>,
-    /// Versions of the state that queries can reach back to; 0 keeps all.
+    /// Number of versions of the state to keep for queries; 0 keeps all.
     #[arg(long, value_name = "NUMBER")]
     keep_versions: Option<u64>,
     /// Folder with the files of the chain's evaluator models, found by their digests; default:
     /// evaluator-models in the home if it exists, else the cache's models.
     #[arg(long, value_name = "DIR")]
     evaluator_models: Option<PathBuf>,
-    /// Start although the validator's VRF key is not in this home: its votes do not count then.
+    /// Start without the validator's VRF key in this home; its votes then do not count.
     #[arg(long)]
     without_vrf_key: bool,
-    /// Where to serve Prometheus metrics, at /metrics; default: nowhere.
+    /// Address to serve Prometheus metrics on, at /metrics; default: off.
     #[arg(long, value_name = "HOST:PORT")]
     metrics_address: Option<SocketAddr>,
 }
 
 impl Start {
-    /// Runs the node until a signal comes or a part fails.
+    /// Runs the node until a signal arrives or a part fails.
     ///
     /// # Errors
-    /// What could not start, or which part ended by itself.
+    /// The part that could not start or that ended by itself.
     pub fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = self.settings(home)?;
         let risks = AcceptedRisks {

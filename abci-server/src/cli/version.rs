@@ -7,10 +7,10 @@ use crate::home::settings::Format;
 /// Flags of `version`.
 #[derive(Debug, clap::Args)]
 pub struct Version {
-    /// Say also what the program was built with and for.
+    /// Also print build information.
     #[arg(long)]
     long: bool,
-    /// How the result is printed.
+    /// Format of the result.
     #[arg(long, value_enum)]
     pub output: Option<Format>,
 }
@@ -25,16 +25,16 @@ struct Versions {
     build: Option<Build>,
 }
 
-/// What only `--long` prints.
+/// Fields that only `--long` prints.
 #[derive(Serialize)]
 struct Build {
     /// Version of ABCI.
     abci: &'static str,
-    /// Oldest Rust that can build it.
+    /// Oldest Rust version that can build the program.
     rust: &'static str,
     os: &'static str,
     architecture: &'static str,
-    /// Whether the program checks itself at the cost of speed.
+    /// Whether debug assertions are on.
     debug_assertions: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `poqd vrf-key`: the keys of the outputs that a validator's votes carry for the beacon.
+//! `poqd vrf-key`: the VRF keys of a validator.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::home::vrf_keys::VrfKeys;
 /// Commands of `vrf-key`.
 #[derive(Debug, clap::Args)]
 pub struct VrfKey {
-    /// How the result is printed.
+    /// Format of the result.
     #[arg(long, short = 'o', global = true, value_enum)]
     pub output: Option<Format>,
     #[command(subcommand)]
@@ -24,8 +24,8 @@ pub struct VrfKey {
 enum VrfKeyCommand {
     /// Print the public keys of this home, oldest first.
     Show,
-    /// Make another key. Restart the node, then have `poqd tx poq set-vrf-key` register it; the
-    /// node uses each key when it is due.
+    /// Create another key. Restart the node, then register the key with `poqd tx poq set-vrf-key`; the
+    /// node uses each key when it takes effect.
     Add,
 }
 

@@ -53,13 +53,13 @@ fn two_of_three_keys_send_what_one_cannot() {
     );
     let error = run(&format!("tx sign {file} --multisig joint --from user")).failure();
     assert!(
-        error.contains("`user` is none of the keys of `joint`"),
+        error.contains("`user` is not one of the keys of `joint`"),
         "{error}"
     );
     let error = run(&format!("tx multisign {file} joint {a}")).failure();
     assert!(error.contains("1 keys have signed, 2 must"), "{error}");
     let error = run(&format!("tx multisign {file} a {a} {b}")).failure();
-    assert!(error.contains("`a` is one key"), "{error}");
+    assert!(error.contains("`a` is a single key"), "{error}");
     let error = run(&format!("tx multisign {file} joint {file} {b}")).failure();
     assert!(error.contains("is not the JSON of signatures"), "{error}");
 

@@ -23,7 +23,9 @@ fn settings_are_read_and_changed() {
     let value = config("get app.keep-versions").finish();
     assert_eq!(text(&value.stdout), "7\n");
     let file = fs::read_to_string(home.path().join("config/app.toml")).unwrap();
-    assert!(file.contains("# Versions of the state") && file.contains("keep-versions = 7"));
+    assert!(
+        file.contains("# Number of versions of the state") && file.contains("keep-versions = 7")
+    );
     for (words, reason) in [
         ("set app.keep-versions soon", "keep-versions"),
         ("set app.keep-version 7", "keep-version"),

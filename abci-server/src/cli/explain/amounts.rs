@@ -1,4 +1,4 @@
-//! The arithmetic of a settlement, by the application's own functions.
+//! The arithmetic of a settlement, computed with the application's own functions.
 
 use poq_app::modules::audits::verdict;
 use poq_app::modules::tasks::aggregate::{Opinion, aggregate, opinions};
@@ -10,8 +10,8 @@ use poq_proto::v1::{Aggregation, Committee, Params, Payout, Settlement, Task};
 
 use super::{Amount, audit_result, fraction};
 
-/// Every amount of a settled task with its computation, and what is wrong if the parameters do not
-/// lead to what the record says.
+/// Every amount of a settled task with its computation, and a note if the parameters do not result in the
+/// recorded amounts.
 pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
     let (Some(settlement), Some(committee)) = (&task.settlement, task.committees.last()) else {
         return (compact_amounts(task), None);
@@ -44,8 +44,8 @@ pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
     (all, None)
 }
 
-/// The committee as it is paid, and the one whose opinions give the quality. They differ once an
-/// audit has found a seat wrong.
+/// The committee as paid, and the committee whose scores determine the quality. They differ if an audit
+/// found a seat wrong.
 fn judged(task: &Task, committee: &Committee) -> (Committee, Committee) {
     match audit_result(task) {
         Some(result) if !result.penalties.is_empty() => (
@@ -56,7 +56,7 @@ fn judged(task: &Task, committee: &Committee) -> (Committee, Committee) {
     }
 }
 
-/// What a record says that no longer has its committee, or was settled by other parameters.
+/// The amounts of a record that is compact or was settled with other parameters.
 fn compact_amounts(task: &Task) -> Vec<Amount> {
     let Some(settlement) = &task.settlement else {
         return Vec::new();
@@ -191,7 +191,7 @@ fn refund(task: &Task, settlement: &Settlement) -> Amount {
     )
 }
 
-/// The operator, and who gets its money.
+/// The operator, with its payout account if that is another one.
 fn paid_to(payout: &Payout) -> String {
     if payout.payout == payout.operator {
         payout.operator.clone()

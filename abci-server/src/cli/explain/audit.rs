@@ -1,10 +1,10 @@
-//! What the audit of a task found and did.
+//! The history of a task's audit.
 
 use poq_proto::v1::{Audit, AuditCause, AuditResult, Settlement};
 
 use super::{CHAIN, Happening, fraction};
 
-/// Who asked for the audit, and its outcome.
+/// The cause of the audit and its outcome.
 pub fn audited(audit: &Audit, settlement: &Settlement, denom: &str) -> Vec<Happening> {
     let due = format!("its result counts from block {}", audit.due_height);
     let asked = match audit.cause() {
@@ -85,8 +85,8 @@ fn concluded(
     all
 }
 
-/// The deposit comes back with a reward, or is part of what was burnt. A reward is only paid for a
-/// proven lie, whose slashes may be as small as nothing.
+/// The outcome of the deposit: returned with a reward, or burnt. The reward for a false score may be 0,
+/// because its slashes may be 0.
 fn deposit(audit: &Audit, result: &AuditResult, denom: &str) -> String {
     let proven = !result.penalties.is_empty() || result.reward > 0;
     match proven {

@@ -3,7 +3,7 @@ use poq_proto::v1::{Assignment, Committee, RefundReason, Seat, Task, TaskStatus}
 use super::audit::audited;
 use super::{CHAIN, Draw, Happening, audit_result, fraction};
 
-/// What happened to a task, oldest first.
+/// The events of a task, oldest first.
 pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
     let mut all = vec![Happening::new(
         task.submitted_height,

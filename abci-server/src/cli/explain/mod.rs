@@ -1,4 +1,4 @@
-//! A task in words: what happened, who was drawn, and how each amount came about.
+//! Explains a task in words: its history, its draws and the computation of each amount.
 
 mod amounts;
 mod audit;
@@ -15,35 +15,35 @@ use serde::Serialize;
 
 pub use text::render;
 
-/// Who the chain itself is.
+/// The actor of events that the chain causes.
 const CHAIN: &str = "chain";
 
-/// What a record means.
+/// The explanation of a task's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Explanation {
-    /// Where the task stands.
+    /// Status in one sentence.
     pub summary: String,
-    /// What happened, oldest first.
+    /// Events, oldest first.
     pub history: Vec<Happening>,
-    /// Who was drawn, oldest first within a role.
+    /// Draws, oldest first within a role.
     pub draws: Vec<Draw>,
-    /// Who gets what, and why so much.
+    /// Amounts and their computation.
     pub amounts: Vec<Amount>,
     /// Stake that nodes lost in this task.
     pub slashed: Vec<Slash>,
-    /// What could not be explained, and why.
+    /// Parts that could not be explained, with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
 }
 
-/// One thing that happened.
+/// An event of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Happening {
-    /// In this block.
+    /// Height of its block.
     pub height: u64,
-    /// Account, or `chain`.
+    /// Actor: an account, or `chain`.
     pub who: String,
-    /// In a few words.
+    /// Description, a few words.
     pub what: String,
 }
 
@@ -57,38 +57,38 @@ impl Happening {
     }
 }
 
-/// One draw, and how to repeat it.
+/// A draw and the command that repeats it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Draw {
     /// `inference` or `evaluator`.
     pub role: &'static str,
-    /// From 0.
+    /// Number of the draw, from 0.
     pub attempt: u32,
     /// Height of the beacon.
     pub height: u64,
-    /// Hex.
+    /// The beacon, hex.
     pub beacon: String,
-    /// Operators.
+    /// Operators drawn.
     pub drawn: Vec<String>,
-    /// Command that repeats it.
+    /// Command that repeats the draw.
     pub check: String,
 }
 
 /// An amount and its computation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Amount {
-    /// Account, or what the amount is.
+    /// Receiving account, or the name of the amount.
     pub of: String,
     /// Base units, decimal.
     pub amount: String,
-    /// How it is computed.
+    /// Computation, in words.
     pub how: String,
 }
 
 /// Lost stake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Slash {
-    /// In this block.
+    /// Height of its block.
     pub height: u64,
     /// Operator.
     pub who: String,
@@ -96,11 +96,11 @@ pub struct Slash {
     pub role: String,
     /// Base units, decimal.
     pub amount: String,
-    /// In snake case.
+    /// Reason, in snake case.
     pub reason: String,
 }
 
-/// Explains a record. `params` are those that it was settled by, if it is settled.
+/// Explains a record. `params` are the parameters that settled it, if it is settled.
 pub fn explain(task: &Task, params: &Params) -> Explanation {
     let (amounts, mismatch) = amounts::amounts(task, params);
     let mut notes: Vec<String> = mismatch.into_iter().collect();
@@ -127,7 +127,7 @@ pub fn audit_result(task: &Task) -> Option<&AuditResult> {
     task.audit.as_ref().and_then(|audit| audit.result.as_ref())
 }
 
-/// Heights at whose end somebody may have been slashed for the task.
+/// Heights at whose end nodes may have been slashed for the task.
 pub fn slash_heights(task: &Task) -> BTreeSet<u64> {
     let audited = audit_result(task).filter(|result| !result.penalties.is_empty());
     let mut heights = silence_heights(task);
@@ -154,7 +154,7 @@ fn silence_heights(task: &Task) -> BTreeSet<u64> {
         .collect()
 }
 
-/// The slashes for a task among the events of a block.
+/// The slashes for a task in the events of a block.
 pub fn slashes(task: u64, height: u64, events: &[Event]) -> Vec<Slash> {
     let id = task.to_string();
     events

@@ -30,7 +30,7 @@ fn payout(operator: &str, amount: u64) -> Payout {
     }
 }
 
-/// The known amounts of the settlement's own tests, after a first node was silent.
+/// A task with the amounts of the settlement's own tests, whose first node missed its window.
 fn task() -> Task {
     let assignment = |operator: &str, height, missed| Assignment {
         operator: operator.into(),
@@ -114,7 +114,7 @@ fn a_paid_task_is_explained_in_full() {
     insta::assert_snapshot!(render(&task, &explanation));
 }
 
-/// The task's audit, in which the reference quality of everybody is 600,000.
+/// The same task after an audit with the reference quality 600,000 for all seats.
 fn audited() -> Task {
     let mut task = task();
     for seat in &mut task.committees[0].seats {

@@ -1,4 +1,4 @@
-//! An explanation for people.
+//! An explanation as text.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use poq_proto::v1::Task;
 
 use super::Explanation;
 
-/// Lines of text, with the largest parts last.
+/// Renders an explanation as lines, with the largest parts last.
 pub fn render(task: &Task, explanation: &Explanation) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.

@@ -1,14 +1,14 @@
-//! Who may have coins when.
+//! Rate limits of the faucet.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-/// Limits per address and for all together. What is over is forgotten.
+/// Limits per address and in total. Expired entries are removed.
 #[derive(Debug)]
 pub(super) struct Limits {
-    /// Pause of one address.
+    /// Time between two gifts to one address.
     every: Duration,
     per_minute: usize,
     last: HashMap<String, Instant>,
@@ -26,7 +26,7 @@ impl Limits {
         }
     }
 
-    /// Counts a gift, or says how long to wait for it.
+    /// Counts a gift, or returns the time to wait.
     pub(super) fn take(&mut self, address: &str, now: Instant) -> Result<(), Duration> {
         self.forget(now);
         if let Some(last) = self.last.get(address) {
@@ -41,7 +41,7 @@ impl Limits {
         Ok(())
     }
 
-    /// The address got nothing after all.
+    /// Uncounts a gift that failed.
     pub(super) fn give_back(&mut self, address: &str) {
         self.last.remove(address);
     }

@@ -1,4 +1,4 @@
-//! `poqd query poq answer`: what a task was answered, at any time.
+//! `poqd query poq answer`: prints the answer to a task, even after the task is over.
 
 use serde::Serialize;
 
@@ -7,11 +7,11 @@ use crate::cli::answer;
 
 #[derive(Serialize)]
 struct Answered {
-    /// Decimal, as in proto3 JSON.
+    /// Id of the task, decimal, as in proto3 JSON.
     task_id: String,
     answer_text: String,
     sha256: String,
-    /// Decimal; the block that carries it.
+    /// Height of the answer's block, decimal.
     height: String,
 }
 

@@ -10,27 +10,27 @@ use tokio::time::{Instant, sleep};
 
 use super::Node;
 
-/// How long to wait for the header that has the hash of the newest state.
+/// Time limit for the header that has the hash of the newest state.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const HEADER_PAUSE: Duration = Duration::from_millis(200);
 
 /// Flags of `query tx`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Tx {
-    /// 64 hex digits.
+    /// Hash of the transaction, 64 hex digits.
     hash: TxHash,
 }
 
 /// Flags of `query txs`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Txs {
-    /// What the events must be, for example "poq_task_submitted.task='7'".
+    /// Conditions on events, for example "poq_task_submitted.task='7'".
     #[arg(long, alias = "events")]
     query: String,
     /// Page, from 1.
     #[arg(long, default_value_t = 1)]
     page: u32,
-    /// Transactions on a page, 1 to 100.
+    /// Transactions per page, 1 to 100.
     #[arg(long, default_value_t = 30)]
     limit: u8,
 }
@@ -54,7 +54,7 @@ pub(super) struct AtBlock {
 /// Flags of `query store`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Store {
-    /// The raw key, as text or as hex digits after 0x.
+    /// Raw key, as text or as hex digits after 0x.
     key: String,
     /// Check the value's proof against the header of the next block.
     #[arg(long)]
@@ -65,20 +65,20 @@ pub(super) struct Store {
 #[derive(Serialize)]
 struct StoreValue {
     key: String,
-    /// Hex; absent if the state has no such key.
+    /// Value, hex; absent if the state does not have the key.
     value: Option<String>,
-    /// The block after whose execution the state was read.
+    /// The state was read after the execution of this block.
     height: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     proof: Option<Checked>,
 }
 
-/// A proof that was checked.
+/// A checked proof.
 #[derive(Serialize)]
 struct Checked {
-    /// Always true: a proof that is not valid is an error.
+    /// Always true: an invalid proof is an error.
     valid: bool,
-    /// Application hash, hex, of the header that it was checked against.
+    /// Application hash of the header against which the proof was checked, hex.
     app_hash: String,
     /// Height of that header.
     header_height: u64,
@@ -90,8 +90,9 @@ impl Tx {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
         node.refuse_height()?;
         let outcome = node.client.tx(self.hash).await.map_err(explained)?;
-        let outcome = outcome
-            .with_context(|| format!("{} is in no block that the node has indexed", self.hash))?;
+        let outcome = outcome.with_context(|| {
+            format!("{} is not in a block that the node has indexed", self.hash)
+        })?;
         node.print(&outcome)
     }
 }
@@ -107,14 +108,14 @@ impl Txs {
     }
 }
 
-/// Says what to do about a node that cannot find transactions.
+/// Adds the remedy if the node cannot find transactions.
 fn explained(error: Error) -> anyhow::Error {
     let is_without_index = error.is_without_index();
     let error = anyhow::Error::from(error);
     match is_without_index {
         true => error.context(
-            "the node keeps no index of transactions: ask another one with --node, or set \
-             `poqd config set comet.tx_index.indexer kv` on it, from which on it keeps one",
+            "the node does not index transactions: ask another one with --node, or turn its index on with \
+             `poqd config set comet.tx_index.indexer kv`, which covers new transactions only",
         ),
         false => error,
     }
@@ -161,7 +162,7 @@ impl Store {
     }
 }
 
-/// Checks a proof against the node's header that has the state's hash: the next block's.
+/// Checks a proof against the next block's header, which has the state's hash.
 async fn check(client: &Client, proven: &Proven) -> anyhow::Result<Checked> {
     let header_height = proven.height + 1;
     let app_hash = app_hash(client, proven.height).await?;
@@ -176,14 +177,14 @@ async fn check(client: &Client, proven: &Proven) -> anyhow::Result<Checked> {
     })
 }
 
-/// The hash of the state of a height, from the header of the next block; waits for that block.
+/// Waits for the next block and returns the hash of the state at `height` from its header.
 pub(super) async fn app_hash(client: &Client, height: u64) -> anyhow::Result<Vec<u8>> {
     let header_height = height + 1;
     let started = Instant::now();
     while client.status().await?.latest_height < header_height {
         ensure!(
             started.elapsed() < HEADER_TIMEOUT,
-            "there is no block {header_height} yet, whose header has the state's hash; try again \
+            "block {header_height}, whose header has the state's hash, does not exist yet; try again \
              later or with a smaller --height"
         );
         sleep(HEADER_PAUSE).await;

@@ -10,21 +10,21 @@ use super::Node;
 /// Commands of `query bank`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Bank {
-    /// Everything that an account has.
+    /// All balances of an account.
     Balances {
-        /// Of the account.
+        /// Address of the account.
         address: String,
     },
-    /// What an account has of one denom.
+    /// Balance of an account in one denom.
     Balance {
-        /// Of the account.
+        /// Address of the account.
         address: String,
-        /// For example upoq.
+        /// Denom, for example upoq.
         denom: String,
     },
-    /// The supply of every denom, or of one.
+    /// Supply of all denoms, or of one.
     Total {
-        /// For example upoq.
+        /// Denom, for example upoq.
         #[arg(long)]
         denom: Option<String>,
     },
@@ -35,7 +35,7 @@ pub(super) enum Bank {
 pub(super) enum Auth {
     /// Number, sequence and public key of an account.
     Account {
-        /// Of the account.
+        /// Address of the account.
         address: String,
     },
 }

@@ -1,4 +1,4 @@
-//! `poqd query poq draw`: the draws of a task once more, by anyone.
+//! `poqd query poq draw`: repeats and verifies the draws of a task.
 
 use anyhow::{Context, bail, ensure};
 use poq_app::modules::nodes;
@@ -19,19 +19,19 @@ use crate::cli::role::WorkerRole;
 pub(super) struct Draw {
     /// Id of the task.
     id: u64,
-    /// Only the draws of this role.
+    /// Show only the draws of this role.
     #[arg(long)]
     role: Option<WorkerRole>,
-    /// Only this draw of the role, counted from 0.
+    /// Show only this draw of the role, counted from 0.
     #[arg(long, requires = "role")]
     attempt: Option<u32>,
-    /// Check the proof of every value that a draw reads against the headers that follow, and fail
-    /// unless the same nodes come out.
+    /// Verify the proof of every value that a draw reads against the headers that follow. Fail unless the
+    /// same nodes are drawn.
     #[arg(long)]
     verify: bool,
 }
 
-/// What the command prints.
+/// The output of the command.
 #[derive(Serialize)]
 struct Draws {
     task_id: u64,
@@ -43,14 +43,14 @@ struct Shown {
     role: &'static str,
     attempt: u32,
     height: u64,
-    /// Hex; of the state at the height.
+    /// Beacon of the state at the height, hex.
     beacon: String,
-    /// What the random numbers are made of.
+    /// Seed of the random numbers, as a formula.
     stream: String,
     pools: Vec<ShownPool>,
-    /// Who is in the task's record.
+    /// Nodes in the task's record.
     recorded: Vec<ShownNode>,
-    /// Who comes out when the draw is repeated.
+    /// Nodes of the repeated draw.
     repeated: Vec<ShownNode>,
     matches: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,22 +79,22 @@ struct ShownNode {
     weight: Option<String>,
 }
 
-/// What the values were checked against.
+/// The states against which the values were checked.
 #[derive(Serialize)]
 struct Proof {
-    /// Values whose proofs are valid: all that the draw reads.
+    /// Number of proven values, which are all values that the draw reads.
     values: u32,
-    /// Of the states of the height before the draw, which it went by, and of its height, which has
-    /// its beacon and its record.
+    /// The state before the draw, from which nodes were drawn, and the state of its height, which has the
+    /// beacon and the record.
     states: [ProvenState; 2],
 }
 
 #[derive(Serialize)]
 struct ProvenState {
     height: u64,
-    /// Hex.
+    /// Hash of the state, hex.
     app_hash: String,
-    /// Of the header that has it.
+    /// Height of the header that has it.
     header_height: u64,
 }
 
@@ -116,7 +116,7 @@ impl Draw {
         })?;
         ensure!(
             wrong.is_empty() || !self.verify,
-            "the record of task {} names others than the beacon draws: {}; the node or the chain lies",
+            "the record of task {} differs from the draw by the beacon: {}; the node or the chain lies",
             self.id,
             wrong.join(", ")
         );
@@ -139,7 +139,7 @@ impl Draw {
             .flat_map(|role| (0..).take(count(role)).map(move |attempt| (role, attempt)))
             .collect();
         if all.is_empty() {
-            // Says why: no draw yet, or a compact record.
+            // The error says why: no draw yet, or a compact record.
             replay::draw_height(task, role.unwrap_or(Role::Inference), 0)?;
         }
         Ok(all)
@@ -198,7 +198,7 @@ impl Draw {
     }
 }
 
-/// The task's record as the user asked for it, with `--height` or the newest.
+/// The task's record at `--height`, or the newest.
 async fn record(node: &Node, id: u64) -> anyhow::Result<Task> {
     let request = QueryTaskRequest { id };
     let answer = node
@@ -208,12 +208,12 @@ async fn record(node: &Node, id: u64) -> anyhow::Result<Task> {
     answer.value.task.context("the node's answer has no task")
 }
 
-/// Values of one height, which are fetched as the application's own code asks for them.
+/// Values of one height, fetched on demand of the application's code.
 struct Values<'c> {
     client: &'c Client,
     height: u64,
     given: Given,
-    /// What every value must be proven against.
+    /// App hash against which every value must be proven.
     trusted: Option<Vec<u8>>,
 }
 
@@ -231,7 +231,7 @@ impl<'c> Values<'c> {
         })
     }
 
-    /// The outcome of `read`, once it has all values that it reads.
+    /// Runs `read` again until all values that it reads are fetched.
     async fn complete<T>(
         &mut self,
         read: impl Fn(State) -> poq_app::Result<T>,

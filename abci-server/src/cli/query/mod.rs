@@ -1,4 +1,4 @@
-//! `poqd query`: what all queries have in common.
+//! `poqd query`: the command and the functions shared by all queries.
 
 mod answer;
 mod block;
@@ -24,7 +24,7 @@ use crate::home::settings::Format;
 pub struct Query {
     #[command(flatten)]
     node: NodeFlags,
-    /// Height of the state to ask; default: the newest.
+    /// Height of the state; default: the newest.
     #[arg(long, global = true, value_parser = clap::value_parser!(u64).range(1..))]
     height: Option<u64>,
     #[command(subcommand)]
@@ -48,15 +48,15 @@ enum QueryCommand {
     Txs(block::Txs),
     /// A block, by default the newest.
     Block(block::Block),
-    /// What executing a block did, by default the newest.
+    /// The results of a block, by default the newest.
     BlockResults(block::AtBlock),
-    /// The validators of a block as CometBFT has them, by default the newest.
+    /// CometBFT's validator set of a block, by default the newest.
     ValidatorSet(block::AtBlock),
     /// A raw key of the state.
     Store(block::Store),
 }
 
-/// Where to ask, and how to print the answer.
+/// The node to query and the format of answers.
 pub(super) struct Node {
     pub(super) client: Client,
     pub(super) height: Option<u64>,
@@ -67,7 +67,7 @@ impl Query {
     /// Runs the command.
     ///
     /// # Errors
-    /// The node's or the application's.
+    /// Errors of the node or the application.
     pub fn run(self, home: &Home) -> anyhow::Result<()> {
         let (client, format) = self.node.open(&ClientSettings::load(home)?)?;
         let node = Node {
@@ -97,7 +97,7 @@ impl Query {
 }
 
 impl Node {
-    /// Asks the application by gRPC path and prints its whole response.
+    /// Queries the application by gRPC path and prints its whole response.
     pub(super) async fn ask<Q, R>(&self, path: &str, request: &Q) -> anyhow::Result<()>
     where
         Q: Message,
@@ -115,21 +115,21 @@ impl Node {
         Ok(answer.value)
     }
 
-    /// Refuses `--height` for what is not a query of the state.
+    /// Refuses `--height` for queries that do not read the state.
     pub(super) fn refuse_height(&self) -> anyhow::Result<()> {
         ensure!(
             self.height.is_none(),
-            "--height is for queries of the state; transactions are found whatever their height"
+            "--height is only for queries of the state; transactions are found at any height"
         );
         Ok(())
     }
 
-    /// Prints a result that has a text of its own for people.
+    /// Prints a result that has its own text form.
     pub(super) fn print_told(&self, value: &impl Serialize, text: &str) -> anyhow::Result<()> {
         Ok(self.format.print_told(value, text)?)
     }
 
-    /// As [`Self::ask`], for types of the Cosmos SDK.
+    /// Like [`Self::ask`], for types of the Cosmos SDK.
     pub(super) async fn ask_sdk<Q, R>(&self, path: &str, request: &Q) -> anyhow::Result<()>
     where
         Q: Message,

@@ -21,41 +21,42 @@ use crate::cli::role::WorkerRole;
 pub(super) enum Poq {
     /// The parameters.
     Params,
-    /// A task: what happened, who was drawn, how each amount was computed.
+    /// A task with its history, its draws and the computation of each amount.
     Task {
         /// Id of the task.
         id: u64,
     },
-    /// The draws of a task once more, from the state of their heights.
+    /// Repeat the draws of a task from the states of their heights.
     Draw(Draw),
     /// Tasks in the order of their ids.
     Tasks {
-        /// Only this user's.
+        /// Only tasks of this user.
         #[arg(long, default_value = "", value_name = "ADDRESS")]
         user: String,
-        /// Only those after this one.
+        /// Only tasks after this one.
         #[arg(long, default_value_t = 0, value_name = "ID")]
         after: u64,
-        /// At most so many, up to 1000.
+        /// Largest number of results, up to 1000.
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
-    /// The answer to a task, also when it is over: out of its block, checked against the record.
+    /// The answer to a task, even after the task is over, read from its block and checked against the
+    /// record.
     Answer {
         /// Id of the task.
         task: u64,
     },
-    /// Prompt and answer of a task that is not over.
+    /// Prompt and answer of an open task.
     Payload {
         /// Id of the task.
         task: u64,
     },
-    /// Tasks whose scores are being audited, in the order in which the results count.
+    /// Tasks whose scores are being audited, in the order in which the results are used.
     Audits {
-        /// Only those after this one: HEIGHT/TASK, both as listed.
+        /// Only audits after this one: HEIGHT/TASK, as listed.
         #[arg(long, value_name = "HEIGHT/TASK", value_parser = audit_key, default_value = "0/0")]
         after: AuditKey,
-        /// At most so many, up to 1000.
+        /// Largest number of results, up to 1000.
         #[arg(long, default_value_t = 100)]
         limit: u32,
     },
@@ -75,23 +76,23 @@ pub(super) enum Poq {
     EvaluatorModels(Page),
     /// A registered operator.
     Node {
-        /// What it does.
+        /// Role of the operator.
         role: WorkerRole,
-        /// Its address.
+        /// Address of the operator.
         operator: String,
     },
     /// The registered operators.
     Nodes {
-        /// What they do.
+        /// Role of the operators.
         role: WorkerRole,
         #[command(flatten)]
         page: Page,
     },
-    /// What an operator has to do now.
+    /// The pending duties of an operator.
     Duties {
-        /// What it does.
+        /// Role of the operator.
         role: WorkerRole,
-        /// Its address.
+        /// Address of the operator.
         operator: String,
     },
     /// A registered validator.
@@ -105,13 +106,13 @@ pub(super) enum Poq {
     Beacon,
 }
 
-/// Which part of a list.
+/// A page of a list.
 #[derive(Debug, clap::Args)]
 pub(super) struct Page {
-    /// Only what comes after this key.
+    /// Only entries after this key.
     #[arg(long, default_value = "", value_name = "KEY")]
     after: String,
-    /// At most so many, up to 1000.
+    /// Largest number of results, up to 1000.
     #[arg(long, default_value_t = 100)]
     limit: u32,
 }

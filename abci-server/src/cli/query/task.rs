@@ -1,4 +1,4 @@
-//! `poqd query poq task`: a task with its explanation.
+//! `poqd query poq task`: prints a task and its explanation.
 
 use anyhow::Context;
 use poq_proto::v1::{
@@ -9,14 +9,14 @@ use serde::Serialize;
 use super::Node;
 use crate::cli::explain::{Explanation, audit_result, explain, render, slash_heights, slashes};
 
-/// The record as the chain has it, and what it means.
+/// The chain's record and its explanation.
 #[derive(Serialize)]
 struct Explained {
     task: Task,
     explanation: Explanation,
 }
 
-/// The record of a task at the height that was asked for.
+/// The record of a task at the requested height.
 pub(super) async fn read(node: &Node, id: u64) -> anyhow::Result<Task> {
     let request = QueryTaskRequest { id };
     let answer = node
@@ -37,7 +37,7 @@ pub(super) async fn run(node: &Node, id: u64) -> anyhow::Result<()> {
                 .slashed
                 .extend(slashes(id, height, &block.events)),
             Err(error) => explanation.notes.push(format!(
-                "who lost stake at height {height} is not known: {error}"
+                "the slashes at height {height} are unknown: {error}"
             )),
         }
     }
@@ -45,8 +45,8 @@ pub(super) async fn run(node: &Node, id: u64) -> anyhow::Result<()> {
     node.print_told(&Explained { task, explanation }, &text)
 }
 
-/// The parameters that the task was settled by, or settled anew by an audit; if the node no longer has them, the newest, which
-/// then may not lead to the recorded amounts.
+/// The parameters of the task's settlement, or of its correction by an audit. If the node no longer has
+/// them, the newest ones, which may not result in the recorded amounts.
 async fn params(node: &Node, task: &Task) -> anyhow::Result<Params> {
     let path = "/poq.v1.Query/Params";
     let corrected = audit_result(task).filter(|result| !result.penalties.is_empty());

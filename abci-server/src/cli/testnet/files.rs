@@ -1,4 +1,4 @@
-//! Making the files of a network.
+//! Creates the files of a network.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,10 +20,10 @@ use crate::home::settings::{AppSettings, ClientSettings};
 use crate::node::comet::Binary;
 
 const HOST: &str = "127.0.0.1";
-/// Ports of each node, of which three are used.
+/// Ports reserved for each node, of which three are used.
 const PORTS_PER_NODE: u16 = 10;
 
-/// Makes the network. All files appear at once, or none.
+/// Creates the network's files, all or none.
 pub(super) fn create(flags: &InitFiles) -> anyhow::Result<Description> {
     let ports = Ports::new(flags)?;
     let binary = Binary::find(flags.cometbft.as_deref())?;
@@ -47,7 +47,7 @@ pub(super) fn create(flags: &InitFiles) -> anyhow::Result<Description> {
     Ok(network)
 }
 
-/// Who listens where.
+/// Port numbers of the network.
 struct Ports {
     nodes: Vec<u16>,
     inference_nodes: Vec<u16>,
@@ -77,7 +77,7 @@ impl Ports {
     }
 }
 
-/// Every account of the network.
+/// All accounts of the network.
 struct Accounts {
     validators: Vec<Account>,
     inference_nodes: Vec<Account>,
@@ -109,7 +109,7 @@ impl Accounts {
     }
 }
 
-/// Everything but what only CometBFT knows: the ids of its keys.
+/// Describes the network, without the ids of CometBFT's keys.
 fn describe(
     flags: &InitFiles,
     ports: &Ports,
@@ -132,7 +132,7 @@ fn describe(
             consensus_address: String::new(),
         })
         .collect();
-    // Spread over the nodes.
+    // Workers are spread over the nodes.
     let mut nodes = ports.nodes.iter().cycle();
     let mut workers = |accounts: Vec<Account>, http: &[u16], models: Vec<String>, least: u64| {
         let workers = accounts.into_iter().zip(http).zip(&mut nodes);
@@ -169,14 +169,14 @@ fn describe(
     }
 }
 
-/// As the chain wants what a node serves.
+/// Sorted ids without duplicates, as the chain requires them.
 fn sorted<'a>(ids: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut ids: Vec<_> = ids.cloned().collect();
     ids.sort_unstable();
     ids
 }
 
-/// Adds the network's accounts and nodes to the template.
+/// Adds the network's accounts and operators to the template.
 fn complete(
     app_state: &mut GenesisState,
     flags: &InitFiles,
@@ -216,7 +216,7 @@ fn complete(
     app_state.params = Some(params);
 }
 
-/// Makes the nodes' homes and the user's settings; fills in the ids of CometBFT's keys.
+/// Creates the nodes' homes and the user's settings, and sets the ids of CometBFT's keys.
 fn write_nodes(
     root: &Path,
     flags: &InitFiles,
@@ -292,7 +292,7 @@ fn write_nodes(
     Ok(network)
 }
 
-/// CometBFT's settings for nodes that share one machine and know one another from the start.
+/// CometBFT's settings for nodes that share one machine and know each other from the start.
 fn configure(
     config: &mut CometConfig,
     flags: &InitFiles,
@@ -311,7 +311,7 @@ fn configure(
     config.set("p2p.laddr", format!("tcp://{HOST}:{port}"))?;
     config.set("rpc.laddr", format!("tcp://{HOST}:{}", port + 1))?;
     config.set("p2p.persistent_peers", peers.join(","))?;
-    // A node that comes back is found again soon.
+    // Reconnect soon to a restarted node.
     config.set("p2p.persistent_peers_max_dial_period", "2s")?;
     config.set("p2p.pex", false)?;
     config.set("p2p.addr_book_strict", false)?;

@@ -1,4 +1,4 @@
-//! The folder that a network is made in. Files that are not the network's are left alone.
+//! The folder in which a network is created. Other files in it stay untouched.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,18 +8,18 @@ use anyhow::{Context, bail};
 use poq_client::network::{Description, FILE};
 use tempfile::TempDir;
 
-/// A network that is being made: it appears in its folder once it is complete.
+/// A network under construction. It appears in its folder once it is complete.
 pub(super) struct Draft<'a> {
     target: &'a Path,
     folder: TempDir,
 }
 
 impl<'a> Draft<'a> {
-    /// Starts a network in `target`; one that is there is only replaced with `overwrite`.
+    /// Starts a network in `target`; an existing one is only replaced with `overwrite`.
     pub(super) fn new(target: &'a Path, overwrite: bool) -> anyhow::Result<Self> {
         if target.join(FILE).exists() && !overwrite {
             bail!(
-                "{} has a network already; replace it with --overwrite, or choose another \
+                "{} already contains a network; replace it with --overwrite, or choose another \
                  --output-dir",
                 target.display()
             );
@@ -31,7 +31,7 @@ impl<'a> Draft<'a> {
         Ok(Self { target, folder })
     }
 
-    /// Where to make it.
+    /// Temporary folder of the network.
     pub(super) fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -44,7 +44,7 @@ impl<'a> Draft<'a> {
             let place = self.target.join(entry);
             if place.exists() {
                 bail!(
-                    "{} is in the way and belongs to no network; move it, or choose another \
+                    "{} exists and does not belong to a network; move it, or choose another \
                      --output-dir",
                     place.display()
                 );
@@ -66,9 +66,9 @@ impl<'a> Draft<'a> {
         }
         let name = path.display();
         let old = Description::read(self.target)
-            .with_context(|| format!("{name} describes no network; remove it by hand"))?;
+            .with_context(|| format!("{name} does not describe a network; remove it by hand"))?;
         for home in old.homes().collect::<BTreeSet<_>>() {
-            // Only what this program could have made.
+            // Remove only folders that this program could have created.
             if Path::new(home).components().count() != 1 || home == ".." {
                 bail!("{name} names the home `{home}` outside its folder; remove it by hand");
             }

@@ -19,17 +19,17 @@ pub struct Testnet {
 
 #[derive(Debug, clap::Subcommand)]
 enum TestnetCommand {
-    /// Make the homes of a whole network on this machine, and network.json that describes it.
+    /// Create the homes of a whole network on this machine, and network.json, which describes it.
     InitFiles(InitFiles),
 }
 
 /// Flags of `testnet init-files`.
 #[derive(Debug, clap::Args)]
 struct InitFiles {
-    /// Folder to make them in; its network.json lists every home, key, address and port.
+    /// Folder of the network; its network.json lists every home, key, address and port.
     #[arg(long, value_name = "DIR")]
     output_dir: PathBuf,
-    /// Replace a network that is there.
+    /// Replace an existing network.
     #[arg(long)]
     overwrite: bool,
     /// Validators, each with its node.
@@ -47,14 +47,14 @@ struct InitFiles {
     /// JSON file with the application's genesis: parameters and models.
     #[arg(long, value_name = "FILE")]
     genesis_template: PathBuf,
-    /// First port. Node i has base + 10 (i - 1) for peer-to-peer, the next one for RPC and the third
-    /// after it for gRPC; the inference nodes and evaluators have one each after the last node's ten.
+    /// First port. With p = base + 10 (i - 1), node i uses p for peer-to-peer, p + 1 for RPC and p + 3 for
+    /// gRPC. Each inference node and evaluator has one port after those of the nodes.
     #[arg(long, default_value_t = 26656, value_parser = clap::value_parser!(u16).range(1024..))]
     base_port: u16,
-    /// Duties that each inference node and evaluator takes at once; 0 is the chain's default.
+    /// Duties that each inference node and evaluator takes at once; 0 means the chain's default.
     #[arg(long, default_value_t = 0)]
     capacity: u32,
-    /// Where keys are kept: test or file.
+    /// Backend of the keyrings: test or file.
     #[arg(long, default_value_t = Backend::Test)]
     keyring_backend: Backend,
     /// Pause of CometBFT after each block, for example 500ms or 1s.
@@ -64,13 +64,13 @@ struct InitFiles {
     #[arg(long, default_value_t = 1_000_000_000_000)]
     balance: u64,
     /// Stake of every inference node, evaluator and validator, base units; default: twice the
-    /// least.
+    /// minimum.
     #[arg(long)]
     stake: Option<u64>,
     /// The program `cometbft` 0.38; default: in $PATH, else in the cache.
     #[arg(long, value_name = "PATH", alias = "comet-binary")]
     cometbft: Option<PathBuf>,
-    /// How the result is printed.
+    /// Format of the result.
     #[arg(long, value_enum)]
     output: Option<Format>,
 }
@@ -79,7 +79,7 @@ impl Testnet {
     /// Runs the command.
     ///
     /// # Errors
-    /// What is in the way.
+    /// If the files cannot be created.
     pub fn run(self) -> anyhow::Result<()> {
         match self.command {
             TestnetCommand::InitFiles(command) => {
@@ -97,7 +97,7 @@ impl Testnet {
     }
 }
 
-/// A duration as CometBFT's settings have it, in seconds or milliseconds.
+/// Parses a duration in the form of CometBFT's settings, in seconds or milliseconds.
 fn parse_duration(text: &str) -> Result<String, String> {
     let number = text.strip_suffix("ms").or_else(|| text.strip_suffix('s'));
     match number.map(str::parse::<u32>) {

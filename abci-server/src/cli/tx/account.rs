@@ -1,4 +1,4 @@
-//! The account that a transaction is from, and the way of its messages to the chain.
+//! The account that signs a transaction, and the submission of its messages.
 
 use std::time::Duration;
 
@@ -19,23 +19,23 @@ use crate::home::Home;
 use crate::home::settings::ClientSettings;
 use crate::home::settings::Format;
 
-/// The signer of a transaction and everything that the flags say about it.
+/// The signer of a transaction and the transaction's flags.
 pub(in crate::cli) struct Account {
     pub(super) client: Client,
     pub(super) format: Format,
     pub(super) params: Params,
     address: String,
-    /// Empty if neither the keyring nor the chain knows it.
+    /// Public key; empty if neither the keyring nor the chain knows it.
     public_key: Vec<u8>,
     keyring: Keyring,
-    /// Name of the key; `None` if there is only an address.
+    /// Name of the key; `None` if only an address is given.
     key: Option<String>,
     chain_id: String,
     gas_adjustment: f64,
     flags: TxFlags,
 }
 
-/// What a transaction pays.
+/// The fee of a transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Price {
     /// Duties are free.
@@ -54,13 +54,13 @@ pub(super) struct Accepted {
 #[derive(Serialize)]
 struct DryRun {
     gas_used: u64,
-    /// The limit that `--gas` leads to.
+    /// The gas limit that results from `--gas`.
     gas_limit: u64,
     fee: String,
 }
 
 impl Account {
-    /// Finds the key, and what the chain says about itself.
+    /// Finds the key, and queries the chain's id and parameters.
     pub(in crate::cli) async fn open(
         flags: TxFlags,
         home: &Home,
@@ -69,7 +69,7 @@ impl Account {
         let (client, format) = flags.node.open(settings)?;
         let keyring = flags.keyring.open(home, settings)?;
         let from = flags.from.as_deref().context(
-            "say which key signs: --from NAME; `poqd keys list` shows the keys of this home",
+            "choose the key that signs with --from NAME; `poqd keys list` shows the keys of this home",
         )?;
         let key = find(&keyring, from)?;
         let chain_id = chain_of(&client, flags.chain_id(settings)).await?;
@@ -86,7 +86,7 @@ impl Account {
                 let public_key = account.map(|account| account.public_key);
                 (from.to_owned(), public_key.unwrap_or_default(), None)
             }
-            // Says where it looked.
+            // This error says where the keyring is.
             None => return Err(missing(&keyring, from)),
         };
         Ok(Self {
@@ -108,7 +108,7 @@ impl Account {
         &self.address
     }
 
-    /// An amount in the chain's denom of fees and stakes, as messages carry it.
+    /// Converts an amount in the chain's denom of fees and stakes to base units.
     pub(super) fn base_units(&self, coin: &Coin) -> anyhow::Result<u64> {
         ensure!(
             coin.denom == self.params.denom,
@@ -119,7 +119,7 @@ impl Account {
         u64::try_from(coin.amount).with_context(|| format!("{} is too much", coin.amount))
     }
 
-    /// Sends a message as the flags say and prints what became of it.
+    /// Sends a message as the flags request and prints the result.
     pub(super) async fn execute(&self, message: Any) -> anyhow::Result<()> {
         match self.send(message).await? {
             Some(outcome) => Ok(self.format.print(&outcome)?),
@@ -127,7 +127,7 @@ impl Account {
         }
     }
 
-    /// As [`Self::execute`], for a duty, which is free of fees.
+    /// Like [`Self::execute`], for a duty, which pays no fee.
     pub(super) async fn execute_duty(&self, message: Any) -> anyhow::Result<()> {
         match self.submit(message, Price::Free).await? {
             Some(outcome) => Ok(self.format.print(&outcome)?),
@@ -135,8 +135,8 @@ impl Account {
         }
     }
 
-    /// Signs a message, after asking, and waits until it is executed. `None` if the flags want
-    /// something else, which is done and printed then.
+    /// Signs a message after confirmation and waits until it is executed. Returns `None` if the flags
+    /// request another action, whose result is printed.
     pub(super) async fn send(&self, message: Any) -> anyhow::Result<Option<TxOutcome>> {
         if self.flags.dry_run {
             return self.dry_run(message).await;
@@ -158,7 +158,7 @@ impl Account {
         let key = self
             .key
             .as_deref()
-            .context("there is no key to sign with")?;
+            .context("the keyring does not have the key that must sign")?;
         let (what, fee) = (message.type_url.clone(), self.words(price));
         if !self.flags.yes {
             confirm(&format!("sign {what} as {} {fee}", self.address))?;
@@ -217,7 +217,7 @@ impl Account {
         }
     }
 
-    /// The gas that the message would use.
+    /// Simulates the message and returns the gas that it would use.
     async fn simulate(&self, message: &Any) -> anyhow::Result<u64> {
         let account = found(self.client.account(&self.address).await)?;
         let account = account.ok_or_else(|| Error::NoAccount {
@@ -229,7 +229,7 @@ impl Account {
         Ok(self.client.simulate(tx).await?)
     }
 
-    /// The fee in base units for a gas limit.
+    /// The fee for a gas limit, base units.
     fn fee(&self, gas: u64) -> anyhow::Result<u128> {
         let denom = &self.params.denom;
         let (amount, given) = match (&self.flags.fees, &self.flags.gas_prices) {
@@ -244,10 +244,10 @@ impl Account {
             given == denom,
             "the chain takes fees in {denom}, not in {given}"
         );
-        amount.context("the gas limit at this price is more than there can be")
+        amount.context("the fee for this gas limit and price exceeds 128 bits")
     }
 
-    /// The price, for the question whether to sign.
+    /// The price in words, for the confirmation prompt.
     fn words(&self, price: Price) -> String {
         match price {
             Price::Free => "free of fees".into(),
@@ -266,7 +266,7 @@ pub(in crate::cli) fn find(keyring: &Keyring, from: &str) -> anyhow::Result<Opti
         .find(|key| key.name == from || key.address == from))
 }
 
-/// The error of the keyring about a key that it does not have.
+/// The keyring's error for a missing key.
 pub(in crate::cli) fn missing(keyring: &Keyring, from: &str) -> anyhow::Error {
     match keyring.show(from) {
         Err(error) => error.into(),

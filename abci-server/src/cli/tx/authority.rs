@@ -1,4 +1,4 @@
-//! `poqd tx poq`: what the authority decides.
+//! `poqd tx poq`: commands of the authority.
 
 use std::path::{Path, PathBuf};
 
@@ -20,45 +20,45 @@ use crate::node::reference::Reference;
 /// Commands of the authority.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Authority {
-    /// Authority: give a validator power in consensus, or take it away with 0.
+    /// Authority: set a validator's voting power; 0 takes it out of consensus.
     SetValidatorPower {
         /// Address of the validator's operator.
         operator: String,
         /// Voting power.
         power: u64,
     },
-    /// Authority: register a language model, or replace its entry for tasks to come.
+    /// Authority: register a language model, or replace its entry for future tasks.
     SetModel {
-        /// proto3 JSON, as `poqd query poq model ID --output json` prints it; - is the standard
+        /// File with proto3 JSON, as `poqd query poq model ID --output json` prints it; - is standard
         /// input.
         file: PathBuf,
     },
-    /// Authority: register an evaluator model, or replace its entry for scores to come.
+    /// Authority: register an evaluator model, or replace its entry for future scores.
     SetEvaluatorModel {
-        /// proto3 JSON, as `poqd query poq evaluator-model ID --output json` prints it; - is the
+        /// File with proto3 JSON, as `poqd query poq evaluator-model ID --output json` prints it; - is
         /// standard input.
         file: PathBuf,
-        /// Folder with the model's files, which are tried before the transaction is signed; default:
-        /// as `start` has it.
+        /// Folder with the model's files, which are tested before the transaction is signed; default:
+        /// as for `start`.
         #[arg(long, value_name = "DIR")]
         evaluator_models: Option<PathBuf>,
-        /// Do not try the files: a model that audits cannot compute catches no lie.
+        /// Do not test the files. If audits cannot compute a model, they cannot find false scores.
         #[arg(long, conflicts_with = "evaluator_models")]
         without_files: bool,
     },
-    /// Authority: have the votes for a block and all later ones carry outputs for the beacon; every
-    /// validator with power needs a VRF key.
+    /// Authority: set the height from which votes carry VRF outputs. Every validator with power needs a
+    /// VRF key.
     EnableVoteExtensions {
-        /// At least two blocks after the one with this transaction.
+        /// Height, at least two blocks after the one with this transaction.
         height: u64,
     },
     /// Authority: change parameters.
     UpdateParams {
-        /// All parameters as proto3 JSON, as `poqd query poq params --output json` prints them; -
-        /// is the standard input.
+        /// File with all parameters as proto3 JSON, as `poqd query poq params --output json` prints
+        /// them; - is standard input.
         #[arg(required_unless_present = "set", conflicts_with = "set")]
         file: Option<PathBuf>,
-        /// Change this one and keep the others, for example answer_window=20; may be repeated.
+        /// Change one parameter and keep the others, for example answer_window=20; may be repeated.
         #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
         set: Vec<(String, String)>,
     },
@@ -94,7 +94,9 @@ impl Authority {
                     settings.evaluator_models = evaluator_models.or(settings.evaluator_models);
                     Reference::new(settings.evaluator_models_folder(home))
                         .load(&model)
-                        .context("audits could not compute this model; --without-files sends it all the same")?;
+                        .context(
+                            "audits could not compute this model; --without-files sends it anyway",
+                        )?;
                 }
                 any(&MsgSetEvaluatorModel {
                     authority,
@@ -116,8 +118,8 @@ impl Authority {
     }
 }
 
-/// Reads a message as proto3 JSON. `field` is where the chain's answer to a query has it: the
-/// whole answer can be given too.
+/// Reads a message as proto3 JSON. The file may also be a whole query response that has the message in
+/// `field`.
 pub(in crate::cli) fn read_message<M: DeserializeOwned>(
     file: &Path,
     field: Option<&str>,
@@ -138,14 +140,14 @@ fn parse_message<M: DeserializeOwned>(json: &[u8], field: Option<&str>) -> anyho
     Ok(serde_json::from_value(value)?)
 }
 
-/// Parameters with some of them changed.
+/// Applies changes to the parameters.
 fn changed(params: &Params, set: Vec<(String, String)>) -> anyhow::Result<Params> {
     let mut value = serde_json::to_value(params)?;
     let Some(fields) = value.as_object_mut() else {
-        bail!("the parameters are no JSON object");
+        bail!("the parameters are not a JSON object");
     };
     for (name, value) in set {
-        // Numbers and names of enums are read from text too.
+        // Numbers and enum names are also read from text.
         fields.insert(name, Value::String(value));
     }
     serde_json::from_value(value).context("--set cannot be used")

@@ -17,18 +17,18 @@ pub(super) enum Bank {
     Send {
         /// Address of the receiver.
         to: String,
-        /// What to send, for example 1000upoq, separated by commas.
+        /// Coins, separated by commas, for example 1000upoq.
         amount: Coins,
     },
     /// Send coins to several accounts, all or none.
     MultiSend {
-        /// Who gets what, for example poq1…=1000upoq.
+        /// Receiver and coins, for example poq1…=1000upoq.
         #[arg(required = true, value_name = "ADDRESS=COINS")]
         transfers: Vec<Transfer>,
     },
 }
 
-/// What one account gets.
+/// A receiver and its coins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Transfer {
     to: String,
@@ -63,14 +63,14 @@ impl Bank {
     }
 }
 
-/// One input, which is the sum of the outputs.
+/// Creates a message whose single input is the sum of the outputs.
 fn multi_send(from: &str, transfers: Vec<Transfer>) -> anyhow::Result<MsgMultiSend> {
     let mut total: BTreeMap<&str, u128> = BTreeMap::new();
     for coin in transfers.iter().flat_map(|transfer| &transfer.coins.0) {
         let sum = total.entry(&coin.denom).or_default();
         *sum = sum
             .checked_add(coin.amount)
-            .with_context(|| format!("the sum of {} is more than there can be", coin.denom))?;
+            .with_context(|| format!("the sum of {} exceeds 128 bits", coin.denom))?;
     }
     let coins = total.into_iter().map(|(denom, amount)| Coin {
         amount,

@@ -1,5 +1,4 @@
-//! `poqd tx sign|broadcast|encode|decode`: transactions in files, as JSON in the form of the
-//! Cosmos SDK.
+//! `poqd tx sign|broadcast|encode|decode`: transactions in files, as the Cosmos SDK's JSON.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,26 +20,26 @@ use crate::home::settings::Format;
 /// Flags of `tx sign`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Sign {
-    /// The transaction; - is the standard input.
+    /// File with the transaction; - is standard input.
     file: PathBuf,
-    /// Account of several keys that the transaction is of, by name or address: print the signature of
-    /// --from as one of them, for `tx multisign`.
+    /// Name or address of the multisignature account of the transaction: print the signature of --from
+    /// as one of its keys, for `tx multisign`.
     #[arg(long, value_name = "KEY")]
     multisig: Option<String>,
     #[command(flatten)]
     signer: SignerFlags,
 }
 
-/// Flags of commands that sign without sending.
+/// Flags of commands that only sign.
 #[derive(Debug, clap::Args)]
 pub(super) struct SignerFlags {
-    /// Ask no node: --chain-id, --account-number and --sequence say what it would.
+    /// Sign without a node; needs --chain-id, --account-number and --sequence.
     #[arg(long, requires_all = ["account_number", "sequence"])]
     offline: bool,
-    /// Number of the account; default: as the chain says.
+    /// Account number; default: queried from the chain.
     #[arg(long, value_name = "NUMBER")]
     account_number: Option<u64>,
-    /// Transactions of the account before this one; default: as the chain says.
+    /// Sequence number of the account; default: queried from the chain.
     #[arg(long, value_name = "NUMBER")]
     sequence: Option<u64>,
 }
@@ -48,21 +47,21 @@ pub(super) struct SignerFlags {
 /// Flags of `tx broadcast`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Broadcast {
-    /// The signed transaction; - is the standard input.
+    /// File with the signed transaction; - is standard input.
     file: PathBuf,
 }
 
 /// Flags of `tx encode`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Encode {
-    /// The transaction; - is the standard input.
+    /// File with the transaction; - is standard input.
     file: PathBuf,
 }
 
 /// Flags of `tx decode`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Decode {
-    /// The bytes, in base64.
+    /// Bytes of the transaction, base64.
     tx: String,
 }
 
@@ -78,7 +77,7 @@ impl Sign {
         let from = flags
             .from
             .as_deref()
-            .context("say which key signs: --from NAME")?;
+            .context("choose the key that signs with --from NAME")?;
         let key = find(&keyring, from)?.ok_or_else(|| missing(&keyring, from))?;
         let Some(name) = &self.multisig else {
             signers::check(&tx, &key.public_key, &key.name)?;
@@ -89,7 +88,7 @@ impl Sign {
         let (account, multisig) = multisig::find(&keyring, name)?;
         ensure!(
             multisig.keys().contains(&key.public_key),
-            "`{}` is none of the keys of `{}`",
+            "`{}` is not one of the keys of `{}`",
             key.name,
             account.name
         );
@@ -102,7 +101,7 @@ impl Sign {
 }
 
 impl SignerFlags {
-    /// Where a signature for an account counts.
+    /// Chain id, account number and sequence for a signature of an account.
     pub(super) async fn of(
         &self,
         account: &KeyInfo,
@@ -120,7 +119,7 @@ impl SignerFlags {
     fn offline(&self, chain_id: Option<&str>) -> anyhow::Result<Signer> {
         Ok(Signer {
             chain_id: chain_id
-                .context("say for which chain: --chain-id ID, or chain-id in client.toml")?
+                .context("set the chain with --chain-id ID, or chain-id in client.toml")?
                 .to_owned(),
             account_number: self.account_number.context("--account-number is missing")?,
             sequence: self.sequence.context("--sequence is missing")?,
@@ -168,7 +167,7 @@ impl Encode {
     pub(super) fn run(self, format: Format) -> anyhow::Result<()> {
         let text = BASE64.encode(tx::encode(&read(&self.file)?));
         match format {
-            // Plain, so that it can stand in a request.
+            // Plain base64, for use in a request.
             Format::Text => println!("{text}"),
             Format::Json => format.print(&text)?,
         }

@@ -1,4 +1,4 @@
-//! `poqd tx`: the flags of all transactions, and where each command is.
+//! `poqd tx`: the commands and the flags of all transactions.
 
 pub(in crate::cli) mod account;
 pub(in crate::cli) mod authority;
@@ -32,19 +32,19 @@ pub struct Tx {
 
 #[derive(Debug, clap::Subcommand)]
 enum TxCommand {
-    /// Money.
+    /// Transfers of coins.
     #[command(subcommand)]
     Bank(bank::Bank),
-    /// Tasks, nodes, validators, and what the authority decides.
+    /// Tasks, nodes, validators, and commands of the authority.
     #[command(subcommand)]
     Poq(Box<poq::Poq>),
-    /// Sign a transaction that --generate-only printed.
+    /// Sign a transaction from --generate-only.
     Sign(file::Sign),
-    /// Join the signatures of an account of several keys, which `tx sign --multisig` printed.
+    /// Combine the signatures of a multisignature account, printed by `tx sign --multisig`.
     Multisign(multisig::Multisign),
     /// Send a signed transaction.
     Broadcast(file::Broadcast),
-    /// Print a transaction's bytes in base64, as a node's RPC takes them.
+    /// Print a transaction's bytes in base64, as a node's RPC accepts them.
     Encode(file::Encode),
     /// Print the JSON of a transaction's bytes.
     Decode(file::Decode),
@@ -57,17 +57,17 @@ pub(in crate::cli) struct TxFlags {
     pub(in crate::cli) node: NodeFlags,
     #[command(flatten)]
     pub(super) keyring: KeyringFlags,
-    /// Key that signs and pays: its name or its address. --generate-only and --dry-run take the
-    /// address of any account.
+    /// Name or address of the key that signs and pays. --generate-only and --dry-run accept the address
+    /// of any account.
     #[arg(long, global = true, value_name = "KEY")]
     pub(super) from: Option<String>,
-    /// Chain that the transaction is for; default: as in client.toml.
+    /// Chain id of the transaction; default: as in client.toml.
     #[arg(long, global = true, value_name = "ID")]
     pub(super) chain_id: Option<String>,
-    /// Gas limit: a number, or auto to simulate the transaction first.
+    /// Gas limit: a number, or auto to simulate the transaction.
     #[arg(long, global = true, default_value = "auto")]
     pub(super) gas: Gas,
-    /// Gas limit over the simulated gas, 1 to 100; default: as in client.toml.
+    /// Factor from simulated gas to the gas limit, 1 to 100; default: as in client.toml.
     #[arg(long, global = true, value_name = "FACTOR")]
     pub(super) gas_adjustment: Option<f64>,
     /// Fee, for example 1000upoq; default: the gas limit at the chain's price.
@@ -90,19 +90,19 @@ pub(in crate::cli) struct TxFlags {
         allow_hyphen_values = true
     )]
     pub(super) memo: String,
-    /// Last height whose block may have the transaction; 0 is no limit.
+    /// Last height at which the transaction is valid; 0 means no limit.
     #[arg(long, global = true, default_value_t = 0, value_name = "HEIGHT")]
     pub(super) timeout_height: u64,
-    /// How long to wait for the block, seconds.
+    /// Time limit of the wait for the block, seconds.
     #[arg(long, global = true, default_value_t = 60, value_name = "SECONDS")]
     pub(super) timeout: u64,
     /// Print the unsigned transaction and send nothing.
     #[arg(long, global = true, conflicts_with = "dry_run")]
     pub(super) generate_only: bool,
-    /// Simulate the transaction, print its gas and its fee, and send nothing.
+    /// Simulate the transaction, print its gas and fee, and send nothing.
     #[arg(long, global = true)]
     pub(super) dry_run: bool,
-    /// What to wait for.
+    /// Event to wait for.
     #[arg(long, global = true, value_enum, default_value_t = BroadcastMode::Block, value_name = "MODE")]
     pub(super) broadcast_mode: BroadcastMode,
     /// Do not ask before signing.
@@ -113,9 +113,9 @@ pub(in crate::cli) struct TxFlags {
 /// Value of `--broadcast-mode`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum BroadcastMode {
-    /// The node's mempool has the transaction: print its hash.
+    /// Print the hash when the node's mempool has the transaction.
     Sync,
-    /// The transaction is in a block: print its result.
+    /// Print the result when a block has the transaction.
     Block,
 }
 
@@ -144,7 +144,7 @@ impl Tx {
     /// Runs the command.
     ///
     /// # Errors
-    /// Why there is no transaction, or how it failed.
+    /// The reason why the transaction was not sent or failed.
     pub fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         let flags = self.flags;
@@ -174,7 +174,7 @@ impl Tx {
 }
 
 impl TxFlags {
-    /// The chain that the flag or the file of settings names, if any.
+    /// The chain id of the flag or the settings, if set.
     pub(super) fn chain_id<'a>(&'a self, settings: &'a ClientSettings) -> Option<&'a str> {
         let id = self.chain_id.as_deref().unwrap_or(&settings.chain_id);
         Some(id).filter(|id| !id.is_empty())
@@ -185,7 +185,7 @@ impl TxFlags {
     }
 }
 
-/// The id of the chain that the node is on, which must be the expected one.
+/// The chain id of the node, which must be the expected one.
 pub(super) async fn chain_of(client: &Client, expected: Option<&str>) -> anyhow::Result<String> {
     let actual = client.status().await?.chain_id;
     match expected.filter(|expected| *expected != actual) {

@@ -1,4 +1,4 @@
-//! `poqd tx multisign`: transactions of accounts of several keys.
+//! `poqd tx multisign`: transactions of multisignature accounts.
 
 use std::path::PathBuf;
 
@@ -19,11 +19,11 @@ use crate::home::settings::Format;
 /// Flags of `tx multisign`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Multisign {
-    /// The transaction; - is the standard input.
+    /// File with the transaction; - is standard input.
     file: PathBuf,
-    /// Key of the account, by name or address.
+    /// Name or address of the account's key.
     key: String,
-    /// What `tx sign --multisig` printed for each signer.
+    /// Files with the output of `tx sign --multisig` of each signer.
     #[arg(required = true, value_name = "SIGNATURES")]
     signatures: Vec<PathBuf>,
     #[command(flatten)]
@@ -55,7 +55,7 @@ impl Multisign {
     }
 }
 
-/// The account of several keys with this name or address.
+/// Finds the multisignature account with this name or address.
 pub(super) fn find(keyring: &Keyring, key: &str) -> anyhow::Result<(KeyInfo, Multisig)> {
     let account = find_key(keyring, key)?.ok_or_else(|| missing(keyring, key))?;
     let multisig = account
@@ -63,14 +63,14 @@ pub(super) fn find(keyring: &Keyring, key: &str) -> anyhow::Result<(KeyInfo, Mul
         .and_then(|_| Multisig::decode(&account.public_key).ok());
     let multisig = multisig.with_context(|| {
         format!(
-            "`{}` is one key, not an account of several: add one with `poqd keys add NAME --multisig KEY,KEY --multisig-threshold NUMBER`",
+            "`{}` is a single key, not a multisignature account: add one with `poqd keys add NAME --multisig KEY,KEY --multisig-threshold NUMBER`",
             account.name
         )
     })?;
     Ok((account, multisig))
 }
 
-/// What each key signs.
+/// The bytes that each key signs.
 pub(super) fn document(tx: &Tx, signer: &Signer) -> anyhow::Result<Vec<u8>> {
     let body = tx.body.clone().unwrap_or_default();
     let fee = tx

@@ -22,19 +22,19 @@ use crate::home::validator_keys::{
 /// Commands of `tx poq`.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Poq {
-    /// Ask a question and escrow the most that it may cost.
+    /// Ask a question and escrow its maximum cost.
     SubmitTask(SubmitTask),
-    /// Take back a question of the signer that has no answer yet.
+    /// Cancel a task of the signer that has no answer yet.
     CancelTask {
         /// Id of the task.
         id: u64,
     },
-    /// Challenge the scores of a settled task: every validator recomputes them. The deposit comes
-    /// back with a reward if one was wrong, and is burnt otherwise.
+    /// Challenge the scores of a settled task, so that every validator recomputes them. The deposit is
+    /// returned with a reward if a score was wrong, and is burnt otherwise.
     Challenge {
         /// Id of the task.
         id: u64,
-        /// For example 1000000upoq; at least the parameter `min_challenge_deposit`.
+        /// Deposit, for example 1000000upoq; at least the parameter `min_challenge_deposit`.
         #[arg(long)]
         deposit: Coin,
     },
@@ -43,16 +43,16 @@ pub(super) enum Poq {
         /// Ids of the models that it serves, separated by commas.
         #[arg(long, value_delimiter = ',', required = true)]
         models: Vec<String>,
-        /// For example 1000000upoq.
+        /// Stake, for example 1000000upoq.
         #[arg(long)]
         stake: Coin,
-        /// Where users may reach it directly.
+        /// URL at which users may reach the node directly.
         #[arg(long, default_value = "")]
         endpoint: String,
-        /// Address that earns; default: the signer's.
+        /// Payout address; default: the signer's.
         #[arg(long, default_value = "")]
         payout: String,
-        /// Duties that it takes at once, so that it can do all of them in time; 0 means 64.
+        /// Duties that the node takes at once and can do in time; 0 means 64.
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         capacity: u32,
     },
@@ -61,79 +61,78 @@ pub(super) enum Poq {
         /// Ids of the evaluator models that it runs, separated by commas.
         #[arg(long, value_delimiter = ',', required = true)]
         evaluator_models: Vec<String>,
-        /// For example 1000000upoq.
+        /// Stake, for example 1000000upoq.
         #[arg(long)]
         stake: Coin,
-        /// Address that earns; default: the signer's.
+        /// Payout address; default: the signer's.
         #[arg(long, default_value = "")]
         payout: String,
-        /// Duties that it takes at once, so that it can do all of them in time; 0 means 64.
+        /// Duties that the node takes at once and can do in time; 0 means 64.
         #[arg(long, default_value_t = 0, hide_default_value = true)]
         capacity: u32,
     },
     /// Register the signer as a validator and stake; the authority gives it power.
     RegisterValidator {
-        /// For example 1000000upoq.
+        /// Stake, for example 1000000upoq.
         #[arg(long)]
         stake: Coin,
-        /// Ed25519 key of consensus, base64; default: that of this home's node.
+        /// Ed25519 consensus key, base64; default: that of this home's node.
         #[arg(long, value_name = "BASE64", value_parser = public_key)]
         public_key: Option<PublicKey>,
-        /// VRF key for the beacon, base64; default: the newest of this home's node, unless
-        /// --public-key is given.
+        /// VRF key, base64; default: the newest of this home's node, unless --public-key is given.
         #[arg(long, value_name = "BASE64", value_parser = vrf_public_key)]
         vrf_key: Option<VrfPublicKey>,
-        /// Address that earns; default: the signer's.
+        /// Payout address; default: the signer's.
         #[arg(long, default_value = "")]
         payout: String,
     },
-    /// Change the VRF key of the signer's validator; effective some blocks later.
+    /// Change the VRF key of the signer's validator; takes effect some blocks later.
     SetVrfKey {
-        /// Base64; default: the newest key of this home's node.
+        /// VRF key, base64; default: the newest key of this home's node.
         #[arg(long, value_name = "BASE64", value_parser = vrf_public_key)]
         vrf_key: Option<VrfPublicKey>,
     },
-    /// Change what the signer declared of its node; what is not given stays.
+    /// Change the declared fields of the signer's node; fields that are not given stay.
     UpdateNode {
-        /// Which of its nodes.
+        /// Role of the node.
         role: WorkerRole,
         /// Ids of the models or evaluator models, separated by commas.
         #[arg(long, value_delimiter = ',')]
         models: Option<Vec<String>>,
-        /// Where users may reach an inference node directly.
+        /// URL at which users may reach an inference node directly.
         #[arg(long)]
         endpoint: Option<String>,
-        /// Address that earns.
+        /// Payout address.
         #[arg(long)]
         payout: Option<String>,
-        /// Duties that it takes at once.
+        /// Duties that the node takes at once.
         #[arg(long)]
         capacity: Option<u32>,
     },
-    /// Move money from the signer's balance to the stake of its node.
+    /// Move coins from the signer's balance to the stake of its node.
     AddStake {
-        /// Which of its nodes.
+        /// Role of the node.
         role: StakeRole,
-        /// For example 1000000upoq.
+        /// Amount, for example 1000000upoq.
         amount: Coin,
     },
-    /// Start to take stake back; all of it is how a node leaves.
+    /// Start to withdraw stake; a node leaves by withdrawing all of it.
     Unbond {
-        /// Which of its nodes.
+        /// Role of the node.
         role: StakeRole,
-        /// For example 1000000upoq.
+        /// Amount, for example 1000000upoq.
         amount: Coin,
     },
-    /// End the jailing of the signer's node, once its time is over.
+    /// Unjail the signer's node, once its jail time is over.
     Unjail {
-        /// Which of its nodes.
+        /// Role of the node.
         role: StakeRole,
     },
-    /// Hand in answers that the chain asked the signer for; free of fees.
+    /// Submit answers to tasks assigned to the signer; free of fees.
     SubmitAnswers(Duties),
-    /// Commit to scores that the chain asked the signer for; free of fees.
+    /// Commit to scores of tasks assigned to the signer; free of fees.
     CommitScores(Duties),
-    /// Open commitments of the signer; free of fees.
+    /// Reveal scores to which the signer committed; free of fees.
     RevealScores(Duties),
     #[command(flatten)]
     Authority(Authority),
@@ -142,7 +141,7 @@ pub(super) enum Poq {
 /// Flags of the commands that do duties by hand.
 #[derive(Debug, clap::Args)]
 pub(super) struct Duties {
-    /// The message as proto3 JSON, {"items": […]}; - is the standard input.
+    /// File with the message as proto3 JSON, {"items": […]}; - is standard input.
     file: PathBuf,
 }
 
@@ -266,7 +265,7 @@ impl Poq {
     }
 }
 
-/// Ids as the chain keeps them.
+/// Sorted ids without duplicates, as the chain requires them.
 pub(in crate::cli) fn sorted(mut ids: Vec<String>) -> Vec<String> {
     ids.sort();
     ids.dedup();

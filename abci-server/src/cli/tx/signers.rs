@@ -1,38 +1,38 @@
-//! Whose signature a transaction needs, by its messages.
+//! Determines the signers of a transaction from its messages.
 
 use anyhow::{Context, bail};
 use poq_app::tx::Message;
 use poq_client::tx::Tx;
 use poq_client::{address_of, parse_address};
 
-/// Refuses a key that the chain would not take: an account's messages are signed by it alone.
+/// Refuses a key that the chain would not accept: only the account of a message may sign it.
 ///
 /// # Errors
-/// Who must sign, and what to do.
+/// Names the required signer and the remedy.
 pub(super) fn check(tx: &Tx, public_key: &[u8], name: &str) -> anyhow::Result<()> {
     let signers = signers(tx)?;
     let mut own = String::new();
     for signer in &signers {
         let prefix = prefix(signer);
         parse_address(signer, prefix)
-            .with_context(|| format!("a message is to be signed by `{signer}`"))?;
-        // The chain's prefix is the transaction's own: signing needs no node.
+            .with_context(|| format!("a message must be signed by `{signer}`"))?;
+        // The prefix comes from the transaction, so signing needs no node.
         own = address_of(public_key, prefix)?;
         if own == *signer {
             return Ok(());
         }
     }
     match signers.as_slice() {
-        [] => bail!("the transaction has no message, so that nobody can sign it"),
+        [] => bail!("the transaction has no message, so it cannot be signed"),
         signers => bail!(
-            "the transaction is to be signed by {}, not by `{name}`, which is {own}; name that \
+            "the transaction must be signed by {}, not by `{name}`, which is {own}; choose that \
              account's key with --from, or generate the transaction again with --from {name}",
             signers.join(" and ")
         ),
     }
 }
 
-/// The accounts that must sign, each once.
+/// The accounts that must sign, without duplicates.
 fn signers(tx: &Tx) -> anyhow::Result<Vec<String>> {
     let mut signers = Vec::new();
     for message in tx.body.iter().flat_map(|body| &body.messages) {
@@ -44,7 +44,7 @@ fn signers(tx: &Tx) -> anyhow::Result<Vec<String>> {
     Ok(signers)
 }
 
-/// What is before the last `1` of a bech32 address.
+/// The part before the last `1` of a bech32 address.
 fn prefix(address: &str) -> &str {
     address.rsplit_once('1').map_or("", |(prefix, _)| prefix)
 }

@@ -17,9 +17,9 @@ use crate::cli::answer;
 use crate::cli::coin::Coin;
 use crate::cli::input::read_bytes;
 
-/// The smallest share that a message can name.
+/// The smallest fraction that a message can express.
 const SMALLEST: f64 = 1.0 / PPM as f64;
-/// Pause between two looks at a task.
+/// Pause between two queries of a task.
 const LOOK_PAUSE: Duration = Duration::from_millis(300);
 
 /// Flags of `tx poq submit-task`.
@@ -32,7 +32,7 @@ pub(in crate::cli) struct SubmitTask {
         allow_hyphen_values = true
     )]
     prompt: Option<String>,
-    /// File with the question; - is the standard input.
+    /// File with the question; - is standard input.
     #[arg(long, value_name = "FILE")]
     prompt_file: Option<PathBuf>,
     /// Id of the model; default: the only one of the chain.
@@ -44,26 +44,26 @@ pub(in crate::cli) struct SubmitTask {
     /// Quality below which the answer costs half, ppm; at most the model's quality_target.
     #[arg(long, default_value_t = 0, value_name = "PPM")]
     min_quality: u32,
-    /// The most that it may cost; default: the price of the longest answer.
+    /// Maximum cost; default: the price of the longest answer.
     #[arg(long, value_name = "COIN")]
     max_fee: Option<Coin>,
     /// Seed of the sampling.
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Temperature of the sampling, 0 to 2; 0 takes the likeliest token each time. What is not
-    /// given of the sampling is as the model's makers recommend.
+    /// Temperature of the sampling, 0 to 2; 0 always takes the likeliest token. The defaults of the
+    /// sampling are the recommendations of the model's authors.
     #[arg(long, value_parser = fraction(0.0..=2.0))]
     temperature: Option<f64>,
     /// Nucleus mass of the sampling, above 0 and at most 1.
     #[arg(long, value_parser = fraction(SMALLEST..=1.0))]
     top_p: Option<f64>,
-    /// Divides the odds of tokens that the answer has already, 1 to 2; 1 is no penalty.
+    /// Divisor of the odds of tokens that the answer already contains, 1 to 2; 1 means no penalty.
     #[arg(long, value_parser = fraction(1.0..=2.0))]
     repetition_penalty: Option<f64>,
-    /// Most tokens of the answer; 0 leaves it to the node.
+    /// Longest answer, tokens; 0 leaves it to the node.
     #[arg(long, default_value_t = 0)]
     max_tokens: u32,
-    /// Follow the task to this point and print its answer; with `--output json` its record too.
+    /// Follow the task to this point and print its answer; with `--output json` also its record.
     #[arg(long, value_enum)]
     wait: Option<Until>,
 }
@@ -80,14 +80,14 @@ enum Until {
 /// The result of a submission.
 #[derive(Serialize)]
 struct Submitted {
-    /// Decimal, as in proto3 JSON.
+    /// Id of the task, decimal, as in proto3 JSON.
     task_id: String,
     #[serde(flatten)]
     outcome: TxOutcome,
 }
 
 impl SubmitTask {
-    /// Asks and prints the answer as soon as its quality is known, or where `--wait` says.
+    /// Asks, waits until the quality is known or for the point of `--wait`, and prints the answer.
     pub(in crate::cli) async fn ask(mut self, account: &Account) -> anyhow::Result<()> {
         self.wait.get_or_insert(Until::Settled);
         self.run(account).await
@@ -140,7 +140,7 @@ impl SubmitTask {
             seed: self.seed,
             sampling: Some(Sampling {
                 temperature: self.temperature.map(ppm),
-                // In these two, 0 is a setting that is left out.
+                // In these two, 0 means unset.
                 top_p: self.top_p.map_or(0, ppm),
                 repetition_penalty: self.repetition_penalty.map_or(0, ppm),
                 max_tokens: self.max_tokens,
@@ -158,14 +158,14 @@ impl SubmitTask {
             (None, _) => bail!("the chain has no model"),
             (Some(_), false) => {
                 bail!(
-                    "the chain has several models: say which with --model; `poqd query poq models` shows them"
+                    "the chain has several models: choose one with --model; `poqd query poq models` shows them"
                 )
             }
         }
     }
 }
 
-/// What the longest allowed answer costs (protocol section 9). The chain checks the escrow.
+/// The price of the longest allowed answer (protocol section 9). The chain checks the escrow.
 fn longest_price(model: &Model, prompt: &str, max_answer_bytes: u32) -> u64 {
     let prompt_bytes = u64::try_from(prompt.len()).unwrap_or(u64::MAX);
     let prompt = model.price_per_prompt_byte.saturating_mul(prompt_bytes);
@@ -195,17 +195,17 @@ fn task_id(outcome: &TxOutcome) -> anyhow::Result<u64> {
     Ok(MsgSubmitTaskResponse::decode(response.value.as_slice())?.task_id)
 }
 
-/// A task at the end of its way, with its answer.
+/// A task in its last followed phase, with its answer.
 #[derive(Serialize)]
 struct Followed {
     #[serde(flatten)]
     task: Task,
-    /// None if there is no answer, or the node does not have its block.
+    /// `None` if there is no answer, or if the node does not have its block.
     answer_text: Option<String>,
 }
 
 impl Followed {
-    /// For people; amounts are in units of `denom`.
+    /// The result as text, with amounts in `denom`.
     fn told(&self, denom: &str) -> String {
         let task = &self.task;
         let mut text = match &self.answer_text {
@@ -238,7 +238,7 @@ impl Followed {
     }
 }
 
-/// Says each new phase on the standard error output until the task is there.
+/// Prints each new phase to standard error until the task reaches `until`.
 async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Followed> {
     let mut shown = TaskStatus::Unspecified;
     loop {
@@ -269,7 +269,7 @@ async fn follow(client: &Client, id: u64, until: Until) -> anyhow::Result<Follow
     }
 }
 
-/// The task with its answer. A node that cannot give it does not make the wait fail.
+/// The task with its answer. A missing answer does not make the wait fail.
 async fn followed(client: &Client, task: Task) -> Followed {
     let found = match &task.answer {
         None => None,
@@ -287,7 +287,7 @@ async fn followed(client: &Client, task: Task) -> Followed {
     }
 }
 
-/// A status for people.
+/// A status in words.
 fn phase(status: TaskStatus) -> String {
     status
         .as_str_name()
@@ -343,7 +343,7 @@ mod tests {
         for bad in ["-0.1", "2.1", "NaN", "x"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
-        // What would be 0 ppm is taken for a setting that is left out.
+        // A value that rounds to 0 ppm would count as unset.
         assert!(fraction(SMALLEST..=1.0)("0").is_err());
         assert_eq!(ppm(SMALLEST), 1);
     }
