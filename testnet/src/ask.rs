@@ -1,4 +1,4 @@
-//! A question, from its transaction to its receipt.
+//! Asks a question and follows it to its receipt.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +11,15 @@ use crate::watch::{Seen, Step, Watch};
 use crate::{Error, Result};
 use poq_client::network::Description;
 
-/// How long a transaction may take to get into a block.
+/// Time limit for the inclusion of a transaction in a block.
 const INCLUSION: Duration = Duration::from_secs(60);
 
-/// What a user wants to know.
+/// A question and its limits.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// UTF-8.
+    /// Text of the question.
     pub prompt: String,
-    /// Longest answer, bytes; the user sets its price aside.
+    /// Longest answer, bytes; its price is held in escrow.
     pub max_answer_bytes: u32,
     /// Longest answer, tokens; 0 leaves it to the inference node.
     pub max_tokens: u32,
@@ -32,14 +32,14 @@ pub struct Submitted {
     pub task: u64,
     /// Its transaction.
     pub hash: TxHash,
-    /// Base units that the user set aside.
+    /// Escrow, base units.
     pub escrow: u64,
-    /// When it was sent.
+    /// Time of sending.
     pub sent: Instant,
 }
 
 impl Question {
-    /// The message that asks the question, with the price of the longest answer as its fee.
+    /// The message that asks the question, with the price of the longest answer as its maximum fee.
     pub fn message(&self, user: &str, model: &Model) -> MsgSubmitTask {
         MsgSubmitTask {
             user: user.into(),
@@ -56,7 +56,7 @@ impl Question {
         }
     }
 
-    /// Sends the question and waits for its block. The model is the first of the registry.
+    /// Sends the question to the first model of the registry and waits for its block.
     pub async fn submit(&self, user: &Sender) -> Result<Submitted> {
         let model = first_model(user.client()).await?;
         self.submit_to(user, &model).await
@@ -76,7 +76,7 @@ impl Question {
         let task = submitted.and_then(|event| event.get(event::TASK)?.parse().ok());
         let task = task.ok_or_else(|| poq_client::Error::Decode {
             what: format!("transaction {}", outcome.hash),
-            reason: "it has no id of a submitted task".into(),
+            reason: "its result has no task id".into(),
         })?;
         Ok(Submitted {
             task,
@@ -100,8 +100,8 @@ impl Question {
 }
 
 impl Submitted {
-    /// Follows the task to its receipt; `on_step` sees every step as it happens.
-    /// [`Error::Refunded`] if it ends without a quality.
+    /// Follows the task to its receipt and calls `on_step` for every step. Returns [`Error::Refunded`] if
+    /// the task ends without a quality.
     pub async fn receipt(
         &self,
         client: Client,

@@ -9,33 +9,33 @@ use poq_client::logging::Format;
 #[derive(Debug, Parser)]
 #[command(name = "poq-testnet", version)]
 pub struct Cli {
-    /// Form of the log on stderr; RUST_LOG selects what is logged
+    /// Format of the log on stderr; RUST_LOG filters it
     #[arg(long, global = true, default_value_t = Format::Text, value_name = "text|json")]
     pub log_format: Format,
-    /// What to do
+    /// Command
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a new network, ask it a question, show the answer's way to its receipt, stay up
+    /// Create a new network, ask it a question, show the steps and the receipt, and stay up
     Run(Run),
-    /// Show how every process of the running network is
+    /// Show the status of every process of the running network
     Status(Status),
     /// Show a process's log
     Logs(Logs),
     /// Stop a process of the running network
     Stop(Named),
-    /// Start a process that was stopped or crashed
+    /// Start a stopped or crashed process
     Start(Named),
-    /// Make, fund, register and start another worker
+    /// Create, fund, register and start another worker
     Add(Add),
     /// Ask the running network
     Prompt(Prompt),
 }
 
-/// Which network.
+/// Selects the network.
 #[derive(Debug, Args)]
 pub struct InFolder {
     /// Folder of the homes and logs
@@ -48,7 +48,7 @@ pub struct InFolder {
 pub struct Status {
     #[command(flatten)]
     pub network: InFolder,
-    /// Form of the result on stdout
+    /// Format of the result on stdout
     #[arg(long, env = "OUTPUT", value_enum, default_value = "text")]
     pub output: Output,
 }
@@ -56,14 +56,14 @@ pub struct Status {
 /// Options of `logs`.
 #[derive(Debug, Args)]
 pub struct Logs {
-    /// Of the process, for example node1, inference-1 or evaluator-1
+    /// Name of the process, for example node1, inference-1 or evaluator-1
     pub name: String,
     #[command(flatten)]
     pub network: InFolder,
-    /// Go on with what is logged from now on
+    /// Follow the log
     #[arg(long, short)]
     pub follow: bool,
-    /// How many of the last lines
+    /// Number of last lines to show
     #[arg(long, short = 'n', default_value = "100")]
     pub lines: usize,
 }
@@ -71,7 +71,7 @@ pub struct Logs {
 /// Options of `start` and `stop`.
 #[derive(Debug, Args)]
 pub struct Named {
-    /// Of the process, for example node1, inference-1 or evaluator-1
+    /// Name of the process, for example node1, inference-1 or evaluator-1
     pub name: String,
     #[command(flatten)]
     pub network: InFolder,
@@ -80,14 +80,14 @@ pub struct Named {
 /// Options of `add`.
 #[derive(Debug, Args)]
 pub struct Add {
-    /// What the worker does
+    /// Role of the worker
     #[arg(value_enum)]
     pub role: NewWorker,
     #[command(flatten)]
     pub network: InFolder,
 }
 
-/// What can be added.
+/// The role of an added worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum NewWorker {
     /// Answers.
@@ -107,7 +107,7 @@ pub struct Prompt {
     /// Longest answer, bytes
     #[arg(long, default_value = "2048")]
     pub max_answer_bytes: u32,
-    /// Form of the receipt on stdout
+    /// Format of the receipt on stdout
     #[arg(long, env = "OUTPUT", value_enum, default_value = "text")]
     pub output: Output,
 }
@@ -130,27 +130,27 @@ pub struct Run {
     /// The question
     #[arg(long, env = "PROMPT", default_value = "What is the capital of France?")]
     pub prompt: String,
-    /// Form of the receipt on stdout
+    /// Format of the receipt on stdout
     #[arg(long, env = "OUTPUT", value_enum, default_value = "text")]
     pub output: Output,
-    /// First port of the network; the others follow it
+    /// First port of the network; the others come after it
     #[arg(long, env = "BASE_PORT", default_value = "26656")]
     pub base_port: u16,
-    /// What an earlier network left in the folder is removed.
+    /// An earlier network in the folder is removed.
     #[command(flatten)]
     pub network: InFolder,
 }
 
-/// Form of a result on stdout.
+/// Format of a result on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON value.
+    /// A JSON value.
     Json,
 }
 
-/// Most processes of one kind on one machine.
+/// Largest number of processes of one kind.
 const MOST: usize = 64;
 
 fn count(least: usize) -> impl Fn(&str) -> Result<usize, String> + Clone {

@@ -1,5 +1,5 @@
-//! Commands of a second terminal to the process that runs a network: one line of JSON each way
-//! per connection, over a Unix socket in the network's folder.
+//! Commands from a second terminal to the process that runs a network, over a Unix socket in the network's
+//! folder: per connection one line of JSON in each direction.
 
 use std::fs::File;
 use std::io::ErrorKind;
@@ -17,18 +17,18 @@ use crate::{Error, Network, ProcessStatus, Result};
 
 /// Name of the socket in the network's folder.
 const SOCKET: &str = "control.sock";
-/// How long a client may take to say what it wants.
+/// Time limit for a client to send its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest request, bytes.
 const MAX_REQUEST: u64 = 1 << 16;
 
-/// What a second terminal can ask for.
+/// A request from a second terminal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "command")]
 pub enum Request {
-    /// How every process is.
+    /// Return the status of every process.
     Status,
-    /// Start a process that was stopped or crashed.
+    /// Start a stopped or crashed process.
     Start {
         /// Its name.
         name: String,
@@ -40,15 +40,15 @@ pub enum Request {
     },
     /// Add an inference node or an evaluator.
     Add {
-        /// Which of both.
+        /// Role of the new worker.
         role: Role,
     },
 }
 
-/// The processes that the request was about, or why it failed.
+/// The processes that the request concerns, or the reason why it failed.
 type Reply = std::result::Result<Vec<ProcessStatus>, String>;
 
-/// Where a running network takes requests.
+/// The socket on which a running network accepts requests.
 #[derive(Debug)]
 pub struct Control {
     listener: UnixListener,
@@ -58,7 +58,7 @@ impl Control {
     /// Starts to listen in the folder of a network.
     ///
     /// # Errors
-    /// [`Error::File`] if the socket cannot be made.
+    /// [`Error::File`] if the socket cannot be created.
     pub fn bind(root: &Path) -> Result<Self> {
         let socket = Socket::in_folder(root)?;
         let listener = UnixListener::bind(socket.short_path());
@@ -73,7 +73,7 @@ impl Control {
     }
 }
 
-/// Does what a client asks for and tells it the outcome. A client that is gone is no error.
+/// Executes a client's request and sends the outcome. A client that has disconnected is not an error.
 pub async fn obey(network: &mut Network, mut stream: UnixStream) {
     let reply = match timeout(REQUEST_TIMEOUT, read_request(&mut stream)).await {
         Ok(Ok(request)) => {
@@ -82,14 +82,14 @@ pub async fn obey(network: &mut Network, mut stream: UnixStream) {
             outcome.map_err(|error| error.to_string())
         }
         Ok(Err(reason)) => Err(reason),
-        Err(_) => Err("no request came".into()),
+        Err(_) => Err("no request arrived in time".into()),
     };
     let sent = match serde_json::to_string(&reply) {
         Ok(json) => stream.write_all((json + "\n").as_bytes()).await,
         Err(error) => Err(error.into()),
     };
     if let Err(error) = sent {
-        tracing::debug!(%error, "the other terminal is gone");
+        tracing::debug!(%error, "the other terminal has disconnected");
     }
 }
 
@@ -125,7 +125,7 @@ async fn execute(network: &mut Network, request: Request) -> Result<Vec<ProcessS
 /// Sends a request to the network that runs in `root`.
 ///
 /// # Errors
-/// [`Error::NotRunning`] if none runs there, [`Error::Refused`] with the network's reason.
+/// [`Error::NotRunning`] if no network runs there, [`Error::Refused`] with the network's reason.
 pub async fn request(root: &Path, request: &Request) -> Result<Vec<ProcessStatus>> {
     let path = root.join(SOCKET);
     let socket = match Socket::in_folder(root) {
@@ -162,7 +162,7 @@ pub async fn request(root: &Path, request: &Request) -> Result<Vec<ProcessStatus
         .map_err(Error::Refused)
 }
 
-/// The socket by way of its opened folder: the path of a Unix socket has at most 107 bytes.
+/// A path to the socket through its open folder, because a socket's path has at most 107 bytes.
 struct Socket {
     folder: File,
 }

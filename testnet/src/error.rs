@@ -2,44 +2,44 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// What went wrong with a local network, and what to do about it.
+/// An error of a local network, with its remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A program that `make build` makes or set-up fetches is not there.
+    /// A program that `make build` compiles or setup fetches is missing.
     #[error("{0} is missing; run `make build` first")]
     Missing(PathBuf),
     /// A file or folder could not be read or written.
     #[error("{path}: {source}")]
     File {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Its cause.
         source: std::io::Error,
     },
-    /// A file's contents are not what they should be.
-    #[error("{path} cannot be understood: {reason}")]
+    /// The contents of a file or response are malformed.
+    #[error("{path} is not valid: {reason}")]
     Contents {
-        /// Which one.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong in it.
+        /// Its defect.
         reason: String,
     },
-    /// The folder belongs to a network that runs.
+    /// The folder belongs to a running network.
     #[error("a network is running in {0}; stop it first, or choose another folder with --root")]
     Running(PathBuf),
-    /// The folder has other things in it, which would be lost.
-    #[error("{0} is not empty and no network; choose another folder with --root")]
+    /// The folder contains other files, which would be lost.
+    #[error("{0} is not empty and does not contain a network; choose another folder with --root")]
     NotEmpty(PathBuf),
-    /// Another program listens where a process of the network would.
+    /// Another program uses a port of the network.
     #[error(
-        "port {port} ({user}) is taken: stop what listens on it, or choose other ports with BASE_PORT (now {base})"
+        "port {port} ({user}) is taken: stop the program that listens on it, or choose other ports with BASE_PORT (now {base})"
     )]
     PortTaken {
         /// The port.
         port: u16,
-        /// For what it is wanted.
+        /// Its purpose in the network.
         user: String,
-        /// The base port in force.
+        /// The current base port.
         base: u16,
     },
     /// No free ports for a network were found.
@@ -48,47 +48,47 @@ pub enum Error {
     /// A program could not be started.
     #[error("cannot start {name}: {source}")]
     Start {
-        /// Of the process.
+        /// Name of the process.
         name: String,
-        /// Why.
+        /// Its cause.
         source: std::io::Error,
     },
-    /// A signal could not be sent or a process not waited for.
+    /// Sending a signal or waiting for a process failed.
     #[error("cannot control {name}: {source}")]
     Control {
-        /// Of the process.
+        /// Name of the process.
         name: String,
-        /// Why.
+        /// Its cause.
         source: std::io::Error,
     },
-    /// A program that should run once and succeed failed.
+    /// A one-off program failed.
     #[error("{name} failed ({status}):\n{output}")]
     Failed {
-        /// Of the program.
+        /// Name of the program.
         name: String,
-        /// How it ended.
+        /// Exit status.
         status: ExitStatus,
-        /// What it printed to stderr.
+        /// Its stderr.
         output: String,
     },
     /// A process of the network ended by itself.
     #[error("{name} stopped ({status}); the end of its log {log}:\n{tail}")]
     Crashed {
-        /// Of the process.
+        /// Name of the process.
         name: String,
-        /// How it ended.
+        /// Exit status.
         status: ExitStatus,
-        /// Its whole log.
+        /// Path of the whole log.
         log: PathBuf,
-        /// The last lines of it.
+        /// Last lines of the log.
         tail: String,
     },
     /// Something did not happen in time.
     #[error("{what} after {} s; logs are in {logs}", .timeout.as_secs())]
     Timeout {
-        /// What is not so, in words.
+        /// The missing condition, in words.
         what: String,
-        /// How long it was waited for.
+        /// Duration of the wait.
         timeout: Duration,
         /// Folder of the logs.
         logs: PathBuf,
@@ -104,8 +104,8 @@ pub enum Error {
     /// The network has no process of this name, or it is not running.
     #[error("the network has no process `{0}` running")]
     NoProcess(String),
-    /// The process is to be started and runs.
-    #[error("`{0}` is running already")]
+    /// The process to start is running.
+    #[error("`{0}` is already running")]
     Runs(String),
     /// Only workers can be added to a running network.
     #[error("only inference nodes and evaluators can be added")]
@@ -115,18 +115,18 @@ pub enum Error {
         "no network is up in {0}; start one with `make testnet` and wait for its receipt, or choose its folder with --root"
     )]
     NotRunning(PathBuf),
-    /// The process that runs the network could not do what was asked.
+    /// The process that runs the network refused the request.
     #[error("{0}")]
     Refused(String),
     /// Ctrl-C or SIGTERM.
     #[error("interrupted")]
     Interrupted,
-    /// Talking to the chain failed.
+    /// An error of the client of the chain.
     #[error(transparent)]
     Client(#[from] poq_client::Error),
 }
 
-/// What functions of this crate return.
+/// A result of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {

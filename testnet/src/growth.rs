@@ -1,4 +1,4 @@
-//! Workers that join a running network, as strangers would: a key, money, a registration.
+//! Adds workers to a running network in the way of an outsider: with a key, coins and a registration.
 
 use std::time::Duration;
 
@@ -11,19 +11,19 @@ use poq_proto::v1::Role;
 
 use crate::{Error, Network, Result, ports, process};
 
-/// How long a transaction may take to get into a block.
+/// Time limit for the inclusion of a transaction in a block.
 const INCLUSION: Duration = Duration::from_secs(60);
-/// What a new worker gets for the fees of its own transactions, base units.
+/// Coins of a new worker for the fees of its own transactions, base units.
 const SPENDING_MONEY: u64 = 1_000_000;
 
 impl Network {
-    /// Makes, funds, registers and starts another worker of a role, with the stake and the
-    /// models of its colleagues. Returns its name.
+    /// Creates, funds, registers and starts another worker of a role, with the stake and the models of the
+    /// existing ones. Returns its name.
     pub async fn add(&mut self, role: Role) -> Result<String> {
         let worker = self.next_worker(role).await?;
         let name = worker.name.clone();
         if let Err(error) = self.join(role, &worker).await {
-            // Whoever tries again starts from nothing.
+            // Remove the home, so that another try starts from scratch.
             let home = self.root().join(&worker.account.home);
             std::fs::remove_dir_all(&home).map_err(Error::file(&home))?;
             return Err(error);

@@ -1,4 +1,4 @@
-//! When a network is ready for questions.
+//! Waits until a network is ready for questions.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Error, Network, Result};
 
-/// Height from which a validator counts as healthy: it has seen others' votes by then.
+/// Height from which a validator counts as healthy: by then it has seen the others' votes.
 pub(crate) const HEALTHY_HEIGHT: u64 = 2;
-/// Pause between two looks.
+/// Pause between two checks.
 const PAUSE: Duration = Duration::from_millis(200);
 
 impl Network {
-    /// Waits until every running validator makes blocks and every running worker follows the
-    /// chain; `progress` gets the number of healthy processes and the names of the others.
+    /// Waits until every running validator has blocks and every running worker follows the chain.
+    /// `progress` receives the number of healthy processes and the names of the others.
     pub async fn wait_healthy(
         &mut self,
         timeout: Duration,
@@ -73,7 +73,7 @@ impl Network {
     }
 }
 
-/// An unreachable node has no height.
+/// The newest height of a node; `None` if it is unreachable.
 async fn latest_height(client: &Client) -> Option<u64> {
     client
         .status()

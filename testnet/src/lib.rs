@@ -1,5 +1,5 @@
-//! Local networks of real processes: makes their homes, runs them, asks them questions, stops
-//! them. The command and the end-to-end tests share it.
+//! Local networks of real processes: creates their homes, runs them, asks them questions and stops them.
+//! The command and the end-to-end tests share this crate.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 

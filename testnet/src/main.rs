@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     drop_empty_settings();
     let cli = Cli::parse();
     poq_client::logging::init(cli.log_format);
-    // One thread: the processes are tied to the thread that starts them.
+    // Single-threaded, because the kernel kills a process when the thread that started it ends.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -46,7 +46,7 @@ async fn run(command: &Command) -> anyhow::Result<()> {
     }
 }
 
-/// The Makefile exports all of its settings, the unset ones as empty.
+/// Removes empty environment variables: the Makefile exports unset settings as empty.
 #[allow(unsafe_code, reason = "SAFETY says why it is sound")]
 fn drop_empty_settings() {
     for name in [
@@ -58,7 +58,7 @@ fn drop_empty_settings() {
         "BASE_PORT",
     ] {
         if std::env::var_os(name).is_some_and(|value| value.is_empty()) {
-            // SAFETY: no other thread exists yet that could read the environment meanwhile.
+            // SAFETY: no other thread exists yet, so none can read the environment.
             unsafe { std::env::remove_var(name) };
         }
     }

@@ -14,14 +14,14 @@ use crate::programs::genesis_template;
 use crate::{Error, Programs, Result, ports};
 use poq_client::network::{Account, Description, FILE, Worker};
 
-/// How long a process may take to stop before it is killed.
+/// Time that a process has to stop before it is killed.
 const STOP_GRACE: Duration = Duration::from_secs(10);
-/// Committee of a network with enough evaluators.
+/// Committee size of a network with enough evaluators.
 const COMMITTEE_SIZE: usize = 5;
 /// Chain id of local networks.
 const CHAIN_ID: &str = "poq-local-1";
 
-/// What a network is to have.
+/// The size and settings of a new network.
 #[derive(Clone, Debug)]
 pub struct Spec {
     /// Validators, each with CometBFT and the application; at least 1.
@@ -30,19 +30,19 @@ pub struct Spec {
     pub inference_nodes: usize,
     /// Evaluators.
     pub evaluators: usize,
-    /// First port; the others follow it.
+    /// First port; the others come after it.
     pub base_port: u16,
     /// The chain's id.
     pub chain_id: String,
     /// `GenesisState` as proto3 JSON; accounts and nodes are added to it.
     pub genesis: Value,
-    /// Duties that each worker takes at once; 0 is the chain's default.
+    /// Duties that each worker takes at once; 0 means the chain's default.
     pub capacity: u32,
 }
 
 impl Spec {
-    /// This many processes, on the ports from `base_port`, with the parameters and models of
-    /// local networks. Committees have five seats, or as many as there are evaluators.
+    /// Creates a spec with these numbers of processes, on the ports from `base_port`, with the parameters
+    /// and models of local networks. Committees have five seats, or fewer if there are fewer evaluators.
     pub fn new(
         validators: usize,
         inference_nodes: usize,
@@ -70,17 +70,16 @@ pub struct Network {
     programs: Programs,
     description: Description,
     processes: BTreeMap<String, Process>,
-    /// Locked as long as the network exists, so that no other one uses the folder.
+    /// Lock that keeps other networks out of the folder.
     _lock: File,
 }
 
 impl Network {
-    /// Makes the homes of a new network in `root`. What an earlier network left there is
-    /// removed.
+    /// Creates the homes of a new network in `root`. An earlier network there is removed.
     pub async fn create(root: &Path, programs: Programs, spec: &Spec) -> Result<Self> {
         refuse_foreign(root)?;
         let lock = lock(root)?;
-        // An absolute path serves from whatever folder a process works in.
+        // An absolute path does not depend on a process's working directory.
         let root = fs::canonicalize(root).map_err(Error::file(root))?;
         clear(&root)?;
         fs::create_dir(root.join("logs")).map_err(Error::file(&root))?;
@@ -112,7 +111,7 @@ impl Network {
         self.root.join("logs")
     }
 
-    /// What is in the network.
+    /// The contents of `network.json`.
     pub fn description(&self) -> &Description {
         &self.description
     }
@@ -145,7 +144,7 @@ impl Network {
         }
     }
 
-    /// Ends one process, and those that it started, with SIGKILL.
+    /// Kills one process, and those that it started, with SIGKILL.
     pub async fn kill(&mut self, name: &str) -> Result<()> {
         match self.processes.remove(name) {
             Some(mut process) => process.kill().await,
@@ -159,22 +158,22 @@ impl Network {
         Ok(process.ok_or_else(|| Error::NoProcess(name.into()))?.pids())
     }
 
-    /// The processes that run.
+    /// The running processes.
     pub fn processes(&self) -> impl Iterator<Item = &Process> {
         self.processes.values()
     }
 
-    /// [`Error::Crashed`] for the first process that ended by itself.
+    /// Returns [`Error::Crashed`] for the first process that ended by itself.
     pub fn check(&mut self) -> Result<()> {
         self.processes.values_mut().try_for_each(Process::check)
     }
 
-    /// Goes on without the processes that ended by themselves.
+    /// Forgets the processes that ended by themselves.
     pub fn forget_crashed(&mut self) {
         self.processes.retain(|_, process| process.check().is_ok());
     }
 
-    /// Stops every process: workers first, so that none complains about a missing chain.
+    /// Stops every process, workers first, so that none logs errors about a missing chain.
     pub async fn shut_down(mut self) -> Result<()> {
         let validators: Vec<String> = self.validator_names();
         let (validators, workers): (Vec<_>, Vec<_>) = std::mem::take(&mut self.processes)
@@ -201,7 +200,7 @@ impl Network {
         Ok(Client::new(&node.rpc)?)
     }
 
-    /// Signs and broadcasts for an account, through the first validator.
+    /// A sender for an account, through the first validator.
     pub async fn sender(&self, account: &Account) -> Result<Sender> {
         let chain_id = Some(self.description.chain_id.as_str());
         Ok(Sender::new(self.client(0)?, self.key(account)?, chain_id).await?)
@@ -272,7 +271,7 @@ fn lock(root: &Path) -> Result<File> {
     }
 }
 
-/// A folder that has other things than a network in it is left alone.
+/// Refuses a folder that contains other files than a network's.
 fn refuse_foreign(root: &Path) -> Result<()> {
     let is_network = root.join(FILE).exists() || root.join("logs").exists();
     let is_empty = match fs::read_dir(root) {

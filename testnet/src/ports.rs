@@ -6,7 +6,7 @@ use poq_client::network::Description;
 
 use crate::{Error, Result};
 
-/// Every port that a process of the network will listen on, and for what.
+/// All ports of the network's processes, with their purpose.
 pub(crate) fn of(network: &Description) -> Vec<(u16, String)> {
     let validators = network.validators.iter().flat_map(|node| {
         [("RPC", &node.rpc), ("P2P", &node.p2p), ("gRPC", &node.grpc)]
@@ -30,7 +30,7 @@ fn port(address: &str) -> Option<u16> {
         .ok()
 }
 
-/// Refuses a port that another program listens on, before anything is started.
+/// Refuses ports that other programs listen on, before anything is started.
 pub(crate) fn check(base: u16, ports: impl IntoIterator<Item = (u16, String)>) -> Result<()> {
     for (port, user) in ports {
         if !is_free(port) {
@@ -40,9 +40,9 @@ pub(crate) fn check(base: u16, ports: impl IntoIterator<Item = (u16, String)>) -
     Ok(())
 }
 
-/// The first of `count` consecutive free ports, for networks whose ports do not matter.
+/// The first of `count` consecutive free ports, for networks on any ports.
 pub fn free_range(count: u16) -> Result<u16> {
-    // Below the range from which Linux takes the ports of outgoing connections.
+    // Below Linux's range of ephemeral ports.
     (20_000..32_000)
         .step_by(usize::from(count))
         .find(|base| (*base..base + count).all(is_free))

@@ -14,16 +14,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::{Error, Result};
 
-/// Lines of a crashed process's log that its error shows.
+/// Number of log lines in the error of a crashed process.
 const TAIL_LINES: usize = 20;
 
-/// How often it is looked whether a killed process is dead.
+/// Pause between two checks of a killed process.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A process of the network, with its log.
+/// A process of the network and its log.
 ///
-/// It runs in a process group of its own, so that Ctrl-C reaches only the runner, which stops
-/// its processes in order; it gets SIGTERM should the runner die, and SIGKILL when dropped.
+/// It runs in its own process group, so that Ctrl-C reaches only the runner, which stops its processes in
+/// order. It gets SIGTERM if the runner dies, and SIGKILL when dropped.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -33,10 +33,10 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`; what it prints is appended to `log`.
+    /// Starts `command` and appends its output to `log`.
     ///
-    /// The calling thread must live as long as the process: Linux ties a child to the thread
-    /// that made it.
+    /// The calling thread must live as long as the process: Linux signals the child when the thread that
+    /// created it ends.
     #[allow(unsafe_code, reason = "SAFETY says why it is sound")]
     pub fn start(name: &str, mut command: Command, log: &Path) -> Result<Self> {
         let failed = |source| Error::Start {
@@ -68,7 +68,7 @@ impl Process {
             });
         }
         let child = command.spawn().map_err(failed)?;
-        // Only a child that was waited for has no id.
+        // Only a child that has been waited for has no id.
         let pid = child.id().and_then(|id| i32::try_from(id).ok());
         let pid = pid.ok_or_else(|| failed(Errno::ESRCH.into()))?;
         Ok(Self {
@@ -79,12 +79,12 @@ impl Process {
         })
     }
 
-    /// For example `node2` or `evaluator-1`.
+    /// Its name, for example `node2` or `evaluator-1`.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The file with everything that it printed.
+    /// The file with its output.
     pub fn log(&self) -> &Path {
         &self.log
     }
@@ -105,7 +105,7 @@ impl Process {
         pids
     }
 
-    /// [`Error::Crashed`] if it ended, which no process does unasked.
+    /// Returns [`Error::Crashed`] if it ended, because no process ends unasked.
     pub fn check(&mut self) -> Result<()> {
         match self.child.try_wait().map_err(self.control())? {
             None => Ok(()),
@@ -113,7 +113,7 @@ impl Process {
         }
     }
 
-    /// Asks it to stop; after `grace` it is killed. Fine if it ended already.
+    /// Asks it to stop, and kills it after `grace`. Does nothing if it has ended.
     pub async fn stop(&mut self, grace: Duration) -> Result<()> {
         self.terminate()?;
         if timeout(grace, self.child.wait()).await.is_err() {
@@ -123,7 +123,7 @@ impl Process {
         Ok(())
     }
 
-    /// Sends SIGTERM and does not wait.
+    /// Sends SIGTERM without waiting.
     pub fn terminate(&mut self) -> Result<()> {
         if self.child.try_wait().map_err(self.control())?.is_some() {
             return Ok(());
@@ -131,8 +131,8 @@ impl Process {
         signal::kill(self.pid, Signal::SIGTERM).map_err(|error| self.control()(error.into()))
     }
 
-    /// Ends it, and every process that it started, at once with SIGKILL, and waits until they are
-    /// dead: what they held open is free then.
+    /// Kills it and every process that it started with SIGKILL, and waits until they are dead and have
+    /// released their files and ports.
     pub async fn kill(&mut self) -> Result<()> {
         let pids = self.pids();
         for pid in &pids {
@@ -180,7 +180,7 @@ fn tail(path: &Path, lines: usize) -> Result<String> {
     Ok(Vec::from(last).join("\n"))
 }
 
-/// Runs a program to its end and returns what it printed to stdout.
+/// Runs a program to its end and returns its stdout.
 pub(crate) async fn output(name: &str, command: &mut Command) -> Result<Vec<u8>> {
     let output = command
         .stdin(Stdio::null())
@@ -201,7 +201,7 @@ pub(crate) async fn output(name: &str, command: &mut Command) -> Result<Vec<u8>>
     })
 }
 
-/// Whether a process runs. One that is dead, and that nobody waited for yet, does not.
+/// Whether a process runs. A zombie does not.
 pub fn is_running(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.is_ok_and(|stat| !stat.contains(") Z"))

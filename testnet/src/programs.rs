@@ -16,8 +16,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// This project's programs in the folder of `program`, which is one of them, and CometBFT
-    /// from the cache that set-up fills.
+    /// Finds this project's programs in the folder of `program`, which is one of them, and CometBFT in the
+    /// cache filled by setup.
     pub fn beside(program: &Path) -> Result<Self> {
         let folder = program.parent().unwrap_or(Path::new("."));
         let programs = Self {
@@ -66,7 +66,7 @@ impl Programs {
         worker: &Worker,
     ) -> Command {
         let mut command = init(&self.inference_node, root, chain_id, worker);
-        // Processes of a local network share few cores, so a second engine would only slow the first.
+        // Processes of a local network share few cores, so a second engine would only slow the first down.
         command.args(["--listen", &worker.http, "--open", "--concurrency", "1"]);
         command
     }
@@ -126,7 +126,7 @@ fn start(program: &Path, root: &Path, worker: &Worker) -> Command {
     command
 }
 
-/// The `GenesisState` that local networks start from; accounts and nodes are added to it.
+/// The `GenesisState` of local networks, to which accounts and operators are added.
 pub(crate) fn genesis_template() -> Result<Value> {
     let path = "testnet/config/genesis-template.json";
     serde_json::from_str(include_str!("../config/genesis-template.json")).map_err(|error| {
@@ -137,7 +137,7 @@ pub(crate) fn genesis_template() -> Result<Value> {
     })
 }
 
-/// The folder that set-up fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else `~/.cache/poq`.
+/// The folder filled by setup: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else `~/.cache/poq`.
 pub fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let user_cache = || match set("XDG_CACHE_HOME") {

@@ -1,4 +1,4 @@
-//! What a finalised task leaves for people and programs.
+//! The receipt of a finalised task, for people and programs.
 
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
@@ -16,41 +16,41 @@ use poq_client::terminal::without_controls;
 pub struct Receipt {
     /// The chain's id.
     pub chain_id: String,
-    /// Of all money below.
+    /// Denom of all amounts.
     pub denom: String,
     /// Id of the task.
     pub task: u64,
-    /// Hash of the transaction that submitted it.
+    /// Hash of the transaction that submitted the task.
     pub tx_hash: String,
-    /// Who asked.
+    /// Account of the user.
     pub user: String,
-    /// Language model.
+    /// Id of the language model.
     pub model: String,
-    /// What was asked.
+    /// Text of the prompt.
     pub prompt: String,
     /// SHA-256 of the prompt, hex, as it is on chain.
     pub prompt_sha256: String,
-    /// What was answered.
+    /// Text of the answer.
     pub answer: String,
     /// SHA-256 of the answer, hex, as it is on chain.
     pub answer_sha256: String,
-    /// Who answered.
+    /// The inference node.
     pub inference: InferencePart,
-    /// Who scored, in the order of the seats.
+    /// The evaluators, in the order of the seats.
     pub committee: Vec<EvaluatorPart>,
     /// Consensus quality.
     pub quality: u32,
-    /// Of the answer.
+    /// Price of the answer.
     pub price: u64,
-    /// For the validators.
+    /// Share of the validators.
     pub protocol: u64,
-    /// What the user had set aside.
+    /// Escrow of the user.
     pub escrow: u64,
-    /// What of it the user got back.
+    /// Refund to the user.
     pub refund: u64,
-    /// When each phase ended, in blocks.
+    /// Height at the end of each phase.
     pub heights: Heights,
-    /// How long each phase took, as seen by the user.
+    /// Duration of each phase, as seen by the user.
     pub milliseconds: Milliseconds,
 }
 
@@ -61,11 +61,11 @@ pub struct InferencePart {
     pub name: String,
     /// Its account.
     pub operator: String,
-    /// As it told.
+    /// Prompt tokens, as declared by the node.
     pub prompt_tokens: u32,
-    /// As it told.
+    /// Answer tokens, as declared by the node.
     pub answer_tokens: u32,
-    /// What it earned.
+    /// Its earnings.
     pub payout: u64,
 }
 
@@ -78,20 +78,20 @@ pub struct EvaluatorPart {
     pub operator: String,
     /// The evaluator model of its seat.
     pub model: String,
-    /// Micro-logits; absent if it revealed nothing.
+    /// Raw score, micro-logits; absent if it revealed nothing.
     pub raw_score: Option<i32>,
-    /// Calibrated; absent if it revealed nothing.
+    /// Calibrated quality; absent if it revealed nothing.
     pub quality: Option<u32>,
-    /// What it earned.
+    /// Its earnings.
     pub payout: u64,
 }
 
 /// Block heights.
 #[derive(Clone, Debug, Serialize)]
 pub struct Heights {
-    /// The task is in this block.
+    /// The block with the task.
     pub submitted: u64,
-    /// The answer is.
+    /// The block with the answer.
     pub answered: u64,
     /// The reveal phase opened.
     pub revealing: u64,
@@ -117,7 +117,7 @@ pub struct Milliseconds {
 }
 
 impl Receipt {
-    /// The receipt of a task that was watched to its payout; nothing if it was not paid out.
+    /// The receipt of a task that was watched to its payout; `None` if it was not paid out.
     pub fn new(
         network: &Description,
         tx_hash: String,
@@ -292,7 +292,7 @@ impl EvaluatorPart {
     }
 }
 
-/// Further lines of a text under its first one.
+/// Indents the lines of a text after the first one.
 fn indented(text: &str) -> String {
     without_controls(text)
         .trim()

@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 use crate::cli::Run;
 use crate::show;
 
-/// How long a network may take to become healthy; loading eleven models on two cores is slow.
+/// Time limit for a network to become healthy; loading eleven models on two cores is slow.
 const HEALTHY: Duration = Duration::from_secs(300);
-/// Pause between two looks for crashed processes.
+/// Pause between two checks for crashed processes.
 const CRASH_PAUSE: Duration = Duration::from_millis(500);
-/// The answer's limits; an answer of this many tokens fits.
+/// Limits of the answer, in bytes and in tokens; an answer of this many tokens fits into the bytes.
 const MAX_ANSWER_BYTES: u32 = 2048;
 
-/// Runs a network until its receipt, or until it is told to stop.
+/// Runs a network until its receipt or until it is stopped.
 pub async fn run(options: &Run) -> anyhow::Result<()> {
     let shutdown = worker::shutdown_on_signals()?;
     let program = std::env::current_exe().context("cannot find the folder of the programs")?;
@@ -35,14 +35,14 @@ pub async fn run(options: &Run) -> anyhow::Result<()> {
     let mut network =
         Network::create(&options.network.root, Programs::beside(&program)?, &spec).await?;
     let result = serve(&mut network, options, &shutdown).await;
-    // A message about the end of the network must not be lost behind its shutdown.
+    // The error that ended the network must not be lost to an error of its shutdown.
     if let Err(error) = &result {
         tracing::debug!("{error:#}");
     }
     eprintln!("Stopping every process …");
     network.shut_down().await?;
     match result {
-        // Asked for, once the receipt is out; before that, nothing was shown.
+        // Without --once, Ctrl-C is the normal end. With it, an interrupted run has no receipt.
         Err(error) if matches!(error.downcast_ref(), Some(Error::Interrupted)) && !options.once => {
             Ok(())
         }
@@ -104,13 +104,13 @@ async fn start(network: &mut Network) -> Result<(), Error> {
     bar.finish_and_clear();
     result?;
     eprintln!(
-        "All are healthy after {:.1} s",
+        "All processes are healthy after {:.1} s",
         started.elapsed().as_secs_f64()
     );
     Ok(())
 }
 
-/// Ends with the first crash of a process.
+/// Returns the first crash of a process.
 async fn crash(network: &mut Network) -> Error {
     loop {
         if let Err(error) = network.check() {
@@ -134,8 +134,8 @@ pub async fn ask(
     submitted.receipt(client, network, show_step).await
 }
 
-/// Until Ctrl-C, at the service of other terminals. A crash is told, and the rest of the
-/// network goes on: a user may want to see how it copes.
+/// Serves other terminals until Ctrl-C. A crash is reported, but the rest of the network continues,
+/// because a user may want to watch it.
 async fn stay_up(network: &mut Network, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let control = Control::bind(network.root())?;
     loop {

@@ -1,4 +1,4 @@
-//! The commands for a second terminal, while a network runs in the first.
+//! Commands for a second terminal while a network runs in the first.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -18,9 +18,9 @@ use crate::cli::{Add, Logs, Named, NewWorker, Output, Prompt, Status};
 use crate::run::ask;
 use crate::show;
 
-/// Pause between two looks at a log or a process.
+/// Pause between two checks of a log or a process.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long a process may take to become healthy.
+/// Time limit for a process to become healthy.
 const HEALTHY: Duration = Duration::from_secs(120);
 
 /// `status`.
@@ -68,7 +68,7 @@ async fn wait_healthy(root: &Path, name: &str) -> anyhow::Result<()> {
         loop {
             let all = request(root, &Request::Status).await?;
             let named = |status: &ProcessStatus| status.name == name;
-            let status = all.into_iter().find(named).context("it is gone")?;
+            let status = all.into_iter().find(named).context("the process is gone")?;
             ensure!(
                 status.pid.is_some(),
                 "{name} stopped again; `poq-testnet logs {name}` shows why"
@@ -141,7 +141,7 @@ pub async fn prompt(options: &Prompt) -> anyhow::Result<()> {
     show::receipt(&receipt, options.output)
 }
 
-/// The first validator that answers.
+/// A client of the first reachable validator.
 async fn reachable(network: &Description) -> Option<Client> {
     for node in &network.validators {
         if let Ok(client) = Client::new(&node.rpc)

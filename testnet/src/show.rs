@@ -1,4 +1,4 @@
-//! What a person sees of a network; everything but the receipt goes to stderr.
+//! Output for people. Only results go to stdout; everything else goes to stderr.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ use poq_testnet::{
 
 use crate::cli::Output;
 
-/// Before the question is sent.
+/// Prints the question before it is sent.
 pub fn question(question: &Question) {
     eprintln!("\nAsking: {}\n", question.prompt);
     eprintln!("  height        ms  step");
 }
 
-/// Once the question is in a block.
+/// Prints the task once it is in a block.
 pub fn submitted(submitted: &Submitted, denom: &str) {
     let Submitted { task, escrow, .. } = submitted;
     eprintln!(
@@ -25,7 +25,7 @@ pub fn submitted(submitted: &Submitted, denom: &str) {
     );
 }
 
-/// One step of the task.
+/// Prints a step of the task.
 pub fn step(network: &Description, seen: &Seen) {
     let text = describe(network, &seen.step);
     eprintln!("{:>8}  {:>8}  {text}", seen.height, seen.after.as_millis());
@@ -65,12 +65,12 @@ fn describe(network: &Description, step: &Step) -> String {
             )
         }
         Step::Settled { quality } => format!("settled with quality {}", ratio(*quality)),
-        Step::Final => "final: everybody is paid".into(),
+        Step::Final => "final: all payouts are done".into(),
         Step::Refunded { reason } => format!("refunded: {reason}"),
     }
 }
 
-/// The result of a question, on stdout.
+/// Prints the result of a question to stdout.
 pub fn receipt(receipt: &Receipt, output: Output) -> anyhow::Result<()> {
     match output {
         Output::Text => println!("\n{receipt}"),
@@ -79,7 +79,7 @@ pub fn receipt(receipt: &Receipt, output: Output) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A table of processes, on stdout.
+/// Prints a table of processes to stdout.
 pub fn statuses(root: &Path, all: &[ProcessStatus]) {
     println!(
         "{:14} {:8} {:>8} {:>8}  address",
@@ -108,20 +108,20 @@ pub fn statuses(root: &Path, all: &[ProcessStatus]) {
     }
 }
 
-/// What a jail means, and the way out of it.
+/// Explains a jail and how to leave it.
 fn jail(root: &Path, name: &str, until: u64) -> String {
     let role = match name.starts_with("inference") {
         true => "inference",
         false => "evaluator",
     };
     format!(
-        "\n{name} is jailed until height {until}: it gets no duties and earns nothing. Its log says what it \
-         missed; from that height on:\n  poqd tx poq unjail {role} --from {name} --home {} --yes",
+        "\n{name} is jailed until height {until}: it gets no duties and earns nothing. Its log shows what it \
+         missed. To leave the jail from that height on:\n  poqd tx poq unjail {role} --from {name} --home {} --yes",
         root.join(name).display()
     )
 }
 
-/// Where everything is, and what to try.
+/// Prints the addresses of the network and commands to try.
 pub fn addresses(network: &Network) {
     let description = network.description();
     eprintln!("\nThe network stays up; Ctrl-C stops it.\n");

@@ -1,4 +1,4 @@
-//! How the processes of a network are.
+//! The status of a network's processes.
 
 use std::fs;
 use std::path::Path;
@@ -10,37 +10,37 @@ use serde::{Deserialize, Serialize};
 use crate::health::HEALTHY_HEIGHT;
 use crate::{Network, Result, Worker};
 
-/// One process.
+/// The status of a process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ProcessStatus {
-    /// For example `node1`.
+    /// Name, for example `node1`.
     pub name: String,
-    /// Absent if it does not run.
+    /// Process id; absent if it does not run.
     pub pid: Option<i32>,
-    /// Whether a validator makes blocks, or a worker has loaded its model and followed the chain.
+    /// Whether a validator has blocks, or a worker has loaded its model and follows the chain.
     pub healthy: bool,
-    /// A validator's newest block, or the last one that a worker has seen.
+    /// Height of a validator's newest block, or of the last block that a worker has seen.
     pub height: Option<u64>,
-    /// Height until which a worker is jailed; absent if it is not, or if no node says so.
+    /// Height until which a worker is jailed; absent if it is not jailed, or if no node answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jailed_until: Option<u64>,
-    /// RPC of a validator, HTTP server of an inference node; of an evaluator, the RPC that it uses.
+    /// RPC of a validator, HTTP server of an inference node, or the RPC that an evaluator uses.
     pub address: String,
 }
 
-/// What a worker keeps on disk of the chain.
+/// A worker's file with its position on the chain.
 #[derive(Deserialize)]
 struct Cursor {
     height: u64,
 }
 
 impl Network {
-    /// Every process, validators first.
+    /// The status of every process, validators first.
     pub async fn status(&self) -> Result<Vec<ProcessStatus>> {
         let mut all = Vec::new();
         for node in &self.description().validators {
             let pid = self.pid(&node.name);
-            // Nobody is asked at the address of a process that does not run.
+            // The address of a stopped process is not queried.
             let status = match pid {
                 Some(_) => Client::new(&node.rpc)?.status().await.ok(),
                 None => None,
@@ -100,7 +100,7 @@ async fn jailed_until(client: &Client, role: Role, worker: &Worker) -> Option<u6
     (node.status() == NodeStatus::Jailed).then_some(node.jailed_until)
 }
 
-/// A worker writes its cursor once its model is loaded and it has seen a block.
+/// The height of a worker's cursor, which it writes once its model is loaded and it has seen a block.
 pub(crate) fn seen_height(home: &Path) -> Option<u64> {
     let json = fs::read(home.join("data/cursor.json")).ok()?;
     let cursor: Cursor = serde_json::from_slice(&json).ok()?;

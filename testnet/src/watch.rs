@@ -1,4 +1,4 @@
-//! A task, step by step.
+//! Watches a task step by step.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use tokio::time::sleep;
 
 use crate::Result;
 
-/// Pause between two looks; the error of every measured time.
+/// Pause between two queries; also the error of every measured time.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Something that happened to a task.
+/// A step of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// An inference node was drawn.
@@ -40,14 +40,14 @@ pub enum Step {
     },
     /// More commitments are on chain.
     Committed {
-        /// So many now.
+        /// Number of commitments.
         count: usize,
-        /// Seats.
+        /// Number of seats.
         of: usize,
     },
-    /// A score was opened.
+    /// A score was revealed.
     Revealed {
-        /// Whose.
+        /// The evaluator's operator.
         operator: String,
         /// Micro-logits.
         raw_score: i32,
@@ -63,19 +63,19 @@ pub enum Step {
     Final,
     /// The task ended without a quality.
     Refunded {
-        /// Why.
+        /// The chain's reason.
         reason: String,
     },
 }
 
-/// A step, and when it was seen.
+/// A step and the time at which it was seen.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// What happened.
+    /// The step.
     pub step: Step,
-    /// Height of the state in which it was seen first.
+    /// Height of the first state with it.
     pub height: u64,
-    /// Since the watch began.
+    /// Time since the user sent the task.
     pub after: Duration,
 }
 
@@ -89,7 +89,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches a task that is in a block; `started` is when its user sent it.
+    /// Watches a task that is in a block; `started` is the time at which its user sent it.
     pub fn new(client: Client, id: u64, started: Instant) -> Self {
         let task = Task {
             id,
@@ -113,8 +113,7 @@ impl Watch {
         &self.payload
     }
 
-    /// Waits for the next steps; empty once the task is over. A node that cannot be reached for
-    /// a moment is asked again.
+    /// Waits for the next steps; empty once the task is over. Retries if the node is briefly unreachable.
     pub async fn next(&mut self) -> Result<Vec<Seen>> {
         while !is_over(&self.task) {
             match self.look().await {
@@ -133,7 +132,7 @@ impl Watch {
         if task == self.task {
             return Ok(Vec::new());
         }
-        // Kept beside the state only until the task is over.
+        // The chain keeps the payload only until the task is over.
         let is_new = self.payload.prompt.is_empty()
             || (task.answer.is_some() && self.payload.answer.is_none());
         if is_new && !is_over(&task) {
@@ -159,7 +158,7 @@ fn is_over(task: &Task) -> bool {
     matches!(task.status(), TaskStatus::Final | TaskStatus::Refunded)
 }
 
-/// What happened between two states of a task, in order, each with its height.
+/// The steps between two states of a task, in order, each with its height.
 fn steps(old: &Task, new: &Task, answer: &str) -> Vec<(Step, u64)> {
     let mut steps = Vec::new();
     for (attempt, assignment) in new.assignments.iter().enumerate() {
@@ -235,7 +234,7 @@ fn committee_steps(
     }
 }
 
-/// For example `no answer`.
+/// The reason of a refund in words, for example `no answer`.
 pub(crate) fn refund_reason(task: &Task) -> String {
     let name = task.refund_reason().as_str_name();
     let name = name.trim_start_matches("REFUND_REASON_");

@@ -1,5 +1,4 @@
-//! What a node does with bytes and files that nobody should give it: it says what is wrong, and
-//! nothing is lost.
+//! Malformed requests and damaged files: the node reports them and loses nothing.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Network, Run};
 
-/// Bytes without any structure, always the same.
+/// Deterministic bytes without structure.
 fn noise(length: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let next = || {
@@ -27,7 +26,7 @@ fn noise(length: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(length).collect()
 }
 
-/// The answer of the node's RPC to a call; none if it ends the connection.
+/// The answer of the node's RPC to a call; `None` if it closes the connection.
 fn call(network: &Network, method: &str, params: &Value) -> Option<Value> {
     let rpc = network.get("/validators/0/rpc");
     let mut stream = TcpStream::connect(rpc.trim_start_matches("http://")).unwrap();
@@ -41,7 +40,7 @@ fn call(network: &Network, method: &str, params: &Value) -> Option<Value> {
         body.len()
     );
     let mut answer = Vec::new();
-    // A node that has enough closes the connection before it has read everything.
+    // The node may close the connection before it has read everything.
     let sent = stream.write_all((head + &body).as_bytes());
     let read = stream.read_to_end(&mut answer);
     let answer = String::from_utf8(answer).unwrap();
@@ -101,7 +100,7 @@ fn bytes_of_any_size_leave_the_node_as_it_was() {
             "{answer}"
         );
     }
-    // It still does its work.
+    // It still works.
     let friend = network.get("/authority/address");
     let sent = network
         .user(&format!("tx bank send {friend} 1000upoq --from user --yes"))

@@ -38,7 +38,7 @@ impl Faucet {
         faucet
     }
 
-    /// Status and body of the answer.
+    /// Sends a request and returns status and body of the answer.
     fn request(&self, line: &str, body: &str) -> (u16, Value) {
         let answer = self.raw(line, body);
         let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
@@ -84,7 +84,7 @@ fn coins_are_given_within_limits() {
         (200, &json!("500upoq")),
         "{given}"
     );
-    // As everywhere, an integer of 64 bits is text.
+    // 64-bit integers are strings, as everywhere.
     assert!(given["height"].is_string(), "{given}");
     let hash = given["hash"].as_str().unwrap();
     assert_eq!(network.user(&format!("query tx {hash}")).json()["code"], 0);
@@ -106,7 +106,7 @@ fn coins_are_given_within_limits() {
         faucet.ask(&json!({"address": other, "denom": "upoq"})).0,
         200
     );
-    // Two in a minute are the most.
+    // The limit is two per minute.
     let third = network.get("/evaluators/1/address");
     assert_eq!(faucet.ask(&json!({"address": third})).0, 429);
     assert_eq!(faucet.request("GET /x", "").0, 404);
@@ -126,7 +126,7 @@ fn coins_are_given_within_limits() {
     );
 }
 
-/// Who opens connections and says nothing keeps nobody else out for ever.
+/// Silent connections do not keep others out forever.
 #[test]
 fn a_silent_connection_is_closed() {
     let network = Network::new();

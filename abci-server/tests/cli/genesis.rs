@@ -35,7 +35,7 @@ fn a_genesis_is_made_step_by_step() {
         json!({"denom": "atom", "amount": "7"})
     );
 
-    // What the application refuses changes nothing.
+    // A refused change leaves the file as it was.
     let before = fs::read(&path).unwrap();
     for (words, reason) in [
         ("add-account alice 1upoq", "twice"),
@@ -84,7 +84,7 @@ fn a_genesis_is_made_step_by_step() {
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
 
-    // The node's own validator gets an owner, and no second entry.
+    // The node's own validator gets an owner, but no second entry.
     let summary = genesis_command("add-validator alice --stake 2000000000upoq").json();
     assert_eq!(summary["validators"], 1);
     let now = genesis();

@@ -1,4 +1,4 @@
-//! The gRPC server beside a running node.
+//! The gRPC server of a running node.
 
 use std::net::TcpListener;
 
@@ -26,7 +26,7 @@ const RESOURCE_EXHAUSTED: i32 = 8;
 const OUT_OF_RANGE: i32 = 11;
 const UNIMPLEMENTED: i32 = 12;
 
-/// What a call ended with.
+/// The result of a call.
 struct Ended {
     status: i32,
     message: String,

@@ -1,4 +1,4 @@
-//! What the chain did, explained and checked by a client, and old states.
+//! Explanations and repeated draws of tasks, and queries of old states.
 
 use serde_json::Value;
 

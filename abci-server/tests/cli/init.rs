@@ -15,7 +15,7 @@ fn params_of(genesis: &Value) -> &Value {
     &genesis["app_state"]["params"]
 }
 
-/// The genesis names no owner of the validator: that is said before anything runs.
+/// A genesis without an owner of the validator is refused before anything runs.
 #[test]
 fn a_chain_without_an_owner_of_its_validator_does_not_start() {
     let home = tempfile::tempdir().unwrap();
@@ -50,7 +50,7 @@ fn a_new_home_has_everything_and_keeps_its_keys() {
     let config = home.path().join("config");
     let genesis = json(&config.join("genesis.json"));
     assert_eq!(genesis["chain_id"], "poq-test-1");
-    // The application bounds blocks, and is offered the whole mempool.
+    // The application bounds blocks and is offered the whole mempool.
     let consensus = &genesis["consensus_params"];
     assert_eq!(consensus["block"]["max_bytes"], "104857600");
     assert_eq!(params_of(&genesis)["max_block_bytes"], 4_194_304);
@@ -65,7 +65,7 @@ fn a_new_home_has_everything_and_keeps_its_keys() {
     assert!(client.contains("chain-id = \"poq-test-1\""));
     assert!(config.join("app.toml").is_file());
 
-    // Nobody owns the validator yet.
+    // The validator has no owner yet.
     assert!(created["operator"].is_null());
     assert!(genesis["app_state"]["validators"].is_null());
 
@@ -90,7 +90,7 @@ fn a_new_home_has_everything_and_keeps_its_keys() {
         owner["public_key"],
         genesis["validators"][0]["pub_key"]["value"]
     );
-    // Its votes carry outputs for the beacon from the first block on.
+    // Its votes carry VRF outputs from the first block on.
     let extensions = &genesis["consensus_params"]["abci"]["vote_extensions_enable_height"];
     assert_eq!(extensions, "1");
     let path = config.join("priv_vrf_key.json");
@@ -129,7 +129,7 @@ fn a_chain_has_the_money_and_the_addresses_that_it_is_made_with() {
         [&metadata[0]["base"], &metadata[0]["display"]],
         ["ucoin", "coin"]
     );
-    // Addresses are the chain's, in the list too.
+    // Addresses have the chain's prefix, also in the list.
     let own = address();
     assert!(own.starts_with("coin1"), "{own}");
     let listed = run("keys list --keyring-backend test").json();
@@ -332,7 +332,7 @@ fn what_start_lacks_is_named() {
     assert!(error.contains("201 bytes"), "{error}");
 }
 
-/// ABCI has no authentication: only the node's own user may reach it.
+/// ABCI has no authentication, so only the node's own user may reach it.
 #[test]
 fn a_node_serves_abci_to_its_own_user_alone() {
     let network = Network::new();
@@ -340,7 +340,7 @@ fn a_node_serves_abci_to_its_own_user_alone() {
     let socket = network.node().join("abci.sock");
     let mode = fs::metadata(&socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    // A second node on the same home is told so.
+    // A second node on the same home is refused.
     let error = poqd("start --home")
         .arg(network.node())
         .arg("--abci")

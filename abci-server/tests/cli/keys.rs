@@ -107,7 +107,7 @@ fn mnemonics_have_many_keys() {
     assert_eq!(same["address"], second["address"]);
 }
 
-/// Wallets have mnemonics of 12 words too, and some a passphrase beside them.
+/// Wallets also have mnemonics of 12 words, some with a passphrase.
 #[test]
 fn twelve_words_and_their_passphrase_recover_a_key() {
     let home = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-//! The binary itself: its commands, its files, and a chain of one validator with real CometBFT,
+//! Tests of the binary: its commands, its files, and a chain of one validator with a real CometBFT,
 //! which must be in `$PATH` or in the cache.
 
 mod bad_input;

@@ -1,4 +1,4 @@
-//! Accounts of several keys, on a chain of one validator.
+//! Multisignature accounts on a chain of one validator.
 
 use std::fs;
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ fn two_of_three_keys_send_what_one_cannot() {
     for name in ["a", "b"] {
         run(&format!("keys add {name}")).json();
     }
-    // Of a friend there is the public key alone.
+    // Only the public key of a friend is known.
     let friend = "031b84c5567b126440995d3ed5aaba0565d71e1834604819ff9c17f5e9d5dd078f";
     run(&format!("keys add c --pubkey {friend}")).json();
     let joint = run("keys add joint --multisig c,a,b --multisig-threshold 2").json();
@@ -70,7 +70,7 @@ fn two_of_three_keys_send_what_one_cannot() {
     let account = run(&format!("query auth account {joint}")).json();
     assert_eq!(account["sequence"].as_str(), Some("1"), "{account}");
 
-    // Once more: the signatures are those of the sequence before.
+    // Combining them again fails: the signatures are for the previous sequence.
     let error = run(&format!("tx multisign {file} joint {a} {b}")).failure();
     assert!(error.contains("has signed for sequence 0"), "{error}");
 }

@@ -41,7 +41,7 @@ fn transactions_are_included_and_queried() {
     assert_eq!(string(&block["block"]["header"]["height"]), height);
     let account = network.user(&format!("query auth account {user}")).json();
     assert_eq!(account["sequence"], "1");
-    // The sender may be named by its address too, and gas, fee and price be given.
+    // The sender may also be given by its address, and gas, fee or price by flags.
     for fee in [
         "--gas 200000 --fees 5000upoq",
         "--gas-prices 0.1upoq",
@@ -59,7 +59,7 @@ fn transactions_are_included_and_queried() {
     assert_eq!(string(&early["balance"]["amount"]), before.to_string());
 }
 
-/// Validators often keep no index of transactions.
+/// Validators often do not index transactions.
 #[test]
 fn a_transaction_is_awaited_on_a_node_without_an_index() {
     let network = Network::new();
@@ -90,7 +90,7 @@ fn a_transaction_is_awaited_on_a_node_without_an_index() {
         assert!(error.contains(part), "{error}");
     }
 
-    // What the settings say of other origins holds for the RPC.
+    // The RPC allows the configured origins.
     let rpc = network.get("/validators/0/rpc");
     for (origin, is_allowed) in [("https://b.example", true), ("https://c.example", false)] {
         let answer = http(&rpc, origin);
@@ -99,7 +99,7 @@ fn a_transaction_is_awaited_on_a_node_without_an_index() {
     }
 }
 
-/// The status by HTTP, as a web page of this origin asks for it.
+/// Requests the status over HTTP like a web page of this origin.
 fn http(rpc: &str, origin: &str) -> String {
     use std::io::{Read, Write};
     let address = rpc.strip_prefix("http://").unwrap();
@@ -114,7 +114,7 @@ fn http(rpc: &str, origin: &str) -> String {
     answer
 }
 
-/// As the guide prints it, on the home of a worker: its own settings say which node and keys.
+/// Runs the guide's commands on the home of a worker, whose settings have the node and the keyring.
 #[test]
 fn the_commands_of_the_guide_work_on_the_home_of_a_worker() {
     let network = Network::new();
@@ -136,7 +136,7 @@ fn the_commands_of_the_guide_work_on_the_home_of_a_worker() {
         poqd(line.strip_prefix("poqd ").unwrap())
     };
     assert_eq!(run("add-stake").json()["code"], 0);
-    // Nobody is in jail: the command reaches the chain, and says so.
+    // No node is jailed, so the chain refuses the message.
     let error = run("unjail").failure();
     assert!(error.contains("is not jailed"), "{error}");
 }
@@ -251,7 +251,7 @@ fn failures_have_codes() {
     assert!(string(&unconfirmed["error"]).contains("--yes"));
     let unreachable = failure("status --node http://127.0.0.1:1");
     assert!(string(&unreachable["error"]).contains("http://127.0.0.1:1"));
-    // A script tells them apart without reading them.
+    // Scripts can distinguish errors by the exit status.
     for (words, code) in [
         ("frobnicate", 2),
         ("status --node http://127.0.0.1:1", 3),

@@ -1,4 +1,4 @@
-//! A validator whose key is with a remote signer, as tmkms and horcrux are ones.
+//! A validator with a remote signer, such as tmkms or horcrux.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -24,7 +24,7 @@ use tendermint_proto::v0_38::types::{
 
 use crate::support::{Network, Run, eventually, poqd};
 
-/// Signs whatever it is asked to, on a Unix socket, until the node is gone.
+/// Signs every request on a Unix socket until the node is gone.
 struct Signer(SigningKey);
 
 impl Signer {
@@ -115,7 +115,7 @@ impl Signer {
     }
 }
 
-/// `None` is a vote for no block.
+/// Converts a block id; `None` stands for a vote for nil.
 fn canonical(block_id: Option<BlockId>) -> Option<CanonicalBlockId> {
     let block_id = block_id.filter(|id| !id.hash.is_empty())?;
     let parts = block_id.part_set_header.unwrap_or_default();
@@ -150,7 +150,7 @@ fn config(home: &Path, key: &str, value: &str) {
     assert!(output.status.success(), "{output:?}");
 }
 
-/// The key file of the home, which moves to the signer; CometBFT makes a dummy in its place.
+/// Moves the key file of the home to the signer; CometBFT creates a dummy in its place.
 fn take_key(network: &Network) -> (SigningKey, String) {
     let path = network.node().join("config/priv_validator_key.json");
     let file: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
@@ -183,8 +183,8 @@ fn a_validator_with_a_remote_signer_votes_once_it_is_said_which_one_it_is() {
     config(&network.node(), "app.validator-public-key", &public);
     Signer(key).serve(&socket);
     let _node = network.start();
-    // A chain of one validator makes no block without its extended vote: `start` has seen two. The
-    // beacon says that the outputs in them counted.
+    // A chain of one validator needs its extended vote for every block, and `start` has seen two blocks.
+    // The beacon shows that their VRF outputs counted.
     eventually("a beacon of outputs", || {
         thread::sleep(Duration::from_millis(100));
         let beacon = network.user("query poq beacon").json();
@@ -192,7 +192,7 @@ fn a_validator_with_a_remote_signer_votes_once_it_is_said_which_one_it_is() {
     });
 }
 
-/// Nobody else would find out: the others only see a validator that is absent.
+/// Only this node can find out: the others just see an absent validator.
 #[test]
 fn a_node_that_extends_the_votes_of_another_validator_stops() {
     let network = Network::new();

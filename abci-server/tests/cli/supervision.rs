@@ -8,7 +8,7 @@ use crate::support::{Network, eventually};
 
 fn is_alive(pid: nix::unistd::Pid) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // A zombie waits for its parent, and does nothing.
+    // A zombie only waits for its parent.
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
@@ -53,14 +53,14 @@ fn the_end_of_cometbft_ends_the_node_and_is_explained() {
         .nth(1)
         .unwrap_or_else(|| panic!("{log}"));
     assert!(error.contains("CometBFT exited unexpectedly"), "{error}");
-    // With the last lines of its log.
+    // The error has the last lines of CometBFT's log.
     assert!(error.contains("module="), "{error}");
 }
 
 #[test]
 fn a_cometbft_that_lives_on_without_consensus_is_stopped() {
     let network = Network::new();
-    // Nothing that the application does makes a healthy CometBFT fail like this.
+    // A script stands in for CometBFT, because the application cannot make a healthy one fail like this.
     let program = network.path().join("cometbft");
     let script = "#!/bin/sh\n[ \"$1\" = version ] && echo 0.38.26 && exit\n\
         echo 'E[2026] CONSENSUS FAILURE!!! module=consensus err=boom'\nexec sleep 600\n";
@@ -86,7 +86,7 @@ fn a_node_without_its_evaluator_models_does_not_start() {
     for part in ["judge-minilm-nc-2", "SHA-256", "elsewhere", "model.onnx"] {
         assert!(log.contains(part), "{log}");
     }
-    // Nor does it once the models are in its state.
+    // It also refuses once the models are in its state.
     drop(network.start());
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("model.onnx"), "damaged").unwrap();
@@ -107,7 +107,7 @@ fn a_refused_genesis_is_named() {
     assert!(comet.contains("denom"), "{comet}");
 }
 
-/// Its votes would not count: nobody but it could know why.
+/// Its votes would not count, and only this node could know why.
 #[test]
 fn a_node_without_its_vrf_key_does_not_start() {
     let network = Network::new();
@@ -121,7 +121,7 @@ fn a_node_without_its_vrf_key_does_not_start() {
         assert!(node.log().contains(hint), "{}", node.log());
         std::fs::rename(&kept, &path).unwrap();
     };
-    // By the genesis, and later by the state.
+    // The genesis has the key, and later the state.
     refused("genesis.json");
     let mut node = network.start();
     node.signal(Signal::SIGTERM);

@@ -1,4 +1,4 @@
-//! Running `poqd`.
+//! Helpers that run `poqd`.
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -13,10 +13,10 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longest time for anything to happen; the machine may be busy.
+/// Time limit of every wait; the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// The program with these words, separated by spaces, and without the user's own settings.
+/// The program with these words, separated by spaces, without the user's own settings.
 pub fn poqd(words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_poqd"));
     command.args(words.split_whitespace());
@@ -28,9 +28,9 @@ pub fn poqd(words: &str) -> Command {
 
 pub trait Run {
     fn finish(&mut self) -> Output;
-    /// The result of a success, which is JSON.
+    /// Runs it successfully and returns its JSON output.
     fn json(&mut self) -> Value;
-    /// The standard error output of a failure.
+    /// Runs it, expects a failure, and returns its standard error.
     fn failure(&mut self) -> String;
 }
 
@@ -51,7 +51,7 @@ impl Run for Command {
 
     fn failure(&mut self) -> String {
         let output = self.finish();
-        // 2 is for a command line that is not understood.
+        // 2 means an invalid command line.
         assert!(
             matches!(output.status.code(), Some(1 | 3..=6)),
             "{self:?}: {}",
@@ -62,7 +62,7 @@ impl Run for Command {
     }
 }
 
-/// Runs with this standard input.
+/// Runs a command with this standard input.
 pub fn feed(command: &mut Command, input: &str) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
@@ -83,7 +83,7 @@ pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// An integer of 64 bits, which is text in JSON.
+/// A 64-bit integer, which is a string in JSON.
 pub fn number(value: &Value) -> u64 {
     let text = value.as_str();
     let number = text.and_then(|text| text.parse().ok());
@@ -102,7 +102,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// The files of a network of one validator and what runs of it.
+/// The files of a network of one validator.
 pub struct Network {
     folder: TempDir,
     pub description: Value,
@@ -172,7 +172,7 @@ impl Network {
         self.start_with(&[])
     }
 
-    /// As [`Self::start`], with these flags.
+    /// Like [`Self::start`], with these flags.
     pub fn start_with(&self, flags: &[&OsStr]) -> Running {
         let mut running = self.spawn(flags);
         eventually("the second block", || {
@@ -233,10 +233,10 @@ impl Drop for Running {
     }
 }
 
-/// The first of thirty ports that nobody uses.
+/// The first of thirty free ports.
 pub fn free_ports() -> u16 {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
-    // Tests run at the same time, in one process and in several.
+    // Tests run in parallel, in one process and in several.
     let mut random = [0; 2];
     loop {
         getrandom(&mut random);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Network, Run, feed, number, poqd, text};
 
-/// Some point.
+/// A valid VRF key.
 const VRF_KEY: &str = "iLImSY7h99T6Xa5NrNT0vCtf21Q4zqI66PymOK8mRkg=";
 
 const MNEMONIC: &str = "economy stock theory fatal elder harbor betray wasp final emotion task \
@@ -58,7 +58,7 @@ fn transactions_are_signed_encoded_and_decoded_without_a_node() {
     let decoded = run("tx decode").arg(text(&encoded.stdout).trim()).json();
     assert_eq!(decoded, signed);
 
-    // Nobody signs for another account.
+    // A key cannot sign for another account.
     let add = run("keys add other --keyring-backend test").finish();
     assert!(add.status.success());
     let flags_of_other = flags.replace("user", "other");
@@ -102,7 +102,7 @@ fn a_generated_transaction_is_signed_and_broadcast() {
         "{dry}"
     );
 
-    // An address is enough for what nobody signs.
+    // An unsigned transaction needs only an address.
     let unsigned = network
         .user(&format!(
             "{send} --from {user} --generate-only --memo later"
@@ -121,7 +121,7 @@ fn a_generated_transaction_is_signed_and_broadcast() {
         .user(&format!("tx broadcast {}", file.display()))
         .json();
     assert_eq!(sent["code"], 0);
-    // The same transaction cannot happen twice.
+    // The same transaction cannot be executed twice.
     let again = network
         .user(&format!("tx broadcast {}", file.display()))
         .json();

@@ -1,4 +1,4 @@
-//! Outputs of validators' votes move the beacon of a real network.
+//! VRF outputs of votes determine the beacon of a real network.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,18 +16,18 @@ use prost::Name;
 
 use crate::fixture::{Fixture, send};
 
-/// Blocks that are recomputed at least, and until which every validator has had an output in one.
+/// Number of blocks that are recomputed at least.
 const FEW_BLOCKS: u64 = 6;
 const MANY_BLOCKS: u64 = 60;
 
-/// From the first height on: recomputed by somebody who has nothing but blocks and keys. Then a
-/// validator whose node has not the secret of its key is absent, and the chain goes on.
+/// From the first height on, the beacon is recomputed from blocks and keys alone. Then a validator whose
+/// node lacks the secret of its key is absent, and the chain continues.
 #[tokio::test]
 async fn votes_move_the_beacon() {
     let mut fixture = Fixture::start("beacon", [4, 0, 0], |_| {}).await;
     let client = fixture.client();
     let mut signers = BTreeSet::new();
-    // Three of four are enough for a block: which three is up to the machine.
+    // Three of four votes are enough for a block; timing decides which three.
     for height in 2.. {
         fixture.assert_equal_hashes(height).await;
         let found = recompute(&client, height).await;
@@ -40,7 +40,7 @@ async fn votes_move_the_beacon() {
     }
     assert_eq!(beacon(&client, 1).await.form(), BeaconForm::BlockHash);
 
-    // Nobody has the secret of this key.
+    // The secret of this key is unknown.
     let stray = hex::decode("88b226498ee1f7d4fa5dae4dacd4f4bc2b5fdb5438cea23ae8fca638af264648");
     let victim = fixture.network.description().validators[3].clone();
     let message = MsgSetVrfKey {
@@ -66,7 +66,7 @@ async fn votes_move_the_beacon() {
     fixture.shut_down().await;
 }
 
-/// A chain that began without outputs gets them when its authority says so.
+/// A chain that began without VRF outputs gets them when its authority enables them.
 #[tokio::test]
 async fn a_running_network_begins_to_extend_votes() {
     let mut fixture = Fixture::create("beacon-enabled", [4, 0, 0], |_| {}).await;
@@ -106,7 +106,7 @@ async fn is_carried(client: &Client, height: u64) -> bool {
     block.data.first().is_some_and(|tx| parse(tx).is_some())
 }
 
-/// Verifies what a block carries and that its beacon follows; tells whose outputs they are.
+/// Verifies a block's VRF outputs and its beacon, and returns the validators of the outputs.
 async fn recompute(client: &Client, height: u64) -> Vec<Vec<u8>> {
     let found = client.block(Some(height)).await.unwrap();
     let MsgVoteOutputs { outputs } = parse(&found.block.data[0]).unwrap();
@@ -116,8 +116,7 @@ async fn recompute(client: &Client, height: u64) -> Vec<Vec<u8>> {
         .map(|validator| (consensus_address(&validator.public_key).to_vec(), validator))
         .collect();
     let chain_id = found.block.header.chain_id.to_string();
-    // What the voters for the block before knew: the beacon of the one before that. Before the
-    // first block that is the beacon of genesis.
+    // Votes for the previous block used the beacon of the block before it, or that of the genesis.
     let known = match height {
         2 => poq_app::modules::beacon::beacon_after_hash(&[], chain_id.as_bytes()),
         height => bytes(&beacon(client, height - 2).await),

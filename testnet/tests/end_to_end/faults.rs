@@ -1,4 +1,4 @@
-//! Processes that die at their work.
+//! Processes that die while they work.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::fixture::{Fixture, PATIENCE, short};
 #[tokio::test]
 async fn the_network_survives_dead_processes() {
     let shorter = |spec: &mut poq_testnet::Spec| {
-        // Whoever waits for the dead waits this long.
+        // The chain waits this long for a dead worker.
         spec.genesis["params"]["answer_window"] = json!("40");
         spec.genesis["params"]["commit_window"] = json!("30");
     };
@@ -118,7 +118,7 @@ async fn a_silent_evaluator_is_slashed(fixture: &mut Fixture) {
     fixture.network.start(&silent.name).unwrap();
 }
 
-/// The node and its CometBFT die at once, without a chance to write anything.
+/// The node and its CometBFT are killed at once and cannot write anything.
 async fn a_killed_validator_catches_up(fixture: &mut Fixture) {
     let last = fixture.network.description().validators.len() - 1;
     let name = fixture.network.description().validators[last].name.clone();
@@ -132,7 +132,7 @@ async fn a_killed_validator_catches_up(fixture: &mut Fixture) {
     let user = fixture.user().await;
     let question = short("What is the capital of Spain?");
     let asked = fixture.ask(&user, &question).await;
-    // The evaluator that uses the dead node may be silent; the task ends all the same.
+    // The evaluator that uses the dead node may be silent; the task still ends.
     let height = match asked {
         Ok(receipt) => receipt.heights.finalised,
         Err(Error::Refunded { .. }) => fixture.client().status().await.unwrap().latest_height,
@@ -148,7 +148,7 @@ async fn a_killed_validator_catches_up(fixture: &mut Fixture) {
         fixture.assert_equal_hashes(height).await;
     }
 
-    // It takes part again.
+    // The validator takes part again.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let newest = fixture.client().status().await.unwrap().latest_height;
     fixture.assert_equal_hashes(newest).await;

@@ -1,4 +1,4 @@
-//! A running network for one test.
+//! A running network for a test.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use poq_client::{Any, Client, Fee, Sender, any};
 use poq_testnet::{Network, Programs, Question, Receipt, Result, Spec, Submitted, free_range};
 use tokio::sync::{Mutex, MutexGuard};
 
-/// Processes of several networks at once would miss deadlines on a small machine.
+/// Serialises tests: the processes of several networks would miss deadlines on a small machine.
 static TURN: Mutex<()> = Mutex::const_new(());
-/// For slow machines; a healthy network is done long before.
+/// Time limit for slow machines; a healthy network is much faster.
 pub const PATIENCE: Duration = Duration::from_secs(300);
-/// More than any network of these tests needs.
+/// Ports of a network, more than any test needs.
 const PORTS: u16 = 100;
 
-/// Short questions that differ.
+/// Different short questions.
 pub const PROMPTS: [&str; 4] = [
     "What is the capital of France?",
     "Name a primary colour.",
@@ -31,7 +31,7 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// Makes a network; nothing runs yet. `change` may alter its genesis.
+    /// Creates a network without starting it. `change` may alter its spec.
     pub async fn create(
         name: &str,
         [validators, inference_nodes, evaluators]: [usize; 3],
@@ -51,14 +51,14 @@ impl Fixture {
         }
     }
 
-    /// Makes a network and waits until all of its processes are healthy.
+    /// Creates and starts a network, and waits until all of its processes are healthy.
     pub async fn start(name: &str, size: [usize; 3], change: impl FnOnce(&mut Spec)) -> Self {
         let mut fixture = Self::create(name, size, change).await;
         fixture.start_all().await;
         fixture
     }
 
-    /// Starts what does not run yet and waits until all processes are healthy.
+    /// Starts the stopped processes and waits until all are healthy.
     pub async fn start_all(&mut self) {
         self.network.start_all().unwrap();
         self.network
@@ -78,7 +78,7 @@ impl Fixture {
             .unwrap()
     }
 
-    /// Has the network's user pay somebody.
+    /// Sends coins from the network's user to an address.
     pub async fn pay(&self, address: &str, upoq: u64) {
         let user = self.user().await;
         let payment = MsgSend {
@@ -103,7 +103,7 @@ impl Fixture {
         submitted.receipt(self.client(), description, |_| {}).await
     }
 
-    /// Every validator has the same state after the block at `height`.
+    /// Asserts that every validator has the same state after the block at `height`.
     pub async fn assert_equal_hashes(&mut self, height: u64) {
         let mut hashes = Vec::new();
         for validator in 0..self.network.description().validators.len() {

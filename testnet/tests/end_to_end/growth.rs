@@ -1,4 +1,4 @@
-//! A second terminal: workers join while the network runs, and others stop.
+//! Commands of a second terminal: workers join a running network, and others stop.
 
 use poq_proto::v1::Role;
 use poq_testnet::{Control, Network, ProcessStatus, Request, Result, Spec, obey, request};
@@ -9,7 +9,7 @@ use crate::fixture::{Fixture, PATIENCE, short};
 #[tokio::test]
 async fn workers_join_and_leave_a_running_network() {
     let shorter = |spec: &mut Spec| {
-        // Whoever waits for the stopped workers waits this long.
+        // The chain waits this long for a stopped worker.
         spec.genesis["params"]["answer_window"] = json!("20");
         spec.genesis["params"]["commit_window"] = json!("10");
     };
@@ -26,7 +26,7 @@ async fn workers_join_and_leave_a_running_network() {
     }
     network.wait_healthy(PATIENCE, |_, _| {}).await.unwrap();
 
-    // Only the new ones are left to work.
+    // Only the new workers are left.
     for name in ["inference-1", "evaluator-1"] {
         let stop = || Request::Stop { name: name.into() };
         let stopped = ask(network, &control, stop()).await.unwrap();
@@ -42,7 +42,7 @@ async fn workers_join_and_leave_a_running_network() {
     fixture.shut_down().await;
 }
 
-/// Sends a request and does it, as two terminals would.
+/// Sends a request and executes it, like two terminals.
 async fn ask(
     network: &mut Network,
     control: &Control,

@@ -1,4 +1,4 @@
-//! A worker in jail: the network's status says so, and it leaves by itself where its settings let it.
+//! A jailed worker: the network's status shows it, and it leaves the jail by itself if its settings allow it.
 
 use std::fs;
 use std::time::Duration;
@@ -49,7 +49,7 @@ async fn a_jailed_worker_is_shown_and_leaves_its_jail_by_itself() {
     fixture.start_all().await;
     wait(&fixture, NodeStatus::Active).await;
     assert_eq!(jailed_until(&fixture).await, None);
-    // The worker hears of its block a moment after the chain has it.
+    // The worker sees the block a moment after the chain has it.
     let log = fixture.network.logs().join(format!("{NAME}.log"));
     let told = || fs::read_to_string(&log).unwrap();
     let started = Instant::now();
@@ -61,14 +61,14 @@ async fn a_jailed_worker_is_shown_and_leaves_its_jail_by_itself() {
     fixture.shut_down().await;
 }
 
-/// As `poq-testnet status` shows it.
+/// The height that `poq-testnet status` shows.
 async fn jailed_until(fixture: &Fixture) -> Option<u64> {
     let all = fixture.network.status().await.unwrap();
     let mut all = all.into_iter();
     all.find(|status| status.name == NAME).unwrap().jailed_until
 }
 
-/// Waits until the chain says this of the worker.
+/// Waits until the worker has this status on the chain.
 async fn wait(fixture: &Fixture, expected: NodeStatus) {
     let operator = &fixture.network.description().inference_nodes[0]
         .account

@@ -18,8 +18,8 @@ const NEW: &str = include_str!("../../../evaluator/registry/judge-minilm-nc-2.js
 
 const FEE: Fee = Fee::Gas(400_000);
 
-/// The authority registers a judge, evaluators take it beside the old one, and the language model
-/// is scored by it from then on; a task that was asked before keeps the old one.
+/// The authority registers a judge, evaluators run it beside the old one, and the language model switches
+/// to it. A task that was asked before keeps the old judge.
 #[tokio::test]
 async fn a_running_network_changes_its_judge() {
     let old: EvaluatorModel = serde_json::from_str(OLD).unwrap();
@@ -47,7 +47,7 @@ async fn a_running_network_changes_its_judge() {
         let message = MsgUpdateNode {
             operator: operator.address().into(),
             role: Role::Evaluator.into(),
-            // Sorted, as the chain has them.
+            // Sorted, as in the state.
             models: vec![new.id.clone(), old.id.clone()],
             capacity: 0,
             ..MsgUpdateNode::default()
@@ -63,7 +63,7 @@ async fn a_running_network_changes_its_judge() {
 
     let (client, user) = (fixture.client(), fixture.user().await);
     let before = short(PROMPTS[0]).submit(&user).await.unwrap();
-    // Every node has had the time to get the files of the new judge.
+    // By now every node had time to get the files of the new judge.
     let registered = client.evaluator_model(&new.id).await.unwrap();
     let delay = client.params().await.unwrap().model_activation_delay;
     let usable = registered.registered_height + delay;
@@ -95,7 +95,7 @@ async fn a_running_network_changes_its_judge() {
     fixture.shut_down().await;
 }
 
-/// Every seat was of this evaluator model and revealed its score.
+/// Asserts that every seat was of this evaluator model and revealed its score.
 fn assert_scored(receipt: &Receipt, model: &str) {
     assert!(!receipt.committee.is_empty(), "{receipt}");
     for seat in &receipt.committee {

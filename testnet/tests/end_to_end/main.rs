@@ -1,5 +1,5 @@
-//! Whole networks of real processes: CometBFT, the node daemon and, where answers and scores
-//! matter, the real models. `make build` makes everything that they need.
+//! Tests with whole networks of real processes: CometBFT, the node daemon and, where answers and scores
+//! matter, the real models. `make build` builds everything that they need.
 
 mod beacon;
 #[path = "../../../inference-node/tests/checkpoint/mod.rs"]

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::checkpoint::{Architecture, CONTEXT};
 use crate::fixture::{Fixture, PATIENCE, short};
 
-/// How long a transaction may take to get into a block.
+/// Time limit for the inclusion of a transaction in a block.
 const INCLUSION: Duration = Duration::from_secs(60);
 
 /// A model that one of the nodes serves.
@@ -30,7 +30,7 @@ async fn llama_3_and_mixtral_answer_for_money() {
     let served = [llama_3(&folder), mixtral(&folder)];
     let register = |spec: &mut Spec| {
         spec.genesis["models"] = served.iter().map(entry).collect();
-        // Random weights say random things: whatever is better than the worst earns.
+        // Random weights give random answers, so every quality above the worst earns.
         spec.genesis["evaluator_models"][0]["calibration"] = json!([
             { "raw_score": -30_000_000, "quality": 0 },
             { "raw_score": 30_000_000, "quality": 1_000_000 },
@@ -59,7 +59,7 @@ async fn llama_3_and_mixtral_answer_for_money() {
 fn llama_3(folder: &Path) -> Served {
     let file = folder.join("llama-3");
     Architecture::Llama3.write_folder(&file).unwrap();
-    // What `sha256sum` prints for the files of the folder, in the order of their names.
+    // The output of `sha256sum` for the folder's files, sorted by name.
     let names = [
         "config.json",
         "generation_config.json",
@@ -108,7 +108,7 @@ fn entry(model: &Served) -> Value {
     })
 }
 
-/// Lets a worker, which serves every model from the start, serve just this one.
+/// Limits a worker, which serves every model at first, to this one.
 async fn serve(fixture: &Fixture, worker: &Worker, model: &Served) {
     let sender = fixture.network.sender(&worker.account).await.unwrap();
     let message = MsgUpdateNode {

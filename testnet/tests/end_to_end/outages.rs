@@ -1,4 +1,4 @@
-//! Workers whose node is away, and workers with wrong model files.
+//! Workers whose node is unreachable, and workers with wrong model files.
 
 use std::fs;
 use std::time::Duration;
@@ -9,14 +9,14 @@ use tokio::time::sleep;
 
 use crate::fixture::{Fixture, PATIENCE, short};
 
-/// How long the only node is away.
+/// Duration of the only node's outage.
 const OUTAGE: Duration = Duration::from_secs(60);
 const JUDGE: &str = include_str!("../../../evaluator/registry/judge-minilm-nc-2.json");
 
 #[tokio::test]
 async fn workers_outlive_an_outage_and_refuse_wrong_models() {
     let mut fixture = Fixture::start("outages", [1, 1, 1], |spec| {
-        // One evaluator model, whose folder the worker's settings name.
+        // A single evaluator model, whose folder is in the worker's settings.
         let entry: Value = serde_json::from_str(JUDGE).unwrap();
         let shares = json!([{ "id": entry["id"], "weight": 1 }]);
         spec.genesis["models"][0]["evaluator_models"] = shares;
@@ -28,7 +28,7 @@ async fn workers_outlive_an_outage_and_refuse_wrong_models() {
     fixture.shut_down().await;
 }
 
-/// A task is under way when the node dies; it ends after its return.
+/// A task is open when the node dies, and ends after its return.
 async fn the_node_is_away_for_a_minute(fixture: &mut Fixture) {
     let user = fixture.user().await;
     let submitted = short("What is the capital of France?")
@@ -53,7 +53,7 @@ async fn the_node_is_away_for_a_minute(fixture: &mut Fixture) {
     assert!(receipt.committee[0].raw_score.is_some(), "{receipt}");
 }
 
-/// Missing, truncated and swapped files: the worker says so and does not start.
+/// With missing, truncated or swapped files the worker reports the error and does not start.
 async fn wrong_models_are_refused(network: &mut Network) {
     let cache = cache();
     let language = cache.join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
@@ -104,7 +104,7 @@ async fn wrong_models_are_refused(network: &mut Network) {
     }
 }
 
-/// Restarts a worker with one setting changed, and expects its end; then puts it right again.
+/// Restarts a worker with one setting changed, expects its end, and restores the setting.
 async fn refuse(network: &mut Network, name: &str, line: &str, setting: &str, reason: &str) {
     network.stop(name).await.unwrap();
     let config = network.root().join(name).join("config.toml");

@@ -52,16 +52,16 @@ async fn seats_of_two_kinds_of_models_are_scored_by_one_process_each() {
             mixed += 1;
             let difference = first.first().unwrap().abs_diff(*second.first().unwrap());
             assert!(difference > 10 * tolerances[FIRST], "{first:?} {second:?}");
-            // Cosines.
+            // The scores of the second model are cosines.
             assert!(second.iter().all(|score| score.abs() <= 1_000_000));
         }
     }
-    // Each of 20 seats is of either model with a probability of one half.
+    // Each of 20 seats has either model with probability one half.
     assert!(mixed > 0, "all committees are of one model");
     fixture.shut_down().await;
 }
 
-/// Raw scores by evaluator model; every seat has one.
+/// Raw scores by evaluator model; every seat must have one.
 fn scores(committee: &Committee) -> BTreeMap<String, BTreeSet<i32>> {
     let mut scores: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
     for seat in &committee.seats {

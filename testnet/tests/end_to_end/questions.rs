@@ -1,4 +1,4 @@
-//! The undisturbed path: several questions at once, to their receipts.
+//! The undisturbed path: several questions at once, up to their receipts.
 
 use std::collections::BTreeMap;
 
@@ -59,8 +59,8 @@ async fn questions_in_parallel_are_answered_scored_and_paid() {
     fixture.shut_down().await;
 }
 
-/// Two tokens are less than the character that the model begins with: the answer is cut to nothing,
-/// which is an answer, and nobody is slashed for it.
+/// Two tokens are less than the first character of the model's answer, so the answer is empty. It is
+/// valid, and nobody is slashed for it.
 async fn check_answers_without_a_word(fixture: &Fixture, user: &Sender) {
     let cut = Question {
         prompt: "😀".into(),
@@ -81,7 +81,7 @@ async fn check_answers_without_a_word(fixture: &Fixture, user: &Sender) {
     }
 }
 
-/// The guide's way to ask prints what was paid for, for people and for programs.
+/// The guide's commands print the answer, as text and as JSON.
 async fn check_command_line(network: &Network) {
     let user = &network.description().user;
     let run = async |words: &[&str]| {
@@ -104,7 +104,7 @@ async fn check_command_line(network: &Network) {
     let answer = told["answer_text"].as_str().unwrap();
     assert!(answer.contains("Paris"), "{told}");
     assert_eq!(told["status"], "TASK_STATUS_FINAL");
-    // The task is over, and its answer is still to be had.
+    // The answer is available after the task is over.
     let id = told["id"].as_str().unwrap();
     let later = run(&["query", "poq", "answer", id]).await;
     assert_eq!(later, format!("{answer}\n"));
@@ -139,8 +139,7 @@ fn check_receipt(receipt: &Receipt, prompt: &str) {
     assert_eq!(paid + receipt.refund, receipt.escrow, "{receipt}");
 }
 
-/// Difference of the highest and the lowest score of one answer, micro-logits.
-/// Of the raw scores of one evaluator model.
+/// The largest difference of two raw scores of one evaluator model for one answer, micro-logits.
 fn spread(receipt: &Receipt) -> u64 {
     let of_model = receipt
         .committee
@@ -151,19 +150,19 @@ fn spread(receipt: &Receipt) -> u64 {
     extremes.map_or(0, |(most, least)| u64::from(most.abs_diff(least)))
 }
 
-/// All the money there is.
+/// All coins of the chain.
 struct Money {
     supply: u128,
     /// By address.
     balances: BTreeMap<String, u128>,
-    /// What validators earned and what waits for them.
+    /// Earnings of the validators, paid and unpaid.
     protocol: u128,
     stakes: u128,
 }
 
 impl Money {
-    /// Without open tasks nothing is in escrow. Everything is read at one height: the fees move on
-    /// with every block.
+    /// Reads all balances at one height, because fees move with every block. Without open tasks the escrow
+    /// is empty.
     async fn read(client: &Client, network: &Description) -> Self {
         let height = Some(client.height().await.unwrap());
         let balance = async |address: &str| -> u128 {
@@ -222,7 +221,7 @@ fn accounts(network: &Description) -> impl Iterator<Item = &Account> {
         .chain([&network.user, &network.authority])
 }
 
-/// Nobody has its key: the first 20 bytes of a digest of its name.
+/// Address of the protocol's account: the first 20 bytes of a digest of its name. It has no key.
 fn protocol_account() -> String {
     let digest = Sha256::digest("poq/module/protocol");
     bech32::encode::<bech32::Bech32>(bech32::Hrp::parse("poq").unwrap(), &digest[..20]).unwrap()
@@ -260,7 +259,7 @@ fn check_payouts(receipts: &[Receipt], network: &Description, before: &Money, af
     assert_eq!(after.stakes, before.stakes);
 }
 
-/// Everything that happened to a task is found by task, by user and by node.
+/// All events of a task are found by task, by user and by node.
 async fn check_events(client: &Client, network: &Description, receipts: &[Receipt]) {
     let count = async |query: String| {
         client

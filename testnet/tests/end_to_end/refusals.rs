@@ -1,5 +1,5 @@
-//! Transactions that a node must refuse, and the code that each gets through the real RPC. The
-//! test does the workers' duties itself, so that it can do them wrongly.
+//! Transactions that a node must refuse, and their codes through the real RPC. The test does the workers'
+//! duties itself, so that it can do them wrongly.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::fixture::{Fixture, PATIENCE, short};
 
-/// Of every hand-made transaction: more than any of them needs.
+/// Gas limit of every hand-made transaction, more than any of them needs.
 const GAS: u64 = 1_000_000;
 const SALT: [u8; 32] = [7; 32];
 const SCORE: i32 = 4_200_000;
@@ -67,7 +67,7 @@ impl Scene {
         }
     }
 
-    /// What is wrong with the transaction itself.
+    /// Errors of the transaction itself.
     async fn transactions(&self) {
         let send = |amount: u128| self.send_message(self.user.address(), amount);
         let account = self.client.account(self.user.address()).await.unwrap();
@@ -134,7 +134,7 @@ impl Scene {
             .unwrap();
     }
 
-    /// What is wrong with what the transaction asks for.
+    /// Errors of the transaction's messages.
     async fn requests(&self) {
         let right = short("Why?").message(self.user.address(), &self.model);
         let wrong = |change: fn(&mut MsgSubmitTask)| {
@@ -168,7 +168,7 @@ impl Scene {
             .await;
     }
 
-    /// A task whose duties are done by the wrong one, too early, twice, wrongly and too late.
+    /// A task whose duties are done by the wrong operator, too early, twice, wrongly and too late.
     async fn duties(&self) {
         let [first, second, late] = &self.evaluators[..] else {
             panic!("three evaluators");
@@ -304,7 +304,7 @@ impl Scene {
         }
     }
 
-    /// CheckTx refuses the bytes; returns its log.
+    /// Asserts that CheckTx refuses the bytes, and returns its log.
     async fn refused(&self, bytes: Vec<u8>, expected: Code) -> String {
         check(self.client.broadcast(bytes).await.map(drop), expected)
     }
@@ -339,7 +339,7 @@ impl Scene {
     }
 }
 
-/// A gas limit that is not simulated: the simulation would refuse before CheckTx can.
+/// A fee with a fixed gas limit: a simulation would refuse before CheckTx could.
 fn paid() -> Fee {
     Fee::Gas(GAS)
 }

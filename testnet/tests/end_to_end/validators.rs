@@ -1,4 +1,4 @@
-//! The set of validators changes while the chain runs.
+//! The validator set changes while the chain runs.
 
 use poq_client::{Answer, Client, Fee, any};
 use poq_proto::v1::{
@@ -17,7 +17,7 @@ async fn the_authority_changes_powers_and_cometbft_follows() {
     assert_eq!(powers, powers_in_state(&client).await);
     assert_eq!(powers.len(), 4);
 
-    // Another power, none at all, and back again.
+    // Set another power, remove the validator, and add it back.
     for (validator, power) in [(1, 25), (3, 0), (3, 10)] {
         let operator = description.validators[validator].account.address.clone();
         let authority = fixture
@@ -38,7 +38,7 @@ async fn the_authority_changes_powers_and_cometbft_follows() {
         let changed = powers_in_state(&client).await;
         assert_ne!(changed, powers);
         powers = changed;
-        // CometBFT applies it to the second block after the one that said so.
+        // CometBFT applies a change two blocks later.
         wait_for(&client, &powers).await;
         fixture.assert_equal_hashes(outcome.height + 2).await;
     }
@@ -46,8 +46,8 @@ async fn the_authority_changes_powers_and_cometbft_follows() {
     fixture.shut_down().await;
 }
 
-/// Transactions pay fees, which the validators share who voted for the block before. On a busy
-/// machine a vote may come too late, so there are transactions until everyone had a share.
+/// Validators that voted for the previous block share the fees of transactions. On a busy machine a vote
+/// may be late, so transactions are sent until every validator had a share.
 async fn fees_are_earned(fixture: &Fixture, client: &Client) {
     let user = fixture.user().await;
     let deadline = Instant::now() + PATIENCE;
@@ -72,7 +72,7 @@ async fn wait_for(client: &Client, powers: &[(Vec<u8>, u64)]) {
     }
 }
 
-/// Keys and powers that sign the newest block.
+/// Keys and powers of the newest block's validators.
 async fn powers_in_comet(client: &Client) -> Vec<(Vec<u8>, u64)> {
     let height = client.height().await.unwrap().max(1);
     let found = client.validators(height).await.unwrap().validators;
@@ -84,7 +84,7 @@ async fn powers_in_comet(client: &Client) -> Vec<(Vec<u8>, u64)> {
     powers
 }
 
-/// Keys and powers that the application wants.
+/// Keys and powers in the application's state.
 async fn powers_in_state(client: &Client) -> Vec<(Vec<u8>, u64)> {
     let mut powers: Vec<_> = validators(client)
         .await
