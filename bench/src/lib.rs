@@ -1,4 +1,4 @@
-//! What the benchmarks share: clocks of CPU time, and the line that says where figures come from.
+//! Functions shared by the benchmarks: CPU clocks, and the line that describes the machine.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// As in `poqd`, whose application is measured.
+/// The same allocator as in `poqd`, whose application is measured.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// CPU time of the calling thread, in the kernel and outside, since it began.
+/// CPU time of the calling thread since its start, in the kernel and in user space.
 ///
 /// # Errors
 /// If the system has no such clock.
@@ -20,7 +20,7 @@ pub fn thread_cpu() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from)
 }
 
-/// CPU time of all threads of this process since it began.
+/// CPU time of all threads of this process since its start.
 ///
 /// # Errors
 /// If the system has no such clock.
@@ -28,18 +28,17 @@ pub fn process_cpu() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)
 }
 
-/// Has one thread do what the application otherwise spreads over all processors, so that nobody
-/// looks for work that others have, which takes CPU time.
+/// Limits the application's parallel work to one thread, so that no CPU time is spent on work stealing.
 ///
 /// # Errors
-/// If the application was at work before.
+/// If the application has already started its threads.
 pub fn use_one_processor() -> Result<(), rayon::ThreadPoolBuildError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(1)
         .build_global()
 }
 
-/// Number and name of the processors, and the load average of the last minute.
+/// The number and name of the processors, and the load average of the last minute.
 pub fn machine() -> String {
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let processors = read("/proc/cpuinfo");

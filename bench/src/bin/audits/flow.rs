@@ -1,4 +1,4 @@
-//! A chain in which tasks of every phase are in every block.
+//! A chain whose every block has tasks of all phases.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -12,7 +12,7 @@ use poq_proto::v1::*;
 
 use super::support::{self, Chain, People, SCORER, Wallet, any, duty_message, submit_message};
 
-/// What every task asks, as [`submit_message`] does.
+/// The prompt of [`submit_message`].
 pub const PROMPT: &str = "What is the capital of France?";
 const EVALUATORS: u8 = 8;
 const INFERENCE_NODES: u8 = 2;
@@ -24,12 +24,12 @@ pub struct Flow {
     tasks: u32,
     answer: String,
     score: i32,
-    /// Audits that were concluded.
+    /// Number of finished audits.
     pub audits: usize,
 }
 
 impl Flow {
-    /// A chain that audits at least this part of its tasks (ppm) with `scorer`, and whose
+    /// Creates a chain that audits at least this part of its tasks (ppm) with `scorer`, and whose
     /// evaluators reveal `score` for `answer`.
     pub fn new(
         min_audit_rate: u32,
@@ -79,10 +79,11 @@ impl Flow {
         })
     }
 
-    /// New tasks, and every duty that there is; the time of `FinalizeBlock` and `Commit`.
+    /// Executes a block with new tasks and all pending duties, and returns the time of `FinalizeBlock` and
+    /// `Commit`.
     ///
     /// # Errors
-    /// If a transaction fails, or an audit punishes somebody: all are honest.
+    /// If a transaction fails, or an audit slashes a node: all are honest.
     pub fn block(&mut self) -> Result<Duration, Box<dyn Error>> {
         let txs = self.transactions();
         let chain = &mut self.chain;
@@ -149,15 +150,15 @@ impl Flow {
     }
 }
 
-/// An answer of so many bytes.
+/// An answer of `bytes` bytes.
 pub fn answer(bytes: usize) -> String {
     WORDS.chars().cycle().take(bytes).collect()
 }
 
-/// The evaluator model of local networks, under the id of the test chains.
+/// The evaluator model of local networks, with the id of the test chains.
 ///
 /// # Errors
-/// If the template of local networks has none.
+/// If the genesis template of local networks has none.
 pub fn evaluator_model() -> Result<EvaluatorModel, Box<dyn Error>> {
     let template = include_bytes!("../../../../testnet/config/genesis-template.json");
     let genesis = poq_app::genesis::parse(template)?;

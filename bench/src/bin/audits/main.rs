@@ -1,8 +1,8 @@
-//! How long blocks take when nothing is audited, and when every task is.
+//! Measures the time of blocks without audits and with every task audited.
 //!
 //! Two chains in one process, with the real application, its store on disk and the real reference
-//! evaluator, take blocks in turns at the pace of a network. In every block tasks are submitted,
-//! answered, committed to, revealed and paid; on one of the chains every settled task is audited.
+//! evaluator, execute blocks alternately at the pace of a network. In every block tasks are submitted,
+//! answered, committed to, revealed and paid; one of the chains audits every settled task.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -22,7 +22,7 @@ use poqd::node::reference::Reference;
 
 use flow::{Flow, evaluator_model};
 
-/// Blocks before the measured ones: from the first submission to the first payout.
+/// Unmeasured blocks, from the first submission to the first payout.
 const WARM_UP: u32 = 16;
 
 /// Measures blocks without and with audits.
@@ -34,7 +34,7 @@ struct Options {
     /// Measured blocks of each chain
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     blocks: u32,
-    /// Tasks that are submitted in each block
+    /// Tasks submitted in each block
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     tasks: u32,
     /// Bytes of an answer
@@ -70,16 +70,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 struct Measured {
-    /// Of one reference score on one thread.
+    /// Time of one reference score on one thread.
     score: Duration,
     without: Times,
     with: Times,
 }
 
-/// Of the measured blocks of one chain.
+/// Times of the measured blocks of one chain.
 struct Times {
     audits: usize,
-    /// Rising.
+    /// In ascending order.
     blocks: Vec<Duration>,
 }
 

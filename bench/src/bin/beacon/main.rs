@@ -1,8 +1,8 @@
-//! CPU time that outputs of votes cost a node per block, by the number of validators.
+//! Measures the CPU time of VRF outputs per block and node, by the number of validators.
 //!
-//! Applications stand on the same genesis. One gets every vote, prepares a proposal, accepts it
-//! and executes it, as a validator does. The others are given the block only, as a node that
-//! catches up, and have to verify everything there.
+//! All applications start from the same genesis. One gets every vote, prepares a proposal, accepts it
+//! and executes it, like a validator. The others get only the block, like a node that catches up, and
+//! must verify everything in it.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -21,16 +21,16 @@ use poq_bench::figures::print_table;
 
 use support::{CHAIN_ID, People, TextScorer, Wallet, params, powers, vote};
 
-/// Room for what a block carries.
+/// Size limit of a block.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Measures what outputs of votes cost.
+/// Measures the cost of VRF outputs.
 #[derive(Parser)]
 struct Options {
     /// Numbers of validators
     #[arg(long, value_delimiter = ',', default_value = "4,20,100,200")]
     validators: Vec<u8>,
-    /// Chains that are measured for each number; the fastest counts
+    /// Measured chains for each number; the fastest counts
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
 }
@@ -69,7 +69,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Of one block.
+/// CPU times of one block.
 struct Costs {
     bytes: usize,
     times: [Duration; 7],
@@ -153,11 +153,11 @@ impl Costs {
             let accepted = block(&[1; 32]);
             let (outcome, time) = timed(|| app.process_proposal(&accepted))?;
             outcome?;
-            // Waits for what follows on that.
+            // Wait for the work that follows an accepted proposal.
             app.finalize_block(&accepted)?;
             Ok(time)
         };
-        // Another block, so that nothing of it was executed before.
+        // Another block, so that no part of it was executed before.
         let finalize = |app: &App| -> Result<Duration, Box<dyn Error>> {
             let (finalized, time) = timed(|| app.finalize_block(&block(&[2; 32])))?;
             finalized?;
@@ -195,7 +195,7 @@ impl Costs {
     }
 }
 
-/// What a step gives and the CPU time that it takes.
+/// Returns the result of a step and its CPU time.
 fn timed<T>(step: impl FnOnce() -> T) -> Result<(T, Duration), Box<dyn Error>> {
     let start = poq_bench::process_cpu()?;
     let given = step();

@@ -1,4 +1,4 @@
-//! What tasks cost, and the table of it.
+//! The cost of tasks, and its table.
 
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -6,28 +6,28 @@ use std::time::Duration;
 /// CPU time of a number of tasks.
 #[derive(Clone, Copy, Default)]
 pub struct Costs {
-    /// Tasks that were brought to their end.
+    /// Number of finished tasks.
     pub tasks: u32,
-    /// Submission, and the draw of inference nodes.
+    /// Submissions and draws of inference nodes.
     pub submit: Duration,
-    /// Answers, and the draw of committees.
+    /// Answers and draws of committees.
     pub answer: Duration,
     /// Commitments of all seats.
     pub commit: Duration,
     /// Reveals of all seats, aggregation and settlement.
     pub reveal: Duration,
-    /// Payouts and reputations.
+    /// Payouts and updates of reputations.
     pub payout: Duration,
-    /// Verifying the signatures of commits and reveals, alone. The blocks find them verified, as
-    /// the mempool has checked the transactions.
+    /// Verification of the signatures of commits and reveals alone. Blocks do not repeat it, because the
+    /// mempool has checked the transactions.
     pub signatures: Duration,
-    /// Transactions with commits and reveals.
+    /// Number of transactions with commits and reveals.
     pub transactions: u32,
-    /// Checks of commits and reveals for the mempool.
+    /// Mempool checks of commits and reveals.
     pub checks: Duration,
-    /// What of the blocks' time was that of other threads: rows are written behind the commit.
+    /// Part of the blocks' time spent in other threads, which write rows after the commit.
     pub elsewhere: Duration,
-    /// Other threads between the blocks: the store writes files and compacts them.
+    /// Other threads' time between the blocks, in which the store writes and compacts files.
     pub background: Duration,
 }
 
@@ -62,7 +62,7 @@ const COLUMNS: [&str; 12] = [
     "checks before",
 ];
 
-/// The head of the table; all times are microseconds per task.
+/// Prints the head of the table; all times are microseconds per task.
 pub fn print_header() {
     println!("| {} |", COLUMNS.join(" | "));
     println!("|{}", " --- |".repeat(COLUMNS.len()));
@@ -96,8 +96,8 @@ impl Costs {
         println!("| {} |", cells.join(" | "));
     }
 
-    /// From the committee's first commit to the payout, with one verification of every signature.
-    /// Background work counts in full, although the other phases cause some of it.
+    /// Time from the committee's first commit to the payout, with one verification of every signature. All
+    /// background work counts, although other phases cause some of it.
     fn consensus(&self) -> Duration {
         self.commit + self.reveal + self.payout + self.background + self.signatures
     }

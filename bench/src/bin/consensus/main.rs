@@ -1,9 +1,9 @@
-//! CPU time that the application needs to bring tasks to a consensus on their quality.
+//! Measures the application's CPU time for a consensus on the quality of tasks.
 //!
-//! One process drives the real application through its public interface: finalizing and committing
-//! blocks of signed transactions, with the store on disk. Evaluators and inference nodes act on the
-//! duties that the chain gives them. Two rounds fill the chain first, so that every measured block
-//! also prunes old versions and makes the records of ended tasks compact. Signing is not measured.
+//! One process drives the real application through its public interface: it finalizes and commits blocks
+//! of signed transactions, with the store on disk. Evaluators and inference nodes do the duties that the
+//! chain assigns. Two rounds fill the chain first, so that every measured block also prunes old versions
+//! and compacts the records of finished tasks. Signing is not measured.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -21,9 +21,9 @@ use costs::Costs;
 use round::{BLOCKS, Round};
 use support::{Chain, People};
 
-/// Rounds before the measured ones. The third round is the first to compact a task.
+/// Unmeasured rounds. The third round is the first that compacts a task.
 const WARM_UP: usize = 2;
-/// More than a round has blocks: what a round leaves is pruned in the next.
+/// No less than a round's blocks, so that the versions of a round are pruned in the next.
 const KEPT_VERSIONS: u64 = 8;
 const INFERENCE_NODES: u8 = 8;
 
@@ -75,8 +75,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn measure(options: &Options, committee_size: u32, items: usize) -> Result<Costs, Box<dyn Error>> {
     let params = poq_proto::v1::Params {
         committee_size,
-        // Room for the few audits that the lottery draws. The reference has no score for these
-        // answers, so that nobody is accused.
+        // Leaves room for the few drawn audits. The reference evaluator has no score for these answers, so
+        // no node is slashed.
         audit_window: 2,
         audit_delay: 1,
         max_open_tasks: options.tasks,
@@ -87,7 +87,7 @@ fn measure(options: &Options, committee_size: u32, items: usize) -> Result<Costs
         keep_versions: KEPT_VERSIONS,
     };
     let people = People::new(INFERENCE_NODES, options.evaluators);
-    // Votes without outputs: making them is the validators' work, which is not measured.
+    // Votes have no VRF outputs, because their computation by validators is not measured.
     let mut chain = Chain::begin(&people.genesis(params), store, people, false);
     let round = Round {
         tasks: options.tasks as usize,

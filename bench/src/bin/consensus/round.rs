@@ -1,4 +1,4 @@
-//! One round: tasks from prompt to payout, a block for each phase.
+//! A round: tasks from prompt to payout, with a block for each phase.
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use super::support::{Chain, Draft, Wallet, any, duty_message, submit_message};
 pub const BLOCKS: u64 = 8;
 
 const ANSWER_BYTES: usize = 500;
-/// Raw score of the first evaluator; the others differ a little.
+/// Raw score of the first evaluator; the others' differ slightly.
 const SCORE: i32 = 4_000_000;
-/// Most duties that a query returns.
+/// Largest number of duties per query.
 const PAGE: u32 = 1_000;
 
 /// The work of one round.
@@ -25,15 +25,15 @@ pub struct Round {
     pub tasks: usize,
     /// Seats of each committee.
     pub committee_size: usize,
-    /// Most items in one transaction.
+    /// Largest number of items per transaction.
     pub items: usize,
 }
 
 impl Round {
-    /// Brings new tasks to their end, in [`BLOCKS`] blocks.
+    /// Brings new tasks to their payout in [`BLOCKS`] blocks.
     ///
     /// # Errors
-    /// If a transaction fails, or a task ends otherwise than undisturbed.
+    /// If a transaction fails, or a task does not take the undisturbed path.
     pub fn run(&self, chain: &mut Chain) -> Result<Costs, Box<dyn Error>> {
         let mut costs = Costs {
             tasks: u32::try_from(self.tasks)?,
@@ -66,7 +66,7 @@ impl Round {
             .collect()
     }
 
-    /// Every node of the role does every duty that it has.
+    /// Transactions in which every node of the role does all of its duties.
     fn work(&self, chain: &mut Chain, role: Role) -> Vec<Signed> {
         let answer = "a".repeat(ANSWER_BYTES);
         let mut txs = Vec::new();
@@ -85,7 +85,7 @@ impl Round {
         txs
     }
 
-    /// The last tasks must be final, with a first committee in which every seat revealed.
+    /// Checks that the last tasks are final and that every seat of their first committee revealed.
     fn require_results(&self, chain: &Chain) -> Result<(), Box<dyn Error>> {
         let end = chain.height / BLOCKS * self.tasks as u64;
         for id in end + 1 - self.tasks as u64..=end {
@@ -122,7 +122,7 @@ fn duties(chain: &Chain, role: Role, operator: &str) -> Vec<Duty> {
     answer.duties
 }
 
-/// CPU time of checking transactions for the mempool.
+/// CPU time of the mempool's checks of transactions.
 fn check(chain: &Chain, signed: &[Signed]) -> Result<Duration, Box<dyn Error>> {
     let txs = bytes(signed);
     let start = poq_bench::thread_cpu()?;
@@ -132,8 +132,8 @@ fn check(chain: &Chain, signed: &[Signed]) -> Result<Duration, Box<dyn Error>> {
     Ok(poq_bench::thread_cpu()? - start)
 }
 
-/// CPU time of accepting, finalizing and committing a block, and of writing its rows behind the commit.
-/// What other threads have of it is added to `elsewhere`, too.
+/// CPU time of accepting, finalizing and committing a block, and of writing its rows after the commit. The
+/// share of other threads is also added to `elsewhere`.
 fn block(
     chain: &mut Chain,
     signed: &[Signed],

@@ -1,4 +1,4 @@
-//! What signatures alone cost.
+//! The cost of signatures alone.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use prost::{DecodeError, Message};
 
 use super::support::{CHAIN_ID, Wallet};
 
-/// What a verification needs, as bytes.
+/// The inputs of a verification, as bytes.
 struct Parts {
     document: Vec<u8>,
     key: Vec<u8>,
@@ -25,7 +25,7 @@ pub struct Signed {
 }
 
 impl Signed {
-    /// What `wallet` signed.
+    /// Creates a transaction that `wallet` has signed.
     pub fn new(wallet: &Wallet, tx: Vec<u8>) -> Self {
         Self {
             tx,
@@ -55,10 +55,10 @@ impl Signed {
     }
 }
 
-/// CPU time of verifying the transactions' signatures and nothing else.
+/// CPU time of verifying only the transactions' signatures.
 ///
 /// # Errors
-/// If one is not valid, or there is no clock.
+/// If one is not valid, or the system has no such clock.
 pub fn verify(signed: &[Signed]) -> Result<Duration, Box<dyn std::error::Error>> {
     let parts = signed
         .iter()

@@ -1,4 +1,4 @@
-//! Accounts of the genesis whose keys this program has, and what they sign.
+//! Accounts of the genesis with this program's keys, and their transactions.
 
 use anyhow::Context;
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
@@ -12,25 +12,25 @@ use serde_json::{Value, json};
 use crate::load::Lanes;
 use crate::patience::insist;
 
-/// Of each account; more than all its transactions cost.
+/// Balance of each account, more than all its transactions cost.
 const BALANCE: &str = "1000000000000";
-/// Of the gas limit over the simulated gas.
+/// Factor from simulated gas to the gas limit.
 const GAS_ADJUSTMENT: f64 = 1.3;
 
-/// Asked at once.
+/// Largest number of parallel queries.
 const QUESTIONS: usize = 16;
 
-/// A number of accounts.
+/// The accounts that send transactions.
 pub struct Accounts {
     keys: Vec<Key>,
     prefix: String,
 }
 
 impl Accounts {
-    /// `count` accounts with keys that are the same in every run.
+    /// Creates `count` accounts with keys that are equal in every run.
     ///
     /// # Errors
-    /// Never, as any number but 0 is a key.
+    /// Never, because every number except 0 is a key.
     pub fn new(count: u32, prefix: &str) -> anyhow::Result<Self> {
         let key = |index: u32| {
             let mut secret = [7; 32];
@@ -43,10 +43,10 @@ impl Accounts {
         })
     }
 
-    /// Their entries in the genesis.
+    /// The entries of the accounts in the genesis.
     ///
     /// # Errors
-    /// If the prefix cannot be one.
+    /// If the prefix is invalid.
     pub fn genesis(&self, denom: &str) -> anyhow::Result<Vec<Value>> {
         let entry = |key: &Key| -> anyhow::Result<Value> {
             let address = key.address(&self.prefix)?;
@@ -55,10 +55,10 @@ impl Accounts {
         self.keys.iter().map(entry).collect()
     }
 
-    /// `count` transactions of every account with the message that `make` makes for its address.
+    /// Signs `count` transactions of every account with the message that `make` returns for its address.
     ///
     /// # Errors
-    /// If the node cannot be asked, or refuses the message.
+    /// If the node cannot be reached or refuses the message.
     pub async fn sign(
         &self,
         client: &Client,

@@ -1,4 +1,4 @@
-//! Both networks, one after the other, through all loads.
+//! Runs all loads on both networks, one after the other.
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,12 +23,12 @@ use crate::patience::insist;
 use crate::step::{Figures, Kind, Site};
 use crate::workers::Worker;
 
-/// How long nodes may take to make blocks.
+/// Time limit for the nodes' first blocks.
 const HEALTHY: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(200);
-/// Height from which all validators have seen one another's votes.
+/// Height from which all validators have seen each other's votes.
 const HEALTHY_HEIGHT: u64 = 2;
-/// Of the network's addresses.
+/// Address prefix of the network.
 const PREFIX: &str = "poq";
 const PROMPT: &str = "What is the capital of France?";
 const MAX_ANSWER_BYTES: u32 = 1_000;
@@ -36,20 +36,20 @@ const MAX_ANSWER_BYTES: u32 = 1_000;
 /// The figures of all loads.
 #[derive(Default)]
 pub struct Compared {
-    /// Of each transfer, and of each transaction of kvstore.
+    /// Size of each transfer, and of each transaction of kvstore.
     pub tx_bytes: usize,
-    /// In the order in which they were measured.
+    /// The loads in the order of measurement.
     pub loads: Vec<Figures>,
 }
 
-/// Measures everything; whatever happens, no process is left.
+/// Measures everything, and stops all processes in every case.
 ///
 /// # Errors
-/// What went wrong, or that it was interrupted.
+/// The failure or the interruption.
 pub async fn run(options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Compared> {
     let temporary = tempfile::tempdir()?;
     let root = options.root.as_deref().unwrap_or(temporary.path());
-    // A new network removes them, as all that an earlier one left.
+    // Creating a network removes these folders, like all files of an earlier network.
     let homes = root.join("kvstore");
     let accounts = Accounts::new(options.accounts, PREFIX)?;
     let mut network = create(options, &accounts, root).await?;
@@ -68,7 +68,7 @@ pub async fn run(options: &Options, shutdown: &CancellationToken) -> anyhow::Res
     outcome.map(|()| comparison.compared)
 }
 
-/// The homes of a network in which the accounts have money.
+/// Creates the homes of a network in which the accounts have balances.
 async fn create(options: &Options, accounts: &Accounts, root: &Path) -> anyhow::Result<Network> {
     let program = std::env::current_exe().context("cannot find the folder of the programs")?;
     let mut spec = Spec::new(
@@ -77,14 +77,14 @@ async fn create(options: &Options, accounts: &Accounts, root: &Path) -> anyhow::
         options.evaluators.into(),
         options.first_port()?,
     )?;
-    // Workers without models are as fast as their machine.
+    // Workers without models have no limit but the machine.
     spec.capacity = 100_000;
     let denom = spec.genesis["params"]["denom"].as_str();
     let denom = denom.context("the genesis has no denom")?.to_owned();
-    // Local networks allow few, which would be what is measured.
+    // The low limit of local networks would otherwise decide the result.
     let default = default_genesis().params.unwrap_or_default();
     spec.genesis["params"]["max_transitions_per_block"] = default.max_transitions_per_block.into();
-    // The played evaluators do not compute what they reveal; audits find nothing wrong with it.
+    // The simulated evaluators reveal made-up scores, so audits must accept every score.
     let models = spec.genesis["evaluator_models"].as_array_mut();
     for model in models.context("the genesis has no evaluator models")? {
         model["audit_tolerance"] = u32::MAX.into();
@@ -167,7 +167,7 @@ impl Comparison<'_> {
         let before = insist(balance).await?;
         let observer = site.observe(false).await?;
         let figures = self.load(site, Kind::Transfers, rate, lanes).await?;
-        // A block is seen before it is executed.
+        // The observer sees a block before it is executed.
         while insist(async || client.height().await).await? < *observer.heights().borrow() {
             sleep(PAUSE).await;
         }
@@ -231,7 +231,7 @@ impl Comparison<'_> {
         Ok(())
     }
 
-    /// Transactions of each account at this rate.
+    /// Number of transactions of each account at this rate.
     fn per_lane(&self, rate: u32) -> usize {
         let transactions = f64::from(rate) * self.options.duration().as_secs_f64();
         (transactions / f64::from(self.options.accounts)).ceil() as usize
@@ -264,7 +264,7 @@ fn clients(network: &Network) -> anyhow::Result<Vec<Client>> {
     Ok(clients?)
 }
 
-/// Every inference node and every evaluator.
+/// All inference nodes and evaluators.
 async fn workers(network: &Network, client: &Client) -> anyhow::Result<Vec<Worker>> {
     let max_items = insist(async || client.params().await)
         .await?
@@ -293,7 +293,7 @@ async fn wait_healthy(
             check()?;
             if started.elapsed() > HEALTHY {
                 bail!(
-                    "the node at {} makes no blocks; see its log (--root keeps it)",
+                    "the node at {} has no new blocks; see its log (--root keeps it)",
                     client.url()
                 );
             }

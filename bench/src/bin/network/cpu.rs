@@ -7,16 +7,16 @@ use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use serde::Serialize;
 
-/// Processes by what they are.
+/// Processes by kind.
 pub struct Processes {
     cometbft: Vec<i32>,
     application: Vec<i32>,
 }
 
-/// CPU time, or processors kept busy.
+/// CPU time, or the number of busy processors.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Cpu {
-    /// CometBFT, with an application in it if there is no other process.
+    /// CometBFT, including a built-in application.
     pub cometbft: f64,
     /// The application's processes.
     pub application: f64,
@@ -38,7 +38,7 @@ impl Processes {
         }
     }
 
-    /// CPU seconds until now.
+    /// CPU time until now, seconds.
     ///
     /// # Errors
     /// If a process has ended.
@@ -52,7 +52,7 @@ impl Processes {
 }
 
 impl Cpu {
-    /// The processors that were busy since `before`, on average over that time.
+    /// The average number of busy processors since `before`.
     pub fn busy_since(self, before: Self, time: Duration) -> Self {
         let share = |now: f64, before: f64| (now - before) / time.as_secs_f64();
         Self {

@@ -1,5 +1,5 @@
-//! CometBFT's own application `persistent_kvstore` inside the same CometBFT, with the same settings
-//! as the nodes of a network of ours.
+//! CometBFT's built-in application `persistent_kvstore`, in the same CometBFT with the same settings as
+//! the nodes of our network.
 
 use std::fs;
 use std::path::Path;
@@ -12,9 +12,9 @@ use tokio::process::Command;
 
 use crate::load::Lanes;
 
-/// How long a node may take to stop.
+/// Time that a node has to stop.
 const GRACE: Duration = Duration::from_secs(10);
-/// What of a node's home makes it the same node.
+/// The files of a node's home that define the node.
 const FILES: [&str; 5] = [
     "config/config.toml",
     "config/genesis.json",
@@ -27,10 +27,10 @@ const FILES: [&str; 5] = [
 pub struct Kvstore(Vec<Process>);
 
 impl Kvstore {
-    /// Copies the homes of the validators of `network` in `from`, which must not have run yet, to `to`.
+    /// Copies the homes of the validators of `network`, which must not have run yet, from `from` to `to`.
     ///
     /// # Errors
-    /// From the disk.
+    /// I/O errors.
     pub fn copy(network: &Description, from: &Path, to: &Path) -> anyhow::Result<()> {
         for node in &network.validators {
             let (from, to) = (from.join(&node.account.home), to.join(&node.name));
@@ -44,7 +44,7 @@ impl Kvstore {
             let genesis = to.join("config/genesis.json");
             let mut document: Value = serde_json::from_slice(&fs::read(&genesis)?)?;
             document["app_state"] = json!({});
-            // It does not extend votes.
+            // kvstore does not extend votes.
             document["consensus_params"]["abci"]["vote_extensions_enable_height"] = json!("0");
             fs::write(&genesis, document.to_string())?;
         }
@@ -72,10 +72,10 @@ impl Kvstore {
         self.0.iter().flat_map(Process::pids)
     }
 
-    /// An error with the end of its log if a node has stopped.
+    /// Checks that all nodes run.
     ///
     /// # Errors
-    /// That one.
+    /// If a node has stopped; the error has the end of its log.
     pub fn check(&mut self) -> anyhow::Result<()> {
         Ok(self.0.iter_mut().try_for_each(Process::check)?)
     }
@@ -95,7 +95,7 @@ impl Kvstore {
     }
 }
 
-/// Transactions that set a new key each, of `bytes`, in lanes.
+/// Transactions of `bytes` bytes in lanes; each sets a new key.
 pub fn transactions(lanes: usize, count: usize, bytes: usize, run: usize) -> Lanes {
     let tx = |lane: usize, index: usize| {
         let mut tx = format!("{run}.{lane}.{index}=").into_bytes();

@@ -1,4 +1,4 @@
-//! What was sent and what became of it, as a client sees it.
+//! The sent transactions and their fate, as a client sees it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,48 +6,48 @@ use std::time::Instant;
 
 use poq_client::TxHash;
 
-/// Everything that is on its way, and everything that arrived since it was last taken.
+/// Pending transactions and tasks, and those that arrived since the last [`Ledger::take`].
 #[derive(Clone, Default)]
 pub struct Ledger(Arc<Mutex<Entries>>);
 
 #[derive(Default)]
 struct Entries {
-    /// Transactions that are in no block yet, and when each was due to be sent.
+    /// Transactions that are not in a block yet, with the time at which each was due to be sent.
     waiting: HashMap<TxHash, Instant>,
-    /// Tasks that are not over, and when each was due to be submitted.
+    /// Open tasks, with the time at which each was due to be submitted.
     open: HashMap<u64, Instant>,
     seen: Seen,
 }
 
-/// What arrived.
+/// The arrived transactions and tasks.
 #[derive(Default)]
 pub struct Seen {
     /// Transactions in blocks.
     pub txs: Arrivals,
-    /// Tasks that were paid out.
+    /// Paid tasks.
     pub tasks: Arrivals,
-    /// Tasks that ended otherwise.
+    /// Number of tasks that ended without a payout.
     pub refunded: usize,
-    /// When each block was seen.
+    /// Time at which each block was seen.
     pub blocks: Vec<Instant>,
 }
 
 /// Arrivals of one kind.
 #[derive(Default)]
 pub struct Arrivals {
-    /// Seconds from when it was due to when it was seen.
+    /// Seconds between the due time and the arrival.
     pub latencies: Vec<f64>,
-    /// When a block was seen that had some, and how many.
+    /// Blocks with arrivals: the time at which each was seen, and the number of arrivals.
     blocks: Vec<(Instant, usize)>,
 }
 
 impl Arrivals {
-    /// Arrivals per second, from the first block that had some to the last one; 0 if that is one block.
+    /// Arrivals per second between the first and the last block with arrivals; 0 for a single block.
     pub fn rate(&self) -> f64 {
         let (Some((first, _)), Some((last, _))) = (self.blocks.first(), self.blocks.last()) else {
             return 0.0;
         };
-        // Those of the first block arrived before its time.
+        // The arrivals of the first block are from before the measured time.
         let count: usize = self.blocks.iter().skip(1).map(|(_, count)| count).sum();
         let seconds = last.duration_since(*first).as_secs_f64();
         if count == 0 {
@@ -69,17 +69,17 @@ impl Arrivals {
 }
 
 impl Ledger {
-    /// A transaction goes out now that was due then.
+    /// Records a transaction that is sent now and was due at `due`.
     pub fn send(&self, hash: TxHash, due: Instant) {
         self.entries().waiting.insert(hash, due);
     }
 
-    /// A transaction did not get out.
+    /// Removes a transaction that was not accepted.
     pub fn withdraw(&self, hash: TxHash) {
         self.entries().waiting.remove(&hash);
     }
 
-    /// A block was seen; returns which of its transactions are ours, and when they were due.
+    /// Records a block, and returns the due times of those of its transactions that are ours.
     pub fn block(&self, seen: Instant, hashes: &[TxHash]) -> Vec<Option<Instant>> {
         let mut entries = self.entries();
         let due: Vec<_> = hashes
@@ -91,12 +91,12 @@ impl Ledger {
         due
     }
 
-    /// A task was accepted whose transaction was due then.
+    /// Records an accepted task whose transaction was due at `due`.
     pub fn open(&self, task: u64, due: Instant) {
         self.entries().open.insert(task, due);
     }
 
-    /// These tasks were seen paid out, and these ended otherwise.
+    /// Records tasks that were paid out, and tasks that ended without a payout.
     pub fn close(&self, seen: Instant, paid: &[u64], refunded: &[u64]) {
         let mut entries = self.entries();
         let due: Vec<_> = paid
@@ -111,13 +111,13 @@ impl Ledger {
         }
     }
 
-    /// Transactions and tasks that are still on their way.
+    /// Number of pending transactions and tasks.
     pub fn waiting(&self) -> usize {
         let entries = self.entries();
         entries.waiting.len() + entries.open.len()
     }
 
-    /// Takes what arrived, and forgets what did not; returns how much that was.
+    /// Returns the arrivals and the number of those that did not arrive, and forgets both.
     pub fn take(&self) -> (Seen, usize) {
         let mut entries = self.entries();
         let lost = entries.waiting.len() + entries.open.len();
@@ -165,7 +165,7 @@ mod tests {
         let (seen, lost) = ledger.take();
         assert_eq!(seen.tasks.latencies, [2.0]);
         assert_eq!((seen.refunded, lost), (1, 1));
-        // One block has no rate.
+        // A single block has no rate.
         assert_eq!(seen.tasks.rate(), 0.0);
     }
 }

@@ -11,37 +11,37 @@ use tokio::time::{sleep, sleep_until};
 
 use crate::ledger::Ledger;
 
-/// Pause before a refused transaction is tried again.
+/// Pause before a refused transaction is sent again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Signed transactions, by lane.
 pub type Lanes = Vec<Vec<Vec<u8>>>;
 
-/// Transactions in lanes. Those of one lane are sent one after the other, as the sequences of an
-/// account demand; lanes are independent of one another.
+/// Transactions in lanes. Those of one lane are sent one after the other, as the sequence numbers of an
+/// account require; lanes are independent.
 pub struct Load {
-    /// What is sent.
+    /// Transactions to send.
     pub lanes: Lanes,
     /// Transactions per second of all lanes together.
     pub rate: u32,
-    /// How long they are sent.
+    /// Duration of the load.
     pub duration: Duration,
 }
 
-/// What sending came to.
+/// The result of sending.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
-    /// Transactions that a mempool accepted.
+    /// Number of transactions that a mempool accepted.
     pub accepted: u64,
-    /// Times that a mempool refused one; it was tried again.
+    /// Number of refusals by mempools; the transactions were sent again.
     pub refused: u64,
-    /// Transactions that were due and not accepted in time.
+    /// Number of transactions that were due but not accepted in time.
     pub late: u64,
 }
 
 impl Load {
-    /// Sends every transaction when it is due, until the duration is over. Lane i goes to client
-    /// i modulo their number.
+    /// Sends every transaction when it is due, until the duration is over. Lane i uses client i modulo
+    /// the number of clients.
     pub async fn run(self, clients: &[Client], ledger: &Ledger) -> Sent {
         let counts = Arc::new(Counts::default());
         let start = Instant::now();
@@ -147,23 +147,23 @@ impl Lane {
     }
 }
 
-/// What became of a transaction.
+/// The fate of a sent transaction.
 enum Fate {
-    /// A mempool has it, or a block.
+    /// A mempool or a block has it.
     Accepted,
-    /// So many before it must be sent again first.
+    /// This many earlier ones must be sent again first.
     Lost(usize),
-    /// The end came first.
+    /// The load ended first.
     Late,
 }
 
-/// How the sequence of a transaction differs from what the node expects.
+/// The difference between a transaction's sequence number and the expected one.
 #[derive(Debug, PartialEq, Eq)]
 enum Gap {
-    /// The node has it already.
+    /// The node already has the transaction.
     Behind,
-    /// The node does not know so many before it. CometBFT answers that a transaction is accepted, and
-    /// drops it, if its mempool fills while the application checks it.
+    /// The node does not know this many earlier ones. CometBFT reports a transaction as accepted but drops
+    /// it if its mempool fills while the application checks it.
     Ahead(usize),
 }
 

@@ -1,9 +1,9 @@
-//! A network of real nodes under load, as its clients see it.
+//! Measures a network of real nodes under load, as its clients see it.
 //!
-//! The nodes are processes of poqd, each with its CometBFT. Accounts send transfers, or submit tasks,
-//! at a rate that does not wait for the chain; inference nodes and evaluators are played by this
-//! program, which has their answers and scores already. CometBFT's own kvstore gets the same load of
-//! transactions of the same size, in nodes with the same settings. Signing is done before.
+//! The nodes are processes of poqd, each with its CometBFT. Accounts send transfers, or submit tasks, at
+//! a rate that does not wait for the chain. This program simulates inference nodes and evaluators with
+//! ready answers and scores. CometBFT's kvstore gets the same load of transactions of the same size, in
+//! nodes with the same settings. Transactions are signed in advance.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! Sees the blocks of a chain as a client does: by asking one node.
+//! Observes the blocks of a chain by querying one node, like a client.
 
 use std::time::{Duration, Instant};
 
@@ -10,17 +10,17 @@ use tokio::time::sleep;
 
 use crate::ledger::Ledger;
 
-/// Pause between two looks: the error of every latency.
+/// Pause between two queries; also the error of every latency.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Looks for blocks until it is dropped.
+/// Polls for blocks until it is dropped.
 pub struct Observer {
     heights: watch::Receiver<u64>,
     task: AbortHandle,
 }
 
 impl Observer {
-    /// Enters every block above `height` in the ledger; with `tasks`, their tasks too.
+    /// Records every block above `height` in the ledger; with `tasks`, also their tasks.
     pub fn start(client: Client, height: u64, ledger: Ledger, tasks: bool) -> Self {
         let (sender, heights) = watch::channel(height);
         let task = tokio::spawn(async move {
@@ -29,10 +29,10 @@ impl Observer {
                 match see(&client, height + 1, &ledger, tasks).await {
                     Ok(()) => {
                         height += 1;
-                        // Nobody may be interested.
+                        // There may be no receiver.
                         let _ = sender.send(height);
                     }
-                    // Mostly: there is no such block yet.
+                    // The block usually does not exist yet.
                     Err(_) => sleep(PAUSE).await,
                 }
             }
@@ -57,7 +57,7 @@ impl Drop for Observer {
 
 async fn see(client: &Client, height: u64, ledger: &Ledger, tasks: bool) -> poq_client::Result<()> {
     let block = client.block(Some(height)).await?.block;
-    // Their results are there a little later than the block itself.
+    // The results are available slightly later than the block itself.
     let outcome = match tasks {
         true => Some(client.block_results(Some(height)).await?),
         false => None,

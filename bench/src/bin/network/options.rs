@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use clap::Parser;
 
-/// Ports that each node keeps for itself.
+/// Ports reserved for each node.
 const PORTS_PER_NODE: u16 = 10;
 
 /// Measures a network of poqd under load, beside CometBFT's kvstore in the same CometBFT.
 #[derive(Parser)]
 pub struct Options {
-    /// Validators of either network
+    /// Validators of each network
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=40))]
     pub validators: u16,
     /// Inference nodes without a model
@@ -20,7 +20,7 @@ pub struct Options {
     /// Evaluators without a model
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub evaluators: u16,
-    /// Accounts that send
+    /// Sending accounts
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub accounts: u32,
     /// Transfers offered per second, one load after the other; "" for none
@@ -29,19 +29,19 @@ pub struct Options {
     /// Tasks offered per second, one load after the other; "" for none
     #[arg(long, value_delimiter = ',', default_value = "20,60,120")]
     pub tasks: Vec<Rate>,
-    /// Length of each load
+    /// Length of each load, seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     pub seconds: u64,
-    /// Without kvstore
+    /// Skip kvstore
     #[arg(long)]
     pub no_kvstore: bool,
-    /// First port; each node has the next ten, each worker one after them; default: free ones
+    /// First port; each node has ten, and each worker one after them; default: free ports
     #[arg(long, value_parser = clap::value_parser!(u16).range(1_024..=60_000))]
     pub base_port: Option<u16>,
-    /// Folder for homes and logs, which stay there; default: one that is removed at the end
+    /// Folder for homes and logs, which is kept; default: a temporary folder
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// How the result is printed
+    /// Format of the result
     #[arg(long, value_enum, default_value = "text")]
     pub output: Output,
 }
@@ -51,11 +51,11 @@ pub struct Options {
 pub enum Output {
     /// Tables in Markdown.
     Text,
-    /// One JSON object.
+    /// A JSON object.
     Json,
 }
 
-/// A number per second; none in an empty text.
+/// A number per second; an empty text means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(Option<u32>);
 
@@ -72,10 +72,10 @@ impl std::str::FromStr for Rate {
 }
 
 impl Options {
-    /// The first port, looked for if none was given.
+    /// The given first port, or the first of enough consecutive free ports.
     ///
     /// # Errors
-    /// If there are not enough free ones in a row.
+    /// If there are not enough consecutive free ports.
     pub fn first_port(&self) -> poq_testnet::Result<u16> {
         let count = self.validators * PORTS_PER_NODE + self.inference_nodes + self.evaluators;
         self.base_port
@@ -92,7 +92,7 @@ impl Options {
         self.tasks.iter().filter_map(|rate| rate.0).collect()
     }
 
-    /// Length of each load.
+    /// The length of each load.
     pub fn duration(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }

@@ -1,18 +1,18 @@
-//! Asking nodes that are busy with a load.
+//! Retries queries of nodes that are busy with a load.
 
 use std::time::{Duration, Instant};
 
 use poq_client::Result;
 use tokio::time::sleep;
 
-/// How long a question is asked again.
+/// Duration of the retries.
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Asks until there is an answer, or an error that does not pass.
+/// Retries a query until it succeeds or fails permanently.
 ///
 /// # Errors
-/// The last one.
+/// The last error.
 pub async fn insist<T>(ask: impl AsyncFn() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     loop {

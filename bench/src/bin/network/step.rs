@@ -14,26 +14,26 @@ use crate::load::{Load, Sent};
 use crate::observer::Observer;
 use crate::patience::insist;
 
-/// How long after the load something may take to arrive, as long as anything does. A task goes through
-/// many blocks, which are slow under load, until the first one is seen paid.
+/// Time without an arrival after which pending ones count as lost. Tasks need more: the first payout comes
+/// after many blocks, which are slow under load.
 const TRANSFER_PATIENCE: Duration = Duration::from_secs(10);
 const TASK_PATIENCE: Duration = Duration::from_secs(40);
-/// Pause between two looks at what has arrived.
+/// Pause between two checks of the arrivals.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A network under load.
 pub struct Site {
-    /// What runs.
+    /// Name of the network.
     pub name: &'static str,
-    /// One of each node.
+    /// A client of each node.
     pub clients: Vec<Client>,
-    /// Its processes.
+    /// Processes of the network.
     pub processes: Processes,
-    /// What arrives.
+    /// Record of the arrivals.
     pub ledger: Ledger,
 }
 
-/// What is counted.
+/// The kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -43,39 +43,39 @@ pub enum Kind {
     Tasks,
 }
 
-/// What one load came to.
+/// The figures of one load.
 #[derive(Debug, Serialize)]
 pub struct Figures {
-    /// What runs.
+    /// Name of the network.
     pub network: &'static str,
-    /// What is counted.
+    /// Kind of the load.
     pub load: Kind,
-    /// Per second.
+    /// Offered per second.
     pub offered: u32,
-    /// Per second, from the first block that had some to the last one.
+    /// Arrived per second, between the first and the last block with arrivals.
     pub arrived: f64,
-    /// Seconds from when it was due to when it was seen.
+    /// Median latency from the due time to the arrival, seconds.
     pub p50: f64,
-    /// The same.
+    /// 99th percentile of the latency, seconds.
     pub p99: f64,
     /// Seconds between two blocks.
     pub block_interval: f64,
-    /// Transactions that mempools accepted.
+    /// Number of transactions that mempools accepted.
     pub accepted: u64,
-    /// Times that a mempool refused one.
+    /// Number of refusals by mempools.
     pub refused: u64,
-    /// Due, but not accepted while the load lasted.
+    /// Due but not accepted during the load.
     pub late: u64,
-    /// Accepted, but not arrived.
+    /// Accepted but not arrived.
     pub lost: usize,
-    /// Ended without being paid.
+    /// Number of tasks that ended without a payout.
     pub refunded: usize,
-    /// Processors that were busy while the load lasted.
+    /// Busy processors during the load.
     pub cpu: Cpu,
 }
 
 impl Site {
-    /// The first node's.
+    /// The client of the first node.
     ///
     /// # Errors
     /// If there are no nodes.
@@ -83,10 +83,10 @@ impl Site {
         self.clients.first().context("a network needs a node")
     }
 
-    /// Enters what the next blocks bring in the ledger; with `tasks`, their tasks too.
+    /// Starts to record blocks in the ledger; with `tasks`, also their tasks.
     ///
     /// # Errors
-    /// If the first node cannot be asked.
+    /// If the first node cannot be reached.
     pub async fn observe(&self, tasks: bool) -> anyhow::Result<Observer> {
         let client = self.client()?.clone();
         let status = insist(async || client.status().await).await?;
@@ -98,7 +98,7 @@ impl Site {
         ))
     }
 
-    /// Sends the load, waits for what it leads to, and says what came of it.
+    /// Sends the load, waits for the arrivals, and returns the figures.
     ///
     /// # Errors
     /// If a process of the network has ended.
@@ -115,7 +115,7 @@ impl Site {
         Ok(self.figures(kind, offered, sent, &seen, lost, cpu))
     }
 
-    /// Waits until everything has arrived, or nothing does any more.
+    /// Waits until everything has arrived or arrivals have stopped.
     async fn settle(&self, patience: Duration) {
         let (mut waiting, mut progress) = (self.ledger.waiting(), Instant::now());
         while waiting > 0 && progress.elapsed() < patience {
@@ -158,7 +158,7 @@ impl Site {
     }
 }
 
-/// Mean seconds between neighbours; 0 if there are none.
+/// Mean interval between consecutive times, seconds; 0 for fewer than two.
 fn interval(times: &[Instant]) -> f64 {
     match times {
         [first, .., last] => last.duration_since(*first).as_secs_f64() / (times.len() - 1) as f64,

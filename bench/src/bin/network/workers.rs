@@ -1,5 +1,5 @@
-//! Inference nodes and evaluators without models: they hold the operators' keys, follow the chain,
-//! and do their duties with an answer and a score that are there already.
+//! Inference nodes and evaluators without models: they have the operators' keys, follow the chain, and do
+//! their duties with a ready answer and score.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +11,9 @@ use poq_proto::v1::{
 use tokio::sync::watch;
 use tracing::warn;
 
-/// Bytes of an answer.
+/// Length of an answer, bytes.
 pub const ANSWER_BYTES: usize = 500;
-/// Micro-logits.
+/// Revealed score, micro-logits.
 const SCORE: i32 = 4_000_000;
 const SALT: [u8; 32] = [9; 32];
 /// Blocks after which a duty that is still listed is done again.
@@ -24,21 +24,21 @@ pub struct Worker {
     client: Client,
     sender: Sender,
     role: Role,
-    /// Most items in one message.
+    /// Largest number of items per message.
     max_items: usize,
     answer: String,
-    /// Duties that were done, and at which height.
+    /// Done duties, with the height.
     done: BTreeMap<DutyKey, u64>,
 }
 
-/// Task, draw and phase of a duty.
+/// Task id, attempt and phase of a duty.
 type DutyKey = (u64, u32, i32);
 
 impl Worker {
-    /// The operator with this key, at this node.
+    /// Creates the operator with this key, connected to this node.
     ///
     /// # Errors
-    /// If the node cannot be asked.
+    /// If the node cannot be reached.
     pub async fn new(
         client: Client,
         key: Key,
@@ -55,12 +55,12 @@ impl Worker {
         })
     }
 
-    /// Does duties at every new height, for ever.
+    /// Does duties at every new height and never returns.
     pub async fn run(mut self, mut heights: watch::Receiver<u64>) {
         while heights.changed().await.is_ok() {
             let height = *heights.borrow_and_update();
             if let Err(error) = self.look(height).await {
-                warn!(role = ?self.role, %error, "duties wait for the next block");
+                warn!(role = ?self.role, %error, "duties are retried at the next block");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A chain with as much in its state as asked, and what is sent to it.
+//! A chain with a state of the requested size, and its transactions.
 
 use std::error::Error;
 use std::ops::Range;
@@ -12,56 +12,56 @@ use tendermint_proto::google::protobuf::Any;
 use super::measure::{Before, block};
 use super::support::{self, Chain, Draft, People, Wallet, any, coin, find, submit_message};
 
-/// Accounts that send. In a block with more transfers they send several times.
+/// Number of sending accounts. In a block with more transfers they send several times.
 pub const SENDERS: u64 = 5_000;
-/// Fewest accounts of a chain: as many receive in a block as send.
+/// Smallest number of accounts of a chain: as many receive in a block as send.
 pub const MIN_ACCOUNTS: u64 = 2 * SENDERS;
-/// Versions that stay readable: few, so that every measured block also prunes.
+/// Number of kept versions, small so that every measured block also prunes.
 const KEPT_VERSIONS: u64 = 8;
-/// Blocks until an ended task is compact.
+/// Blocks until a finished task is compact.
 const RETENTION: u64 = 2;
-/// Blocks until an answer or a commitment is late.
+/// Window of answers and commitments, blocks.
 const WINDOW: u64 = 1_000;
 
-/// Base units of the user, and of each account that sends.
+/// Balance of the user and of each sending account, base units.
 const TREASURY: u64 = 1 << 60;
 const FUNDS: u64 = 1_000_000_000;
 const VALIDATORS: u64 = 2;
-/// Gas limit of a transaction that fills the chain, and its fee.
+/// Gas limit and fee of a transaction that fills the chain.
 const FILLING_GAS: u64 = 500_000_000;
 const FILLING_FEE: u64 = FILLING_GAS / 100;
-/// Outputs of a message, and messages of a transaction: below 1 MiB.
+/// Outputs per message, and messages per transaction; keeps transactions below 1 MiB.
 const OUTPUTS: usize = 500;
 const MESSAGES: usize = 14;
-/// Submissions, and their cancellations, in one transaction.
+/// Submissions, each with its cancellation, per transaction.
 const CANCELLED: usize = 450;
-/// Transactions in a block that fills the chain.
+/// Transactions per block that fills the chain.
 const FILLING: usize = 4;
 
-/// How much a chain holds before it is measured.
+/// The size of a chain's state before the measurement.
 #[derive(Clone, Copy)]
 pub struct Size {
-    /// Accounts with a balance, [`MIN_ACCOUNTS`] at least.
+    /// Accounts with a balance, at least [`MIN_ACCOUNTS`].
     pub accounts: u64,
-    /// Half of them inference nodes, half evaluators.
+    /// Nodes, half of them inference nodes, half evaluators.
     pub nodes: u64,
-    /// Tasks that are over, their records compact.
+    /// Finished tasks with compact records.
     pub tasks: u64,
 }
 
-/// A chain, and the accounts that send in it.
+/// A chain and its sending accounts.
 pub struct Ledger {
     pub chain: Chain,
     size: Size,
     senders: Vec<Wallet>,
     /// Id of the next task.
     next_task: u64,
-    /// Who received last, counted among those who do not send.
+    /// Index of the last receiver among the accounts that do not send.
     receiver: u64,
 }
 
 impl Ledger {
-    /// Makes a chain of this size, by genesis and transactions.
+    /// Creates a chain of this size, with a genesis and transactions.
     ///
     /// # Errors
     /// If a transaction fails.
@@ -78,9 +78,9 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Transfers, one transaction each. The senders take turns, and so do as many receivers, which
-    /// are spread over all other accounts: so the keys that a block changes depend on the number
-    /// of its transfers alone.
+    /// Transfers, one transaction each. The senders are used one after the other, and so are as many
+    /// receivers, which are spread over all other accounts. So the number of keys that a block changes
+    /// depends only on the number of its transfers.
     pub fn transfers(&mut self, senders: Range<usize>, count: usize) -> Vec<Vec<u8>> {
         let receivers: Vec<_> = senders.clone().map(|_| self.next_receiver()).collect();
         senders
@@ -129,9 +129,9 @@ impl Ledger {
         Ok(tasks.map(answer).collect::<Result<_, _>>()?)
     }
 
-    /// Gives every account a balance, with payments to many.
+    /// Gives every account a balance, by transfers to many receivers.
     fn fund(&mut self) -> Result<(), Box<dyn Error>> {
-        // The numbers before are of genesis, and of the protocol, which gets the first fee.
+        // Lower numbers belong to the genesis and to the protocol, which gets the first fee.
         let first = 1 + self.size.nodes + VALIDATORS + 1;
         self.senders = (0..SENDERS)
             .map(|index| wallet(Group::Sender, index, first + index))
@@ -169,7 +169,7 @@ impl Ledger {
         })
     }
 
-    /// Asks and cancels in the same transaction, and waits until all records are compact.
+    /// Submits and cancels tasks in the same transaction, and waits until all records are compact.
     fn finish_tasks(&mut self) -> Result<(), Box<dyn Error>> {
         let bar = bar("finished tasks", self.size.tasks);
         let ids: Vec<_> = (1..=self.size.tasks).collect();
@@ -201,7 +201,7 @@ impl Ledger {
         [any(&submit_message(user)), any(&cancel)]
     }
 
-    /// Steps through the accounts by a prime that divides no usual number of them.
+    /// Steps through the accounts by a prime that does not divide any usual number of accounts.
     fn next_receiver(&mut self) -> String {
         let others = self.size.accounts - SENDERS;
         self.receiver = (self.receiver + 7_919) % others;
@@ -216,7 +216,7 @@ impl Ledger {
     }
 }
 
-/// What a key is for; keys of different groups differ.
+/// The purpose of a key; keys of different groups differ.
 #[derive(Clone, Copy)]
 enum Group {
     User = 1,
@@ -232,7 +232,7 @@ fn wallet(group: Group, index: u64, number: u64) -> Wallet {
     Wallet::from_secret(secret, number)
 }
 
-/// A chain with this many nodes from genesis. Windows are so long that nothing expires.
+/// A chain with this many nodes in its genesis. Windows are long, so that nothing expires.
 fn chain(nodes: u64) -> Chain {
     let wallets = |group, count, first| {
         let wallet = |index| wallet(group, index, first + index);
@@ -249,7 +249,7 @@ fn chain(nodes: u64) -> Chain {
         commit_window: WINDOW,
         max_open_tasks: 1_000_000,
         max_tx_messages: 1_000,
-        // Longer than a task of these windows may take.
+        // Longer than a task with these windows can take.
         unbonding_window: 1_000_000,
         task_retention: RETENTION,
         ..support::params()
@@ -269,7 +269,7 @@ fn chain(nodes: u64) -> Chain {
     Chain::begin(&genesis, options, people, false)
 }
 
-/// A transaction that may be large.
+/// A transaction with the limits of filling the chain.
 fn fill(user: &mut Wallet, messages: Vec<Any>) -> Vec<u8> {
     let mut draft = Draft::new(user, messages);
     if let Some(fee) = &mut draft.auth_info.fee {
@@ -281,7 +281,7 @@ fn fill(user: &mut Wallet, messages: Vec<Any>) -> Vec<u8> {
     tx
 }
 
-/// An address for which nobody has the key.
+/// An address without a key.
 fn unowned(index: u64) -> String {
     Address::from_public_key(&index.to_be_bytes(), "poq")
         .map(|address| address.to_string())

@@ -1,8 +1,8 @@
-//! How long blocks take, and how that grows with what the state holds.
+//! Measures the time of blocks and its growth with the state.
 //!
-//! Two chains, a small one and a large one, are made in the same process, with the real
-//! application and its store on disk. Then both take the same blocks in turns, so that whatever
-//! else the machine does hits both. Signing is not measured.
+//! One process creates a small and a large chain, with the real application and its store on disk. Then
+//! both execute the same blocks alternately, so that other load on the machine affects both. Signing is
+//! not measured.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -23,19 +23,18 @@ use ledger::{Ledger, MIN_ACCOUNTS, SENDERS, Size};
 use measure::{Before, BlockTime, Time, block, check};
 use table::Transfers;
 
-/// Blocks with [`FULL`] transfers that both chains take first: making them has left much to
-/// prune.
+/// Number of unmeasured blocks with [`FULL`] transfers: the creation of the chains leaves much to prune.
 const WARM_UP: u32 = 3;
-/// Most transfers of a block: those that a mempool takes beside duties (ADR 37).
+/// Largest number of transfers of a block: as many as a mempool takes beside duties (ADR 37).
 const FULL: u64 = 4_000;
-/// Transactions of the mempool that is checked again; the block before that has [`TRANSFERS`] others.
+/// Transactions of the mempool that is checked again, after a block with [`TRANSFERS`] others.
 const MEMPOOL: usize = 3_000;
 const ALL_SENDERS: Range<usize> = 0..SENDERS as usize;
-/// Tasks that are submitted in a block.
+/// Tasks submitted in a block.
 const TASKS: u64 = 20;
-/// Transfers of a block where accounts do not grow.
+/// Transfers of a block in the measurements of nodes and tasks.
 const TRANSFERS: usize = 1_000;
-/// What was done with transfers before their block, in the order of the tables.
+/// The treatments of transfers before their block, in the order of the tables.
 const WAYS: [Before; 3] = [Before::Checked, Before::Accepted, Before::Nothing];
 
 /// Measures blocks of the application on small and on large states.
@@ -81,7 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A small and a large chain, which differ in a number.
+/// A small and a large chain, each with the number in which they differ.
 type Pair = [(u64, Ledger); 2];
 
 fn pair(numbers: &[u64], size: impl Fn(u64) -> Size) -> Result<Pair, Box<dyn Error>> {
@@ -99,7 +98,7 @@ fn pair(numbers: &[u64], size: impl Fn(u64) -> Size) -> Result<Pair, Box<dyn Err
     Ok([made(*small)?, made(*large)?])
 }
 
-/// Blocks of transfers, and the mempool's second check, on few and on many accounts.
+/// Measures blocks of transfers and the mempool's second check, with few and with many accounts.
 fn transfers(options: &Options, mut pair: Pair) -> Result<(), Box<dyn Error>> {
     let mut rows = Vec::new();
     for count in &options.transfers {
@@ -132,7 +131,7 @@ fn transfers(options: &Options, mut pair: Pair) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Times of checking a mempool, and of checking it again after a block with other transactions.
+/// Times of checking a mempool for the first time, and again after a block with other transactions.
 fn recheck(ledger: &mut Ledger) -> Result<(Time, Time), Box<dyn Error>> {
     let others = SENDERS as usize - TRANSFERS;
     let waiting = ledger.transfers(0..others, MEMPOOL);
@@ -143,7 +142,7 @@ fn recheck(ledger: &mut Ledger) -> Result<(Time, Time), Box<dyn Error>> {
     Ok((first, again))
 }
 
-/// The same blocks on a small and on a large chain.
+/// Measures the same blocks on a small and a large chain.
 fn growth(options: &Options, what: &str, mut pair: Pair) -> Result<(), Box<dyn Error>> {
     for work in [Work::Transfers, Work::Submissions, Work::Answers] {
         let mut times = [const { [const { Vec::new() }; 2] }; WAYS.len()];
@@ -163,14 +162,14 @@ fn growth(options: &Options, what: &str, mut pair: Pair) -> Result<(), Box<dyn E
     Ok(())
 }
 
-/// What is in a block where other things grow than accounts.
+/// The content of a block in the measurements of nodes and tasks.
 #[derive(Clone, Copy)]
 enum Work {
     /// [`TRANSFERS`] transfers.
     Transfers,
-    /// [`TASKS`] questions, and the draw of inference nodes in the next block.
+    /// [`TASKS`] submissions, with the draw of inference nodes in the next block.
     Submissions,
-    /// Answers to as many, and the draw of committees in the next block.
+    /// [`TASKS`] answers, with the draw of committees in the next block.
     Answers,
 }
 
@@ -219,7 +218,7 @@ mod tests {
         assert!(tasks.iter().all(|task| !task.record_sha256.is_empty()));
         assert_eq!(ledger.chain.evaluators.len(), 25);
         let balances = ledger.chain.app.balances(None).unwrap();
-        // Nodes, the user, two validators and the protocol's account have balances too.
+        // Nodes, the user, two validators and the protocol's account also have balances.
         assert!(balances.len() as u64 >= size.accounts + size.nodes + 3);
 
         for work in [Work::Transfers, Work::Submissions, Work::Answers] {

@@ -1,4 +1,4 @@
-//! How long the parts of a block take.
+//! Measures the parts of a block.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
@@ -8,20 +8,20 @@ use poq_app::tx::Signatures;
 
 use super::support::Chain;
 
-/// A pause in which a process that has nothing to do uses hardly any time.
+/// An interval in which an idle process uses hardly any CPU time.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Time that something took.
+/// A duration on the clock and in CPU time.
 #[derive(Clone, Copy, Default)]
 pub struct Time {
-    /// On the clock, waiting for the disk included.
+    /// Time on the clock, including waits for the disk.
     pub wall: Duration,
-    /// CPU time of all threads, RocksDB's in the background included.
+    /// CPU time of all threads, including RocksDB's background threads.
     pub cpu: Duration,
 }
 
 impl Time {
-    /// Takes the time of `work`.
+    /// Measures `work`.
     pub fn of<T>(work: impl FnOnce() -> T) -> nix::Result<(T, Self)> {
         let (wall, cpu) = (Instant::now(), poq_bench::process_cpu()?);
         let done = work();
@@ -39,7 +39,7 @@ impl Time {
         }
     }
 
-    /// The median of each clock on its own; zero without times.
+    /// The medians of clock and CPU time, each on its own; zero without samples.
     pub fn median(times: impl Iterator<Item = Self> + Clone) -> Self {
         let median = |mut all: Vec<Duration>| {
             all.sort_unstable();
@@ -57,20 +57,19 @@ impl Time {
 pub struct BlockTime {
     /// The mempool's checks of its transactions; zero if they were not checked.
     pub check: Time,
-    /// `ProcessProposal`, with the CPU time of what follows while there are votes; zero if the block was
-    /// not proposed.
+    /// `ProcessProposal`, with the CPU time of the work during votes; zero if the block was not proposed.
     pub process: Time,
     /// `FinalizeBlock`.
     pub finalize: Time,
     /// `Commit`.
     pub commit: Time,
-    /// What is left to write after it, while consensus goes on.
+    /// Writes after `Commit`, while consensus continues.
     pub behind: Time,
 }
 
 impl BlockTime {
-    /// What consensus waits for, on the clock: `FinalizeBlock` and `Commit`, and `ProcessProposal` if there
-    /// was one. The CPU time is that of the whole block.
+    /// The time that consensus waits, on the clock: `FinalizeBlock`, `Commit` and, for a proposed block,
+    /// `ProcessProposal`. The CPU time is that of the whole block.
     pub fn whole(&self) -> Time {
         let waited = self.process.plus(self.finalize).plus(self.commit);
         Time {
@@ -79,7 +78,7 @@ impl BlockTime {
         }
     }
 
-    /// This block and another one.
+    /// The sum of two blocks' times.
     pub fn plus(self, other: Self) -> Self {
         Self {
             check: self.check.plus(other.check),
@@ -90,7 +89,7 @@ impl BlockTime {
         }
     }
 
-    /// The medians of every part.
+    /// The median of each part.
     pub fn median(times: &[Self]) -> Self {
         Self {
             check: Time::median(times.iter().map(|time| time.check)),
@@ -102,18 +101,19 @@ impl BlockTime {
     }
 }
 
-/// What a node did with the transactions of a block before it is decided.
+/// The treatment of a block's transactions before the block is decided.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Before {
-    /// Nothing, as one that catches up.
+    /// None, as on a node that catches up.
     Nothing,
-    /// Its mempool checked them.
+    /// The mempool checked them.
     Checked,
-    /// The same, and it accepted the proposal; the votes take as long as what follows on that.
+    /// The mempool checked them and the node accepted the proposal. Votes take as long as the work that
+    /// follows.
     Accepted,
 }
 
-/// Brings transactions into the chain, all of which must succeed.
+/// Executes a block of transactions, all of which must succeed.
 ///
 /// # Errors
 /// If one fails, or the store does.
@@ -153,7 +153,7 @@ pub fn block(
     }
 }
 
-/// Has a proposal accepted, and waits as for votes.
+/// Lets the application accept a proposal, and waits as for votes.
 fn accept(chain: &Chain, block: &Block<'_, Vec<u8>>) -> Result<Time, Box<dyn Error>> {
     let (accepted, mut process) = Time::of(|| chain.app.process_proposal(block))?;
     accepted?;
@@ -161,8 +161,8 @@ fn accept(chain: &Chain, block: &Block<'_, Vec<u8>>) -> Result<Time, Box<dyn Err
     Ok(process)
 }
 
-/// Waits until nothing is done any more, neither by the application for an accepted proposal nor by
-/// RocksDB after a block; what that used.
+/// Waits until both the application's work for an accepted proposal and RocksDB's work after a block are
+/// done, and returns the CPU time used.
 fn settle() -> nix::Result<Duration> {
     let begin = poq_bench::process_cpu()?;
     let mut used = begin;
@@ -178,7 +178,7 @@ fn settle() -> nix::Result<Duration> {
 /// Checks transactions for the mempool, all of which must pass.
 ///
 /// # Errors
-/// If one does not.
+/// If one is refused.
 pub fn check(
     chain: &Chain,
     txs: &[Vec<u8>],

@@ -1,11 +1,11 @@
-//! The tables.
+//! Prints the tables.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::measure::{Before, BlockTime, Time};
 
-/// Milliseconds on the clock, and of CPU.
+/// Milliseconds on the clock, with CPU time in brackets.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = |time: Duration| time.as_secs_f64() * 1e3;
@@ -13,7 +13,7 @@ impl fmt::Display for Time {
     }
 }
 
-/// How much longer than another time, on the clock and of CPU.
+/// The ratio of two times, on the clock and, in brackets, of CPU time.
 fn ratio(large: Time, small: Time) -> String {
     format!(
         "{:.2} ({:.2})",
@@ -24,14 +24,13 @@ fn ratio(large: Time, small: Time) -> String {
 
 /// Blocks of transfers on one chain.
 pub struct Transfers {
-    /// In a block.
+    /// Transfers per block.
     pub count: u64,
-    /// Of the chain.
+    /// Accounts of the chain.
     pub accounts: u64,
-    /// Of blocks whose transactions were checked before, of those that were accepted as proposals, too, and
-    /// of those that nobody saw before.
+    /// Times of blocks whose transactions were checked, checked and accepted in a proposal, and never seen.
     pub times: [BlockTime; 3],
-    /// The same on the small chain.
+    /// The same times on the small chain.
     pub small: [BlockTime; 3],
 }
 
@@ -109,14 +108,14 @@ impl Transfers {
     }
 }
 
-/// Explains the table of growth.
+/// Prints the head of the table of growth.
 pub fn print_growth_header() {
     println!("\nWhat consensus waits for; ms on the clock, and of CPU in brackets:\n");
     println!("| what grows | from | to | block | transactions | small | large | ratio |");
     println!("|{}", " --- |".repeat(8));
 }
 
-/// Prints a row of it.
+/// Prints a row of the table of growth.
 pub fn print_growth(
     what: &str,
     [from, to]: [u64; 2],

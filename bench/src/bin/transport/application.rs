@@ -1,4 +1,4 @@
-//! An application that accepts everything and keeps nothing, for both kinds of servers.
+//! An application that accepts everything and stores nothing, for both kinds of servers.
 
 use std::future::{Ready, ready};
 use std::task::{Context, Poll};

@@ -1,4 +1,4 @@
-//! The client: requests as CometBFT sends them, over one connection.
+//! A client that sends requests like CometBFT's, over one connection.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -14,13 +14,13 @@ use tendermint_proto::v0_38::abci::{
     request::Value as Asked, response::Value as Answered,
 };
 
-/// Of the buffers of CometBFT's client.
+/// Buffer size of CometBFT's client.
 const BUFFER_BYTES: usize = 4 << 10;
 /// Requests between two flushes. CometBFT flushes at the latest 20 ms after a request.
 const FLUSH_EVERY: usize = 500;
-/// How long a server may take to listen.
+/// Time limit for a server to listen.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long an answer may take.
+/// Time limit of an answer.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection.
@@ -33,14 +33,14 @@ impl Client {
     /// Connects as soon as the server listens.
     ///
     /// # Errors
-    /// If it does not within seconds.
+    /// If the server does not listen in time.
     pub fn connect(address: &Address) -> anyhow::Result<Self> {
         let started = Instant::now();
         let stream = loop {
             match Stream::connect(address) {
                 Ok(stream) => break stream,
                 Err(error) if started.elapsed() > PATIENCE => {
-                    return Err(error).with_context(|| format!("nobody listens on {address}"));
+                    return Err(error).with_context(|| format!("no server listens on {address}"));
                 }
                 Err(_) => thread::sleep(Duration::from_millis(10)),
             }
@@ -51,11 +51,11 @@ impl Client {
         })
     }
 
-    /// Sends `count` transactions of `bytes` to be checked, without waiting for answers; returns the
-    /// time until the last answer is there.
+    /// Sends `count` CheckTx calls of `bytes` bytes without waiting for answers, and returns the time until
+    /// the last answer.
     ///
     /// # Errors
-    /// If an answer is not what it should be, or the connection fails.
+    /// If an answer is unexpected, or the connection fails.
     pub fn pipelined_checks(&mut self, count: usize, bytes: usize) -> anyhow::Result<Duration> {
         let (check, flush) = (encoded(check(bytes)), encoded(flush()));
         let mut requests = io::BufWriter::with_capacity(BUFFER_BYTES, self.requests.try_clone()?);
@@ -85,25 +85,25 @@ impl Client {
         Ok(elapsed)
     }
 
-    /// Has one transaction checked and waits for the answer.
+    /// Sends one CheckTx call and waits for the answer.
     ///
     /// # Errors
-    /// As [`Self::pipelined_checks`].
+    /// See [`Self::pipelined_checks`].
     pub fn check(&mut self, bytes: usize) -> anyhow::Result<Duration> {
         let request = [encoded(check(bytes)), encoded(flush())].concat();
         self.ask(&request, 0)
     }
 
-    /// Has a block executed and waits for the answer.
+    /// Sends a block and waits for the answer.
     ///
     /// # Errors
-    /// As [`Self::pipelined_checks`].
+    /// See [`Self::pipelined_checks`].
     pub fn block(&mut self, txs: usize, bytes: usize) -> anyhow::Result<Duration> {
         let request = [encoded(block(txs, bytes)), encoded(flush())].concat();
         self.ask(&request, txs)
     }
 
-    /// The time from the first byte of a request to the last one of its flush's answer.
+    /// Returns the time from the first byte of a request to the last byte of the answer to its flush.
     fn ask(&mut self, request: &[u8], txs: usize) -> anyhow::Result<Duration> {
         let started = Instant::now();
         self.requests.write_all(request)?;
@@ -178,7 +178,7 @@ impl Stream {
         Ok(match address {
             Address::Tcp(endpoint) => {
                 let stream = TcpStream::connect(endpoint)?;
-                // As Go does.
+                // Go also disables Nagle's algorithm.
                 stream.set_nodelay(true)?;
                 stream.set_read_timeout(Some(TIMEOUT))?;
                 Self::Tcp(stream)

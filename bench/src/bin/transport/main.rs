@@ -1,7 +1,7 @@
-//! What the way from CometBFT to an application costs, with three servers of ABCI.
+//! Measures the cost of the transport from CometBFT to an application, with three ABCI servers.
 //!
-//! One client sends the same requests to each server in turn, round after round; behind each is an
-//! application that does nothing. So only reading, decoding, handing over, encoding and writing are
+//! One client sends the same requests to one server after the other, round after round. Each serves an
+//! application that does nothing, so only reading, decoding, dispatching, encoding and writing are
 //! measured.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -19,7 +19,7 @@ use serde::Serialize;
 use client::Client;
 use servers::Server;
 
-/// Compares ABCI servers: tendermint-abci, tower-abci, and that of poqd.
+/// Compares the ABCI servers of tendermint-abci, tower-abci and poqd.
 #[derive(Parser)]
 struct Options {
     /// Rounds; each measures every server once
@@ -34,7 +34,7 @@ struct Options {
     /// Bytes of the transactions of a block
     #[arg(long, default_value_t = 4 << 20, value_parser = clap::value_parser!(u32).range(1..=64 << 20))]
     block_bytes: u32,
-    /// How the result is printed
+    /// Format of the result
     #[arg(long, value_enum, default_value = "text")]
     output: Output,
 }

@@ -13,7 +13,7 @@ use super::application::Accept;
 /// Requests that each queue of tower-abci holds.
 const TOWER_QUEUE: usize = 1024;
 
-/// A server and how it is reached.
+/// A server and its transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
     /// The server of tendermint-abci.
@@ -29,7 +29,7 @@ pub enum Server {
 }
 
 impl Server {
-    /// All that are compared.
+    /// All compared servers.
     pub const ALL: [Self; 5] = [
         Self::Tendermint,
         Self::TowerTcp,
@@ -38,7 +38,7 @@ impl Server {
         Self::PoqdUnix,
     ];
 
-    /// Its name and way.
+    /// Its name and transport.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tendermint => "tendermint-abci, TCP",
@@ -49,10 +49,10 @@ impl Server {
         }
     }
 
-    /// Starts it; sockets are made in `folder`.
+    /// Starts the server; sockets are created in `folder`.
     ///
     /// # Errors
-    /// If the address cannot be had.
+    /// If the address is not available.
     pub fn start(self, folder: &Path) -> anyhow::Result<Address> {
         let socket = folder.join(format!("{self:?}.sock"));
         match self {
@@ -105,12 +105,12 @@ fn tower(socket: Option<PathBuf>) -> anyhow::Result<Address> {
 fn poqd(address: &Address) -> anyhow::Result<Address> {
     let server = poqd::transport::Server::start(Listener::bind(address)?, Accept)?;
     let address = server.address().clone();
-    // Its threads live on; the process ends with the measurement.
+    // The server's threads run until the process ends.
     std::mem::forget(server);
     Ok(address)
 }
 
-/// tower-abci does not tell which port it was given.
+/// Finds a free port, because tower-abci does not report its port.
 fn free_endpoint() -> anyhow::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").context("cannot find a free port")?;
     Ok(listener.local_addr()?.to_string())
