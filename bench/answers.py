@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""How sure the model is of right answers with each type of weights, on this and on other processors.
+"""Measures the certainty of right answers with each type of weights, on this and on other processors.
 
 Needs a built inference node (`make programs`). gemm, which multiplies matrices in single precision,
-cuts them into blocks by the sizes of the caches that Linux reports, so sums have another order, and
-other last bits, on another processor. Here every processor of the list is played by a mount namespace
-in which Linux reports its caches; the speed is the machine's own. It takes `unshare` of util-linux,
-and root or user namespaces. 8-bit kernels add up in one order everywhere.
+cuts them into blocks by the cache sizes that Linux reports. On another processor, sums therefore have
+another order and other last bits. A mount namespace in which Linux reports other caches simulates each
+processor of the list; the speed is the machine's own. This needs `unshare` of util-linux, and root or
+user namespaces. 8-bit kernels sum in the same order everywhere.
 
-An answer is right that has the word that it should have. Its margin is how far the logit of its
-least certain token was above that of the next one; its shift is how far a margin was from that on
-this machine, over the tokens that both answers begin with. An answer is as long certain as margins
-are wider than shifts. Takes some minutes a processor.
+An answer is right if it contains the expected word. Its margin is the lead of the logit of its least
+certain token over the next one. Its shift is the largest difference of a margin from that on this
+machine, over the common first tokens of both answers. Answers are certain while margins are wider than
+shifts. Takes some minutes per processor.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import tempfile
 from common import TARGET, machine
 
 CACHES = pathlib.Path("/sys/devices/system/cpu")
-# KiB and ways of the first level (data), the second, and the third as one core group sees it.
+# Size in KiB and ways of the first level (data), the second, and the third as one core group sees it.
 PROCESSORS = {
     "AMD EPYC Milan (AVX2)": [(32, 8), (512, 8), (32768, 16)],
     "AMD EPYC Turin (AVX-512)": [(48, 12), (1024, 16), (32768, 16)],
@@ -45,7 +45,7 @@ def margins(weights, questions, prefix=()):
 
 
 def with_caches(folder, levels):
-    """The command under which Linux reports these caches, and no others."""
+    """The command prefix under which Linux reports only these caches."""
     for number, (kib, ways) in enumerate(levels, start=1):
         index = folder / f"cpu0/cache/index{number}"
         index.mkdir(parents=True)
@@ -65,7 +65,7 @@ def with_caches(folder, levels):
 
 
 def shift(here, there):
-    """The largest difference of a margin, over the tokens that the answers begin with alike."""
+    """The largest difference of a margin, over the common first tokens of the answers."""
     largest = 0
     for one, other in zip(here["answers"], there["answers"], strict=True):
         for left, right in zip(one["tokens"], other["tokens"]):
@@ -85,7 +85,7 @@ def changed(here, there):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", nargs="+", default=["f32", "q8_0", "q8_0_all", "original"])
-    parser.add_argument("--questions", type=int, help="only the first ones")
+    parser.add_argument("--questions", type=int, help="number of questions to ask, from the first on")
     options = parser.parse_args()
     print(f"{machine()}; this machine first", file=sys.stderr)
     runs = {"this machine": margins(options.weights, options.questions)}

@@ -1,4 +1,4 @@
-"""What the benchmarks share."""
+"""Paths and helpers shared by the benchmarks."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ TARGET = pathlib.Path(os.environ.get("CARGO_TARGET_DIR") or CACHE / "target")
 
 
 def machine():
-    """The processor and how busy it is."""
+    """The processors and the load of this machine."""
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     load = os.getloadavg()[0]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Speed of answers: the inference node against llama.cpp, in turns, in one run.
+"""Compares the speed of answers of the inference node and llama.cpp, alternately in one run.
 
 Needs a built inference node (`make programs`) and `pip install llama-cpp-python==0.3.36`, which
-compiles llama.cpp for this machine. Every variant answers the same prompt greedily, in a process of
-its own, once a round; loading is not counted. Figures are medians over the rounds.
+compiles llama.cpp for this machine. Every variant answers the same prompt greedily, in its own process,
+once per round; loading is not counted. Figures are medians over the rounds.
 """
 
 import argparse

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Cost of checking one answer: K scores and a consensus, against a zero-knowledge proof of one score.
+"""Compares the cost of checking one answer, K scores and a consensus, with a zero-knowledge proof of one score.
 
 EZKL (halo2, KZG commitments) proves a part of the evaluator model: its first layers with its own weights, its
-pooler and classifier, on the embeddings of a real pair. Layers, heads and tokens say how large the part is.
-ONNX Runtime computes the same file. Beside it the evaluator scores with the whole model, and `bench-consensus`
-measures commit, reveal, settlement and pay. What the whole model would take is extrapolated and called so.
+pooler and classifier, on the embeddings of a real pair. Layers, heads and tokens set the size of the part.
+ONNX Runtime computes the same file. The evaluator scores with the whole model, and `bench-consensus` measures
+commit, reveal, settlement and pay. The cost of the whole model is extrapolated and marked so.
 
-Needs built programs (`make build`) and what bench/requirements-proving.txt pins. Ratios are of CPU time in one
-run, so that other work on the machine moves them little; times on the clock stand beside it.
+Needs built programs (`make build`) and the packages of bench/requirements-proving.txt. Ratios are of CPU time
+in one run, so that other work on the machine has little effect; clock times are printed beside it.
 """
 
 import argparse
@@ -34,15 +34,15 @@ PROMPT = "why blue ?"
 # Tokens of the prompt and of [CLS], [SEP] and [SEP]; every further word is one token.
 AROUND = 6
 WORDS = ["light", "water", "air", "sun", "red", "small", "particles", "scatter"]
-# Fixed-point numbers that functions are looked up for. The table is as long as the shortest circuit.
+# Range of the fixed-point numbers in lookup tables. The table is as long as the shortest circuit.
 LOOKUPS = (-16384, 16384)
 LEAST_LOGROWS = 16
-# halo2's field has no larger domains: larger circuits have to be proved in parts.
+# halo2's field has no larger domains: larger circuits must be proved in parts.
 MOST_LOGROWS = 28
 # Llama 3 8B.
 LARGE_PARAMETERS, LARGE_LAYERS, LARGE_WIDTH = 8e9, 32, 4096
 PAPER = 1000
-# What, minutes of a proof, its size, source.
+# System, minutes of a proof, its size, source.
 PUBLISHED = [
     ("zkLLM, 13 billion parameters, A100 GPU", 15, "under 15 min, under 200 kB", "arXiv 2404.16109"),
     ("DeepProve, GPT-2, 512 tokens, 24 cores", 7.6, "7.6 min, 10.7 MiB", "README of Lagrange-Labs/deep-prove"),
@@ -72,7 +72,7 @@ class Part:
         return " ".join(WORDS[(index + place) % len(WORDS)] for place in range(self.tokens - AROUND))
 
     def embed(self, answers):
-        """Embeddings of each pair, as the model has them in front of its first layer."""
+        """Embeddings of each pair, the input of the model's first layer."""
         import numpy
         import onnx
 
@@ -113,17 +113,17 @@ class Part:
             if node.output[0] == "/bert/pooler/Gather_output_0":
                 node.input[0] = f"/bert/encoder/layer.{self.layers - 1}/output/LayerNorm/Add_1_output_0"
             graph.node.append(node)
-        # Those in the file are of the whole model.
+        # The shapes in the file are those of the whole model.
         del graph.value_info[:]
         graph.value_info.append(entrance)
         part = onnx.utils.Extractor(model).extract_model([EMBEDDED], ["logits"])
         part.graph.input[0].CopyFrom(entrance)
         part.graph.output[0].CopyFrom(helper.make_tensor_value_info("logits", onnx.TensorProto.FLOAT, [1, 1]))
-        # ONNX Runtime computes the shapes once, so that no circuit has to.
+        # ONNX Runtime computes the shapes once, so that circuits need not.
         session(part.SerializeToString(), str(path))
 
     def narrow(self, tensor):
-        """Sizes that the graph has as constants: the number of heads, and the width."""
+        """Sizes that are constants of the graph: the number of heads and the width."""
         from onnx import numpy_helper
 
         array = numpy_helper.to_array(tensor)
@@ -144,14 +144,14 @@ def session(model, optimized=None):
 
 
 def settle(folder, scale, columns):
-    """Settings of the circuit of `part.onnx`: as few rows as it fits in."""
+    """Settings of the circuit of `part.onnx`, with the smallest number of rows."""
     import ezkl
 
     path, logrows = folder / "settings.json", LEAST_LOGROWS
     while True:
         wanted = ezkl.PyRunArgs()
         wanted.input_visibility = wanted.output_visibility = "public"
-        # Fixed weights are bound by the verifying key: the proof is about this model.
+        # The verifying key binds fixed weights, so the proof is about this model.
         wanted.param_visibility = "fixed"
         wanted.input_scale = wanted.param_scale = scale
         wanted.lookup_range, wanted.logrows, wanted.num_inner_cols = LOOKUPS, logrows, columns
@@ -167,7 +167,7 @@ def settle(folder, scale, columns):
 
 
 def steps(folder, scale, columns):
-    """What a child process does, by name."""
+    """The steps of a child process, by name."""
     import ezkl
 
     def at(name):
@@ -177,7 +177,7 @@ def steps(folder, scale, columns):
         return json.loads((folder / "settings.json").read_text())["run_args"]["logrows"]
 
     def parameters():
-        # All circuits of a size share them; random ones do for a measurement.
+        # All circuits of a size share the parameters; random ones are enough for a measurement.
         return str(folder.parent / f"parameters-{logrows()}")
 
     def make_parameters():
@@ -197,7 +197,7 @@ def steps(folder, scale, columns):
 
 
 def child(name, folder, scale, columns):
-    """Runs one step, and writes what it took."""
+    """Runs one step and writes its time and memory."""
     step = steps(folder, scale, columns)[name]
     clock, cpu = time.perf_counter(), time.process_time()
     found = step()
@@ -213,7 +213,7 @@ def say(text):
 
 
 class Prover:
-    """A circuit of a part in a folder; every step is a process, so that its memory is its own."""
+    """A circuit of a part in a folder. Every step has its own process, so that its memory can be measured."""
 
     def __init__(self, part, folder, options):
         self.part, self.folder, self.options = part, folder, options
@@ -243,13 +243,13 @@ class Prover:
         return found
 
     def cells(self):
-        """Cells that the circuit fills: of functions and additions, and of matrix products."""
+        """Cells of the circuit: those of functions and additions, and those of matrix products."""
         self.step("settings")
         settings = json.loads((self.folder / "settings.json").read_text())
         return settings["total_assignments"] + settings["einsum_params"]["total_einsum_col_size"]
 
     def witness(self, embedded):
-        """The circuit's output for the embeddings, and what it took."""
+        """The circuit's output for the embeddings, with time and memory."""
         import ezkl
 
         (self.folder / "input.json").write_text(json.dumps({"input_data": [embedded.reshape(-1).tolist()]}))
@@ -265,7 +265,7 @@ class Prover:
         cells = self.cells()
         settings = json.loads((self.folder / "settings.json").read_text())
         self.step("compile")
-        # The answer that is proved comes last.
+        # The proved answer comes last.
         found = [self.witness(embedded) for embedded in reversed(embeddings)]
         outputs = [output for output, _ in found][::-1]
         times = {name: self.step(name) for name in ("parameters", "keys", "prove", "verify")}
@@ -294,7 +294,7 @@ class Prover:
         }
 
     def size(self, name):
-        """Bytes of the proof itself; the file has its public input beside it."""
+        """Bytes of the proof itself, without the public input in the same file."""
         return (len(json.loads((self.folder / name).read_text())["hex_proof"]) - 2) // 2
 
     def compute(self, runtime, embedded):
@@ -336,7 +336,7 @@ def whole_cells(options):
 
 
 def score(tokens, repeat):
-    """One score on one thread: seconds of CPU time without loading, and of the clock."""
+    """One score on one thread: seconds of CPU time, without loading, and on the clock."""
 
     def run(times):
         answer = " ".join(["light"] * (tokens - AROUND))
@@ -351,7 +351,7 @@ def score(tokens, repeat):
         assert scored["tokens"] == tokens, scored
         return usage.ru_utime + usage.ru_stime, scored["milliseconds"] / 1000
 
-    # The difference of two runs has neither loading nor the warm-up in it.
+    # The difference of two runs excludes loading and the warm-up.
     short, long = run(1), run(repeat + 1)
     return {"tokens": tokens, "cpu_seconds": max(long[0] - short[0], 0) / repeat, "seconds": long[1]}
 
@@ -385,7 +385,7 @@ def check(options):
 
 
 def extrapolate(proofs, checked, cells):
-    """What follows for the whole model and for a large one, if proving takes as long per cell as in the largest proof."""
+    """Extrapolates to the whole model and to a large one with the time per cell of the largest proof."""
     largest = max(proofs, key=lambda proof: proof["cells"])
     per_cell = largest["proving_cpu_seconds"] / largest["cells"]
     large_cells = cells * LARGE_LAYERS * LARGE_WIDTH / (LAYERS * HEADS * HEAD) + LARGE_PARAMETERS
@@ -526,17 +526,17 @@ def numbers(text):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--layers", type=int, default=1, help="first layers of the model that are proved, up to 12")
-    parser.add_argument("--heads", type=numbers, default=[1], help="heads of them, 32 wide each, up to 12; a proof for each number")
+    parser.add_argument("--layers", type=int, default=1, help="number of proved layers, from the first on, up to 12")
+    parser.add_argument("--heads", type=numbers, default=[1], help="proved heads per layer, each of width 32, up to 12; a proof for each number")
     parser.add_argument("--tokens", type=int, default=8, help="tokens of the pair, 7 to 512")
-    parser.add_argument("--committee", type=int, default=5, help="K, the scores of an answer")
-    parser.add_argument("--scale", type=int, default=7, help="binary digits behind the point in the circuit")
-    parser.add_argument("--columns", type=int, default=3, help="columns that the cells are laid side by side in: more columns, fewer rows")
-    parser.add_argument("--answers", type=int, default=3, help="answers whose output is compared with the float one")
+    parser.add_argument("--committee", type=int, default=5, help="K, the number of scores of an answer")
+    parser.add_argument("--scale", type=int, default=7, help="binary digits after the point in the circuit")
+    parser.add_argument("--columns", type=int, default=3, help="columns of the circuit; more columns need fewer rows")
+    parser.add_argument("--answers", type=int, default=3, help="number of answers whose output is compared with the float one")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of bench-consensus")
-    parser.add_argument("--memory", type=float, default=10, help="GB of address space of a step")
-    parser.add_argument("--scratch", type=pathlib.Path, help="folder for keys, some GB if there are many heads; parameters in it are used again")
-    parser.add_argument("--no-extrapolation", action="store_true", help="only what is measured")
+    parser.add_argument("--memory", type=float, default=10, help="limit of a step's address space, GB")
+    parser.add_argument("--scratch", type=pathlib.Path, help="folder for keys, several GB for many heads; existing parameters are reused")
+    parser.add_argument("--no-extrapolation", action="store_true", help="skip the extrapolation")
     parser.add_argument("--output", choices=["text", "json"], default="text")
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=pathlib.Path, help=argparse.SUPPRESS)

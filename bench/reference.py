@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Time of one score and memory: the reference evaluator against ONNX Runtime, in turns, in one run.
+"""Compares time per score and memory of the reference evaluator and ONNX Runtime, alternately in one run.
 
 Needs a built evaluator (`make build`). Both score the same pair with the same file on one thread, in the
-same program (`poq-evaluator score`); loading and a warm-up are not counted as time. Every round is a
-process of its own; figures are medians over the rounds. Memory is the most that the process had in
-memory, with loading.
+same program (`poq-evaluator score`). Times exclude loading and a warm-up. Every round has its own process;
+figures are medians over the rounds. Memory is the process's peak, including loading.
 """
 
 import argparse
@@ -21,7 +20,7 @@ AROUND = 9
 
 
 def score(backend, tokens, repeat):
-    """What the evaluator printed, and the most memory that it had, in MB."""
+    """The evaluator's output and its peak memory in MB."""
     answer = " ".join(["light"] * (tokens - AROUND))
     command = [TARGET / "debug/poq-evaluator", "score", "--threads", "1", "--backend", backend]
     command += ["--output", "json", "--repeat", str(repeat), "--prompt", PROMPT, "--answer", answer]
@@ -38,7 +37,7 @@ def score(backend, tokens, repeat):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tokens", type=int, nargs="+", default=[64, 128, 256, 512])
-    parser.add_argument("--repeat", type=int, default=40, help="scores of one round")
+    parser.add_argument("--repeat", type=int, default=40, help="scores per round")
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
 

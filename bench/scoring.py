@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Time of one score: the evaluator against ONNX Runtime in Python, in turns, in one run.
+"""Compares the time per score of the evaluator and ONNX Runtime in Python, alternately in one run.
 
 Needs a built evaluator (`make build`) and `pip install onnxruntime==1.31.1 tokenizers numpy`. Both
 tokenize and score the same pair with the same files on one thread; loading and a warm-up are not
-counted. Figures are over all rounds; every round is a process of its own.
+counted. Figures are over all rounds; every round has its own process.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def evaluator(tokens, repeat):
 
 
 def python(tokens, repeat):
-    """The same of Python; runs in the child process."""
+    """Median and 99th percentile of Python, milliseconds; runs in the child process."""
     import numpy
     import onnxruntime
     import tokenizers

@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Several answers at once: tokens per second together, and how long each one takes.
+"""Measures several answers at once: total tokens per second, and the time of each answer.
 
-Needs a built inference node (`make programs`). The node is asked 1, 2, 4 and 8 times at once, with
-room for 1, 2 and 4 answers at the same time (`model.concurrency`), in turns, on the same number of
-threads. Every figure is the median over the rounds; each run is a process of its own, loading and
-warming up are not counted, waiting is.
+Needs a built inference node (`make programs`). The node gets 1, 2, 4 and 8 questions at once and answers
+1, 2 and 4 at the same time (`model.concurrency`), alternately, on the same number of threads. Figures are
+medians over the rounds. Each run has its own process; loading and warming up are not counted, waiting is.
 """
 
 import argparse
@@ -20,7 +19,7 @@ PROMPT = "Tell me a long story about a fox and a bear."
 
 
 def ask(concurrency, requests, threads, tokens):
-    """Asks one process several times at once."""
+    """Asks one process several questions at once."""
     command = [TARGET / "debug/poq-inference-node", "generate", "--output", "json"]
     command += ["--threads", str(threads), "--concurrency", str(concurrency)]
     command += ["--temperature", "0", "--repetition-penalty", "1"]

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How a long answer should be read: one window, or several with their mean, least or highest score.
+"""Compares ways to read a long answer: one window, or several with their mean, lowest or highest score.
 
-Needs `pip install onnxruntime==1.31.1 tokenizers numpy` and a file of human preferences, one JSON object a
-line with `prompt`, `answer_a`, `answer_b` and `preferred` (a, b or tie). The windows are cut here by the rule
-in `evaluator/README.md`, in code of its own. Few answers of such files are longer than 512 tokens, so that
-smaller windows are measured, in which more answers are long. The orders do not depend on the load.
+Needs `pip install onnxruntime==1.31.1 tokenizers numpy` and a file of human preferences, one JSON object per
+line with `prompt`, `answer_a`, `answer_b` and `preferred` (a, b or tie). This script has its own implementation
+of the rule of windows in `evaluator/README.md`. Few answers of such files are longer than 512 tokens, so
+smaller windows are measured, for which more answers are long. The results do not depend on the load.
 """
 
 import argparse
@@ -44,7 +44,7 @@ class Scorer:
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def room(self, prompt):
-        """Most tokens of an answer in one window."""
+        """Largest number of answer tokens in one window."""
         whole = self.max_tokens - 3
         return max(whole - len(prompt), (whole + 1) // 2)
 
@@ -87,12 +87,12 @@ class Scorer:
 
 
 def right(better, worse):
-    """1 where the better answer has the higher score, by reading; a half where they are equal."""
+    """By reading: 1 if the better answer has the higher score, one half if the scores are equal."""
     return [(a > b) + (a == b) / 2 for a, b in zip(better, worse)]
 
 
 def long_texts(items):
-    """All answers to each prompt, one after the other: as long and as much to the point as it gets."""
+    """Joins all answers to each prompt into one long relevant answer."""
     answers = {}
     for item in items:
         of_prompt = answers.setdefault(item["prompt"], [])
@@ -101,7 +101,7 @@ def long_texts(items):
 
 
 def preferences(scorer, items):
-    """Do people's preferences come out, where an answer has more than one window?"""
+    """Agreement with human preferences, for pairs in which an answer has more than one window."""
     for item in items:
         if item["preferred"] == "tie":
             continue
@@ -115,7 +115,7 @@ def preferences(scorer, items):
 
 
 def attacks(scorer, items, windows, number, rng):
-    """Is an answer to the point better than one of the same length with junk in it?"""
+    """Preference of a relevant answer over one of the same length that contains junk."""
     texts = {prompt: scorer.ids(text) for prompt, text in long_texts(items).items()}
     prompts = sorted(texts)
     rng.shuffle(prompts)
@@ -144,7 +144,7 @@ def attacks(scorer, items, windows, number, rng):
 
 
 def table(rows):
-    """Share of right orders by case and reading."""
+    """Share of correctly ordered pairs by case and reading."""
     sums = {}
     for case, outcomes in rows:
         of_case = sums.setdefault(case, [0, [0] * len(READINGS)])

