@@ -67,7 +67,7 @@ def download(requirement, machine, directory):
     # pip's progress goes to stderr, so that the caller's stdout stays clean.
     if subprocess.run(command, stdout=sys.stderr).returncode != 0:
         raise SetupError(
-            f"pip could not download what requirements-{requirement}.txt pins; its message is "
+            f"pip could not download the packages of requirements-{requirement}.txt; its message is "
             "above. Check the network and run the same command again: what is complete is kept"
         )
     wheels = sorted(directory.glob("*.whl"))

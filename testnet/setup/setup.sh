@@ -35,7 +35,7 @@ check_toolchains() {
 install_rust_target() {
     have rustup || return 0
     (cd "$here" && rustup target list --installed 2>/dev/null) | grep -qx "$RUST_TARGET" && return 0
-    say "installing what rust-toolchain.toml lists"
+    say "installing the Rust toolchain of rust-toolchain.toml"
     (cd "$here" && { rustup toolchain install || rustup target add "$RUST_TARGET"; }) >&2 ||
         fail "rustup could not install $RUST_TARGET; its message is above. Run the same command again"
 }
@@ -81,7 +81,7 @@ go_tool() {
     mkdir -p "$cache/bin"
     GOPATH=$go_home GOMODCACHE=$go_home/mod GOCACHE=$go_home/build GOBIN=$cache/bin GOFLAGS='-modcacherw -trimpath' \
         go install "$2@v$3" >&2 ||
-        fail "could not build $2@v$3; the message is above. Run the same command again to go on"
+        fail "could not build $2@v$3; the message is above. Run the same command again to resume"
     have_go_tool "$1" "$3" || fail "$binary is not version $3; remove it and run this again"
     rm -rf "$go_home"
 }
@@ -99,7 +99,7 @@ cargo_tool() {
     [ "$("$cache/bin/$1" --version 2>/dev/null)" = "$1 $2" ] && return 0
     say "building $1 v$2, once, some minutes"
     env -u CARGO_TARGET_DIR cargo install --quiet --locked --force --root "$cache" "$1@$2" >&2 ||
-        fail "could not build $1 v$2; the message is above. Run the same command again to go on"
+        fail "could not build $1 v$2; the message is above. Run the same command again to resume"
 }
 
 # The unmodified clients that the tests run. npm and pip check the pins of the lock files; a folder gets

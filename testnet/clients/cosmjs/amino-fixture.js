@@ -1,5 +1,5 @@
-// Prints what CosmJS signs in SIGN_MODE_LEGACY_AMINO_JSON for messages of every type, with a
-// fixed key: app/src/tx/amino/cosmjs.json, which the application's tests read.
+// Prints the documents that CosmJS signs in SIGN_MODE_LEGACY_AMINO_JSON for messages of every type, with
+// a fixed key. The application's tests read them from app/src/tx/amino/cosmjs.json.
 const { Secp256k1Wallet, serializeSignDoc } = require("@cosmjs/amino");
 const { SigningStargateClient } = require("@cosmjs/stargate");
 const { TxRaw } = require("cosmjs-types/cosmos/tx/v1beta1/tx");

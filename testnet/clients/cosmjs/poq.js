@@ -1,4 +1,4 @@
-// The messages of poq.v1 for CosmJS, made at run time out of the chain's .proto files.
+// The messages of poq.v1 for CosmJS, built at run time from the chain's .proto files.
 const path = require("node:path");
 const protobuf = require("protobufjs");
 const { Registry } = require("@cosmjs/proto-signing");

@@ -1,4 +1,4 @@
-// A tour of what CosmJS can do with a Proof of Quality chain. Prints what it found, as JSON.
+// A tour of CosmJS on a Proof of Quality chain. Prints its results as JSON.
 //
 // RPC: address of a node's RPC. MNEMONIC: words of an account that has a few million upoq.
 const assert = require("node:assert/strict");
@@ -80,14 +80,14 @@ async function tour() {
   assert(mnemonic, "set MNEMONIC to the words of an account that has a few million upoq");
   const wallet = await DirectSecp256k1HdWallet.fromMnemonic(mnemonic, prefix);
   const [{ address }] = await wallet.getAccounts();
-  // Newer versions of the bech32 library throw here: package.json pins one that does not.
+  // Newer versions of the bech32 library throw here; package.json pins one that does not.
   assert.equal(toBech32(fromBech32(address).prefix, fromBech32(address).data), address);
   const nobody = await DirectSecp256k1HdWallet.generate(24, prefix);
   const [{ address: friend }] = await nobody.getAccounts();
   const client = await SigningStargateClient.connectWithSigner(rpc, wallet, options);
   const coins = (amount) => [{ denom: "upoq", amount }];
 
-  // Accounts and balances. An account that never received anything is not there.
+  // Accounts and balances. An account that never received coins does not exist.
   const before = await client.getAccount(address);
   assert.equal(before.address, address);
   assert.equal(await client.getAccount(friend), null);
@@ -120,14 +120,14 @@ async function tour() {
   const { task } = await ask(client, "Task", { id: first });
   assert.equal(task.user, address);
 
-  // The same as JSON, as wallets and hardware sign it.
+  // The same message in the JSON form that hardware wallets sign.
   const amino = await Secp256k1HdWallet.fromMnemonic(mnemonic, prefix);
   const signer = await SigningStargateClient.connectWithSigner(rpc, amino, options);
   const messages = [question('Is "1 < 2" & 3 > 2?'), send];
   const signed = await signer.signAndBroadcast(address, messages, "auto", "<&>");
   const { task_id: second } = response(signed, "MsgSubmitTaskResponse");
 
-  // What happened: all events are indexed.
+  // The events of the task; all events are indexed.
   const found = await client.searchTx([{ key: "poq_task_submitted.user", value: address }]);
   assert.deepEqual(
     found.slice(-2).map((tx) => tx.hash),
@@ -158,7 +158,7 @@ async function tour() {
     /Query failed with \(6\): rpc error: code = Unknown desc = failed to execute message; message index: 0: .*insufficient funds/,
   );
 
-  // Every entry of a block is a transaction; the first one has the validators' outputs.
+  // Every entry of a block is a transaction; the first one has the validators' VRF outputs.
   const { txs } = await client.getBlock(sent.height);
   const [outputs] = decodeTxRaw(txs[0]).body.messages;
   assert.equal(outputs.typeUrl, "/poq.v1.MsgVoteOutputs");

@@ -1,4 +1,4 @@
-"""A tour of what cosmpy can do with a Proof of Quality chain. Prints what it found, as JSON.
+"""A tour of cosmpy on a Proof of Quality chain. Prints its results as JSON.
 
 GRPC: address of a node's gRPC server. CHAIN_ID: the chain's id. MNEMONIC: words of an account
 that has a few million upoq.
@@ -17,7 +17,7 @@ from cosmpy.aerial.tx import Transaction, TxFee
 from cosmpy.aerial.wallet import LocalWallet
 from cosmpy.crypto.keypairs import PrivateKey
 
-# The chain's messages and queries, made at run time out of its .proto files.
+# The chain's messages and queries, compiled at run time from its .proto files.
 sys.path.append(str(Path(__file__).resolve().parents[3] / "proto"))
 tx_pb2 = grpc.protos("poq/v1/tx.proto")
 query_pb2, query_pb2_grpc = grpc.protos_and_services("poq/v1/query.proto")
@@ -33,7 +33,7 @@ CONFIG = NetworkConfig(
 
 
 def refused(error, call):
-    """The error that the call must end with."""
+    """Returns the error that the call must raise."""
     try:
         call()
     except error as found:
@@ -47,7 +47,7 @@ def tour(mnemonic):
     friend = LocalWallet(PrivateKey(), prefix="poq").address()
     me = str(wallet.address())
 
-    # The node, accounts and balances. An account that never received anything is not there.
+    # The node, accounts and balances. An account that never received coins does not exist.
     assert client.query_node_info().app_name == "poq"
     assert client.query_chain_id() == CONFIG.chain_id
     height = client.query_height()
@@ -79,7 +79,7 @@ def tour(mnemonic):
     assert task.user == me, task
     assert client.query_account(wallet.address()).sequence == before.sequence + 2
 
-    # The state as it was: the task is not there yet.
+    # An old state, in which the task does not exist yet.
     past = [("x-cosmos-block-height", str(sent.response.height))]
     request = query_pb2.QueryTaskRequest(id=task_id)
     early = refused(grpc.RpcError, lambda: poq.Task(request, metadata=past))

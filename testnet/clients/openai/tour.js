@@ -1,8 +1,7 @@
-// A tour of what OpenAI's client for JavaScript can do with an inference node. Prints what it found,
-// as JSON.
+// A tour of OpenAI's client for JavaScript on an inference node. Prints its results as JSON.
 //
-// OPENAI_BASE_URL: the node's server, with /v1. OPENAI_API_KEY: one of the node's keys; not set
-// where it has none.
+// OPENAI_BASE_URL: the node's server, with /v1. OPENAI_API_KEY: one of the node's keys; unset if it has
+// none.
 const assert = require("node:assert/strict");
 const OpenAI = require("openai").default;
 
@@ -24,7 +23,7 @@ async function chats(client, model) {
   assert.match(text, /Paris/);
   assert.equal(answer.choices[0].finish_reason, "stop");
 
-  // The same in parts, with the numbers of tokens at the end.
+  // The same question streamed, with the numbers of tokens at the end.
   const options = { stream: true, stream_options: { include_usage: true } };
   let parts = "";
   let usage;
@@ -37,7 +36,7 @@ async function chats(client, model) {
   const stream = client.chat.completions.stream(asked);
   assert.equal(await stream.finalContent(), text);
 
-  // An answer that ends before a text, also in parts.
+  // An answer that ends before a stop text, also streamed.
   const cut = await client.chat.completions.create({ ...asked, stop: "Paris" });
   assert.equal(cut.choices[0].message.content, text.split("Paris")[0]);
   const cutStream = client.chat.completions.stream({ ...asked, stop: ["Paris"] });
@@ -68,7 +67,7 @@ async function errors(client, model) {
   await assert.rejects(ask({ model: "gpt-4" }), OpenAI.NotFoundError);
   const long = [{ role: "user", content: "word ".repeat(20_000) }];
   await assert.rejects(ask({ messages: long, stream: true }), OpenAI.BadRequestError);
-  // A client that leaves.
+  // A client that disconnects.
   const left = await ask({ stream: true });
   left.controller.abort();
   if (process.env.OPENAI_API_KEY) {
