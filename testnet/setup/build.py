@@ -178,7 +178,7 @@ def main():
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)
     except KeyboardInterrupt:
-        sys.exit("build: interrupted; run the same command again to go on")
+        sys.exit("build: interrupted; run the same command again to resume")
 
 
 if __name__ == "__main__":

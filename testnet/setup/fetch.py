@@ -68,7 +68,7 @@ def download(requirement, machine, directory):
     if subprocess.run(command, stdout=sys.stderr).returncode != 0:
         raise SetupError(
             f"pip could not download the packages of requirements-{requirement}.txt; its message is "
-            "above. Check the network and run the same command again: what is complete is kept"
+            "above. Check the network and run the same command again: complete files are kept"
         )
     wheels = sorted(directory.glob("*.whl"))
     if len(wheels) != 1:
@@ -129,4 +129,4 @@ if __name__ == "__main__":
     except (SetupError, OSError, zipfile.BadZipFile) as error:
         sys.exit(f"set-up: {error}")
     except KeyboardInterrupt:
-        sys.exit("set-up: interrupted; run it again to go on")
+        sys.exit("setup: interrupted; run it again to resume")

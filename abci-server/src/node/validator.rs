@@ -109,7 +109,7 @@ impl Voting {
         if status.voting_power == 0 || self.address.as_ref() == Some(signing) {
             return Ok(());
         }
-        let own = self.address.as_deref().unwrap_or("nobody");
+        let own = self.address.as_deref().unwrap_or("no validator");
         Err(anyhow!(
             "CometBFT signs for the validator {signing} of power {}, but this node extends the votes of \
              {own}: its votes do not count. Run `poqd config set app.validator-public-key {}` and put \

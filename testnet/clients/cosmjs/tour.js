@@ -39,7 +39,7 @@ function response(result, name) {
   return type(name).toObject(type(name).decode(value), { longs: String });
 }
 
-/** Sends coins back out of an account of three keys, of which two sign. */
+/** Sends coins back from a multisignature account of three keys, two of which sign. */
 async function multisig(client, address, coins) {
   const wallets = await Promise.all([1, 2, 3].map(() => Secp256k1HdWallet.generate(24, prefix)));
   const keys = await Promise.all(wallets.map(async (wallet) => (await wallet.getAccounts())[0]));

@@ -21,8 +21,8 @@ pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
     let quality = aggregate(params.aggregation(), &opinions(&judged));
     let shares = shares(params, settlement.price, committee.seats.len());
     let (Ok(shares), true) = (shares, is_as_recorded(&bill, quality, settlement)) else {
-        let note = "the parameters have changed since the settlement, and those of its time are no \
-                    longer known to this node: the amounts stand without their computation";
+        let note = "the parameters have changed since the settlement, and this node no longer has the old \
+                    ones: the amounts are shown without their computation";
         return (compact_amounts(task), Some(note.to_owned()));
     };
     let mut all = vec![

@@ -60,7 +60,7 @@ struct Options {
 fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     println!(
-        "{}; medians of {} blocks in turns",
+        "{}; medians of {} blocks, alternately on both chains",
         poq_bench::machine(),
         options.rounds
     );

@@ -49,7 +49,7 @@ enum Output {
 const CHECKS: u32 = 50;
 const BLOCKS: u32 = 10;
 
-/// What was measured of one server.
+/// The figures of one server.
 #[derive(Default)]
 struct Samples {
     /// Checks per second of each round.
