@@ -18,7 +18,7 @@ const TIMES: usize = 4;
 /// Only prompts of at least this many words count as copied.
 const PROMPT_WORDS: usize = 4;
 
-/// Why an answer is plain junk.
+/// The reason why an answer is plain junk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Junk {
     /// It has no words.

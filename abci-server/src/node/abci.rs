@@ -24,7 +24,7 @@ use super::comet_queries::CometQueries;
 const BUDGET: Duration = Duration::from_millis(400);
 
 /// The application as served over ABCI. Like the Cosmos SDK, it also answers queries that need CometBFT,
-/// such as `cosmos.tx.v1beta1.Service/GetTx`, if that takes less than [`BUDGET`].
+/// such as `cosmos.tx.v1beta1.Service/GetTx`, if that takes less than `BUDGET`.
 #[derive(Clone)]
 pub struct ServedApp {
     app: App,

@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
         Ok((layer, before))
     }
 
-    /// Of two summands, the dense layer and the other one.
+    /// The dense layer among two summands, and the other summand.
     fn residual(&self, a: &'a str, b: &'a str) -> Result<(Linear<'a>, &'a str)> {
         match self.linear(a) {
             Ok(linear) => Ok((linear, b)),

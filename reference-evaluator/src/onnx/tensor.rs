@@ -72,7 +72,10 @@ impl Table {
         let scale = float(scale)?;
         let zero_point = match (&zero_point.raw_data[..], zero_point.int32_data.as_slice()) {
             _ if zero_point.data_type != quantized.data_type => {
-                return Err(unexpected(zero_point, "of the same type as what it shifts"));
+                return Err(unexpected(
+                    zero_point,
+                    "of the same type as the numbers that it shifts",
+                ));
             }
             ([byte], []) => value_of(*byte),
             ([], [value]) => *value,
