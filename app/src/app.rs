@@ -67,7 +67,7 @@ impl App {
     /// audits compare with.
     pub fn open(path: &Path, options: Options, scorer: Arc<dyn ReferenceScorer>) -> Result<Self> {
         let auditor = Auditor::new(scorer)
-            .map_err(|error| Error::internal(format!("the threads of audits: {error}")))?;
+            .map_err(|error| Error::broken(format!("the threads of audits: {error}")))?;
         let app = Self {
             store: Store::open(path, options.keep_versions)?,
             genesis: Arc::default(),
@@ -162,7 +162,7 @@ impl App {
     pub fn commit(&self) -> Result<Head> {
         let prepared = lock(&self.pending)
             .take()
-            .ok_or_else(|| Error::internal("commit without a finalized block"))?;
+            .ok_or_else(|| Error::broken("commit without a finalized block"))?;
         // The mempool's connection waits until its state stands on the new block.
         let mut mempool = lock(&self.mempool);
         let head = self.store.commit(prepared)?;

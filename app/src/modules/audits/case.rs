@@ -27,7 +27,7 @@ impl Case {
         let task = tasks::get(state, id)?;
         let committee = task.committees.last();
         let (TaskStatus::Settled, Some(committee)) = (task.status(), committee) else {
-            return Err(Error::internal(format!(
+            return Err(Error::broken(format!(
                 "task {id} is to be audited and not settled"
             )));
         };

@@ -3,7 +3,7 @@
 use super::case::Case;
 use super::pool::Auditor;
 use super::schedule::pending;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::store::State;
 
 /// Audits that are worked on ahead of the blocks that use them, at most.
@@ -20,7 +20,7 @@ pub fn follow(auditor: &Auditor, state: &State) -> Result<()> {
     let cases = unknown
         .into_iter()
         .filter_map(|(due_height, id)| match Case::read(state, due_height, id) {
-            Err(Error::Rejected { .. }) => None,
+            Err(error) if error.is_deterministic() => None,
             outcome => Some(outcome),
         })
         .collect::<Result<Vec<_>>>()?;

@@ -223,11 +223,11 @@ fn operator_of_payout(state: &State, role: Role, payout: &str) -> Result<Option<
     };
     String::from_utf8(bytes)
         .map(Some)
-        .map_err(|_| Error::internal(format!("operator of payout {payout} is corrupt")))
+        .map_err(|_| Error::broken(format!("operator of payout {payout} is corrupt")))
 }
 
 fn node_at(state: &State, role: Role, slot: u64) -> Result<Node> {
-    let missing = || Error::internal(format!("no {} node at slot {slot}", name(role)));
+    let missing = || Error::broken(format!("no {} node at slot {slot}", name(role)));
     let operator = state.get(keys::slot(role, slot))?.ok_or_else(missing)?;
     let operator = String::from_utf8(operator).map_err(|_| missing())?;
     find(state, role, &operator)?.ok_or_else(missing)

@@ -93,7 +93,7 @@ fn claim_slot(state: &mut State, role: Role) -> Result<u64> {
             .strip_prefix(prefix.as_bytes())
             .and_then(|slot| std::str::from_utf8(slot).ok())
             .and_then(|slot| slot.parse().ok())
-            .ok_or_else(|| Error::internal(format!("a key under {prefix} is corrupt")))?;
+            .ok_or_else(|| Error::broken(format!("a key under {prefix} is corrupt")))?;
         state.delete(key)?;
         return Ok(slot);
     }
@@ -190,7 +190,7 @@ pub(super) fn check_models(
             Role::Inference => models::model(ctx.state, model)?.deprecated,
             Role::Evaluator => models::evaluator_model(ctx.state, model)?.deprecated,
             Role::Validator | Role::Unspecified => {
-                return Err(Error::internal("role was checked before"));
+                return Err(Error::broken("role was checked before"));
             }
         };
         ensure!(

@@ -23,7 +23,7 @@ const KEY: &str = "params/params";
 pub fn get(state: &State) -> Result<Params> {
     state
         .get_message(KEY)?
-        .ok_or_else(|| Error::internal("the state has no parameters"))
+        .ok_or_else(|| Error::broken("the state has no parameters"))
 }
 
 /// Replaces the parameters.

@@ -7,7 +7,7 @@ use poq_proto::event;
 use poq_proto::v1::Role;
 
 use crate::address::Address;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::{bank, nodes, validators};
 
@@ -35,9 +35,8 @@ pub fn release_due(ctx: &mut Execution<'_>) -> Result<()> {
             continue;
         }
         match ctx.attempt(|ctx| release(ctx, height, role, &operator)) {
-            Err(Error::Rejected { log, .. }) => {
-                // A bug of this application; the chain goes on without it.
-                tracing::error!(operator, log, "a stake cannot be released");
+            Err(error) if error.is_deterministic() => {
+                tracing::error!(operator, log = %error, "a stake cannot be released");
             }
             outcome => outcome?,
         }

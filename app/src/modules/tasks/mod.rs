@@ -98,7 +98,7 @@ pub fn current_committee(task: &mut Task) -> Result<&mut Committee> {
     let id = task.id;
     task.committees
         .last_mut()
-        .ok_or_else(|| Error::internal(format!("task {id} has no committee")))
+        .ok_or_else(|| Error::broken(format!("task {id} has no committee")))
 }
 
 /// Which committee of the task is at work, from 0; part of every commitment.
@@ -126,9 +126,11 @@ fn run_batch<T: Message>(
         let bytes = item.encoded_len();
         let code = match ctx.attempt(|ctx| run(ctx, task_id, item)) {
             Ok(()) => 0,
-            Err(error @ (Error::Store(_) | Error::Audit { .. })) => return Err(error),
-            Err(Error::Rejected { code, log }) => {
-                first_failure.get_or_insert(Error::Rejected { code, log });
+            Err(error) => {
+                let Some(code) = error.code() else {
+                    return Err(error);
+                };
+                first_failure.get_or_insert(error);
                 code.number
             }
         };

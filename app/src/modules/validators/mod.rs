@@ -56,7 +56,7 @@ pub fn find_by_address(state: &State, address: &[u8]) -> Result<Option<Validator
         return Ok(None);
     };
     let operator = String::from_utf8(operator)
-        .map_err(|_| Error::internal("the operator of a consensus address is corrupt"))?;
+        .map_err(|_| Error::broken("the operator of a consensus address is corrupt"))?;
     get(state, &operator).map(Some)
 }
 
