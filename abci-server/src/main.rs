@@ -10,7 +10,6 @@ mod comet;
 mod commands;
 mod evaluator_files;
 mod explain;
-mod export;
 mod genesis;
 mod grpc;
 mod home;

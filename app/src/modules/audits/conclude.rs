@@ -8,7 +8,6 @@ use poq_proto::v1::{AuditCause, AuditPenalty, AuditResult, Task};
 use super::case::Case;
 use super::schedule::due;
 use super::{Auditor, verdict};
-use crate::address::Address;
 use crate::arithmetic::{share, sum};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
@@ -115,9 +114,7 @@ fn settle_deposit(ctx: &mut Execution<'_>, task: &Task, result: &mut AuditResult
         return Ok(());
     }
     if proven {
-        let account = Address::parse(&audit.challenger, &params.bech32_prefix)?;
-        let amount = sum([returned, result.reward])?;
-        bank::credit(ctx.state, &account, &params.denom, amount.into())?;
+        bank::pay(ctx, &audit.challenger, sum([returned, result.reward])?)?;
     }
     ctx.emit(
         event::CHALLENGE_ENDED,

@@ -3,6 +3,7 @@
 mod case;
 mod conclude;
 mod follow;
+pub mod genesis;
 mod keys;
 mod lottery;
 pub mod msgs;

@@ -3,6 +3,7 @@
 //! `supply = Σ balances + Σ escrow + Σ stake`; what is slashed or lost leaves the supply and is
 //! counted as burnt, so that `supply + burnt` is what genesis created.
 
+pub mod genesis;
 mod keys;
 mod metadata;
 pub mod msgs;
@@ -13,6 +14,7 @@ use poq_proto::code;
 
 use crate::address::Address;
 use crate::error::{Error, Result, reject};
+use crate::execution::Execution;
 use crate::modules::auth;
 use crate::store::State;
 
@@ -62,6 +64,13 @@ pub fn credit(state: &mut State, address: &Address, denom: &str, amount: u128) -
         .checked_add(amount)
         .ok_or_else(|| Error::broken(format!("balance of {address} exceeds 128 bits")))?;
     set_balance(state, address, denom, balance)
+}
+
+/// Pays base units of the chain's denom to an account.
+pub fn pay(ctx: &mut Execution<'_>, account: &str, amount: u64) -> Result<()> {
+    let params = &ctx.block.params;
+    let account = Address::parse(account, &params.bech32_prefix)?;
+    credit(ctx.state, &account, &params.denom, amount.into())
 }
 
 /// Takes from a balance.

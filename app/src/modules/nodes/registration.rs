@@ -186,13 +186,7 @@ pub(super) fn check_models(
         "a node serves 1 to {MAX_MODELS} models, sorted and without duplicates"
     );
     for model in wanted {
-        let deprecated = match role {
-            Role::Inference => models::model(ctx.state, model)?.deprecated,
-            Role::Evaluator => models::evaluator_model(ctx.state, model)?.deprecated,
-            Role::Validator | Role::Unspecified => {
-                return Err(Error::broken("role was checked before"));
-            }
-        };
+        let deprecated = is_deprecated(ctx.state, role, model)?;
         ensure!(
             !deprecated || served.contains(model),
             code::MODEL_DEPRECATED,
@@ -200,4 +194,13 @@ pub(super) fn check_models(
         );
     }
     Ok(())
+}
+
+/// Whether a model takes no new nodes of the role; it must be registered.
+pub(super) fn is_deprecated(state: &State, role: Role, model: &str) -> Result<bool> {
+    match role {
+        Role::Inference => Ok(models::model(state, model)?.deprecated),
+        Role::Evaluator => Ok(models::evaluator_model(state, model)?.deprecated),
+        Role::Validator | Role::Unspecified => Err(Error::broken("role was checked before")),
+    }
 }

@@ -1,6 +1,7 @@
 //! The consensus parameters: where they are kept, and which values make sense.
 
 mod economics;
+pub mod genesis;
 pub mod limits;
 pub mod msgs;
 pub mod query;

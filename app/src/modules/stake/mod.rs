@@ -6,7 +6,6 @@ pub mod msgs;
 use poq_proto::event;
 use poq_proto::v1::Role;
 
-use crate::address::Address;
 use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::{bank, nodes, validators};
@@ -53,9 +52,7 @@ fn release(ctx: &mut Execution<'_>, height: u64, role: Role, operator: &str) -> 
         // An entry of a later height took its part along.
         return Ok(());
     }
-    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
-    let account = Address::parse(operator, prefix)?;
-    bank::credit(ctx.state, &account, denom, amount.into())?;
+    bank::pay(ctx, operator, amount)?;
     ctx.emit(
         event::STAKE_RELEASED,
         &[

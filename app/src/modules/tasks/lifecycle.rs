@@ -379,18 +379,15 @@ fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
 
 /// Pays the account from which validators are paid.
 pub fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
-    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
-    let protocol = Address::of_module(PROTOCOL_ACCOUNT, prefix)?;
-    bank::credit(ctx.state, &protocol, denom, amount.into())
+    let protocol = Address::of_module(PROTOCOL_ACCOUNT, &ctx.block.params.bech32_prefix)?;
+    bank::pay(ctx, protocol.as_str(), amount)
 }
 
-fn pay(ctx: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
+pub(super) fn pay(ctx: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
     if payout.amount == 0 {
         return Ok(());
     }
-    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
-    let account = Address::parse(&payout.payout, prefix)?;
-    bank::credit(ctx.state, &account, denom, payout.amount.into())?;
+    bank::pay(ctx, &payout.payout, payout.amount)?;
     ctx.emit(
         event::NODE_PAID,
         &[
@@ -432,8 +429,7 @@ pub fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundReason) ->
 
 /// Gives the user what is left, and forgets everything but the record; in time most of that too.
 fn end(ctx: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64) -> Result<()> {
-    let user = Address::parse(&task.user, &ctx.block.params.bech32_prefix)?;
-    bank::credit(ctx.state, &user, &ctx.block.params.denom, to_user.into())?;
+    bank::pay(ctx, &task.user, to_user)?;
     let open = ctx.state.get_u64(keys::open(&task.user))?.unwrap_or(0);
     match open.saturating_sub(1) {
         0 => ctx.state.delete(keys::open(&task.user))?,
