@@ -23,6 +23,8 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/poq.v1.serde.rs"));
 }
 
+include!(concat!(env!("OUT_DIR"), "/messages.rs"));
+
 /// Parts per million in one.
 pub const PPM: u64 = 1_000_000;
 
