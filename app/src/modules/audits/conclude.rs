@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use poq_proto::event;
 use poq_proto::v1::{AuditCause, AuditPenalty, AuditResult, Task};
 
-use super::case::Case;
-use super::schedule::due;
+use super::schedule::{Case, due};
 use super::{Auditor, verdict};
 use crate::arithmetic::{share, sum};
 use crate::error::{Error, Result};
