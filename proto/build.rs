@@ -24,6 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let encoded = descriptors.encode_to_vec();
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("poq.v1.descriptors.bin"), &encoded)?;
+    let services = descriptors.file.iter().flat_map(|file| &file.service);
+    let messages = services
+        .filter(|service| service.name() == "Msg")
+        .flat_map(|service| &service.method)
+        .map(|method| method.input_type().trim_start_matches(".poq.v1."));
+    std::fs::write(out.join("messages.rs"), for_each_message(messages))?;
 
     prost_build::Config::new()
         .enable_type_names()
@@ -33,4 +39,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         .preserve_proto_field_names()
         .build(&[".poq.v1"])?;
     Ok(())
+}
+
+/// A macro that lists the messages of `service Msg`.
+fn for_each_message<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<_> = names.collect();
+    format!(
+        "/// Calls a macro with the names of all messages of `poq.v1.Msg`, after names of the caller's own.
+        #[macro_export]
+        macro_rules! for_each_message {{
+            ($call:ident $($own:ident)*) => {{ $call! {{ $($own)* {} }} }};
+        }}",
+        names.join(" ")
+    )
 }

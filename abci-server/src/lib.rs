@@ -5,7 +5,6 @@
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod cli;
-mod export;
 mod home;
 pub mod node;
 pub mod transport;

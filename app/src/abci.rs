@@ -55,7 +55,10 @@ impl Application for App {
         let first = request.initial_height;
         if first > 1 {
             let log = format!("initial_height is {first}; write 1, nothing else is supported");
-            halt("the genesis is invalid", &Error::internal(log));
+            halt(
+                "the genesis is invalid",
+                &Error::rejected(code::INVALID_REQUEST, log),
+            );
         }
         let validators: Vec<_> = request.validators.into_iter().map(power_of).collect();
         let app_state = &request.app_state_bytes;

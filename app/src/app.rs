@@ -2,12 +2,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use poq_proto::code;
-use poq_proto::v1::{DenomMetadata, EvaluatorModel, Params};
+use poq_proto::v1::{EvaluatorModel, Params};
 
 use crate::block::{Block, Gas, OpenBlock, Outcome, proposal_bytes};
 use crate::chain;
 use crate::error::{Error, Result, ensure, reject};
-use crate::genesis;
+use crate::genesis::{self, Exported};
 use crate::mempool::Mempool;
 use crate::modules::audits::{self, Auditor, ReferenceScorer};
 use crate::modules::beacon::{self, ExtendedVote, OwnValidator};
@@ -67,7 +67,7 @@ impl App {
     /// audits compare with.
     pub fn open(path: &Path, options: Options, scorer: Arc<dyn ReferenceScorer>) -> Result<Self> {
         let auditor = Auditor::new(scorer)
-            .map_err(|error| Error::internal(format!("the threads of audits: {error}")))?;
+            .map_err(|error| Error::broken(format!("the threads of audits: {error}")))?;
         let app = Self {
             store: Store::open(path, options.keep_versions)?,
             genesis: Arc::default(),
@@ -107,7 +107,7 @@ impl App {
     /// Checks an `app_state` by itself: everything but who the validators of consensus are.
     pub fn check_genesis(&self, chain_id: &str, app_state: &[u8]) -> Result<()> {
         let mut state = State::new(self.store.snapshot());
-        genesis::apply(&mut state, chain_id, genesis::parse(app_state)?)
+        genesis::init(&mut state, chain_id, &genesis::parse(app_state)?)
     }
 
     /// Computes the state of a genesis and its app hash. Nothing is kept on disk, so it can be
@@ -121,9 +121,9 @@ impl App {
         vote_extensions_height: u64,
     ) -> Result<[u8; 32]> {
         let mut state = State::new(self.store.snapshot());
-        genesis::apply(&mut state, chain_id, genesis::parse(app_state)?)?;
-        validators::begin(&mut state, validators)?;
-        beacon::begin(&mut state, vote_extensions_height)?;
+        genesis::init(&mut state, chain_id, &genesis::parse(app_state)?)?;
+        validators::genesis::init_powers(&mut state, validators)?;
+        beacon::genesis::init(&mut state, vote_extensions_height)?;
         let changes = state.into_changes()?;
         let app_hash = self.store.root_after(&changes)?;
         *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = Some(changes);
@@ -162,7 +162,7 @@ impl App {
     pub fn commit(&self) -> Result<Head> {
         let prepared = lock(&self.pending)
             .take()
-            .ok_or_else(|| Error::internal("commit without a finalized block"))?;
+            .ok_or_else(|| Error::broken("commit without a finalized block"))?;
         // The mempool's connection waits until its state stands on the new block.
         let mut mempool = lock(&self.mempool);
         let head = self.store.commit(prepared)?;
@@ -297,9 +297,9 @@ impl App {
         bank::all_balances(&State::new(self.snapshot(height)?))
     }
 
-    /// How denoms are shown, at a height or in the last state. For tools.
-    pub fn denom_metadata(&self, height: Option<u64>) -> Result<Vec<DenomMetadata>> {
-        bank::all_metadata(&State::new(self.snapshot(height)?))
+    /// The state at a height, or the last one, as the genesis of another chain. For tools.
+    pub fn export(&self, height: Option<u64>) -> Result<Exported> {
+        genesis::export(State::new(self.snapshot(height)?))
     }
 
     /// The parameters of the last committed state. For tools.

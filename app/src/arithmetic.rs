@@ -36,7 +36,7 @@ pub fn sum(amounts: impl IntoIterator<Item = u64>) -> Result<u64> {
     amounts
         .into_iter()
         .try_fold(0u64, u64::checked_add)
-        .ok_or_else(|| Error::internal("a sum of amounts exceeds 64 bits"))
+        .ok_or_else(|| Error::broken("a sum of amounts exceeds 64 bits"))
 }
 
 fn saturate(value: u128) -> u64 {

@@ -239,8 +239,8 @@ impl<T: AsRef<[u8]>> Block<'_, T> {
         verifier: &beacon::Verifier,
     ) -> Result<Carried> {
         match self.carried(state, verifier) {
-            Err(Error::Rejected { log, .. }) => {
-                tracing::error!(height = self.height, log, "a block has wrong outputs");
+            Err(error) if error.is_deterministic() => {
+                tracing::error!(height = self.height, log = %error, "a block has wrong outputs");
                 Ok(Carried::NotDue)
             }
             carried => carried,
@@ -281,8 +281,8 @@ fn step(
     part: impl FnOnce(&mut Execution<'_>) -> Result<()>,
 ) -> Result<()> {
     match ctx.attempt(part) {
-        Err(Error::Rejected { log, .. }) => {
-            tracing::error!(height = ctx.block.height, log, "a part of a block failed");
+        Err(error) if error.is_deterministic() => {
+            tracing::error!(height = ctx.block.height, log = %error, "a part of a block failed");
             Ok(())
         }
         outcome => outcome,
@@ -340,10 +340,12 @@ fn deliver(
 }
 
 fn refused(gas: Gas, error: Error) -> Result<Delivered> {
-    let (code, log) = rejection(error)?;
+    let Some(code) = error.code() else {
+        return Err(error);
+    };
     Ok(Delivered {
-        result: failed(gas, code, log.clone()),
-        refusal: Some(Error::Rejected { code, log }),
+        result: failed(gas, code, error.to_string()),
+        refusal: Some(error),
     })
 }
 
@@ -358,11 +360,11 @@ fn failed(gas: Gas, code: Code, log: String) -> ExecTxResult {
     }
 }
 
-/// Code and text of a rejection; a failure of the node itself stays an error.
+/// Code and text of a failed transaction; an error that must stop the node stays one.
 pub fn rejection(error: Error) -> Result<(Code, String)> {
-    match error {
-        Error::Rejected { code, log } => Ok((code, log)),
-        Error::Store(_) | Error::Audit { .. } => Err(error),
+    match error.code() {
+        Some(code) => Ok((code, error.to_string())),
+        None => Err(error),
     }
 }
 

@@ -31,7 +31,7 @@ pub fn id(state: &State) -> Result<String> {
     state
         .get(ID)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| Error::internal("the state has no chain id"))
+        .ok_or_else(|| Error::broken("the state has no chain id"))
 }
 
 /// The beacon of the last block.
@@ -48,7 +48,7 @@ fn beacon_at(state: &State, key: &str) -> Result<[u8; 32]> {
     state
         .get(key)?
         .and_then(|bytes| bytes.try_into().ok())
-        .ok_or_else(|| Error::internal(format!("the state has no {key}")))
+        .ok_or_else(|| Error::broken(format!("the state has no {key}")))
 }
 
 /// Sets the beacon of a new block.

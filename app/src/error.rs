@@ -14,6 +14,10 @@ pub enum Error {
         /// What happened, to what, and what to do next.
         log: String,
     },
+    /// An invariant does not hold: a bug of this application. Every node finds it at the same place, so
+    /// the chain goes on: the transaction fails with [`code::INTERNAL`], or the step is set aside.
+    #[error("{0}")]
+    Broken(String),
     /// The node's own storage failed. The node must stop: it can no longer follow consensus.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -40,9 +44,24 @@ impl Error {
         }
     }
 
-    /// An arithmetic or logical invariant does not hold; a bug of this application.
-    pub fn internal(log: impl Into<String>) -> Self {
-        Self::rejected(code::INTERNAL, log)
+    /// An invariant that does not hold.
+    pub fn broken(log: impl Into<String>) -> Self {
+        Self::Broken(log.into())
+    }
+
+    /// The code of an error that every node gets alike: the chain goes on after it. None if this node
+    /// alone has it and must stop.
+    pub fn code(&self) -> Option<Code> {
+        match self {
+            Self::Rejected { code, .. } => Some(*code),
+            Self::Broken(_) => Some(code::INTERNAL),
+            Self::Store(_) | Self::Audit { .. } => None,
+        }
+    }
+
+    /// Whether every node gets this error alike, so that a step that failed may be set aside.
+    pub fn is_deterministic(&self) -> bool {
+        self.code().is_some()
     }
 }
 

@@ -1,17 +1,29 @@
-//! The application's part of genesis.json, typed and validated.
-
-use std::collections::BTreeSet;
+//! The application's part of `genesis.json`: a chain begins with it, and is exported as one (ADR 42).
+//!
+//! Each module has its part in its own `genesis.rs`, `init` and `export` side by side.
 
 use poq_proto::code;
-use poq_proto::v1::{GenesisAccount, GenesisState, Params};
+use poq_proto::v1::GenesisState;
 
-use crate::address::Address;
 use crate::chain;
-use crate::coin;
-use crate::error::{Error, Result, ensure};
-use crate::execution::{BlockContext, Execution};
-use crate::modules::{bank, models, nodes, params, validators};
+use crate::error::{Error, Result};
+use crate::execution::Execution;
+use crate::modules::validators::ValidatorPower;
+use crate::modules::{audits, bank, beacon, models, nodes, params, tasks, validators};
 use crate::store::State;
+
+/// The state of a chain as the beginning of another one.
+#[derive(Debug)]
+pub struct Exported {
+    /// The application's part.
+    pub app_state: GenesisState,
+    /// Keys and powers of the validators, for CometBFT's part.
+    pub validators: Vec<ValidatorPower>,
+    /// First height whose votes have extensions, for CometBFT's part; 0 if there is none.
+    pub vote_extensions_height: u64,
+    /// What could not be carried over as it was, and what became of it.
+    pub notes: Vec<String>,
+}
 
 /// A genesis with default parameters and nothing else.
 pub fn default_genesis() -> GenesisState {
@@ -33,106 +45,39 @@ pub fn parse(json: &[u8]) -> Result<GenesisState> {
     })
 }
 
-/// Checks a genesis and writes it into an empty state.
-pub fn apply(state: &mut State, chain_id: &str, genesis: GenesisState) -> Result<()> {
-    let Some(genesis_params) = genesis.params.clone() else {
-        return Err(Error::rejected(
-            code::INVALID_REQUEST,
-            "app_state has no params",
-        ));
-    };
-    params::validate(&genesis_params)?;
-    params::set(state, &genesis_params)?;
+/// Checks a genesis and writes it into an empty state, from the lowest module up. The validators have
+/// no power before [`validators::genesis::init_powers`].
+pub fn init(state: &mut State, chain_id: &str, genesis: &GenesisState) -> Result<()> {
+    params::genesis::init(state, genesis.params.as_ref())?;
     chain::begin(state, chain_id)?;
-    apply_accounts(state, &genesis_params, &genesis.accounts)?;
-    for metadata in &genesis.denom_metadata {
-        bank::set_metadata(state, metadata)?;
-    }
-    apply_models(state, &genesis)?;
-    let denom = genesis_params.denom.clone();
-    apply_operators(state, chain_id, genesis_params, genesis)?;
-    // Prices, stakes and slashes have 64 bits, and so have their sums, as they are parts of the supply.
-    let supply = bank::supply(state, &denom)?;
-    ensure!(
-        supply <= u64::MAX.into(),
-        code::INVALID_COINS,
-        "genesis has {supply}{denom}, more than 2^64 - 1: take a larger unit for {denom}"
-    );
-    Ok(())
-}
-
-fn apply_accounts(state: &mut State, params: &Params, accounts: &[GenesisAccount]) -> Result<()> {
-    let mut seen = BTreeSet::new();
-    for account in accounts {
-        let address = Address::parse(&account.address, &params.bech32_prefix)?;
-        ensure!(
-            seen.insert(address.clone()),
-            code::INVALID_REQUEST,
-            "genesis has account {address} twice"
-        );
-        let mut denoms = BTreeSet::new();
-        for balance in &account.coins {
-            coin::validate_denom(&balance.denom)?;
-            ensure!(
-                denoms.insert(&balance.denom),
-                code::INVALID_COINS,
-                "genesis account {address} has {} twice",
-                balance.denom
-            );
-            let amount = coin::parse_amount(&balance.amount)?;
-            bank::mint_held(state, &balance.denom, amount)?;
-            bank::credit(state, &address, &balance.denom, amount)?;
-        }
-    }
-    Ok(())
-}
-
-fn apply_models(state: &mut State, genesis: &GenesisState) -> Result<()> {
-    let mut seen = BTreeSet::new();
-    for model in &genesis.evaluator_models {
-        ensure!(
-            seen.insert(&model.id),
-            code::INVALID_REQUEST,
-            "genesis has evaluator model {} twice",
-            model.id
-        );
-        models::set_evaluator_model(state, model, 0)?;
-    }
-    seen.clear();
-    for model in &genesis.models {
-        ensure!(
-            seen.insert(&model.id),
-            code::INVALID_REQUEST,
-            "genesis has model {} twice",
-            model.id
-        );
-        models::set_model(state, model, 0, 0)?;
-    }
-    Ok(())
-}
-
-/// Nodes and validators; the validators have no power yet, see `validators::begin`.
-fn apply_operators(
-    state: &mut State,
-    chain_id: &str,
-    params: Params,
-    genesis: GenesisState,
-) -> Result<()> {
-    let block = BlockContext {
-        chain_id: chain_id.to_owned(),
-        height: 0,
-        params,
-        beacon: chain::beacon(state)?,
-    };
-    let denom = &block.params.denom;
+    let block = chain::context(state, 0)?;
     let mut ctx = Execution::new(state, &block);
-    for node in genesis.nodes {
-        bank::mint_held(ctx.state, denom, node.stake.into())?;
-        nodes::register(&mut ctx, node)?;
-    }
-    for validator in genesis.validators {
-        bank::mint_held(ctx.state, denom, validator.stake.into())?;
-        validators::register(&mut ctx, validator)?;
-    }
-    Ok(())
+    bank::genesis::init(&mut ctx, genesis)?;
+    models::genesis::init(&mut ctx, genesis)?;
+    nodes::genesis::init(&mut ctx, genesis)?;
+    validators::genesis::init(&mut ctx, genesis)?;
+    bank::genesis::check_size(&ctx)
+}
+
+/// Exports a state, from the highest module down: each pays what a genesis cannot hold into balances,
+/// which the bank exports at the end.
+pub fn export(mut state: State) -> Result<Exported> {
+    let block = chain::context(&state, state.version())?;
+    let mut ctx = Execution::new(&mut state, &block);
+    let (mut app_state, mut notes) = (GenesisState::default(), Vec::new());
+    audits::genesis::export(&mut ctx, &mut notes)?;
+    tasks::genesis::export(&mut ctx, &mut notes)?;
+    nodes::genesis::export(&mut ctx, &mut app_state, &mut notes)?;
+    let powers = validators::genesis::export(&mut ctx, &mut app_state, &mut notes)?;
+    let vote_extensions_height = beacon::genesis::export(&app_state, &mut notes);
+    models::genesis::export(&ctx, &mut app_state)?;
+    bank::genesis::export(&ctx, &mut app_state)?;
+    app_state.params = Some(params::genesis::export(ctx.state)?);
+    bank::genesis::check_supply(&ctx, &app_state)?;
+    Ok(Exported {
+        app_state,
+        validators: powers,
+        vote_extensions_height,
+        notes,
+    })
 }

@@ -12,7 +12,7 @@ use crate::store::StoreError;
 pub(crate) fn refused(path: &str, error: Error, height: i64) -> ResponseQuery {
     match error {
         Error::Rejected { code, log } => rejected(path, code, log, height),
-        Error::Audit { .. } => answer(code::INTERNAL, error.to_string(), height),
+        Error::Broken(_) | Error::Audit { .. } => answer(code::INTERNAL, error.to_string(), height),
         Error::Store(error) => {
             let code = match error {
                 StoreError::NoProof { .. } => code::INVALID_REQUEST,
@@ -29,7 +29,6 @@ pub(crate) fn refused(path: &str, error: Error, height: i64) -> ResponseQuery {
 /// as `codespace/code`.
 fn rejected(path: &str, code: Code, log: String, height: i64) -> ResponseQuery {
     let (status, shown, log) = match code {
-        code::INTERNAL => return answer(code, log, height),
         _ if path == SIMULATE => ("Unknown", code::UNKNOWN_REQUEST, log),
         code::NOT_FOUND => ("NotFound", code, log),
         code::INVALID_REQUEST => ("InvalidArgument", code, log),

@@ -45,7 +45,7 @@ impl WeightedIndex {
     /// Sets the weight of a slot; 0 removes it from all draws.
     pub fn set_weight(&self, state: &mut State, slot: u64, weight: u128) -> Result<()> {
         if slot >= CAPACITY {
-            return Err(Error::internal(format!("slot {slot} is beyond the index")));
+            return Err(Error::broken(format!("slot {slot} is beyond the index")));
         }
         let mut position = slot;
         let mut value = weight;
@@ -126,7 +126,7 @@ impl WeightedIndex {
                 point -= weight;
             }
             let Some(index) = chosen else {
-                return Err(Error::internal(format!(
+                return Err(Error::broken(format!(
                     "index {} is inconsistent",
                     self.prefix
                 )));
@@ -151,7 +151,7 @@ impl WeightedIndex {
             let sum = &mut sums[child(slot / width)];
             *sum = sum
                 .checked_sub(*weight)
-                .ok_or_else(|| Error::internal(format!("index {} is inconsistent", self.prefix)))?;
+                .ok_or_else(|| Error::broken(format!("index {} is inconsistent", self.prefix)))?;
         }
         Ok(sums)
     }
@@ -171,7 +171,7 @@ impl WeightedIndex {
             return Ok(sums);
         };
         if stored.len() != SUM_BYTES * sums.len() {
-            return Err(Error::internal(format!("{key} has {} bytes", stored.len())));
+            return Err(Error::broken(format!("{key} has {} bytes", stored.len())));
         }
         for (sum, bytes) in sums.iter_mut().zip(stored.chunks_exact(SUM_BYTES)) {
             let mut array = [0; SUM_BYTES];
@@ -203,7 +203,7 @@ fn child(position: u64) -> usize {
 fn total(sums: &Sums) -> Result<u128> {
     sums.iter()
         .try_fold(0u128, |total, sum| total.checked_add(*sum))
-        .ok_or_else(|| Error::internal("the weights of an index exceed 128 bits"))
+        .ok_or_else(|| Error::broken("the weights of an index exceed 128 bits"))
 }
 
 /// Domain separator of draws.

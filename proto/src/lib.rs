@@ -23,6 +23,8 @@ pub mod v1 {
     include!(concat!(env!("OUT_DIR"), "/poq.v1.serde.rs"));
 }
 
+include!(concat!(env!("OUT_DIR"), "/messages.rs"));
+
 /// One, in parts per million.
 pub const PPM: u64 = 1_000_000;
 

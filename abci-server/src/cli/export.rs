@@ -5,11 +5,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use poq_app::{App, NoReference, Options};
 
-use crate::export::export;
 use crate::home::Home;
-use crate::home::genesis::{Genesis, parse_chain_id};
-use crate::home::settings::AppSettings;
-use crate::home::settings::Format;
+use crate::home::genesis::{Genesis, Validator, parse_chain_id};
+use crate::home::settings::{AppSettings, Format};
 
 /// Flags of `export`.
 #[derive(Debug, clap::Args)]
@@ -45,19 +43,17 @@ impl Export {
                 data.display()
             )
         })?;
-        let exported = export(&app, self.height)?;
-        for change in &exported.changes {
-            eprintln!("{change}");
+        let exported = app.export(self.height)?;
+        for note in &exported.notes {
+            eprintln!("{note}");
         }
         let chain_id = self.chain_id.unwrap_or_else(|| genesis.chain_id.clone());
-        genesis.found(&chain_id, exported.validators, exported.app_state);
-        // A chain whose validators have no VRF keys yet starts without outputs.
-        let state = genesis.app_state.iter();
-        let mut validators = state.flat_map(|state| &state.validators);
-        if validators.any(|validator| validator.vrf_key.is_empty()) {
-            eprintln!("votes will carry no outputs: a validator has no VRF key");
-            genesis.set_vote_extensions_height(0);
-        }
+        let validators = exported.validators.iter();
+        let validators = validators
+            .map(|validator| Validator::new(&validator.public_key, validator.power, String::new()))
+            .collect();
+        genesis.found(&chain_id, validators, exported.app_state);
+        genesis.set_vote_extensions_height(exported.vote_extensions_height);
         Ok(Format::Json.print(&genesis)?)
     }
 }

@@ -88,7 +88,7 @@ mod tests {
                 assert!(decoded.is_err(), "a number is not a transaction");
                 taken.push(*tx);
                 match taken.len() > last {
-                    true => Err(Error::internal("the last")),
+                    true => Err(Error::broken("the last")),
                     false => Ok(()),
                 }
             };

@@ -76,7 +76,7 @@ pub(super) fn sign_document(body: &TxBody, fee: &Fee, signer: &Signer<'_>) -> Re
         document.push(("timeout_height", number(body.timeout_height)));
     }
     let json = serde_json::to_string(&object(document))
-        .map_err(|error| Error::internal(format!("a sign document has no JSON: {error}")))?;
+        .map_err(|error| Error::broken(format!("a sign document has no JSON: {error}")))?;
     Ok(escape_html(&json).into_bytes())
 }
 
@@ -147,7 +147,7 @@ fn coins(coins: &[Coin]) -> Json {
 fn reflected(any: &Any) -> Result<Json> {
     let pool = DESCRIPTORS
         .as_ref()
-        .ok_or_else(|| Error::internal("the descriptors of poq.v1 do not decode"))?;
+        .ok_or_else(|| Error::broken("the descriptors of poq.v1 do not decode"))?;
     let name = any.type_url.trim_start_matches('/');
     let Some(descriptor) = pool.get_message_by_name(name) else {
         reject!(
@@ -182,7 +182,7 @@ fn json(value: &Value) -> Result<Json> {
         Value::Bytes(value) => Json::Text(STANDARD.encode(value)),
         Value::Message(message) => fields(message)?,
         Value::List(values) => Json::List(values.iter().map(json).collect::<Result<_>>()?),
-        other => return Err(Error::internal(format!("amino has no form for {other:?}"))),
+        other => return Err(Error::broken(format!("amino has no form for {other:?}"))),
     })
 }
 

@@ -287,11 +287,10 @@ impl Authenticated {
 
 /// Says which message failed, in the words of the Cosmos SDK.
 fn of_message(index: usize, error: Error) -> Error {
+    let said = |log| format!("failed to execute message; message index: {index}: {log}");
     match error {
-        Error::Rejected { code, log } => Error::rejected(
-            code,
-            format!("failed to execute message; message index: {index}: {log}"),
-        ),
+        Error::Rejected { code, log } => Error::rejected(code, said(log)),
+        Error::Broken(log) => Error::Broken(said(log)),
         error => error,
     }
 }

@@ -108,7 +108,7 @@ impl Unverified {
         let payer = self
             .signers
             .first()
-            .ok_or_else(|| Error::internal("a transaction without signers was decoded"))?;
+            .ok_or_else(|| Error::broken("a transaction without signers was decoded"))?;
         let protocol = Address::of_module(PROTOCOL_ACCOUNT, &params.bech32_prefix)?;
         bank::transfer(state, payer, &protocol, &params.denom, fee)
     }

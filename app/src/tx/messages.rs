@@ -1,11 +1,6 @@
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgSend};
 use poq_proto::code;
-use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgEnableVoteExtensions,
-    MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores,
-    MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower, MsgSetVrfKey, MsgSubmitAnswers,
-    MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams,
-};
+use poq_proto::v1::*;
 use prost::Name;
 use tendermint_proto::google::protobuf::Any;
 
@@ -34,7 +29,7 @@ macro_rules! signer {
     };
 }
 
-/// Declares every message of the chain: its type, who signs it, its gas, and its handler.
+/// Declares every message of the chain: its type, its signer, its gas, and its handler.
 macro_rules! messages {
     ($($name:ident { signer: $signer:tt, gas: $gas:expr, run: $run:path })*) => {
         /// Every message that this chain executes.
@@ -134,5 +129,22 @@ fn pack<M: prost::Message + Name>(message: &M) -> Any {
     Any {
         type_url: M::type_url(),
         value: message.encode_to_vec(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    macro_rules! type_urls {
+        ($($name:ident)*) => { [$($name::type_url()),*] };
+    }
+
+    #[test]
+    fn every_message_of_the_service_is_executed() {
+        for type_url in poq_proto::for_each_message!(type_urls) {
+            let message = Message::decode(&type_url, &[]).unwrap();
+            assert_eq!(message.type_url(), type_url);
+        }
     }
 }

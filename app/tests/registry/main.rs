@@ -3,6 +3,7 @@
 
 mod bank;
 mod history;
+mod jail;
 mod nodes;
 mod settings;
 #[path = "../support/mod.rs"]

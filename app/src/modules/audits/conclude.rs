@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use poq_proto::event;
 use poq_proto::v1::{AuditCause, AuditPenalty, AuditResult, Task};
-use poq_proto::{code, event};
 
-use super::case::Case;
-use super::schedule::due;
+use super::schedule::{Case, due};
 use super::{Auditor, verdict};
-use crate::address::Address;
 use crate::arithmetic::{share, sum};
-use crate::error::{Error, Result, reject};
+use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::tasks::aggregate::{aggregate, opinions};
 use crate::modules::tasks::reveals::without_punished;
@@ -26,7 +24,7 @@ pub fn conclude_due(ctx: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
         ctx.state.delete(audit.key())?;
         match Case::read(ctx.state, audit.due_height, audit.task) {
             Ok(case) => cases.push(case),
-            Err(Error::Rejected { log, .. }) => set_aside(ctx, audit.task, &log),
+            Err(error) if error.is_deterministic() => set_aside(ctx, audit.task, &error),
             Err(error) => return Err(error),
         }
     }
@@ -34,7 +32,7 @@ pub fn conclude_due(ctx: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
     for case in cases {
         let scores = scores.remove(&case.task).unwrap_or_default();
         match ctx.attempt(|ctx| conclude(ctx, &case, &scores)) {
-            Err(Error::Rejected { log, .. }) => set_aside(ctx, case.task, &log),
+            Err(error) if error.is_deterministic() => set_aside(ctx, case.task, &error),
             outcome => outcome?,
         }
     }
@@ -43,8 +41,8 @@ pub fn conclude_due(ctx: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
 
 /// A task whose audit fails is a bug of this application. The chain goes on without it, its money
 /// stays where it is, and everybody can see it.
-fn set_aside(ctx: &mut Execution<'_>, id: u64, log: &str) {
-    tracing::error!(task = id, log, "the audit of a task cannot be concluded");
+fn set_aside(ctx: &mut Execution<'_>, id: u64, error: &Error) {
+    tracing::error!(task = id, log = %error, "the audit of a task cannot be concluded");
     ctx.emit(event::TASK_SET_ASIDE, &[(event::TASK, &id)]);
 }
 
@@ -97,7 +95,7 @@ fn conclude(
 /// Divides what was slashed and the deposit between the challenger and nobody.
 fn settle_deposit(ctx: &mut Execution<'_>, task: &Task, result: &mut AuditResult) -> Result<()> {
     let Some(audit) = &task.audit else {
-        reject!(code::INTERNAL, "task {} has no audit", task.id);
+        return Err(Error::broken(format!("task {} has no audit", task.id)));
     };
     let slashed = sum(result.penalties.iter().map(|penalty| penalty.amount))?;
     let proven = !result.penalties.is_empty();
@@ -115,9 +113,7 @@ fn settle_deposit(ctx: &mut Execution<'_>, task: &Task, result: &mut AuditResult
         return Ok(());
     }
     if proven {
-        let account = Address::parse(&audit.challenger, &params.bech32_prefix)?;
-        let amount = sum([returned, result.reward])?;
-        bank::credit(ctx.state, &account, &params.denom, amount.into())?;
+        bank::pay(ctx, &audit.challenger, sum([returned, result.reward])?)?;
     }
     ctx.emit(
         event::CHALLENGE_ENDED,

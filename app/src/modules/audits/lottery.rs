@@ -63,7 +63,7 @@ impl Entry {
         let halves = bytes.split_at_checked(8);
         let halves = halves.and_then(|(threshold, last)| Some((half(threshold)?, half(last)?)));
         let (threshold, last) =
-            halves.ok_or_else(|| Error::internal("an entry of the lottery is corrupt"))?;
+            halves.ok_or_else(|| Error::broken("an entry of the lottery is corrupt"))?;
         Ok(Self { threshold, last })
     }
 }
@@ -88,8 +88,8 @@ pub fn enter(ctx: &mut Execution<'_>, settled: &[Settled]) -> Result<()> {
 pub fn draw_due(ctx: &mut Execution<'_>) -> Result<()> {
     for (key, id, entry) in due(ctx.state, ctx.block.height)? {
         match ctx.attempt(|ctx| draw(ctx, &key, id, &entry)) {
-            Err(Error::Rejected { log, .. }) => {
-                tracing::error!(task = id, log, "the audit of a task cannot be decided");
+            Err(error) if error.is_deterministic() => {
+                tracing::error!(task = id, log = %error, "the audit of a task cannot be decided");
                 ctx.state.delete(&key)?;
             }
             outcome => outcome?,

@@ -1,19 +1,15 @@
 //! Audits of revealed scores by the reference evaluator. See the README beside this file.
 
-mod case;
+mod auditor;
 mod conclude;
-mod follow;
+pub mod genesis;
 mod keys;
 mod lottery;
 pub mod msgs;
-mod pool;
 pub mod query;
 mod schedule;
-mod scorer;
 pub mod verdict;
 
+pub use auditor::{AUDITOR_THREAD, Auditor, NoReference, ReferenceScorer, ScoreError, follow};
 pub use conclude::conclude_due;
-pub use follow::follow;
 pub use lottery::{draw_due, enter};
-pub use pool::{AUDITOR_THREAD, Auditor};
-pub use scorer::{NoReference, ReferenceScorer, ScoreError};

@@ -44,7 +44,7 @@ pub fn record_signature(
     account.sequence = account
         .sequence
         .checked_add(1)
-        .ok_or_else(|| Error::internal(format!("sequence of {address} is exhausted")))?;
+        .ok_or_else(|| Error::broken(format!("sequence of {address} is exhausted")))?;
     if let Some(public_key) = public_key.filter(|key| *key != account.public_key) {
         account.public_key = public_key.to_vec();
     }

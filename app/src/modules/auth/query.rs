@@ -47,7 +47,7 @@ pub fn query_accounts(
 ) -> Result<QueryAccountsResponse> {
     let account = |_: &[u8], value: &[u8]| {
         let account = Account::decode(value)
-            .map_err(|error| Error::internal(format!("corrupt account: {error}")))?;
+            .map_err(|error| Error::broken(format!("corrupt account: {error}")))?;
         Ok(Some(pack(&base(account))))
     };
     let total = state.get_u64(keys::NEXT_NUMBER)?;

@@ -3,6 +3,7 @@
 //! `supply = Σ balances + Σ escrow + Σ stake`; what is slashed or lost leaves the supply and is
 //! counted as burnt, so that `supply + burnt` is what genesis created.
 
+pub mod genesis;
 mod keys;
 mod metadata;
 pub mod msgs;
@@ -13,6 +14,7 @@ use poq_proto::code;
 
 use crate::address::Address;
 use crate::error::{Error, Result, reject};
+use crate::execution::Execution;
 use crate::modules::auth;
 use crate::store::State;
 
@@ -41,7 +43,7 @@ fn parse_balance<'a>(key: &'a [u8], value: &[u8]) -> Result<(&'a str, &'a str, u
     let amount = value.try_into().map(u128::from_be_bytes);
     match (owner, amount) {
         (Some((address, denom)), Ok(amount)) => Ok((address, denom, amount)),
-        _ => Err(Error::internal("the entry of a balance is corrupt")),
+        _ => Err(Error::broken("the entry of a balance is corrupt")),
     }
 }
 
@@ -60,8 +62,15 @@ pub fn credit(state: &mut State, address: &Address, denom: &str, amount: u128) -
     auth::create_if_missing(state, address)?;
     let balance = balance(state, address, denom)?
         .checked_add(amount)
-        .ok_or_else(|| Error::internal(format!("balance of {address} exceeds 128 bits")))?;
+        .ok_or_else(|| Error::broken(format!("balance of {address} exceeds 128 bits")))?;
     set_balance(state, address, denom, balance)
+}
+
+/// Pays base units of the chain's denom to an account.
+pub fn pay(ctx: &mut Execution<'_>, account: &str, amount: u64) -> Result<()> {
+    let params = &ctx.block.params;
+    let account = Address::parse(account, &params.bech32_prefix)?;
+    credit(ctx.state, &account, &params.denom, amount.into())
 }
 
 /// Takes from a balance.
@@ -100,10 +109,10 @@ pub fn mint_held(state: &mut State, denom: &str, amount: u128) -> Result<()> {
 pub fn burn_held(state: &mut State, denom: &str, amount: u128) -> Result<()> {
     let supply = supply(state, denom)?
         .checked_sub(amount)
-        .ok_or_else(|| Error::internal(format!("burning more {denom} than exists")))?;
+        .ok_or_else(|| Error::broken(format!("burning more {denom} than exists")))?;
     let burnt = burnt(state, denom)?
         .checked_add(amount)
-        .ok_or_else(|| Error::internal(format!("burnt {denom} exceeds 128 bits")))?;
+        .ok_or_else(|| Error::broken(format!("burnt {denom} exceeds 128 bits")))?;
     state.put_u128(keys::supply(denom), supply)?;
     state.put_u128(keys::burnt(denom), burnt)?;
     Ok(())

@@ -235,7 +235,7 @@ fn list(state: &State, prefix: &str) -> Result<Vec<Coin>> {
             let amount = <[u8; 16]>::try_from(value).map(u128::from_be_bytes);
             match (denom, amount) {
                 (Some(denom), Ok(amount)) => Ok(coin(denom.to_owned(), amount)),
-                _ => Err(Error::internal(format!("corrupt coin under {prefix}"))),
+                _ => Err(Error::broken(format!("corrupt coin under {prefix}"))),
             }
         })
         .collect()

@@ -1,6 +1,6 @@
 //! The randomness of draws (protocol section 6): see the README beside this file.
 
-mod genesis;
+pub mod genesis;
 pub mod msgs;
 mod outputs;
 pub mod query;
@@ -11,7 +11,6 @@ pub use crate::chain::beacon_after_hash;
 pub use crate::vrf::{
     EXTENSION_BYTES, Input, KEY_BYTES, KeyError, Secret, Secrets, check_key, verify,
 };
-pub use genesis::begin;
 pub use outputs::{Accepted, Carried, LastCommit, encode, is_vote_outputs, parse};
 pub use verifier::Verifier;
 pub use vote::{ExtendedVote, OwnValidator};

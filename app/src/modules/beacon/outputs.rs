@@ -100,8 +100,8 @@ pub fn propose(
                 validator: vote.address.clone(),
                 extension: vote.extension.clone(),
             }),
-            Err(crate::Error::Rejected { log, .. }) => {
-                tracing::warn!(height, log, "a vote does not count");
+            Err(error) if error.is_deterministic() => {
+                tracing::warn!(height, log = %error, "a vote does not count");
             }
             Err(error) => return Err(error),
         }

@@ -1,5 +1,6 @@
 //! The registries of language models and evaluator models.
 
+pub mod genesis;
 mod keys;
 pub mod msgs;
 pub mod query;
@@ -23,6 +24,12 @@ pub fn evaluator_model(state: &State, id: &str) -> Result<EvaluatorModel> {
         id,
         code::UNKNOWN_EVALUATOR_MODEL,
     )
+}
+
+/// Every language model, ids rising. For tools, never in a block.
+pub fn all_models(state: &State) -> Result<Vec<Model>> {
+    let models = state.scan_messages(keys::MODELS, None, usize::MAX)?;
+    Ok(models.into_iter().map(|(_, model)| model).collect())
 }
 
 /// Every evaluator model, ids rising. For tools, never in a block.

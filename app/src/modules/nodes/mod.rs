@@ -1,6 +1,7 @@
 //! Inference nodes and evaluators: registration with stake, selection, slashing, reputation, jail.
 
 mod duties;
+pub mod genesis;
 mod jail;
 mod keys;
 pub mod msgs;
@@ -29,6 +30,12 @@ use crate::store::State;
 /// The node, if the operator is registered in the role.
 pub fn find(state: &State, role: Role, operator: &str) -> Result<Option<Node>> {
     Ok(state.get_message(keys::node(role, operator))?)
+}
+
+/// Every node of a role, by operator. For tools, never in a block.
+pub fn all(state: &State, role: Role) -> Result<Vec<Node>> {
+    let nodes = state.scan_messages(keys::nodes(role), None, usize::MAX)?;
+    Ok(nodes.into_iter().map(|(_, node)| node).collect())
 }
 
 /// The node, or a rejection that says what to do.
@@ -223,11 +230,11 @@ fn operator_of_payout(state: &State, role: Role, payout: &str) -> Result<Option<
     };
     String::from_utf8(bytes)
         .map(Some)
-        .map_err(|_| Error::internal(format!("operator of payout {payout} is corrupt")))
+        .map_err(|_| Error::broken(format!("operator of payout {payout} is corrupt")))
 }
 
 fn node_at(state: &State, role: Role, slot: u64) -> Result<Node> {
-    let missing = || Error::internal(format!("no {} node at slot {slot}", name(role)));
+    let missing = || Error::broken(format!("no {} node at slot {slot}", name(role)));
     let operator = state.get(keys::slot(role, slot))?.ok_or_else(missing)?;
     let operator = String::from_utf8(operator).map_err(|_| missing())?;
     find(state, role, &operator)?.ok_or_else(missing)

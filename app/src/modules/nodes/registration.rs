@@ -93,7 +93,7 @@ fn claim_slot(state: &mut State, role: Role) -> Result<u64> {
             .strip_prefix(prefix.as_bytes())
             .and_then(|slot| std::str::from_utf8(slot).ok())
             .and_then(|slot| slot.parse().ok())
-            .ok_or_else(|| Error::internal(format!("a key under {prefix} is corrupt")))?;
+            .ok_or_else(|| Error::broken(format!("a key under {prefix} is corrupt")))?;
         state.delete(key)?;
         return Ok(slot);
     }
@@ -186,13 +186,7 @@ pub(super) fn check_models(
         "a node serves 1 to {MAX_MODELS} models, sorted and without duplicates"
     );
     for model in wanted {
-        let deprecated = match role {
-            Role::Inference => models::model(ctx.state, model)?.deprecated,
-            Role::Evaluator => models::evaluator_model(ctx.state, model)?.deprecated,
-            Role::Validator | Role::Unspecified => {
-                return Err(Error::internal("role was checked before"));
-            }
-        };
+        let deprecated = is_deprecated(ctx.state, role, model)?;
         ensure!(
             !deprecated || served.contains(model),
             code::MODEL_DEPRECATED,
@@ -200,4 +194,13 @@ pub(super) fn check_models(
         );
     }
     Ok(())
+}
+
+/// Whether a model takes no new nodes of the role; it must be registered.
+pub(super) fn is_deprecated(state: &State, role: Role, model: &str) -> Result<bool> {
+    match role {
+        Role::Inference => Ok(models::model(state, model)?.deprecated),
+        Role::Evaluator => Ok(models::evaluator_model(state, model)?.deprecated),
+        Role::Validator | Role::Unspecified => Err(Error::broken("role was checked before")),
+    }
 }

@@ -1,6 +1,8 @@
 //! The consensus parameters: where they are kept, and which values make sense.
 
 mod economics;
+pub mod genesis;
+mod keys;
 pub mod limits;
 pub mod msgs;
 pub mod query;
@@ -16,19 +18,16 @@ use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
 use crate::store::State;
 
-/// `poq.v1.Params`.
-const KEY: &str = "params/params";
-
 /// The parameters in force.
 pub fn get(state: &State) -> Result<Params> {
     state
-        .get_message(KEY)?
-        .ok_or_else(|| Error::internal("the state has no parameters"))
+        .get_message(keys::PARAMS)?
+        .ok_or_else(|| Error::broken("the state has no parameters"))
 }
 
 /// Replaces the parameters.
 pub fn set(state: &mut State, params: &Params) -> Result<()> {
-    Ok(state.put_message(KEY, params)?)
+    Ok(state.put_message(keys::PARAMS, params)?)
 }
 
 /// Only the authority may do what follows.

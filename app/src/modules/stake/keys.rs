@@ -21,7 +21,7 @@ pub fn parse_release(key: &[u8]) -> Result<(u64, Role, String)> {
             .find(|role| name(*role) == word)?;
         Some((height.parse().ok()?, role, operator.to_owned()))
     });
-    parsed.ok_or_else(|| Error::internal("a key of the queue of releases is corrupt"))
+    parsed.ok_or_else(|| Error::broken("a key of the queue of releases is corrupt"))
 }
 
 #[cfg(test)]

@@ -6,8 +6,7 @@ pub mod msgs;
 use poq_proto::event;
 use poq_proto::v1::Role;
 
-use crate::address::Address;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::{bank, nodes, validators};
 
@@ -35,9 +34,8 @@ pub fn release_due(ctx: &mut Execution<'_>) -> Result<()> {
             continue;
         }
         match ctx.attempt(|ctx| release(ctx, height, role, &operator)) {
-            Err(Error::Rejected { log, .. }) => {
-                // A bug of this application; the chain goes on without it.
-                tracing::error!(operator, log, "a stake cannot be released");
+            Err(error) if error.is_deterministic() => {
+                tracing::error!(operator, log = %error, "a stake cannot be released");
             }
             outcome => outcome?,
         }
@@ -54,9 +52,7 @@ fn release(ctx: &mut Execution<'_>, height: u64, role: Role, operator: &str) -> 
         // An entry of a later height took its part along.
         return Ok(());
     }
-    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
-    let account = Address::parse(operator, prefix)?;
-    bank::credit(ctx.state, &account, denom, amount.into())?;
+    bank::pay(ctx, operator, amount)?;
     ctx.emit(
         event::STAKE_RELEASED,
         &[

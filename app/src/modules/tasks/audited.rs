@@ -1,12 +1,11 @@
 //! What audits do to a settled task.
 
-use poq_proto::code;
 use poq_proto::v1::{Committee, Task};
 use sha2::{Digest, Sha256};
 
 use super::settlement::{Bill, split};
 use super::{get, keys, leave_queue, put, reschedule};
-use crate::error::{Error, Result, reject};
+use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::store::State;
 
@@ -41,7 +40,7 @@ pub fn settle_again(
 ) -> Result<()> {
     let amounts = split(&Bill::of(&ctx.block.params, task, paid, quality))?;
     let Some(settlement) = &mut task.settlement else {
-        reject!(code::INTERNAL, "task {} is not settled", task.id);
+        return Err(Error::broken(format!("task {} is not settled", task.id)));
     };
     settlement.quality = quality;
     settlement.price = amounts.price;

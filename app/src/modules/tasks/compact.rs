@@ -26,9 +26,7 @@ pub fn compact_due(ctx: &mut Execution<'_>) -> Result<()> {
         }
         ctx.state.delete(&key)?;
         let Some(record) = ctx.state.get(keys::task(id))? else {
-            return Err(Error::internal(format!(
-                "the ended task {id} has no record"
-            )));
+            return Err(Error::broken(format!("the ended task {id} has no record")));
         };
         let task = compacted(get(ctx.state, id)?, &record);
         put(ctx.state, &task)?;

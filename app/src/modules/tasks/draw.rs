@@ -108,7 +108,7 @@ fn evaluator_model<'m>(
             None => return Ok(&choice.id),
         }
     }
-    Err(Error::internal("a task without evaluator models"))
+    Err(Error::broken("a task without evaluator models"))
 }
 
 /// Slots of the evaluators that may not judge the task.

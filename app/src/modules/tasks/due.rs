@@ -14,7 +14,7 @@ use poq_proto::v1::Role;
 
 use super::lifecycle::{self, Drawn};
 use super::{compact, keys};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::nodes;
 
@@ -96,8 +96,8 @@ fn step<T>(
     part: impl FnOnce(&mut Execution<'_>, u64) -> Result<T>,
 ) -> Result<Option<T>> {
     match ctx.attempt(|ctx| part(ctx, *id)) {
-        Err(Error::Rejected { log, .. }) => {
-            tracing::error!(task = id, log, "a task cannot be moved on");
+        Err(error) if error.is_deterministic() => {
+            tracing::error!(task = id, log = %error, "a task cannot be moved on");
             ctx.state.delete(key)?;
             ctx.emit(event::TASK_SET_ASIDE, &[(event::TASK, id)]);
             Ok(None)

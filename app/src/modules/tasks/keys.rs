@@ -41,7 +41,7 @@ pub fn parse_queued(queue: &str, key: &[u8]) -> Result<(u64, u64)> {
         let (height, id) = key.strip_prefix(queue)?.split_once('/')?;
         Some((height.parse().ok()?, id.parse().ok()?))
     });
-    parsed.ok_or_else(|| Error::internal(format!("a key of the queue {queue} is corrupt")))
+    parsed.ok_or_else(|| Error::broken(format!("a key of the queue {queue} is corrupt")))
 }
 
 /// Prefix of the tasks of a user; the id follows.

@@ -1,7 +1,7 @@
 //! How a task gets from one phase to the next; `due.rs` says when.
 
+use poq_proto::event;
 use poq_proto::v1::{Committee, Payout, RefundReason, Role, Seat, Settlement, Task, TaskStatus};
-use poq_proto::{code, event};
 
 use super::aggregate::{aggregate, opinions};
 use super::audit_risk::audit_probability;
@@ -13,7 +13,7 @@ use super::{
     put, reschedule,
 };
 use crate::address::{Address, PROTOCOL_ACCOUNT};
-use crate::error::{Result, reject};
+use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::nodes::Duty;
 use crate::modules::params::{DRAW_RETRY, quorum};
@@ -33,11 +33,11 @@ pub fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
         TaskStatus::Committing => close_commits(ctx, &mut task)?,
         TaskStatus::Revealing => settled = close_reveals(ctx, &mut task)?,
         TaskStatus::Settled => pay_out(ctx, &mut task)?,
-        status => reject!(
-            code::INTERNAL,
-            "task {id} is {} and cannot be moved on",
-            status.as_str_name()
-        ),
+        status => {
+            let status = status.as_str_name();
+            let log = format!("task {id} is {status} and cannot be moved on");
+            return Err(Error::Broken(log));
+        }
     }
     put(ctx.state, &task)?;
     Ok(settled)
@@ -59,11 +59,12 @@ pub fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
     let drawn = match task.status() {
         TaskStatus::Submitted => assign(ctx, &mut task)?,
         TaskStatus::Answered => seat_committee(ctx, &mut task)?,
-        status => reject!(
-            code::INTERNAL,
-            "task {id} is {} and needs nobody",
-            status.as_str_name()
-        ),
+        status => {
+            let status = status.as_str_name();
+            return Err(Error::Broken(format!(
+                "task {id} is {status} and needs nobody"
+            )));
+        }
     };
     put(ctx.state, &task)?;
     Ok(drawn)
@@ -118,7 +119,7 @@ fn assign(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
 
 fn miss_answer(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let Some(assignment) = task.assignments.last_mut() else {
-        reject!(code::INTERNAL, "task {} has no inference node", task.id);
+        return Err(without(task, "an inference node"));
     };
     assignment.missed = true;
     assignment.missed_height = ctx.block.height;
@@ -285,7 +286,7 @@ fn settle(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
     let committee = current_committee(task)?.clone();
     let quality = aggregate(params.aggregation(), &opinions(&committee));
     let Some(answer) = &task.answer else {
-        reject!(code::INTERNAL, "task {} settles without an answer", task.id);
+        return Err(without(task, "an answer"));
     };
     let amounts = split(&Bill::of(params, task, &committee, quality))?;
     let seat_payout = |operator: &str, amount| -> Result<Payout> {
@@ -335,13 +336,14 @@ fn settle(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
     Ok(settled)
 }
 
+fn without(task: &Task, part: &str) -> Error {
+    let status = task.status().as_str_name();
+    Error::broken(format!("task {} is {status} without {part}", task.id))
+}
+
 fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let Some(settlement) = task.settlement.clone() else {
-        reject!(
-            code::INTERNAL,
-            "task {} is settled without a settlement",
-            task.id
-        );
+        return Err(without(task, "a settlement"));
     };
     let terms = task.terms.unwrap_or_default();
     let delivered = (task.max_answer_bytes >= TELLING_BYTES)
@@ -377,18 +379,15 @@ fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
 
 /// Pays the account from which validators are paid.
 pub fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
-    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
-    let protocol = Address::of_module(PROTOCOL_ACCOUNT, prefix)?;
-    bank::credit(ctx.state, &protocol, denom, amount.into())
+    let protocol = Address::of_module(PROTOCOL_ACCOUNT, &ctx.block.params.bech32_prefix)?;
+    bank::pay(ctx, protocol.as_str(), amount)
 }
 
-fn pay(ctx: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
+pub(super) fn pay(ctx: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {
     if payout.amount == 0 {
         return Ok(());
     }
-    let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
-    let account = Address::parse(&payout.payout, prefix)?;
-    bank::credit(ctx.state, &account, denom, payout.amount.into())?;
+    bank::pay(ctx, &payout.payout, payout.amount)?;
     ctx.emit(
         event::NODE_PAID,
         &[
@@ -430,8 +429,7 @@ pub fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundReason) ->
 
 /// Gives the user what is left, and forgets everything but the record; in time most of that too.
 fn end(ctx: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64) -> Result<()> {
-    let user = Address::parse(&task.user, &ctx.block.params.bech32_prefix)?;
-    bank::credit(ctx.state, &user, &ctx.block.params.denom, to_user.into())?;
+    bank::pay(ctx, &task.user, to_user)?;
     let open = ctx.state.get_u64(keys::open(&task.user))?.unwrap_or(0);
     match open.saturating_sub(1) {
         0 => ctx.state.delete(keys::open(&task.user))?,

@@ -6,6 +6,7 @@ mod audited;
 mod compact;
 mod draw;
 mod due;
+pub mod genesis;
 mod keys;
 mod lifecycle;
 pub mod msgs;
@@ -21,7 +22,7 @@ pub use keys::parse_queued;
 pub use lifecycle::seat_duty;
 
 use poq_proto::code;
-use poq_proto::v1::{Committee, ItemResult, Task, TaskStatus};
+use poq_proto::v1::{Audit, Committee, ItemResult, Task, TaskStatus};
 use prost::Message;
 
 use crate::error::{Error, Result, ensure, reject};
@@ -34,6 +35,18 @@ pub fn get(state: &State, id: u64) -> Result<Task> {
         Some(task) => Ok(task),
         None => reject!(code::UNKNOWN_TASK, "task {id} does not exist"),
     }
+}
+
+/// Every task, by id. For tools, never in a block.
+pub fn all(state: &State) -> Result<Vec<Task>> {
+    let tasks = state.scan_messages(keys::TASKS, None, usize::MAX)?;
+    Ok(tasks.into_iter().map(|(_, task)| task).collect())
+}
+
+/// The audit of a settled task while its result is not known.
+pub fn open_audit(task: &Task) -> Option<&Audit> {
+    let audit = task.audit.as_ref().filter(|audit| audit.result.is_none());
+    audit.filter(|_| task.status() == TaskStatus::Settled)
 }
 
 fn put(state: &mut State, task: &Task) -> Result<()> {
@@ -98,7 +111,7 @@ pub fn current_committee(task: &mut Task) -> Result<&mut Committee> {
     let id = task.id;
     task.committees
         .last_mut()
-        .ok_or_else(|| Error::internal(format!("task {id} has no committee")))
+        .ok_or_else(|| Error::broken(format!("task {id} has no committee")))
 }
 
 /// Which committee of the task is at work, from 0; part of every commitment.
@@ -126,9 +139,11 @@ fn run_batch<T: Message>(
         let bytes = item.encoded_len();
         let code = match ctx.attempt(|ctx| run(ctx, task_id, item)) {
             Ok(()) => 0,
-            Err(error @ (Error::Store(_) | Error::Audit { .. })) => return Err(error),
-            Err(Error::Rejected { code, log }) => {
-                first_failure.get_or_insert(Error::Rejected { code, log });
+            Err(error) => {
+                let Some(code) = error.code() else {
+                    return Err(error);
+                };
+                first_failure.get_or_insert(error);
                 code.number
             }
         };

@@ -100,12 +100,12 @@ fn tasks_under(state: &State, prefix: &str, after: u64, limit: usize) -> Result<
                 .strip_prefix(prefix.as_bytes())
                 .and_then(|id| std::str::from_utf8(id).ok())
                 .and_then(|id| id.parse().ok())
-                .ok_or_else(|| Error::internal(format!("a key under {prefix} is corrupt")))?;
+                .ok_or_else(|| Error::broken(format!("a key under {prefix} is corrupt")))?;
             get(state, id)
         })
         .collect()
 }
 
 fn text(bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).map_err(|_| Error::internal("a stored payload is not UTF-8"))
+    String::from_utf8(bytes).map_err(|_| Error::broken("a stored payload is not UTF-8"))
 }

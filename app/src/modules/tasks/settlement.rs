@@ -154,7 +154,7 @@ pub fn shares(params: &Params, price: u64, seats: usize) -> Result<Shares> {
     let inference = price
         .checked_sub(evaluators)
         .and_then(|rest| rest.checked_sub(protocol))
-        .ok_or_else(|| Error::internal("the shares exceed the price"))?;
+        .ok_or_else(|| Error::broken("the shares exceed the price"))?;
     Ok(Shares {
         evaluators,
         per_seat: evaluators.checked_div(seats as u64).unwrap_or(0),
@@ -189,7 +189,7 @@ pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
     let refund = bill
         .escrow
         .checked_sub(spent)
-        .ok_or_else(|| Error::internal("a task costs more than its escrow"))?;
+        .ok_or_else(|| Error::broken("a task costs more than its escrow"))?;
     Ok(Amounts {
         price,
         inference,

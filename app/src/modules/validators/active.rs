@@ -28,5 +28,5 @@ pub fn active(state: &State) -> Result<BTreeMap<String, u64>> {
 pub fn operator_of(key: &[u8], prefix: &str) -> Result<String> {
     key.strip_prefix(prefix.as_bytes())
         .and_then(|operator| String::from_utf8(operator.to_vec()).ok())
-        .ok_or_else(|| Error::internal(format!("a key under {prefix} is corrupt")))
+        .ok_or_else(|| Error::broken(format!("a key under {prefix} is corrupt")))
 }

@@ -27,7 +27,7 @@ pub fn distribute_fees(ctx: &mut Execution<'_>, votes: &[Vote]) -> Result<()> {
     let total = votes
         .iter()
         .try_fold(0u64, |total, vote| total.checked_add(vote.power))
-        .ok_or_else(|| Error::internal("the votes' powers exceed 64 bits"))?;
+        .ok_or_else(|| Error::broken("the votes' powers exceed 64 bits"))?;
     for vote in votes {
         let amount = portion(pool, vote.power, total);
         if amount > 0 {

@@ -4,6 +4,7 @@
 mod active;
 mod evidence;
 mod fees;
+pub mod genesis;
 mod keys;
 pub mod msgs;
 mod power;
@@ -15,7 +16,7 @@ mod vrf;
 pub use active::POWER_DELAY;
 pub use evidence::punish;
 pub use fees::{Vote, distribute_fees};
-pub use power::{ValidatorPower, begin, take_updates};
+pub use power::{ValidatorPower, take_updates};
 pub use registration::register;
 pub use stake::{add_stake, release, unbond};
 pub use vrf::{VRF_KEY_DELAY, effective_vrf_key, require_vrf_keys};
@@ -39,6 +40,15 @@ pub fn find(state: &State, operator: &str) -> Result<Option<Validator>> {
     Ok(state.get_message(keys::validator(operator))?)
 }
 
+/// Every validator, by operator. For tools, never in a block.
+pub fn all(state: &State) -> Result<Vec<Validator>> {
+    let validators = state.scan_messages(keys::VALIDATORS, None, usize::MAX)?;
+    Ok(validators
+        .into_iter()
+        .map(|(_, validator)| validator)
+        .collect())
+}
+
 /// The validator, or a rejection that says what to do.
 pub fn get(state: &State, operator: &str) -> Result<Validator> {
     match find(state, operator)? {
@@ -56,7 +66,7 @@ pub fn find_by_address(state: &State, address: &[u8]) -> Result<Option<Validator
         return Ok(None);
     };
     let operator = String::from_utf8(operator)
-        .map_err(|_| Error::internal("the operator of a consensus address is corrupt"))?;
+        .map_err(|_| Error::broken("the operator of a consensus address is corrupt"))?;
     get(state, &operator).map(Some)
 }
 

@@ -4,8 +4,8 @@ use poq_proto::v1::Validator;
 use poq_proto::{code, event};
 
 use super::active::{MAX_ACTIVE, active, operator_of};
-use super::{consensus_address, find_by_address, get, keys, put};
-use crate::error::{Result, ensure, reject};
+use super::{get, keys};
+use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::store::State;
 
@@ -61,48 +61,8 @@ pub fn take_updates(state: &mut State) -> Result<Vec<ValidatorPower>> {
     Ok(updates)
 }
 
-/// Gives the validators of genesis the powers that CometBFT starts with. Both must know the same
-/// keys.
-pub fn begin(state: &mut State, powers: &[ValidatorPower]) -> Result<()> {
-    ensure!(
-        !powers.is_empty(),
-        code::INVALID_REQUEST,
-        "genesis.json has no validators; the chain could not make a block"
-    );
-    for entry in powers {
-        let key = hex::encode(&entry.public_key);
-        let Some(mut validator) = find_by_address(state, &consensus_address(&entry.public_key))?
-        else {
-            reject!(
-                code::INVALID_REQUEST,
-                "the validator with key {key} in genesis.json has no owner; add it to \
-                 app_state.validators"
-            );
-        };
-        ensure!(
-            validator.power == 0 && entry.power > 0,
-            code::INVALID_REQUEST,
-            "the validator with key {key} is in genesis.json twice, or without power"
-        );
-        check_set(state, &validator.operator, entry.power)?;
-        assign(state, &mut validator, entry.power)?;
-        put(state, &validator)?;
-    }
-    let owners = state.scan_messages::<Validator>(keys::VALIDATORS, None, MAX_ACTIVE + 1)?;
-    for (_, owner) in owners {
-        ensure!(
-            owner.power > 0,
-            code::INVALID_REQUEST,
-            "{} in app_state.validators owns the key {}, which is not a validator of genesis.json",
-            owner.operator,
-            hex::encode(&owner.public_key)
-        );
-    }
-    Ok(())
-}
-
 /// Whether the set could be one of CometBFT's if the operator's validator had this power.
-fn check_set(state: &State, operator: &str, power: u64) -> Result<()> {
+pub(super) fn check_set(state: &State, operator: &str, power: u64) -> Result<()> {
     let mut set = active(state)?;
     match power {
         0 => set.remove(operator),
@@ -128,7 +88,7 @@ fn check_set(state: &State, operator: &str, power: u64) -> Result<()> {
 }
 
 /// Sets the power in both places where it is kept, except for storing the validator.
-fn assign(state: &mut State, validator: &mut Validator, power: u64) -> Result<()> {
+pub(super) fn assign(state: &mut State, validator: &mut Validator, power: u64) -> Result<()> {
     validator.power = power;
     let active = keys::active(&validator.operator);
     match power {

@@ -1,12 +1,8 @@
 //! Messages as JSON.
 
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{MsgMultiSend, MsgSend};
-use poq_proto::v1::{
-    MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgEnableVoteExtensions,
-    MsgRegisterEvaluator, MsgRegisterInferenceNode, MsgRegisterValidator, MsgRevealScores,
-    MsgSetEvaluatorModel, MsgSetModel, MsgSetValidatorPower, MsgSetVrfKey, MsgSubmitAnswers,
-    MsgSubmitTask, MsgUnbond, MsgUnjail, MsgUpdateNode, MsgUpdateParams, MsgVoteOutputs,
-};
+use poq_proto::for_each_message;
+use poq_proto::v1::*;
 use prost::{Message, Name};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +15,7 @@ use crate::{Any, Error, Result};
 /// Name of the field with a message's type URL.
 const TYPE: &str = "@type";
 
-/// Declares the messages that have a JSON form.
+/// Defines both directions for messages of the given names.
 macro_rules! messages {
     ($($name:ident)*) => {
         /// A message as JSON.
@@ -50,30 +46,7 @@ macro_rules! messages {
     };
 }
 
-messages! {
-    MsgSend
-    MsgMultiSend
-    MsgSubmitTask
-    MsgSubmitAnswers
-    MsgCommitScores
-    MsgRevealScores
-    MsgRegisterInferenceNode
-    MsgRegisterEvaluator
-    MsgCancelTask
-    MsgChallenge
-    MsgUpdateNode
-    MsgAddStake
-    MsgUnbond
-    MsgUnjail
-    MsgRegisterValidator
-    MsgSetValidatorPower
-    MsgSetModel
-    MsgSetEvaluatorModel
-    MsgUpdateParams
-    MsgSetVrfKey
-    MsgEnableVoteExtensions
-    MsgVoteOutputs
-}
+for_each_message!(messages MsgSend MsgMultiSend MsgVoteOutputs);
 
 fn encode<M: Message + Name + Default + Serialize>(message: &Any) -> Result<Value> {
     let failed = |reason: String| invalid(format!("{}: {reason}", message.type_url));

@@ -53,7 +53,7 @@ pub fn cancel_task(
 
 fn release_node(ctx: &mut Execution<'_>, task: &Task) -> Result<()> {
     let Some(assignment) = task.assignments.last() else {
-        return Err(Error::internal(format!(
+        return Err(Error::broken(format!(
             "task {} is assigned to nobody",
             task.id
         )));

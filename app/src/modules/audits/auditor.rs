@@ -1,18 +1,66 @@
-//! Reference scores that are computed beside consensus, by a fixed number of threads.
+//! Reference scores that are computed beside consensus, ahead of the blocks that use them and by a
+//! fixed number of threads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::result;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use super::case::Case;
-use super::scorer::{ReferenceScorer, ScoreError};
+use poq_proto::v1::EvaluatorModel;
+
+use super::schedule::{Case, pending};
 use crate::error::{Error, Result};
+use crate::store::State;
 
 /// Name of the threads that compute scores: a panic there is a result (`Board::compute`).
 pub const AUDITOR_THREAD: &str = "auditor";
 /// Threads that compute scores.
 const WORKERS: usize = 2;
+/// Audits that are worked on ahead of the blocks that use them, at most.
+const LOOKAHEAD: usize = 64;
+
+/// The reference implementation of the evaluator models: a pure function, bit-exact on every
+/// machine, since its results enter consensus.
+pub trait ReferenceScorer: Send + Sync {
+    /// The raw score that an evaluator model gives to an answer: micro-logits, or millionths of a
+    /// cosine.
+    ///
+    /// # Errors
+    /// [`ScoreError`], whose two kinds consensus treats differently.
+    fn score(
+        &self,
+        model: &EvaluatorModel,
+        prompt: &str,
+        answer: &str,
+    ) -> result::Result<i32, ScoreError>;
+}
+
+/// Why there is no reference score.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ScoreError {
+    /// The model gives this text no score. Every node must find so: it is a result of the audit,
+    /// which then has nothing against the seats of this model.
+    #[error("{0}")]
+    NoScore(String),
+    /// This node cannot compute the score, for instance because a file is missing. It can no longer
+    /// follow consensus and stops.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+/// Has no evaluator model: for tools that execute no blocks with audits.
+#[derive(Clone, Copy, Debug)]
+pub struct NoReference;
+
+impl ReferenceScorer for NoReference {
+    fn score(&self, model: &EvaluatorModel, _: &str, _: &str) -> result::Result<i32, ScoreError> {
+        Err(ScoreError::Unavailable(format!(
+            "this program does not compute scores of the evaluator model {}",
+            model.id
+        )))
+    }
+}
 
 /// Raw scores by evaluator model; none where the model gives the text no score.
 pub type Scores = BTreeMap<String, Option<i32>>;
@@ -36,7 +84,7 @@ struct Board {
 struct Work {
     waiting: BTreeMap<Order, Case>,
     running: BTreeSet<Order>,
-    done: BTreeMap<Order, std::result::Result<Scores, String>>,
+    done: BTreeMap<Order, result::Result<Scores, String>>,
     closed: bool,
 }
 
@@ -89,7 +137,7 @@ impl Auditor {
     pub fn scores(&self, cases: &[Case]) -> Result<BTreeMap<u64, Scores>> {
         let orders = cases.iter().map(|case| (case.due_height, case.task));
         let orders: BTreeSet<Order> = orders.collect();
-        let failed = |(order, outcome): (&Order, &std::result::Result<_, _>)| {
+        let failed = |(order, outcome): (&Order, &result::Result<_, _>)| {
             outcome.is_err() && orders.contains(order)
         };
         self.board
@@ -116,6 +164,25 @@ impl Auditor {
             })
             .collect()
     }
+}
+
+/// Lets the reference scores be computed that a committed state will need.
+///
+/// # Errors
+/// If the store fails. A task that cannot be audited is left to the block that uses its audit.
+pub fn follow(auditor: &Auditor, state: &State) -> Result<()> {
+    let pending = pending(state, LOOKAHEAD)?.into_iter();
+    let pending: Vec<_> = pending.map(|one| (one.due_height, one.task)).collect();
+    let unknown = auditor.follow(&pending);
+    let cases = unknown
+        .into_iter()
+        .filter_map(|(due_height, id)| match Case::read(state, due_height, id) {
+            Err(error) if error.is_deterministic() => None,
+            outcome => Some(outcome),
+        })
+        .collect::<Result<Vec<_>>>()?;
+    auditor.begin(cases);
+    Ok(())
 }
 
 impl Drop for Auditor {
@@ -172,7 +239,7 @@ impl Board {
         }
     }
 
-    fn compute(&self, case: &Case) -> std::result::Result<Scores, String> {
+    fn compute(&self, case: &Case) -> result::Result<Scores, String> {
         let mut scores = Scores::new();
         for (id, model) in &case.models {
             let scored = catch_unwind(AssertUnwindSafe(|| {

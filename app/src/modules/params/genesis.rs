@@ -1,0 +1,21 @@
+//! The parameters in a genesis.
+
+use poq_proto::code;
+use poq_proto::v1::Params;
+
+use super::{get, set, validate};
+use crate::error::{Error, Result};
+use crate::store::State;
+
+/// Checks and stores the parameters.
+pub fn init(state: &mut State, params: Option<&Params>) -> Result<()> {
+    let missing = || Error::rejected(code::INVALID_REQUEST, "app_state has no params");
+    let params = params.ok_or_else(missing)?;
+    validate(params)?;
+    set(state, params)
+}
+
+/// The parameters in force.
+pub fn export(state: &State) -> Result<Params> {
+    get(state)
+}
