@@ -40,16 +40,6 @@ pub enum Command {
     Serve(Serve),
     /// Measures which scoring settings are fastest on this machine
     Tune(Tune),
-    /// Measures how far scores agree with labelled answers, beside simple baselines
-    Validity(Validity),
-    /// Fits the table from raw scores to qualities and makes the registry entry
-    Calibrate(Calibrate),
-    /// Measures what answers that are made to please an evaluator get
-    Attack(Attack),
-    /// Prints the evaluator card of a model, in Markdown
-    Card(Card),
-    /// Measures how far ONNX Runtime is from the reference evaluator, and derives the audit tolerance
-    Tolerance(Tolerance),
     /// Makes the canonical f32 models of the published int8 ones
     Transcode(Transcode),
     /// Prints the version of the program and of its default model
@@ -66,14 +56,8 @@ impl Command {
             Self::Earnings(args) => args.output.output,
             Self::Score(args) => args.output.output,
             Self::Tune(args) => args.output.output,
-            Self::Validity(args) => args.output.output,
-            Self::Calibrate(args) => args.output.output,
-            Self::Attack(args) => args.output.output,
-            Self::Tolerance(args) => args.output.output,
             Self::Version(args) => args.output,
-            Self::Start(_) | Self::Serve(_) | Self::Card(_) | Self::Transcode(_) => {
-                OutputFormat::Text
-            }
+            Self::Start(_) | Self::Serve(_) | Self::Transcode(_) => OutputFormat::Text,
         }
     }
 }
@@ -240,69 +224,6 @@ pub struct Tune {
     pub output: Output,
 }
 
-#[derive(Debug, Args)]
-pub struct Validity {
-    /// Labelled answers, one JSON object a line; once for each file. The project's own small sample
-    /// unless given
-    #[arg(long, value_name = "FILE")]
-    pub data: Vec<PathBuf>,
-    #[command(flatten)]
-    pub measuring: Measuring,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Calibrate {
-    /// Labelled answers, one JSON object a line: preferences, or answers with a label
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    /// Where to write the registry entry with the new table; it is printed unless given
-    #[arg(long, value_name = "FILE")]
-    pub entry: Option<PathBuf>,
-    #[command(flatten)]
-    pub measuring: Measuring,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Attack {
-    /// Answers with scores and labels, one JSON object a line, which are attacked; the project's
-    /// own small sample unless given
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
-    #[command(flatten)]
-    pub measuring: Measuring,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Card {
-    /// Preferences, one JSON object a line, for calibration and validity beside the project's own
-    /// small sample
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    #[command(flatten)]
-    pub measuring: Measuring,
-}
-
-/// How models are measured.
-#[derive(Debug, Args)]
-pub struct Measuring {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// Resamples of each confidence interval
-    #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(100..=100_000))]
-    pub resamples: u32,
-    /// Seed of the resampling; the same seed gives the same intervals
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-}
-
 /// Models without a home.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
@@ -338,24 +259,6 @@ pub struct EngineArgs {
     /// Compute threads of one session, up to 256
     #[arg(long, default_value_t = ScoringConfig::default().threads)]
     pub threads: usize,
-}
-
-#[derive(Debug, Args)]
-pub struct Tolerance {
-    /// Prompts and answers, one JSON object a line, in one of the forms of `validity`; pairs of the
-    /// project's own sample unless given
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
-    /// How many pairs are compared, at most
-    #[arg(long, default_value_t = 2000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub pairs: u32,
-    /// ONNX Runtime's other settings are compared on every so manieth pair
-    #[arg(long, default_value_t = 5, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub every: u32,
-    #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub output: Output,
 }
 
 #[derive(Debug, Args)]

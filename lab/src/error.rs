@@ -77,7 +77,7 @@ pub enum Error {
     },
     /// A judge's registry entry cannot be read.
     #[error(transparent)]
-    Registry(#[from] crate::texts::registry::Error),
+    Registry(#[from] poq_evaluator::registry::Error),
     /// A judge cannot compute.
     #[error("the evaluator model {model}: {source}")]
     Judge {

@@ -109,7 +109,8 @@ impl<'a> Report<'a> {
         self.print(search, || parameters_table(search))
     }
 
-    fn print(&self, result: &impl Serialize, table: impl FnOnce() -> String) -> Result<()> {
+    /// As the options say, in JSON or as a table.
+    pub fn print(&self, result: &impl Serialize, table: impl FnOnce() -> String) -> Result<()> {
         match self.output {
             Output::Text => print!("{}", table()),
             Output::Json => println!("{}", serde_json::to_string_pretty(result)?),

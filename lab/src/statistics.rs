@@ -1,4 +1,8 @@
-//! Means with confidence intervals, over seeds.
+//! Means with confidence intervals, over seeds; how far numbers agree.
+
+pub mod agreement;
+pub mod bootstrap;
+pub mod isotonic;
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};

@@ -8,9 +8,8 @@ use serde::Serialize;
 use tracing::info;
 
 use crate::cli;
-use crate::compute::{Batch, in_lanes};
-use crate::scorer::{Engine, Model, ModelFiles, Window, open_all};
-use crate::{machine, output};
+use crate::output;
+use crate::scorer::{Batch, Engine, Model, ModelFiles, Window, in_lanes, open_all};
 
 /// Budgets of one batch that are tried.
 const BATCH_TOKENS: [usize; 3] = [512, 1024, 4096];
@@ -69,7 +68,7 @@ fn measure(
     rounds: u32,
 ) -> Result<Tuned> {
     let cores = available_parallelism().context("cannot tell the number of cores")?;
-    let machine = machine::describe(cores.get());
+    let machine = poq_client::machine();
     let models = [(entry.clone(), files.clone())];
     let engines = engines(cores.get());
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); engines.len() * BATCH_TOKENS.len()];

@@ -2,7 +2,6 @@
 //! round is scored in it, in batches that the models' sessions take one after the other.
 
 mod job;
-mod lanes;
 mod round;
 
 use tokio::sync::mpsc;
@@ -12,7 +11,6 @@ use crate::scorer::Model;
 use round::Round;
 
 pub use job::{Asker, Duty, Finished, Job, Outcome};
-pub use lanes::{Batch, in_lanes};
 
 /// The ends of the compute thread; it stops when `jobs` is dropped.
 pub struct Compute {

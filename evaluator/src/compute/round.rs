@@ -9,8 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
 use super::job::{Asker, Finished, Job, Outcome};
-use super::lanes::{Batch, in_lanes};
-use crate::scorer::{Encoded, Error, Model, Row, Window};
+use crate::scorer::{Batch, Encoded, Error, Model, Row, Window, in_lanes};
 
 /// Pairs and their windows, which may be spread over batches with those of others.
 pub struct Round<'a> {

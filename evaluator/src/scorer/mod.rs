@@ -2,14 +2,15 @@
 
 mod batch;
 mod kind;
+mod lanes;
 mod model;
 mod reference;
 mod runtime;
 mod tokenize;
 mod windows;
 
-pub use batch::plan;
 pub use kind::{Kind, Row, Score};
+pub use lanes::{Batch, in_lanes};
 pub use model::{Engine, Model, ModelFiles, ScorerBackend, open_all};
 pub use reference::ReferenceScorer;
 pub use runtime::OrtScorer;

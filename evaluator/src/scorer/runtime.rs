@@ -25,11 +25,26 @@ impl OrtScorer {
     /// Loads ONNX Runtime from `library` (once per process) and a model from the content of its
     /// ONNX file, for `threads` compute threads. The graph must have the output of this kind.
     pub fn new(library: &Path, model: &[u8], kind: Kind, threads: usize) -> Result<Self, Error> {
-        Self::with_optimization(library, model, kind, threads, GraphOptimizationLevel::All)
+        Self::open(library, model, kind, threads, GraphOptimizationLevel::All)
     }
 
-    /// As [`Self::new`], with fewer of the optimizations that change what is rounded where.
-    pub fn with_optimization(
+    /// As [`Self::new`], without the optimizations that change what is rounded where.
+    pub fn without_optimization(
+        library: &Path,
+        model: &[u8],
+        kind: Kind,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        Self::open(
+            library,
+            model,
+            kind,
+            threads,
+            GraphOptimizationLevel::Disable,
+        )
+    }
+
+    fn open(
         library: &Path,
         model: &[u8],
         kind: Kind,

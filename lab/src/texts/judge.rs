@@ -10,9 +10,9 @@ use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
 use poq_reference_evaluator::{Evaluator, Kind, Source};
 use sha2::{Digest, Sha256};
 
-use super::registry::{TOKENIZER, WEIGHTS, cache, entries, read};
 use crate::error::{Error, Result};
 use crate::world::Scale;
+use poq_evaluator::registry::{TOKENIZER, WEIGHTS, cache, entries, read};
 
 /// The registry entry in a judge's folder.
 const ENTRY: &str = "entry.json";

@@ -1,4 +1,4 @@
-//! Prompts with right and wrong answers, from labelled answers as `evaluator/validity` has them.
+//! Prompts with right and wrong answers, from labelled answers as `lab/sample` has them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::random::generator;
 
 /// The labelled answers that this project wrote itself.
-const SAMPLE: &str = include_str!("../../../evaluator/validity/graded.jsonl");
+const SAMPLE: &str = include_str!("../../sample/graded.jsonl");
 /// Longer prompts and answers are left out: a block has as many of them as a batch.
 const MAX_BYTES: usize = 8 << 10;
 

@@ -5,10 +5,10 @@ use std::fmt::{self, Display, Formatter};
 use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
 
 use super::attack::AttackReport;
-use super::bootstrap::Estimate;
 use super::calibration::Held;
 use super::measure::Agreement;
 use super::mitigation::{Effect, Mitigation};
+use crate::statistics::bootstrap::Interval;
 
 /// How long one score takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -223,9 +223,9 @@ impl Card {
     }
 }
 
-fn shown(estimate: Option<Estimate>) -> String {
+fn shown(estimate: Option<Interval>) -> String {
     match estimate {
-        Some(Estimate { value, low, high }) => format!("{value:.3} ({low:.3} to {high:.3})"),
+        Some(Interval { value, low, high }) => format!("{value:.3} ({low:.3} to {high:.3})"),
         None => "not defined".to_owned(),
     }
 }
@@ -237,8 +237,8 @@ mod tests {
     use super::super::attack::Base;
     use super::*;
 
-    fn estimate(value: f64) -> Option<Estimate> {
-        Some(Estimate {
+    fn estimate(value: f64) -> Option<Interval> {
+        Some(Interval {
             value,
             low: value - 0.1,
             high: value + 0.1,

@@ -5,12 +5,12 @@ use poq_proto::v1::EvaluatorModel;
 use serde::Serialize;
 
 use super::baseline::words;
-use super::bootstrap::{Estimate, estimate};
 use super::data::{Dataset, Item};
 use super::measure::Settings;
 use super::mitigation::copied;
 use super::scoring::Pair;
-use super::statistics::{mean, preference};
+use crate::statistics::agreement::{mean, preference};
+use crate::statistics::bootstrap::{Interval, interval};
 
 /// Characters of the text that is put before or behind an answer to make it long: more than a
 /// window of any model.
@@ -125,13 +125,13 @@ pub struct AttackReport {
     /// Quality of the answer that it starts from.
     pub base_quality: f64,
     /// Quality of the attack.
-    pub quality: Estimate,
+    pub quality: Interval,
     /// If the model read one window only.
     pub quality_one_window: f64,
     /// If what is copied from the prompt were taken away from the quality.
     pub quality_without_copied: f64,
     /// How often the attack's score is above that of the right answer; a tie counts one half.
-    pub beats_right: Estimate,
+    pub beats_right: Interval,
     /// The same, if what is copied were taken away from both.
     pub beats_right_without_copied: f64,
 }
@@ -237,7 +237,7 @@ fn report(attack: &Attack, cases: &[Case], settings: Settings) -> Option<AttackR
     let mean_of = |value: fn(&Case) -> f64| mean(&cases.iter().map(value).collect::<Vec<_>>());
     let alone: Vec<Vec<usize>> = (0..cases.len()).map(|case| vec![case]).collect();
     let estimated = |value: fn(&Case) -> f64| {
-        estimate(&alone, settings.resamples, settings.seed, |drawn| {
+        interval(&alone, settings.resamples, settings.seed, |drawn| {
             mean(
                 &drawn
                     .iter()

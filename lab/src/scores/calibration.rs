@@ -6,8 +6,8 @@ use poq_reference_evaluator::LEAST;
 use serde::Serialize;
 
 use super::data::Dataset;
-use super::isotonic::{Point, regression};
-use super::statistics::auc;
+use crate::statistics::agreement::auc;
+use crate::statistics::isotonic::{Point, regression};
 
 /// Bins of equal weight whose means are fitted: more would fit the noise of a few hundred prompts.
 const BINS: usize = 20;

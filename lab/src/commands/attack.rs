@@ -2,10 +2,13 @@ use anyhow::{Context, Result};
 use poq_proto::v1::EvaluatorModel;
 use serde::Serialize;
 
-use super::measuring::{Bench, progress};
-use crate::scorer::{Model, ModelFiles, open_all};
-use crate::validity::{AttackReport, Attacks, read, sample, score_all};
-use crate::{cli, output};
+use poq_evaluator::scorer::{Model, ModelFiles, open_all};
+use poq_lab::scores::{AttackReport, Attacks, read, sample, score_all};
+
+use super::bench::{Bench, progress};
+use super::{Lines, table};
+use crate::options::scores::Attack;
+use crate::report::Report as Output;
 
 #[derive(Serialize)]
 struct Report {
@@ -21,8 +24,8 @@ struct ModelReport {
 }
 
 /// Measures what attacks get.
-pub async fn attack(args: cli::Attack) -> Result<()> {
-    let dataset = match &args.data {
+pub fn attack(options: &Attack, seed: u64, output: &Output) -> Result<()> {
+    let dataset = match &options.data {
         Some(path) => read(path)?,
         None => sample()?.remove(0),
     };
@@ -30,10 +33,9 @@ pub async fn attack(args: cli::Attack) -> Result<()> {
         let name = &dataset.name;
         format!("{name} has no prompt with three answers of different scores, one of them on the topic with the label false")
     })?;
-    let bench = Bench::new(&args.measuring).await?;
-    let report = tokio::task::spawn_blocking(move || report(&bench, &attacks)).await??;
-    output::print_figures(args.output.output, &report, &lines(&report))?;
-    Ok(())
+    let bench = Bench::new(&options.measuring, seed)?;
+    let report = report(&bench, &attacks)?;
+    Ok(output.print(&report, || table(&lines(&report)))?)
 }
 
 fn report(bench: &Bench, attacks: &Attacks) -> Result<Report> {
@@ -78,7 +80,7 @@ pub fn attack_model(
         .context("scores are missing; this is a bug")
 }
 
-fn lines(report: &Report) -> Vec<(&'static str, String)> {
+fn lines(report: &Report) -> Lines {
     let mut lines = vec![
         ("machine", report.machine.clone()),
         ("method", report.method.clone()),

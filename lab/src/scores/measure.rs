@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::baseline;
-use super::bootstrap::{Estimate, estimate};
 use super::data::Dataset;
-use super::statistics::{auc, mean, preference, spearman};
+use crate::statistics::agreement::{auc, mean, preference, spearman};
+use crate::statistics::bootstrap::{Interval, interval};
 
 /// How intervals are computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +28,11 @@ pub struct Agreement {
     /// How many answers, or pairs of answers.
     pub cases: usize,
     /// The model's, if it is defined.
-    pub model: Option<Estimate>,
+    pub model: Option<Interval>,
     /// Of the answer's length.
-    pub length: Option<Estimate>,
+    pub length: Option<Interval>,
     /// Of the words that prompt and answer share.
-    pub overlap: Option<Estimate>,
+    pub overlap: Option<Interval>,
 }
 
 /// Name of the measure that compares two answers to one prompt.
@@ -126,9 +126,9 @@ fn clusters(prompts: &[usize]) -> Vec<Vec<usize>> {
 }
 
 impl Question {
-    fn estimate(&self, values: &[f64], settings: Settings) -> Option<Estimate> {
+    fn estimate(&self, values: &[f64], settings: Settings) -> Option<Interval> {
         let Settings { resamples, seed } = settings;
-        estimate(&self.clusters, resamples, seed, |drawn| match &self.cases {
+        interval(&self.clusters, resamples, seed, |drawn| match &self.cases {
             Cases::Spearman(cases) => {
                 let (ours, theirs): (Vec<f64>, Vec<f64>) = drawn
                     .iter()

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::baseline::length;
-use super::bootstrap::Estimate;
 use super::data::Dataset;
 use super::measure::{Settings, measure};
 use super::scoring::Pair;
+use crate::statistics::bootstrap::Interval;
 
 /// Strengths of the length correction that are tried.
 const STRENGTHS: [f64; 9] = [-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0];
@@ -39,9 +39,9 @@ pub struct Effect {
     /// What is measured.
     pub measure: &'static str,
     /// Without the correction.
-    pub before: Option<Estimate>,
+    pub before: Option<Interval>,
     /// With it.
-    pub after: Option<Estimate>,
+    pub after: Option<Interval>,
 }
 
 impl Mitigation {

@@ -2,9 +2,12 @@ use anyhow::{Context, Result};
 use poq_proto::v1::{CalibrationPoint, EvaluatorModel};
 use serde::Serialize;
 
-use super::measuring::{Bench, progress};
-use crate::validity::{Dataset, Held, Scores, fit, held, read};
-use crate::{cli, output};
+use poq_lab::scores::{Dataset, Held, Scores, fit, held, read};
+
+use super::bench::{Bench, progress};
+use super::{Lines, table};
+use crate::options::scores::Calibrate;
+use crate::report::Report as Output;
 
 #[derive(Serialize)]
 struct Calibrated {
@@ -21,21 +24,20 @@ struct Calibrated {
 }
 
 /// Fits the table from raw scores to qualities.
-pub async fn calibrate(args: cli::Calibrate) -> Result<()> {
-    let dataset = read(&args.data)?;
-    let bench = Bench::new(&args.measuring).await?;
-    let calibrated = tokio::task::spawn_blocking(move || calibrated(&bench, &dataset)).await??;
+pub fn calibrate(options: &Calibrate, seed: u64, output: &Output) -> Result<()> {
+    let dataset = read(&options.data)?;
+    let bench = Bench::new(&options.measuring, seed)?;
+    let calibrated = calibrated(&bench, &dataset)?;
     let entry = serde_json::to_string_pretty(&calibrated.entry)? + "\n";
     let mut lines = lines(&calibrated);
-    match &args.entry {
+    match &options.entry {
         Some(path) => {
             poq_client::durable::replace(path, entry.as_bytes())?;
             lines.push(("entry", path.display().to_string()));
         }
         None => lines.push(("entry", entry)),
     }
-    output::print_figures(args.output.output, &calibrated, &lines)?;
-    Ok(())
+    Ok(output.print(&calibrated, || table(&lines))?)
 }
 
 fn calibrated(bench: &Bench, dataset: &Dataset) -> Result<Calibrated> {
@@ -69,7 +71,7 @@ fn calibrated(bench: &Bench, dataset: &Dataset) -> Result<Calibrated> {
     })
 }
 
-fn lines(calibrated: &Calibrated) -> Vec<(&'static str, String)> {
+fn lines(calibrated: &Calibrated) -> Lines {
     let held = |held: &Held| {
         format!(
             "Brier score {:.4}, calibration error {:.4}, AUC {:.4}",

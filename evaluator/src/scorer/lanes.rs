@@ -5,7 +5,7 @@ use std::thread;
 
 use tracing::warn;
 
-use crate::scorer::plan;
+use super::batch::plan;
 
 /// Windows that one model scores together.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 /// An estimate and its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Estimate {
+pub struct Interval {
     /// Of all data.
     pub value: f64,
     /// The 2.5th percentile of the resamples.
@@ -21,12 +21,12 @@ pub struct Estimate {
 /// `clusters` are the observations that belong together, such as the answers to one prompt; whole
 /// clusters are drawn with replacement, as observations of one cluster are not independent. The
 /// same `seed` gives the same interval on every machine. `None` where the statistic of all is.
-pub fn estimate(
+pub fn interval(
     clusters: &[Vec<usize>],
     resamples: u32,
     seed: u64,
     statistic: impl Fn(&[usize]) -> Option<f64>,
-) -> Option<Estimate> {
+) -> Option<Interval> {
     let value = statistic(&clusters.concat())?;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut drawn = Vec::new();
@@ -40,7 +40,7 @@ pub fn estimate(
         })
         .collect();
     values.sort_by(f64::total_cmp);
-    Some(Estimate {
+    Some(Interval {
         value,
         low: percentile(&values, 0.025).unwrap_or(value),
         high: percentile(&values, 0.975).unwrap_or(value),
@@ -55,13 +55,13 @@ fn percentile(sorted: &[f64], part: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::statistics::mean;
+    use super::super::agreement::mean;
     use super::*;
 
-    fn mean_of(values: &[f64], clusters: &[Vec<usize>], seed: u64) -> Estimate {
+    fn mean_of(values: &[f64], clusters: &[Vec<usize>], seed: u64) -> Interval {
         let statistic =
             |drawn: &[usize]| mean(&drawn.iter().map(|at| values[*at]).collect::<Vec<_>>());
-        estimate(clusters, 10_000, seed, statistic).unwrap()
+        interval(clusters, 10_000, seed, statistic).unwrap()
     }
 
     fn alone(observations: usize) -> Vec<Vec<usize>> {
@@ -102,6 +102,6 @@ mod tests {
 
     #[test]
     fn what_is_not_defined_has_no_estimate() {
-        assert_eq!(estimate(&alone(3), 10, 1, |_| None), None);
+        assert_eq!(interval(&alone(3), 10, 1, |_| None), None);
     }
 }

@@ -1,11 +1,15 @@
-use anyhow::{Context, Result};
+use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use poq_proto::v1::EvaluatorModel;
 use serde::Serialize;
 
-use crate::scorer::ModelFiles;
-use crate::tolerance::{Derivation, Differences, OwnedPair, built_in, compare, of_file};
-use crate::{cli, machine, output};
+use poq_evaluator::scorer::ModelFiles;
+use poq_lab::scores::tolerance::{Derivation, Differences, OwnedPair, built_in, compare, of_file};
+
+use super::bench::find_one;
+use super::{Lines, table};
+use crate::options::scores::Tolerance;
+use crate::report::Report as Output;
 
 #[derive(Serialize)]
 struct Report {
@@ -25,18 +29,16 @@ struct Report {
 }
 
 /// Compares ONNX Runtime with the reference evaluator.
-pub async fn tolerance(args: cli::Tolerance) -> Result<()> {
-    let (entry, files) = args.model.find_one().await?;
-    let number = args.pairs as usize;
-    let (data, pairs) = match &args.data {
+pub fn tolerance(options: &Tolerance, output: &Output) -> Result<()> {
+    let (entry, files) = find_one(&options.model)?;
+    let number = options.pairs as usize;
+    let (data, pairs) = match &options.data {
         Some(path) => (path.display().to_string(), of_file(path, number)?),
         None => ("the project's own sample".to_owned(), built_in(number)?),
     };
-    let every = args.every as usize;
-    let report =
-        tokio::task::spawn_blocking(move || report(&entry, &files, data, &pairs, every)).await??;
-    output::print_figures(args.output.output, &report, &lines(&report))?;
-    Ok(())
+    let every = options.every as usize;
+    let report = report(&entry, &files, data, &pairs, every)?;
+    Ok(output.print(&report, || table(&lines(&report)))?)
 }
 
 fn report(
@@ -46,7 +48,6 @@ fn report(
     pairs: &[OwnedPair],
     every: usize,
 ) -> Result<Report> {
-    let cores = std::thread::available_parallelism().context("cannot count the cores")?;
     let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} scores, {eta} left")?;
     let bar = ProgressBar::no_length()
         .with_style(style)
@@ -55,7 +56,7 @@ fn report(
     bar.finish_and_clear();
     let largest = compared.reference.iter().map(|of| of.max).max();
     Ok(Report {
-        machine: machine::describe(cores.get()),
+        machine: poq_client::machine(),
         model: entry.id.clone(),
         data,
         pairs: pairs.len(),
@@ -68,7 +69,7 @@ fn report(
     })
 }
 
-fn lines(report: &Report) -> Vec<(&'static str, String)> {
+fn lines(report: &Report) -> Lines {
     let Report {
         pairs,
         windows,

@@ -1,11 +1,10 @@
 //! Scores of the same pairs by the reference evaluator and by settings of ONNX Runtime.
 
 use indicatif::ProgressBar;
-use ort::session::builder::GraphOptimizationLevel;
 use poq_proto::v1::EvaluatorModel;
 
 use super::{Differences, OwnedPair};
-use crate::scorer::{
+use poq_evaluator::scorer::{
     Encoded, Kind, ModelFiles, OrtScorer, PairTokenizer, ReferenceScorer, Row, Scorer, Window,
 };
 
@@ -29,7 +28,7 @@ pub struct Compared {
 struct Setting {
     name: &'static str,
     threads: usize,
-    optimization: GraphOptimizationLevel,
+    is_optimized: bool,
     batch: usize,
 }
 
@@ -37,13 +36,13 @@ struct Setting {
 const USUAL: Setting = Setting {
     name: "ONNX Runtime",
     threads: 1,
-    optimization: GraphOptimizationLevel::All,
+    is_optimized: true,
     batch: 1,
 };
 const OTHERS: [Setting; 3] = [
     Setting {
         name: "without optimizations",
-        optimization: GraphOptimizationLevel::Disable,
+        is_optimized: false,
         ..USUAL
     },
     Setting {
@@ -80,13 +79,11 @@ pub fn compare(
     // Its digest is that of the registry: the reference evaluator has just read it.
     let weights = std::fs::read(&files.weights)?;
     let run = |setting: Setting, pairs: &[Encoded]| -> anyhow::Result<Vec<i32>> {
-        let mut scorer = OrtScorer::with_optimization(
-            &files.library,
-            &weights,
-            kind,
-            setting.threads,
-            setting.optimization,
-        )?;
+        let open = match setting.is_optimized {
+            true => OrtScorer::new,
+            false => OrtScorer::without_optimization,
+        };
+        let mut scorer = open(&files.library, &weights, kind, setting.threads)?;
         scores(&mut scorer, kind, pairs, setting.batch, bar)
     };
     let usual = run(USUAL, &all)?;
@@ -135,15 +132,15 @@ fn scores(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
-    use crate::tolerance::built_in;
+    use crate::scores::testing::{CROSS_ENCODER, find};
+    use crate::scores::tolerance::built_in;
 
     #[test]
     fn the_runtime_is_near_the_reference_evaluator() {
         let pairs = built_in(24).unwrap();
         let bar = ProgressBar::hidden();
-        let files = testing::files();
-        let compared = compare(&testing::published(), &files, &pairs, 3, &bar).unwrap();
+        let (entry, files) = find(CROSS_ENCODER);
+        let compared = compare(&entry, &files, &pairs, 3, &bar).unwrap();
         assert_eq!((compared.reference.len(), compared.settings.len()), (4, 3));
         assert_eq!(compared.reference[0].pairs, 24);
         assert_eq!(compared.settings[2].pairs, 8);
@@ -155,14 +152,12 @@ mod tests {
 
     #[test]
     fn what_is_capped_never_differs() {
-        let entry = EvaluatorModel {
-            caps_junk: true,
-            ..testing::published()
-        };
+        let (mut entry, files) = find(CROSS_ENCODER);
+        entry.caps_junk = true;
         let mut pairs = built_in(3).unwrap();
         pairs[1].answer = pairs[1].prompt.clone();
         let bar = ProgressBar::hidden();
-        let compared = compare(&entry, &testing::files(), &pairs, 1, &bar).unwrap();
+        let compared = compare(&entry, &files, &pairs, 1, &bar).unwrap();
         assert_eq!((compared.windows, bar.position()), (2, 3 * 5));
         assert!(
             compared

@@ -1,9 +1,12 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::measuring::{Bench, progress, shown};
-use crate::validity::{Agreement, Dataset, Pair, Scores, measure, read, sample};
-use crate::{cli, output};
+use poq_lab::scores::{Agreement, Dataset, Pair, Scores, measure, read, sample};
+
+use super::bench::{Bench, progress, shown};
+use super::{Lines, table};
+use crate::options::scores::Validity;
+use crate::report::Report as Output;
 
 #[derive(Serialize)]
 struct Report {
@@ -19,19 +22,18 @@ struct ModelReport {
 }
 
 /// Measures how far scores agree with labels.
-pub async fn validity(args: cli::Validity) -> Result<()> {
-    let datasets = match args.data.is_empty() {
+pub fn validity(options: &Validity, seed: u64, output: &Output) -> Result<()> {
+    let datasets = match options.data.is_empty() {
         true => sample()?,
-        false => args
+        false => options
             .data
             .iter()
             .map(|path| read(path))
             .collect::<Result<_, _>>()?,
     };
-    let bench = Bench::new(&args.measuring).await?;
-    let report = tokio::task::spawn_blocking(move || report(&bench, &datasets)).await??;
-    output::print_figures(args.output.output, &report, &lines(&report))?;
-    Ok(())
+    let bench = Bench::new(&options.measuring, seed)?;
+    let report = report(&bench, &datasets)?;
+    Ok(output.print(&report, || table(&lines(&report)))?)
 }
 
 fn report(bench: &Bench, datasets: &[Dataset]) -> Result<Report> {
@@ -61,7 +63,7 @@ fn report(bench: &Bench, datasets: &[Dataset]) -> Result<Report> {
     })
 }
 
-fn lines(report: &Report) -> Vec<(&'static str, String)> {
+fn lines(report: &Report) -> Lines {
     let mut lines = vec![
         ("machine", report.machine.clone()),
         ("method", report.method.clone()),

@@ -5,8 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
-use crate::compute::{Batch, in_lanes};
-use crate::scorer::{self, Encoded, Model, Row, Window};
+use poq_evaluator::scorer::{self, Batch, Encoded, Model, Row, Window, in_lanes};
 
 /// A prompt and an answer.
 pub type Pair<'a> = (&'a str, &'a str);
@@ -134,15 +133,14 @@ mod tests {
     use poq_proto::v1::EvaluatorModel;
 
     use super::*;
-    use crate::testing;
+    use crate::scores::testing::{BI_ENCODER, CROSS_ENCODER, find, open};
+    use crate::scores::tolerance::built_in;
 
     #[test]
     fn what_is_capped_has_no_windows() {
-        let entry = EvaluatorModel {
-            caps_junk: true,
-            ..testing::bi_encoder()
-        };
-        let model = testing::open(&[entry]).remove(0);
+        let (mut entry, files) = find(BI_ENCODER);
+        entry.caps_junk = true;
+        let model = open((entry, files));
         let pairs = [("Why is the sky blue?", ""), ("Why?", "It scatters light.")];
         let bar = ProgressBar::hidden();
         let scored = score_all(&model, &pairs, 700, &bar).unwrap();
@@ -157,11 +155,17 @@ mod tests {
 
     #[test]
     fn many_pairs_score_as_each_by_itself() {
-        for model in testing::models() {
-            let owned = testing::pairs();
+        let (entry, files) = find(CROSS_ENCODER);
+        let windowed = EvaluatorModel {
+            max_tokens: 40,
+            max_windows: 3,
+            ..entry
+        };
+        for model in [find(CROSS_ENCODER), (windowed, files), find(BI_ENCODER)].map(open) {
+            let owned = built_in(24).unwrap();
             let mut pairs: Vec<Pair> = owned
                 .iter()
-                .map(|(p, a)| (p.as_str(), a.as_str()))
+                .map(|pair| (pair.prompt.as_str(), pair.answer.as_str()))
                 .collect();
             pairs.push(pairs[0]);
             let bar = ProgressBar::hidden();

@@ -15,11 +15,15 @@ pub struct Differences {
     pub of: &'static str,
     /// How many pairs.
     pub pairs: usize,
-    /// Percentiles by nearest rank.
+    /// The median; percentiles are by nearest rank.
     pub p50: u32,
+    /// The 90th percentile.
     pub p90: u32,
+    /// The 99th percentile.
     pub p99: u32,
+    /// The 99.9th percentile.
     pub p999: u32,
+    /// The largest.
     pub max: u32,
 }
 
@@ -49,6 +53,7 @@ impl Differences {
 pub struct Derivation {
     /// Between any of the settings and the reference evaluator.
     pub largest: u32,
+    /// Factor for other processors, other versions and untried pairs.
     pub margin: u32,
     /// `largest · margin`, rounded up to 1, 2 or 5 times a power of ten, and at least 50.
     pub audit_tolerance: u32,

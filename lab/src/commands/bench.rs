@@ -4,11 +4,12 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use poq_proto::v1::EvaluatorModel;
 
-use crate::cli::Measuring;
-use crate::config::ScoringConfig;
-use crate::scorer::{Engine, Model, ModelFiles, open_all};
-use crate::validity::{Estimate, Settings};
-use crate::{cli, machine};
+use poq_evaluator::scorer::{Engine, Model, ModelFiles, open_all};
+use poq_evaluator::{EngineArgs, ModelArgs, ScoringConfig};
+use poq_lab::scores::Settings;
+use poq_lab::statistics::bootstrap::Interval;
+
+use crate::options::scores::Measuring;
 
 /// Everything that is needed to measure models.
 pub struct Bench {
@@ -22,24 +23,23 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub async fn new(measuring: &Measuring) -> Result<Self> {
-        let cli::EngineArgs { sessions, threads } = measuring.engine;
+    pub fn new(measuring: &Measuring, seed: u64) -> Result<Self> {
+        let EngineArgs { sessions, threads } = measuring.engine;
         let scoring = ScoringConfig {
             sessions,
             threads,
             ..ScoringConfig::default()
         };
         scoring.validate()?;
-        let cores = std::thread::available_parallelism().context("cannot count the cores")?;
         Ok(Self {
-            models: measuring.model.find().await?,
+            models: wait(measuring.model.find())?,
             engine: scoring.engine(),
             batch_tokens: scoring.batch_tokens,
             settings: Settings {
                 resamples: measuring.resamples,
-                seed: measuring.seed,
+                seed,
             },
-            machine: machine::describe(cores.get()),
+            machine: poq_client::machine(),
         })
     }
 
@@ -63,6 +63,20 @@ impl Bench {
     }
 }
 
+/// The one model of a command that takes no more.
+pub fn find_one(models: &ModelArgs) -> Result<(EvaluatorModel, ModelFiles)> {
+    wait(models.find_one())
+}
+
+/// A node may have to be asked for registry entries.
+fn wait<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(answer)
+}
+
 /// Of windows.
 pub fn progress(message: impl Into<String>) -> Result<ProgressBar> {
     let template = "{msg} {wide_bar} {pos}/{len} windows, {eta} left";
@@ -72,10 +86,10 @@ pub fn progress(message: impl Into<String>) -> Result<ProgressBar> {
         .with_message(message.into()))
 }
 
-/// An estimate for people.
-pub fn shown(estimate: Option<Estimate>) -> String {
-    match estimate {
-        Some(Estimate { value, low, high }) => format!("{value:.3} [{low:.3}, {high:.3}]"),
+/// An interval for people.
+pub fn shown(interval: Option<Interval>) -> String {
+    match interval {
+        Some(Interval { value, low, high }) => format!("{value:.3} [{low:.3}, {high:.3}]"),
         None => "not defined".to_owned(),
     }
 }

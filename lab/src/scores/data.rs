@@ -12,10 +12,10 @@ use super::scoring::Pair;
 const MAX_BYTES: u64 = 256 << 20;
 /// The labelled answers that this project wrote itself.
 const SAMPLE: [(&str, &str); 2] = [
-    ("graded.jsonl", include_str!("../../validity/graded.jsonl")),
+    ("graded.jsonl", include_str!("../../sample/graded.jsonl")),
     (
         "preferences.jsonl",
-        include_str!("../../validity/preferences.jsonl"),
+        include_str!("../../sample/preferences.jsonl"),
     ),
 ];
 
@@ -47,7 +47,7 @@ pub enum Error {
         reason: String,
     },
     /// There is no line.
-    #[error("{origin} has no labelled answers; see the README of poq-evaluator for their form")]
+    #[error("{origin} has no labelled answers; see the README of poq-lab for their form")]
     Empty {
         /// The file.
         origin: String,

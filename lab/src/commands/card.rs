@@ -2,14 +2,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::attack::attack_model;
-use super::measuring::{Bench, progress};
-use crate::cli;
-use crate::scorer::{Engine, Model, open_all};
-use crate::validity::{
+use poq_evaluator::scorer::{Engine, Model, open_all};
+use poq_lab::scores::{
     Attacks, Calibrated, Card, Dataset, Mitigation, Pair, Scores, Speed, fit, held, measure, read,
     sample,
 };
+
+use super::attack::attack_model;
+use super::bench::{Bench, progress};
+use crate::options::scores::Card as CardOptions;
 
 /// Lengths of the answers whose time is measured, in tokens of all windows.
 const LENGTHS: [usize; 3] = [128, 256, 512];
@@ -17,15 +18,15 @@ const LENGTHS: [usize; 3] = [128, 256, 512];
 const REPEAT: usize = 20;
 
 /// Prints the card of one model.
-pub async fn card(args: cli::Card) -> Result<()> {
-    let preferences = read(&args.data)?;
-    let bench = Bench::new(&args.measuring).await?;
+pub fn card(options: &CardOptions, seed: u64) -> Result<()> {
+    let preferences = read(&options.data)?;
+    let bench = Bench::new(&options.measuring, seed)?;
     anyhow::ensure!(
         bench.models.len() == 1,
         "{} models are given, and a card is of one; choose it with --model",
         bench.models.len()
     );
-    let card = tokio::task::spawn_blocking(move || make(&bench, preferences)).await??;
+    let card = make(&bench, preferences)?;
     print!("{card}");
     Ok(())
 }
