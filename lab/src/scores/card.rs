@@ -92,7 +92,7 @@ impl Card {
         }
         writeln!(f, "raw score | {unit}")?;
         writeln!(f, "audit tolerance | {} of them", entry.audit_tolerance)?;
-        writeln!(f, "made by | `poq-evaluator {}`", self.command)?;
+        writeln!(f, "made by | `poq-lab {}`", self.command)?;
         writeln!(f, "machine | {}", self.machine)?;
         writeln!(f, "method | {}\n", self.method)
     }
@@ -261,7 +261,7 @@ mod tests {
             entry,
             machine: "2 x test".into(),
             method: "by hand".into(),
-            command: "card --model m".into(),
+            command: "scores card --model m".into(),
             calibrated: Calibrated {
                 data: "d.jsonl".into(),
                 is_fitted: true,
@@ -307,7 +307,7 @@ mod tests {
         for line in [
             "# Evaluator card: m",
             "raw score | millionths of a cosine",
-            "made by | `poq-evaluator card --model m`",
+            "made by | `poq-lab scores card --model m`",
             "d.jsonl | preference accuracy | 3 | 0.500 (0.400 to 0.600) | not defined | 0.400 (0.300 to 0.500)",
             "-5 | 7",
             "praise | 0.100 | 0.300 (0.200 to 0.400) | 0.900 (0.800 to 1.000)",
