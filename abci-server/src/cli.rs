@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser, Subcommand};
-use poq_client::logging;
+use poq_worker::program::logging;
 
 use crate::commands::{
     ask, completions, config, export, faucet, genesis, init, keys, models, query, start, status,

@@ -27,7 +27,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     abort_on_panic();
     let cli = cli::Cli::parse();
-    poq_client::logging::init(cli.log_format);
+    poq_worker::program::logging::init(cli.log_format);
     let format = cli.error_format();
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,8 @@
 use std::fmt;
 use std::io;
 
-use poq_client::{Failure, json, terminal};
+use poq_client::json;
+use poq_worker::program::{Failure, terminal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

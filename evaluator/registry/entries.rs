@@ -1,5 +1,4 @@
-//! What the set-up fetches: the entries of evaluator models, and the folder of their files. The
-//! evaluator and the laboratory both have this file.
+//! The entries of the evaluator models that the set-up fetches.
 
 use std::path::{Path, PathBuf};
 
@@ -61,17 +60,4 @@ fn parse(content: &str, origin: &str) -> Result<EvaluatorModel, Error> {
         origin: origin.to_owned(),
         source,
     })
-}
-
-/// The folder that `make setup` fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else
-/// `~/.cache/poq`; none if nothing says where that is.
-pub fn cache() -> Option<PathBuf> {
-    let variable = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
-    variable("POQ_CACHE")
-        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("poq")))
-        .or_else(|| variable("HOME").map(|home| home.join(".cache/poq")))
 }

@@ -1,10 +1,11 @@
 //! SHA-256 of files, in the form of the chain's registries.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
+use poq_worker::program::digest;
+
+pub use digest::of_bytes;
 
 /// A file that is not what it should be.
 #[derive(Debug, thiserror::Error)]
@@ -34,11 +35,6 @@ pub enum Error {
     },
 }
 
-/// SHA-256 of `bytes`, 64 lower-case hex digits.
-pub fn of_bytes(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
-}
-
 /// The content of a file.
 pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::Read {
@@ -49,14 +45,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Error> {
 
 /// SHA-256 of a file, 64 lower-case hex digits.
 pub fn of_file(path: &Path) -> Result<String, Error> {
-    let mut hasher = Sha256::new();
-    File::open(path)
-        .and_then(|mut file| io::copy(&mut file, &mut hasher))
-        .map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
-    Ok(hex::encode(hasher.finalize()))
+    digest::of_file(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Checks that `path`, whose digest is `actual`, is the file that `origin` expects.
@@ -77,15 +69,6 @@ mod tests {
     use super::*;
 
     const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-
-    #[test]
-    fn a_file_has_the_digest_of_its_bytes() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("abc");
-        std::fs::write(&path, "abc").unwrap();
-        assert_eq!(of_file(&path).unwrap(), ABC);
-        assert_eq!(of_bytes(b"abc"), ABC);
-    }
 
     #[test]
     fn a_missing_file_says_what_to_do() {

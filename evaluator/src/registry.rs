@@ -5,7 +5,7 @@ mod entries;
 
 use poq_proto::v1::EvaluatorModel;
 
-pub use entries::{Error, TOKENIZER, WEIGHTS, cache, entries, read};
+pub use entries::{Error, TOKENIZER, WEIGHTS, entries, read};
 
 /// Name of the published int8 file, of which the canonical one is made.
 pub const INT8: &str = "model.int8.onnx";

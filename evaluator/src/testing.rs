@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use poq_proto::v1::EvaluatorModel;
+use poq_worker::program::cache;
 
 use crate::config::{self, ModelConfig, ScoringConfig};
 use crate::registry;
@@ -34,7 +35,7 @@ fn files_of(id: &str) -> ModelFiles {
         id: id.to_owned(),
         folder: None,
     };
-    let files = config::model_files(&model, &ScoringConfig::default()).unwrap();
+    let files = config::model_files(&model, &ScoringConfig::default());
     for path in [&files.weights, &files.tokenizer, &files.library] {
         assert!(
             path.exists(),
@@ -47,7 +48,7 @@ fn files_of(id: &str) -> ModelFiles {
 
 /// One file of a model's folder in the cache.
 pub fn model_file(id: &str, name: &str) -> PathBuf {
-    let path = config::cache().unwrap().join("models").join(id).join(name);
+    let path = cache::folder().join("models").join(id).join(name);
     assert!(
         path.exists(),
         "{} is missing: run make setup",

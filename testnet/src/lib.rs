@@ -17,6 +17,7 @@ mod status;
 mod watch;
 
 pub use poq_client::network::{Account, Description, Validator, Worker};
+pub use poq_worker::program::cache::folder as cache;
 
 pub use ask::{Question, Submitted};
 pub use control::{Control, Request, obey, request};
@@ -24,7 +25,7 @@ pub use error::{Error, Result};
 pub use network::{Network, Spec};
 pub use ports::free_range;
 pub use process::{Process, is_running};
-pub use programs::{Programs, cache};
+pub use programs::Programs;
 pub use receipt::{EvaluatorPart, Heights, InferencePart, Milliseconds, Receipt, logits, ratio};
 pub use status::ProcessStatus;
 pub use watch::{Seen, Step, Watch};

@@ -1,10 +1,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use poq_worker::program::cache;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
-use crate::comet::cache;
 use crate::home::Home;
 use crate::validator_keys::PublicKey;
 use poq_abci::transport::Address;
@@ -68,7 +68,7 @@ impl AppSettings {
         match &self.evaluator_models {
             Some(folder) => folder.clone(),
             None if in_home.is_dir() => in_home,
-            None => cache().join("models"),
+            None => cache::folder().join("models"),
         }
     }
 

@@ -94,7 +94,7 @@ mod tests {
             backend,
             ..config::ScoringConfig::default()
         };
-        config::model_files(&model, &scoring).unwrap()
+        config::model_files(&model, &scoring)
     }
 
     fn open(entry: &EvaluatorModel, backend: ScorerBackend) -> Model {

@@ -39,7 +39,7 @@ impl Bench {
                 resamples: measuring.resamples,
                 seed,
             },
-            machine: poq_client::machine(),
+            machine: poq_worker::program::machine(),
         })
     }
 

@@ -56,7 +56,7 @@ fn report(
     bar.finish_and_clear();
     let largest = compared.reference.iter().map(|of| of.max).max();
     Ok(Report {
-        machine: poq_client::machine(),
+        machine: poq_worker::program::machine(),
         model: entry.id.clone(),
         data,
         pairs: pairs.len(),

@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     println!(
         "{}; {} blocks every {} ms, {} tasks in each, answers of {} bytes",
-        poq_client::machine(),
+        poq_worker::program::machine(),
         options.blocks,
         options.interval,
         options.tasks,
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         chain.print(name);
     }
-    println!("\n{} at the end", poq_client::machine());
+    println!("\n{} at the end", poq_worker::program::machine());
     Ok(())
 }
 
