@@ -18,11 +18,6 @@ const TEMPLATE: &str = include_str!("config.toml");
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Neither of the variables that lead to the cache is set.
-    #[error(
-        "cannot find the cache: set POQ_CACHE, XDG_CACHE_HOME or HOME, or `folder` and `library` in config.toml"
-    )]
-    NoCache,
     /// A number is out of its range.
     #[error("`{name}` is {value}, expected {range}")]
     Range {
@@ -172,26 +167,16 @@ impl ScoringConfig {
 }
 
 /// Where the configured model's files are.
-pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> Result<ModelFiles, Error> {
-    let folder = match &model.folder {
-        Some(folder) => folder.clone(),
-        None => cache()?.join("models").join(&model.id),
-    };
-    let library = match &scoring.library {
-        Some(library) => library.clone(),
-        None => cache()?.join("lib").join(LIBRARY),
-    };
-    Ok(ModelFiles {
+pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> ModelFiles {
+    let folder = model.folder.clone();
+    let folder = folder.unwrap_or_else(|| registry::folder(&model.id));
+    let library = scoring.library.clone();
+    ModelFiles {
         weights: folder.join(registry::WEIGHTS),
         tokenizer: folder.join(registry::TOKENIZER),
-        library,
+        library: library.unwrap_or_else(|| poq_client::cache().join("lib").join(LIBRARY)),
         backend: scoring.backend,
-    })
-}
-
-/// The folder that `make setup` fills.
-pub fn cache() -> Result<PathBuf, Error> {
-    registry::cache().ok_or(Error::NoCache)
+    }
 }
 
 /// The default home, `~/.poq-evaluator`.
@@ -271,7 +256,7 @@ mod tests {
         let content = |name: &str| generated(&["m"]).replace("\"onnxruntime\"", name);
         let config: Config = toml::from_str(&content("\"reference\"")).unwrap();
         assert_eq!(config.scoring.backend, ScorerBackend::Reference);
-        let files = model_files(&config.models[0], &config.scoring).unwrap();
+        let files = model_files(&config.models[0], &config.scoring);
         assert_eq!(files.backend, ScorerBackend::Reference);
         let error = toml::from_str::<Config>(&content("\"openvino\"")).unwrap_err();
         assert!(error.to_string().contains("onnxruntime"), "{error}");
@@ -329,7 +314,7 @@ mod tests {
             library: Some("/lib/ort.so".into()),
             ..ScoringConfig::default()
         };
-        let files = model_files(&model, &scoring).unwrap();
+        let files = model_files(&model, &scoring);
         assert_eq!(files.weights, Path::new("/models/m/model.onnx"));
         assert_eq!(files.tokenizer, Path::new("/models/m/tokenizer.json"));
         assert_eq!(files.library, Path::new("/lib/ort.so"));

@@ -106,7 +106,7 @@ pub fn pair_digest(prompt: &str, answer: &str) -> String {
         content.extend((text.len() as u64).to_be_bytes());
         content.extend(text.as_bytes());
     }
-    crate::digest::of_bytes(&content)
+    poq_client::digest::of_bytes(&content)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ mod cli;
 mod command;
 mod compute;
 mod config;
-mod digest;
 mod duties;
 #[cfg(test)]
 #[path = "../../client/tests/fake_chain/mod.rs"]

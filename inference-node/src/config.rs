@@ -194,18 +194,6 @@ impl Config {
     }
 }
 
-/// Where set-up keeps what it fetched: `POQ_CACHE`, else `poq` in the user's cache folder.
-pub fn cache() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(cache) = set("POQ_CACHE") {
-        return cache.into();
-    }
-    let user = set("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| home().join(".cache"));
-    user.join("poq")
-}
-
 /// The user's home folder, or the current one where there is none.
 pub fn home() -> PathBuf {
     std::env::home_dir().unwrap_or_default()
@@ -213,7 +201,7 @@ pub fn home() -> PathBuf {
 
 /// The file of SmolLM2-135M-Instruct as set-up lays it out.
 pub fn default_model_file() -> PathBuf {
-    cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
+    poq_client::cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
 /// Compute threads that a setting of `threads` means: 0 is one per core.
@@ -238,7 +226,7 @@ pub fn suggested_concurrency(threads: usize, model_file: &Path) -> usize {
 }
 
 fn default_converted() -> PathBuf {
-    cache().join("converted")
+    poq_client::cache().join("converted")
 }
 
 /// A value of the template, quoted as TOML wants it.

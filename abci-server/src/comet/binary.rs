@@ -32,7 +32,10 @@ impl Binary {
                     searched: format!("{} is not a program", path.display()),
                 });
             }
-            None => search(std::env::var_os("PATH").as_deref(), &cache().join("bin"))?,
+            None => search(
+                std::env::var_os("PATH").as_deref(),
+                &poq_client::cache().join("bin"),
+            )?,
         };
         let mut binary = Self {
             path,
@@ -108,17 +111,6 @@ impl Binary {
             output: format!("{} {}", text(&output.stdout), text(&output.stderr)),
         })
     }
-}
-
-/// Where set-up keeps what it fetched: `POQ_CACHE`, else `poq` in the user's cache folder.
-pub fn cache() -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("POQ_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        set("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".cache"))
-            .join("poq")
-    })
 }
 
 fn search(path: Option<&OsStr>, cache: &Path) -> Result<PathBuf, Error> {

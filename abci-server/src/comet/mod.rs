@@ -4,7 +4,7 @@ mod binary;
 mod config;
 mod process;
 
-pub use binary::{Binary, SERIES, cache};
+pub use binary::{Binary, SERIES};
 pub use config::CometConfig;
 pub use process::{Comet, Log};
 

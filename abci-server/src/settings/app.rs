@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
-use crate::comet::cache;
 use crate::home::Home;
 use crate::validator_keys::PublicKey;
 use poq_abci::transport::Address;
+use poq_client::cache;
 
 /// Where `start` serves ABCI to a CometBFT that it does not run; CometBFT's default of `proxy_app`.
 const DEFAULT_ABCI: &str = "127.0.0.1:26658";

@@ -28,13 +28,11 @@ impl ModelArgs {
             entries.len()
         );
         let mut folders = self.folders.iter();
-        entries
-            .into_iter()
-            .map(|entry| {
-                let files = self.files(&entry.id, folders.next().cloned())?;
-                Ok((entry, files))
-            })
-            .collect()
+        let with_files = |entry: EvaluatorModel| {
+            let files = self.files(&entry.id, folders.next().cloned());
+            (entry, files)
+        };
+        Ok(entries.into_iter().map(with_files).collect())
     }
 
     /// The one model of a command that takes no more.
@@ -81,7 +79,7 @@ impl ModelArgs {
         }
     }
 
-    fn files(&self, id: &str, folder: Option<PathBuf>) -> Result<ModelFiles> {
+    fn files(&self, id: &str, folder: Option<PathBuf>) -> ModelFiles {
         let model = ModelConfig {
             id: id.to_owned(),
             folder,
@@ -91,7 +89,7 @@ impl ModelArgs {
             library: self.library.clone(),
             ..ScoringConfig::default()
         };
-        Ok(config::model_files(&model, &scoring)?)
+        config::model_files(&model, &scoring)
     }
 }
 

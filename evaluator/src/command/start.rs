@@ -83,7 +83,7 @@ async fn registered(
 ) -> Result<Vec<(EvaluatorModel, ModelFiles)>> {
     let mut models = Vec::with_capacity(config.models.len());
     for model in &config.models {
-        let files = config::model_files(model, &config.scoring)?;
+        let files = config::model_files(model, &config.scoring);
         let entry = worker
             .insist(shutdown, async |client| {
                 client.evaluator_model(&model.id).await

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
 use super::job::{Asker, Finished, Job, Outcome};
-use crate::scorer::{Batch, Encoded, Error, Model, Row, Window, in_lanes};
+use crate::scorer::{Batch, Encoded, Error, Model, Row, Score, Window, in_lanes};
 
 /// Pairs and their windows, which may be spread over batches with those of others.
 pub struct Round<'a> {
@@ -126,7 +126,7 @@ impl<'a> Round<'a> {
             junk = junk.name(),
             "scored"
         );
-        let score = model.kind().score(&[]);
+        let score = Score::of(model.kind(), &[]);
         finish(self.results, job, score.map_err(Arc::new));
     }
 
@@ -192,7 +192,7 @@ impl<'a> Round<'a> {
         if let Some(pair) = taken {
             self.log(&pair);
             let rows: Vec<Row> = pair.rows.into_iter().flatten().collect();
-            let score = self.models[part.model].kind().score(&rows);
+            let score = Score::of(self.models[part.model].kind(), &rows);
             finish(self.results, pair.job, score.map_err(Arc::new));
         }
     }

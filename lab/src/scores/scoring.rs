@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
-use poq_evaluator::scorer::{self, Batch, Encoded, Model, Row, Window, in_lanes};
+use poq_evaluator::scorer::{self, Batch, Encoded, Model, Row, Score, Window, in_lanes};
 
 /// A prompt and an answer.
 pub type Pair<'a> = (&'a str, &'a str);
@@ -85,7 +85,7 @@ pub fn score_all(
             .map(row)
             .collect::<Result<_, ScoringError>>()?;
         Ok(Scored {
-            raw: model.kind().score(&of_pair)?.raw_score,
+            raw: Score::of(model.kind(), &of_pair)?.raw_score,
             windows: pair.answer_windows,
         })
     };

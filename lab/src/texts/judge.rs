@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::world::Scale;
-use poq_evaluator::registry::{TOKENIZER, WEIGHTS, cache, entries, read};
+use poq_evaluator::registry::{self, TOKENIZER, WEIGHTS, entries, read};
 
 /// The registry entry in a judge's folder.
 const ENTRY: &str = "entry.json";
@@ -143,10 +143,7 @@ fn locate(model: &str) -> Result<(EvaluatorModel, PathBuf)> {
         true => read(path)?,
         false => built_in(model)?,
     };
-    let cache = cache().ok_or_else(|| {
-        Error::Option("cannot find the cache: set POQ_CACHE, XDG_CACHE_HOME or HOME".into())
-    })?;
-    let folder = cache.join("models").join(&entry.id);
+    let folder = registry::folder(&entry.id);
     Ok((entry, folder))
 }
 

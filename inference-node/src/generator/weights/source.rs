@@ -1,7 +1,7 @@
 //! What a model is made of, and its digest.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -151,11 +151,7 @@ impl Folder {
 
 /// SHA-256 of a file, 64 lower-case hex digits.
 pub fn file_digest(path: &Path) -> Result<String> {
-    let file = File::open(path).map_err(io_error("open", path))?;
-    let mut file = BufReader::with_capacity(1 << 20, file);
-    let mut hash = Sha256::new();
-    io::copy(&mut file, &mut hash).map_err(io_error("read", path))?;
-    Ok(hex::encode(hash.finalize()))
+    poq_client::digest::of_file(path).map_err(io_error("read", path))
 }
 
 /// All parts of a GGUF file, as llama.cpp names them.

@@ -5,7 +5,8 @@ use poq_proto::v1::EvaluatorModel;
 
 use super::{Differences, OwnedPair};
 use poq_evaluator::scorer::{
-    Encoded, Kind, ModelFiles, OrtScorer, PairTokenizer, ReferenceScorer, Row, Scorer, Window,
+    Encoded, Kind, ModelFiles, OrtScorer, PairTokenizer, ReferenceScorer, Row, Score, Scorer,
+    Window, kind,
 };
 
 /// Windows of one padded batch.
@@ -66,7 +67,7 @@ pub fn compare(
     every: usize,
     bar: &ProgressBar,
 ) -> anyhow::Result<Compared> {
-    let kind = Kind::of(entry)?;
+    let kind = kind(entry)?;
     let tokenizer = PairTokenizer::open(&files.tokenizer, entry)?;
     let encode = |pair: &OwnedPair| tokenizer.encode(&pair.prompt, &pair.answer);
     let all: Vec<Encoded> = pairs.iter().map(encode).collect::<Result<_, _>>()?;
@@ -121,7 +122,7 @@ fn scores(
         let mut rest = rows.as_slice();
         for pair in pairs {
             let (of_pair, others) = rest.split_at(pair.windows.len());
-            scores.push(kind.score(of_pair)?.raw_score);
+            scores.push(Score::of(kind, of_pair)?.raw_score);
             rest = others;
         }
         bar.inc(pairs.len() as u64);
