@@ -3,7 +3,6 @@
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use poq_proto::v1::EvaluatorModel;
-
 use poq_evaluator::scorer::{Engine, Model, ModelFiles, open_all};
 use poq_evaluator::{EngineArgs, ModelArgs, ScoringConfig};
 use poq_lab::scores::Settings;

@@ -1,6 +1,5 @@
 use anyhow::Result;
 use serde::Serialize;
-
 use poq_lab::scores::{Agreement, Dataset, Pair, Scores, measure, read, sample};
 
 use super::bench::{Bench, progress, shown};
