@@ -1,14 +1,13 @@
 //! Scores of pairs (prompt, answer) by cross-encoders and bi-encoders.
 
 mod batch;
-mod lanes;
 mod model;
 mod reference;
 mod runtime;
 mod score;
 mod tokenize;
 
-pub use lanes::{Batch, in_lanes};
+pub use batch::{Batch, in_lanes};
 pub use model::{Engine, Model, ModelFiles, ScorerBackend, open_all};
 pub use reference::ReferenceScorer;
 pub use runtime::OrtScorer;

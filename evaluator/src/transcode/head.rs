@@ -13,6 +13,8 @@ use super::tensor::{self, float_tensor};
 const LOGITS: &str = "logits";
 /// ONNX's `AttributeProto.AttributeType.INT`.
 const INT: i32 = 2;
+/// A `TensorShapeProto.Dimension` with the `dim_value` 1, encoded.
+const DIM_VALUE_1: &[u8] = &[0x08, 0x01];
 
 /// Shape and values of a part of an adapter, where a matrix has a row for each output.
 pub type Part = (Vec<usize>, Vec<f32>);
@@ -93,26 +95,28 @@ fn add_nodes(graph: &mut GraphProto, rows: &str) {
         r#type: Some(INT),
         ..AttributeProto::default()
     }];
-    graph.node.extend([
-        gather,
-        node(
+    graph.node.push(gather);
+    for (operator, inputs, output) in [
+        (
             "MatMul",
-            &["pooler.row", "pooler.dense.weight"],
+            &["pooler.row", "pooler.dense.weight"][..],
             "pooler.product",
         ),
-        node(
+        (
             "Add",
             &["pooler.product", "pooler.dense.bias"],
             "pooler.sum",
         ),
-        node("Tanh", &["pooler.sum"], "pooler.tanh"),
-        node(
+        ("Tanh", &["pooler.sum"], "pooler.tanh"),
+        (
             "MatMul",
             &["pooler.tanh", "classifier.weight"],
             "classifier.product",
         ),
-        node("Add", &["classifier.product", "classifier.bias"], LOGITS),
-    ]);
+        ("Add", &["classifier.product", "classifier.bias"], LOGITS),
+    ] {
+        graph.node.push(node(operator, inputs, output));
+    }
     graph.initializer.push(TensorProto {
         name: Some(FIRST.to_owned()),
         data_type: Some(INT64),
@@ -132,8 +136,7 @@ fn of_logits(of_rows: Bytes) -> Bytes {
     if let Some(shape) = logits.tensor_type.as_mut().and_then(|of| of.shape.as_mut()) {
         shape.dim.truncate(2);
         if let Some(last) = shape.dim.last_mut() {
-            last.dim_value = Some(1);
-            last.dim_param = None;
+            *last = Bytes::from_static(DIM_VALUE_1);
         }
     }
     logits.encode_to_vec().into()
@@ -156,14 +159,6 @@ struct TensorType {
 
 #[derive(Clone, PartialEq, Message)]
 struct TensorShape {
-    #[prost(message, repeated, tag = "1")]
-    dim: Vec<Dimension>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct Dimension {
-    #[prost(int64, optional, tag = "1")]
-    dim_value: Option<i64>,
-    #[prost(string, optional, tag = "2")]
-    dim_param: Option<String>,
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    dim: Vec<Bytes>,
 }

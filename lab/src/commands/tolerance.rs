@@ -1,9 +1,9 @@
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use poq_proto::v1::EvaluatorModel;
-use serde::Serialize;
 use poq_evaluator::scorer::ModelFiles;
 use poq_lab::scores::tolerance::{Derivation, Differences, OwnedPair, built_in, compare, of_file};
+use poq_proto::v1::EvaluatorModel;
+use serde::Serialize;
 
 use super::bench::find_one;
 use super::{Lines, table};
