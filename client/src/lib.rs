@@ -8,6 +8,7 @@
 extern crate self as poq_client;
 
 mod client;
+pub mod digest;
 pub mod durable;
 mod error;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod inclusion;
 pub mod json;
 mod key;
 pub mod keyring;
+mod local;
 mod multisig;
 pub mod network;
 pub mod proof;
@@ -31,6 +33,7 @@ pub use cosmos_sdk_proto::Any;
 pub use error::{Error, Result, found};
 pub use follow::Follower;
 pub use key::{HD_PATH, Key, Mnemonic, address_of, parse_address};
+pub use local::{cache, machine};
 pub use multisig::{Multisig, PartialSignature};
 pub use query::Account;
 pub use sender::{Fee, Sender, TxOptions};

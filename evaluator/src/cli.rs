@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use poq_worker::commands::{self, Earnings, Start};
+use poq_worker::default_home;
 use poq_worker::program::logging::Format;
-use poq_worker::program::{Output, OutputArg, cache};
+use poq_worker::program::{Output, OutputArg};
 
 use crate::config::ScoringConfig;
 use crate::registry;
@@ -17,17 +18,13 @@ use crate::scorer::ScorerBackend;
 #[command(name = "poq-evaluator", version)]
 pub struct Cli {
     /// Folder with config.toml, the keyring and the journal
-    #[arg(long, global = true, env = "POQ_EVALUATOR_HOME", default_value_os_t = default_home())]
+    #[arg(long, global = true, env = "POQ_EVALUATOR_HOME", default_value_os_t = default_home(".poq-evaluator"))]
     pub home: PathBuf,
     /// Form of the logs on stderr; RUST_LOG selects what is logged
     #[arg(long, global = true, default_value_t, value_name = "text|json")]
     pub log_format: Format,
     #[command(subcommand)]
     pub command: Command,
-}
-
-fn default_home() -> PathBuf {
-    cache::home().join(".poq-evaluator")
 }
 
 #[derive(Debug, Subcommand)]

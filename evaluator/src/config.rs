@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use poq_worker::program::cache;
 use poq_worker::program::metrics::MetricsConfig;
 use poq_worker::{ChainConfig, fill, quoted};
 use serde::{Deserialize, Deserializer};
@@ -169,18 +168,13 @@ impl ScoringConfig {
 
 /// Where the configured model's files are.
 pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> ModelFiles {
-    let folder = match &model.folder {
-        Some(folder) => folder.clone(),
-        None => cache::folder().join("models").join(&model.id),
-    };
-    let library = match &scoring.library {
-        Some(library) => library.clone(),
-        None => cache::folder().join("lib").join(LIBRARY),
-    };
+    let folder = model.folder.clone();
+    let folder = folder.unwrap_or_else(|| registry::folder(&model.id));
+    let library = scoring.library.clone();
     ModelFiles {
         weights: folder.join(registry::WEIGHTS),
         tokenizer: folder.join(registry::TOKENIZER),
-        library,
+        library: library.unwrap_or_else(|| poq_client::cache().join("lib").join(LIBRARY)),
         backend: scoring.backend,
     }
 }

@@ -5,7 +5,6 @@
 
 use poq_proto::commitment;
 use poq_worker::Seat;
-use poq_worker::program::digest;
 use serde::{Deserialize, Serialize};
 
 /// Domain separator of salts.
@@ -101,7 +100,7 @@ pub fn pair_digest(prompt: &str, answer: &str) -> String {
         content.extend((text.len() as u64).to_be_bytes());
         content.extend(text.as_bytes());
     }
-    digest::of_bytes(&content)
+    poq_client::digest::of_bytes(&content)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ mod cli;
 mod commands;
 mod compute;
 mod config;
-mod digest;
 mod entry;
 #[cfg(test)]
 #[path = "../../worker/tests/fake_chain/mod.rs"]

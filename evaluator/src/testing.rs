@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use poq_proto::v1::EvaluatorModel;
-use poq_worker::program::cache;
 
 use crate::config::{self, ModelConfig, ScoringConfig};
 use crate::registry;
@@ -21,8 +20,7 @@ pub fn bi_encoder() -> EvaluatorModel {
 }
 
 fn entry(id: &str) -> EvaluatorModel {
-    let entries = registry::entries().unwrap();
-    entries.into_iter().find(|entry| entry.id == id).unwrap()
+    registry::find(id).unwrap().unwrap()
 }
 
 /// The files of [`published`].
@@ -48,7 +46,7 @@ fn files_of(id: &str) -> ModelFiles {
 
 /// One file of a model's folder in the cache.
 pub fn model_file(id: &str, name: &str) -> PathBuf {
-    let path = cache::folder().join("models").join(id).join(name);
+    let path = registry::folder(id).join(name);
     assert!(
         path.exists(),
         "{} is missing: run make setup",

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use poq_proto::v1::{Model, WeightedEvaluatorModel};
-use poq_worker::program::cache;
 use serde::{Deserialize, Serialize};
 
 use crate::generator::Recommended;
@@ -161,7 +160,7 @@ impl Entry {
     /// Where its files are looked for unless the user says otherwise: in its folder of the cache,
     /// under the name of a quantisation, or as safetensors.
     pub fn default_file(&self) -> PathBuf {
-        let folder = cache::folder().join("models").join(&self.id);
+        let folder = poq_client::cache().join("models").join(&self.id);
         let files = self
             .quantisations
             .iter()

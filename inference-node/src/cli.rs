@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use poq_worker::commands;
 use poq_worker::commands::{Earnings, Start};
+use poq_worker::default_home;
 use poq_worker::program::logging::Format;
-use poq_worker::program::{Output, OutputArg, cache};
+use poq_worker::program::{Output, OutputArg};
 
 use crate::config;
 use crate::generator::weights::WeightType;
@@ -18,7 +19,7 @@ use crate::generator::weights::WeightType;
 #[command(name = "poq-inference-node", version)]
 pub struct Cli {
     /// Folder of config.toml, keys and data.
-    #[arg(long, global = true, env = "POQ_INFERENCE_HOME", default_value_os_t = default_home())]
+    #[arg(long, global = true, env = "POQ_INFERENCE_HOME", default_value_os_t = default_home(".poq-inference-node"))]
     pub home: PathBuf,
     /// Form of the log on stderr: text or json. RUST_LOG selects what is logged.
     #[arg(long, global = true, default_value_t = Format::Text)]
@@ -26,10 +27,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-fn default_home() -> PathBuf {
-    cache::home().join(".poq-inference-node")
 }
 
 /// What to do.

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use poq_worker::program::cache;
 use poq_worker::program::metrics::MetricsConfig;
 use poq_worker::{ChainConfig, fill, quoted};
 use serde::Deserialize;
@@ -197,7 +196,7 @@ impl Config {
 
 /// The file of SmolLM2-135M-Instruct as set-up lays it out.
 pub fn default_model_file() -> PathBuf {
-    cache::folder().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
+    poq_client::cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
 /// Compute threads that a setting of `threads` means: 0 is one per core.
@@ -222,7 +221,7 @@ pub fn suggested_concurrency(threads: usize, model_file: &Path) -> usize {
 }
 
 fn default_converted() -> PathBuf {
-    cache::folder().join("converted")
+    poq_client::cache().join("converted")
 }
 
 /// What `init` can set.

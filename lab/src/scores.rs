@@ -16,7 +16,9 @@ pub mod tolerance;
 pub use attack::{AttackReport, Attacks};
 pub use calibration::{Held, fit, held};
 pub use card::{Calibrated, Card, Speed};
-pub use data::{Dataset, read, sample};
+#[cfg(test)]
+pub(crate) use data::parse;
+pub use data::{Dataset, Item, read, sample};
 pub use measure::{Agreement, Settings, measure};
 pub use mitigation::Mitigation;
 pub use scoring::{Pair, Scores, score_all};

@@ -17,7 +17,6 @@ mod status;
 mod watch;
 
 pub use poq_client::network::{Account, Description, Validator, Worker};
-pub use poq_worker::program::cache::folder as cache;
 
 pub use ask::{Question, Submitted};
 pub use control::{Control, Request, obey, request};

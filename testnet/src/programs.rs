@@ -1,6 +1,5 @@
 use std::path::{Path, PathBuf};
 
-use poq_worker::program::cache;
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -25,7 +24,7 @@ impl Programs {
             poqd: folder.join("poqd"),
             inference_node: folder.join("poq-inference-node"),
             evaluator: folder.join("poq-evaluator"),
-            cometbft: cache::folder().join("bin/cometbft"),
+            cometbft: poq_client::cache().join("bin/cometbft"),
         };
         let all = [
             &programs.poqd,

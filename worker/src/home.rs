@@ -75,6 +75,11 @@ pub fn fill(template: &str, values: &[(&str, String)]) -> String {
     values.iter().fold(template.to_owned(), fill)
 }
 
+/// The default home of a worker, a folder of this name in the user's.
+pub fn default_home(name: &str) -> PathBuf {
+    std::env::home_dir().unwrap_or_default().join(name)
+}
+
 /// A worker's home: `config.toml`, `keyring-test` or `keyring-file`, and `data/`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerHome {

@@ -30,7 +30,7 @@ pub use chain::Chain;
 pub use duties::{Key, Seat, Step};
 pub use error::{Error, Result};
 pub use health::Health;
-pub use home::{ChainConfig, HomeLock, WorkerHome, fill, quoted};
+pub use home::{ChainConfig, HomeLock, WorkerHome, default_home, fill, quoted};
 pub use journal::Journal;
 pub use run::{Settings, run};
 pub use slots::{Asker, Full, Slot, Slots, Waiting};

@@ -3,8 +3,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use poq_worker::program::cache;
-
 use super::Error;
 use crate::home::Home;
 
@@ -36,7 +34,7 @@ impl Binary {
             }
             None => search(
                 std::env::var_os("PATH").as_deref(),
-                &cache::folder().join("bin"),
+                &poq_client::cache().join("bin"),
             )?,
         };
         let mut binary = Self {

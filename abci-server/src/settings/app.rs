@@ -1,13 +1,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use poq_worker::program::cache;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
 use crate::home::Home;
 use crate::validator_keys::PublicKey;
 use poq_abci::transport::Address;
+use poq_client::cache;
 
 /// Where `start` serves ABCI to a CometBFT that it does not run; CometBFT's default of `proxy_app`.
 const DEFAULT_ABCI: &str = "127.0.0.1:26658";
@@ -68,7 +68,7 @@ impl AppSettings {
         match &self.evaluator_models {
             Some(folder) => folder.clone(),
             None if in_home.is_dir() => in_home,
-            None => cache::folder().join("models"),
+            None => cache().join("models"),
         }
     }
 

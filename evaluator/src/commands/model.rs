@@ -28,14 +28,11 @@ impl ModelArgs {
             entries.len()
         );
         let mut folders = self.folders.iter();
-        let models = entries
-            .into_iter()
-            .map(|entry| {
-                let files = self.files(&entry.id, folders.next().cloned());
-                (entry, files)
-            })
-            .collect();
-        Ok(models)
+        let with_files = |entry: EvaluatorModel| {
+            let files = self.files(&entry.id, folders.next().cloned());
+            (entry, files)
+        };
+        Ok(entries.into_iter().map(with_files).collect())
     }
 
     /// The one model of a command that takes no more.

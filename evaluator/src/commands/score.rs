@@ -72,7 +72,11 @@ pub async fn score(args: cli::Score) -> Result<()> {
         milliseconds: percentile(&milliseconds, 50),
         milliseconds_p99: percentile(&milliseconds, 99),
     };
-    let mut lines = lines(&scored, model.kind().value_name(), score.value);
+    let value_name = match model.kind() {
+        Kind::CrossEncoder => "logit",
+        Kind::BiEncoder => "cosine",
+    };
+    let mut lines = lines(&scored, value_name, score.value);
     lines.extend(pair.junk.map(|junk| ("junk", junk.to_string())));
     args.output.output.print_figures(&scored, table(&lines))?;
     Ok(())

@@ -69,7 +69,7 @@ fn measure(
     rounds: u32,
 ) -> Result<Tuned> {
     let cores = available_parallelism().context("cannot tell the number of cores")?;
-    let machine = poq_worker::program::machine();
+    let machine = poq_client::machine();
     let models = [(entry.clone(), files.clone())];
     let engines = engines(cores.get());
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); engines.len() * BATCH_TOKENS.len()];

@@ -8,7 +8,7 @@ use poq_reference_evaluator::Junk;
 use tracing::{debug, error, info};
 
 use super::job::{Job, Outcome};
-use crate::scorer::{Batch, Encoded, Error, Model, Row, Window, in_lanes};
+use crate::scorer::{Batch, Encoded, Error, Model, Row, Score, Window, in_lanes};
 
 /// Pairs and their windows, which may be spread over batches with those of others.
 pub struct Round<'a> {
@@ -123,7 +123,7 @@ impl<'a> Round<'a> {
             junk = junk.name(),
             "scored"
         );
-        let score = model.kind().score(&[]);
+        let score = Score::of(model.kind(), &[]);
         finish(job, score.map_err(Arc::new));
     }
 
@@ -186,7 +186,7 @@ impl<'a> Round<'a> {
         if let Some(pair) = waiting.take() {
             self.log(&pair);
             let rows: Vec<Row> = pair.rows.into_iter().flatten().collect();
-            let score = self.models[part.model].kind().score(&rows);
+            let score = Score::of(self.models[part.model].kind(), &rows);
             finish(pair.job, score.map_err(Arc::new));
         }
     }

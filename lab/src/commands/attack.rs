@@ -1,9 +1,8 @@
 use anyhow::{Context, Result};
-use poq_proto::v1::EvaluatorModel;
-use serde::Serialize;
-
 use poq_evaluator::scorer::{Model, ModelFiles, open_all};
 use poq_lab::scores::{AttackReport, Attacks, read, sample, score_all};
+use poq_proto::v1::EvaluatorModel;
+use serde::Serialize;
 
 use super::bench::{Bench, progress};
 use super::{Lines, table};

@@ -2,12 +2,11 @@
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
-use poq_proto::v1::EvaluatorModel;
-
 use poq_evaluator::scorer::{Engine, Model, ModelFiles, open_all};
 use poq_evaluator::{EngineArgs, ModelArgs, ScoringConfig};
 use poq_lab::scores::Settings;
 use poq_lab::statistics::bootstrap::Interval;
+use poq_proto::v1::EvaluatorModel;
 
 use crate::options::scores::Measuring;
 
@@ -39,7 +38,7 @@ impl Bench {
                 resamples: measuring.resamples,
                 seed,
             },
-            machine: poq_worker::program::machine(),
+            machine: poq_client::machine(),
         })
     }
 

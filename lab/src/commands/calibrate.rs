@@ -1,8 +1,7 @@
 use anyhow::{Context, Result};
+use poq_lab::scores::{Dataset, Held, Scores, fit, held, read};
 use poq_proto::v1::{CalibrationPoint, EvaluatorModel};
 use serde::Serialize;
-
-use poq_lab::scores::{Dataset, Held, Scores, fit, held, read};
 
 use super::bench::{Bench, progress};
 use super::{Lines, table};

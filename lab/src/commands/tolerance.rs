@@ -1,10 +1,9 @@
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use poq_proto::v1::EvaluatorModel;
-use serde::Serialize;
-
 use poq_evaluator::scorer::ModelFiles;
 use poq_lab::scores::tolerance::{Derivation, Differences, OwnedPair, built_in, compare, of_file};
+use poq_proto::v1::EvaluatorModel;
+use serde::Serialize;
 
 use super::bench::find_one;
 use super::{Lines, table};
@@ -56,7 +55,7 @@ fn report(
     bar.finish_and_clear();
     let largest = compared.reference.iter().map(|of| of.max).max();
     Ok(Report {
-        machine: poq_worker::program::machine(),
+        machine: poq_client::machine(),
         model: entry.id.clone(),
         data,
         pairs: pairs.len(),

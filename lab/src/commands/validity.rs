@@ -1,7 +1,6 @@
 use anyhow::Result;
-use serde::Serialize;
-
 use poq_lab::scores::{Agreement, Dataset, Pair, Scores, measure, read, sample};
+use serde::Serialize;
 
 use super::bench::{Bench, progress, shown};
 use super::{Lines, table};

@@ -93,13 +93,12 @@ pub fn held(dataset: &Dataset, raw: &[i32], table: &[CalibrationPoint]) -> Optio
         .iter()
         .map(|(quality, class)| (quality - class).abs())
         .sum();
-    let values: Vec<f64> = predicted.map(|of| of.0).collect();
-    let classes: Vec<bool> = observations.iter().map(|of| of.1).collect();
+    let values: Vec<(f64, bool)> = predicted.map(|of| (of.0, of.1 > 0.0)).collect();
     Some(Held {
         pairs: observations.len(),
         brier: brier / total,
         calibration_error: error / total,
-        auc: auc(&values, &classes)?,
+        auc: auc(&values)?,
     })
 }
 

@@ -1,12 +1,13 @@
 //! Labelled answers, one JSON object a line.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::scoring::Pair;
+use crate::error::{Error, Result};
 
 /// Bytes of a file of labelled answers: a hundred thousand of them.
 const MAX_BYTES: u64 = 256 << 20;
@@ -18,41 +19,6 @@ const SAMPLE: [(&str, &str); 2] = [
         include_str!("../../sample/preferences.jsonl"),
     ),
 ];
-
-/// Why a file of labelled answers cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The file cannot be read.
-    #[error("cannot read {path}: {source}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// From the operating system.
-        source: std::io::Error,
-    },
-    /// The file is larger than any that is meant.
-    #[error("{path} is larger than {MAX_BYTES} bytes; take a part of it", path = path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A line is not of one of the forms.
-    #[error("{origin}, line {line}: {reason}")]
-    Line {
-        /// The file.
-        origin: String,
-        /// From 1.
-        line: usize,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// There is no line.
-    #[error("{origin} has no labelled answers; see the README of poq-lab for their form")]
-    Empty {
-        /// The file.
-        origin: String,
-    },
-}
 
 /// One answer with what people say of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -112,15 +78,17 @@ enum Preferred {
 }
 
 /// The labelled answers of a file.
-pub fn read(path: &Path) -> Result<Dataset, Error> {
+pub fn read(path: &Path) -> Result<Dataset> {
     let failed = |source| Error::Read {
         path: path.to_owned(),
         source,
     };
     let size = std::fs::metadata(path).map_err(failed)?.len();
     if size > MAX_BYTES {
-        let path = path.to_owned();
-        return Err(Error::TooLarge { path });
+        return Err(Error::Form {
+            origin: path.display().to_string(),
+            reason: format!("is larger than {MAX_BYTES} bytes; take a part of it"),
+        });
     }
     let content = std::fs::read_to_string(path).map_err(failed)?;
     let name = path.file_name().unwrap_or(path.as_os_str());
@@ -128,12 +96,13 @@ pub fn read(path: &Path) -> Result<Dataset, Error> {
 }
 
 /// The labelled answers that this project wrote itself.
-pub fn sample() -> Result<Vec<Dataset>, Error> {
+pub fn sample() -> Result<Vec<Dataset>> {
     let parse = |(name, content): &(&str, &str)| parse(name, content);
     SAMPLE.iter().map(parse).collect()
 }
 
-fn parse(name: &str, content: &str) -> Result<Dataset, Error> {
+/// The labelled answers of a file with this content.
+pub(crate) fn parse(name: &str, content: &str) -> Result<Dataset> {
     let mut dataset = Dataset {
         name: name.to_owned(),
         ..Dataset::default()
@@ -142,16 +111,16 @@ fn parse(name: &str, content: &str) -> Result<Dataset, Error> {
     for (number, line) in content.lines().enumerate() {
         if !line.trim().is_empty() {
             let added = dataset.add(&mut prompts, line);
-            added.map_err(|reason| Error::Line {
-                origin: name.to_owned(),
-                line: number + 1,
+            added.map_err(|reason| Error::Form {
+                origin: format!("{name}, line {}", number + 1),
                 reason,
             })?;
         }
     }
     match dataset.prompts.is_empty() {
-        true => Err(Error::Empty {
+        true => Err(Error::Form {
             origin: name.to_owned(),
+            reason: "has no labelled answers; see the README of poq-lab for their form".into(),
         }),
         false => Ok(dataset),
     }
@@ -231,7 +200,11 @@ impl Dataset {
         pairs
     }
 
-    fn add(&mut self, prompts: &mut BTreeMap<String, usize>, line: &str) -> Result<(), String> {
+    fn add(
+        &mut self,
+        prompts: &mut BTreeMap<String, usize>,
+        line: &str,
+    ) -> std::result::Result<(), String> {
         let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let known = prompts.len();
         let prompt = *prompts.entry(line.prompt.clone()).or_insert(known);
@@ -323,7 +296,7 @@ mod tests {
 
     #[test]
     fn a_file_without_answers_is_refused() {
-        assert!(refusal("\n \n").contains("file has no labelled answers"));
+        assert!(refusal("\n \n").contains("file: has no labelled answers"));
         let missing = read(Path::new("/nonexistent/data.jsonl")).unwrap_err();
         assert!(missing.to_string().contains("cannot read"), "{missing}");
     }

@@ -130,11 +130,8 @@ impl Question {
         let Settings { resamples, seed } = settings;
         interval(&self.clusters, resamples, seed, |drawn| match &self.cases {
             Cases::Spearman(cases) => {
-                let (ours, theirs): (Vec<f64>, Vec<f64>) = drawn
-                    .iter()
-                    .map(|at| (values[cases[*at].0], cases[*at].1))
-                    .unzip();
-                spearman(&ours, &theirs)
+                let scores = drawn.iter().map(|at| (values[cases[*at].0], cases[*at].1));
+                spearman(&scores.collect::<Vec<_>>())
             }
             Cases::Preference(cases) => {
                 let won = drawn.iter().map(|at| {
@@ -144,11 +141,8 @@ impl Question {
                 mean(&won.collect::<Vec<_>>())
             }
             Cases::Auc(cases) => {
-                let (ours, classes): (Vec<f64>, Vec<bool>) = drawn
-                    .iter()
-                    .map(|at| (values[cases[*at].0], cases[*at].1))
-                    .unzip();
-                auc(&ours, &classes)
+                let scores = drawn.iter().map(|at| (values[cases[*at].0], cases[*at].1));
+                auc(&scores.collect::<Vec<_>>())
             }
         })
     }

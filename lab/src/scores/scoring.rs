@@ -5,7 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use indicatif::ProgressBar;
 
-use poq_evaluator::scorer::{self, Batch, Encoded, Model, Row, Window, in_lanes};
+use poq_evaluator::scorer::{Batch, Encoded, Model, Row, Score, Window, in_lanes};
+
+use crate::error::{Error, Result};
 
 /// A prompt and an answer.
 pub type Pair<'a> = (&'a str, &'a str);
@@ -19,17 +21,6 @@ pub struct Scored {
     pub windows: usize,
 }
 
-/// Why pairs have no scores.
-#[derive(Debug, thiserror::Error)]
-pub enum ScoringError {
-    /// From the model.
-    #[error(transparent)]
-    Scorer(#[from] scorer::Error),
-    /// Something was never scored; a bug.
-    #[error("a text was left out; this is a bug")]
-    LeftOut,
-}
-
 /// Scores by pair.
 #[derive(Debug)]
 pub struct Scores<'a>(BTreeMap<Pair<'a>, Scored>);
@@ -41,17 +32,17 @@ impl<'a> Scores<'a> {
         pairs: &[Pair<'a>],
         batch_tokens: usize,
         bar: &ProgressBar,
-    ) -> Result<Self, ScoringError> {
+    ) -> Result<Self> {
         let scored = score_all(model, pairs, batch_tokens, bar)?;
         Ok(Self(pairs.iter().copied().zip(scored).collect()))
     }
 
     /// The raw scores of `pairs`, in their order.
-    pub fn raw(&self, pairs: &[Pair]) -> Result<Vec<i32>, ScoringError> {
+    pub fn raw(&self, pairs: &[Pair]) -> Result<Vec<i32>> {
         let raw = |pair: &Pair| Some(self.0.get(pair)?.raw);
         pairs
             .iter()
-            .map(|pair| raw(pair).ok_or(ScoringError::LeftOut))
+            .map(|pair| raw(pair).ok_or(Error::LeftOut))
             .collect()
     }
 }
@@ -63,11 +54,11 @@ pub fn score_all(
     pairs: &[Pair],
     batch_tokens: usize,
     bar: &ProgressBar,
-) -> Result<Vec<Scored>, ScoringError> {
+) -> Result<Vec<Scored>> {
     let encoded: Vec<Encoded> = pairs
         .iter()
         .map(|(prompt, answer)| model.encode(prompt, answer))
-        .collect::<Result<_, _>>()?;
+        .collect::<std::result::Result<_, _>>()?;
     let mut windows: Vec<&Window> = encoded.iter().flat_map(|pair| &pair.windows).collect();
     windows.sort_unstable();
     windows.dedup();
@@ -75,17 +66,13 @@ pub fn score_all(
     let rows = rows(model, &windows, batch_tokens, bar)?;
     let row = |window: &Window| {
         let place = windows.binary_search(&window);
-        let place = place.map_err(|_| ScoringError::LeftOut)?;
+        let place = place.map_err(|_| Error::LeftOut)?;
         Ok(rows[place].clone())
     };
     let score = |pair: &Encoded| {
-        let of_pair: Vec<Row> = pair
-            .windows
-            .iter()
-            .map(row)
-            .collect::<Result<_, ScoringError>>()?;
+        let of_pair: Vec<Row> = pair.windows.iter().map(row).collect::<Result<_>>()?;
         Ok(Scored {
-            raw: model.kind().score(&of_pair)?.raw_score,
+            raw: Score::of(model.kind(), &of_pair)?.raw_score,
             windows: pair.answer_windows,
         })
     };
@@ -97,7 +84,7 @@ fn rows(
     windows: &[&Window],
     batch_tokens: usize,
     bar: &ProgressBar,
-) -> Result<Vec<Row>, ScoringError> {
+) -> Result<Vec<Row>> {
     let lengths: Vec<(usize, usize)> = windows.iter().map(|window| (0, window.ids.len())).collect();
     let batches = Batch::plan(&lengths, 1, batch_tokens);
     let rows = Mutex::new(vec![None; windows.len()]);
@@ -125,7 +112,7 @@ fn rows(
     let rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     rows.into_iter()
         .collect::<Option<_>>()
-        .ok_or(ScoringError::LeftOut)
+        .ok_or(Error::LeftOut)
 }
 
 #[cfg(test)]

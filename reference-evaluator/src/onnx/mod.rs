@@ -1,8 +1,8 @@
-//! What is read from ONNX files.
+//! ONNX files: their messages, and what is read from them.
 
 mod bert;
 mod graph;
-mod proto;
+pub mod proto;
 mod tensor;
 
 pub use bert::{Encoder, Head, Layer, read};

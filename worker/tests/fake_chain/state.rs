@@ -9,7 +9,7 @@ use poq_proto::v1::{
     Duty, ItemResult, MsgCommitScores, MsgCommitScoresResponse, MsgRevealScores,
     MsgRevealScoresResponse, MsgSubmitAnswers, MsgSubmitAnswersResponse, Params,
     QueryDutiesResponse, QueryParamsResponse, QueryPayloadRequest, QueryPayloadResponse,
-    QueryTaskRequest, QueryTaskResponse, Task, TaskStatus,
+    QueryTaskRequest, QueryTaskResponse, TaskStatus,
 };
 use poq_proto::{code, commitment};
 use prost::{Message, Name};

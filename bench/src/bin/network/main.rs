@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> anyhow::Result<()> {
-    let machine = poq_worker::program::machine();
+    let machine = poq_client::machine();
     let shutdown = shutdown_on_signals()?;
     let figures = compare::run(options, &shutdown).await?;
     match options.output {
@@ -89,5 +89,5 @@ fn print_text(options: &Options, machine: &str, figures: &compare::Compared) {
             print_table(&Figures::COLUMNS, &rows);
         }
     }
-    println!("\n{} at the end", poq_worker::program::machine());
+    println!("\n{} at the end", poq_client::machine());
 }

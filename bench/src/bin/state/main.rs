@@ -62,7 +62,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     println!(
         "{}; medians of {} blocks in turns",
-        poq_worker::program::machine(),
+        poq_client::machine(),
         options.rounds
     );
     let base = Size {
@@ -77,7 +77,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     table::print_growth_header();
     growth(&options, "nodes", pair(&options.nodes, nodes)?)?;
     growth(&options, "finished tasks", pair(&options.tasks, tasks)?)?;
-    println!("\n{} at the end", poq_worker::program::machine());
+    println!("\n{} at the end", poq_client::machine());
     Ok(())
 }
 

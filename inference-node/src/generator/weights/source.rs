@@ -4,8 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use poq_worker::program::digest;
-
 use super::{Error, Result, io_error};
 
 /// Files of a folder that decide answers, beside its weights.
@@ -84,7 +82,7 @@ impl Source {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             manifest += &format!("{}  {name}\n", file_digest(&file)?);
         }
-        Ok(digest::of_bytes(manifest.as_bytes()))
+        Ok(poq_client::digest::of_bytes(manifest.as_bytes()))
     }
 
     /// How many bytes its weights have on disk.
@@ -151,7 +149,7 @@ impl Folder {
 
 /// SHA-256 of a file, 64 lower-case hex digits.
 pub fn file_digest(path: &Path) -> Result<String> {
-    digest::of_file(path).map_err(io_error("read", path))
+    poq_client::digest::of_file(path).map_err(io_error("read", path))
 }
 
 /// All parts of a GGUF file, as llama.cpp names them.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::error::Result;
 use crate::scores::{self, Dataset};
 
 /// A prompt and an answer.
@@ -14,14 +15,14 @@ pub struct OwnedPair {
 }
 
 /// Pairs of a file, at most `number`.
-pub fn of_file(path: &Path, number: usize) -> anyhow::Result<Vec<OwnedPair>> {
+pub fn of_file(path: &Path, number: usize) -> Result<Vec<OwnedPair>> {
     let dataset = scores::read(path)?;
     Ok(owned(&dataset).into_iter().take(number).collect())
 }
 
 /// `number` pairs from the project's own sample: as they are, then prompts with answers to other
 /// prompts, more and more of them one after the other, up to those that need several windows.
-pub fn built_in(number: usize) -> anyhow::Result<Vec<OwnedPair>> {
+pub fn built_in(number: usize) -> Result<Vec<OwnedPair>> {
     let mut pairs: Vec<OwnedPair> = scores::sample()?.iter().flat_map(owned).collect();
     let given = pairs.len();
     for place in 0..number.saturating_sub(given) {

@@ -4,8 +4,10 @@ use indicatif::ProgressBar;
 use poq_proto::v1::EvaluatorModel;
 
 use super::{Differences, OwnedPair};
+use crate::error::{Error, Result};
 use poq_evaluator::scorer::{
-    Encoded, Kind, ModelFiles, OrtScorer, PairTokenizer, ReferenceScorer, Row, Scorer, Window,
+    Encoded, Kind, ModelFiles, OrtScorer, PairTokenizer, ReferenceScorer, Row, Score, Scorer,
+    Window, kind,
 };
 
 /// Windows of one padded batch.
@@ -65,11 +67,14 @@ pub fn compare(
     pairs: &[OwnedPair],
     every: usize,
     bar: &ProgressBar,
-) -> anyhow::Result<Compared> {
-    let kind = Kind::of(entry)?;
+) -> Result<Compared> {
+    let kind = kind(entry)?;
     let tokenizer = PairTokenizer::open(&files.tokenizer, entry)?;
     let encode = |pair: &OwnedPair| tokenizer.encode(&pair.prompt, &pair.answer);
-    let all: Vec<Encoded> = pairs.iter().map(encode).collect::<Result<_, _>>()?;
+    let all: Vec<Encoded> = pairs
+        .iter()
+        .map(encode)
+        .collect::<std::result::Result<_, _>>()?;
     let some: Vec<Encoded> = all.iter().step_by(every).cloned().collect();
     bar.set_length((2 * all.len() + OTHERS.len() * some.len()) as u64);
 
@@ -77,8 +82,11 @@ pub fn compare(
     let exact = scores(&mut scorer, kind, &all, 1, bar)?;
     drop(scorer);
     // Its digest is that of the registry: the reference evaluator has just read it.
-    let weights = std::fs::read(&files.weights)?;
-    let run = |setting: Setting, pairs: &[Encoded]| -> anyhow::Result<Vec<i32>> {
+    let weights = std::fs::read(&files.weights).map_err(|source| Error::Read {
+        path: files.weights.clone(),
+        source,
+    })?;
+    let run = |setting: Setting, pairs: &[Encoded]| -> Result<Vec<i32>> {
         let open = match setting.is_optimized {
             true => OrtScorer::new,
             false => OrtScorer::without_optimization,
@@ -110,7 +118,7 @@ fn scores(
     pairs: &[Encoded],
     batch: usize,
     bar: &ProgressBar,
-) -> anyhow::Result<Vec<i32>> {
+) -> Result<Vec<i32>> {
     let mut scores = Vec::with_capacity(pairs.len());
     for pairs in pairs.chunks(batch) {
         let windows: Vec<&Window> = pairs.iter().flat_map(|pair| &pair.windows).collect();
@@ -121,7 +129,7 @@ fn scores(
         let mut rest = rows.as_slice();
         for pair in pairs {
             let (of_pair, others) = rest.split_at(pair.windows.len());
-            scores.push(kind.score(of_pair)?.raw_score);
+            scores.push(Score::of(kind, of_pair)?.raw_score);
             rest = others;
         }
         bar.inc(pairs.len() as u64);

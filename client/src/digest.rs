@@ -1,4 +1,4 @@
-//! SHA-256, as registries have it: 64 lower-case hex digits.
+//! SHA-256 in the form of the chain's registries: 64 lower-case hex digits.
 
 use std::fs::File;
 use std::io;
@@ -6,15 +6,15 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-/// The digest of bytes.
+/// Of `bytes`.
 pub fn of_bytes(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// The digest of a file.
+/// Of a file's content, which is not held in memory.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If the file cannot be read.
 pub fn of_file(path: &Path) -> io::Result<String> {
     let mut hasher = Sha256::new();
     io::copy(&mut File::open(path)?, &mut hasher)?;
@@ -27,11 +27,11 @@ mod tests {
 
     #[test]
     fn a_file_has_the_digest_of_its_bytes() {
-        const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("abc");
         std::fs::write(&path, "abc").unwrap();
-        assert_eq!(of_file(&path).unwrap(), ABC);
-        assert_eq!(of_bytes(b"abc"), ABC);
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(of_file(&path).unwrap(), abc);
+        assert_eq!(of_bytes(b"abc"), abc);
     }
 }

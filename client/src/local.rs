@@ -1,3 +1,20 @@
+//! The machine that this runs on.
+
+use std::path::PathBuf;
+
+/// The folder that `make setup` fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else `~/.cache/poq`.
+pub fn cache() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(cache) = set("POQ_CACHE") {
+        return cache.into();
+    }
+    let user_cache = match set("XDG_CACHE_HOME") {
+        Some(cache) => cache.into(),
+        None => std::env::home_dir().unwrap_or_default().join(".cache"),
+    };
+    user_cache.join("poq")
+}
+
 /// What figures were measured on: number and name of the processors, and the load average of the last
 /// minute.
 pub fn machine() -> String {

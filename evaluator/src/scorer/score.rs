@@ -1,21 +1,12 @@
-//! The kinds of evaluator models: what each one makes of a pair's windows.
+//! From what a model computes of a pair's windows to the pair's score.
 
 use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
-use poq_reference_evaluator::LEAST;
+use poq_reference_evaluator::{Kind, LEAST, cosine, mean, millionths};
 
-use super::{Error, mean, micro_logits};
+use super::Error;
 
 /// What the model computed of one window: a single logit, or an embedding.
 pub type Row = Vec<f32>;
-
-/// What a model computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Reads prompt and answer together and gives a logit.
-    CrossEncoder,
-    /// Reads prompt and answer each by itself; the score is the cosine of their embeddings.
-    BiEncoder,
-}
 
 /// The score of one pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,55 +26,39 @@ impl Score {
     };
 }
 
-impl Kind {
-    /// The kind of a registry entry, if this program can run it.
-    pub fn of(model: &EvaluatorModel) -> Result<Self, Error> {
-        match model.kind() {
-            EvaluatorKind::CrossEncoder => Ok(Self::CrossEncoder),
-            EvaluatorKind::BiEncoder => Ok(Self::BiEncoder),
-            EvaluatorKind::Unspecified => Err(Error::Kind {
-                model: model.id.clone(),
-                kind: model.kind,
-            }),
-        }
-    }
-
-    /// Name of the ONNX graph's output.
-    pub fn output(self) -> &'static str {
-        match self {
-            Self::CrossEncoder => "logits",
-            Self::BiEncoder => "last_hidden_state",
-        }
-    }
-
-    /// What its values are called.
-    pub fn value_name(self) -> &'static str {
-        match self {
-            Self::CrossEncoder => "logit",
-            Self::BiEncoder => "cosine",
-        }
-    }
-
-    /// The score of a pair from the rows of all of its windows, in the order of
-    /// [`super::Encoded::windows`]. Only a pair that is capped has none.
-    pub fn score(self, rows: &[Row]) -> Result<Score, Error> {
+impl Score {
+    /// Of a pair from the rows of all of its windows, in the order of [`super::Encoded::windows`]. Only a
+    /// pair that is capped has none.
+    pub fn of(kind: Kind, rows: &[Row]) -> Result<Self, Error> {
         if rows.is_empty() {
-            return Ok(Score::LEAST);
+            return Ok(Self::LEAST);
         }
-        let values = match self {
-            Self::CrossEncoder => rows.iter().map(|row| single(row)).collect(),
-            Self::BiEncoder => cosines(rows),
+        let values = match kind {
+            Kind::CrossEncoder => rows.iter().map(|row| single(row)).collect(),
+            Kind::BiEncoder => cosines(rows),
         };
-        let scores: Vec<i32> = values
-            .iter()
-            .map(|value| micro_logits(*value))
-            .collect::<Result<_, _>>()?;
+        if values.iter().any(|value| value.is_nan()) {
+            return Err(Error::NotANumber);
+        }
+        let scores: Vec<i32> = values.iter().copied().map(millionths).collect();
         let raw_score = mean(&scores);
         let value = match *values {
             [value] => value,
             _ => (f64::from(raw_score) / 1e6) as f32,
         };
-        Ok(Score { value, raw_score })
+        Ok(Self { value, raw_score })
+    }
+}
+
+/// The kind of a registry entry, if this program can run it.
+pub fn kind(model: &EvaluatorModel) -> Result<Kind, Error> {
+    match model.kind() {
+        EvaluatorKind::CrossEncoder => Ok(Kind::CrossEncoder),
+        EvaluatorKind::BiEncoder => Ok(Kind::BiEncoder),
+        EvaluatorKind::Unspecified => Err(Error::Kind {
+            model: model.id.clone(),
+            kind: model.kind,
+        }),
     }
 }
 
@@ -96,9 +71,8 @@ fn cosines(rows: &[Row]) -> Vec<f32> {
     let Some((prompt, answer)) = rows.split_first() else {
         return Vec::new();
     };
-    // That of audits, so that only the rows may differ from theirs.
-    let cosine = |window: &Row| poq_reference_evaluator::cosine(prompt, window).unwrap_or(f32::NAN);
-    answer.iter().map(cosine).collect()
+    let value = |window: &Row| cosine(prompt, window).unwrap_or(f32::NAN);
+    answer.iter().map(value).collect()
 }
 
 #[cfg(test)]
@@ -107,13 +81,13 @@ mod tests {
 
     #[test]
     fn one_window_scores_as_its_logit() {
-        let score = Kind::CrossEncoder.score(&[vec![-11.187_496]]).unwrap();
+        let score = Score::of(Kind::CrossEncoder, &[vec![-11.187_496]]).unwrap();
         assert_eq!((score.value, score.raw_score), (-11.187_496, -11_187_496));
     }
 
     #[test]
     fn windows_score_as_the_mean_of_their_micro_logits() {
-        let score = |rows: &[Row]| Kind::CrossEncoder.score(rows);
+        let score = |rows: &[Row]| Score::of(Kind::CrossEncoder, rows);
         let two = score(&[vec![2.0], vec![-1.000_001]]).unwrap();
         assert_eq!((two.value, two.raw_score), (0.5, 500_000));
         let broken = score(&[vec![1.0], vec![f32::NAN]]);
@@ -123,7 +97,7 @@ mod tests {
 
     #[test]
     fn embeddings_score_as_their_cosine_with_the_prompt() {
-        let score = |rows: &[Row]| Kind::BiEncoder.score(rows);
+        let score = |rows: &[Row]| Score::of(Kind::BiEncoder, rows);
         let one = score(&[vec![3.0, 4.0], vec![30.0, 0.0]]).unwrap();
         assert_eq!((one.value, one.raw_score), (0.6, 600_000));
         let two = score(&[vec![0.0, 2.0], vec![0.0, 5.0], vec![0.0, -0.5]]).unwrap();
@@ -136,7 +110,7 @@ mod tests {
     #[test]
     fn a_pair_without_windows_has_the_least_score() {
         for kind in [Kind::CrossEncoder, Kind::BiEncoder] {
-            let score = kind.score(&[]).unwrap();
+            let score = Score::of(kind, &[]).unwrap();
             assert_eq!((score.value, score.raw_score), (-2_147.483_6, i32::MIN));
         }
     }
@@ -148,7 +122,7 @@ mod tests {
             kind: 7,
             ..EvaluatorModel::default()
         };
-        let error = Kind::of(&model).unwrap_err().to_string();
+        let error = kind(&model).unwrap_err().to_string();
         assert!(error.contains("odd has kind 7"), "{error}");
     }
 }
