@@ -17,7 +17,7 @@ use clap::Parser;
 pub fn run() -> ExitCode {
     abort_on_panic();
     let cli = cli::Cli::parse();
-    poq_client::logging::init(cli.log_format);
+    poq_worker::program::logging::init(cli.log_format);
     let format = cli.error_format();
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,

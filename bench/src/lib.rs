@@ -37,17 +37,3 @@ pub fn use_one_processor() -> Result<(), rayon::ThreadPoolBuildError> {
         .num_threads(1)
         .build_global()
 }
-
-/// The number and name of the processors, and the load average of the last minute.
-pub fn machine() -> String {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let processors = read("/proc/cpuinfo");
-    let name = processors
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map_or("unknown processor", |(_, name)| name);
-    let count = std::thread::available_parallelism().map_or(1, usize::from);
-    let loads = read("/proc/loadavg");
-    let load = loads.split(' ').next().unwrap_or("unknown");
-    format!("{count} x {name}, load {load}")
-}

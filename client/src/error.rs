@@ -1,4 +1,3 @@
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -163,27 +162,6 @@ pub enum Error {
         /// From the operating system.
         source: std::io::Error,
     },
-    /// Another process runs with this home.
-    #[error(
-        "another process runs with the home {path}; stop it or choose another --home",
-        path = path.display()
-    )]
-    Locked {
-        /// The home.
-        path: PathBuf,
-    },
-    /// The operator is registered for models that the worker has not.
-    #[error("{operator} is registered for {registered}, not for {served}: {advice}")]
-    Unserved {
-        /// The operator's address.
-        operator: String,
-        /// Models of the registration, of those in question.
-        registered: String,
-        /// Models that the worker has.
-        served: String,
-        /// What to do.
-        advice: &'static str,
-    },
     /// A file has not the expected content.
     #[error("{path} is not valid: {reason}", path = path.display())]
     InvalidFile {
@@ -192,29 +170,6 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
-    /// Metrics cannot be served.
-    #[error("cannot serve metrics on {address}: {reason}; choose another address")]
-    Metrics {
-        /// Where they should be served.
-        address: SocketAddr,
-        /// What is in the way.
-        reason: String,
-    },
-    /// Metrics cannot be collected.
-    #[error("cannot collect metrics: {reason}")]
-    Recorder {
-        /// What is in the way.
-        reason: String,
-    },
-    /// The operating system refused to report signals.
-    #[error("cannot listen for SIGINT and SIGTERM: {source}")]
-    Signals {
-        /// From the operating system.
-        source: std::io::Error,
-    },
-    /// The program was asked to stop while it waited.
-    #[error("interrupted")]
-    Interrupted,
 }
 
 impl Error {
@@ -271,7 +226,8 @@ impl Error {
         }
     }
 
-    pub(crate) fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
+    /// A failure to do something with a file: "read", "write" ...
+    pub fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::File {
             action,
             path: path.to_owned(),

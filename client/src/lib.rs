@@ -7,46 +7,35 @@
 #[cfg(test)]
 extern crate self as poq_client;
 
-mod batches;
 mod client;
+pub mod digest;
 pub mod durable;
-mod earnings;
 mod error;
-mod failure;
 #[cfg(test)]
 mod fake_node;
 pub mod follow;
-pub mod http_server;
 mod inclusion;
-pub mod journal;
 pub mod json;
 mod key;
 pub mod keyring;
-pub mod logging;
-pub mod metrics;
+mod local;
 mod multisig;
 pub mod network;
 pub mod proof;
 mod query;
-mod recent;
 mod rpc;
 mod sender;
-pub mod terminal;
 pub mod tx;
 mod types;
-pub mod worker;
 
-pub use batches::batches;
 pub use client::{Answer, Client};
 pub use cosmos_sdk_proto::Any;
-pub use earnings::{Earnings, Payment};
 pub use error::{Error, Result, found};
-pub use failure::Failure;
 pub use follow::Follower;
 pub use key::{HD_PATH, Key, Mnemonic, address_of, parse_address};
+pub use local::{cache, machine};
 pub use multisig::{Multisig, PartialSignature};
 pub use query::Account;
-pub use recent::RecentParams;
 pub use sender::{Fee, Sender, TxOptions};
 pub use tendermint_rpc::Order;
 pub use tx::any;

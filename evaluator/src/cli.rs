@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use poq_client::keyring::Backend;
-use poq_client::logging::Format;
+use clap::{Args, Parser, Subcommand};
+use poq_worker::commands::{self, Earnings, Start};
+use poq_worker::default_home;
+use poq_worker::program::logging::Format;
+use poq_worker::program::{Output, OutputArg};
 
-use crate::config::{self, ScoringConfig};
+use crate::config::ScoringConfig;
 use crate::registry;
 use crate::scorer::ScorerBackend;
 
@@ -15,6 +17,9 @@ use crate::scorer::ScorerBackend;
 #[derive(Debug, Parser)]
 #[command(name = "poq-evaluator", version)]
 pub struct Cli {
+    /// Folder with config.toml, the keyring and the journal
+    #[arg(long, global = true, env = "POQ_EVALUATOR_HOME", default_value_os_t = default_home(".poq-evaluator"))]
+    pub home: PathBuf,
     /// Form of the logs on stderr; RUST_LOG selects what is logged
     #[arg(long, global = true, default_value_t, value_name = "text|json")]
     pub log_format: Format,
@@ -31,7 +36,7 @@ pub enum Command {
     /// Does the operator's duties until it is stopped
     Start(Start),
     /// Shows the operator's registration and open duties
-    Status(Status),
+    Status(OutputArg),
     /// Shows what the operator earned and lost, and its newest payments
     Earnings(Earnings),
     /// Scores one answer, without a chain
@@ -40,141 +45,43 @@ pub enum Command {
     Serve(Serve),
     /// Measures which scoring settings are fastest on this machine
     Tune(Tune),
-    /// Measures how far scores agree with labelled answers, beside simple baselines
-    Validity(Validity),
-    /// Fits the table from raw scores to qualities and makes the registry entry
-    Calibrate(Calibrate),
-    /// Measures what answers that are made to please an evaluator get
-    Attack(Attack),
-    /// Prints the evaluator card of a model, in Markdown
-    Card(Card),
-    /// Measures how far ONNX Runtime is from the reference evaluator, and derives the audit tolerance
-    Tolerance(Tolerance),
     /// Makes the canonical f32 models of the published int8 ones
     Transcode(Transcode),
     /// Prints the version of the program and of its default model
-    Version(Output),
+    Version(OutputArg),
 }
 
 impl Command {
     /// How results and failures are printed.
-    pub fn output(&self) -> OutputFormat {
+    pub fn output(&self) -> Output {
         match self {
-            Self::Init(args) => args.output.output,
-            Self::Register(args) => args.output.output,
-            Self::Status(args) => args.output.output,
+            Self::Init(args) => args.common.output.output,
+            Self::Register(args) => args.common.output.output,
             Self::Earnings(args) => args.output.output,
             Self::Score(args) => args.output.output,
             Self::Tune(args) => args.output.output,
-            Self::Validity(args) => args.output.output,
-            Self::Calibrate(args) => args.output.output,
-            Self::Attack(args) => args.output.output,
-            Self::Tolerance(args) => args.output.output,
-            Self::Version(args) => args.output,
-            Self::Start(_) | Self::Serve(_) | Self::Card(_) | Self::Transcode(_) => {
-                OutputFormat::Text
-            }
+            Self::Status(args) | Self::Version(args) => args.output,
+            Self::Start(_) | Self::Serve(_) | Self::Transcode(_) => Output::Text,
         }
     }
 }
 
 #[derive(Debug, Args)]
-pub struct Home {
-    /// Folder with config.toml, the keyring and the journal
-    #[arg(long, env = "POQ_EVALUATOR_HOME", default_value_os_t = config::default_home())]
-    pub home: PathBuf,
-}
-
-#[derive(Debug, Args)]
-pub struct Start {
-    #[command(flatten)]
-    pub home: Home,
-    /// Where to serve Prometheus metrics, /health and /ready; as in config.toml unless given
-    #[arg(long, value_name = "HOST:PORT")]
-    pub metrics_address: Option<SocketAddr>,
-    /// Start although the operator is registered for models that config.toml has not: their duties
-    /// will be missed and slashed
-    #[arg(long)]
-    pub allow_unserved: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Output {
-    /// Form of the result on stdout
-    #[arg(long, value_enum, default_value_t)]
-    pub output: OutputFormat,
-}
-
-#[derive(Clone, Copy, Debug, Default, ValueEnum)]
-pub enum OutputFormat {
-    #[default]
-    Text,
-    Json,
-}
-
-#[derive(Debug, Args)]
 pub struct Init {
     #[command(flatten)]
-    pub home: Home,
-    /// CometBFT RPC of a node that you trust
-    #[arg(long, default_value = "http://127.0.0.1:26657")]
-    pub node: String,
-    /// Id of the chain; asked from the node unless given
-    #[arg(long)]
-    pub chain_id: Option<String>,
-    /// Name of the operator's key; made unless there is such a key
-    #[arg(long, default_value = "evaluator")]
-    pub key: String,
-    /// `file` (encrypted) or `test` (plain files)
-    #[arg(long, default_value_t = Backend::File, value_name = "file|test")]
-    pub keyring_backend: Backend,
-    /// Read the key's 12 to 24 words from stdin instead of making a new key
-    #[arg(long)]
-    pub recover: bool,
+    pub common: commands::Init,
     /// Id of an evaluator model to run; once for each
     #[arg(long = "model", default_value = registry::DEFAULT_MODEL, value_name = "ID")]
     pub models: Vec<String>,
-    #[command(flatten)]
-    pub output: Output,
 }
 
 #[derive(Debug, Args)]
 pub struct Register {
     #[command(flatten)]
-    pub home: Home,
-    /// Base units to stake from the operator's balance
-    #[arg(long)]
-    pub stake: u64,
-    /// Account that earns; the operator unless given
-    #[arg(long, default_value = "")]
-    pub payout: String,
+    pub common: commands::Register,
     /// Evaluator models, by id; those of config.toml unless given
     #[arg(long = "evaluator-model", value_name = "ID")]
     pub evaluator_models: Vec<String>,
-    /// Duties that the node takes at once, so that it can do all of them in time; 0 means 64
-    #[arg(long, default_value_t = 0, hide_default_value = true)]
-    pub capacity: u32,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Status {
-    #[command(flatten)]
-    pub home: Home,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Earnings {
-    #[command(flatten)]
-    pub home: Home,
-    /// Newest payments to show, up to 100
-    #[arg(long, default_value_t = 10, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..=100))]
-    pub recent: u8,
-    #[command(flatten)]
-    pub output: Output,
 }
 
 #[derive(Debug, Args)]
@@ -194,7 +101,7 @@ pub struct Score {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
     #[command(flatten)]
-    pub output: Output,
+    pub output: OutputArg,
 }
 
 #[derive(Debug, Args)]
@@ -237,70 +144,7 @@ pub struct Tune {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
     #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Validity {
-    /// Labelled answers, one JSON object a line; once for each file. The project's own small sample
-    /// unless given
-    #[arg(long, value_name = "FILE")]
-    pub data: Vec<PathBuf>,
-    #[command(flatten)]
-    pub measuring: Measuring,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Calibrate {
-    /// Labelled answers, one JSON object a line: preferences, or answers with a label
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    /// Where to write the registry entry with the new table; it is printed unless given
-    #[arg(long, value_name = "FILE")]
-    pub entry: Option<PathBuf>,
-    #[command(flatten)]
-    pub measuring: Measuring,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Attack {
-    /// Answers with scores and labels, one JSON object a line, which are attacked; the project's
-    /// own small sample unless given
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
-    #[command(flatten)]
-    pub measuring: Measuring,
-    #[command(flatten)]
-    pub output: Output,
-}
-
-#[derive(Debug, Args)]
-pub struct Card {
-    /// Preferences, one JSON object a line, for calibration and validity beside the project's own
-    /// small sample
-    #[arg(long, value_name = "FILE")]
-    pub data: PathBuf,
-    #[command(flatten)]
-    pub measuring: Measuring,
-}
-
-/// How models are measured.
-#[derive(Debug, Args)]
-pub struct Measuring {
-    #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// Resamples of each confidence interval
-    #[arg(long, default_value_t = 1000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(100..=100_000))]
-    pub resamples: u32,
-    /// Seed of the resampling; the same seed gives the same intervals
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    pub output: OutputArg,
 }
 
 /// Models without a home.
@@ -338,24 +182,6 @@ pub struct EngineArgs {
     /// Compute threads of one session, up to 256
     #[arg(long, default_value_t = ScoringConfig::default().threads)]
     pub threads: usize,
-}
-
-#[derive(Debug, Args)]
-pub struct Tolerance {
-    /// Prompts and answers, one JSON object a line, in one of the forms of `validity`; pairs of the
-    /// project's own sample unless given
-    #[arg(long, value_name = "FILE")]
-    pub data: Option<PathBuf>,
-    /// How many pairs are compared, at most
-    #[arg(long, default_value_t = 2000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub pairs: u32,
-    /// ONNX Runtime's other settings are compared on every so manieth pair
-    #[arg(long, default_value_t = 5, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub every: u32,
-    #[command(flatten)]
-    pub model: ModelArgs,
-    #[command(flatten)]
-    pub output: Output,
 }
 
 #[derive(Debug, Args)]

@@ -1,10 +1,10 @@
 //! The evaluator's `config.toml`, and the defaults that depend on the machine.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use poq_client::metrics::MetricsConfig;
-use poq_client::worker::ChainConfig;
+use poq_worker::program::metrics::MetricsConfig;
+use poq_worker::{ChainConfig, fill, quoted};
 use serde::{Deserialize, Deserializer};
 
 use crate::registry;
@@ -18,11 +18,6 @@ const TEMPLATE: &str = include_str!("config.toml");
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Neither of the variables that lead to the cache is set.
-    #[error(
-        "cannot find the cache: set POQ_CACHE, XDG_CACHE_HOME or HOME, or `folder` and `library` in config.toml"
-    )]
-    NoCache,
     /// A number is out of its range.
     #[error("`{name}` is {value}, expected {range}")]
     Range {
@@ -172,58 +167,38 @@ impl ScoringConfig {
 }
 
 /// Where the configured model's files are.
-pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> Result<ModelFiles, Error> {
-    let folder = match &model.folder {
-        Some(folder) => folder.clone(),
-        None => cache()?.join("models").join(&model.id),
-    };
-    let library = match &scoring.library {
-        Some(library) => library.clone(),
-        None => cache()?.join("lib").join(LIBRARY),
-    };
-    Ok(ModelFiles {
+pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> ModelFiles {
+    let folder = model.folder.clone();
+    let folder = folder.unwrap_or_else(|| registry::folder(&model.id));
+    let library = scoring.library.clone();
+    ModelFiles {
         weights: folder.join(registry::WEIGHTS),
         tokenizer: folder.join(registry::TOKENIZER),
-        library,
+        library: library.unwrap_or_else(|| poq_client::cache().join("lib").join(LIBRARY)),
         backend: scoring.backend,
-    })
-}
-
-/// The folder that `make setup` fills.
-pub fn cache() -> Result<PathBuf, Error> {
-    registry::cache().ok_or(Error::NoCache)
-}
-
-/// The default home, `~/.poq-evaluator`.
-pub fn default_home() -> PathBuf {
-    std::env::home_dir()
-        .unwrap_or_else(|| Path::new(".").to_owned())
-        .join(".poq-evaluator")
+    }
 }
 
 /// A documented `config.toml` with these settings; `models` are ids.
 pub fn render(chain: &ChainConfig, models: &[String]) -> String {
-    let text = |value: &str| toml::Value::from(value).to_string();
-    let table = |model: &String| format!("[[models]]\nid = {}\n\n", text(model));
+    let table = |model: &String| format!("[[models]]\nid = {}\n\n", quoted(model));
     let (first, others) = match models {
         [first, others @ ..] => (first.as_str(), others),
         [] => (registry::DEFAULT_MODEL, models),
     };
-    TEMPLATE
-        .replace("{chain_id}", &text(&chain.id))
-        .replace("{node}", &text(&chain.node))
-        .replace("{key}", &text(&chain.key))
-        .replace("{keyring}", &text(&chain.keyring.to_string()))
-        .replace("{model}", &text(first))
-        .replace(
-            "{other_models}",
-            &others.iter().map(table).collect::<String>(),
-        )
-        .replace("{library_name}", LIBRARY)
+    let values = [
+        ("{chain}", chain.to_toml()),
+        ("{model}", quoted(first)),
+        ("{other_models}", others.iter().map(table).collect()),
+        ("{library_name}", LIBRARY.into()),
+    ];
+    fill(TEMPLATE, &values)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use poq_client::keyring::Backend;
 
     use super::*;
@@ -234,8 +209,7 @@ mod tests {
             node: "http://127.0.0.1:26657".into(),
             key: "evaluator-0".into(),
             keyring: Backend::Test,
-            poll_interval_ms: 1000,
-            auto_unjail: false,
+            ..ChainConfig::default()
         }
     }
 
@@ -271,7 +245,7 @@ mod tests {
         let content = |name: &str| generated(&["m"]).replace("\"onnxruntime\"", name);
         let config: Config = toml::from_str(&content("\"reference\"")).unwrap();
         assert_eq!(config.scoring.backend, ScorerBackend::Reference);
-        let files = model_files(&config.models[0], &config.scoring).unwrap();
+        let files = model_files(&config.models[0], &config.scoring);
         assert_eq!(files.backend, ScorerBackend::Reference);
         let error = toml::from_str::<Config>(&content("\"openvino\"")).unwrap_err();
         assert!(error.to_string().contains("onnxruntime"), "{error}");
@@ -329,7 +303,7 @@ mod tests {
             library: Some("/lib/ort.so".into()),
             ..ScoringConfig::default()
         };
-        let files = model_files(&model, &scoring).unwrap();
+        let files = model_files(&model, &scoring);
         assert_eq!(files.weights, Path::new("/models/m/model.onnx"));
         assert_eq!(files.tokenizer, Path::new("/models/m/tokenizer.json"));
         assert_eq!(files.library, Path::new("/lib/ort.so"));

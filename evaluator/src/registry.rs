@@ -1,11 +1,13 @@
 //! Evaluator models as a registry describes them, and where their files are.
 
-#[path = "../registry/entries.rs"]
-mod entries;
+use std::path::{Path, PathBuf};
 
 use poq_proto::v1::EvaluatorModel;
 
-pub use entries::{Error, TOKENIZER, WEIGHTS, cache, entries, read};
+/// Name of the canonical ONNX file in a model's folder.
+pub const WEIGHTS: &str = "model.onnx";
+/// Name of the tokenizer in a model's folder.
+pub const TOKENIZER: &str = "tokenizer.json";
 
 /// Name of the published int8 file, of which the canonical one is made.
 pub const INT8: &str = "model.int8.onnx";
@@ -14,9 +16,72 @@ pub const ADAPTER: &str = "adapter.safetensors";
 /// The model that this program runs unless told otherwise.
 pub const DEFAULT_MODEL: &str = "judge-minilm-nc-2";
 
+/// The entries for test networks, the evaluator's default first; `README.md` says how their
+/// calibrations were made.
+const ENTRIES: [&str; 5] = [
+    include_str!("../registry/judge-minilm-nc-2.json"),
+    include_str!("../registry/judge-bge-nc-2.json"),
+    include_str!("../registry/judge-minilm-open-1.json"),
+    include_str!("../registry/ms-marco-minilm-l-12-v2.json"),
+    include_str!("../registry/bge-small-en-v1.5.json"),
+];
+
+/// Why there is no registry entry.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be read.
+    #[error("cannot read {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// From the operating system.
+        source: std::io::Error,
+    },
+    /// The file is not an entry.
+    #[error("{origin} is not a poq.v1.EvaluatorModel in proto3 JSON: {source}")]
+    Invalid {
+        /// The file.
+        origin: String,
+        /// From the parser.
+        source: serde_json::Error,
+    },
+}
+
+/// The entries of the models that the set-up fetches, the evaluator's default first.
+pub fn entries() -> Result<Vec<EvaluatorModel>, Error> {
+    let parse = |content: &&str| parse(content, "a built-in registry entry");
+    ENTRIES.iter().map(parse).collect()
+}
+
 /// The entry of [`DEFAULT_MODEL`], which test networks have in their genesis.
 pub fn default_entry() -> Result<EvaluatorModel, Error> {
     Ok(entries()?.swap_remove(0))
+}
+
+/// The entry of a model that the set-up fetches, if it is one.
+pub fn find(id: &str) -> Result<Option<EvaluatorModel>, Error> {
+    Ok(entries()?.into_iter().find(|entry| entry.id == id))
+}
+
+/// Folder of a model's files in the cache.
+pub fn folder(id: &str) -> PathBuf {
+    poq_client::cache().join("models").join(id)
+}
+
+/// An entry from a file with proto3 JSON.
+pub fn read(path: &Path) -> Result<EvaluatorModel, Error> {
+    let content = std::fs::read_to_string(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    parse(&content, &path.display().to_string())
+}
+
+fn parse(content: &str, origin: &str) -> Result<EvaluatorModel, Error> {
+    serde_json::from_str(content).map_err(|source| Error::Invalid {
+        origin: origin.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -31,16 +96,12 @@ mod tests {
         let entries = entries().unwrap();
         assert_eq!(entries[0], default_entry().unwrap());
         assert_eq!(entries[0].id, DEFAULT_MODEL);
-        let judges = JUDGES
-            .iter()
-            .map(|judge| (judge.id, judge.canonical_sha256));
-        let published = MODELS
-            .iter()
-            .map(|model| (model.id, model.canonical_sha256));
+        let judges = JUDGES.iter().map(|(id, _)| *id);
+        let published = MODELS.iter().map(|model| model.id);
         let models: Vec<_> = judges.chain(published).collect();
         assert_eq!(models.len(), entries.len());
-        for (entry, model) in entries.iter().zip(models) {
-            assert_eq!((entry.id.as_str(), entry.weights_sha256.as_str()), model);
+        for (entry, id) in entries.iter().zip(models) {
+            assert_eq!(entry.id, id);
             assert_eq!((entry.max_tokens, entry.max_windows), (512, 8));
         }
     }

@@ -20,8 +20,7 @@ pub fn bi_encoder() -> EvaluatorModel {
 }
 
 fn entry(id: &str) -> EvaluatorModel {
-    let entries = registry::entries().unwrap();
-    entries.into_iter().find(|entry| entry.id == id).unwrap()
+    registry::find(id).unwrap().unwrap()
 }
 
 /// The files of [`published`].
@@ -34,7 +33,7 @@ fn files_of(id: &str) -> ModelFiles {
         id: id.to_owned(),
         folder: None,
     };
-    let files = config::model_files(&model, &ScoringConfig::default()).unwrap();
+    let files = config::model_files(&model, &ScoringConfig::default());
     for path in [&files.weights, &files.tokenizer, &files.library] {
         assert!(
             path.exists(),
@@ -47,7 +46,7 @@ fn files_of(id: &str) -> ModelFiles {
 
 /// One file of a model's folder in the cache.
 pub fn model_file(id: &str, name: &str) -> PathBuf {
-    let path = config::cache().unwrap().join("models").join(id).join(name);
+    let path = registry::folder(id).join(name);
     assert!(
         path.exists(),
         "{} is missing: run make setup",

@@ -9,7 +9,6 @@ use anyhow::Context;
 use poq_proto::v1::{Model, WeightedEvaluatorModel};
 use serde::{Deserialize, Serialize};
 
-use crate::config;
 use crate::generator::Recommended;
 use crate::generator::weights::{Memory, Shape, WeightType};
 
@@ -161,7 +160,7 @@ impl Entry {
     /// Where its files are looked for unless the user says otherwise: in its folder of the cache,
     /// under the name of a quantisation, or as safetensors.
     pub fn default_file(&self) -> PathBuf {
-        let folder = config::cache().join("models").join(&self.id);
+        let folder = poq_client::cache().join("models").join(&self.id);
         let files = self
             .quantisations
             .iter()
@@ -184,6 +183,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::config;
 
     #[test]
     fn every_file_is_in_the_catalog() {

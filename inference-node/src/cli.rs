@@ -4,8 +4,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use poq_client::keyring::Backend;
-use poq_client::logging::Format;
+use poq_worker::commands;
+use poq_worker::commands::{Earnings, Start};
+use poq_worker::default_home;
+use poq_worker::program::logging::Format;
+use poq_worker::program::{Output, OutputArg};
 
 use crate::config;
 use crate::generator::weights::WeightType;
@@ -16,7 +19,7 @@ use crate::generator::weights::WeightType;
 #[command(name = "poq-inference-node", version)]
 pub struct Cli {
     /// Folder of config.toml, keys and data.
-    #[arg(long, global = true, env = "POQ_INFERENCE_HOME", default_value_os_t = default_home())]
+    #[arg(long, global = true, env = "POQ_INFERENCE_HOME", default_value_os_t = default_home(".poq-inference-node"))]
     pub home: PathBuf,
     /// Form of the log on stderr: text or json. RUST_LOG selects what is logged.
     #[arg(long, global = true, default_value_t = Format::Text)]
@@ -24,10 +27,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-fn default_home() -> PathBuf {
-    config::home().join(".poq-inference-node")
 }
 
 /// What to do.
@@ -56,8 +55,8 @@ impl Command {
     /// How results and failures are printed.
     pub fn output(&self) -> Output {
         match self {
-            Self::Init(options) => options.output.output,
-            Self::Register(options) => options.output.output,
+            Self::Init(options) => options.common.output.output,
+            Self::Register(options) => options.common.output.output,
             Self::Status(options) | Self::Version(options) => options.output,
             Self::Earnings(options) => options.output.output,
             Self::Generate(options) => options.output.output,
@@ -71,64 +70,12 @@ impl Command {
     }
 }
 
-/// Form of a result on stdout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Text,
-    /// One JSON value.
-    Json,
-}
-
-/// The option `--output`.
-#[derive(Debug, Args)]
-pub struct OutputArg {
-    /// Form of the result on stdout.
-    #[arg(long, value_enum, default_value = "text")]
-    pub output: Output,
-}
-
-/// Options of `start`.
-#[derive(Debug, Args)]
-pub struct Start {
-    /// Where to serve Prometheus metrics, /health and /ready; as in config.toml if not given.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub metrics_address: Option<SocketAddr>,
-    /// Start although the operator is registered for other models too: their duties will be missed
-    /// and slashed.
-    #[arg(long)]
-    pub allow_unserved: bool,
-}
-
-/// Options of `earnings`.
-#[derive(Debug, Args)]
-pub struct Earnings {
-    /// Newest payments to show, up to 100.
-    #[arg(long, default_value_t = 10, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(..=100))]
-    pub recent: u8,
-    /// Form of the result.
-    #[command(flatten)]
-    pub output: OutputArg,
-}
-
 /// Options of `init`.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// Id of the chain; asked from the node if not given.
-    #[arg(long)]
-    pub chain_id: Option<String>,
-    /// RPC address of a node of the chain.
-    #[arg(long, default_value = "http://127.0.0.1:26657")]
-    pub node: String,
-    /// Name of the operator's key; made if the keyring does not have it.
-    #[arg(long, default_value = "inference")]
-    pub key: String,
-    /// Where the key is kept: test or file.
-    #[arg(long, default_value_t = Backend::File)]
-    pub keyring_backend: Backend,
-    /// Read the key's 12 to 24 words from stdin instead of making a new key.
-    #[arg(long)]
-    pub recover: bool,
+    /// The chain and the operator's key.
+    #[command(flatten)]
+    pub common: commands::Init,
     /// Id of the model in the chain's registry.
     #[arg(long, default_value = config::DEFAULT_MODEL)]
     pub model: String,
@@ -155,29 +102,17 @@ pub struct Init {
     /// Let everybody who reaches the HTTP server ask, without an API key.
     #[arg(long)]
     pub open: bool,
-    /// Form of the result.
-    #[command(flatten)]
-    pub output: OutputArg,
 }
 
 /// Options of `register`.
 #[derive(Debug, Args)]
 pub struct Register {
-    /// Stake in base units of the fee denom.
-    #[arg(long)]
-    pub stake: u64,
-    /// Account that earns; the operator's if not given.
-    #[arg(long, default_value = "")]
-    pub payout: String,
-    /// Address where users may reach the node, for their information.
+    /// Stake, payout and capacity.
+    #[command(flatten)]
+    pub common: commands::Register,
+    /// Address where users may reach the node, for their information
     #[arg(long, default_value = "")]
     pub endpoint: String,
-    /// Duties that the node takes at once, so that it can do all of them in time; 0 means 64.
-    #[arg(long, default_value_t = 0, hide_default_value = true)]
-    pub capacity: u32,
-    /// Form of the result.
-    #[command(flatten)]
-    pub output: OutputArg,
 }
 
 /// Options of `generate`. What is not given is taken from config.toml where there is one.

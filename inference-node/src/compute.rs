@@ -1,16 +1,16 @@
 //! The one way to the language model: as many requests at once as it can answer, duties first.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use metrics::{counter, histogram};
+use poq_worker::{Asker, Slots, Waiting};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::generator::{
     Completion, Error as GeneratorError, Finish, Generator, Recommended, Request,
 };
-use crate::slots::{Asker, Slots, Waiting};
 
 /// Why a request got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -72,11 +72,6 @@ impl Compute {
         self.generator.recommended()
     }
 
-    /// Requests that are answered at the same time.
-    pub fn concurrency(&self) -> usize {
-        self.slots.all()
-    }
-
     /// Waits until only a new process can answer again.
     pub async fn lost(&self) {
         self.generator.lost().await;
@@ -90,16 +85,17 @@ impl Compute {
     /// [`Error::ShuttingDown`].
     pub async fn duty(
         &self,
+        asker: Asker,
         request: Request,
         stop: CancellationToken,
     ) -> Result<Completion, Error> {
-        let waiting = self.slots.join(Asker::Duty).map_err(|_| Error::Busy)?;
+        let waiting = self.slots.join(asker).map_err(|_| Error::Busy)?;
         let job = Job {
             request,
             stop,
             deltas: None,
         };
-        self.answer(Asker::Duty, waiting, job).await
+        self.answer(waiting, job).await
     }
 
     /// Queues a guest's request, whose time runs from now.
@@ -122,7 +118,7 @@ impl Compute {
         let compute = self.clone();
         tokio::spawn(async move {
             let deadline = tokio::time::sleep(compute.deadline);
-            let answer = compute.answer(Asker::Guest, waiting, job);
+            let answer = compute.answer(waiting, job);
             tokio::pin!(answer);
             // Stopped, not dropped: tokens that were generated are counted.
             let outcome = tokio::select! {
@@ -137,15 +133,12 @@ impl Compute {
         Ok(receiver)
     }
 
-    async fn answer(&self, asker: Asker, waiting: Waiting, job: Job) -> Result<Completion, Error> {
-        let arrival = Instant::now();
+    async fn answer(&self, waiting: Waiting, job: Job) -> Result<Completion, Error> {
         let slot = tokio::select! {
             biased;
             () = job.stop.cancelled() => return Err(Error::Expired),
             slot = waiting.slot() => slot.ok_or(Error::ShuttingDown)?,
         };
-        histogram!("poq_inference_queue_seconds", "asker" => asker.name())
-            .record(arrival.elapsed());
         let stop = job.stop.child_token();
         let generation = self.generator.generate(&job.request, &stop, job.deltas);
         tokio::pin!(generation);

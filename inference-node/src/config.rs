@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use poq_client::metrics::MetricsConfig;
-use poq_client::worker::ChainConfig;
+use poq_worker::program::metrics::MetricsConfig;
+use poq_worker::{ChainConfig, fill, quoted};
 use serde::Deserialize;
 
 use crate::generator::weights::WeightType;
@@ -194,26 +194,9 @@ impl Config {
     }
 }
 
-/// Where set-up keeps what it fetched: `POQ_CACHE`, else `poq` in the user's cache folder.
-pub fn cache() -> PathBuf {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    if let Some(cache) = set("POQ_CACHE") {
-        return cache.into();
-    }
-    let user = set("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| home().join(".cache"));
-    user.join("poq")
-}
-
-/// The user's home folder, or the current one where there is none.
-pub fn home() -> PathBuf {
-    std::env::home_dir().unwrap_or_default()
-}
-
 /// The file of SmolLM2-135M-Instruct as set-up lays it out.
 pub fn default_model_file() -> PathBuf {
-    cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
+    poq_client::cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
 /// Compute threads that a setting of `threads` means: 0 is one per core.
@@ -238,25 +221,12 @@ pub fn suggested_concurrency(threads: usize, model_file: &Path) -> usize {
 }
 
 fn default_converted() -> PathBuf {
-    cache().join("converted")
-}
-
-/// A value of the template, quoted as TOML wants it.
-fn quoted(text: impl std::fmt::Display) -> String {
-    toml::Value::String(text.to_string()).to_string()
+    poq_client::cache().join("converted")
 }
 
 /// What `init` can set.
 #[derive(Clone, Debug)]
 pub struct Template {
-    /// `chain.id`.
-    pub chain_id: String,
-    /// `chain.node`.
-    pub node: String,
-    /// `chain.key`.
-    pub key: String,
-    /// `chain.keyring`.
-    pub keyring: String,
     /// `model.id`.
     pub model: String,
     /// `model.file`.
@@ -275,115 +245,38 @@ pub struct Template {
     pub open: bool,
 }
 
-/// The text of a new `config.toml`.
-pub fn template(values: &Template) -> String {
-    let duties = DutiesConfig::default();
-    let http = HttpConfig::default();
-    format!(
-        r#"# Settings of an inference node. Relative paths are relative to the working directory.
-
-[chain]
-# Id of the chain; the node below must be on it.
-id = {chain_id}
-# RPC address of a node of the chain.
-node = {node}
-# Name of the operator's key, and where it is kept: "test" (plain, for test networks) or "file"
-# (encrypted; the passphrase is asked for, or taken from POQ_KEYRING_PASSPHRASE or the file that
-# POQ_KEYRING_PASSPHRASE_FILE names).
-key = {key}
-keyring = {keyring}
-# Pause between two looks for new blocks, in milliseconds. New blocks are noticed at once while
-# the node's WebSocket works.
-poll_interval_ms = 1000
-# Whether the operator is unjailed as soon as its jail time is over and the worker could do duties again,
-# told loudly in the log. It costs a fee each time; and while nobody finds out what was missed, the
-# next slash follows.
-auto_unjail = false
-
-[model]
-# Id of the model in the chain's registry.
-id = {model}
-# A GGUF file (the first part of one that was split), or a folder of safetensors as the Hugging Face
-# hub has it. The node starts only if its digest is the one in the registry.
-file = {file}
-# Fetches such a folder from the hub, in place of the file.
-{hub}
-# Folder of converted weights; nodes of one machine can share it.
-converted = {converted}
-# How the matrices are kept in memory: "f32" (single precision: the answers do not depend on the
-# processor), "q8_0" (8-bit blocks but for one matrix of a layer, faster answers in less memory),
-# "q8_0_all" (8-bit blocks throughout, the fastest answers) or "original" (as the file has them).
-# `poq-inference-node models margins` shows what each does to the answers on this machine.
-weights = {weights}
-# Compute threads; 0 is one per core. Give fewer where several nodes share a machine.
-threads = {threads}
-# Answers that are generated at the same time, duties and requests together. Each has its own copy
-# of the weights in memory and its share of the threads; with two or more, one is kept for duties.
-concurrency = {concurrency}
-# Seconds without a token after which a busy engine counts as lost: the process then ends with an
-# error, for its supervisor to start it again. Longer than the longest prompt takes to be read.
-stall_seconds = {stall}
-
-[duties]
-# Most tokens of an answer, also where the task would allow more.
-max_tokens = {duties_tokens}
-# Duties that may wait at once; more are left for a later look.
-queue = {duties_queue}
-# An answer is cut short and handed in this many blocks before it is due.
-margin_blocks = {margin}
-
-[http]
-# The OpenAI-compatible server: POST /v1/chat/completions, POST /v1/completions, GET /v1/models,
-# GET /health, GET /ready. It speaks no TLS: let it listen to the outside only behind a proxy that does.
-enabled = {http_enabled}
-listen = {listen}
-# Most tokens of an answer.
-max_tokens = {http_tokens}
-# Requests that may wait at once; more are refused with status 429. Duties always go first: one
-# that finds the model busy cuts the newest answer short.
-queue = {http_queue}
-# Seconds from a request to the end of its answer. One that waits longer is refused with status
-# 503; an answer that takes longer is cut, and is an error (504) if it has no word yet.
-deadline_seconds = {deadline}
-# Keys, one of which requests need as `Authorization: Bearer KEY`, /health and /ready excepted: one,
-# many, or a file with one a line that only the node's user can read. Without any nobody may ask,
-# unless the server is open to everybody who reaches it.
-open = {open}
-# api_key = "a-long-random-text"
-# api_keys = []
-# api_keys_file = "/etc/poq/api-keys"
-# Origins of web pages that may ask, as https://example.org; "*" is every one.
-cors_origins = []
-
-[metrics]
-# Where Prometheus metrics are served, at /metrics, with /health and /ready; nowhere unless set.
-# listen = "127.0.0.1:9101"
-"#,
-        chain_id = quoted(&values.chain_id),
-        node = quoted(&values.node),
-        key = quoted(&values.key),
-        keyring = quoted(&values.keyring),
-        model = quoted(&values.model),
-        file = quoted(values.model_file.display()),
-        hub = match &values.hub {
+impl Template {
+    /// The text of a new `config.toml`.
+    pub fn render(&self, chain: &ChainConfig) -> String {
+        const TEMPLATE: &str = include_str!("config.toml");
+        let (duties, http) = (DutiesConfig::default(), HttpConfig::default());
+        let hub = match &self.hub {
             Some(hub) => format!("hub = {}", quoted(hub)),
             None => "# hub = \"meta-llama/Llama-3.2-1B-Instruct\"".into(),
-        },
-        weights = serde_json::json!(values.weights),
-        converted = quoted(default_converted().display()),
-        threads = values.threads,
-        concurrency = values.concurrency,
-        stall = ModelConfig::default().stall_seconds,
-        duties_tokens = duties.max_tokens,
-        duties_queue = duties.queue,
-        margin = duties.margin_blocks,
-        http_enabled = http.enabled,
-        listen = quoted(values.listen),
-        http_tokens = http.max_tokens,
-        http_queue = http.queue,
-        deadline = http.deadline_seconds,
-        open = values.open,
-    )
+        };
+        let path = |path: &Path| quoted(&path.display().to_string());
+        let values = [
+            ("{chain}", chain.to_toml()),
+            ("{model}", quoted(&self.model)),
+            ("{file}", path(&self.model_file)),
+            ("{hub}", hub),
+            ("{converted}", path(&default_converted())),
+            ("{weights}", quoted(self.weights.name())),
+            ("{threads}", self.threads.to_string()),
+            ("{concurrency}", self.concurrency.to_string()),
+            ("{stall}", ModelConfig::default().stall_seconds.to_string()),
+            ("{duties_tokens}", duties.max_tokens.to_string()),
+            ("{duties_queue}", duties.queue.to_string()),
+            ("{margin}", duties.margin_blocks.to_string()),
+            ("{http_enabled}", http.enabled.to_string()),
+            ("{listen}", quoted(&self.listen.to_string())),
+            ("{http_tokens}", http.max_tokens.to_string()),
+            ("{http_queue}", http.queue.to_string()),
+            ("{deadline}", http.deadline_seconds.to_string()),
+            ("{open}", self.open.to_string()),
+        ];
+        fill(TEMPLATE, &values)
+    }
 }
 
 #[cfg(test)]
@@ -392,10 +285,6 @@ mod tests {
 
     fn values() -> Template {
         Template {
-            chain_id: "poq-local-1".into(),
-            node: "http://127.0.0.1:26657".into(),
-            key: "inference \"1\"".into(),
-            keyring: "test".into(),
             model: "smollm2-135m-instruct".into(),
             model_file: r"C:\models\a.gguf".into(),
             hub: None,
@@ -407,9 +296,16 @@ mod tests {
         }
     }
 
+    fn chain() -> ChainConfig {
+        ChainConfig {
+            key: "inference \"1\"".into(),
+            ..ChainConfig::default()
+        }
+    }
+
     #[test]
     fn template_has_every_setting_with_its_default() {
-        let config: Config = toml::from_str(&template(&values())).unwrap();
+        let config: Config = toml::from_str(&values().render(&chain())).unwrap();
         assert_eq!(config.chain.key, "inference \"1\"");
         assert_eq!(config.model.file, PathBuf::from(r"C:\models\a.gguf"));
         assert_eq!(config.model.weights, WeightType::default());
@@ -434,9 +330,11 @@ mod tests {
             weights: WeightType::F32,
             ..values()
         };
-        let model = toml::from_str::<Config>(&template(&hub)).unwrap().model;
+        let model = toml::from_str::<Config>(&hub.render(&chain()))
+            .unwrap()
+            .model;
         assert_eq!((model.hub, model.weights), (hub.hub, WeightType::F32));
-        let set = template(&values()).replace("# listen =", "listen =");
+        let set = values().render(&chain()).replace("# listen =", "listen =");
         assert!(
             toml::from_str::<Config>(&set)
                 .unwrap()
@@ -472,7 +370,7 @@ mod tests {
 
     #[test]
     fn unknown_settings_and_zero_limits_are_refused() {
-        let text = template(&values());
+        let text = values().render(&chain());
         let typo = text.replace("queue = 64", "que = 64");
         assert!(
             toml::from_str::<Config>(&typo)

@@ -2,26 +2,22 @@
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-mod answering;
+mod answer;
 mod catalog;
 mod cli;
 mod commands;
 mod compute;
 mod config;
-mod duties;
 mod generator;
 mod http;
-mod journal;
 mod margins;
-mod slots;
-mod submit;
 mod worker;
 
 #[cfg(test)]
 #[path = "../tests/checkpoint/mod.rs"]
 mod checkpoint;
 #[cfg(test)]
-#[path = "../../client/tests/fake_chain/mod.rs"]
+#[path = "../../worker/tests/fake_chain/mod.rs"]
 mod fake_chain;
 #[cfg(test)]
 #[path = "../../client/src/fake_node.rs"]
@@ -30,9 +26,9 @@ mod fake_node;
 use std::process::ExitCode;
 
 use clap::Parser;
-use poq_client::Failure;
+use poq_worker::program::{exit, logging};
 
-use crate::cli::{Cli, Command, Models, Output};
+use crate::cli::{Cli, Command, Models};
 
 /// What is logged unless RUST_LOG says otherwise: mistral.rs tells the stages of its loading.
 const LOG_FILTER: &str = "info,mistralrs_core=error,mistralrs_quant=error";
@@ -40,17 +36,7 @@ const LOG_FILTER: &str = "info,mistralrs_core=error,mistralrs_quant=error";
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let format = cli.command.output();
-    match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let failure = Failure::new(error.chain());
-            match format {
-                Output::Text => eprintln!("Error: {}", failure.message()),
-                Output::Json => eprintln!("{}", failure.to_json()),
-            }
-            failure.exit_code().into()
-        }
-    }
+    exit(run(cli), format)
 }
 
 #[allow(unsafe_code, reason = "SAFETY says why it is sound")]
@@ -71,7 +57,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
         }
     }
-    poq_client::logging::init(cli.log_format);
+    logging::init(cli.log_format);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -1,395 +1,193 @@
-//! The worker: follows the chain, has duties answered, and hands the answers in.
+//! How an inference node does a duty: from the task to its answer.
 
 #[cfg(test)]
-mod crashes;
+mod request_tests;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::time::Duration;
+use std::fmt::Display;
 
-use metrics::{counter, gauge};
-use poq_client::worker::{Health, Worker};
-use poq_client::{Client, Follower, RecentParams, Sender, batches};
-use poq_proto::v1::{Duty, Params, Role, Task};
-use prost::Message as _;
-use tokio::sync::watch;
-use tokio::task::{JoinError, JoinSet};
-use tokio::time::interval;
-use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use poq_client::{Any, Client, Sender, any};
+use poq_proto::PPM;
+use poq_proto::v1::{AnswerItem, MsgSubmitAnswers, Task};
+use poq_worker::{Job, Seat, Step, Undone, Worker};
+use tracing::{debug, error, info, warn};
 
-use crate::answering::{AnswerJob, DutyError};
+use crate::answer::Answer;
 use crate::compute::{self, Compute};
-use crate::config::DutiesConfig;
-use crate::duties::{Assigned, Duties, Kept};
-use crate::journal::{self, Answer, DutyKey, Journal};
-use crate::submit::{Submission, Verdict};
+use crate::generator::{self, Asked, Completion, Prompt, Recommended, Request};
 
-/// Pause between two signs of life.
-const BEAT: Duration = Duration::from_secs(5);
-/// Looks at the chain between two prunings of the journal.
-const PRUNE_INTERVAL: u64 = 50;
-
-/// Why the worker ends.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// Only a new process can answer again.
-    #[error(
-        "the language model is lost, its last log lines say why; the process ends so that its supervisor starts it anew"
-    )]
-    ModelLost,
-    /// A part of the worker panicked.
-    #[error("a part of the worker ended early: {0}")]
-    Panic(#[from] JoinError),
-}
-
-/// What a worker works with.
-pub struct Setup {
-    /// The way onto the chain.
-    pub chain: Worker,
-    /// As they were at the start.
-    pub params: Params,
-    /// Id of the model that `compute` has.
-    pub model: String,
-    /// How duties are done.
-    pub settings: DutiesConfig,
-    /// The way to the model.
-    pub compute: Compute,
-    /// The answers on disk.
-    pub journal: Journal,
-    /// Who watches hears of trouble by it.
-    pub health: Health,
-}
-
-/// A generation that ended.
-struct Finished {
-    key: DutyKey,
-    result: Result<Answer, DutyError>,
-}
-
-/// An entry of an earlier process, and the task that it may be for.
-struct Checked {
-    key: DutyKey,
-    entry: Answer,
-    task: poq_client::Result<Task>,
-}
-
-/// Does the duties of one inference node.
-pub struct InferenceWorker {
+/// Answers tasks with a language model.
+pub struct InferenceNode {
+    /// Knows the tasks and their prompts.
     client: Client,
-    sender: Arc<Sender>,
-    chain_id: Arc<str>,
-    params: RecentParams,
-    model: Arc<str>,
-    max_tokens: usize,
+    operator: String,
+    chain_id: String,
+    /// The way to the model.
     compute: Compute,
-    journal: Arc<Journal>,
-    health: Health,
-    duties: Duties,
-    /// The newest height, also for those that wait for blocks.
-    height: watch::Sender<u64>,
-    looks: u64,
-    /// Answers to listed duties.
-    known: BTreeMap<DutyKey, Answer>,
-    /// Entries of the journal that are for other tasks of the same number.
-    foreign: BTreeSet<DutyKey>,
-    /// What ends the generations that run.
-    stops: BTreeMap<DutyKey, CancellationToken>,
-    answers: JoinSet<Finished>,
-    checks: JoinSet<Checked>,
-    submissions: JoinSet<Verdict>,
-    prunings: JoinSet<()>,
+    /// Most tokens of an answer.
+    max_tokens: usize,
 }
 
-impl InferenceWorker {
-    /// Works until `shutdown` is cancelled, from where the journal ends.
-    ///
-    /// # Errors
-    /// [`Error`] when only a new process can go on.
-    pub async fn run(setup: Setup, shutdown: CancellationToken) -> Result<(), Error> {
-        let Setup {
-            chain,
-            params,
-            model,
-            settings,
+impl InferenceNode {
+    /// A node whose operator is `sender`, with answers of at most `max_tokens`.
+    pub fn new(sender: &Sender, compute: Compute, max_tokens: usize) -> Self {
+        Self {
+            client: sender.client().clone(),
+            operator: sender.address().to_owned(),
+            chain_id: sender.chain_id().to_owned(),
             compute,
-            journal,
-            health,
-        } = setup;
-        let operator = chain.sender.address();
-        info!(operator, model, "waiting for duties");
-        let worker = Self {
-            client: chain.client,
-            chain_id: chain.sender.chain_id().into(),
-            sender: chain.sender,
-            params: RecentParams::new(params),
-            model: model.into(),
-            max_tokens: settings.max_tokens,
-            // As many as can run stand in the model's line too, so that no guest slips in
-            // between two duties.
-            duties: Duties::new(
-                settings.margin_blocks,
-                settings.queue,
-                2 * compute.concurrency(),
-            ),
-            compute,
-            journal: Arc::new(journal),
-            health,
-            height: watch::Sender::new(chain.follower.cursor()),
-            looks: 0,
-            known: BTreeMap::new(),
-            foreign: BTreeSet::new(),
-            stops: BTreeMap::new(),
-            answers: JoinSet::new(),
-            checks: JoinSet::new(),
-            submissions: JoinSet::new(),
-            prunings: JoinSet::new(),
+            max_tokens,
+        }
+    }
+}
+
+impl Worker for InferenceNode {
+    type Product = Answer;
+
+    /// Asks the model, unless the journal has the answer. Only silence is slashed, so whatever the model
+    /// says is an answer, nothing at all included, and where it could not be asked an honest word is.
+    async fn perform(&self, job: Job<Answer>) -> Result<Answer, Undone> {
+        let id = job.key.seat.task;
+        let task = self.client.task(id).await?;
+        if let Some(kept) = &job.kept
+            && kept.is_for(&self.chain_id, &task)
+        {
+            return Ok(kept.clone());
+        }
+        if let Some(Answer { chain_id, .. }) = &job.kept {
+            warn!(
+                task = id,
+                chain = chain_id,
+                "the journal's answer is to another task of this number"
+            );
+        }
+        let prompt = self.client.payload(id).await?.prompt;
+        let recommended = self.compute.recommended();
+        let request = request(&task, prompt, self.max_tokens, recommended);
+        let said = match self.ask(&job, request).await {
+            Ok(completion) => told(id, completion),
+            Err(compute::Error::Generator(
+                error
+                @ (generator::Error::PromptTooLong { .. } | generator::Error::Conversation(_)),
+            )) => {
+                error!(task = id, "{error}");
+                apology(&error)
+            }
+            Err(error @ compute::Error::Expired) => {
+                warn!(task = id, "{error}");
+                apology(&"there was no time for it")
+            }
+            Err(compute::Error::Generator(error @ generator::Error::Engine(_))) => {
+                error!(task = id, "{error}");
+                apology(&"the language model failed")
+            }
+            Err(error) => return Err(Undone::Later(error.to_string())),
         };
-        worker.serve(chain.follower, shutdown).await
+        Ok(entry(&self.chain_id, &task, said))
     }
 
-    async fn serve(
-        mut self,
-        mut follower: Follower,
-        shutdown: CancellationToken,
-    ) -> Result<(), Error> {
-        let mut beats = interval(BEAT);
-        let compute = self.compute.clone();
-        self.health.started();
-        // Duties that were open when the worker stopped must not wait for the next block.
-        self.look(follower.cursor()).await;
-        loop {
-            tokio::select! {
-                biased;
-                () = shutdown.cancelled() => break,
-                () = compute.lost() => {
-                    self.health.lose("the language model is lost");
-                    return Err(Error::ModelLost);
-                }
-                Some(finished) = self.answers.join_next() => self.keep(finished?),
-                Some(checked) = self.checks.join_next() => self.compare(checked?),
-                Some(verdict) = self.submissions.join_next() => self.settle(verdict?),
-                Some(_) = self.prunings.join_next() => {}
-                _ = beats.tick() => self.health.beat(),
-                height = follower.next() => {
-                    if self.look(height).await {
-                        follower.done(height);
-                    }
-                }
-            }
-        }
-        self.stops.values().for_each(CancellationToken::cancel);
-        Ok(())
-    }
-
-    /// Takes over what the chain asks for at a new height. Tells whether that worked.
-    async fn look(&mut self, height: u64) -> bool {
-        self.height.send_replace(height);
-        let operator = self.sender.address();
-        let listed = match self.client.duties(Role::Inference, operator).await {
-            Ok(listed) => listed,
-            Err(error) => {
-                warn!(height, "cannot read the duties: {error}");
-                return false;
-            }
+    fn message(&self, _: Step, answers: &[(Seat, &Answer)]) -> Any {
+        let item = |(seat, answer): &(Seat, &Answer)| AnswerItem {
+            task_id: seat.task,
+            answer: answer.text.clone(),
+            prompt_tokens: answer.prompt_tokens,
+            answer_tokens: answer.answer_tokens,
         };
-        let height = height.max(listed.height);
-        self.height.send_replace(height);
-        self.forget(&listed.value);
-        let actions = self.duties.update(height, &listed.value, |key| {
-            if self.known.contains_key(&key) {
-                Kept::Checked
-            } else if !self.foreign.contains(&key) && self.journal.has(key) {
-                Kept::Unchecked
-            } else {
-                Kept::Nothing
+        any(&MsgSubmitAnswers {
+            operator: self.operator.clone(),
+            items: answers.iter().map(item).collect(),
+        })
+    }
+
+    async fn lost(&self) -> String {
+        self.compute.lost().await;
+        "the language model is lost, its last log lines say why".into()
+    }
+}
+
+impl InferenceNode {
+    /// A failure of the engine may be the prompt's: it gets a second try and not one more, so that
+    /// no prompt holds the engine up until its window is over.
+    async fn ask(&self, job: &Job<Answer>, request: Request) -> Result<Completion, compute::Error> {
+        let ask = |request| self.compute.duty(job.asker(), request, job.stop.clone());
+        match ask(request.clone()).await {
+            Err(compute::Error::Generator(generator::Error::Engine(reason))) => {
+                warn!("trying again: the language model failed: {reason}");
+                ask(request).await
             }
-        });
-        counter!("poq_inference_duties_total", "outcome" => "too_late")
-            .increment(actions.too_late.len() as u64);
-        for key in &actions.too_late {
-            let (task, attempt) = (key.task, key.attempt);
-            warn!(task, attempt, height, "too late to answer this task");
-        }
-        for stop in actions.stop.iter().filter_map(|key| self.stops.get(key)) {
-            stop.cancel();
-        }
-        self.submit(&actions.submit);
-        for key in actions.check {
-            self.check(key);
-        }
-        self.start_waiting();
-        gauge!("poq_inference_duties_open").set(self.duties.open() as f64);
-        self.prune_at_times(&listed.value);
-        self.params.refresh(&self.client, height).await;
-        true
-    }
-
-    /// What is listed no more is nobody's concern.
-    fn forget(&mut self, listed: &[Duty]) {
-        let listed: BTreeSet<DutyKey> = listed
-            .iter()
-            .map(|duty| DutyKey {
-                task: duty.task_id,
-                attempt: duty.attempt,
-            })
-            .collect();
-        self.known.retain(|key, _| listed.contains(key));
-        self.foreign.retain(|key| listed.contains(key));
-    }
-
-    /// Asks the node what an entry of an earlier process must answer.
-    fn check(&mut self, key: DutyKey) {
-        let Some(entry) = self.journal.find(key) else {
-            self.foreign.insert(key);
-            return self.duties.checked(key);
-        };
-        let client = self.client.clone();
-        self.checks.spawn(async move {
-            let task = client.task(key.task).await;
-            Checked { key, entry, task }
-        });
-    }
-
-    /// Hands in what an earlier process has answered, if it was this task.
-    fn compare(&mut self, Checked { key, entry, task }: Checked) {
-        self.duties.checked(key);
-        match task {
-            Ok(task) if entry.is_for(&self.chain_id, &task) => {
-                self.known.insert(key, entry);
-                self.submit(&[key]);
-            }
-            Ok(_) => {
-                let (task, of) = (key.task, &entry.chain_id);
-                warn!(
-                    task,
-                    chain = of,
-                    "the journal's answer is to another task of this number"
-                );
-                self.foreign.insert(key);
-            }
-            Err(error) => warn!(task = key.task, "cannot compare an answer yet: {error}"),
+            outcome => outcome,
         }
     }
+}
 
-    /// Puts a finished answer on disk, then hands it in.
-    fn keep(&mut self, Finished { key, result }: Finished) {
-        self.stops.remove(&key);
-        let is_wanted = self.duties.finished(key);
-        match result {
-            _ if !is_wanted => info!(task = key.task, "nobody waits for this answer any more"),
-            Ok(answer) => {
-                counter!("poq_inference_duties_total", "outcome" => "answered").increment(1);
-                self.put(key, &answer);
-                self.known.insert(key, answer);
-                self.submit(&[key]);
-            }
-            Err(DutyError::Compute(compute::Error::ShuttingDown)) => {}
-            // Unless it is over, the duty is listed again at the next height.
-            Err(error) => {
-                counter!("poq_inference_duties_total", "outcome" => "failed").increment(1);
-                warn!(task = key.task, "no answer: {error}");
-            }
-        }
-        self.start_waiting();
+/// What was said, in how many tokens of prompt and answer.
+struct Said {
+    text: String,
+    prompt_tokens: usize,
+    answer_tokens: usize,
+}
+
+/// The task's question under the task's limits and this node's.
+fn request(task: &Task, prompt: String, max_tokens: usize, recommended: Recommended) -> Request {
+    let sampling = task.sampling.unwrap_or_default();
+    let share = |ppm: u32| f64::from(ppm) / PPM as f64;
+    // A message cannot tell 0 from a setting that is left out where 0 is not allowed.
+    let given = |ppm: u32| (ppm > 0).then(|| share(ppm));
+    let asked = Asked {
+        temperature: sampling.temperature.map(share),
+        top_p: given(sampling.top_p),
+        repetition_penalty: given(sampling.repetition_penalty),
+    };
+    Request {
+        prompt: Prompt::question(prompt),
+        sampling: recommended.complete(asked, task.seed),
+        max_tokens: match sampling.max_tokens {
+            0 => max_tokens,
+            asked => max_tokens.min(asked as usize),
+        },
+        max_bytes: task.max_answer_bytes as usize,
+        stop: Vec::new(),
     }
+}
 
-    /// An answer that is not on disk is handed in all the same: a restart before a block has it
-    /// costs a generation, silence costs stake.
-    fn put(&self, key: DutyKey, answer: &Answer) {
-        let problem = self.journal.put(key, answer).err();
-        if let Some(error) = &problem {
-            error!("going on without a journal: {error}");
-        }
-        self.health
-            .set("journal", problem.map(|error| error.to_string()));
+fn told(task: u64, completion: Completion) -> Said {
+    info!(
+        task,
+        prompt_tokens = completion.prompt_tokens,
+        answer_tokens = completion.answer_tokens,
+        first_token_ms = completion.first_token.as_millis(),
+        total_ms = completion.total.as_millis(),
+        tokens_per_second = completion.tokens_per_second(),
+        finish = ?completion.finish,
+        "answered"
+    );
+    debug!(task, text = completion.text, "answer");
+    Said {
+        text: completion.text,
+        prompt_tokens: completion.prompt_tokens,
+        answer_tokens: completion.answer_tokens,
     }
+}
 
-    /// Starts as many duties as can run.
-    fn start_waiting(&mut self) {
-        while let Some(duty) = self.duties.start_next() {
-            self.start(duty);
-        }
+/// Silence would cost stake and the user's time; an honest word costs the user the evaluation only.
+fn apology(error: &impl Display) -> Said {
+    Said {
+        text: format!("I cannot answer: {error}."),
+        prompt_tokens: 0,
+        answer_tokens: 0,
     }
+}
 
-    fn start(&mut self, duty: Assigned) {
-        info!(
-            task = duty.key.task,
-            attempt = duty.key.attempt,
-            due_height = duty.due_height,
-            open = self.duties.open(),
-            "next to answer"
-        );
-        let stop = CancellationToken::new();
-        self.stops.insert(duty.key, stop.clone());
-        let job = AnswerJob {
-            client: self.client.clone(),
-            compute: self.compute.clone(),
-            chain_id: self.chain_id.clone(),
-            model: self.model.clone(),
-            max_tokens: self.max_tokens,
-            stop,
-        };
-        self.answers.spawn(async move {
-            let key = duty.key;
-            let result = job.run(duty).await;
-            Finished { key, result }
-        });
-    }
-
-    /// Sends known answers on their way, as many in one transaction as the chain takes.
-    fn submit(&mut self, keys: &[DutyKey]) {
-        let items = keys.iter().filter_map(|key| {
-            let item = self.known.get(key)?.item(*key);
-            Some((*key, item))
-        });
-        let batches = batches(
-            items.collect(),
-            self.params.get(),
-            |(_, item)| item.encoded_len(),
-            |(key, _)| self.duties.most(*key),
-        );
-        for batch in batches {
-            let (keys, items): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-            keys.iter().for_each(|key| self.duties.sending(*key));
-            let due = keys.iter().filter_map(|key| self.duties.due(*key)).max();
-            let submission = Submission {
-                keys,
-                items,
-                due_height: due.unwrap_or(0),
-            };
-            let heights = self.height.subscribe();
-            self.submissions
-                .spawn(submission.run(Arc::clone(&self.sender), heights));
-        }
-    }
-
-    fn settle(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Settled(keys) => {
-                let height = *self.height.borrow();
-                for key in keys {
-                    self.duties.submitted(key, height);
-                }
-            }
-            Verdict::Again(keys) => keys.iter().for_each(|key| self.duties.not_sent(*key)),
-            Verdict::Split(keys) => self.duties.split(&keys),
-        }
-    }
-
-    fn prune_at_times(&mut self, listed: &[Duty]) {
-        self.looks += 1;
-        if self.looks % PRUNE_INTERVAL != 1 || !self.prunings.is_empty() {
-            return;
-        }
-        let oldest_open = listed.iter().map(|duty| duty.task_id).min();
-        let journal = Arc::clone(&self.journal);
-        self.prunings.spawn_blocking(move || {
-            if let Err(error) = journal.prune(journal::KEPT, oldest_open.unwrap_or(u64::MAX)) {
-                warn!("cannot prune the journal: {error}");
-            }
-        });
+/// What is kept and handed in: nothing that the chain would refuse as too long.
+fn entry(chain_id: &str, task: &Task, said: Said) -> Answer {
+    let mut text = said.text;
+    text.truncate(text.floor_char_boundary(task.max_answer_bytes as usize));
+    Answer {
+        chain_id: chain_id.to_owned(),
+        prompt_sha256: hex::encode(&task.prompt_sha256),
+        text,
+        prompt_tokens: said.prompt_tokens.try_into().unwrap_or(u32::MAX),
+        answer_tokens: said.answer_tokens.try_into().unwrap_or(u32::MAX),
     }
 }

@@ -77,7 +77,13 @@ pub enum Error {
     },
     /// A judge's registry entry cannot be read.
     #[error(transparent)]
-    Registry(#[from] crate::texts::registry::Error),
+    Registry(#[from] poq_evaluator::registry::Error),
+    /// An evaluator model cannot be loaded or run.
+    #[error(transparent)]
+    Scorer(#[from] poq_evaluator::scorer::Error),
+    /// A text was never scored; a bug.
+    #[error("a text was left out; this is a bug")]
+    LeftOut,
     /// A judge cannot compute.
     #[error("the evaluator model {model}: {source}")]
     Judge {

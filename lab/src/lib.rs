@@ -11,6 +11,7 @@ pub mod experiments;
 pub mod plot;
 pub mod questions;
 pub mod random;
+pub mod scores;
 pub mod statistics;
 pub mod strategy;
 pub mod texts;

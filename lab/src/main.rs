@@ -2,6 +2,7 @@
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+mod commands;
 mod document;
 mod options;
 mod report;
@@ -9,8 +10,8 @@ mod report;
 use std::process::ExitCode;
 use std::time::Instant;
 
+use anyhow::Result;
 use clap::Parser;
-use poq_lab::Result;
 use poq_lab::episode::Setting;
 use poq_lab::experiments::published::{aggregation, costs, earnings};
 use poq_lab::experiments::zoo::Row;
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
             }
         }
         Err(error) => {
-            eprintln!("error: {error}");
+            eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -76,6 +77,10 @@ fn run(options: &Options) -> Result<bool> {
                 ..base
             };
             report.texts(&texts::run(&plan, &base, effort)?)?;
+            Ok(true)
+        }
+        Command::Scores { measure } => {
+            commands::measure(measure, options.seed, &report)?;
             Ok(true)
         }
         Command::Parameters { finalists, write } => {

@@ -1,5 +1,7 @@
 //! The command line.
 
+pub mod scores;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use poq_lab::experiments::texts::{Kind, Plan};
 use poq_lab::texts::{Judge, draw, read, sample};
 use poq_lab::{Error, Result};
 use poq_proto::v1::Params;
+
+use scores::Scores;
 
 /// Attacks the production state machine of the chain, in this process, through signed
 /// transactions, and says what it brought. Equal options give equal results.
@@ -24,9 +28,9 @@ pub struct Options {
     /// Runs of each case, with a seed of its own each
     #[arg(long, global = true, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
-    /// Seed of the first run
+    /// Seed of the first run, or of resampling
     #[arg(long, global = true, default_value_t = 1)]
-    seed: u64,
+    pub seed: u64,
     /// What to print
     #[arg(long, global = true, value_enum, default_value = "text")]
     pub output: Output,
@@ -38,7 +42,7 @@ pub struct Options {
 /// A form of results.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// Markdown tables
+    /// Tables
     Text,
     /// One JSON document
     Json,
@@ -57,6 +61,11 @@ pub enum Command {
     },
     /// Texts that are meant to please real judges: their scores, and what the chain pays for them
     Texts(TextsOptions),
+    /// What the scores of evaluator models are worth: no chain, no tasks, no runs
+    Scores {
+        #[command(subcommand)]
+        measure: Scores,
+    },
     /// Search the cheapest genesis parameters under which honesty is the best reply
     Parameters {
         /// Sets that may be tried on the state machine
@@ -127,7 +136,7 @@ pub struct TextsOptions {
     )]
     models: Vec<String>,
     /// Prompts with labelled answers, one JSON object a line, in one of the forms of
-    /// evaluator/validity; the project's own sample unless given
+    /// lab/sample; the project's own sample unless given
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
     /// Prompts that are drawn of them at most

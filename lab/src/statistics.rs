@@ -1,4 +1,8 @@
-//! Means with confidence intervals, over seeds.
+//! Means with confidence intervals, over seeds; how far numbers agree.
+
+pub mod agreement;
+pub mod bootstrap;
+pub mod isotonic;
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
@@ -63,25 +67,6 @@ fn finite<S: serde::Serializer>(margin: &f64, serializer: S) -> Result<S::Ok, S:
     margin.is_finite().then_some(*margin).serialize(serializer)
 }
 
-/// Pearson's correlation of pairs; 0 if one side does not vary.
-pub fn correlation(pairs: &[(f64, f64)]) -> f64 {
-    let count = pairs.len().max(1) as f64;
-    let (left, right) = pairs
-        .iter()
-        .fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
-    let (left, right) = (left / count, right / count);
-    let (mut both, mut ones, mut others) = (0.0, 0.0, 0.0);
-    for (one, other) in pairs {
-        both += (one - left) * (other - right);
-        ones += (one - left).powi(2);
-        others += (other - right).powi(2);
-    }
-    match ones * others > 0.0 {
-        true => both / (ones * others).sqrt(),
-        false => 0.0,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,12 +93,5 @@ mod tests {
     fn differences_are_paired() {
         let estimate = Estimate::of_difference(&[10.0, 20.0, 30.0], &[11.0, 21.1, 30.9]);
         assert!(estimate.is_below_zero(), "{estimate:?}");
-    }
-
-    #[test]
-    fn correlations() {
-        assert!((correlation(&[(1.0, 2.0), (2.0, 4.0), (3.0, 6.0)]) - 1.0).abs() < 1e-9);
-        assert!((correlation(&[(1.0, 1.0), (2.0, 0.0)]) + 1.0).abs() < 1e-9);
-        assert_eq!(correlation(&[(1.0, 1.0), (1.0, 0.0)]), 0.0);
     }
 }

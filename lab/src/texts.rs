@@ -5,8 +5,6 @@ pub mod adaptive;
 pub mod attacks;
 mod book;
 mod judge;
-#[path = "../../evaluator/registry/entries.rs"]
-pub mod registry;
 mod sample;
 mod wordings;
 

@@ -26,8 +26,8 @@ pub use error::{Error, Result};
 pub use evaluator::{Evaluator, Source};
 pub use junk::{Junk, junk};
 pub use kind::Kind;
-pub use model::{Model, Scratch, Window, cosine};
-pub use onnx::Error as OnnxError;
+pub use model::{Model, Scratch, Window, cosine, read};
+pub use onnx::{Error as OnnxError, proto as onnx_proto};
 pub use score::{LEAST, mean, millionths};
 pub use simd::Instructions;
 #[cfg(feature = "text")]

@@ -14,7 +14,7 @@ use crate::simd::Instructions;
 use crate::simd::portable::Portable;
 
 /// What the model reads at once.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Window {
     /// Token ids with the special ones.
     pub ids: Vec<u32>,

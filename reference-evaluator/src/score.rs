@@ -54,6 +54,13 @@ mod tests {
 
     proptest! {
         #[test]
+        fn the_mean_is_the_nearest_number(scores in proptest::collection::vec(any::<i32>(), 1..=64)) {
+            let exact: i64 = scores.iter().map(|score| i64::from(*score)).sum();
+            let number = scores.len() as i64;
+            prop_assert!((i64::from(mean(&scores)) * number - exact).abs() * 2 <= number);
+        }
+
+        #[test]
         fn millionths_are_the_nearest_number(bits: u32) {
             let value = f32::from_bits(bits);
             prop_assume!(value.is_finite());

@@ -26,6 +26,10 @@ pub struct Windows {
     pub prompt: Option<Window>,
     /// Of the answer, behind the prompt for a cross-encoder; at least one.
     pub answer: Vec<Window>,
+    /// Tokens of both texts that are read, and the special ones of a pair with one window.
+    pub read: usize,
+    /// Tokens of both texts that are not read.
+    pub truncated: usize,
 }
 
 impl PairTokenizer {
@@ -73,25 +77,33 @@ impl PairTokenizer {
     pub fn windows(&self, prompt: &str, answer: &str) -> Result<Windows> {
         let prompt = self.ids(prompt)?;
         let answer = self.ids(answer)?;
-        let room = self.max_tokens - special_tokens(self.kind);
-        Ok(match self.kind {
-            Kind::CrossEncoder => {
-                let cut = windows::together(room, self.max_windows, prompt.len(), answer.len());
-                let prompt = &prompt[..cut.prompt];
-                let window = |range| self.pair(prompt, &answer[range]);
-                Windows {
-                    prompt: None,
-                    answer: cut.windows.into_iter().map(window).collect(),
-                }
-            }
-            Kind::BiEncoder => {
-                let cut = windows::apart(room, self.max_windows, prompt.len(), answer.len());
-                let window = |range| self.single(&answer[range]);
-                Windows {
-                    prompt: Some(self.single(&prompt[..cut.prompt])),
-                    answer: cut.windows.into_iter().map(window).collect(),
-                }
-            }
+        let special = special_tokens(self.kind);
+        let cut = match self.kind {
+            Kind::CrossEncoder => windows::together,
+            Kind::BiEncoder => windows::apart,
+        };
+        let room = self.max_tokens - special;
+        let cut = cut(room, self.max_windows, prompt.len(), answer.len());
+        let kept = &prompt[..cut.prompt];
+        let texts = cut.prompt + cut.answer();
+        let parts = cut.windows.into_iter().map(|range| &answer[range]);
+        let (alone, windows, special) = match self.kind {
+            Kind::CrossEncoder => (
+                None,
+                parts.map(|part| self.pair(kept, part)).collect(),
+                special,
+            ),
+            Kind::BiEncoder => (
+                Some(self.single(kept)),
+                parts.map(|part| self.single(part)).collect(),
+                2 * special,
+            ),
+        };
+        Ok(Windows {
+            prompt: alone,
+            answer: windows,
+            read: texts + special,
+            truncated: prompt.len() + answer.len() - texts,
         })
     }
 

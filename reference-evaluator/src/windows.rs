@@ -1,6 +1,6 @@
 //! How texts are cut into windows. Integers only.
 //!
-//! This is the second implementation of the rule in `evaluator/README.md`.
+//! The rule is in `evaluator/README.md`.
 
 use std::ops::Range;
 
@@ -11,6 +11,13 @@ pub struct Cut {
     pub prompt: usize,
     /// Tokens of the answer that each window has; at least one window.
     pub windows: Vec<Range<usize>>,
+}
+
+impl Cut {
+    /// Tokens of the answer that are read, from its first on.
+    pub fn answer(&self) -> usize {
+        self.windows.last().map_or(0, |window| window.end)
+    }
 }
 
 /// The windows of a cross-encoder, which reads at most `room` tokens of both texts at once. A text of
@@ -80,6 +87,17 @@ mod tests {
         assert_eq!(apart(510, 0, 1, 2000).windows, vec![0..510]);
     }
 
+    #[test]
+    fn one_window_shares_its_room() {
+        let cut = |max_windows, prompt, answer| {
+            let cut = together(509, max_windows, prompt, answer);
+            (cut.prompt, cut.answer(), cut.windows.len())
+        };
+        assert_eq!(cut(1, 100, 5000), (100, 409, 1));
+        assert_eq!(cut(1, 5000, 5000), (254, 255, 1));
+        assert_eq!(cut(0, 254, 5000), (254, 255, 1));
+    }
+
     proptest! {
         #[test]
         fn windows_follow_each_other(room in 2_usize..600, max_windows in 0_usize..70, prompt in 0_usize..2000, answer in 0_usize..20_000) {
@@ -89,8 +107,24 @@ mod tests {
                     prop_assert_eq!(window.start, end);
                     end = window.end;
                 }
-                prop_assert!(end <= answer && cut.prompt <= prompt && cut.windows.len() <= max_windows.max(1));
+                let lengths = cut.windows.iter().map(Range::len);
+                let (longest, shortest) = (lengths.clone().max().unwrap(), lengths.min().unwrap());
+                prop_assert!(longest - shortest <= 1);
+                prop_assert!(cut.windows.len() <= max_windows.max(1));
+                prop_assert!(cut.prompt <= prompt && cut.prompt >= prompt.min(room / 2));
+                // Nothing is left out as long as there are windows.
+                prop_assert!(end == answer || end < answer && cut.windows.len() == max_windows.max(1));
             }
+        }
+
+        #[test]
+        fn a_cross_encoders_window_has_room_for_both(room in 2_usize..600, max_windows in 1_usize..70, prompt in 0_usize..2000, answer in 0_usize..20_000) {
+            let cut = together(room, max_windows, prompt, answer);
+            let longest = cut.windows.iter().map(Range::len).max().unwrap();
+            prop_assert!(cut.prompt + longest <= room && cut.answer() >= answer.min(room / 2));
+            let alone = together(room, 1, prompt, answer);
+            prop_assert_eq!(alone.prompt, cut.prompt);
+            prop_assert_eq!(alone.prompt + alone.answer(), room.min(prompt + answer));
         }
     }
 }

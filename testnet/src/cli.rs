@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use poq_client::logging::Format;
+use poq_worker::program::logging::Format;
 
 /// Runs a local network of a Proof of Quality chain with real models.
 #[derive(Debug, Parser)]

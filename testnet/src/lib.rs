@@ -24,7 +24,7 @@ pub use error::{Error, Result};
 pub use network::{Network, Spec};
 pub use ports::free_range;
 pub use process::{Process, is_running};
-pub use programs::{Programs, cache};
+pub use programs::Programs;
 pub use receipt::{EvaluatorPart, Heights, InferencePart, Milliseconds, Receipt, logits, ratio};
 pub use status::ProcessStatus;
 pub use watch::{Seen, Step, Watch};

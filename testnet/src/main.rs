@@ -16,7 +16,7 @@ use crate::cli::{Cli, Command};
 fn main() -> ExitCode {
     drop_empty_settings();
     let cli = Cli::parse();
-    poq_client::logging::init(cli.log_format);
+    poq_worker::program::logging::init(cli.log_format);
     // Single-threaded, because the kernel kills a process when the thread that started it ends.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -24,7 +24,7 @@ impl Programs {
             poqd: folder.join("poqd"),
             inference_node: folder.join("poq-inference-node"),
             evaluator: folder.join("poq-evaluator"),
-            cometbft: cache().join("bin/cometbft"),
+            cometbft: poq_client::cache().join("bin/cometbft"),
         };
         let all = [
             &programs.poqd,
@@ -135,19 +135,6 @@ pub(crate) fn genesis_template() -> Result<Value> {
             reason: error.to_string(),
         }
     })
-}
-
-/// The folder filled by setup: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else `~/.cache/poq`.
-pub fn cache() -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let user_cache = || match set("XDG_CACHE_HOME") {
-        Some(cache) => cache.into(),
-        None => std::env::home_dir().unwrap_or_default().join(".cache"),
-    };
-    match set("POQ_CACHE") {
-        Some(cache) => cache.into(),
-        None => user_cache().join("poq"),
-    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::watch::{Seen, Step, Watch};
 use poq_client::network::Description;
-use poq_client::terminal::without_controls;
+use poq_worker::program::terminal::without_controls;
 
 /// A finalised task. Money is in base units of the denom, qualities are parts per million.
 #[derive(Clone, Debug, Serialize)]

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use poq_client::Sender;
-use poq_client::worker;
 use poq_testnet::{
     Control, Description, Error, Network, Programs, Question, Receipt, Seen, Spec, obey,
 };
+use poq_worker::program::shutdown_on_signals;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ const MAX_ANSWER_BYTES: u32 = 2048;
 
 /// Runs a network until its receipt or until it is stopped.
 pub async fn run(options: &Run) -> anyhow::Result<()> {
-    let shutdown = worker::shutdown_on_signals()?;
+    let shutdown = shutdown_on_signals()?;
     let program = std::env::current_exe().context("cannot find the folder of the programs")?;
     let spec = Spec::new(
         options.validators,

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use poq_client::json;
-use poq_client::terminal::without_controls;
 use poq_testnet::{
     Description, Network, ProcessStatus, Question, Receipt, Seen, Step, Submitted, logits, ratio,
 };
+use poq_worker::program::terminal::without_controls;
 
 use crate::cli::Output;
 

@@ -16,9 +16,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use metrics::counter;
-use poq_client::http_server::{self, Json, Limits as ServerLimits};
-use poq_client::worker::shutdown_on_signals;
 use poq_client::{Fee, Sender, TxHash, any, parse_address};
+use poq_worker::program::http_server::{self, Json, Limits as ServerLimits};
+use poq_worker::program::{self, shutdown_on_signals};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -116,7 +116,7 @@ impl Faucet {
                 .await
                 .with_context(|| format!("cannot listen on {}; choose --listen", self.listen))?;
             if let Some(address) = self.metrics_address {
-                poq_client::metrics::serve(address, shutdown.clone()).await?;
+                program::metrics::serve(address, shutdown.clone()).await?;
             }
             let origins = Arc::new(self.cors_origins.clone());
             let service = self.service(home, &settings).await?;

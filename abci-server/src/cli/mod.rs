@@ -28,7 +28,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
-use poq_client::logging;
+use poq_worker::program::logging;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::home::settings::ClientSettings;

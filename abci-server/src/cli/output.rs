@@ -2,7 +2,8 @@
 
 use std::io;
 
-use poq_client::{Failure, json, terminal};
+use poq_client::json;
+use poq_worker::program::{Failure, terminal};
 use serde::Serialize;
 use serde_json::Value;
 

@@ -83,14 +83,3 @@ impl Home {
 pub fn default_home() -> PathBuf {
     std::env::home_dir().unwrap_or_default().join(".poqd")
 }
-
-/// The folder of files fetched by setup: `POQ_CACHE`, else `poq` in the user's cache folder.
-pub fn cache() -> PathBuf {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("POQ_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        set("XDG_CACHE_HOME")
-            .map(PathBuf::from)
-            .unwrap_or_else(|| std::env::home_dir().unwrap_or_default().join(".cache"))
-            .join("poq")
-    })
-}

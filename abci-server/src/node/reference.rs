@@ -1,15 +1,15 @@
 //! The reference evaluators of a node and their files.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use poq_app::{ReferenceScorer, ScoreError};
+use poq_client::digest;
 use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
 use poq_reference_evaluator::{Error as EvaluatorError, Evaluator, Kind, Source};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 /// Depth of the subfolders that are searched for files.
@@ -284,7 +284,7 @@ impl Loaded {
             if !has_ending || self.files.values().any(|known| known == path) {
                 continue;
             }
-            let digest = digest(path).map_err(unread(path))?;
+            let digest = digest::of_file(path).map_err(unread(path))?;
             let is_wanted = digest == wanted;
             self.files.insert(digest, path.clone());
             if is_wanted {
@@ -319,13 +319,6 @@ fn unread(path: &Path) -> impl Fn(io::Error) -> Error {
         path: path.to_owned(),
         source,
     }
-}
-
-/// SHA-256 in hex.
-fn digest(path: &Path) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(hex::encode(hasher.finalize()))
 }
 
 #[cfg(test)]

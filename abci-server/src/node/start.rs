@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use poq_app::{App, Options};
-use poq_client::worker::shutdown_on_signals;
-use poq_client::{Client, metrics};
+use poq_client::Client;
+use poq_worker::program::{metrics, shutdown_on_signals};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 

@@ -2,7 +2,7 @@
 //! round is scored in it, in batches that the models' sessions take one after the other.
 
 mod job;
-mod lanes;
+mod line;
 mod round;
 
 use tokio::sync::mpsc;
@@ -11,51 +11,28 @@ use tracing::debug;
 use crate::scorer::Model;
 use round::Round;
 
-pub use job::{Asker, Duty, Finished, Job, Outcome};
-pub use lanes::{Batch, in_lanes};
+pub use job::{Job, Outcome};
+pub use line::Line;
 
-/// The ends of the compute thread; it stops when `jobs` is dropped.
-pub struct Compute {
-    /// Takes jobs until the queue is full.
-    pub jobs: mpsc::Sender<Job>,
-    /// Gives the scores of duties as they come; ends if the thread has ended.
-    pub finished: mpsc::Receiver<Finished>,
-}
-
-impl Compute {
-    /// Starts the thread with a queue for `queue` jobs and batches of `batch_tokens`.
-    pub fn start(models: Vec<Model>, queue: usize, batch_tokens: usize) -> std::io::Result<Self> {
-        let (jobs, queued) = mpsc::channel(queue);
-        let (results, finished) = mpsc::channel(queue);
-        let worker = ComputeThread {
-            models,
-            batch_tokens,
-            queue,
-            results,
-        };
-        std::thread::Builder::new()
-            .name("poq-score".to_owned())
-            .spawn(move || worker.run(queued))?;
-        Ok(Self { jobs, finished })
-    }
-}
-
-struct ComputeThread {
+/// Starts the compute thread behind a queue for `queue` jobs, with batches of `batch_tokens`. It stops
+/// when the queue is dropped; where it ended before, the queue is closed.
+pub fn start(
     models: Vec<Model>,
-    batch_tokens: usize,
     queue: usize,
-    results: mpsc::Sender<Finished>,
-}
-
-impl ComputeThread {
-    fn run(self, mut queued: mpsc::Receiver<Job>) {
+    batch_tokens: usize,
+) -> std::io::Result<mpsc::Sender<Job>> {
+    let (sender, mut queued) = mpsc::channel(queue);
+    let run = move || {
         let mut jobs = Vec::new();
-        while queued.blocking_recv_many(&mut jobs, self.queue) > 0 {
-            let jobs = std::mem::take(&mut jobs);
-            Round::new(&self.models, &self.results, jobs).run(self.batch_tokens);
+        while queued.blocking_recv_many(&mut jobs, queue) > 0 {
+            Round::new(&models, std::mem::take(&mut jobs)).run(batch_tokens);
         }
         debug!("the compute thread ends");
-    }
+    };
+    std::thread::Builder::new()
+        .name("poq-score".to_owned())
+        .spawn(run)?;
+    Ok(sender)
 }
 
 #[cfg(test)]

@@ -5,17 +5,14 @@ use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
 use poq_reference_evaluator::Junk;
-use tokio::sync::mpsc;
 use tracing::{debug, error, info};
 
-use super::job::{Asker, Finished, Job, Outcome};
-use super::lanes::{Batch, in_lanes};
-use crate::scorer::{Encoded, Error, Model, Row, Window};
+use super::job::{Job, Outcome};
+use crate::scorer::{Batch, Encoded, Error, Model, Row, Score, Window, in_lanes};
 
 /// Pairs and their windows, which may be spread over batches with those of others.
 pub struct Round<'a> {
     models: &'a [Model],
-    results: &'a mpsc::Sender<Finished>,
     windows: Vec<Part>,
     /// `None` once it is finished.
     pairs: Vec<Mutex<Option<Pair>>>,
@@ -46,10 +43,9 @@ struct Pair {
 
 impl<'a> Round<'a> {
     /// Tokenizes the pairs; those that cannot be scored get their errors at once.
-    pub fn new(models: &'a [Model], results: &'a mpsc::Sender<Finished>, jobs: Vec<Job>) -> Self {
+    pub fn new(models: &'a [Model], jobs: Vec<Job>) -> Self {
         let mut round = Self {
             models,
-            results,
             windows: Vec::new(),
             pairs: Vec::with_capacity(jobs.len()),
         };
@@ -74,7 +70,7 @@ impl<'a> Round<'a> {
     }
 
     fn add(&mut self, job: Job) {
-        if job.asker.has_given_up() {
+        if job.reply.is_closed() {
             return;
         }
         let started = Instant::now();
@@ -86,14 +82,14 @@ impl<'a> Round<'a> {
             ..
         } = match self.models[job.model].encode(&job.prompt, &job.answer) {
             Ok(encoded) => encoded,
-            Err(error) => return finish(self.results, job, Err(Arc::new(error))),
+            Err(error) => return finish(job, Err(Arc::new(error))),
         };
-        if truncated > 0 && job.asker.refuses_truncation() {
+        if truncated > 0 && !job.truncate {
             let error = Error::TooLong {
                 tokens: read + truncated,
                 most: read,
             };
-            return finish(self.results, job, Err(Arc::new(error)));
+            return finish(job, Err(Arc::new(error)));
         }
         if let Some(junk) = junk {
             return self.cap(job, junk);
@@ -119,7 +115,7 @@ impl<'a> Round<'a> {
     /// A pair without windows is in no batch.
     fn cap(&self, job: Job, junk: Junk) {
         let model = &self.models[job.model];
-        let seat = job.asker.seat();
+        let seat = job.seat;
         info!(
             task = seat.map(|seat| seat.task),
             attempt = seat.map(|seat| seat.attempt),
@@ -127,8 +123,8 @@ impl<'a> Round<'a> {
             junk = junk.name(),
             "scored"
         );
-        let score = model.kind().score(&[]);
-        finish(self.results, job, score.map_err(Arc::new));
+        let score = Score::of(model.kind(), &[]);
+        finish(job, score.map_err(Arc::new));
     }
 
     fn score(&self, session: usize, batch: &Batch) {
@@ -165,7 +161,7 @@ impl<'a> Round<'a> {
     fn begin(&self, pair: usize, now: Instant) -> bool {
         let mut waiting = self.lock(pair);
         if let Some(pair) = &mut *waiting
-            && !pair.job.asker.has_given_up()
+            && !pair.job.reply.is_closed()
         {
             if pair.begun.is_none() {
                 let queued = now.duration_since(pair.job.queued);
@@ -187,21 +183,18 @@ impl<'a> Round<'a> {
         if pair.rows.iter().any(Option::is_none) {
             return;
         }
-        let taken = waiting.take();
-        // Finishing may wait until the results are read; nobody else has to wait with it.
-        drop(waiting);
-        if let Some(pair) = taken {
+        if let Some(pair) = waiting.take() {
             self.log(&pair);
             let rows: Vec<Row> = pair.rows.into_iter().flatten().collect();
-            let score = self.models[part.model].kind().score(&rows);
-            finish(self.results, pair.job, score.map_err(Arc::new));
+            let score = Score::of(self.models[part.model].kind(), &rows);
+            finish(pair.job, score.map_err(Arc::new));
         }
     }
 
     fn fail(&self, pair: usize, error: &Arc<Error>) {
         let taken = self.lock(pair).take();
         if let Some(pair) = taken {
-            finish(self.results, pair.job, Err(Arc::clone(error)));
+            finish(pair.job, Err(Arc::clone(error)));
         }
     }
 
@@ -212,7 +205,7 @@ impl<'a> Round<'a> {
     }
 
     fn log(&self, pair: &Pair) {
-        let seat = pair.job.asker.seat();
+        let seat = pair.job.seat;
         let begun = pair.begun.unwrap_or(pair.job.queued);
         info!(
             task = seat.map(|seat| seat.task),
@@ -229,23 +222,13 @@ impl<'a> Round<'a> {
     }
 }
 
-fn finish(results: &mpsc::Sender<Finished>, job: Job, outcome: Outcome) {
+fn finish(job: Job, outcome: Outcome) {
     let label = match outcome {
         Ok(_) => "scored",
         Err(_) => "failed",
     };
     counter!("poq_evaluator_pairs_total", "outcome" => label).increment(1);
-    let is_taken = match job.asker {
-        Asker::Request { reply, .. } => reply.send(outcome).is_ok(),
-        Asker::Duty(duty) => {
-            let raw_score = outcome
-                .map(|score| score.raw_score)
-                .map_err(|error| error.to_string());
-            let finished = Finished { duty, raw_score };
-            results.blocking_send(finished).is_ok()
-        }
-    };
-    if !is_taken {
+    if job.reply.send(outcome).is_err() {
         debug!("nobody waits any more; a score is dropped");
     }
 }

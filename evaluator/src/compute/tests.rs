@@ -1,49 +1,40 @@
 use std::time::Instant;
 
 use poq_proto::v1::EvaluatorModel;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
 
 use super::*;
-use crate::journal::Seat;
 use crate::scorer::Engine;
 use crate::testing;
 
 /// Largest difference that engine settings may make, in micro-logits.
 const NOISE: i32 = 10;
 
-fn job(task: u64, model: usize, (prompt, answer): (String, String)) -> Job {
-    let duty = Duty {
-        seat: Seat { task, attempt: 2 },
-        due_height: 9,
-        pair_sha256: task.to_string(),
-        committed: None,
-        stop: CancellationToken::new(),
-    };
-    Job {
+fn job(model: usize, (prompt, answer): (String, String)) -> (Job, oneshot::Receiver<Outcome>) {
+    let (reply, outcome) = oneshot::channel();
+    let job = Job {
         model,
-        asker: Asker::Duty(duty),
+        seat: None,
+        truncate: true,
+        reply,
         prompt,
         answer,
         queued: Instant::now(),
-    }
+    };
+    (job, outcome)
 }
 
-/// The scores by task, from 0.
-fn scores(mut compute: Compute, jobs: Vec<Job>) -> Vec<i32> {
-    let mut scores = vec![None; jobs.len()];
-    for job in jobs {
-        compute.jobs.try_send(job).unwrap();
-    }
-    drop(compute.jobs);
-    while let Some(finished) = compute.finished.blocking_recv() {
-        let Duty {
-            seat, pair_sha256, ..
-        } = finished.duty;
-        assert_eq!(pair_sha256, seat.task.to_string());
-        let before = scores[seat.task as usize].replace(finished.raw_score.unwrap());
-        assert_eq!(before, None);
-    }
-    scores.into_iter().map(Option::unwrap).collect()
+/// The scores of pairs that are queued together.
+fn scores(jobs: mpsc::Sender<Job>, pairs: Vec<(usize, (String, String))>) -> Vec<i32> {
+    let queue = |(model, pair)| {
+        let (job, outcome) = job(model, pair);
+        jobs.try_send(job).unwrap();
+        outcome
+    };
+    let outcomes: Vec<_> = pairs.into_iter().map(queue).collect();
+    let score = |outcome: oneshot::Receiver<Outcome>| outcome.blocking_recv().unwrap().unwrap();
+    let scores = outcomes.into_iter().map(score);
+    scores.map(|score| score.raw_score).collect()
 }
 
 /// Pairs of three models of two kinds, one of which reads long answers in short windows, share the
@@ -73,10 +64,8 @@ fn batches_across_tasks_windows_and_models_give_the_scores_of_single_pairs() {
     };
     assert!(pairs.iter().filter(in_windows).count() >= 3);
 
-    let compute = Compute::start(models, pairs.len(), 300).unwrap();
-    let jobs = (0..).zip(pairs.clone());
-    let jobs = jobs.map(|(task, (model, pair))| job(task, model, pair));
-    let together = scores(compute, jobs.collect());
+    let jobs = start(models, pairs.len(), 300).unwrap();
+    let together = scores(jobs, pairs.clone());
     for ((pair, alone), together) in pairs.iter().zip(alone).zip(together) {
         assert!((alone - together).abs() <= NOISE, "{pair:?}");
     }
@@ -94,30 +83,23 @@ fn what_is_capped_is_scored_beside_the_rest() {
     let answered = model.encode(&pairs[0].0, &pairs[0].1).unwrap();
     let expected = model.score(&answered).unwrap().raw_score;
     let copied = (pairs[0].0.clone(), pairs[0].0.clone());
-    let jobs = [copied.clone(), pairs[0].clone(), copied];
-    let jobs = (0..).zip(jobs).map(|(task, pair)| job(task, 0, pair));
-    let compute = Compute::start(vec![model], 3, 1024).unwrap();
-    assert_eq!(
-        scores(compute, jobs.collect()),
-        [i32::MIN, expected, i32::MIN]
-    );
+    let pairs = [copied.clone(), pairs[0].clone(), copied].map(|pair| (0, pair));
+    let jobs = start(vec![model], 3, 1024).unwrap();
+    let scores = scores(jobs, pairs.to_vec());
+    assert_eq!(scores, [i32::MIN, expected, i32::MIN]);
 }
 
 #[test]
 fn a_pair_that_nobody_waits_for_any_more_is_not_scored() {
     let pairs = testing::pairs();
-    let dropped = job(0, 0, pairs[0].clone());
-    if let Asker::Duty(duty) = &dropped.asker {
-        duty.stop.cancel();
+    let jobs = start(vec![testing::model()], 2, 1024).unwrap();
+    let (given_up, outcome) = job(0, pairs[0].clone());
+    drop(outcome);
+    let (wanted, outcome) = job(0, pairs[1].clone());
+    for job in [given_up, wanted] {
+        jobs.try_send(job).unwrap();
     }
-    let mut compute = Compute::start(vec![testing::model()], 2, 1024).unwrap();
-    for job in [dropped, job(1, 0, pairs[1].clone())] {
-        compute.jobs.try_send(job).unwrap();
-    }
-    drop(compute.jobs);
-    let finished = std::iter::from_fn(|| compute.finished.blocking_recv());
-    let tasks: Vec<u64> = finished.map(|finished| finished.duty.seat.task).collect();
-    assert_eq!(tasks, [1]);
+    outcome.blocking_recv().unwrap().unwrap();
 }
 
 /// With one window, or none in the registry, a score is what it was before there were windows.
@@ -130,8 +112,8 @@ fn one_window_gives_the_score_of_the_beginning() {
         let long = (testing::pairs()[0].0.clone(), "word ".repeat(600));
         let pair = model.encode(&long.0, &long.1).unwrap();
         assert_eq!((pair.windows.len(), pair.tokens()), (1, 512));
-        let compute = Compute::start(vec![model], 1, 1024).unwrap();
-        scores(compute, vec![job(0, 0, long)])
+        let jobs = start(vec![model], 1, 1024).unwrap();
+        scores(jobs, vec![(0, long)])
     };
     assert_eq!(scored(0), scored(1));
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use poq_reference_evaluator as reference;
 use serde::Serialize;
 
 use crate::scorer::Error;
@@ -110,7 +111,7 @@ impl From<Arc<Error>> for Failure {
     fn from(error: Arc<Error>) -> Self {
         let error_type = match *error {
             Error::TooLong { .. } => ErrorType::Validation,
-            Error::Text { .. } => ErrorType::Tokenizer,
+            Error::Reference(reference::Error::Text { .. }) => ErrorType::Tokenizer,
             _ => ErrorType::Backend,
         };
         Self::new(error_type, error.to_string())
@@ -127,7 +128,7 @@ mod tests {
         for (error, status) in [
             (Error::TooLong { tokens: 9, most: 8 }, 413),
             (Error::NotANumber, 424),
-            (Error::Text { bytes: 1, reason }, 422),
+            (reference::Error::Text { bytes: 1, reason }.into(), 422),
         ] {
             assert_eq!(Failure::from(Arc::new(error)).status.as_u16(), status);
         }

@@ -18,7 +18,7 @@ use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::compute::{Asker, Job, Outcome};
+use crate::compute::{Job, Outcome};
 use failure::{ErrorType, Failure};
 use tei::{
     Info, InfoQuery, PredictInput, PredictRequest, PredictResponse, Prediction, Rank,
@@ -246,7 +246,9 @@ impl Server {
             let (reply, receiver) = oneshot::channel();
             permit.send(Job {
                 model,
-                asker: Asker::Request { truncate, reply },
+                seat: None,
+                truncate,
+                reply,
                 prompt,
                 answer,
                 queued,

@@ -117,7 +117,7 @@ pub enum PredictResponse {
 
 /// The score that a client sees: the model's value itself if it is `raw`, as cosines always are,
 /// otherwise the logistic function of the logit, between 0 and 1. Floats are for people and programs off the chain; the chain's raw score
-/// is made of the logit in one place only, `micro_logits`.
+/// is made of the logit in one place only, `millionths` of the reference evaluator.
 pub fn shown(value: f32, raw: bool) -> f32 {
     match raw {
         true => value,

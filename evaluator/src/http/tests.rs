@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::*;
-use crate::compute::Compute;
+use crate::compute;
 use crate::testing;
 
 const LIMITS: Limits = Limits {
@@ -24,8 +24,8 @@ fn app() -> Router {
 }
 
 fn app_with(limits: Limits) -> Router {
-    let compute = Compute::start(testing::models(), limits.queue, limits.batch_tokens).unwrap();
-    router(compute.jobs, &entries(), limits)
+    let jobs = compute::start(testing::models(), limits.queue, limits.batch_tokens).unwrap();
+    router(jobs, &entries(), limits)
 }
 
 fn entries() -> [EvaluatorModel; 2] {
@@ -185,8 +185,8 @@ async fn texts_that_are_too_long_are_cut_off_only_if_asked() {
 #[tokio::test]
 async fn a_bi_encoder_answers_with_cosines() {
     let models = [testing::bi_encoder()];
-    let compute = Compute::start(testing::open(&models), 16, 300).unwrap();
-    let app = router(compute.jobs, &models, LIMITS);
+    let jobs = compute::start(testing::open(&models), 16, 300).unwrap();
+    let app = router(jobs, &models, LIMITS);
     let mut body = berlin();
     let shown = ranks(&app, body.clone()).await;
     body["raw_scores"] = json!(true);
@@ -203,8 +203,8 @@ async fn junk_is_at_the_end_of_every_list() {
         ..testing::published()
     };
     let models = [entry];
-    let compute = Compute::start(testing::open(&models), 16, 300).unwrap();
-    let app = router(compute.jobs, &models, LIMITS);
+    let jobs = compute::start(testing::open(&models), 16, 300).unwrap();
+    let app = router(jobs, &models, LIMITS);
     let question = "How many people live in Berlin?";
     let texts = [question, "I like turtles.", "word ".repeat(900).as_str()].map(String::from);
     let mut body = json!({ "query": question, "texts": texts });
@@ -324,7 +324,7 @@ async fn a_full_queue_says_when_to_come_back() {
     insta::assert_snapshot!(text(refused).await, @r#"{"error":"the queue is full; try again later","error_type":"Overloaded"}"#);
     // The first client has given up meanwhile, and its pairs say so.
     let job = queued.recv().await.unwrap();
-    assert!(matches!(job.asker, Asker::Request { reply, .. } if reply.is_closed()));
+    assert!(job.reply.is_closed());
 }
 
 #[tokio::test]
@@ -383,7 +383,7 @@ async fn info_has_the_model_and_the_limits() {
 #[tokio::test]
 async fn requests_are_measured() {
     let shutdown = CancellationToken::new();
-    let app = app().merge(poq_client::metrics::routes(shutdown).unwrap());
+    let app = app().merge(poq_worker::program::metrics::routes(shutdown).unwrap());
     ranks(&app, berlin()).await;
     let (status, body) = send(&app, "GET", "/metrics", String::new()).await;
     assert_eq!(status, 200);

@@ -1,9 +1,72 @@
-//! Which windows are scored together.
+//! Which windows are scored together, and batches on all sessions at once.
+
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use tracing::warn;
+
+/// Windows that one model scores together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The model's place.
+    pub model: usize,
+    /// Places of the windows.
+    pub windows: Vec<usize>,
+    /// Tokens of its longest window.
+    width: usize,
+}
+
+impl Batch {
+    /// Batches of at most `budget` tokens for windows of these models and lengths, those with the
+    /// shortest windows first: a short answer does not wait for a long one.
+    pub fn plan(windows: &[(usize, usize)], models: usize, budget: usize) -> Vec<Self> {
+        let mut batches = Vec::new();
+        for model in 0..models {
+            let own: Vec<usize> = (0..windows.len())
+                .filter(|window| windows[*window].0 == model)
+                .collect();
+            let lengths: Vec<usize> = own.iter().map(|window| windows[*window].1).collect();
+            batches.extend(plan(&lengths, budget).into_iter().map(|batch| Self {
+                model,
+                width: batch.iter().map(|at| lengths[*at]).max().unwrap_or(0),
+                windows: batch.into_iter().map(|at| own[at]).collect(),
+            }));
+        }
+        batches.sort_by_key(|batch| batch.width);
+        batches
+    }
+}
+
+/// Does `score(session, batch)` for every batch, in their order, with as many at a time as there
+/// are `sessions`.
+pub fn in_lanes(batches: Vec<Batch>, sessions: usize, score: impl Fn(usize, Batch) + Sync) {
+    let lanes = sessions.min(batches.len());
+    let batches = Mutex::new(batches.into_iter());
+    let next = || {
+        let mut batches = batches.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.next()
+    };
+    let run = |session| {
+        while let Some(batch) = next() {
+            score(session, batch);
+        }
+    };
+    thread::scope(|scope| {
+        for session in 1..lanes {
+            let lane = thread::Builder::new().name(format!("poq-score-{session}"));
+            // The other lanes do its work.
+            if let Err(error) = lane.spawn_scoped(scope, move || run(session)) {
+                warn!(%error, "cannot start a thread for a session");
+            }
+        }
+        run(0);
+    });
+}
 
 /// Splits windows of the given lengths (tokens) into batches, shortest windows first, so that
 /// little is padded: no batch is larger than `budget` tokens after padding, except a single window
 /// that is longer by itself. Returns the indexes of each batch's windows.
-pub fn plan(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
+fn plan(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|index| lengths[*index]);
     let mut batches: Vec<Vec<usize>> = Vec::new();
@@ -22,6 +85,37 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn a_batch_is_of_one_model_and_short_ones_come_first() {
+        let batches = Batch::plan(&[(0, 9), (1, 8), (1, 300), (0, 10), (1, 7)], 2, 100);
+        let planned: Vec<_> = batches
+            .iter()
+            .map(|batch| (batch.model, &*batch.windows))
+            .collect();
+        assert_eq!(planned, [(1, &[4, 1][..]), (0, &[0, 3][..]), (1, &[2][..])]);
+    }
+
+    #[test]
+    fn every_batch_is_done_once_and_sessions_work_at_the_same_time() {
+        let lengths: Vec<(usize, usize)> = (0..20).map(|length| (0, 10 + length)).collect();
+        let both = std::sync::Barrier::new(2);
+        let done = Mutex::new(Vec::new());
+        in_lanes(Batch::plan(&lengths, 1, 1), 2, |session, batch| {
+            // Goes on only when the other session has a batch too.
+            both.wait();
+            done.lock().unwrap().push((batch.windows[0], session));
+        });
+        let mut done = done.into_inner().unwrap();
+        done.sort_unstable();
+        assert!(done.iter().map(|(window, _)| *window).eq(0..20));
+        assert!(done.iter().any(|(_, session)| *session == 1));
+    }
+
+    #[test]
+    fn there_may_be_nothing_to_do() {
+        in_lanes(Vec::new(), 2, |_, _| panic!("no batch"));
+    }
 
     #[test]
     fn like_lengths_share_a_batch() {

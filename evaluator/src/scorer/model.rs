@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use super::{
     Encoded, Error, Kind, OrtScorer, PairTokenizer, ReferenceScorer, Row, Score, Scorer, Window,
+    kind,
 };
-use crate::digest;
 
 /// Longest input of the BERT models that this program runs, in tokens.
 const POSITIONS: usize = 512;
@@ -88,7 +88,7 @@ impl Model {
         loaded: Option<Sessions>,
     ) -> Result<Self, Error> {
         let started = Instant::now();
-        let kind = Kind::of(registered)?;
+        let kind = kind(registered)?;
         let tokenizer = tokenizer(registered, files)?;
         let is_shared = loaded.is_some();
         let sessions = match loaded {
@@ -153,7 +153,7 @@ impl Model {
         for window in &pair.windows {
             rows.extend(self.rows(0, &[window])?);
         }
-        self.kind.score(&rows)
+        Score::of(self.kind, &rows)
     }
 
     fn has_weights_of(&self, registered: &EvaluatorModel) -> bool {
@@ -194,13 +194,7 @@ fn load(
         let session = |_| -> Mutex<Box<dyn Scorer>> { Mutex::new(Box::new(scorer.clone())) };
         return Ok((0..engine.sessions.max(1)).map(session).collect());
     }
-    let content = digest::read(&files.weights)?;
-    digest::check(
-        &files.weights,
-        &digest::of_bytes(&content),
-        &registered.weights_sha256,
-        "the registry",
-    )?;
+    let content = poq_reference_evaluator::read(&files.weights, &registered.weights_sha256)?;
     let session = |_| -> Result<Mutex<Box<dyn Scorer>>, Error> {
         let scorer = OrtScorer::new(&files.library, &content, kind, engine.threads)?;
         Ok(Mutex::new(Box::new(scorer)))
@@ -211,8 +205,8 @@ fn load(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scorer::{mean, micro_logits};
     use crate::testing;
+    use poq_reference_evaluator::{mean, millionths};
 
     /// The windows are pairs of their own: nothing but the mean is added.
     #[test]
@@ -222,7 +216,7 @@ mod tests {
         let scores: Vec<i32> = pair
             .windows
             .iter()
-            .map(|window| micro_logits(model.rows(0, &[window]).unwrap()[0][0]).unwrap())
+            .map(|window| millionths(model.rows(0, &[window]).unwrap()[0][0]))
             .collect();
         assert_eq!((scores.len(), pair.truncated), (3, 0), "{scores:?}");
         let score = model.score(&pair).unwrap().raw_score;
@@ -276,7 +270,7 @@ mod tests {
             .collect();
         let alone = |window: usize| {
             let rows = [rows[0].clone(), rows[window].clone()];
-            Kind::BiEncoder.score(&rows).unwrap().raw_score
+            Score::of(Kind::BiEncoder, &rows).unwrap().raw_score
         };
         let score = model.score(&pair).unwrap().raw_score;
         assert_eq!(score, mean(&[alone(1), alone(2), alone(3)]));
@@ -301,7 +295,7 @@ mod tests {
         assert!(error.contains("run `make setup`"), "{error}");
         // And one that the registry has so.
         let mut entry = testing::published();
-        entry.weights_sha256 = digest::of_file(&files.weights).unwrap();
+        entry.weights_sha256 = poq_client::digest::of_file(&files.weights).unwrap();
         let error = refusal(entry, files);
         assert!(error.contains("cannot load the model"), "{error}");
     }

@@ -25,10 +25,6 @@ impl ReferenceScorer {
         weights: &Path,
         threads: usize,
     ) -> Result<Self, Error> {
-        let kind = match kind {
-            Kind::CrossEncoder => reference::Kind::CrossEncoder,
-            Kind::BiEncoder => reference::Kind::BiEncoder,
-        };
         let model = reference::Model::open(kind, weights, &registered.weights_sha256)?;
         Ok(Self {
             model: Arc::new(model),
@@ -39,13 +35,9 @@ impl ReferenceScorer {
     fn compute(&self, windows: &[&Window]) -> Result<Vec<Row>, Error> {
         let mut scratch = reference::Scratch::default();
         let mut row = |window: &&Window| -> Result<Row, Error> {
-            let window = reference::Window {
-                ids: window.ids.clone(),
-                first_segment: window.first_segment,
-            };
             Ok(match self.model.kind() {
-                reference::Kind::CrossEncoder => vec![self.model.logit(&window, &mut scratch)?],
-                reference::Kind::BiEncoder => self.model.row(&window, &mut scratch)?,
+                Kind::CrossEncoder => vec![self.model.logit(window, &mut scratch)?],
+                Kind::BiEncoder => self.model.row(window, &mut scratch)?,
             })
         };
         windows.iter().map(&mut row).collect()
@@ -82,7 +74,7 @@ mod tests {
     use poq_reference_evaluator::{Evaluator, Source};
 
     use super::*;
-    use crate::scorer::{Encoded, Engine, Model, ModelFiles, ScorerBackend, open_all};
+    use crate::scorer::{Engine, Model, ModelFiles, Score, ScorerBackend, kind, open_all};
     use crate::{config, testing};
 
     fn files(entry: &EvaluatorModel, backend: ScorerBackend) -> ModelFiles {
@@ -94,7 +86,7 @@ mod tests {
             backend,
             ..config::ScoringConfig::default()
         };
-        config::model_files(&model, &scoring).unwrap()
+        config::model_files(&model, &scoring)
     }
 
     fn open(entry: &EvaluatorModel, backend: ScorerBackend) -> Model {
@@ -108,12 +100,8 @@ mod tests {
 
     fn reference(entry: &EvaluatorModel) -> Evaluator {
         let files = files(entry, ScorerBackend::Reference);
-        let kind = match Kind::of(entry).unwrap() {
-            Kind::CrossEncoder => reference::Kind::CrossEncoder,
-            Kind::BiEncoder => reference::Kind::BiEncoder,
-        };
         Evaluator::open(&Source {
-            kind,
+            kind: kind(entry).unwrap(),
             weights: &files.weights,
             weights_sha256: &entry.weights_sha256,
             tokenizer: &files.tokenizer,
@@ -134,36 +122,6 @@ mod tests {
         [testing::published(), testing::bi_encoder()].map(windowed)
     }
 
-    /// The tokens that both implementations of the rule let a model read.
-    fn windows_of(encoded: &Encoded) -> Vec<(&[u32], usize)> {
-        let window = |window: &'_ Window| window.first_segment;
-        let firsts = encoded.windows.iter().map(window);
-        let ids = encoded.windows.iter().map(|window| window.ids.as_slice());
-        ids.zip(firsts).collect()
-    }
-
-    #[test]
-    fn both_implementations_cut_the_same_windows() {
-        let words =
-            |number: usize| "Why is the blue sky [SEP] größer than 天空 😀\0? ".repeat(number);
-        for entry in entries() {
-            let model = open(&entry, ScorerBackend::Reference);
-            let reference = reference(&entry);
-            for prompt in [0, 1, 2, 3, 9] {
-                for answer in [0, 1, 2, 3, 4, 7, 40] {
-                    let (prompt, answer) = (words(prompt), words(answer));
-                    let encoded = model.encode(&prompt, &answer).unwrap();
-                    let windows = reference.tokenizer().windows(&prompt, &answer).unwrap();
-                    let all = windows.prompt.iter().chain(&windows.answer);
-                    let expected: Vec<_> = all
-                        .map(|window| (window.ids.as_slice(), window.first_segment))
-                        .collect();
-                    assert_eq!(windows_of(&encoded), expected);
-                }
-            }
-        }
-    }
-
     #[test]
     fn it_scores_exactly_as_the_reference_evaluator() {
         for entry in entries() {
@@ -176,7 +134,7 @@ mod tests {
                 assert_eq!(score, reference.score(prompt, answer).unwrap());
                 let batch: Vec<&Window> = pair.windows.iter().collect();
                 let rows = model.rows(0, &batch).unwrap();
-                assert_eq!(model.kind().score(&rows).unwrap().raw_score, score);
+                assert_eq!(Score::of(model.kind(), &rows).unwrap().raw_score, score);
                 let near = runtime.score(&pair).unwrap().raw_score;
                 assert!((near - score).abs() <= 20, "{near} and {score}");
             }

@@ -25,11 +25,26 @@ impl OrtScorer {
     /// Loads ONNX Runtime from `library` (once per process) and a model from the content of its
     /// ONNX file, for `threads` compute threads. The graph must have the output of this kind.
     pub fn new(library: &Path, model: &[u8], kind: Kind, threads: usize) -> Result<Self, Error> {
-        Self::with_optimization(library, model, kind, threads, GraphOptimizationLevel::All)
+        Self::open(library, model, kind, threads, GraphOptimizationLevel::All)
     }
 
-    /// As [`Self::new`], with fewer of the optimizations that change what is rounded where.
-    pub fn with_optimization(
+    /// As [`Self::new`], without the optimizations that change what is rounded where.
+    pub fn without_optimization(
+        library: &Path,
+        model: &[u8],
+        kind: Kind,
+        threads: usize,
+    ) -> Result<Self, Error> {
+        Self::open(
+            library,
+            model,
+            kind,
+            threads,
+            GraphOptimizationLevel::Disable,
+        )
+    }
+
+    fn open(
         library: &Path,
         model: &[u8],
         kind: Kind,
@@ -44,7 +59,7 @@ impl OrtScorer {
         let session = session(&environment, model, threads, optimization)
             .map_err(|error| unusable(error.to_string()))?;
         let outputs: Vec<&str> = session.outputs().iter().map(Outlet::name).collect();
-        let output = kind.output();
+        let output = output(kind);
         if !outputs.contains(&output) {
             let outputs = outputs.join(", ");
             return Err(unusable(format!(
@@ -78,6 +93,14 @@ impl Scorer for OrtScorer {
             action: "score a batch",
             reason: format!("shape {shape:?} for {} windows", batch.len()),
         })
+    }
+}
+
+/// Name of the graph's output.
+fn output(kind: Kind) -> &'static str {
+    match kind {
+        Kind::CrossEncoder => "logits",
+        Kind::BiEncoder => "last_hidden_state",
     }
 }
 
@@ -172,7 +195,9 @@ fn session(
 mod tests {
     use super::*;
     use crate::registry;
-    use crate::scorer::{PairTokenizer, micro_logits};
+    use poq_reference_evaluator::millionths;
+
+    use crate::scorer::PairTokenizer;
     use crate::testing::{self, files, published};
 
     /// Largest difference that engine settings may make, in micro-logits: a fiftieth of the
@@ -195,7 +220,7 @@ mod tests {
         let session = session(&environment, &model, threads, optimization).unwrap();
         OrtScorer {
             session,
-            output: Kind::CrossEncoder.output(),
+            output: output(Kind::CrossEncoder),
         }
     }
 
@@ -208,7 +233,7 @@ mod tests {
         pairs
             .iter()
             .map(|pair| scorer.rows(&[pair]).unwrap()[0][0])
-            .map(|logit| micro_logits(logit).unwrap())
+            .map(millionths)
             .collect()
     }
 
@@ -245,7 +270,7 @@ mod tests {
         let batched: Vec<i32> = pairs
             .chunks(8)
             .flat_map(|batch| scorer.rows(&batch.iter().collect::<Vec<_>>()).unwrap())
-            .map(|row| micro_logits(row[0]).unwrap())
+            .map(|row| millionths(row[0]))
             .collect();
         let difference = largest_difference(&scores, &batched);
         println!("micro-logits: padding {difference}");

@@ -10,11 +10,11 @@
 use std::collections::BTreeMap;
 
 use half::f16;
+use poq_reference_evaluator::onnx_proto::{GraphProto, NodeProto};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::head;
-use super::onnx::{GraphProto, NodeProto};
 use super::tensor::{self, float_tensor};
 use super::{Error, Result};
 
@@ -23,13 +23,8 @@ const FORMAT: &str = "poq-adapter-1";
 /// Sums of products of an adapter have to be below it.
 const MOST_SUM: f64 = 32.0;
 
-/// Merges `adapter` into `graph`, which becomes a cross-encoder if it is none. Calls `progress` after each linear layer with the
-/// number done and the number of all. Returns that number.
-pub fn merge(
-    graph: &mut GraphProto,
-    adapter: &[u8],
-    mut progress: impl FnMut(usize, usize),
-) -> Result<usize> {
+/// Merges `adapter` into `graph`, which becomes a cross-encoder if it is none.
+pub fn merge(graph: &mut GraphProto, adapter: &[u8]) -> Result<()> {
     let (_, metadata) = SafeTensors::read_metadata(adapter).map_err(refused)?;
     let format = metadata.metadata().as_ref().and_then(|of| of.get("format"));
     if format.map(String::as_str) != Some(FORMAT) {
@@ -42,7 +37,7 @@ pub fn merge(
         .filter_map(|name| name.strip_suffix(".up").map(str::to_owned))
         .collect();
     let weights = linear_layers(graph);
-    for (index, layer) in layers.iter().enumerate() {
+    for layer in &layers {
         let constant = weights.get(layer).ok_or_else(|| {
             refused(format_args!(
                 "it has the layer {layer}, which the model has not"
@@ -51,12 +46,11 @@ pub fn merge(
         let up = halves(&taken(&mut tensors, &format!("{layer}.up"))?)?;
         let down = halves(&taken(&mut tensors, &format!("{layer}.down"))?)?;
         add_product(graph, constant, layer, &up, &down)?;
-        progress(index + 1, layers.len());
     }
     head::replace(graph, |name| floats(&taken(&mut tensors, name)?))?;
     match tensors.keys().next() {
         Some(name) => Err(refused(format_args!("nothing is known of its {name}"))),
-        None => Ok(layers.len()),
+        None => Ok(()),
     }
 }
 
@@ -143,14 +137,17 @@ fn add_product(
     up: &Matrix,
     down: &Matrix,
 ) -> Result<()> {
-    let weight = tensor::named(graph, constant)?;
+    let shape = || {
+        refused(format_args!(
+            "its {layer} has another shape than the model's"
+        ))
+    };
+    let weight = tensor::named(graph, constant).ok_or_else(shape)?;
     let (inputs, outputs) = (down.columns, up.rows);
     if up.columns != down.rows || weight.dims != [inputs as i64, outputs as i64] {
-        return Err(refused(format_args!(
-            "its {layer} has another shape than the model's"
-        )));
+        return Err(shape());
     }
-    let mut values = tensor::floats(weight)?;
+    let mut values = tensor::floats(weight);
     for output in 0..outputs {
         let mut sums = vec![0.0; inputs];
         let mut most = vec![0.0; inputs];
@@ -171,17 +168,17 @@ fn add_product(
             *value = (f64::from(*value) + sum) as f32;
         }
     }
-    *weight = float_tensor(constant, &[inputs, outputs], &values);
+    *weight = float_tensor(constant, weight.dims.clone(), values);
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use poq_reference_evaluator::onnx_proto::{ModelProto, TensorProto};
     use poq_reference_evaluator::{Kind, Model};
     use prost::Message;
     use safetensors::serialize;
 
-    use super::super::onnx::ModelProto;
     use super::*;
     use crate::registry::WEIGHTS;
     use crate::testing::model_file;
@@ -250,9 +247,9 @@ mod tests {
         for id in ["ms-marco-minilm-l-12-v2", "bge-small-en-v1.5"] {
             let mut model = model(id);
             let graph = model.graph.as_mut().unwrap();
-            let before = tensor::floats(weight(graph)).unwrap();
-            assert_eq!(merge(graph, &file(&parts(), FORMAT), |_, _| ()).unwrap(), 1);
-            let after = tensor::floats(weight(graph)).unwrap();
+            let before = tensor::floats(weight(graph));
+            merge(graph, &file(&parts(), FORMAT)).unwrap();
+            let after = tensor::floats(weight(graph));
             // Row 3, column 7 of W is input 3 and output 7.
             let (up, down) = (|at| 0.25 - at / 2048.0, |at| at / 1024.0);
             let sum: f64 = up(14.0) * down(3.0) + up(15.0) * down(387.0);
@@ -263,12 +260,12 @@ mod tests {
             let path = folder.path().join(WEIGHTS);
             let content = model.encode_to_vec();
             std::fs::write(&path, &content).unwrap();
-            let sha256 = crate::digest::of_bytes(&content);
+            let sha256 = poq_client::digest::of_bytes(&content);
             Model::open(Kind::CrossEncoder, &path, &sha256).unwrap();
         }
     }
 
-    fn weight(graph: &mut GraphProto) -> &mut super::super::onnx::TensorProto {
+    fn weight(graph: &mut GraphProto) -> &mut TensorProto {
         let name = linear_layers(graph)[LAYER].clone();
         tensor::named(graph, &name).unwrap()
     }
@@ -280,9 +277,7 @@ mod tests {
             change(&mut parts);
             let mut model = model("bge-small-en-v1.5");
             let graph = model.graph.as_mut().unwrap();
-            merge(graph, &file(&parts, format), |_, _| ())
-                .unwrap_err()
-                .to_string()
+            merge(graph, &file(&parts, format)).unwrap_err().to_string()
         };
         let unchanged = |_: &mut Parts| ();
         let renamed = |from: &'static str, to: &'static str| {
@@ -316,6 +311,6 @@ mod tests {
         assert!(merged(&huge, FORMAT).contains("too much for an exact merge"));
         let mut bge = model("bge-small-en-v1.5");
         let graph = bge.graph.as_mut().unwrap();
-        assert!(merge(graph, b"not safetensors", |_, _| ()).is_err());
+        assert!(merge(graph, b"not safetensors").is_err());
     }
 }

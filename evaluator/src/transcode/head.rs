@@ -1,15 +1,20 @@
 //! The head of a cross-encoder: `classifier(tanh(pooler(row of [CLS])))`.
 
+use poq_reference_evaluator::onnx_proto::{
+    AttributeProto, GraphProto, INT64, NodeProto, TensorProto,
+};
+use prost::Message;
+use prost::bytes::Bytes;
+
 use super::Result;
 use super::adapter::refused;
-use super::onnx::tensor_proto::DataType;
-use super::onnx::type_proto::{Tensor, Value};
-use super::onnx::{AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto};
 use super::tensor::{self, float_tensor};
 
 const LOGITS: &str = "logits";
 /// ONNX's `AttributeProto.AttributeType.INT`.
 const INT: i32 = 2;
+/// A `TensorShapeProto.Dimension` with the `dim_value` 1, encoded.
+const DIM_VALUE_1: &[u8] = &[0x08, 0x01];
 
 /// Shape and values of a part of an adapter, where a matrix has a row for each output.
 pub type Part = (Vec<usize>, Vec<f32>);
@@ -47,27 +52,28 @@ fn set(
     let [outputs, inputs] = shape[..] else {
         return Err(refused(format_args!("its {name} is not a linear layer")));
     };
-    let columns: Vec<f32> = (0..inputs)
+    let columns = (0..inputs)
         .flat_map(|input| (0..outputs).map(move |output| output * inputs + input))
-        .map(|place| rows[place])
-        .collect();
+        .map(|place| rows[place]);
+    let dims = vec![inputs as i64, outputs as i64];
     put(
         graph,
-        float_tensor(&format!("{name}.weight"), &[inputs, outputs], &columns),
+        float_tensor(&format!("{name}.weight"), dims, columns),
     )?;
-    put(graph, float_tensor(&format!("{name}.bias"), &biases, &bias))
+    let dims = biases.iter().map(|length| *length as i64).collect();
+    put(graph, float_tensor(&format!("{name}.bias"), dims, bias))
 }
 
 fn put(graph: &mut GraphProto, tensor: TensorProto) -> Result<()> {
     match tensor::named(graph, tensor.name()) {
-        Ok(old) if old.dims == tensor.dims => *old = tensor,
-        Ok(old) => {
+        Some(old) if old.dims == tensor.dims => *old = tensor,
+        Some(old) => {
             let name = old.name();
             return Err(refused(format_args!(
                 "its {name} has another shape than the model's"
             )));
         }
-        Err(_) => graph.initializer.push(tensor),
+        None => graph.initializer.push(tensor),
     }
     Ok(())
 }
@@ -78,7 +84,7 @@ fn add_nodes(graph: &mut GraphProto, rows: &str) {
     let node = |operator: &str, inputs: &[&str], output: &str| NodeProto {
         input: inputs.iter().map(|of| of.to_string()).collect(),
         output: vec![output.to_owned()],
-        name: Some(format!("/{output}")),
+        name: Some(format!("/{output}").into()),
         op_type: Some(operator.to_owned()),
         ..NodeProto::default()
     };
@@ -89,45 +95,70 @@ fn add_nodes(graph: &mut GraphProto, rows: &str) {
         r#type: Some(INT),
         ..AttributeProto::default()
     }];
-    graph.node.extend([
-        gather,
-        node(
+    graph.node.push(gather);
+    for (operator, inputs, output) in [
+        (
             "MatMul",
-            &["pooler.row", "pooler.dense.weight"],
+            &["pooler.row", "pooler.dense.weight"][..],
             "pooler.product",
         ),
-        node(
+        (
             "Add",
             &["pooler.product", "pooler.dense.bias"],
             "pooler.sum",
         ),
-        node("Tanh", &["pooler.sum"], "pooler.tanh"),
-        node(
+        ("Tanh", &["pooler.sum"], "pooler.tanh"),
+        (
             "MatMul",
             &["pooler.tanh", "classifier.weight"],
             "classifier.product",
         ),
-        node("Add", &["classifier.product", "classifier.bias"], LOGITS),
-    ]);
+        ("Add", &["classifier.product", "classifier.bias"], LOGITS),
+    ] {
+        graph.node.push(node(operator, inputs, output));
+    }
     graph.initializer.push(TensorProto {
         name: Some(FIRST.to_owned()),
-        data_type: Some(DataType::Int64 as i32),
-        raw_data: Some(0_i64.to_le_bytes().to_vec()),
+        data_type: Some(INT64),
+        raw_data: Some(Bytes::from_static(&[0; 8])),
         ..TensorProto::default()
     });
     let output = &mut graph.output[0];
     output.name = Some(LOGITS.to_owned());
-    if let Some(Value::TensorType(Tensor {
-        shape: Some(TensorShapeProto { dim }),
-        ..
-    })) = output.r#type.as_mut().and_then(|of| of.value.as_mut())
-    {
-        // [batch, sequence, hidden] becomes [batch, 1].
-        dim.truncate(2);
-        if let Some(last) = dim.last_mut() {
-            last.value = Some(super::onnx::tensor_shape_proto::dimension::Value::DimValue(
-                1,
-            ));
+    output.r#type = output.r#type.take().map(of_logits);
+}
+
+/// A `TypeProto` whose shape `[batch, sequence, hidden]` becomes `[batch, 1]`.
+fn of_logits(of_rows: Bytes) -> Bytes {
+    let Ok(mut logits) = TypeProto::decode(of_rows.clone()) else {
+        return of_rows;
+    };
+    if let Some(shape) = logits.tensor_type.as_mut().and_then(|of| of.shape.as_mut()) {
+        shape.dim.truncate(2);
+        if let Some(last) = shape.dim.last_mut() {
+            *last = Bytes::from_static(DIM_VALUE_1);
         }
     }
+    logits.encode_to_vec().into()
+}
+
+/// The part of ONNX's type of an output that these models have.
+#[derive(Clone, PartialEq, Message)]
+struct TypeProto {
+    #[prost(message, optional, tag = "1")]
+    tensor_type: Option<TensorType>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorType {
+    #[prost(int32, optional, tag = "1")]
+    elem_type: Option<i32>,
+    #[prost(message, optional, tag = "2")]
+    shape: Option<TensorShape>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct TensorShape {
+    #[prost(bytes = "bytes", repeated, tag = "1")]
+    dim: Vec<Bytes>,
 }

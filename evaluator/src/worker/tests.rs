@@ -3,20 +3,25 @@
 use std::path::Path;
 use std::time::Duration;
 
-use poq_client::Key as SigningKey;
-use poq_proto::v1::TaskStatus;
+use poq_client::{Client, Follower, Key};
+use poq_proto::v1::{Role, TaskStatus};
+use poq_worker::{Chain, Health, Journal, Settings};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::compute::{Asker, Job};
+use crate::compute::Job as Pair;
+use crate::fake_chain::crashes::{TASKS, WINDOW, die_at};
 use crate::fake_chain::{CHAIN, FakeChain, PATIENCE, Point, State, wait};
+use crate::scorer::{Error, Score};
 
 /// What scores: a model without weights.
-pub type Scorer = Box<dyn FnMut(&Job) -> Result<i32, String> + Send>;
+pub type Scorer = Box<dyn FnMut(&Pair) -> Option<i32> + Send>;
 
-fn key() -> SigningKey {
-    SigningKey::from_bytes(&[7; 32]).unwrap()
+fn key() -> Key {
+    Key::from_bytes(&[7; 32]).unwrap()
 }
 
 /// A chain with `tasks` to be scored, each phase of which takes `window` blocks.
@@ -31,31 +36,32 @@ pub async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
 
 /// Scores that are `noise` beside those of another machine.
 pub fn scorer(noise: i32) -> Scorer {
-    Box::new(move |job| Ok(score_of(job) + noise))
+    Box::new(move |job| Some(score_of(job) + noise))
 }
 
-fn score_of(job: &Job) -> i32 {
+fn score_of(job: &Pair) -> i32 {
     i32::try_from(job.answer.len()).unwrap() * 1000
 }
 
-fn compute(chain: Arc<FakeChain>, mut score: Scorer) -> Compute {
-    let (jobs, mut queued) = mpsc::channel::<Job>(64);
-    let (results, finished) = mpsc::channel(64);
+fn line(chain: Arc<FakeChain>, mut score: Scorer) -> Line {
+    let (jobs, mut queued) = mpsc::channel::<Pair>(64);
     tokio::spawn(async move {
         while let Some(job) = queued.recv().await {
             let raw_score = score(&job);
-            let Asker::Duty(duty) = job.asker else {
-                continue;
-            };
-            if duty.stop.is_cancelled() || !chain.reach(Point::Scored) {
+            if job.reply.is_closed() || !chain.reach(Point::Scored) {
                 continue;
             }
-            if results.send(Finished { duty, raw_score }).await.is_err() {
-                break;
-            }
+            let score = raw_score.map(|raw_score| Score {
+                raw_score,
+                value: 0.0,
+            });
+            // Who waited for it may be dead.
+            let _ = job
+                .reply
+                .send(score.ok_or_else(|| Arc::new(Error::NotANumber)));
         }
     });
-    Compute { jobs, finished }
+    Line::new(jobs)
 }
 
 /// An evaluator with its home in `folder`.
@@ -64,24 +70,32 @@ pub async fn start(
     folder: &Path,
     score: Scorer,
     health: &Health,
-) -> JoinHandle<anyhow::Result<()>> {
+) -> JoinHandle<poq_worker::Result<()>> {
     let client = Client::new(chain.url()).unwrap();
     let sender = Sender::new(client.clone(), key(), Some(CHAIN));
     let cursor = folder.join("cursor.json");
-    let follower = Follower::open(client.clone(), cursor, CHAIN, Duration::from_millis(2));
-    let setup = Setup {
-        worker: Worker {
-            sender: Arc::new(sender.await.unwrap()),
-            client,
-            follower,
-        },
-        models: vec!["m".into()],
-        params: chain.state().params.clone(),
-        journal: Journal::open(folder.join("journal")).unwrap(),
-        compute: compute(chain.clone(), score),
-        health: health.clone(),
+    let follower = Follower::open(client, cursor, CHAIN, Duration::from_millis(2));
+    let sender = Arc::new(sender.await.unwrap());
+    let models = vec!["m".to_owned()];
+    let evaluator = Evaluator::new(sender.clone(), models.clone(), line(chain.clone(), score));
+    let on_chain = Chain { sender, follower };
+    let settings = Settings {
+        role: Role::Evaluator,
+        models,
+        capacity: 64,
+        margin: 0,
     };
-    tokio::spawn(Evaluator::run(setup, CancellationToken::new()))
+    let journal = journal(folder);
+    let (evaluator, shutdown) = (Arc::new(evaluator), CancellationToken::new());
+    let running = poq_worker::run(
+        evaluator,
+        on_chain,
+        journal,
+        settings,
+        health.clone(),
+        shutdown,
+    );
+    tokio::spawn(running)
 }
 
 /// Runs an evaluator until no duty is open.
@@ -106,7 +120,7 @@ fn seat(task: u64) -> Seat {
     Seat { task, attempt: 0 }
 }
 
-fn journal(folder: &Path) -> Journal {
+fn journal(folder: &Path) -> Journal<Entry> {
     Journal::open(folder.join("journal")).unwrap()
 }
 
@@ -114,6 +128,26 @@ fn journal(folder: &Path) -> Journal {
 fn outcome(chain: &FakeChain) -> (Vec<String>, usize) {
     let state = chain.state();
     (state.slashes.clone(), state.done())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_at_any_moment_costs_no_duty() {
+    let points = [
+        Point::Seen,
+        Point::Scored,
+        Point::Journalled,
+        Point::Signed,
+        Point::Sent,
+        Point::Included,
+        Point::Revealed,
+    ];
+    let chain = async || chain(TASKS.into(), WINDOW).await;
+    die_at(&points, chain, async |chain, folder, noise| {
+        let health = Health::default();
+        let worker = start(chain, folder, scorer(noise), &health).await;
+        worker.abort_handle()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -212,37 +246,15 @@ async fn a_failed_scoring_is_tried_again_and_one_that_always_fails_holds_nobody_
     let folder = tempfile::tempdir().unwrap();
     let chain = chain(3, 60).await;
     let mut tries = 0;
-    let score = Box::new(move |job: &Job| {
+    let score = Box::new(move |job: &Pair| {
         tries += i32::from(job.answer == "answer 1");
         let fails = job.answer == "answer 2" || (job.answer == "answer 1" && tries <= 2);
         match fails {
-            true => Err("out of memory".to_owned()),
-            false => Ok(score_of(job)),
+            true => None,
+            false => Some(score_of(job)),
         }
     });
     run(&chain, folder.path(), score).await;
     let missed = "task 2: TASK_STATUS_COMMITTING missed".to_owned();
     assert_eq!(outcome(&chain), (vec![missed], 2));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn parameters_are_read_again() {
-    for (most, expected) in [(1, 1), (500, 6)] {
-        let folder = tempfile::tempdir().unwrap();
-        let chain = chain(0, 400).await;
-        let worker = start(&chain, folder.path(), scorer(0), &Health::default()).await;
-        chain.state().params.max_batch_items = most;
-        let height = chain.state().height;
-        chain.until(|state| state.height > height + 40).await;
-        for task in 1..=6 {
-            let (status, answer) = (TaskStatus::Committing, Some("answer"));
-            chain.state().add(task, status, "prompt", answer);
-        }
-        chain.until(State::is_over).await;
-        assert_eq!(outcome(&chain), (vec![], 6));
-        // The reveals, which begin together.
-        let largest = chain.state().sent.iter().copied().max();
-        assert_eq!(largest, Some(expected));
-        worker.abort();
-    }
 }

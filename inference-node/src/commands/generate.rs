@@ -1,8 +1,8 @@
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::at_once;
 use super::model::Located;
-use super::{at_once, print};
 use crate::cli::Generate;
 use crate::config::ModelConfig;
 use crate::generator::{Asked, Generator, Message, Prompt, Request, Speaker};
@@ -39,9 +39,7 @@ pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<
     let stop = CancellationToken::new();
     if let Some(requests) = options.at_once {
         let measured = at_once::measure(&generator, &request, requests).await?;
-        print(options.output.output, &json!(measured), || {
-            measured.to_string()
-        });
+        options.output.output.print_figures(&measured, &measured)?;
         return Ok(());
     }
     for _ in 1..options.repeat {
@@ -59,13 +57,12 @@ pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<
         "tokens_per_second": speed,
         "total_ms": completion.total.as_secs_f64() * 1000.0,
     });
-    print(options.output.output, &value, || {
-        let speed = speed.map_or("-".to_owned(), |speed| format!("{speed:.1}"));
-        format!(
-            "{}\n\n{} prompt tokens, {} answer tokens, first after {first_token_ms:.0} ms, \
-             then {speed} tokens/s",
-            completion.text, completion.prompt_tokens, completion.answer_tokens,
-        )
-    });
+    let speed = speed.map_or("-".to_owned(), |speed| format!("{speed:.1}"));
+    let text = format!(
+        "{}\n\n{} prompt tokens, {} answer tokens, first after {first_token_ms:.0} ms, \
+         then {speed} tokens/s",
+        completion.text, completion.prompt_tokens, completion.answer_tokens,
+    );
+    options.output.output.print_figures(&value, text)?;
     Ok(())
 }

@@ -5,7 +5,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::model::{Located, of_catalog};
-use super::print;
 use crate::cli::Margins;
 use crate::generator::weights::WeightType;
 use crate::margins::{self, Question, Summary};
@@ -26,9 +25,8 @@ pub async fn margins(options: Margins) -> anyhow::Result<()> {
         .map(|(weights, summary)| (weights.name(), summary))
         .collect();
     let value = json!({ "model": options.id, "questions": questions.len(), "weights": by_name });
-    print(options.output.output, &value, || {
-        text(questions.len(), &summaries)
-    });
+    let text = text(questions.len(), &summaries);
+    options.output.output.print_figures(&value, text)?;
     Ok(())
 }
 

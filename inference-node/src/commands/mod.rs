@@ -1,7 +1,6 @@
 //! One module per command.
 
 mod at_once;
-mod earnings;
 mod generate;
 mod init;
 mod margins;
@@ -9,18 +8,18 @@ pub mod model;
 mod models;
 mod register;
 mod start;
-mod status;
 
 use std::path::Path;
 
-use anyhow::bail;
-use poq_client::terminal;
-use poq_client::worker::WorkerHome;
-use serde::Serialize;
-use serde_json::{Value, json};
+use poq_proto::v1::Role;
+use poq_worker::{WorkerHome, commands};
+use serde_json::json;
 
-use crate::cli::{Cli, Command, Models, Output};
+use crate::cli::{Cli, Command, Models};
 use crate::config::Config;
+
+/// What the operator is registered as.
+const ROLE: Role = Role::Inference;
 
 /// Runs a command.
 ///
@@ -31,7 +30,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Init(options) => init::init(&cli.home, options).await,
         Command::Register(options) => register::register(&cli.home, options).await,
         Command::Start(options) => start::start(&cli.home, &options).await,
-        Command::Status(options) => status::status(&cli.home, options.output).await,
+        Command::Status(options) => {
+            let (home, config) = settings(&cli.home)?;
+            let models = vec![config.model.id];
+            commands::status(&home, &config.chain, ROLE, models, options.output).await
+        }
         Command::Generate(options) => {
             let model = model::settings(&cli.home, &options)?;
             generate::generate(&model, options).await
@@ -45,12 +48,14 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
             let model = model::changed(model, &options.generate);
             generate::generate(&model, options.generate).await
         }
-        Command::Earnings(options) => earnings::earnings(&cli.home, &options).await,
+        Command::Earnings(options) => {
+            let (home, config) = settings(&cli.home)?;
+            commands::earnings(&home, &config.chain, ROLE, &options).await
+        }
         Command::Version(options) => {
             let version = env!("CARGO_PKG_VERSION");
             let value = json!({"name": env!("CARGO_BIN_NAME"), "version": version});
-            print(options.output, &value, || version.to_owned());
-            Ok(())
+            Ok(options.output.print(&value, version)?)
         }
     }
 }
@@ -62,34 +67,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 pub fn settings(home: &Path) -> anyhow::Result<(WorkerHome, Config)> {
     let home = WorkerHome::open(home)?;
     let config: Config = home.config()?;
-    if let Err(reason) = config.validate() {
-        bail!("{}: {reason}", home.path().join("config.toml").display());
-    }
+    config.validate().map_err(|reason| home.invalid(&reason))?;
     Ok((home, config))
-}
-
-/// Prints figures of this machine, whose integers are short, and what has no numbers.
-fn print(output: Output, value: &Value, text: impl FnOnce() -> String) {
-    write(match output {
-        Output::Json => value.to_string(),
-        Output::Text => text(),
-    });
-}
-
-/// As [`print()`], for what the chain says: in JSON, integers of 64 bits are text.
-fn print_typed(
-    output: Output,
-    value: &impl Serialize,
-    text: impl FnOnce() -> String,
-) -> anyhow::Result<()> {
-    write(match output {
-        Output::Json => poq_client::json::to_string(value)?,
-        Output::Text => text(),
-    });
-    Ok(())
-}
-
-fn write(result: String) {
-    // Who closed the pipe, as `head` does, wants to read no more.
-    let _ = terminal::write(&(result + "\n"));
 }

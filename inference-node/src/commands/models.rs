@@ -3,14 +3,14 @@
 use anyhow::{Result, bail};
 use poq_client::{Client, found};
 use poq_proto::v1::Model;
+use poq_worker::program::Output;
 use serde::Serialize;
 use serde_json::{Value, json};
 use sysinfo::System;
 
 use super::model::Located;
-use super::print;
 use crate::catalog::{self, Entry};
-use crate::cli::{Output, ShowModel, VerifyModel};
+use crate::cli::{ShowModel, VerifyModel};
 use crate::config::ModelConfig;
 use crate::generator::weights::{Facts, Source};
 
@@ -24,27 +24,24 @@ pub fn list(output: Output) -> Result<()> {
         .iter()
         .map(|entry| json!({"entry": entry, "memory": entry.memory()}));
     let value = json!({ "models": with_memory.collect::<Vec<_>>() });
-    print(output, &value, || {
-        let line = |entry: &Entry| {
-            format!(
-                "{:28} {:>7} {:>8} {:>10}  {}",
-                entry.id,
-                format!("{:.1} B", entry.parameters as f64 / 1e9),
-                entry.context_tokens,
-                gibibytes(entry.memory().bytes),
-                entry.licence,
-            )
-        };
-        let head = format!(
-            "{:28} {:>7} {:>8} {:>10}  LICENCE",
-            "ID", "WEIGHTS", "CONTEXT", "MEMORY"
-        );
-        let lines = entries.iter().map(line);
-        std::iter::once(head)
-            .chain(lines)
-            .collect::<Vec<_>>()
-            .join("\n")
-    });
+    let line = |entry: &Entry| {
+        format!(
+            "{:28} {:>7} {:>8} {:>10}  {}",
+            entry.id,
+            format!("{:.1} B", entry.parameters as f64 / 1e9),
+            entry.context_tokens,
+            gibibytes(entry.memory().bytes),
+            entry.licence,
+        )
+    };
+    let head = format!(
+        "{:28} {:>7} {:>8} {:>10}  LICENCE",
+        "ID", "WEIGHTS", "CONTEXT", "MEMORY"
+    );
+    let lines: Vec<String> = std::iter::once(head)
+        .chain(entries.iter().map(line))
+        .collect();
+    output.print_figures(&value, lines.join("\n"))?;
     Ok(())
 }
 
@@ -64,11 +61,12 @@ pub async fn show(options: ShowModel) -> Result<()> {
                 entry.id
             );
         }
-        print(Output::Json, &json!(registered), String::new);
+        Output::Json.print_figures(&registered, "")?;
         return Ok(());
     }
     let value = json!({ "entry": entry, "memory": entry.memory(), "registry": registered });
-    print(options.output.output, &value, || text(&entry, &registered));
+    let text = text(&entry, &registered);
+    options.output.output.print_figures(&value, text)?;
     Ok(())
 }
 
@@ -186,13 +184,12 @@ pub async fn verify(options: VerifyModel) -> Result<()> {
         "weights": model.weights,
         "checks": checks,
     });
-    print(options.output.output, &value, || {
-        let lines = checks.iter().map(|check| {
-            let result = if check.passed { "ok" } else { "FAILED" };
-            format!("{:13} {result:6} {}", check.check, check.detail)
-        });
-        lines.collect::<Vec<_>>().join("\n")
+    let lines = checks.iter().map(|check| {
+        let result = if check.passed { "ok" } else { "FAILED" };
+        format!("{:13} {result:6} {}", check.check, check.detail)
     });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    options.output.output.print_figures(&value, text)?;
     let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
     match failed.as_slice() {
         [] => Ok(()),

@@ -1,16 +1,12 @@
 use std::path::Path;
-use std::time::Duration;
 
-use poq_client::{Client, Fee, Sender, any, found};
+use poq_client::{Client, any, found};
 use poq_proto::v1::MsgRegisterInferenceNode;
-use serde::Serialize;
+use poq_worker::commands;
 
 use super::model::Located;
-use super::{print_typed, settings};
+use super::settings;
 use crate::cli::Register;
-
-/// How long `register` waits for its block.
-const INCLUSION: Duration = Duration::from_secs(60);
 
 /// Registers the operator's account, if the model is the one in the chain's registry.
 pub async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
@@ -21,36 +17,17 @@ pub async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
     located
         .expect_registered(registered, &config.model.id)
         .await?;
-    let key = home.key(&config.chain)?;
-    let sender = Sender::new(client, key, Some(&config.chain.id)).await?;
-    let message = MsgRegisterInferenceNode {
-        operator: sender.address().into(),
-        payout: options.payout,
-        endpoint: options.endpoint,
-        models: vec![config.model.id],
-        stake: options.stake,
-        capacity: options.capacity,
+    let models = vec![config.model.id];
+    let common = &options.common;
+    let message = |operator| {
+        any(&MsgRegisterInferenceNode {
+            operator,
+            payout: common.payout.clone(),
+            endpoint: options.endpoint,
+            models: models.clone(),
+            stake: common.stake,
+            capacity: common.capacity,
+        })
     };
-    let outcome = sender
-        .send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION)
-        .await?;
-    let registered = Registered {
-        operator: message.operator,
-        hash: outcome.hash.to_string(),
-        height: outcome.height,
-    };
-    print_typed(options.output.output, &registered, || {
-        format!(
-            "{} is registered since block {}",
-            registered.operator, registered.height
-        )
-    })
-}
-
-/// Where the registration is.
-#[derive(Serialize)]
-struct Registered {
-    operator: String,
-    hash: String,
-    height: u64,
+    commands::register(&home, &config.chain, models.clone(), common, message).await
 }

@@ -1,7 +1,10 @@
+use poq_worker::Step;
+
 use super::*;
 use crate::generator::Finish;
 use crate::generator::testing::{Parrot, question};
 
+const DUTY: Asker = Asker::Duty(Step::Answer, 9);
 /// Long enough that no test sees it pass.
 const NEVER: Duration = Duration::from_secs(3600);
 /// Short enough to wait for.
@@ -25,7 +28,7 @@ fn duty(
 ) {
     let stop = CancellationToken::new();
     let (compute, request, token) = (compute.clone(), question(text), stop.clone());
-    let task = tokio::spawn(async move { compute.duty(request, token).await });
+    let task = tokio::spawn(async move { compute.duty(DUTY, request, token).await });
     (stop, task)
 }
 

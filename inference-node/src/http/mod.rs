@@ -18,7 +18,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
-use poq_client::worker::Health;
+use poq_worker::Health;
+use poq_worker::program::http_server;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -93,10 +94,7 @@ pub fn router(compute: Compute, health: &Health, service: Service) -> Router {
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(server)
         .merge(health.routes())
-        .layer(middleware::from_fn_with_state(
-            origins,
-            poq_client::http_server::share,
-        ))
+        .layer(middleware::from_fn_with_state(origins, http_server::share))
 }
 
 async fn models(State(server): State<Arc<Server>>) -> Json<Value> {

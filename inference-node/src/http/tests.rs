@@ -226,7 +226,8 @@ async fn a_request_whose_time_is_up_in_the_queue_is_told_to_come_back() {
     let stop = tokio_util::sync::CancellationToken::new();
     let duty = tokio::spawn({
         let (compute, stop) = (compute.clone(), stop.clone());
-        async move { compute.duty(asked("duty"), stop).await }
+        let asker = poq_worker::Asker::Duty(poq_worker::Step::Answer, 9);
+        async move { compute.duty(asker, asked("duty"), stop).await }
     });
     parrot.has_begun(&["duty"]).await;
     let (status, text) = chat(&serving(compute), question("late")).await;

@@ -1,19 +1,25 @@
 //! The whole worker against a chain that does what a real one does rarely.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use poq_client::Key as SigningKey;
-use poq_proto::v1::TaskStatus;
+use poq_client::{Follower, Key};
+use poq_proto::v1::{Role, TaskStatus};
+use poq_worker::{Chain, Error, Health, Journal, Settings};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::compute::GuestLimits;
+use crate::config::DutiesConfig;
+use crate::fake_chain::crashes::{TASKS, WINDOW, die_at};
 use crate::fake_chain::{CHAIN, FakeChain, PATIENCE, Point, State};
+use crate::generator::Generator;
 use crate::generator::testing::Parrot;
-use crate::generator::{self, Completion, Generator, Recommended, Request};
 
 /// As many words as anybody wants.
 const MANY: usize = 100_000;
@@ -56,8 +62,8 @@ impl Generator for Mortal {
     }
 }
 
-fn key() -> SigningKey {
-    SigningKey::from_bytes(&[7; 32]).unwrap()
+fn key() -> Key {
+    Key::from_bytes(&[7; 32]).unwrap()
 }
 
 /// A chain with `tasks` to be answered within `window` blocks.
@@ -69,7 +75,7 @@ pub async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
     Arc::new(FakeChain::start(state).await)
 }
 
-fn journal(folder: &Path) -> Journal {
+fn journal(folder: &Path) -> Journal<Answer> {
     Journal::open(folder.join("journal")).unwrap()
 }
 
@@ -83,7 +89,7 @@ pub async fn start_with(
     let client = Client::new(chain.url()).unwrap();
     let sender = Sender::new(client.clone(), key(), Some(CHAIN));
     let cursor = folder.join("cursor.json");
-    let follower = Follower::open(client.clone(), cursor, CHAIN, Duration::from_millis(2));
+    let follower = Follower::open(client, cursor, CHAIN, Duration::from_millis(2));
     let generator = Mortal {
         parrot,
         chain: chain.clone(),
@@ -92,20 +98,21 @@ pub async fn start_with(
         queue: 1,
         deadline: PATIENCE,
     };
-    let setup = Setup {
-        chain: Worker {
-            sender: Arc::new(sender.await.unwrap()),
-            client,
-            follower,
-        },
-        params: chain.state().params.clone(),
-        model: "m".into(),
-        settings: DutiesConfig::default(),
-        compute: Compute::new(Arc::new(generator), guests),
-        journal: journal(folder),
-        health: health.clone(),
+    let compute = Compute::new(Arc::new(generator), guests);
+    let sender = Arc::new(sender.await.unwrap());
+    let config = DutiesConfig::default();
+    let node = InferenceNode::new(&sender, compute, config.max_tokens);
+    let on_chain = Chain { sender, follower };
+    let settings = Settings {
+        role: Role::Inference,
+        models: vec!["m".into()],
+        capacity: config.queue,
+        margin: config.margin_blocks,
     };
-    tokio::spawn(InferenceWorker::run(setup, CancellationToken::new()))
+    let journal = journal(folder);
+    let (node, shutdown) = (Arc::new(node), CancellationToken::new());
+    let running = poq_worker::run(node, on_chain, journal, settings, health.clone(), shutdown);
+    tokio::spawn(running)
 }
 
 /// A worker whose model says as much as is asked for.
@@ -126,8 +133,25 @@ fn outcome(chain: &FakeChain) -> (Vec<String>, usize) {
     (state.slashes.clone(), state.done())
 }
 
-fn duty(task: u64) -> DutyKey {
-    DutyKey { task, attempt: 0 }
+fn duty(task: u64) -> Seat {
+    Seat { task, attempt: 0 }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_at_any_moment_costs_no_duty() {
+    let points = [
+        Point::Seen,
+        Point::Scored,
+        Point::Journalled,
+        Point::Signed,
+        Point::Sent,
+        Point::Included,
+    ];
+    let chain = async || chain(TASKS.into(), WINDOW).await;
+    die_at(&points, chain, async |chain, folder, _| {
+        start(chain, folder).await.abort_handle()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -222,7 +246,7 @@ async fn a_lost_model_ends_the_worker_with_an_error() {
     assert_eq!(health.fault(), None);
     parrot.lost.cancel();
     let ended = timeout(PATIENCE, worker).await.unwrap().unwrap();
-    assert!(matches!(ended, Err(Error::ModelLost)));
+    assert!(matches!(ended, Err(Error::Lost(_))));
     assert!(health.fault().unwrap().contains("lost"));
 }
 

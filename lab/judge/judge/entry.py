@@ -8,7 +8,7 @@ from .calibration import Scale
 from .judge import MAX_TOKENS, MAX_WINDOWS
 
 MILLION = 1_000_000
-# Of micro-logits, until `poq-evaluator tolerance` has measured it.
+# Of micro-logits, until `poq-lab scores tolerance` has measured it.
 TOLERANCE = 500
 
 

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use poq_app::{ReferenceScorer, ScoreError};
-use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
-use poq_reference_evaluator::{Evaluator, Kind, Source};
+use poq_proto::v1::EvaluatorModel;
+use poq_reference_evaluator::{Evaluator, Source};
 use sha2::{Digest, Sha256};
 
-use super::registry::{TOKENIZER, WEIGHTS, cache, entries, read};
 use crate::error::{Error, Result};
 use crate::world::Scale;
+use poq_evaluator::registry::{self, TOKENIZER, WEIGHTS, read};
+use poq_evaluator::scorer::kind;
 
 /// The registry entry in a judge's folder.
 const ENTRY: &str = "entry.json";
@@ -143,33 +144,16 @@ fn locate(model: &str) -> Result<(EvaluatorModel, PathBuf)> {
         true => read(path)?,
         false => built_in(model)?,
     };
-    let cache = cache().ok_or_else(|| {
-        Error::Option("cannot find the cache: set POQ_CACHE, XDG_CACHE_HOME or HOME".into())
-    })?;
-    let folder = cache.join("models").join(&entry.id);
+    let folder = registry::folder(&entry.id);
     Ok((entry, folder))
 }
 
 fn built_in(id: &str) -> Result<EvaluatorModel> {
-    let entries = entries()?;
-    let known: Vec<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
-    let unknown = Error::Option(format!(
-        "{id} is neither a folder, nor a registry entry (.json), nor one of {}",
-        known.join(", ")
-    ));
-    let found = entries.into_iter().find(|entry| entry.id == id);
-    found.ok_or(unknown)
-}
-
-fn kind(entry: &EvaluatorModel) -> Result<Kind> {
-    match entry.kind() {
-        EvaluatorKind::CrossEncoder => Ok(Kind::CrossEncoder),
-        EvaluatorKind::BiEncoder => Ok(Kind::BiEncoder),
-        EvaluatorKind::Unspecified => Err(Error::Form {
-            origin: format!("the registry entry of {}", entry.id),
-            reason: format!("the kind {} is unknown", entry.kind),
-        }),
-    }
+    registry::find(id)?.ok_or_else(|| {
+        Error::Option(format!(
+            "{id} is neither a folder, nor a registry entry (.json), nor a model that the set-up fetches"
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -217,7 +201,10 @@ mod tests {
         let (entry, files) = locate(&folder.path().display().to_string()).unwrap();
         assert_eq!(entry.id, "bge-small-en-v1.5");
         assert_eq!(files, folder.path());
-        assert_eq!(kind(&entry).unwrap(), Kind::BiEncoder);
+        assert_eq!(
+            kind(&entry).unwrap(),
+            poq_evaluator::scorer::Kind::BiEncoder
+        );
         let (_, files) = locate("bge-small-en-v1.5").unwrap();
         assert!(files.ends_with("models/bge-small-en-v1.5"));
     }

@@ -1,16 +1,13 @@
-//! Prompts with right and wrong answers, from labelled answers as `evaluator/validity` has them.
+//! Prompts with right and wrong answers, from labelled answers as `poq-lab scores` takes them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use rand::seq::SliceRandom;
-use serde::Deserialize;
 
 use crate::error::{Error, Result};
 use crate::random::generator;
+use crate::scores::{self, Dataset, Item};
 
-/// The labelled answers that this project wrote itself.
-const SAMPLE: &str = include_str!("../../../evaluator/validity/graded.jsonl");
 /// Longer prompts and answers are left out: a block has as many of them as a batch.
 const MAX_BYTES: usize = 8 << 10;
 
@@ -27,65 +24,12 @@ pub struct Question {
     pub other: String,
 }
 
-/// A line of either form; other fields are ignored.
-#[derive(Deserialize)]
-struct Line {
-    prompt: String,
-    #[serde(flatten)]
-    labelled: Labelled,
-}
-
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "needs `answer` with `score` or `label`, or `answer_a`, `answer_b` and `preferred` (\"a\", \"b\" or \"tie\")"
-)]
-enum Labelled {
-    One {
-        answer: String,
-        score: Option<f64>,
-        label: Option<bool>,
-    },
-    Two {
-        answer_a: String,
-        answer_b: String,
-        preferred: Preferred,
-    },
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Preferred {
-    A,
-    B,
-    Tie,
-}
-
-/// An answer with how good it is, and whether it does what was asked.
-struct Graded {
-    answer: String,
-    score: f64,
-    label: Option<bool>,
-}
-
-/// What is known of a prompt.
-#[derive(Default)]
-struct Known {
-    graded: Vec<Graded>,
-    /// Right and wrong, of the first pair that has a better one.
-    pair: Option<(String, String)>,
-}
-
 /// Every prompt of a file that has a right and a wrong answer, in the order of the file.
 ///
 /// # Errors
 /// If the file cannot be read, or a line has neither form.
 pub fn read(path: &Path) -> Result<Vec<Question>> {
-    let content = std::fs::read_to_string(path).map_err(|source| Error::Read {
-        path: path.to_owned(),
-        source,
-    })?;
-    parse(&path.display().to_string(), &content)
+    questions(&scores::read(path)?)
 }
 
 /// The project's own sample.
@@ -93,7 +37,7 @@ pub fn read(path: &Path) -> Result<Vec<Question>> {
 /// # Errors
 /// None: it is checked by a test.
 pub fn sample() -> Result<Vec<Question>> {
-    parse("the project's own sample", SAMPLE)
+    questions(&scores::sample()?.swap_remove(0))
 }
 
 /// `count` of the questions at most, drawn by the seed, in their order.
@@ -106,49 +50,34 @@ pub fn draw(mut questions: Vec<Question>, count: usize, seed: u64) -> Vec<Questi
     questions
 }
 
-fn parse(origin: &str, content: &str) -> Result<Vec<Question>> {
-    let mut prompts: Vec<(String, Known)> = Vec::new();
-    let mut places = BTreeMap::new();
-    let lines = content.lines().zip(1..);
-    for (line, number) in lines.filter(|(line, _)| !line.trim().is_empty()) {
-        let line = labelled(line).map_err(|reason| Error::Form {
-            origin: format!("{origin}, line {number}"),
-            reason,
-        })?;
-        let place = *places.entry(line.prompt.clone()).or_insert(prompts.len());
-        if place == prompts.len() {
-            prompts.push((line.prompt, Known::default()));
-        }
-        prompts[place].1.add(line.labelled);
+fn questions(dataset: &Dataset) -> Result<Vec<Question>> {
+    let mut known = vec![Known::default(); dataset.prompts.len()];
+    for item in &dataset.items {
+        known[item.prompt].items.push(item);
     }
-    let complete: Vec<(String, (String, String))> = prompts
-        .into_iter()
-        .filter_map(|(prompt, known)| Some((prompt, known.right_and_wrong()?)))
-        .filter(|(prompt, (right, wrong))| {
-            [prompt, right, wrong]
-                .iter()
-                .all(|text| text.len() <= MAX_BYTES)
-        })
+    for preference in &dataset.preferences {
+        let pair = preference
+            .preferred
+            .map(|right| [right, 1 - right].map(|place| preference.answers[place].as_str()));
+        let first = &mut known[preference.prompt].pair;
+        *first = first.or(pair);
+    }
+    let is_short = |text: &String| text.len() <= MAX_BYTES;
+    let answers = known.into_iter().map(Known::right_and_wrong);
+    let complete: Vec<(String, (String, String))> = dataset
+        .prompts
+        .iter()
+        .zip(answers)
+        .filter_map(|(prompt, answers)| Some((prompt.clone(), answers?)))
+        .filter(|(prompt, (right, wrong))| [prompt, right, wrong].into_iter().all(is_short))
         .collect();
     if complete.len() < 2 {
         return Err(Error::Form {
-            origin: origin.to_owned(),
+            origin: dataset.name.clone(),
             reason: "needs two prompts with a right and a wrong answer each".into(),
         });
     }
     Ok(with_others(complete))
-}
-
-fn labelled(line: &str) -> std::result::Result<Line, String> {
-    let line: Line = serde_json::from_str(line).map_err(|error| error.to_string())?;
-    match line.labelled {
-        Labelled::One {
-            score: None,
-            label: None,
-            ..
-        } => Err("an `answer` needs a `score` or a `label`".into()),
-        _ => Ok(line),
-    }
 }
 
 /// The other prompt is half of the list away, where topics are likely to differ.
@@ -166,58 +95,38 @@ fn with_others(complete: Vec<(String, (String, String))>) -> Vec<Question> {
     complete.iter().enumerate().map(question).collect()
 }
 
-impl Known {
-    fn add(&mut self, labelled: Labelled) {
-        match labelled {
-            Labelled::One {
-                answer,
-                score,
-                label,
-            } => {
-                let score = score.unwrap_or(match label {
-                    Some(true) => 1.0,
-                    _ => 0.0,
-                });
-                self.graded.push(Graded {
-                    answer,
-                    score,
-                    label,
-                });
-            }
-            Labelled::Two {
-                answer_a,
-                answer_b,
-                preferred,
-            } => {
-                let pair = match preferred {
-                    Preferred::A => (answer_a, answer_b),
-                    Preferred::B => (answer_b, answer_a),
-                    Preferred::Tie => return,
-                };
-                self.pair.get_or_insert(pair);
-            }
-        }
-    }
+/// What is known of a prompt.
+#[derive(Clone, Default)]
+struct Known<'a> {
+    items: Vec<&'a Item>,
+    /// Right and wrong, of the first preference that is no tie.
+    pair: Option<[&'a str; 2]>,
+}
 
-    /// The best answer, and the best one that is labelled as wrong, or else the worst.
+impl Known<'_> {
+    /// The best answer, and the best one that is labelled as wrong, or else the worst; those of the
+    /// preference where no answer is better than another.
     fn right_and_wrong(mut self) -> Option<(String, String)> {
-        self.graded
-            .sort_by(|one, other| one.score.total_cmp(&other.score));
+        let score = |item: &Item| item.score.unwrap_or(f64::from(item.label == Some(true)));
+        self.items
+            .sort_by(|one, other| score(one).total_cmp(&score(other)));
         let graded = || {
-            let right = self.graded.last()?;
-            let worse = |graded: &&Graded| graded.score < right.score;
-            let mut false_ones = self.graded.iter().filter(worse);
-            let labelled = false_ones.rfind(|graded| graded.label == Some(false));
-            let wrong = labelled.or_else(|| self.graded.iter().find(worse))?;
-            Some((right.answer.clone(), wrong.answer.clone()))
+            let right = self.items.last()?;
+            let worse = |item: &&&Item| score(item) < score(right);
+            let mut worse = self.items.iter().filter(worse);
+            let labelled = worse.clone().rfind(|item| item.label == Some(false));
+            let wrong = labelled.or_else(|| worse.next())?;
+            Some([&*right.answer, &*wrong.answer])
         };
-        graded().or(self.pair)
+        let [right, wrong] = graded().or(self.pair)?;
+        Some((right.to_owned(), wrong.to_owned()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scores::parse;
 
     #[test]
     fn the_projects_own_sample_is_complete() {
@@ -248,7 +157,7 @@ mod tests {
             "\n",
             r#"{"id":7,"prompt":"q","answer_a":"worse","answer_b":"better","preferred":"b"}"#,
         );
-        let questions = parse("file", content).unwrap();
+        let questions = questions(&parse("file", content).unwrap()).unwrap();
         let texts = |question: &Question| {
             [
                 &question.prompt,
@@ -265,7 +174,10 @@ mod tests {
 
     #[test]
     fn bad_files_are_named() {
-        let refusal = |content| parse("file", content).unwrap_err().to_string();
+        let refusal = |content| {
+            let read = parse("file", content).and_then(|dataset| questions(&dataset));
+            read.unwrap_err().to_string()
+        };
         for bad in [
             "{}",
             r#"{"prompt":"p","answer":"x"}"#,

@@ -94,14 +94,14 @@ pub fn read(file: Bytes) -> Result<Encoder> {
         hidden: 0,
         shared: None,
     };
-    let logit = reader.graph.find(&output.name, "Add").is_some_and(|_| {
-        let linear = reader.linear(&output.name);
+    let logit = reader.graph.find(output.name(), "Add").is_some_and(|_| {
+        let linear = reader.linear(output.name());
         linear.is_ok_and(|linear| reader.graph.find(linear.input, "Tanh").is_some())
     });
     if logit {
-        reader.cross_encoder(&output.name)
+        reader.cross_encoder(output.name())
     } else {
-        reader.encoder(&output.name, Head::Row)
+        reader.encoder(output.name(), Head::Row)
     }
 }
 
@@ -237,7 +237,7 @@ impl<'a> Reader<'a> {
             let whole = |length: usize| length > 0 && length.is_multiple_of(PANEL);
             if !whole(depth) || !whole(columns) {
                 return Err(Error::Tensor {
-                    name: part.weights.name.clone(),
+                    name: part.weights.name().to_owned(),
                     expected: "of multiples of 32 rows and columns",
                 });
             }

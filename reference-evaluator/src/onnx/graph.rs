@@ -29,15 +29,15 @@ impl<'a> Graph<'a> {
         let mut nodes = BTreeMap::new();
         let mut constants = BTreeMap::new();
         for constant in &graph.initializer {
-            if constants.insert(constant.name.as_str(), constant).is_some() {
-                return not(&constant.name, "defined once");
+            if constants.insert(constant.name(), constant).is_some() {
+                return not(constant.name(), "defined once");
             }
         }
         for node in &graph.node {
             for output in &node.output {
-                let value = node.attribute.iter().find(|value| value.name == "value");
+                let value = node.attribute.iter().find(|value| value.name() == "value");
                 let previous = match value.and_then(|value| value.t.as_ref()) {
-                    Some(value) if node.op_type == "Constant" => {
+                    Some(value) if node.op_type() == "Constant" => {
                         constants.insert(output, value).is_some()
                     }
                     _ => nodes.insert(output.as_str(), node).is_some(),
@@ -47,11 +47,7 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        let inputs = graph
-            .input
-            .iter()
-            .map(|input| input.name.as_str())
-            .collect();
+        let inputs = graph.input.iter().map(|input| input.name()).collect();
         Ok(Self {
             nodes,
             constants,
@@ -62,7 +58,7 @@ impl<'a> Graph<'a> {
     /// The node that computes `value`, if it is this operator of the standard ONNX domain.
     pub fn find(&self, value: &str, operator: &str) -> Option<&'a NodeProto> {
         let node = *self.nodes.get(value)?;
-        (node.op_type == operator && node.domain.is_empty()).then_some(node)
+        (node.op_type() == operator && node.domain().is_empty()).then_some(node)
     }
 
     /// The inputs of the node that computes `value`, which must be this operator with `COUNT` inputs.
@@ -86,9 +82,9 @@ impl<'a> Graph<'a> {
     pub fn attribute(&self, value: &str, name: &str) -> Vec<i64> {
         let node = self.nodes.get(value);
         let attribute =
-            node.and_then(|node| node.attribute.iter().find(|found| found.name == name));
+            node.and_then(|node| node.attribute.iter().find(|found| found.name() == name));
         match attribute {
-            Some(attribute) if attribute.ints.is_empty() => vec![attribute.i],
+            Some(attribute) if attribute.ints.is_empty() => vec![attribute.i()],
             Some(attribute) => attribute.ints.clone(),
             None => Vec::new(),
         }
@@ -138,7 +134,10 @@ impl<'a> Graph<'a> {
             if self.inputs.contains(next) && next != name {
                 return not(value, "computed from one input");
             }
-            let node = self.nodes.get(next).filter(|node| node.op_type != "Shape");
+            let node = self
+                .nodes
+                .get(next)
+                .filter(|node| node.op_type() != "Shape");
             if let Some(node) = node
                 && seen.insert(next)
             {

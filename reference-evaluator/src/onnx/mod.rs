@@ -1,8 +1,8 @@
-//! Reads BERT encoders from ONNX files.
+//! Reads ONNX files: their messages, and the BERT encoders in them.
 
 mod bert;
 mod graph;
-mod proto;
+pub mod proto;
 mod tensor;
 
 pub use bert::{Encoder, Head, Layer, read};

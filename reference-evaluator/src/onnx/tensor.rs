@@ -8,13 +8,13 @@ type Result<T> = std::result::Result<T, Error>;
 /// Reads finite numbers with these dimensions.
 pub fn floats(tensor: &TensorProto, dims: &[usize]) -> Result<Vec<f32>> {
     let elements = elements(tensor, dims)?;
-    if tensor.data_type != FLOAT {
+    if tensor.data_type() != FLOAT {
         return Err(unexpected(tensor, "of 32-bit floats"));
     }
-    let values: Vec<f32> = if tensor.raw_data.is_empty() {
+    let values: Vec<f32> = if tensor.raw_data().is_empty() {
         tensor.float_data.clone()
     } else {
-        let (chunks, rest) = tensor.raw_data.as_chunks();
+        let (chunks, rest) = tensor.raw_data().as_chunks();
         if !rest.is_empty() || !tensor.float_data.is_empty() {
             return Err(unexpected(tensor, "of whole floats, once"));
         }
@@ -38,8 +38,8 @@ pub fn float(tensor: &TensorProto) -> Result<f32> {
 /// The only 64-bit integer of a tensor.
 pub fn integer(tensor: &TensorProto) -> Result<i64> {
     one(tensor)?;
-    match (&tensor.raw_data[..], tensor.int64_data.as_slice()) {
-        _ if tensor.data_type != INT64 => Err(unexpected(tensor, "a 64-bit integer")),
+    match (tensor.raw_data(), tensor.int64_data.as_slice()) {
+        _ if tensor.data_type() != INT64 => Err(unexpected(tensor, "a 64-bit integer")),
         ([], [value]) => Ok(*value),
         (bytes, []) => bytes
             .try_into()
@@ -64,14 +64,14 @@ impl Table {
         scale: &TensorProto,
         zero_point: &TensorProto,
     ) -> Result<Self> {
-        let value_of: fn(u8) -> i32 = match quantized.data_type {
+        let value_of: fn(u8) -> i32 = match quantized.data_type() {
             UINT8 => i32::from,
             INT8 => |byte| i32::from(byte as i8),
             _ => return Err(unexpected(quantized, "of 8-bit integers")),
         };
         let scale = float(scale)?;
-        let zero_point = match (&zero_point.raw_data[..], zero_point.int32_data.as_slice()) {
-            _ if zero_point.data_type != quantized.data_type => {
+        let zero_point = match (zero_point.raw_data(), zero_point.int32_data.as_slice()) {
+            _ if zero_point.data_type() != quantized.data_type() => {
                 return Err(unexpected(
                     zero_point,
                     "of the same type as the numbers that it shifts",
@@ -90,14 +90,14 @@ impl Table {
         let values: Vec<f32> = (0..=u8::MAX)
             .map(|byte| difference(byte) as f32 * scale)
             .collect();
-        if columns == 0 || quantized.raw_data.len() != quantized.dims[0] as usize * columns {
+        if columns == 0 || quantized.raw_data().len() != quantized.dims[0] as usize * columns {
             return Err(unexpected(quantized, "as long as its dimensions say"));
         }
         if !values.iter().all(|value| value.is_finite()) {
             return Err(unexpected(quantized, "of finite numbers"));
         }
         Ok(Self {
-            quantized: quantized.raw_data.to_vec(),
+            quantized: quantized.raw_data().to_vec(),
             values,
             columns,
         })
@@ -130,13 +130,13 @@ fn one(tensor: &TensorProto) -> Result<Vec<usize>> {
 
 /// The product of the tensor's dimensions, which must equal `dims`.
 fn elements(tensor: &TensorProto, dims: &[usize]) -> Result<usize> {
-    if tensor.data_location != 0 {
+    if tensor.data_location() != 0 {
         return Err(unexpected(tensor, "part of the file"));
     }
     let actual = tensor.dims.iter().map(|dim| usize::try_from(*dim).ok());
     if !actual.eq(dims.iter().map(|dim| Some(*dim))) {
         return Err(Error::Dimensions {
-            name: tensor.name.clone(),
+            name: tensor.name().to_owned(),
             actual: tensor.dims.clone(),
             expected: dims.to_vec(),
         });
@@ -148,7 +148,7 @@ fn elements(tensor: &TensorProto, dims: &[usize]) -> Result<usize> {
 
 fn unexpected(tensor: &TensorProto, expected: &'static str) -> Error {
     Error::Tensor {
-        name: tensor.name.clone(),
+        name: tensor.name().to_owned(),
         expected,
     }
 }
@@ -164,8 +164,8 @@ mod tests {
             .collect();
         TensorProto {
             dims: dims.to_vec(),
-            data_type: FLOAT,
-            raw_data: bytes.into(),
+            data_type: Some(FLOAT),
+            raw_data: Some(bytes.into()),
             ..TensorProto::default()
         }
     }
@@ -173,8 +173,8 @@ mod tests {
     fn bytes(dims: &[i64], data_type: i32, bytes: &[u8]) -> TensorProto {
         TensorProto {
             dims: dims.to_vec(),
-            data_type,
-            raw_data: bytes.to_vec().into(),
+            data_type: Some(data_type),
+            raw_data: Some(bytes.to_vec().into()),
             ..TensorProto::default()
         }
     }
@@ -195,7 +195,7 @@ mod tests {
         assert!(floats(&bytes(&[1], FLOAT, &[1, 2, 3]), &[1]).is_err());
         assert!(floats(&bytes(&[1], INT8, &[1, 2, 3, 4]), &[1]).is_err());
         let elsewhere = TensorProto {
-            data_location: 1,
+            data_location: Some(1),
             ..good
         };
         assert!(floats(&elsewhere, &[2, 1]).is_err());

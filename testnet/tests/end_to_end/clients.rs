@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
+use poq_client::cache;
 use poq_client::{Key, Mnemonic};
-use poq_testnet::cache;
 use serde_json::Value;
 use tokio::process::Command;
 

@@ -3,7 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use poq_testnet::{Error, Network, cache};
+use poq_client::cache;
+use poq_testnet::{Error, Network};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 

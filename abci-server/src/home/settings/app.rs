@@ -1,11 +1,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use poq_client::cache;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};
+use crate::home::Home;
 use crate::home::validator_keys::PublicKey;
-use crate::home::{Home, cache};
 use crate::transport::Address;
 
 /// Default address of ABCI for an unsupervised CometBFT; CometBFT's default of `proxy_app`.

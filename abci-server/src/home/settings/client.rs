@@ -2,8 +2,8 @@ use std::fmt;
 
 use poq_client::keyring::{ADDRESS_PREFIX, Backend};
 use poq_client::tx::adjusted;
-use poq_client::worker::ChainConfig;
 use poq_client::{Client, Key};
+use poq_worker::ChainConfig;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, load, quoted};

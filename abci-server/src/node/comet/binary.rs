@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::Error;
-use crate::home::{Home, cache};
+use crate::home::Home;
 
 /// The release series whose ABCI this server implements.
 pub const SERIES: &str = "0.38";
@@ -32,7 +32,10 @@ impl Binary {
                     searched: format!("{} is not a program", path.display()),
                 });
             }
-            None => search(std::env::var_os("PATH").as_deref(), &cache().join("bin"))?,
+            None => search(
+                std::env::var_os("PATH").as_deref(),
+                &poq_client::cache().join("bin"),
+            )?,
         };
         let mut binary = Self {
             path,

@@ -4,7 +4,7 @@ const WEIGHTS: &[u8] = b"no model";
 const TOKENIZER: &[u8] = b"{}";
 
 fn sha256(bytes: &[u8]) -> String {
-    hex::encode(Sha256::digest(bytes))
+    digest::of_bytes(bytes)
 }
 
 fn model() -> EvaluatorModel {

@@ -29,7 +29,7 @@ const WARM_UP: u32 = 16;
 #[derive(Parser)]
 struct Options {
     /// Folder with the evaluator model's files
-    #[arg(long, default_value_os_t = poq_testnet::cache().join("models"))]
+    #[arg(long, default_value_os_t = poq_client::cache().join("models"))]
     evaluator_models: PathBuf,
     /// Measured blocks of each chain
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     println!(
         "{}; {} blocks every {} ms, {} tasks in each, answers of {} bytes",
-        poq_bench::machine(),
+        poq_client::machine(),
         options.blocks,
         options.interval,
         options.tasks,
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     ] {
         chain.print(name);
     }
-    println!("\n{} at the end", poq_bench::machine());
+    println!("\n{} at the end", poq_client::machine());
     Ok(())
 }
 

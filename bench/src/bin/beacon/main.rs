@@ -40,7 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     poq_bench::use_one_processor()?;
     println!(
         "{}; CPU time in ms, fastest of {} rounds\n",
-        poq_bench::machine(),
+        poq_client::machine(),
         options.rounds
     );
     let mut rows = Vec::new();
@@ -65,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ],
         &rows,
     );
-    println!("\n{} at the end", poq_bench::machine());
+    println!("\n{} at the end", poq_client::machine());
     Ok(())
 }
 

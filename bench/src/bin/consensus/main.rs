@@ -49,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     poq_bench::use_one_processor()?;
     println!(
         "{}; {} tasks in flight, {} evaluators, {} rounds",
-        poq_bench::machine(),
+        poq_client::machine(),
         options.tasks,
         options.evaluators,
         options.rounds
@@ -67,7 +67,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             measure(&options, *size, items)?.print(*size);
         }
     }
-    println!("\n{} at the end", poq_bench::machine());
+    println!("\n{} at the end", poq_client::machine());
     Ok(())
 }
 

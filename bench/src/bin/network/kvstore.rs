@@ -57,7 +57,7 @@ impl Kvstore {
     /// If one cannot be started.
     pub fn start(network: &Description, root: &Path) -> anyhow::Result<Self> {
         let start = |name: &str| {
-            let mut command = Command::new(poq_testnet::cache().join("bin/cometbft"));
+            let mut command = Command::new(poq_client::cache().join("bin/cometbft"));
             command.arg("start").arg("--home").arg(root.join(name));
             command.args(["--proxy_app", "persistent_kvstore"]);
             Process::start(name, command, &root.join(format!("{name}.log")))

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use poq_bench::figures::print_table;
-use poq_client::worker::shutdown_on_signals;
+use poq_worker::program::shutdown_on_signals;
 
 use options::{Options, Output};
 use step::{Figures, Kind};
@@ -40,7 +40,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: &Options) -> anyhow::Result<()> {
-    let machine = poq_bench::machine();
+    let machine = poq_client::machine();
     let shutdown = shutdown_on_signals()?;
     let figures = compare::run(options, &shutdown).await?;
     match options.output {
@@ -89,5 +89,5 @@ fn print_text(options: &Options, machine: &str, figures: &compare::Compared) {
             print_table(&Figures::COLUMNS, &rows);
         }
     }
-    println!("\n{} at the end", poq_bench::machine());
+    println!("\n{} at the end", poq_client::machine());
 }

@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::parse();
     println!(
         "{}; medians of {} blocks, alternately on both chains",
-        poq_bench::machine(),
+        poq_client::machine(),
         options.rounds
     );
     let base = Size {
@@ -76,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     table::print_growth_header();
     growth(&options, "nodes", pair(&options.nodes, nodes)?)?;
     growth(&options, "finished tasks", pair(&options.tasks, tasks)?)?;
-    println!("\n{} at the end", poq_bench::machine());
+    println!("\n{} at the end", poq_client::machine());
     Ok(())
 }
 

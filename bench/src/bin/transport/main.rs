@@ -74,7 +74,7 @@ struct Figures {
 
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let machine = poq_bench::machine();
+    let machine = poq_client::machine();
     let figures = measure(&options)?;
     match options.output {
         Output::Text => print_text(&options, &machine, &figures),
@@ -150,7 +150,7 @@ fn print_text(options: &Options, machine: &str, figures: &[Figures]) {
         "p99",
     ];
     print_table(&columns, &rows);
-    println!("\n{} at the end", poq_bench::machine());
+    println!("\n{} at the end", poq_client::machine());
 }
 
 impl Figures {

@@ -20,7 +20,7 @@ async fn model() -> &'static MistralGenerator {
         .get_or_init(|| async {
             let file = config::default_model_file();
             let digest = weights::digest(&file).unwrap_or_else(|error| panic!("{error}"));
-            let converted = config::cache().join("converted");
+            let converted = poq_client::cache().join("converted");
             let prepared =
                 weights::prepare(&file, &digest, &converted, WeightType::default()).unwrap();
             let generator = MistralGenerator::load(&prepared, ENGINES, 0).await.unwrap();

@@ -1,10 +1,8 @@
 //! What a model is made of, and its digest.
 
-use std::fs::{self, File};
-use std::io::{self, BufReader};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-
-use sha2::{Digest, Sha256};
 
 use super::{Error, Result, io_error};
 
@@ -79,12 +77,12 @@ impl Source {
         {
             return file_digest(file);
         }
-        let mut manifest = Sha256::new();
+        let mut manifest = String::new();
         for file in self.files() {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            manifest.update(format!("{}  {name}\n", file_digest(&file)?));
+            manifest += &format!("{}  {name}\n", file_digest(&file)?);
         }
-        Ok(hex::encode(manifest.finalize()))
+        Ok(poq_client::digest::of_bytes(manifest.as_bytes()))
     }
 
     /// How many bytes its weights have on disk.
@@ -151,11 +149,7 @@ impl Folder {
 
 /// SHA-256 of a file, 64 lower-case hex digits.
 pub fn file_digest(path: &Path) -> Result<String> {
-    let file = File::open(path).map_err(io_error("open", path))?;
-    let mut file = BufReader::with_capacity(1 << 20, file);
-    let mut hash = Sha256::new();
-    io::copy(&mut file, &mut hash).map_err(io_error("read", path))?;
-    Ok(hex::encode(hash.finalize()))
+    poq_client::digest::of_file(path).map_err(io_error("read", path))
 }
 
 /// All parts of a GGUF file, as llama.cpp names them.

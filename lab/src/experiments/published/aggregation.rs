@@ -12,7 +12,8 @@ use super::super::{Case, Effort, run_all};
 use crate::casts::evaluators;
 use crate::episode::{Cast, Episode, Setting};
 use crate::error::Result;
-use crate::statistics::{Estimate, correlation};
+use crate::statistics::Estimate;
+use crate::statistics::agreement::pearson;
 use crate::strategy::Evaluator;
 
 /// Standard deviation of an honest evaluator, ppm.
@@ -170,7 +171,7 @@ impl Fit {
         let distance: f64 = pairs.iter().map(|(one, other)| (one - other).abs()).sum();
         Self {
             error: distance / pairs.len().max(1) as f64,
-            correlation: correlation(pairs),
+            correlation: pearson(pairs).unwrap_or(0.0),
         }
     }
 

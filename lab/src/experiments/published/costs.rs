@@ -9,7 +9,8 @@ use super::super::{Case, Effort, run_all};
 use crate::casts::{evaluators, honest_inference};
 use crate::episode::{Cast, Episode, InferenceRole, Setting};
 use crate::error::Result;
-use crate::statistics::{Estimate, correlation};
+use crate::statistics::Estimate;
+use crate::statistics::agreement::spearman;
 use crate::strategy::{Evaluator, Inference};
 use crate::world::{ModelClass, STANDARD};
 
@@ -128,13 +129,9 @@ pub fn run(base: &Setting, effort: Effort) -> Result<Comparison> {
     let profits: Vec<f64> = rows.iter().map(|row| row.profit.mean).collect();
     let agreement = (0..BETAS.len())
         .map(|index| {
-            let rewards: Vec<f64> = rows.iter().map(|row| row.rewards[index].mean).collect();
-            correlation(
-                &ranks(&rewards)
-                    .into_iter()
-                    .zip(ranks(&profits))
-                    .collect::<Vec<_>>(),
-            )
+            let rewards = rows.iter().map(|row| row.rewards[index].mean);
+            let pairs = rewards.zip(profits.iter().copied());
+            spearman(&pairs.collect::<Vec<_>>()).unwrap_or(0.0)
         })
         .collect();
     Ok(Comparison { rows, agreement })
@@ -148,20 +145,4 @@ fn quality(run: &Episode, node: usize) -> f64 {
         .map(|quality| f64::from(quality) / PPM)
         .collect();
     qualities.iter().sum::<f64>() / qualities.len().max(1) as f64
-}
-
-/// The place of each value among all, from 0.
-fn ranks(values: &[f64]) -> Vec<f64> {
-    let below = |value: &f64| values.iter().filter(|other| *other < value).count();
-    values.iter().map(|value| below(value) as f64).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranks_are_orders() {
-        assert_eq!(ranks(&[3.0, -1.0, 7.0]), [1.0, 0.0, 2.0]);
-    }
 }

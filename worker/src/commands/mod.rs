@@ -1,0 +1,34 @@
+//! The commands that both workers have, for their command lines.
+
+mod earnings;
+mod init;
+mod register;
+mod start;
+mod status;
+
+use poq_client::Client;
+use poq_proto::v1::Role;
+
+use crate::{ChainConfig, Result, WorkerHome};
+
+pub use earnings::{Earnings, earnings};
+pub use init::{Init, init};
+pub use register::{Register, register};
+pub use start::{Setup, Start, start};
+pub use status::status;
+
+/// The client of a home's node, and the operator's address on its chain.
+async fn operator(home: &WorkerHome, chain: &ChainConfig) -> Result<(Client, String)> {
+    let client = Client::new(&chain.node)?;
+    let prefix = client.params().await?.bech32_prefix;
+    let operator = home.operator(chain, &prefix)?;
+    Ok((client, operator))
+}
+
+/// The program of a role, as its users call it.
+fn program(role: Role) -> &'static str {
+    match role {
+        Role::Inference => "poq-inference-node",
+        _ => "poq-evaluator",
+    }
+}

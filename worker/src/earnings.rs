@@ -1,0 +1,143 @@
+//! What an operator's node has earned and what it still has to do.
+
+use poq_client::{Client, Event, Order, Result, found};
+use poq_proto::event;
+use poq_proto::v1::Role;
+use serde::Serialize;
+
+/// What the chain says about the money of a node. Amounts are in base units of `denom`; print it by
+/// [`poq_client::json`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Earnings {
+    /// The node's operator.
+    pub operator: String,
+    /// Denom of all amounts.
+    pub denom: String,
+    /// Earned since the registration.
+    pub earned: u64,
+    /// Lost of the stake since the registration.
+    pub slashed: u64,
+    /// At stake now.
+    pub stake: u64,
+    /// Parts per million.
+    pub reputation: u32,
+    /// Duties that were done.
+    pub duties_done: u64,
+    /// Duties that were missed.
+    pub duties_missed: u64,
+    /// Tasks whose outcome still depends on the node.
+    pub open_duties: u32,
+    /// Account that earns.
+    pub payout: String,
+    /// What that account has.
+    pub payout_balance: u128,
+    /// The newest payments to the operator's nodes, newest first.
+    pub recent: Vec<Payment>,
+}
+
+/// One payment to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Payment {
+    /// The block that paid.
+    pub height: u64,
+    /// The task that was paid for.
+    pub task: u64,
+    /// Base units.
+    pub amount: u64,
+    /// Account that got it.
+    pub payout: String,
+}
+
+impl Earnings {
+    /// Asks for the earnings of a node and its newest payments, at most `recent` (up to 100).
+    /// `None` if there is no such node.
+    pub async fn read(
+        client: &Client,
+        role: Role,
+        operator: &str,
+        recent: u8,
+    ) -> Result<Option<Self>> {
+        let Some(node) = found(client.node(role, operator).await)? else {
+            return Ok(None);
+        };
+        let denom = client.params().await?.denom;
+        Ok(Some(Self {
+            payout_balance: client.balance(&node.payout, &denom).await?,
+            recent: payments(client, operator, recent).await?,
+            operator: node.operator,
+            denom,
+            earned: node.earned,
+            slashed: node.slashed,
+            stake: node.stake,
+            reputation: node.reputation,
+            duties_done: node.duties_done,
+            duties_missed: node.duties_missed,
+            open_duties: node.open_duties,
+            payout: node.payout,
+        }))
+    }
+
+    /// Names and values for people.
+    pub fn lines(&self) -> Vec<(&'static str, String)> {
+        let money = |amount: u128| format!("{amount} {}", self.denom);
+        let mut lines = vec![
+            ("operator", self.operator.clone()),
+            ("earned", money(self.earned.into())),
+            ("slashed", money(self.slashed.into())),
+            ("stake", money(self.stake.into())),
+            ("reputation", format!("{} ppm", self.reputation)),
+            ("duties done", self.duties_done.to_string()),
+            ("duties missed", self.duties_missed.to_string()),
+            ("open duties", self.open_duties.to_string()),
+            ("payout account", self.payout.clone()),
+            ("its balance", money(self.payout_balance)),
+        ];
+        lines.extend(self.recent.iter().map(|payment| {
+            let (height, task) = (payment.height, payment.task);
+            let amount = money(payment.amount.into());
+            (
+                "paid",
+                format!("{amount} for task {task} in block {height}"),
+            )
+        }));
+        lines
+    }
+}
+
+/// The newest payments in blocks that the asked node has indexed.
+async fn payments(client: &Client, operator: &str, most: u8) -> Result<Vec<Payment>> {
+    if most == 0 {
+        return Ok(Vec::new());
+    }
+    let query = format!("{}.{}='{}'", event::NODE_PAID, event::NODE, operator);
+    let heights = client
+        .block_search(&query, 1, most, Order::Descending)
+        .await?;
+    let mut payments = Vec::new();
+    for height in heights {
+        let events = client.block_results(Some(height)).await?.events;
+        let paid = events.iter().rev().filter(|paid| {
+            paid.kind == event::NODE_PAID && paid.get(event::NODE) == Some(operator)
+        });
+        payments.extend(paid.map(|paid| payment(height, paid)));
+        if payments.len() >= most.into() {
+            break;
+        }
+    }
+    payments.truncate(most.into());
+    Ok(payments)
+}
+
+fn payment(height: u64, paid: &Event) -> Payment {
+    let number = |key| {
+        paid.get(key)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0)
+    };
+    Payment {
+        height,
+        task: number(event::TASK),
+        amount: number(event::AMOUNT),
+        payout: paid.get(event::PAYOUT).unwrap_or_default().to_owned(),
+    }
+}

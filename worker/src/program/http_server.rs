@@ -1,0 +1,352 @@
+//! HTTP servers that no client can hold up: one way to serve for every program.
+//!
+//! TLS ends at a proxy in front.
+
+mod cors;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use poq_client::json;
+use serde::Serialize;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+pub use cors::share;
+
+/// Pause after which a connection is accepted again when the system has no room for one.
+const NO_ROOM: Duration = Duration::from_secs(1);
+/// Seconds after which a server is likely to have room again.
+const RETRY_AFTER: &str = "5";
+
+/// What clients may take of a server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; the system keeps further ones waiting.
+    pub connections: u32,
+    /// Requests that are answered at once; further ones are refused with status 503.
+    pub requests: usize,
+    /// From a connection's start, or the end of an answer on it, to the end of a request's headers.
+    pub headers: Duration,
+    /// From a request's headers to those of its answer, the request's body included; then status
+    /// 408. What is streamed may take longer.
+    pub request: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            requests: 256,
+            headers: Duration::from_secs(15),
+            request: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Serves `router` until `shutdown`, and what was asked before it to its end.
+///
+/// # Errors
+/// If the listener is lost.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    let gate = Arc::new(Gate {
+        places: Semaphore::new(limits.requests),
+        time: limits.request,
+    });
+    let router = router.layer(middleware::from_fn_with_state(gate, pass));
+    let places = Arc::new(Semaphore::new(limits.connections as usize));
+    while let Some(stream) = accept(&listener, &places, &shutdown).await {
+        let (stream, place) = stream?;
+        let (router, shutdown) = (router.clone(), shutdown.clone());
+        tokio::spawn(async move {
+            connection(stream, router, limits.headers, shutdown).await;
+            drop(place);
+        });
+    }
+    drop(listener);
+    // All places are free again when the last connection has ended.
+    let _ = places.acquire_many(limits.connections).await;
+    Ok(())
+}
+
+/// A response in JSON, with integers of 64 bits as text: see [`json`].
+#[derive(Debug)]
+pub struct Json<T>(pub T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        match json::to_string(&self.0) {
+            Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
+    }
+}
+
+type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
+
+/// The next connection and its place, or none at shutdown.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+    shutdown: &CancellationToken,
+) -> Option<io::Result<Accepted>> {
+    let next = async {
+        let place = places.clone().acquire_owned().await;
+        let place = place.map_err(io::Error::other)?;
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Ok((stream, place)),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    warn!("cannot accept a connection: {error}");
+                    sleep(NO_ROOM).await;
+                }
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shutdown.cancelled() => None,
+        accepted = next => Some(accepted),
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    headers: Duration,
+    shutdown: CancellationToken,
+) {
+    // Small answers go out at once; without it they are only slower.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(headers)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    let result = tokio::select! {
+        biased;
+        result = connection.as_mut() => result,
+        () = shutdown.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        debug!("a connection ended: {error}");
+    }
+}
+
+struct Gate {
+    places: Semaphore,
+    time: Duration,
+}
+
+async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+    let Ok(_place) = gate.places.try_acquire() else {
+        let message = "too many requests at once; try again later";
+        let retry = [(header::RETRY_AFTER, RETRY_AFTER)];
+        return (StatusCode::SERVICE_UNAVAILABLE, retry, message).into_response();
+    };
+    match timeout(gate.time, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let message = "the request took too long";
+            // What was not read of it cannot be told from a next one.
+            let close = [(header::CONNECTION, "close")];
+            (StatusCode::REQUEST_TIMEOUT, close, message).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use axum::body::{Body, Bytes};
+    use axum::routing::{get, post};
+    use futures::StreamExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::task::JoinHandle;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(100);
+    const NEVER: Duration = Duration::from_secs(600);
+
+    struct Running {
+        address: SocketAddr,
+        shutdown: CancellationToken,
+        server: JoinHandle<io::Result<()>>,
+    }
+
+    async fn start(limits: Limits) -> Running {
+        let slow = async || {
+            sleep(SOON * 3).await;
+            "slow"
+        };
+        let parts = async || {
+            let parts = futures::stream::iter(["a", "b", "c"]).then(async |part| {
+                sleep(SOON).await;
+                Ok::<_, io::Error>(part)
+            });
+            Body::from_stream(parts)
+        };
+        let router = Router::new()
+            .route("/", get(async || "here"))
+            .route("/slow", get(slow))
+            .route("/parts", get(parts))
+            .route("/json", get(async || Json(u64::MAX)))
+            .route("/body", post(async |body: Bytes| body));
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let server = tokio::spawn(serve(listener, router, limits, shutdown.clone()));
+        Running {
+            address,
+            shutdown,
+            server,
+        }
+    }
+
+    /// All that is answered to what is sent, until the server closes the connection.
+    async fn said(address: SocketAddr, text: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    fn asked(path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    }
+
+    fn limits() -> Limits {
+        Limits {
+            headers: NEVER,
+            request: NEVER,
+            ..Limits::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn who_says_nothing_is_cut_off() {
+        let server = start(Limits {
+            headers: SOON,
+            ..limits()
+        })
+        .await;
+        for beginning in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: x\r\n"] {
+            let answer = timeout(NEVER, said(server.address, beginning))
+                .await
+                .unwrap();
+            assert!(!answer.contains("here"), "{answer}");
+        }
+        assert!(said(server.address, &asked("/")).await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn a_request_has_its_time_and_a_stream_more() {
+        let server = start(Limits {
+            request: SOON * 2,
+            ..limits()
+        })
+        .await;
+        let half = "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf";
+        for late in [asked("/slow"), half.to_owned()] {
+            let answer = said(server.address, &late).await;
+            assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+        }
+        let answer = said(server.address, &asked("/parts")).await;
+        assert!(
+            answer.starts_with("HTTP/1.1 200") && answer.contains("c\r\n"),
+            "{answer}"
+        );
+    }
+
+    #[tokio::test]
+    async fn more_requests_than_there_are_places_are_told_to_come_back() {
+        let server = start(Limits {
+            requests: 1,
+            ..limits()
+        })
+        .await;
+        let (slow, here) = (asked("/slow"), asked("/"));
+        let beside = async {
+            sleep(SOON).await;
+            said(server.address, &here).await
+        };
+        let (slow, refused) = tokio::join!(said(server.address, &slow), beside);
+        assert!(slow.ends_with("slow"), "{slow}");
+        assert!(refused.starts_with("HTTP/1.1 503"), "{refused}");
+        assert!(refused.contains("retry-after: 5"), "{refused}");
+        assert!(said(server.address, &here).await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn integers_of_64_bits_are_text_in_json() {
+        let server = start(limits()).await;
+        let answer = said(server.address, &asked("/json")).await;
+        assert!(
+            answer.contains("content-type: application/json"),
+            "{answer}"
+        );
+        assert!(answer.ends_with("\"18446744073709551615\""), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_connection_waits_for_its_place() {
+        let server = start(Limits {
+            connections: 1,
+            ..limits()
+        })
+        .await;
+        let silent = TcpStream::connect(server.address).await.unwrap();
+        let here = asked("/");
+        let waiting = said(server.address, &here);
+        tokio::pin!(waiting);
+        assert!(timeout(SOON * 2, waiting.as_mut()).await.is_err());
+        drop(silent);
+        assert!(waiting.await.ends_with("here"));
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_before_the_end_is_answered() {
+        let server = start(limits()).await;
+        let slow = asked("/slow");
+        let stop = async {
+            sleep(SOON).await;
+            server.shutdown.cancel();
+        };
+        let (answer, ()) = tokio::join!(said(server.address, &slow), stop);
+        assert!(answer.ends_with("slow"), "{answer}");
+        server.server.await.unwrap().unwrap();
+        assert!(TcpStream::connect(server.address).await.is_err());
+    }
+}

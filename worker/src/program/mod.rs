@@ -1,0 +1,14 @@
+//! What every program of the chain has, the workers and others: logs, results and failures, metrics,
+//! an HTTP server that no client can hold up, and signals.
+
+mod failure;
+pub mod http_server;
+pub mod logging;
+pub mod metrics;
+mod output;
+mod signals;
+pub mod terminal;
+
+pub use failure::Failure;
+pub use output::{Output, OutputArg, exit, table};
+pub use signals::shutdown_on_signals;
