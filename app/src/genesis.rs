@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use poq_proto::code;
 use poq_proto::v1::{GenesisAccount, GenesisState, Params};
+use poq_store::State;
 
 use crate::address::Address;
 use crate::chain;
@@ -11,7 +12,6 @@ use crate::coin;
 use crate::error::{Error, Result, ensure};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::{bank, models, nodes, params, validators};
-use crate::store::State;
 
 /// A genesis with default parameters and nothing else.
 pub fn default_genesis() -> GenesisState {

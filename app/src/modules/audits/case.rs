@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 
 use poq_proto::v1::{EvaluatorModel, TaskStatus};
+use poq_store::State;
 
 use crate::error::{Error, Result};
 use crate::modules::{models, tasks};
-use crate::store::State;
 
 /// A scheduled audit with all that its reference scores depend on.
 #[derive(Clone, Debug)]

@@ -1,10 +1,11 @@
 //! Has scores computed ahead of the blocks that use them.
 
+use poq_store::State;
+
 use super::case::Case;
 use super::pool::Auditor;
 use super::schedule::pending;
 use crate::error::{Error, Result};
-use crate::store::State;
 
 /// Audits that are worked on ahead of the blocks that use them, at most.
 const LOOKAHEAD: usize = 64;

@@ -1,11 +1,11 @@
 use poq_proto::event;
 use poq_proto::v1::{Audit, AuditCause, Task};
+use poq_store::State;
 
 use super::keys;
 use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::tasks;
-use crate::store::State;
 
 /// Schedules an audit `audit_delay` blocks from now and stores the task. Until its result is used
 /// the task is not paid.

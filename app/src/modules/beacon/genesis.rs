@@ -1,9 +1,10 @@
 //! What genesis.json says of vote extensions.
 
+use poq_store::State;
+
 use crate::chain;
 use crate::error::Result;
 use crate::modules::validators;
-use crate::store::State;
 
 /// Takes over the height from genesis.json; 0 means never. Every validator needs a key then.
 pub fn begin(state: &mut State, height: u64) -> Result<()> {
