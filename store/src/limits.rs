@@ -6,6 +6,8 @@ pub(crate) const MAX_KEY_LEN: usize = 512;
 
 // Memory. Several nodes share a small machine; a small chain never fills the caches.
 
+/// Depth of the inner nodes that are in memory: 16^0 + … + 16^4, so at most 70,000 of 1.5 KB.
+pub(crate) const TREE_TOP_DEPTH: usize = 4;
 /// Blocks of RocksDB's tables, uncompressed.
 pub(crate) const BLOCK_CACHE_BYTES: usize = 256 << 20;
 /// Unflushed rows of one column family.

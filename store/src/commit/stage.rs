@@ -100,5 +100,11 @@ pub(super) fn update_tree(
     overwrites: &[Option<Overwrite>],
 ) -> Result<TreeUpdate> {
     let updates = overwrites.iter().flatten().map(|found| found.update);
-    tree::update(&storage.db, base, version, updates.collect())
+    tree::update(
+        &storage.db,
+        &storage.top(),
+        base,
+        version,
+        updates.collect(),
+    )
 }

@@ -8,10 +8,13 @@ use super::write_set::WriteSet;
 use crate::error::Result;
 use crate::rows::current::{self, CurrentRow};
 use crate::rows::{Database, key};
+use crate::tree::TreeTop;
 
 pub(crate) struct Storage {
     pub db: Database,
     pending: RwLock<Option<PendingCommit>>,
+    /// Of the newest version.
+    top: RwLock<TreeTop>,
 }
 
 /// A committed version whose rows are not in the database yet.
@@ -25,6 +28,7 @@ impl Storage {
         Ok(Self {
             db: Database::open(path)?,
             pending: RwLock::default(),
+            top: RwLock::default(),
         })
     }
 
@@ -34,6 +38,18 @@ impl Storage {
             return Ok(None);
         }
         current::find(&self.db, key)
+    }
+
+    /// The top of the newest tree.
+    pub fn top(&self) -> TreeTop {
+        self.top
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub fn set_top(&self, top: TreeTop) {
+        *self.top.write().unwrap_or_else(PoisonError::into_inner) = top;
     }
 
     /// The writes of `version`, if its rows are not written yet.

@@ -158,6 +158,7 @@ impl Store {
             version: head.height,
             writes: staged.writes.clone(),
         }));
+        storage.set_top(staged.tree.top.clone());
         let newest = &self.inner.head;
         *newest.write().unwrap_or_else(PoisonError::into_inner) = head;
         writer.begin(storage, staged);

@@ -15,6 +15,7 @@ use crate::error::{Result, StoreError};
 use crate::rows::{Database, db, history};
 use path::Path;
 
+pub(crate) use node::TreeTop;
 pub(crate) use update::{KeyUpdate, TreeUpdate, update};
 
 /// The root of the empty tree.

@@ -1,6 +1,8 @@
-//! Nodes of the tree: their stored form and their hashes.
+//! Nodes of the tree: their stored form, their hashes, and those that are in memory.
 //!
-//! Both are those of `jmt`, which reads the same nodes to prove values.
+//! Form and hashes are those of `jmt`, which reads the same nodes to prove values.
+
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -59,6 +61,39 @@ pub(super) struct Child {
     pub leaves: Option<u64>,
 }
 
+/// The root of the newest tree and the inner nodes below it, down to a fixed depth, in memory.
+pub(crate) type TreeTop = Option<Arc<InnerNode>>;
+
+/// An inner node with those below it that are in memory. A version shares what does not change with
+/// the one before.
+#[derive(Clone)]
+pub(crate) struct InnerNode {
+    /// The version that wrote it.
+    pub(super) version: u64,
+    pub(super) children: Children,
+    pub(super) below: [TreeTop; WIDTH],
+    /// `None` if they are not computed yet.
+    hashes: Option<Hashes>,
+}
+
+impl InnerNode {
+    pub(super) fn new(children: Children) -> Self {
+        Self {
+            version: 0,
+            children,
+            below: Default::default(),
+            hashes: None,
+        }
+    }
+
+    /// Computes the hash after the children whose bits are set were changed.
+    pub(super) fn rehash(&mut self, changed: u16) -> Hash {
+        let changed = self.hashes.map_or(u16::MAX, |_| changed);
+        let hashes = self.hashes.get_or_insert([NO_HASH; WIDTH - 1]);
+        rehash(hashes, 0, &self.children, changed)
+    }
+}
+
 /// The number of leaves below an inner node.
 pub(super) fn leaves(children: &Children) -> u64 {
     let counts = children
@@ -68,19 +103,30 @@ pub(super) fn leaves(children: &Children) -> u64 {
     counts.fold(0, u64::saturating_add)
 }
 
-/// The root of the binary tree over these children, in which a single leaf stands as high as it
-/// can.
-pub(super) fn internal_hash(children: &[Option<Child>]) -> Hash {
+/// The hashes of the binary tree between an inner node and its children, from its root on: below
+/// the one at index `i` are those at `2 * i + 1` and `2 * i + 2`.
+type Hashes = [Hash; WIDTH - 1];
+
+/// Computes the hashes above changed children, whose bits are set, and returns the one at `index`. A
+/// single leaf is as high in the binary tree as it can be.
+fn rehash(hashes: &mut Hashes, index: usize, children: &[Option<Child>], changed: u16) -> Hash {
+    if let [child] = children {
+        return child.map_or(NO_HASH, |child| child.hash);
+    }
+    if changed == 0 {
+        return hashes[index];
+    }
+    let half = children.len() / 2;
+    let (left, right) = children.split_at(half);
+    let left = rehash(hashes, 2 * index + 1, left, changed & ((1 << half) - 1));
+    let right = rehash(hashes, 2 * index + 2, right, changed >> half);
     let mut present = children.iter().flatten();
-    match (present.next(), present.next()) {
+    hashes[index] = match (present.next(), present.next()) {
         (None, _) => NO_HASH,
         (Some(leaf), None) if leaf.leaves.is_none() => leaf.hash,
-        (Some(child), _) if children.len() == 1 => child.hash,
-        _ => {
-            let (left, right) = children.split_at(children.len() / 2);
-            hash(INTERNAL_DOMAIN, &internal_hash(left), &internal_hash(right))
-        }
-    }
+        _ => hash(INTERNAL_DOMAIN, &left, &right),
+    };
+    hashes[index]
 }
 
 fn hash(domain: &[u8], left: &Hash, right: &Hash) -> Hash {
@@ -237,7 +283,7 @@ mod tests {
                     leaf.hash()
                 }
                 (Node::Internal(children), jmt::storage::Node::Internal(theirs)) => {
-                    let hash = internal_hash(children);
+                    let hash = rehash(&mut [NO_HASH; WIDTH - 1], 0, children, u16::MAX);
                     prop_assert_eq!(hash, theirs.hash::<Sha256>());
                     prop_assert_eq!(leaves(children), theirs.leaf_count() as u64);
                     hash
@@ -245,6 +291,27 @@ mod tests {
                 _ => unreachable!(),
             };
             prop_assert_ne!(expected, [0; 32]);
+        }
+
+        /// Hashes that are kept are those that are computed from nothing.
+        #[test]
+        fn hashes_follow_changes(
+            changes in prop::collection::vec((
+                prop::array::uniform16(prop::option::of(child())),
+                prop_oneof![any::<u16>(), any::<u16>().prop_map(|bits| bits & 0x0101)],
+            ), 1..8),
+        ) {
+            let mut children = [None; WIDTH];
+            let mut hashes = [NO_HASH; WIDTH - 1];
+            for (new, changed) in changes {
+                for index in (0..WIDTH).filter(|index| changed >> index & 1 == 1) {
+                    children[index] = new[index];
+                }
+                rehash(&mut hashes, 0, &children, changed);
+                let mut whole = [[0; 32]; WIDTH - 1];
+                rehash(&mut whole, 0, &children, u16::MAX);
+                prop_assert_eq!(hashes, whole);
+            }
         }
 
         #[test]

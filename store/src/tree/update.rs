@@ -4,11 +4,14 @@
 //! node at most once; below the root it runs in parallel. A leaf is where its key's digest first
 //! differs from all others, so the shape of the tree depends on its keys alone.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
-use super::node::{Child, Children, Hash, Leaf, NO_HASH, Node, WIDTH, internal_hash, leaves};
+use super::node::{Child, Hash, InnerNode, Leaf, NO_HASH, Node, TreeTop, WIDTH, leaves};
 use super::path::{Path, nibble};
 use crate::error::{Result, StoreError};
+use crate::limits::TREE_TOP_DEPTH;
 use crate::rows::{Database, db};
 
 /// A write of a key.
@@ -41,6 +44,7 @@ impl KeyUpdate {
 /// versions need.
 pub(crate) struct TreeUpdate {
     pub root: Hash,
+    pub top: TreeTop,
     pub nodes: Vec<NodeRow>,
     pub stale: Vec<Vec<u8>>,
 }
@@ -48,9 +52,11 @@ pub(crate) struct TreeUpdate {
 /// The key and the stored form of a node.
 pub(crate) type NodeRow = (Vec<u8>, Vec<u8>);
 
-/// The tree at `version` after `updates`, on top of the version `base`; 0 for none.
+/// The tree at `version` after `updates`, on top of the version `base`; 0 for none. `top` is used if
+/// it is that of `base`.
 pub(crate) fn update(
     db: &Database,
+    top: &TreeTop,
     base: u64,
     version: u64,
     mut updates: Vec<KeyUpdate>,
@@ -59,13 +65,14 @@ pub(crate) fn update(
     let mut walk = Walk::new(db, version);
     let root = match base {
         0 => walk.put(Path::ROOT, &updates)?,
-        base => walk.change(base, Path::ROOT, &updates)?,
+        base => walk.change(base, top.as_deref(), Path::ROOT, &updates)?,
     };
-    let root = walk.write_root(root);
+    let (root, top) = walk.write_root(root);
     // RocksDB inserts rows faster in the order of their keys.
     walk.nodes.par_sort_unstable();
     Ok(TreeUpdate {
         root,
+        top,
         nodes: walk.nodes,
         stale: walk.stale,
     })
@@ -77,7 +84,7 @@ enum Subtree {
     /// Not written yet: it may move up.
     Leaf(Leaf),
     /// Written.
-    Internal(Child),
+    Internal(Child, TreeTop),
 }
 
 /// A walk through the tree or through a part of it.
@@ -99,21 +106,32 @@ impl<'a> Walk<'a> {
     }
 
     /// Changes the subtree at `path`, whose node `version` wrote.
-    fn change(&mut self, version: u64, path: Path, updates: &[KeyUpdate]) -> Result<Subtree> {
-        match self.take(version, path)? {
-            Node::Null => self.put(path, updates),
-            Node::Leaf(leaf) => self.build(path, &with_leaf(leaf, updates)),
-            Node::Internal(children) => {
-                let changed = self.change_children(&children, path, updates)?;
-                self.join(children, changed, path)
+    fn change(
+        &mut self,
+        version: u64,
+        node: Option<&InnerNode>,
+        path: Path,
+        updates: &[KeyUpdate],
+    ) -> Result<Subtree> {
+        let node = match node.filter(|node| node.version == version) {
+            Some(node) => {
+                self.stale.push(path.key(version));
+                node.clone()
             }
-        }
+            None => match self.take(version, path)? {
+                Node::Null => return self.put(path, updates),
+                Node::Leaf(leaf) => return self.build(path, &with_leaf(leaf, updates)),
+                Node::Internal(children) => InnerNode::new(children),
+            },
+        };
+        let changed = self.change_children(&node, path, updates)?;
+        self.join(node, changed, path)
     }
 
     /// Changes the subtrees below an inner node, at the root in parallel.
     fn change_children(
         &mut self,
-        children: &Children,
+        node: &InnerNode,
         path: Path,
         updates: &[KeyUpdate],
     ) -> Result<Vec<(usize, Subtree)>> {
@@ -122,13 +140,13 @@ impl<'a> Walk<'a> {
         if path != Path::ROOT {
             let of_children = updates.chunk_by(same_child);
             return of_children
-                .map(|of_child| self.change_child(children, path, of_child))
+                .map(|of_child| self.change_child(node, path, of_child))
                 .collect();
         }
         let (db, version) = (self.db, self.version);
         let walks = updates.par_chunk_by(same_child).map(|of_child| {
             let mut walk = Walk::new(db, version);
-            let changed = walk.change_child(children, path, of_child)?;
+            let changed = walk.change_child(node, path, of_child)?;
             Ok((changed, walk))
         });
         let walks = walks.collect::<Result<Vec<_>>>()?;
@@ -143,7 +161,7 @@ impl<'a> Walk<'a> {
     /// Changes the subtree below one child of the node at `path`.
     fn change_child(
         &mut self,
-        children: &Children,
+        node: &InnerNode,
         path: Path,
         updates: &[KeyUpdate],
     ) -> Result<(usize, Subtree)> {
@@ -151,14 +169,16 @@ impl<'a> Walk<'a> {
             .first()
             .map_or(0, |update| update.nibble(path.depth));
         let path = path.child(index);
-        let subtree = match children[index] {
+        let subtree = match node.children[index] {
             None => self.put(path, updates)?,
             // A leaf is that of the key which existed: it is replaced without being read.
             Some(child) if child.leaves.is_none() && updates.iter().any(|key| key.existed) => {
                 self.stale.push(path.key(child.version));
                 self.put(path, updates)?
             }
-            Some(child) => self.change(child.version, path, updates)?,
+            Some(child) => {
+                self.change(child.version, node.below[index].as_deref(), path, updates)?
+            }
         };
         Ok((index, subtree))
     }
@@ -184,22 +204,27 @@ impl<'a> Walk<'a> {
             let index = of_child.first().map_or(0, index);
             built.push((index, self.build(path.child(index), of_child)?));
         }
-        self.join([None; WIDTH], built, path)
+        self.join(InnerNode::new([None; WIDTH]), built, path)
     }
 
     /// Puts changed subtrees below the inner node at `path`. The node goes if nothing or a single
     /// leaf is left below it.
     fn join(
         &mut self,
-        mut children: Children,
+        mut node: InnerNode,
         changed: Vec<(usize, Subtree)>,
         path: Path,
     ) -> Result<Subtree> {
-        let mut new_leaves = Vec::new();
+        let (mut bits, mut new_leaves) = (0, Vec::new());
         for (index, subtree) in changed {
-            children[index] = match subtree {
+            bits |= 1 << index;
+            node.below[index] = None;
+            node.children[index] = match subtree {
                 Subtree::Empty => None,
-                Subtree::Internal(child) => Some(child),
+                Subtree::Internal(child, below) => {
+                    node.below[index] = below;
+                    Some(child)
+                }
                 Subtree::Leaf(leaf) => {
                     new_leaves.push((index, leaf));
                     Some(Child {
@@ -210,10 +235,8 @@ impl<'a> Walk<'a> {
                 }
             };
         }
-        let mut present = children.iter().enumerate();
-        let mut present = present
-            .by_ref()
-            .filter_map(|(index, child)| Some((index, (*child)?)));
+        let children = node.children.iter().enumerate();
+        let mut present = children.filter_map(|(index, child)| Some((index, (*child)?)));
         match (present.next(), present.next()) {
             (None, _) => return Ok(Subtree::Empty),
             (Some((index, child)), None) if child.leaves.is_none() => {
@@ -228,27 +251,29 @@ impl<'a> Walk<'a> {
         for (index, leaf) in new_leaves {
             self.write(path.child(index), &Node::Leaf(leaf));
         }
+        node.version = self.version;
         let child = Child {
-            hash: internal_hash(&children),
+            hash: node.rehash(bits),
             version: self.version,
-            leaves: Some(leaves(&children)),
+            leaves: Some(leaves(&node.children)),
         };
-        self.write(path, &Node::Internal(children));
-        Ok(Subtree::Internal(child))
+        self.write(path, &Node::Internal(node.children));
+        let node = (path.depth <= TREE_TOP_DEPTH).then(|| Arc::new(node));
+        Ok(Subtree::Internal(child, node))
     }
 
     /// Every version has a root of its own. Returns its hash.
-    fn write_root(&mut self, root: Subtree) -> Hash {
+    fn write_root(&mut self, root: Subtree) -> (Hash, TreeTop) {
         match root {
             Subtree::Empty => {
                 self.write(Path::ROOT, &Node::Null);
-                NO_HASH
+                (NO_HASH, None)
             }
             Subtree::Leaf(leaf) => {
                 self.write(Path::ROOT, &Node::Leaf(leaf));
-                leaf.hash()
+                (leaf.hash(), None)
             }
-            Subtree::Internal(child) => child.hash,
+            Subtree::Internal(child, node) => (child.hash, node),
         }
     }
 
