@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use poq_proto::code;
 use poq_proto::v1::{EvaluatorModel, Params};
+use poq_store::{Head, Snapshot, StagedCommit, State, Store, WriteSet};
 
 use crate::block::{Block, Gas, OpenBlock, Outcome, proposal_bytes};
 use crate::chain;
@@ -15,7 +16,6 @@ use crate::modules::validators::{self, ValidatorPower};
 use crate::modules::{bank, models, params};
 use crate::proposal::{self, Finalized, Proposal};
 use crate::query;
-use crate::store::{Changes, Head, Prepared, Snapshot, State, Store};
 use crate::tx::{Signatures, Verifier};
 
 /// Settings of one node; they never change results.
@@ -41,11 +41,11 @@ impl Default for Options {
 pub struct App {
     store: Store,
     /// Genesis, until the first block carries it into the store.
-    genesis: Arc<RwLock<Option<Changes>>>,
+    genesis: Arc<RwLock<Option<WriteSet>>>,
     /// The last proposal that was accepted.
     proposal: Arc<Mutex<Option<Proposal>>>,
     /// The finalized block that waits for its commit.
-    pending: Arc<Mutex<Option<Prepared>>>,
+    pending: Arc<Mutex<Option<StagedCommit>>>,
     mempool: Arc<Mutex<Option<Mempool>>>,
     verifier: Arc<Verifier>,
     outputs: Arc<beacon::Verifier>,
@@ -124,9 +124,9 @@ impl App {
         genesis::init(&mut state, chain_id, &genesis::parse(app_state)?)?;
         validators::genesis::init_powers(&mut state, validators)?;
         beacon::genesis::init(&mut state, vote_extensions_height)?;
-        let changes = state.into_changes()?;
-        let app_hash = self.store.root_after(&changes)?;
-        *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = Some(changes);
+        let writes = state.into_writes()?;
+        let app_hash = self.store.root_after(&writes)?;
+        *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = Some(writes);
         *lock(&self.mempool) = None;
         Ok(app_hash)
     }
@@ -139,12 +139,12 @@ impl App {
     ) -> Result<(Outcome, [u8; 32])> {
         let proposal = lock(&self.proposal).take();
         let begun = proposal.filter(|proposal| proposal.is_of(block));
-        let (outcome, prepared) = match begun.and_then(Proposal::wait) {
+        let (outcome, staged) = match begun.and_then(Proposal::wait) {
             Some(finalized) => finalized,
             None => self.execute(block)?,
         };
-        let app_hash = prepared.app_hash();
-        *lock(&self.pending) = Some(prepared);
+        let app_hash = staged.app_hash();
+        *lock(&self.pending) = Some(staged);
         Ok((outcome, app_hash))
     }
 
@@ -160,12 +160,12 @@ impl App {
     /// Makes the finalized block last. It is on the disk when this returns; its rows are written
     /// behind it.
     pub fn commit(&self) -> Result<Head> {
-        let prepared = lock(&self.pending)
+        let staged = lock(&self.pending)
             .take()
             .ok_or_else(|| Error::broken("commit without a finalized block"))?;
         // The mempool's connection waits until its state stands on the new block.
         let mut mempool = lock(&self.mempool);
-        let head = self.store.commit(prepared)?;
+        let head = self.store.commit(staged)?;
         *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = None;
         *mempool = None;
         drop(mempool);
@@ -327,7 +327,7 @@ impl App {
     fn committed_state(&self) -> State {
         let genesis = self.genesis.read().unwrap_or_else(PoisonError::into_inner);
         match &*genesis {
-            Some(changes) => State::with_changes(self.store.snapshot(), changes.clone()),
+            Some(writes) => State::with_writes(self.store.snapshot(), writes.clone()),
             None => State::new(self.store.snapshot()),
         }
     }

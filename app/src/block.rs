@@ -1,6 +1,7 @@
 //! The phases of a block, without ABCI: which transactions may enter one, and what they do.
 
 use poq_proto::code::{self, Code};
+use poq_store::State;
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
 use crate::chain;
@@ -10,7 +11,6 @@ use crate::modules::audits::{self, Auditor};
 use crate::modules::beacon::{self, Accepted, Carried, LastCommit};
 use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
-use crate::store::State;
 use crate::tx::{Signatures, Unverified, Verifier, decode, in_turn};
 
 /// Gas of a transaction, as limited by its sender and as needed.

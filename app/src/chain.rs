@@ -1,11 +1,11 @@
 //! What the state knows about the chain itself.
 
+use poq_store::State;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::execution::BlockContext;
 use crate::modules::params;
-use crate::store::State;
 
 /// The chain id, UTF-8.
 const ID: &str = "chain/id";

@@ -1,7 +1,6 @@
 use poq_proto::code::{self, Code};
+use poq_store::StoreError;
 use thiserror::Error;
-
-use crate::store::StoreError;
 
 /// Why a transaction, a query or a genesis was not carried out.
 #[derive(Debug, Error)]

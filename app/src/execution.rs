@@ -1,8 +1,8 @@
 use poq_proto::v1;
+use poq_store::State;
 use tendermint_proto::v0_38::abci::{Event, EventAttribute};
 
 use crate::error::Result;
-use crate::store::State;
 
 /// What every message of a block sees and none can change.
 #[derive(Clone, Debug)]

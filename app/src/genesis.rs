@@ -4,13 +4,13 @@
 
 use poq_proto::code;
 use poq_proto::v1::GenesisState;
+use poq_store::State;
 
 use crate::chain;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::validators::ValidatorPower;
 use crate::modules::{audits, bank, beacon, models, nodes, params, tasks, validators};
-use crate::store::State;
 
 /// The state of a chain as the beginning of another one.
 #[derive(Debug)]

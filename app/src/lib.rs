@@ -1,7 +1,7 @@
-//! The deterministic state machine of the Proof of Quality chain, and its store.
+//! The deterministic state machine of the Proof of Quality chain.
 //!
 //! A transaction takes one way: [`tx`] decodes and authenticates it, [`modules`] execute it on a
-//! [`store::State`] that keeps its writes only on success, [`block`] orders the phases of a block,
+//! [`poq_store::State`] that keeps its writes only on success, [`block`] orders the phases of a block,
 //! [`App`] holds the committed state, and [`abci`] translates for CometBFT.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
@@ -33,7 +33,6 @@ mod proposal;
 mod query;
 mod refusal;
 pub mod selection;
-pub mod store;
 pub mod tx;
 mod unbonding;
 mod vrf;

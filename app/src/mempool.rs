@@ -3,12 +3,12 @@
 use std::convert::Infallible;
 
 use poq_proto::code;
+use poq_store::State;
 
 use crate::block::{self, Gas};
 use crate::error::{Error, Result, ensure};
 use crate::execution::BlockContext;
 use crate::query;
-use crate::store::State;
 use crate::tx::{Signatures, Verifier};
 
 /// Transactions that are no duties, of the 5,000 that CometBFT's mempool holds by default.

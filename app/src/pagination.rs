@@ -2,9 +2,9 @@
 
 use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use poq_proto::code;
+use poq_store::State;
 
 use crate::error::{Result, ensure};
-use crate::store::State;
 
 /// Entries that a page of a long list may read, and those read at once.
 const SCANNED: usize = 10_000;

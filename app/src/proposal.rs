@@ -3,20 +3,21 @@
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 
+use poq_store::{StagedCommit, Store};
+
 use crate::block::{Block, OpenBlock, Outcome};
 use crate::error::Result;
 use crate::modules::audits::Auditor;
-use crate::store::{Prepared, Store};
 
 /// What a block reports, and the version that it makes.
-pub type Finalized = (Outcome, Prepared);
+pub type Finalized = (Outcome, StagedCommit);
 
 /// Ends a block and computes its app hash.
 pub fn finish(block: OpenBlock, store: &Store, auditor: &Auditor) -> Result<Finalized> {
     let height = block.height();
     let (outcome, state) = block.end(auditor)?;
-    let prepared = store.prepare(state.into_changes()?, height)?;
-    Ok((outcome, prepared))
+    let staged = store.stage(state.into_writes()?, height)?;
+    Ok((outcome, staged))
 }
 
 /// A proposal whose transactions are executed. A thread does the rest; dropping it waits for that.

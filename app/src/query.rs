@@ -3,6 +3,7 @@
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::{self as abci, GasInfo, TxMsgData};
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SimulateRequest, SimulateResponse};
 use poq_proto::code;
+use poq_store::State;
 use prost::Message;
 use tendermint_proto::v0_38::abci::Event;
 
@@ -11,7 +12,6 @@ use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
 use crate::modules::beacon;
 use crate::modules::{audits, auth, bank, models, nodes, params, tasks, validators};
-use crate::store::State;
 use crate::tx::{self, Signatures, Verifier};
 
 /// The path of a simulation.

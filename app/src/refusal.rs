@@ -1,11 +1,11 @@
 //! How a refused query looks. CosmJS and wallets look for the codes and words of the Cosmos SDK.
 
 use poq_proto::code::{self, Code};
+use poq_store::StoreError;
 use tendermint_proto::v0_38::abci::ResponseQuery;
 
 use crate::error::Error;
 use crate::query::SIMULATE;
-use crate::store::StoreError;
 
 /// The answer to a query that failed. A query must never stop the node: even a failed store is only
 /// reported.

@@ -15,10 +15,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use poq_proto::v1::Role;
+use poq_store::{State, StoreError};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::store::{State, StoreError};
 
 /// Children of one node.
 const FAN_OUT: u64 = 16;
@@ -271,8 +271,9 @@ impl RandomStream {
 
 #[cfg(test)]
 mod tests {
+    use poq_store::Store;
+
     use super::*;
-    use crate::store::Store;
 
     fn index_with(weights: &[u128]) -> (tempfile::TempDir, State, WeightedIndex) {
         let folder = tempfile::tempdir().unwrap();

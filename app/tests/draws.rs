@@ -3,10 +3,10 @@
 mod support;
 
 use poq_app::modules::tasks::replay::{Record, Replay, draw_height, record, replay};
-use poq_app::store::{Given, State, StoreError};
 use poq_app::{App, Error};
 use poq_proto::code;
 use poq_proto::v1::{MsgUnbond, Params, Role, Seat, Task, TaskStatus};
+use poq_store::{ReadSet, State, StoreError};
 use proptest::arbitrary::any as arbitrary;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_oneof, proptest};
 use support::{Chain, any, submit_message};
@@ -15,10 +15,10 @@ const GOOD: i32 = 4_000_000;
 
 /// Reads as a client does: from nothing but proven values of one height.
 fn proven<T>(app: &App, height: u64, read: impl Fn(State) -> Result<T, Error>) -> Result<T, Error> {
-    let mut given = Given::new(height);
+    let mut given = ReadSet::new(height);
     loop {
         match read(State::of(given.clone())) {
-            Err(Error::Store(StoreError::NotGiven { key })) => {
+            Err(Error::Store(StoreError::NotInReadSet { key })) => {
                 let (proven, _) = app.prove(&key, Some(height))?;
                 given.insert(key, proven.value);
             }

@@ -2,10 +2,10 @@
 
 mod support;
 
-use poq_app::store::StoreError;
 use poq_app::{App, Error, Options};
 use poq_proto::code;
 use poq_proto::v1::{QueryTaskRequest, QueryTaskResponse, TaskStatus};
+use poq_store::StoreError;
 use prost::Message;
 use support::Chain;
 use tendermint_abci::Application;

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use poq_app::selection::{RandomStream, WeightedIndex};
-use poq_app::store::{State, Store};
 use poq_proto::v1::Role;
+use poq_store::{State, Store};
 
 /// Stakes of members that differ by a factor of fifty, spread over several nodes of the index.
 const WEIGHTS: [(u64, u128); 8] = [

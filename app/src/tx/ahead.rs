@@ -1,12 +1,12 @@
 //! What is done for the transactions of a block before their turns come: on all processors.
 
+use poq_store::State;
 use rayon::prelude::*;
 
 use super::decode::{Unverified, decode};
 use super::signature::Verifier;
 use crate::error::Result;
 use crate::execution::BlockContext;
-use crate::store::State;
 
 /// Transactions that are made ready together, while those before them have their turns: so many that
 /// all processors are busy, and few enough to be held in memory at once.
@@ -67,10 +67,11 @@ fn ready(
 
 #[cfg(test)]
 mod tests {
+    use poq_store::ReadSet;
+
     use super::*;
     use crate::error::Error;
     use crate::modules::params::default_params;
-    use crate::store::Given;
 
     #[test]
     fn turns_come_in_order_and_end_with_the_first_error() {
@@ -83,7 +84,7 @@ mod tests {
         };
         for last in [0, BATCH, 3 * BATCH - 1, 3 * BATCH] {
             let mut taken = Vec::new();
-            let mut state = State::of(Given::new(0));
+            let mut state = State::of(ReadSet::new(0));
             let turn = |_: &mut State, tx: &_, decoded: Result<_>| {
                 assert!(decoded.is_err(), "a number is not a transaction");
                 taken.push(*tx);

@@ -3,6 +3,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::TxMsgData;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SignDoc, SignerInfo};
 use poq_proto::code;
+use poq_store::State;
 use prost::Message as _;
 
 use super::amino::{self, Signer};
@@ -14,7 +15,6 @@ use super::signature::Verifier;
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::auth;
-use crate::store::State;
 
 /// How far the signatures of a transaction are to be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,7 @@
 use poq_proto::PPM;
 use poq_proto::code;
 use poq_proto::v1::Params;
+use poq_store::State;
 
 use super::decode::Unverified;
 use super::sign_mode::signatures;
@@ -9,7 +10,6 @@ use crate::coin::parse_coins;
 use crate::error::{Error, Result, ensure};
 use crate::modules::bank;
 use crate::modules::params::limits::{BYTE_GAS, SIGNATURE_GAS};
-use crate::store::State;
 
 /// Gas that a transaction may ask for, so that no arithmetic on it overflows.
 const MAX_GAS: u64 = 1 << 40;

@@ -4,9 +4,9 @@ use anyhow::{Context, bail, ensure};
 use poq_app::modules::nodes;
 use poq_app::modules::tasks::replay::{self, Drawn, Pool};
 use poq_app::selection::DRAW_DOMAIN;
-use poq_app::store::{Given, State, StoreError};
 use poq_client::Client;
 use poq_proto::v1::{QueryTaskRequest, QueryTaskResponse, Role, Task};
+use poq_store::{ReadSet, State, StoreError};
 use serde::Serialize;
 
 use super::Node;
@@ -212,7 +212,7 @@ async fn record(node: &Node, id: u64) -> anyhow::Result<Task> {
 struct Values<'c> {
     client: &'c Client,
     height: u64,
-    given: Given,
+    given: ReadSet,
     /// App hash against which every value must be proven.
     trusted: Option<Vec<u8>>,
 }
@@ -226,7 +226,7 @@ impl<'c> Values<'c> {
         Ok(Self {
             client,
             height,
-            given: Given::new(height),
+            given: ReadSet::new(height),
             trusted,
         })
     }
@@ -238,7 +238,7 @@ impl<'c> Values<'c> {
     ) -> anyhow::Result<T> {
         loop {
             let key = match read(State::of(self.given.clone())) {
-                Err(poq_app::Error::Store(StoreError::NotGiven { key })) => key,
+                Err(poq_app::Error::Store(StoreError::NotInReadSet { key })) => key,
                 outcome => return Ok(outcome?),
             };
             let proven = self.client.proven(&key, Some(self.height)).await?;

@@ -8,10 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use poq_proto::v1::EvaluatorModel;
+use poq_store::State;
 
 use super::schedule::{Case, pending};
 use crate::error::{Error, Result};
-use crate::store::State;
 
 /// Name of the threads that compute scores: a panic there is a result (`Board::compute`).
 pub const AUDITOR_THREAD: &str = "auditor";

@@ -2,13 +2,13 @@
 
 use poq_proto::PPM;
 use poq_proto::v1::{Audit, AuditCause, Params, TaskStatus};
+use poq_store::State;
 
 use super::{keys, schedule};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::tasks::{self, Settled};
 use crate::selection::RandomStream;
-use crate::store::State;
 
 /// Parts of [`draw_probability`].
 const PARTS: u64 = 1_000_000_000;

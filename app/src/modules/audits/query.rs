@@ -1,13 +1,13 @@
 //! Queries of `audits`.
 
 use poq_proto::v1::{AuditCause, PendingAudit, QueryAuditsRequest, QueryAuditsResponse};
+use poq_store::State;
 
 use super::keys;
 use super::schedule::{Scheduled, of_cause};
 use crate::error::Result;
 use crate::modules::tasks;
 use crate::pagination::page_limit;
-use crate::store::State;
 
 /// `poq.v1.Query/Audits`: in the order in which results are used.
 pub fn query_audits(state: &State, request: QueryAuditsRequest) -> Result<QueryAuditsResponse> {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use poq_proto::event;
 use poq_proto::v1::{Audit, AuditCause, EvaluatorModel, Task, TaskStatus};
+use poq_store::State;
 
 use super::keys;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::{models, tasks};
-use crate::store::State;
 
 /// Schedules an audit `audit_delay` blocks from now and stores the task. Until its result is used
 /// the task is not paid.

@@ -4,10 +4,10 @@ mod keys;
 pub mod query;
 
 use poq_proto::v1::Account;
+use poq_store::State;
 
 use crate::address::Address;
 use crate::error::{Error, Result};
-use crate::store::State;
 
 /// The account, if it exists.
 pub fn account(state: &State, address: &Address) -> Result<Option<Account>> {

@@ -11,6 +11,7 @@ use cosmos_sdk_proto::cosmos::crypto::multisig::LegacyAminoPubKey;
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use poq_proto::code;
 use poq_proto::v1::Account;
+use poq_store::State;
 use prost::{Message, Name};
 use tendermint_proto::google::protobuf::Any;
 
@@ -19,7 +20,6 @@ use crate::address::{Address, PROTOCOL_ACCOUNT};
 use crate::error::{Error, Result};
 use crate::modules::params::{self, limits};
 use crate::pagination::page_of_entries;
-use crate::store::State;
 
 /// Modules that hold coins in an account of their own.
 const MODULES: [&str; 1] = [PROTOCOL_ACCOUNT];

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use poq_proto::code;
 use poq_proto::v1::{GenesisAccount, GenesisCoin, GenesisState, Unbonding};
+use poq_store::State;
 
 use super::{all_balances, all_metadata, credit, keys, mint_held, pay, set_metadata, supply};
 use crate::address::Address;
 use crate::coin::{parse_amount, validate_denom};
 use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
-use crate::store::State;
 
 /// Creates the accounts with their coins, and stores how denoms are shown.
 pub fn init(ctx: &mut Execution<'_>, genesis: &GenesisState) -> Result<()> {

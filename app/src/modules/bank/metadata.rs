@@ -2,11 +2,11 @@
 
 use poq_proto::code;
 use poq_proto::v1::{DenomMetadata, DenomUnit};
+use poq_store::State;
 
 use super::keys;
 use crate::coin::validate_denom;
 use crate::error::{Result, ensure};
-use crate::store::State;
 
 /// Digits behind the point of the largest unit: what fits into 128 bits.
 const MAX_EXPONENT: u32 = 38;

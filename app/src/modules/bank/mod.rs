@@ -11,12 +11,12 @@ pub mod query;
 
 pub use metadata::{all as all_metadata, default_metadata, set as set_metadata};
 use poq_proto::code;
+use poq_store::State;
 
 use crate::address::Address;
 use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
 use crate::modules::auth;
-use crate::store::State;
 
 /// Balance in base units.
 pub fn balance(state: &State, address: &Address, denom: &str) -> Result<u128> {

@@ -15,6 +15,7 @@ use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 use poq_proto::code;
 use poq_proto::v1::DenomMetadata;
+use poq_store::State;
 
 use super::{all_metadata, balance, keys, parse_balance, supply};
 use crate::address::Address;
@@ -22,7 +23,6 @@ use crate::coin::validate_denom;
 use crate::error::{Error, Result, reject};
 use crate::modules::params;
 use crate::pagination::{page, page_of_entries};
-use crate::store::State;
 
 /// `cosmos.bank.v1beta1.Query/Balance`.
 pub fn query_balance(state: &State, request: QueryBalanceRequest) -> Result<QueryBalanceResponse> {

@@ -2,10 +2,11 @@
 
 use poq_proto::v1::GenesisState;
 
+use poq_store::State;
+
 use crate::chain;
 use crate::error::Result;
 use crate::modules::validators;
-use crate::store::State;
 
 /// Takes the first height with vote extensions from `genesis.json`; 0 means never. Every validator
 /// needs a VRF key by then.

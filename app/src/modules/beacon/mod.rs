@@ -18,11 +18,11 @@ pub use vote::{ExtendedVote, OwnValidator};
 pub(crate) use outputs::{accept, propose};
 pub(crate) use vote::{check_own_key, extension, verify_extension};
 
+use poq_store::State;
 use sha2::{Digest, Sha256};
 
 use crate::chain;
 use crate::error::Result;
-use crate::store::State;
 
 /// Domain separator of beacons made from outputs.
 pub const OUTPUTS_DOMAIN: &str = "poq/beacon/v2";

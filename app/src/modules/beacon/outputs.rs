@@ -3,6 +3,7 @@
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, Fee, TxBody, TxRaw};
 use poq_proto::code;
 use poq_proto::v1::{MsgVoteOutputs, VoteOutput};
+use poq_store::State;
 use prost::{Message, Name};
 use tendermint_proto::google::protobuf::Any;
 
@@ -11,7 +12,6 @@ use super::{Verifier, carries_outputs};
 use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::modules::validators::Vote;
-use crate::store::State;
 use crate::vrf::Input;
 
 /// Who voted for the block before, as the block itself says.

@@ -1,11 +1,11 @@
 //! Queries of `beacon`.
 
 use poq_proto::v1::{BeaconForm, QueryBeaconRequest, QueryBeaconResponse};
+use poq_store::State;
 
 use super::carries_outputs;
 use crate::chain;
 use crate::error::Result;
-use crate::store::State;
 
 /// `poq.v1.Query/Beacon`.
 pub fn query_beacon(state: &State, _request: QueryBeaconRequest) -> Result<QueryBeaconResponse> {

@@ -1,12 +1,12 @@
 //! Vote extensions: what a validator adds to its precommit.
 
 use poq_proto::code;
+use poq_store::State;
 
 use super::{Verifier, has_extensions};
 use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::modules::validators::{self, effective_vrf_key};
-use crate::store::State;
 use crate::vrf::{Input, Secrets};
 
 /// A vote for a block with what its validator added to it.

@@ -8,9 +8,9 @@ mod validate;
 
 use poq_proto::code;
 use poq_proto::v1::{EvaluatorModel, Model};
+use poq_store::State;
 
 use crate::error::{Error, Result, ensure};
-use crate::store::State;
 
 /// The language model, or a rejection that names it.
 pub fn model(state: &State, id: &str) -> Result<Model> {

@@ -5,12 +5,12 @@ use poq_proto::v1::{
     QueryEvaluatorModelsResponse, QueryModelRequest, QueryModelResponse, QueryModelsRequest,
     QueryModelsResponse,
 };
+use poq_store::State;
 use prost::Message;
 
 use super::{evaluator_model, keys, model};
 use crate::error::Result;
 use crate::pagination::page_limit;
-use crate::store::State;
 
 /// `poq.v1.Query/Model`.
 pub fn query_model(state: &State, request: QueryModelRequest) -> Result<QueryModelResponse> {

@@ -20,12 +20,12 @@ use std::collections::BTreeSet;
 
 use poq_proto::v1::{Node, NodeStatus, Params, Role};
 use poq_proto::{PPM, code};
+use poq_store::State;
 
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::params;
 use crate::selection::RandomStream;
-use crate::store::State;
 
 /// The node, if the operator is registered in the role.
 pub fn find(state: &State, role: Role, operator: &str) -> Result<Option<Node>> {

@@ -4,11 +4,11 @@ use poq_proto::code;
 use poq_proto::v1::{
     QueryNodeRequest, QueryNodeResponse, QueryNodesRequest, QueryNodesResponse, Role,
 };
+use poq_store::State;
 
 use super::{get, keys};
 use crate::error::{Result, ensure};
 use crate::pagination::page_limit;
-use crate::store::State;
 
 /// `poq.v1.Query/Node`.
 pub fn query_node(state: &State, request: QueryNodeRequest) -> Result<QueryNodeResponse> {

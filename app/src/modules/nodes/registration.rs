@@ -2,6 +2,7 @@
 
 use poq_proto::v1::{GenesisNode, Node, NodeStatus, Role};
 use poq_proto::{code, event};
+use poq_store::State;
 
 use super::{find, keys, min_stake, name, operator_of_payout, put_weighted, require_role};
 use crate::address::Address;
@@ -9,7 +10,6 @@ use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
 use crate::modules::{bank, models};
 use crate::selection::CAPACITY;
-use crate::store::State;
 
 /// Models that one node may serve.
 const MAX_MODELS: usize = 32;

@@ -2,11 +2,11 @@
 
 use poq_proto::code;
 use poq_proto::v1::{NodeStatus, Role};
+use poq_store::State;
 
 use super::{find, get, min_stake, put_weighted, refuse_leaving};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
-use crate::store::State;
 use crate::unbonding;
 
 /// Adds to the stake; returns what it is then, base units.

@@ -2,10 +2,10 @@
 
 use poq_proto::code;
 use poq_proto::v1::Params;
+use poq_store::State;
 
 use super::{get, set, validate};
 use crate::error::{Error, Result};
-use crate::store::State;
 
 /// Checks and stores the parameters.
 pub fn init(state: &mut State, params: Option<&Params>) -> Result<()> {

@@ -11,12 +11,12 @@ pub use economics::{DRAW_RETRY, max_expected_audits, max_price, quorum};
 
 use poq_proto::v1::{Aggregation, Params};
 use poq_proto::{PPM, code};
+use poq_store::State;
 
 use crate::address::Address;
 use crate::coin::validate_denom;
 use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
-use crate::store::State;
 
 /// The parameters in force.
 pub fn get(state: &State) -> Result<Params> {

@@ -1,13 +1,13 @@
 //! What audits do to a settled task.
 
 use poq_proto::v1::{Committee, Task};
+use poq_store::State;
 use sha2::{Digest, Sha256};
 
 use super::settlement::{Bill, split};
 use super::{get, keys, leave_queue, put, reschedule};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
-use crate::store::State;
 
 /// Takes a settled task out of the queue of due heights, so that nothing is paid before its audit
 /// is over, and stores it.
@@ -84,14 +84,14 @@ pub fn texts(state: &State, id: u64) -> Result<(String, String)> {
 #[cfg(test)]
 mod tests {
     use poq_proto::v1::Answer;
+    use poq_store::ReadSet;
 
     use super::*;
-    use crate::store::Given;
 
     #[test]
     fn a_damaged_text_stops_the_node() {
         let digest = |text: &str| Sha256::digest(text).to_vec();
-        let mut state = State::of(Given::new(0));
+        let mut state = State::of(ReadSet::new(0));
         let task = Task {
             id: 7,
             prompt_sha256: digest("Why?"),

@@ -23,11 +23,11 @@ pub use lifecycle::seat_duty;
 
 use poq_proto::code;
 use poq_proto::v1::{Audit, Committee, ItemResult, Task, TaskStatus};
+use poq_store::State;
 use prost::Message;
 
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
-use crate::store::State;
 
 /// The task, or a rejection that names it.
 pub fn get(state: &State, id: u64) -> Result<Task> {

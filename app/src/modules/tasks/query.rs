@@ -5,12 +5,12 @@ use poq_proto::v1::{
     Duty, QueryDutiesRequest, QueryDutiesResponse, QueryPayloadRequest, QueryPayloadResponse,
     QueryTaskRequest, QueryTaskResponse, QueryTasksRequest, QueryTasksResponse, Role, Task,
 };
+use poq_store::State;
 
 use super::{committee_attempt, get, keys};
 use crate::error::{Error, Result, reject};
 use crate::modules::nodes::query::check_role;
 use crate::pagination::page_limit;
-use crate::store::State;
 
 /// `poq.v1.Query/Task`.
 pub fn query_task(state: &State, request: QueryTaskRequest) -> Result<QueryTaskResponse> {

@@ -6,13 +6,13 @@
 
 use poq_proto::code;
 use poq_proto::v1::{Role, Task};
+use poq_store::State;
 
 use super::{draw, get};
 use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::nodes;
-use crate::store::State;
 
 /// Candidates that are listed for one model at most.
 const MAX_CANDIDATES: usize = 1_000;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use poq_store::State;
+
 use super::keys;
 use crate::error::{Error, Result};
-use crate::store::State;
 
 /// Blocks until CometBFT uses a changed power.
 pub const POWER_DELAY: u64 = 2;

@@ -2,6 +2,7 @@
 
 use poq_proto::code;
 use poq_proto::v1::{GenesisState, GenesisValidator, Validator};
+use poq_store::State;
 
 use super::active::MAX_ACTIVE;
 use super::power::{assign, check_set};
@@ -9,7 +10,6 @@ use super::{ValidatorPower, all, consensus_address, find_by_address, keys, put, 
 use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::bank;
-use crate::store::State;
 
 /// Registers the validators, whose stakes come into being with them. They have no power before
 /// [`init_powers`].

@@ -23,10 +23,10 @@ pub use vrf::{VRF_KEY_DELAY, effective_vrf_key, require_vrf_keys};
 
 use poq_proto::code;
 use poq_proto::v1::Validator;
+use poq_store::State;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result, ensure, reject};
-use crate::store::State;
 
 /// CometBFT's name of a consensus key: the first 20 bytes of its SHA-256.
 pub fn consensus_address(public_key: &[u8]) -> [u8; 20] {

@@ -2,12 +2,12 @@
 
 use poq_proto::v1::Validator;
 use poq_proto::{code, event};
+use poq_store::State;
 
 use super::active::{MAX_ACTIVE, active, operator_of};
 use super::{get, keys};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
-use crate::store::State;
 
 /// CometBFT's limit of the power of all validators together.
 const MAX_TOTAL_POWER: u64 = i64::MAX.unsigned_abs() / 8;

@@ -3,11 +3,11 @@
 use poq_proto::v1::{
     QueryValidatorRequest, QueryValidatorResponse, QueryValidatorsRequest, QueryValidatorsResponse,
 };
+use poq_store::State;
 
 use super::{get, keys};
 use crate::error::Result;
 use crate::pagination::page_limit;
-use crate::store::State;
 
 /// `poq.v1.Query/Validator`.
 pub fn query_validator(

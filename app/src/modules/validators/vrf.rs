@@ -2,13 +2,13 @@
 
 use poq_proto::code;
 use poq_proto::v1::Validator;
+use poq_store::State;
 
 use super::active::{POWER_DELAY, active};
 use super::get;
 use crate::chain;
 use crate::error::{Result, reject};
 use crate::execution::Execution;
-use crate::store::State;
 use crate::vrf::check_key;
 
 /// Blocks from a change of a VRF key to the first vote that needs it. The beacon that this vote's

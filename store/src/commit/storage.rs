@@ -1,0 +1,65 @@
+//! The database and the memory in front of it, shared by readers, the committer and the writer
+//! thread.
+
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::write_set::WriteSet;
+use crate::error::Result;
+use crate::rows::current::{self, CurrentRow};
+use crate::rows::{Database, key};
+use crate::tree::TreeTop;
+
+pub(crate) struct Storage {
+    pub db: Database,
+    pending: RwLock<Option<PendingCommit>>,
+    /// Of the newest version.
+    top: RwLock<TreeTop>,
+}
+
+/// A committed version whose rows are not in the database yet.
+pub(crate) struct PendingCommit {
+    pub version: u64,
+    pub writes: Arc<WriteSet>,
+}
+
+impl Storage {
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self {
+            db: Database::open(path)?,
+            pending: RwLock::default(),
+            top: RwLock::default(),
+        })
+    }
+
+    /// The newest written value of `key`; none for bytes that are not a valid key.
+    pub fn value(&self, key: &[u8]) -> Result<Option<CurrentRow>> {
+        if !key::is_valid(key) {
+            return Ok(None);
+        }
+        current::find(&self.db, key)
+    }
+
+    /// The top of the newest tree.
+    pub fn top(&self) -> TreeTop {
+        self.top
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub fn set_top(&self, top: TreeTop) {
+        *self.top.write().unwrap_or_else(PoisonError::into_inner) = top;
+    }
+
+    /// The writes of `version`, if its rows are not written yet.
+    pub fn pending(&self, version: u64) -> Option<Arc<WriteSet>> {
+        let pending = self.pending.read().unwrap_or_else(PoisonError::into_inner);
+        let of_version = pending.as_ref().filter(|commit| commit.version == version);
+        of_version.map(|commit| commit.writes.clone())
+    }
+
+    pub fn set_pending(&self, pending: Option<PendingCommit>) {
+        *self.pending.write().unwrap_or_else(PoisonError::into_inner) = pending;
+    }
+}
