@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use crate::error::{Result, StoreError};
 use crate::rows::{Head, KeyRange};
 
-/// The new contents of keys; `None`: deleted.
+/// A key and its new content; `None`: deleted.
+pub(crate) type Write = (Vec<u8>, Option<Vec<u8>>);
+
+/// The new contents of keys.
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Writes in the order of their keys.

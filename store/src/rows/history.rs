@@ -23,12 +23,7 @@ pub(crate) struct HistoryRow {
 pub(crate) fn encode(value: Option<&[u8]>) -> Vec<u8> {
     match value {
         None => vec![DELETED],
-        Some(value) => {
-            let mut bytes = Vec::with_capacity(1 + value.len());
-            bytes.push(PRESENT);
-            bytes.extend_from_slice(value);
-            bytes
-        }
+        Some(value) => [&[PRESENT], value].concat(),
     }
 }
 

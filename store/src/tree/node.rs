@@ -31,6 +31,7 @@ pub(super) type Children = [Option<Child>; WIDTH];
 
 /// A node in memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "only few exist at a time")]
 pub(super) enum Node {
     /// The root of an empty tree.
     Null,

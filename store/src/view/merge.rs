@@ -1,6 +1,6 @@
 use std::iter::Peekable;
 
-use crate::commit::write_set::WriteIter;
+use crate::commit::write_set::{Write, WriteIter};
 use crate::error::Result;
 use crate::rows::{Entries, Entry};
 
@@ -24,7 +24,7 @@ impl<'a> MergeIter<'a> {
     }
 
     /// Takes the first key of all sources from each of them; the newest one decides its value.
-    fn advance(&mut self) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>> {
+    fn advance(&mut self) -> Result<Option<Write>> {
         if self.ahead.is_none() {
             self.ahead = self.base.next().transpose()?;
         }
