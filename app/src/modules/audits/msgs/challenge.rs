@@ -9,8 +9,8 @@ use crate::execution::Execution;
 use crate::modules::audits::schedule::{self, of_cause};
 use crate::modules::{bank, tasks};
 
-/// Challenges wait for the audits of so many blocks at most: what is paid for later than its window
-/// holds stakes that are on their way back, and payouts.
+/// The most waiting challenges, as a number of blocks full of audits: an audit that waits beyond
+/// its window delays unbonding stakes and payouts.
 const PENDING_BLOCKS: usize = 16;
 
 /// `MsgChallenge`: forces the audit of a settled task before its payout. The deposit is held until
@@ -60,7 +60,7 @@ pub fn challenge(ctx: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgCh
     Ok(MsgChallengeResponse { due_height })
 }
 
-/// The task is settled, its window is open, and nobody checks it already.
+/// Requires that the task is settled, its window is open, and no audit is scheduled or over.
 fn require_open(task: &Task, now: u64) -> Result<()> {
     let id = task.id;
     let Some(settlement) = &task.settlement else {
