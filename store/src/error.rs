@@ -77,7 +77,7 @@ pub enum StoreError {
     },
 
     /// The version does not exist yet.
-    #[error("version {version} is not there yet, the newest is {latest}; ask again later")]
+    #[error("version {version} does not exist yet, the newest is {latest}; ask again later")]
     Future {
         /// The version asked for.
         version: u64,
@@ -163,7 +163,7 @@ pub enum StoreError {
     /// A state on a read set was asked for a key that is not in it.
     #[error("the value of {} is not in the read set", key.escape_ascii())]
     NotInReadSet {
-        /// The key, as it is.
+        /// The key, unescaped.
         key: Vec<u8>,
     },
 
