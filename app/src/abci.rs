@@ -54,7 +54,7 @@ impl Application for App {
         // Heights of the store are counted from 1.
         let first = request.initial_height;
         if first > 1 {
-            let log = format!("initial_height is {first}; write 1, nothing else is supported");
+            let log = format!("initial_height is {first}, but only 1 is supported");
             halt(
                 "the genesis is invalid",
                 &Error::rejected(code::INVALID_REQUEST, log),

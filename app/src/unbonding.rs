@@ -39,7 +39,7 @@ pub fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Re
     ensure!(
         parts.len() < MAX_UNBONDINGS,
         code::TOO_MANY_UNBONDINGS,
-        "{MAX_UNBONDINGS} parts of this stake are unbonding already; wait until the first is released"
+        "{MAX_UNBONDINGS} parts of this stake are already unbonding; wait until the first is released"
     );
     parts.push(Unbonding {
         amount,

@@ -66,7 +66,7 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
     ensure!(
         !body.messages.iter().any(is_vote_outputs),
         code::NOT_A_TRANSACTION,
-        "outputs of votes are not a transaction; only proposers put them into blocks, first"
+        "vote outputs are not a transaction; only a proposer puts them into a block, as its first entry"
     );
     let messages: Vec<Message> = body
         .messages

@@ -168,7 +168,7 @@ impl Multisig {
         ensure!(
             mode.mode_infos.len() == signed && signatures.len() == signed,
             code::UNAUTHORIZED,
-            "{signed} keys are said to have signed, in {} modes, with {} signatures",
+            "the bit array names {signed} signers, but there are {} modes and {} signatures",
             mode.mode_infos.len(),
             signatures.len()
         );

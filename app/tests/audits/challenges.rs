@@ -156,7 +156,7 @@ fn every_bad_challenge_has_its_code() {
     refused(&mut chain, id, poor, code::INSUFFICIENT_FUNDS);
     assert_eq!(challenge(&mut chain, id, DEPOSIT).code, 0);
     let log = refused(&mut chain, id, DEPOSIT, code::ALREADY_AUDITED);
-    assert!(log.contains("is audited already"), "{log}");
+    assert!(log.contains("is already being audited"), "{log}");
     chain.blocks(3);
     assert!(is_over(&chain.task(id)));
     let log = refused(&mut chain, id, DEPOSIT, code::ALREADY_AUDITED);

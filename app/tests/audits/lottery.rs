@@ -34,7 +34,7 @@ fn a_drawn_audit_comes_before_the_challenges_of_its_block() {
     let mut chain = Chain::with_params(audited(1_000_000), 1, 5);
     let id = chain.settle(JUNK, LIE);
     let log = refused(&mut chain, id, DEPOSIT, code::ALREADY_AUDITED);
-    assert!(log.contains("is audited already"), "{log}");
+    assert!(log.contains("is already being audited"), "{log}");
     assert_eq!(chain.task(id).audit.unwrap().cause(), AuditCause::Drawn);
 }
 

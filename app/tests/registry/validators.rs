@@ -398,7 +398,10 @@ fn genesis_says_of_denoms_what_wallets_can_show() {
         (|m| m.denom_units[0].exponent = 1, "the first unit"),
         (|m| m.denom_units[1].exponent = 0, units),
         (|m| m.denom_units[1].exponent = 39, units),
-        (|m| m.display = "mpoq".into(), "which is none of the units"),
+        (
+            |m| m.display = "mpoq".into(),
+            "which is not one of the units",
+        ),
         (|m| m.name = " ".into(), "need a name"),
         (|m| m.denom_units[1].denom = "!".into(), "invalid denom"),
     ];

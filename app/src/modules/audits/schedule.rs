@@ -116,7 +116,7 @@ impl Case {
         let committee = task.committees.last();
         let (TaskStatus::Settled, Some(committee)) = (task.status(), committee) else {
             return Err(Error::broken(format!(
-                "task {id} is to be audited and not settled"
+                "task {id} is to be audited but not settled"
             )));
         };
         let mut models = BTreeMap::new();

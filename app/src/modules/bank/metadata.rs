@@ -75,7 +75,7 @@ pub fn set(state: &mut State, metadata: &DenomMetadata) -> Result<()> {
     ensure!(
         units.iter().any(|unit| unit.denom == *display),
         code::INVALID_REQUEST,
-        "the metadata of {base} show {display:?}, which is none of the units"
+        "the metadata of {base} show {display:?}, which is not one of the units"
     );
     let key = keys::metadata(base);
     ensure!(

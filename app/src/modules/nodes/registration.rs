@@ -40,7 +40,7 @@ pub fn register(ctx: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
     ensure!(
         find(ctx.state, role, &operator)?.is_none(),
         code::ALREADY_REGISTERED,
-        "{operator} is registered as {} already",
+        "{operator} is already registered as {}",
         name(role)
     );
     check_payout(ctx.state, role, &operator, &payout)?;
@@ -102,7 +102,7 @@ fn claim_slot(state: &mut State, role: Role) -> Result<u64> {
     ensure!(
         slot < CAPACITY,
         code::INVALID_REQUEST,
-        "the chain has its {CAPACITY} {} nodes already",
+        "the chain already has {CAPACITY} {} nodes",
         name(role)
     );
     state.put_u64(next, slot.saturating_add(1))?;

@@ -74,7 +74,7 @@ fn refuse_tombstoned(validator: &Validator) -> Result<()> {
     ensure!(
         !validator.tombstoned,
         code::TOMBSTONED,
-        "validator {} signed two blocks at one height and can never take part again",
+        "validator {} signed two blocks at one height and is permanently excluded",
         validator.operator
     );
     Ok(())

@@ -30,7 +30,7 @@ pub fn register(ctx: &mut Execution<'_>, request: GenesisValidator) -> Result<()
     ensure!(
         find(ctx.state, &operator)?.is_none(),
         code::ALREADY_REGISTERED,
-        "{operator} is registered as validator already"
+        "{operator} is already registered as validator"
     );
     if !request.vrf_key.is_empty() {
         require_well_formed(&request.vrf_key)?;

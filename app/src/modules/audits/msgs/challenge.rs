@@ -32,7 +32,7 @@ pub fn challenge(ctx: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgCh
     ensure!(
         of_cause(ctx.state, AuditCause::Challenged, None, most)?.len() < most,
         code::TOO_MANY_CHALLENGES,
-        "{most} challenges wait for their audits already; try again in the next block"
+        "{most} challenges are already waiting for their audits; try again in the next block"
     );
     bank::debit(
         ctx.state,
@@ -79,7 +79,7 @@ fn require_open(task: &Task, now: u64) -> Result<()> {
         let state = match &audit.result {
             Some(result) => format!("was audited at height {}", result.height),
             None => format!(
-                "is audited already, with a result at height {} or soon after",
+                "is already being audited, with a result at height {} or soon after",
                 audit.due_height
             ),
         };

@@ -22,7 +22,7 @@ pub fn enable_vote_extensions(
     ensure!(
         first == 0,
         code::EXTENSIONS_ENABLED,
-        "vote extensions begin at height {first} already; that cannot be changed"
+        "vote extensions already begin at height {first}; that cannot be changed"
     );
     let earliest = ctx.block.height.saturating_add(NOTICE);
     ensure!(

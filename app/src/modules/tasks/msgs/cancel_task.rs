@@ -28,7 +28,7 @@ pub fn cancel_task(
         TaskStatus::Submitted => {}
         TaskStatus::Assigned => release_node(ctx, &task)?,
         TaskStatus::Final | TaskStatus::Refunded => {
-            reject!(code::TASK_OVER, "task {} is over already", task.id)
+            reject!(code::TASK_OVER, "task {} is already over", task.id)
         }
         TaskStatus::Answered
         | TaskStatus::Committing
@@ -36,7 +36,7 @@ pub fn cancel_task(
         | TaskStatus::Settled
         | TaskStatus::Unspecified => reject!(
             code::ALREADY_ANSWERED,
-            "task {} has its answer already and can no longer be cancelled; it ends by itself",
+            "task {} already has an answer and can no longer be cancelled",
             task.id
         ),
     }

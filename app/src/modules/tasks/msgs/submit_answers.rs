@@ -33,7 +33,7 @@ fn submit_answer(ctx: &mut Execution<'_>, operator: &str, id: u64, item: AnswerI
     ensure!(
         task.answer.is_none(),
         code::DUPLICATE,
-        "{operator} has answered task {id} already"
+        "{operator} has already answered task {id}"
     );
     require_phase(&task, TaskStatus::Assigned)?;
     ensure!(

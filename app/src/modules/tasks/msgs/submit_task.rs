@@ -133,7 +133,7 @@ fn validate(ctx: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Resu
     ensure!(
         !message.prompt.trim().is_empty(),
         code::INVALID_PROMPT,
-        "a prompt has something besides white space"
+        "a prompt cannot be only white space"
     );
     ensure!(
         (MIN_ANSWER_BYTES..=params.max_answer_bytes).contains(&message.max_answer_bytes),
