@@ -22,10 +22,10 @@ pub fn max_price(params: &Params) -> u64 {
 }
 
 /// A coalition that moves the weighted median holds at least W/2 of the committee's weight W, and
-/// gains at most the price P. An audit with probability p takes `slash_audit` of that weight, so p
-/// = audit_margin · P / (slash_audit · W/2) makes the expected loss `audit_margin` times the gain.
-/// p is at most 1, hence P ≤ slash_audit · W / 2 / audit_margin. The poorest committee weighs W =
-/// committee_size · min(min_evaluator_stake, stake_cap).
+/// gains at most the price P. An audit with probability p takes `slash_audit` of that weight, so
+/// p = audit_margin · P / (slash_audit · W/2) makes the expected loss `audit_margin` times the
+/// gain. p is at most 1, hence P ≤ slash_audit · W / 2 / audit_margin. The poorest committee weighs
+/// W = committee_size · min(min_evaluator_stake, stake_cap).
 fn secured_by_audits(params: &Params) -> u64 {
     // Below 2^6 · 2^64 · 2^20 for valid parameters.
     let secured = u128::from(params.slash_audit)
