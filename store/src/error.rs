@@ -18,7 +18,7 @@ pub enum StoreError {
     /// Another process has the database open.
     #[error("the state database {} is in use by another process; stop it first", path.display())]
     Locked {
-        /// Where the database is.
+        /// The folder of the database.
         path: PathBuf,
     },
 
@@ -29,9 +29,9 @@ pub enum StoreError {
         path.display()
     )]
     Damaged {
-        /// Where the database is.
+        /// The folder of the database.
         path: PathBuf,
-        /// What RocksDB found.
+        /// RocksDB's error.
         reason: String,
     },
 
@@ -42,9 +42,9 @@ pub enum StoreError {
         path.display()
     )]
     Open {
-        /// Where the database is.
+        /// The folder of the database.
         path: PathBuf,
-        /// What the system said.
+        /// The error of RocksDB or the system.
         reason: String,
     },
 
@@ -56,7 +56,7 @@ pub enum StoreError {
         path.display()
     )]
     Format {
-        /// Where the database is.
+        /// The folder of the database.
         path: PathBuf,
         /// The format found.
         found: String,
@@ -92,7 +92,7 @@ pub enum StoreError {
     Corrupt {
         /// The key, readable.
         key: String,
-        /// What is wrong.
+        /// Why it is corrupt.
         reason: String,
     },
 
@@ -147,7 +147,7 @@ pub enum StoreError {
     NotWritten {
         /// The height of the block.
         height: u64,
-        /// What went wrong.
+        /// Why the rows could not be written.
         reason: String,
     },
 

@@ -32,7 +32,7 @@ pub struct Node {
     pub app: App,
     pub wallet: Wallet,
     pub power: i64,
-    /// Of its last vote.
+    /// The extension of the node's last vote.
     pub extension: Bytes,
     _folder: tempfile::TempDir,
 }
@@ -41,7 +41,7 @@ pub struct Network {
     pub nodes: Vec<Node>,
     pub height: i64,
     pub user: Wallet,
-    /// Of the last block.
+    /// The response to the last FinalizeBlock.
     pub decided: ResponseFinalizeBlock,
 }
 

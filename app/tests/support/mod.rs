@@ -58,9 +58,9 @@ pub struct Chain {
     pub inference: Vec<Wallet>,
     pub evaluators: Vec<Wallet>,
     pub validators: Vec<Wallet>,
-    /// Of the last block.
+    /// The events of the last block.
     pub events: Vec<Event>,
-    /// Of the last block.
+    /// The validator updates of the last block.
     pub updates: Vec<ValidatorPower>,
     /// The votes for every block.
     pub votes: Vec<Vote>,

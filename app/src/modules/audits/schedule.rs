@@ -50,7 +50,7 @@ pub struct Scheduled {
 }
 
 impl Scheduled {
-    /// Its key in the queue.
+    /// The audit's key in the queue.
     pub fn key(&self) -> String {
         keys::due(self.cause, self.due_height, self.task)
     }

@@ -1,4 +1,4 @@
-//! From revealed qualities to one consensus quality (protocol section 8).
+//! Aggregates revealed qualities to one consensus quality (protocol section 8).
 
 #![allow(
     clippy::arithmetic_side_effects,

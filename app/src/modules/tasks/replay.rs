@@ -61,7 +61,7 @@ pub struct Pool {
 /// A node that could be drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its operator.
+    /// The node's operator.
     pub operator: String,
     /// min(stake, cap) × reputation.
     pub weight: u128,
@@ -73,7 +73,7 @@ pub struct Candidate {
 /// A node that was drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drawn {
-    /// Its operator.
+    /// The node's operator.
     pub operator: String,
     /// The model for which the node was drawn.
     pub model: String,

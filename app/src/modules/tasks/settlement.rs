@@ -52,13 +52,13 @@ impl<'a> Bill<'a> {
 pub struct Amounts {
     /// The price of the task, of which the refund may return a part.
     pub price: u64,
-    /// For the inference node.
+    /// The inference node's amount.
     pub inference: u64,
-    /// For each seat.
+    /// The amount of each seat.
     pub evaluators: Vec<u64>,
-    /// For the protocol.
+    /// The protocol's share.
     pub protocol: u64,
-    /// For the user.
+    /// The part that returns to the user.
     pub refund: u64,
 }
 
@@ -136,13 +136,13 @@ pub fn returned(task: &Task) -> u64 {
 /// The division of a price before the quality of anyone's work counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// For the whole committee.
+    /// The share of the whole committee.
     pub evaluators: u64,
-    /// For one seat at most.
+    /// The most that one seat can earn.
     pub per_seat: u64,
-    /// For the inference node at most.
+    /// The most that the inference node can earn.
     pub inference: u64,
-    /// For the protocol.
+    /// The protocol's share.
     pub protocol: u64,
 }
 
