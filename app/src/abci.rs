@@ -1,4 +1,4 @@
-//! Translation between ABCI 2.0 and [`App`]; nothing is decided here.
+//! Translation between ABCI 2.0 and [`App`]. It decides nothing.
 
 use poq_proto::code::{self, Code};
 use prost::Message as _;
@@ -27,7 +27,7 @@ use crate::modules::validators::{ValidatorPower, Vote};
 use crate::refusal::refused;
 use crate::tx::Signatures;
 
-/// Version of the application's protocol; a binary refuses the state of another one.
+/// The version of the application's protocol. A binary refuses the state of another version.
 pub const APP_VERSION: u64 = 1;
 /// Path of raw reads with proofs.
 const RAW_KEY_PATH: &str = "/store/poq/key";
@@ -42,7 +42,7 @@ impl Application for App {
             version: env!("CARGO_PKG_VERSION").into(),
             app_version: APP_VERSION,
             last_block_height: signed(head.height),
-            // CometBFT wants no hash before the first block.
+            // CometBFT expects an empty hash before the first block.
             last_block_app_hash: match head.height {
                 0 => Vec::new().into(),
                 _ => head.app_hash.to_vec().into(),
@@ -54,7 +54,7 @@ impl Application for App {
         // Heights of the store are counted from 1.
         let first = request.initial_height;
         if first > 1 {
-            let log = format!("initial_height is {first}; write 1, nothing else is supported");
+            let log = format!("initial_height is {first}, but only 1 is supported");
             halt(
                 "the genesis is invalid",
                 &Error::rejected(code::INVALID_REQUEST, log),
@@ -131,8 +131,8 @@ impl Application for App {
         }
     }
 
-    /// A vote must be extended even if this node cannot: then nobody counts it, and the node follows
-    /// the chain all the same.
+    /// A vote must have an extension even if this node cannot compute one. Such a vote does not
+    /// count, and the node follows the chain nevertheless.
     fn extend_vote(&self, request: RequestExtendVote) -> ResponseExtendVote {
         let height = unsigned(request.height);
         let vote_extension = App::extend_vote(self, height).unwrap_or_else(|error| {
@@ -191,7 +191,7 @@ impl Application for App {
         ResponseCommit::default()
     }
 
-    /// There are no snapshots yet: none is listed (the trait's default), none is taken.
+    /// There are no snapshots yet: none is listed (the trait's default), none is accepted.
     fn offer_snapshot(&self, _request: RequestOfferSnapshot) -> ResponseOfferSnapshot {
         ResponseOfferSnapshot {
             result: response_offer_snapshot::Result::Reject.into(),
@@ -244,7 +244,7 @@ fn update(validator: ValidatorPower) -> ValidatorUpdate {
     }
 }
 
-/// A block as ProcessProposal and FinalizeBlock have it.
+/// The block of a ProcessProposal or FinalizeBlock request.
 fn block<'a>(
     height: i64,
     hash: &'a [u8],
@@ -267,12 +267,13 @@ fn vote(vote: &VoteInfo) -> LastVote<'_> {
     (vote.validator.as_ref(), vote.block_id_flag())
 }
 
-/// The same vote as the proposer got it.
+/// The vote in the form that PrepareProposal has.
 fn extended_vote(vote: &ExtendedVoteInfo) -> LastVote<'_> {
     (vote.validator.as_ref(), vote.block_id_flag())
 }
 
-/// The validators of the last block, and those that signed it itself, not its absence.
+/// The commit of the last block: the validators' total power, and the votes for the block, without
+/// those for nil.
 fn last_commit<'a>(votes: impl Iterator<Item = LastVote<'a>>) -> LastCommit {
     let mut last = LastCommit::default();
     for (validator, flag) in votes {
@@ -291,7 +292,7 @@ fn last_commit<'a>(votes: impl Iterator<Item = LastVote<'a>>) -> LastCommit {
     last
 }
 
-/// What the votes for the last block carry.
+/// The extensions of the votes for the last block.
 fn extensions(commit: &ExtendedCommitInfo) -> Vec<ExtendedVote> {
     let votes = commit.votes.iter();
     let signed = votes.filter(|vote| vote.block_id_flag() == BlockIdFlag::Commit);
@@ -304,7 +305,8 @@ fn extensions(commit: &ExtendedCommitInfo) -> Vec<ExtendedVote> {
     carried.collect()
 }
 
-/// Leaves all other parameters of consensus as they are.
+/// The update that sets the first height with vote extensions and leaves all other consensus
+/// parameters unchanged.
 fn extensions_from(height: u64) -> ConsensusParams {
     ConsensusParams {
         abci: Some(AbciParams {
@@ -354,7 +356,7 @@ fn rejected(error: Error) -> (Code, String) {
     rejection(error).unwrap_or_else(|error| halt("the state cannot be read", &error))
 }
 
-/// Ends the node: going on with a state that differs from the other nodes' would be worse.
+/// Stops the node: a node whose state differs from the others' must not continue.
 #[allow(clippy::panic)]
 fn halt(what: &str, error: &Error) -> ! {
     panic!("{what}: {error}")

@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Result, ensure, reject};
 
-/// Module account that collects fees and the protocol's share of prices.
+/// The module account that collects fees and the protocol's share of prices.
 pub const PROTOCOL_ACCOUNT: &str = "protocol";
 
 const LENGTH: usize = 20;
-/// Characters that these bytes fill exactly, of 5 bits each.
+/// Bech32 characters of an address, 5 bits each, without padding.
 const LENGTH_IN_TEXT: usize = LENGTH * 8 / 5;
 
 /// A valid account address of this chain: 20 bytes and their bech32 text.
@@ -72,7 +72,7 @@ impl Address {
         Self::from_bytes(module_bytes(name), prefix)
     }
 
-    /// Whether it is the account of a module.
+    /// Whether this is the account of the module `name`.
     pub fn is_of_module(&self, name: &str) -> bool {
         *self.bytes() == module_bytes(name)
     }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     proptest! {
-        /// Bytes have one text, and nothing else is an address.
+        /// Each address has exactly one text.
         #[test]
         fn only_the_text_of_20_bytes_is_an_address(
             bytes in prop::collection::vec(any::<u8>(), 18..23),

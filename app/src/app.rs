@@ -18,10 +18,10 @@ use crate::proposal::{self, Finalized, Proposal};
 use crate::query;
 use crate::tx::{Signatures, Verifier};
 
-/// Settings of one node; they never change results.
+/// Settings of one node. They never change results.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Versions of the state that queries can reach back to; 0 keeps all.
+    /// The number of versions of the state that queries can read; 0 keeps all.
     pub keep_versions: u64,
 }
 
@@ -35,30 +35,30 @@ impl Default for Options {
 
 /// The Proof of Quality application. Clones share one state.
 ///
-/// Consensus calls come one at a time; queries and mempool checks read immutable snapshots and
-/// wait for nobody but one another.
+/// Consensus calls come one at a time. Queries and mempool checks read immutable snapshots and
+/// never wait for consensus.
 #[derive(Clone)]
 pub struct App {
     store: Store,
-    /// Genesis, until the first block carries it into the store.
+    /// The writes of genesis, until the first block stores them.
     genesis: Arc<RwLock<Option<WriteSet>>>,
-    /// The last proposal that was accepted.
+    /// The last accepted proposal.
     proposal: Arc<Mutex<Option<Proposal>>>,
     /// The finalized block that waits for its commit.
     pending: Arc<Mutex<Option<StagedCommit>>>,
     mempool: Arc<Mutex<Option<Mempool>>>,
     verifier: Arc<Verifier>,
     outputs: Arc<beacon::Verifier>,
-    /// The validator whose votes this node casts, if it does.
+    /// The validator for which this node signs vote extensions, if any.
     own: Option<Arc<OwnValidator>>,
     auditor: Arc<Auditor>,
 }
 
-/// A value of the authenticated state and how to check it.
+/// A value of the authenticated state with its proof.
 pub struct Proven {
-    /// None proves absence.
+    /// The value; none if the proof is of its absence.
     pub value: Option<Vec<u8>>,
-    /// Against the app hash of the version, which the header of the next height carries.
+    /// The proof against the version's app hash, which the header of the next height carries.
     pub proof: ics23::CommitmentProof,
 }
 
@@ -66,8 +66,9 @@ impl App {
     /// Opens the application's database, or creates an empty one. `scorer` computes the scores that
     /// audits compare with.
     pub fn open(path: &Path, options: Options, scorer: Arc<dyn ReferenceScorer>) -> Result<Self> {
-        let auditor = Auditor::new(scorer)
-            .map_err(|error| Error::broken(format!("the threads of audits: {error}")))?;
+        let auditor = Auditor::new(scorer).map_err(|error| {
+            Error::broken(format!("starting the audit threads failed: {error}"))
+        })?;
         let app = Self {
             store: Store::open(path, options.keep_versions)?,
             genesis: Arc::default(),
@@ -83,8 +84,8 @@ impl App {
         Ok(app)
     }
 
-    /// Whether the votes of a node's validator could count, as far as the committed state tells;
-    /// otherwise why not.
+    /// Checks that the votes of a node's validator can count, as far as the committed state tells.
+    /// The error says why not.
     pub fn check_votes(&self, own: &OwnValidator) -> Result<()> {
         match self.store.head().height {
             0 => Ok(()),
@@ -92,7 +93,7 @@ impl App {
         }
     }
 
-    /// Has the node extend the votes of its validator.
+    /// Lets this node sign vote extensions for its validator.
     #[must_use]
     pub fn voting_for(mut self, own: OwnValidator) -> Self {
         self.own = Some(Arc::new(own));
@@ -104,14 +105,14 @@ impl App {
         self.store.head()
     }
 
-    /// Checks an `app_state` by itself: everything but who the validators of consensus are.
+    /// Checks an `app_state` by itself, without the validators of `genesis.json`.
     pub fn check_genesis(&self, chain_id: &str, app_state: &[u8]) -> Result<()> {
         let mut state = State::new(self.store.snapshot());
         genesis::init(&mut state, chain_id, &genesis::parse(app_state)?)
     }
 
-    /// Computes the state of a genesis and its app hash. Nothing is kept on disk, so it can be
-    /// called again. `validators` are those that consensus starts with; `app_state` must name the
+    /// Computes the state of a genesis and its app hash. Nothing is written to disk, so it can be
+    /// called again. `validators` are CometBFT's initial validators; `app_state` must name the
     /// owner of each. Votes are extended from `vote_extensions_height` on, unless it is 0.
     pub fn init_chain(
         &self,
@@ -131,8 +132,8 @@ impl App {
         Ok(app_hash)
     }
 
-    /// Executes a block and computes its app hash; only [`App::commit`] makes it last. A block that this
-    /// node accepted as a proposal was begun then, and is only waited for.
+    /// Executes a block and computes its app hash; [`App::commit`] makes it durable. If this node
+    /// accepted the block as a proposal, its execution is already running and is only waited for.
     pub fn finalize_block(
         &self,
         block: &Block<'_, impl AsRef<[u8]> + Sync>,
@@ -157,13 +158,12 @@ impl App {
         proposal::finish(open, &self.store, &self.auditor)
     }
 
-    /// Makes the finalized block last. It is on the disk when this returns; its rows are written
-    /// behind it.
+    /// Commits the finalized block durably. Its rows are written in the background.
     pub fn commit(&self) -> Result<Head> {
         let staged = lock(&self.pending)
             .take()
-            .ok_or_else(|| Error::broken("commit without a finalized block"))?;
-        // The mempool's connection waits until its state stands on the new block.
+            .ok_or_else(|| Error::broken("there is no finalized block to commit"))?;
+        // The mempool's connection waits until its state is that of the new block.
         let mut mempool = lock(&self.mempool);
         let head = self.store.commit(staged)?;
         *self.genesis.write().unwrap_or_else(PoisonError::into_inner) = None;
@@ -173,18 +173,18 @@ impl App {
         Ok(head)
     }
 
-    /// Waits until the rows of all committed blocks are written. Nothing needs this; it tells how
-    /// long that takes.
+    /// Waits until the rows of all committed blocks are written. Nothing needs this; it measures
+    /// how long the writing takes.
     pub fn flush(&self) -> Result<()> {
         Ok(self.store.flush()?)
     }
 
-    /// Lets the reference scores be computed that the committed state will need.
+    /// Starts computing the reference scores that the committed state will need.
     fn follow_audits(&self) -> Result<()> {
         audits::follow(&self.auditor, &State::new(self.store.snapshot()))
     }
 
-    /// Checks a transaction for the mempool, on top of those that were checked before.
+    /// Checks a transaction for the mempool, on top of those checked before.
     pub fn check_tx(&self, bytes: &[u8], signatures: Signatures) -> Result<Gas> {
         self.with_mempool(|mempool| mempool.check(bytes, signatures, &self.verifier))
     }
@@ -198,9 +198,9 @@ impl App {
         use_it(mempool)
     }
 
-    /// What enters a proposal of `block`, whose hash is not known yet, at most `max_bytes` together: the
-    /// outputs of the votes for the block before, if they are due, then those of its transactions
-    /// that may, in order.
+    /// The entries of a proposal for `block`, whose hash is not known yet, at most `max_bytes` in
+    /// total: the VRF outputs of the votes for the block before, if they are due, then the valid
+    /// transactions, in order.
     pub fn prepare_proposal<T: AsRef<[u8]> + Clone + From<Vec<u8>> + Send + Sync>(
         &self,
         block: &Block<'_, T>,
@@ -213,7 +213,8 @@ impl App {
         let mut proposal = Vec::new();
         if let Some(outputs) = beacon::propose(&state, block.height, votes, &self.outputs)? {
             let (height, size) = (block.height, proposal_bytes(outputs.len()));
-            // More than it asked for would stop CometBFT; a proposal without outputs is refused.
+            // CometBFT stops if it gets more than it asked for; a proposal without outputs is only
+            // refused.
             if size > room {
                 tracing::error!(
                     height,
@@ -237,10 +238,10 @@ impl App {
         Ok(proposal)
     }
 
-    /// Whether a proposal carries the outputs that are due, and every transaction may stand in it;
-    /// otherwise why not. What is left of its execution goes on while it is voted on.
+    /// Checks that a proposal carries the VRF outputs that are due and that every transaction may
+    /// be in a block. The error says why not. The execution continues while validators vote.
     pub fn process_proposal(&self, block: &Block<'_, impl AsRef<[u8]> + Sync>) -> Result<()> {
-        // Waits for that of an earlier round.
+        // Dropping the proposal of an earlier round waits for its thread.
         *lock(&self.proposal) = None;
         let state = self.committed_state();
         let carried = block.carried(&state, &self.outputs)?;
@@ -251,7 +252,7 @@ impl App {
         Ok(())
     }
 
-    /// What this node's validator adds to its vote for the block at `height`.
+    /// This node's vote extension for the block at `height`.
     pub fn extend_vote(&self, height: u64) -> Result<Vec<u8>> {
         match &self.own {
             Some(own) => beacon::extension(&self.committed_state(), height, own),
@@ -262,16 +263,16 @@ impl App {
         }
     }
 
-    /// Whether a validator's vote for the block at `height` has the extension that it must have;
-    /// otherwise why not.
+    /// Checks the extension of a validator's vote for the block at `height`. The error says what is
+    /// wrong.
     pub fn verify_vote_extension(&self, height: u64, vote: &ExtendedVote) -> Result<()> {
         beacon::verify_extension(&self.committed_state(), height, vote, &self.outputs)
     }
 
-    /// Answers a query by gRPC path at a height, or at the last one; tells which it was.
+    /// Answers a query by gRPC path at a height, or at the last one. Returns the height too.
     pub fn query(&self, path: &str, data: &[u8], height: Option<u64>) -> Result<(Vec<u8>, u64)> {
         if path == query::SIMULATE && height.is_none() {
-            // On top of what waits for a block: a client simulates with the sequence that it sends.
+            // On top of the mempool: a client simulates with the sequence that it will send.
             return self.with_mempool(|mempool| mempool.query(path, data));
         }
         let snapshot = self.snapshot(height)?;
@@ -280,7 +281,7 @@ impl App {
         Ok((answer, version))
     }
 
-    /// Reads a raw key with its proof at a height, or at the last one; tells which it was.
+    /// Reads a raw key with its proof at a height, or at the last one. Returns the height too.
     pub fn prove(&self, key: &[u8], height: Option<u64>) -> Result<(Proven, u64)> {
         ensure!(
             !key.is_empty(),

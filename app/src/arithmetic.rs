@@ -31,7 +31,7 @@ pub fn portion(amount: u128, part: u64, whole: u64) -> u128 {
     }
 }
 
-/// A sum that must not overflow because the supply does not.
+/// The sum of parts of the supply, which cannot overflow.
 pub fn sum(amounts: impl IntoIterator<Item = u64>) -> Result<u64> {
     amounts
         .into_iter()

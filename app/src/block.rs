@@ -13,12 +13,12 @@ use crate::modules::validators::{self, ValidatorPower, Vote};
 use crate::modules::{stake, tasks};
 use crate::tx::{Signatures, Unverified, Verifier, decode, in_turn};
 
-/// Gas of a transaction, as limited by its sender and as needed.
+/// Gas of a transaction: the limit that its sender set, and the amount that it needs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Gas {
-    /// The sender's limit.
+    /// The limit that the sender set.
     pub wanted: i64,
-    /// What it needs.
+    /// The amount that the transaction needs.
     pub used: i64,
 }
 
@@ -31,23 +31,24 @@ impl Gas {
     }
 }
 
-/// A block as consensus decided it.
+/// A block to execute: proposed, or decided by consensus.
 #[derive(Clone, Debug)]
 pub struct Block<'a, T> {
-    /// One more than the last one.
+    /// The height: the last one plus one.
     pub height: u64,
-    /// Its hash; it moves the beacon of the next block as long as no outputs do.
+    /// The block's hash. It advances the beacon of the next block while votes carry no VRF outputs.
     pub hash: &'a [u8],
-    /// The transactions, behind the outputs of votes, if these are due.
+    /// The block's entries: the VRF outputs of the votes first, if they are due, then the
+    /// transactions.
     pub txs: &'a [T],
-    /// Who voted for the block before.
+    /// The votes for the block before.
     pub last_commit: LastCommit,
-    /// Consensus addresses of validators that are proven to have signed two blocks at one height.
+    /// Consensus addresses of validators with evidence of double-signing.
     pub offenders: Vec<Vec<u8>>,
 }
 
 impl<'a, T> Block<'a, T> {
-    /// A block with transactions only.
+    /// A block without votes and evidence.
     pub fn new(height: u64, hash: &'a [u8], txs: &'a [T]) -> Self {
         Self {
             height,
@@ -59,43 +60,44 @@ impl<'a, T> Block<'a, T> {
     }
 }
 
-/// What a finished block reports.
+/// The result of a finished block.
 #[derive(Debug)]
 pub struct Outcome {
-    /// One result per transaction, in order.
+    /// One result per entry, in order.
     pub results: Vec<ExecTxResult>,
-    /// What the chain itself did at the block's beginning and end.
+    /// Events of the block's beginning and end.
     pub events: Vec<Event>,
-    /// What CometBFT must change in the set of validators; one entry for each key.
+    /// Changes of the validator set for CometBFT, one entry per key.
     pub validator_updates: Vec<ValidatorPower>,
-    /// CometBFT must extend votes from this height on, as a transaction of this block has it.
+    /// The height from which CometBFT must extend votes, if a transaction of this block set it.
     pub vote_extensions_height: Option<u64>,
 }
 
-/// A block that has begun and not ended: proposers, validators and whoever executes a decided block
-/// do the same, so they agree on what may stand in one.
+/// An open block: begun, not ended. Proposing, validating and executing a decided block all run
+/// this code, so they agree on what a block may contain.
 pub struct OpenBlock {
     state: State,
     context: BlockContext,
-    /// One per entry so far.
+    /// Results of the entries so far.
     results: Vec<ExecTxResult>,
-    /// Of the beginning.
+    /// Events of the block's beginning.
     events: Vec<Event>,
-    /// Tasks that drew.
+    /// Number of tasks that drew nodes.
     drawn: usize,
-    /// From which height on votes were extended when the block began.
+    /// The first height with vote extensions, as of the beginning of the block.
     extensions_before: u64,
 }
 
 impl OpenBlock {
-    /// Begins a block that carries outputs, or none, behind the last one: the beacon moves on and
-    /// draws at once, validators are punished and paid, and the tasks are chosen that are audited.
+    /// Begins a block: advances the beacon, draws nodes for waiting tasks, punishes and pays
+    /// validators, and draws the audits.
     pub fn begin<T>(mut state: State, block: &Block<'_, T>, carried: Carried) -> Result<Self> {
         let extensions_before = chain::vote_extensions_height(&state)?;
         let (votes, results) = move_beacon(&mut state, block, carried)?;
         let context = chain::context(&state, block.height)?;
         let mut ctx = Execution::new(&mut state, &context);
-        // First: nothing that is in this block may change a weight that its beacon draws by (ADR 33).
+        // Draws come first: nothing in this block may change the weights that its beacon draws by
+        // (ADR 33).
         let drawn = tasks::draw_due(&mut ctx)?;
         for offender in &block.offenders {
             step(&mut ctx, |ctx| validators::punish(ctx, offender))?;
@@ -113,12 +115,13 @@ impl OpenBlock {
         })
     }
 
-    /// Executes the transactions of a decided block, whatever they are: each gets a result.
+    /// Executes the transactions of a decided block. Each gets a result, even an invalid one.
     pub fn execute(&mut self, txs: &[impl AsRef<[u8]> + Sync], verifier: &Verifier) -> Result<()> {
         self.run(txs, verifier, |_| Ok(()))
     }
 
-    /// Executes the transactions of a proposal. The first that may not stand in a block is an error.
+    /// Executes the transactions of a proposal. Returns an error for the first one that must not be
+    /// in a block.
     pub fn require(&mut self, txs: &[impl AsRef<[u8]> + Sync], verifier: &Verifier) -> Result<()> {
         let sizes = txs.iter().map(|tx| proposal_bytes(tx.as_ref().len()));
         let (size, most) = (sizes.sum::<usize>(), self.context.params.max_block_bytes);
@@ -130,7 +133,7 @@ impl OpenBlock {
         self.run(txs, verifier, |refusal| refusal.map_or(Ok(()), Err))
     }
 
-    /// Executes transactions until `judge` makes an error of a refusal.
+    /// Executes transactions until `judge` turns a refusal into an error.
     fn run(
         &mut self,
         txs: &[impl AsRef<[u8]> + Sync],
@@ -145,8 +148,9 @@ impl OpenBlock {
         })
     }
 
-    /// Those of the transactions that may stand in the block, in order, at most `room` bytes. Duties
-    /// may take all of it and others half, so that nobody can buy the room that duties need.
+    /// Selects the transactions that may be in the block, in order, at most `room` bytes. Duties
+    /// may take all of it, other transactions half, so that nobody can buy the room that duties
+    /// need.
     pub fn admit<T: AsRef<[u8]> + Clone + Sync + Send>(
         &mut self,
         txs: &[T],
@@ -185,12 +189,12 @@ impl OpenBlock {
         Ok(admitted)
     }
 
-    /// Its height.
+    /// The block's height.
     pub fn height(&self) -> u64 {
         self.context.height
     }
 
-    /// Ends the block: audits are concluded, tasks and stakes that are due move on.
+    /// Ends the block: concludes audits, advances the tasks that are due, and releases stakes.
     pub fn end(self, auditor: &Auditor) -> Result<(Outcome, State)> {
         let Self {
             mut state,
@@ -200,7 +204,7 @@ impl OpenBlock {
             drawn,
             extensions_before,
         } = self;
-        // The end of a block goes by the parameters that its transactions leave, so that the state of
+        // The end of a block uses the parameters that its transactions set, so that the state of
         // this height alone explains what happened here.
         let context = chain::context(&state, context.height)?;
         let mut ctx = Execution::new(&mut state, &context);
@@ -221,18 +225,18 @@ impl OpenBlock {
 }
 
 impl<T: AsRef<[u8]>> Block<'_, T> {
-    /// What the block carries.
+    /// Checks and returns the VRF outputs that the block carries.
     ///
     /// # Errors
-    /// If outputs are due and it does not begin with the right ones.
+    /// If outputs are due and the block does not begin with valid ones.
     pub fn carried(&self, state: &State, verifier: &beacon::Verifier) -> Result<Carried> {
         let first = self.txs.first().map(AsRef::as_ref);
         beacon::accept(state, self.height, first, &self.last_commit, verifier)
     }
 
-    /// The same of a block that was decided. Validators accept none with wrong outputs. Should more
-    /// than two thirds of them do so all the same, the chain goes on as without outputs, and every
-    /// node alike.
+    /// [`carried`](Self::carried) for a decided block. Validators accept no block with invalid
+    /// outputs. If more than two thirds of them do so nevertheless, the chain continues as if there
+    /// were no outputs, in the same way on every node.
     pub fn carried_once_decided(
         &self,
         state: &State,
@@ -240,22 +244,22 @@ impl<T: AsRef<[u8]>> Block<'_, T> {
     ) -> Result<Carried> {
         match self.carried(state, verifier) {
             Err(error) if error.is_deterministic() => {
-                tracing::error!(height = self.height, log = %error, "a block has wrong outputs");
+                tracing::error!(height = self.height, log = %error, "a block has invalid outputs");
                 Ok(Carried::NotDue)
             }
             carried => carried,
         }
     }
 
-    /// The transactions behind what the block carries.
+    /// The transactions: the entries after the VRF outputs.
     pub fn txs_behind(&self, carried: &Carried) -> &[T] {
         let entries = usize::from(*carried != Carried::NotDue);
         self.txs.get(entries..).unwrap_or_default()
     }
 }
 
-/// Moves the beacon on, by the outputs that the block carries or else by a hash. Returns the
-/// votes that count, and the result of the outputs' entry if there is one.
+/// Advances the beacon by the carried outputs, or else by a hash. Returns the votes that count, and
+/// the result of the outputs' entry if there is one.
 fn move_beacon<T>(
     state: &mut State,
     block: &Block<'_, T>,
@@ -274,8 +278,8 @@ fn move_beacon<T>(
     }
 }
 
-/// Runs a part of a block that cannot fail but for a bug of this application or of CometBFT. The
-/// chain goes on without it.
+/// Runs a part of a block that fails only through a bug of this application or of CometBFT. The
+/// chain continues without it.
 fn step(
     ctx: &mut Execution<'_>,
     part: impl FnOnce(&mut Execution<'_>) -> Result<()>,
@@ -289,15 +293,15 @@ fn step(
     }
 }
 
-/// What a transaction did in a block.
+/// The effect of a transaction in a block.
 struct Delivered {
     result: ExecTxResult,
-    /// Why it may not stand in a proposal: it must be authentic and pay its fee, or be free, succeed
-    /// and be of use.
+    /// Why the transaction must not be in a proposal. It must be authentic and pay its fee; a free
+    /// one must succeed, and most of its items with it.
     refusal: Option<Error>,
 }
 
-/// Executes one transaction of a block. A failure is a result, not an error.
+/// Executes one transaction of a block. A failed transaction is a result, not an error.
 fn deliver(
     state: &mut State,
     block: &BlockContext,
@@ -360,7 +364,7 @@ fn failed(gas: Gas, code: Code, log: String) -> ExecTxResult {
     }
 }
 
-/// Code and text of a failed transaction; an error that must stop the node stays one.
+/// The code and text of a failed transaction. An error that must stop the node is returned as one.
 pub fn rejection(error: Error) -> Result<(Code, String)> {
     match error.code() {
         Some(code) => Ok((code, error.to_string())),
@@ -368,15 +372,15 @@ pub fn rejection(error: Error) -> Result<(Code, String)> {
     }
 }
 
-/// What is known of a transaction that would succeed.
+/// The check's result for a transaction that would succeed.
 pub struct Checked {
-    /// What it costs.
+    /// The transaction's gas.
     pub gas: Gas,
-    /// Whether it does duties and nothing else.
+    /// Whether the transaction has only duty messages.
     pub free: bool,
 }
 
-/// Runs a transaction for the mempool or a simulation: it must succeed as a whole, or it leaves no
+/// Runs a transaction for the mempool or a simulation. Unless it succeeds as a whole, it leaves no
 /// trace.
 pub fn check(
     state: &mut State,
@@ -395,9 +399,9 @@ pub fn check(
     })
 }
 
-/// A free transaction gets its room in blocks for the duties that it does. Items may fail, because
-/// tasks move on while it travels, but not the greater part of it: one duty must not carry
-/// megabytes of anything.
+/// Free transactions have reserved room in blocks, for duties. Some items may fail, because tasks
+/// advance while the transaction travels, but not the greater part: one duty must not carry
+/// megabytes of anything else.
 fn require_useful(ctx: &Execution<'_>, free: bool) -> Result<()> {
     let (done, failed) = (ctx.items.done, ctx.items.failed);
     ensure!(
@@ -408,7 +412,7 @@ fn require_useful(ctx: &Execution<'_>, free: bool) -> Result<()> {
     Ok(())
 }
 
-/// Room that a transaction takes in a block: its bytes and their protobuf header.
+/// The room that a transaction takes in a block: its bytes and their protobuf header.
 pub fn proposal_bytes(length: usize) -> usize {
     length
         .saturating_add(1)

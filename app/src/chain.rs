@@ -1,4 +1,4 @@
-//! What the state knows about the chain itself.
+//! The state's entries about the chain itself.
 
 use poq_store::State;
 use sha2::{Digest, Sha256};
@@ -13,7 +13,7 @@ const ID: &str = "chain/id";
 const BEACON: &str = "chain/beacon";
 /// The beacon of the block before, 32 bytes: the last block's votes were computed from it.
 const PREVIOUS_BEACON: &str = "chain/previous-beacon";
-/// Hash of the last block that carried no outputs.
+/// Hash of the last block without VRF outputs.
 const BLOCK_HASH: &str = "chain/block-hash";
 /// First height whose votes have extensions, `u64`, absent if there is none.
 const VOTE_EXTENSIONS: &str = "chain/vote-extensions-height";
@@ -39,7 +39,7 @@ pub fn beacon(state: &State) -> Result<[u8; 32]> {
     beacon_at(state, BEACON)
 }
 
-/// The beacon of the block before the last one; in genesis the first one.
+/// The beacon of the block before the last one; at genesis the first beacon.
 pub fn previous_beacon(state: &State) -> Result<[u8; 32]> {
     beacon_at(state, PREVIOUS_BEACON)
 }
@@ -57,20 +57,21 @@ pub fn advance_beacon(state: &mut State, next: [u8; 32]) -> Result<()> {
     Ok(state.put(BEACON, next)?)
 }
 
-/// Moves the beacon on without outputs: by the hash of the block before. The one of this block is
-/// not known yet to who prepares it, and a proposal must be judged by the beacon that it was
+/// Advances the beacon without VRF outputs: by the hash of the block before. The hash of this block
+/// is unknown while it is prepared, and a proposal must be judged by the beacon that it was
 /// prepared with.
 pub fn advance_beacon_by_hash(state: &mut State, hash: &[u8]) -> Result<()> {
     let before = state.get(BLOCK_HASH)?.unwrap_or_default();
     let next = beacon_after_hash(&beacon(state)?, &before);
-    // Whoever prepares a block does not know its hash, and nothing in the block goes by it.
+    // A proposer does not know the hash of its block, and nothing in the block depends on it.
     if !hash.is_empty() {
         state.put(BLOCK_HASH, hash)?;
     }
     advance_beacon(state, next)
 }
 
-/// The beacon after a block without outputs: `SHA-256("poq/beacon/v1" ‖ previous beacon ‖ block hash)`.
+/// The beacon after a block without VRF outputs: `SHA-256("poq/beacon/v1" ‖ previous beacon ‖ block
+/// hash)`.
 pub fn beacon_after_hash(previous: &[u8], block_hash: &[u8]) -> [u8; 32] {
     Sha256::new()
         .chain_update("poq/beacon/v1")
@@ -85,12 +86,12 @@ pub fn vote_extensions_height(state: &State) -> Result<u64> {
     Ok(state.get_u64(VOTE_EXTENSIONS)?.unwrap_or(0))
 }
 
-/// Sets that height, once.
+/// Sets the first height whose votes have extensions. It can be set once.
 pub fn set_vote_extensions_height(state: &mut State, height: u64) -> Result<()> {
     Ok(state.put_u64(VOTE_EXTENSIONS, height)?)
 }
 
-/// What messages of a block at `height` see.
+/// The context of a block at `height`, as its messages see it.
 pub fn context(state: &State, height: u64) -> Result<BlockContext> {
     Ok(BlockContext {
         chain_id: id(state)?,

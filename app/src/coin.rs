@@ -5,7 +5,7 @@ use poq_proto::code;
 
 use crate::error::{Result, ensure, reject};
 
-/// Most denoms in one list of coins.
+/// The most denoms in one list of coins.
 const MAX_COINS: usize = 16;
 
 /// A denom as the Cosmos SDK defines it: a letter, then 2 to 127 letters, digits or `/:._-`.
@@ -31,7 +31,7 @@ pub fn parse_amount(text: &str) -> Result<u128> {
     }
 }
 
-/// Coins as the Cosmos SDK wants them: not empty, sorted by denom, no duplicates, no zeros.
+/// Coins as the Cosmos SDK requires them: not empty, sorted by denom, no duplicates, no zeros.
 pub fn parse_coins(coins: &[Coin]) -> Result<Vec<(&str, u128)>> {
     ensure!(
         (1..=MAX_COINS).contains(&coins.len()),

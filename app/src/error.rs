@@ -13,8 +13,9 @@ pub enum Error {
         /// What happened, to what, and what to do next.
         log: String,
     },
-    /// An invariant does not hold: a bug of this application. Every node finds it at the same place, so
-    /// the chain goes on: the transaction fails with [`code::INTERNAL`], or the step is set aside.
+    /// An invariant does not hold: a bug of this application. Every node finds it at the same
+    /// place, so the chain continues: the transaction fails with [`code::INTERNAL`], or the step is
+    /// set aside.
     #[error("{0}")]
     Broken(String),
     /// The node's own storage failed. The node must stop: it can no longer follow consensus.
@@ -48,8 +49,8 @@ impl Error {
         Self::Broken(log.into())
     }
 
-    /// The code of an error that every node gets alike: the chain goes on after it. None if this node
-    /// alone has it and must stop.
+    /// The code of an error that every node gets in the same way, after which the chain continues.
+    /// None if only this node has the error and must stop.
     pub fn code(&self) -> Option<Code> {
         match self {
             Self::Rejected { code, .. } => Some(*code),
@@ -58,7 +59,7 @@ impl Error {
         }
     }
 
-    /// Whether every node gets this error alike, so that a step that failed may be set aside.
+    /// Whether every node gets this error in the same way, so that a failed step may be set aside.
     pub fn is_deterministic(&self) -> bool {
         self.code().is_some()
     }

@@ -4,14 +4,14 @@ use tendermint_proto::v0_38::abci::{Event, EventAttribute};
 
 use crate::error::Result;
 
-/// What every message of a block sees and none can change.
+/// The block's context: every message sees it, none can change it.
 #[derive(Clone, Debug)]
 pub struct BlockContext {
     /// The chain's id.
     pub chain_id: String,
-    /// Height of the block that is executed.
+    /// The height of the block.
     pub height: u64,
-    /// Parameters as they were when the block began.
+    /// The parameters at the beginning of the block.
     pub params: v1::Params,
     /// Beacon of this block (protocol section 6).
     pub beacon: [u8; 32],
@@ -19,16 +19,16 @@ pub struct BlockContext {
 
 /// The execution of one transaction, or of the beginning or the end of one block.
 pub struct Execution<'a> {
-    /// State that is read and changed.
+    /// The state that the execution reads and changes.
     pub state: &'a mut State,
-    /// The block around it.
+    /// The context of the block.
     pub block: &'a BlockContext,
-    /// What the items of duty messages came to.
+    /// How many items of duty messages succeeded and failed, by weight.
     pub items: Items,
     events: Vec<Event>,
 }
 
-/// How much of the items of duty messages was of use. An item weighs its bytes and
+/// The weights of duty items that succeeded and failed. An item weighs its bytes plus
 /// [`Items::BASE_WEIGHT`], in the proportion in which both cost gas.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Items {
@@ -69,19 +69,19 @@ impl<'a> Execution<'a> {
         self.events.push(event(kind, attributes));
     }
 
-    /// How many events there are so far.
+    /// The number of events so far.
     pub fn event_count(&self) -> usize {
         self.events.len()
     }
 
-    /// Adds an attribute to the events from one on.
+    /// Adds an attribute to every event from index `from` on.
     pub fn mark_events(&mut self, from: usize, key: &str, value: &dyn ToString) {
         for event in self.events.iter_mut().skip(from) {
             event.attributes.push(attribute(key, value));
         }
     }
 
-    /// Runs a part that either happens as a whole or leaves neither writes nor events.
+    /// Runs a part that is kept as a whole or leaves neither writes nor events.
     pub fn attempt<T>(&mut self, part: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let events = self.events.len();
         self.state.begin();

@@ -1,6 +1,7 @@
-//! The application's part of `genesis.json`: a chain begins with it, and is exported as one (ADR 42).
+//! The application's part of `genesis.json`, `app_state`: a chain begins with it and is exported as
+//! one (ADR 42).
 //!
-//! Each module has its part in its own `genesis.rs`, `init` and `export` side by side.
+//! Each module reads and writes its own part in its `genesis.rs`, `init` and `export` side by side.
 
 use poq_proto::code;
 use poq_proto::v1::GenesisState;
@@ -12,7 +13,7 @@ use crate::execution::Execution;
 use crate::modules::validators::ValidatorPower;
 use crate::modules::{audits, bank, beacon, models, nodes, params, tasks, validators};
 
-/// The state of a chain as the beginning of another one.
+/// The state of a chain as the genesis of another one.
 #[derive(Debug)]
 pub struct Exported {
     /// The application's part.
@@ -21,7 +22,7 @@ pub struct Exported {
     pub validators: Vec<ValidatorPower>,
     /// First height whose votes have extensions, for CometBFT's part; 0 if there is none.
     pub vote_extensions_height: u64,
-    /// What could not be carried over as it was, and what became of it.
+    /// What could not be carried over unchanged, and what was done with it.
     pub notes: Vec<String>,
 }
 
@@ -45,7 +46,7 @@ pub fn parse(json: &[u8]) -> Result<GenesisState> {
     })
 }
 
-/// Checks a genesis and writes it into an empty state, from the lowest module up. The validators have
+/// Checks a genesis and writes it into an empty state, the lowest module first. The validators have
 /// no power before [`validators::genesis::init_powers`].
 pub fn init(state: &mut State, chain_id: &str, genesis: &GenesisState) -> Result<()> {
     params::genesis::init(state, genesis.params.as_ref())?;
@@ -59,8 +60,8 @@ pub fn init(state: &mut State, chain_id: &str, genesis: &GenesisState) -> Result
     bank::genesis::check_size(&ctx)
 }
 
-/// Exports a state, from the highest module down: each pays what a genesis cannot hold into balances,
-/// which the bank exports at the end.
+/// Exports a state, the highest module first: each pays what a genesis cannot represent into
+/// balances, which the bank exports last.
 pub fn export(mut state: State) -> Result<Exported> {
     let block = chain::context(&state, state.version())?;
     let mut ctx = Execution::new(&mut state, &block);

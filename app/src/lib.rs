@@ -1,8 +1,8 @@
 //! The deterministic state machine of the Proof of Quality chain.
 //!
-//! A transaction takes one way: [`tx`] decodes and authenticates it, [`modules`] execute it on a
-//! [`poq_store::State`] that keeps its writes only on success, [`block`] orders the phases of a block,
-//! [`App`] holds the committed state, and [`abci`] translates for CometBFT.
+//! Every transaction takes one path: [`tx`] decodes and authenticates it, [`modules`] execute it on
+//! a [`poq_store::State`] that keeps its writes only on success, [`block`] orders the phases of a
+//! block, [`App`] holds the committed state, and [`abci`] translates for CometBFT.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 #![cfg_attr(

@@ -1,4 +1,4 @@
-//! Which transactions CometBFT's mempool may hold.
+//! The check for CometBFT's mempool.
 
 use std::convert::Infallible;
 
@@ -11,16 +11,16 @@ use crate::execution::BlockContext;
 use crate::query;
 use crate::tx::{Signatures, Verifier};
 
-/// Transactions that are no duties, of the 5,000 that CometBFT's mempool holds by default.
+/// The most transactions other than duties, of the 5,000 that CometBFT's mempool holds by default.
 const MAX_PAID_TXS: usize = 4_000;
-/// Their bytes, of the 64 MiB that `poqd init` gives it.
+/// The most bytes of these transactions, of the 64 MiB that `poqd init` gives the mempool.
 const MAX_PAID_BYTES: usize = 48 << 20;
 
-/// The committed state with the effects of the transactions that CometBFT's mempool holds: after
-/// each block it has all of them checked again.
+/// The committed state with the effects of the transactions in CometBFT's mempool, which rechecks
+/// all of them after each block.
 ///
-/// CometBFT's mempool takes what comes first and evicts nothing. So that nobody can buy the room
-/// that duties need, other transactions get a part of it.
+/// CometBFT's mempool is first come, first served and evicts nothing. Transactions other than
+/// duties get only a part of it, so that nobody can buy the room that duties need.
 pub struct Mempool {
     state: State,
     next_block: BlockContext,
@@ -29,7 +29,7 @@ pub struct Mempool {
 }
 
 impl Mempool {
-    /// An empty one before the next block.
+    /// An empty mempool before the next block.
     pub fn new(state: State, next_block: BlockContext) -> Self {
         Self {
             state,
@@ -39,10 +39,11 @@ impl Mempool {
         }
     }
 
-    /// Checks a transaction on top of those before.
+    /// Checks a transaction on top of the earlier ones.
     ///
     /// # Errors
-    /// Why it may not enter a block; `MEMPOOL_FULL` if it is no duty and others have the room.
+    /// Why the transaction may not enter a block; `MEMPOOL_FULL` if it is not a duty and the room
+    /// for others is taken.
     pub fn check(
         &mut self,
         bytes: &[u8],
@@ -69,11 +70,11 @@ impl Mempool {
         Ok(checked.gas)
     }
 
-    /// Answers a query on top of what waits for a block, and tells the height of the last one. What
-    /// the query does leaves no trace.
+    /// Answers a query on top of the mempool's transactions, and returns the height of the last
+    /// block. The query leaves no trace.
     pub fn query(&mut self, path: &str, data: &[u8]) -> Result<(Vec<u8>, u64)> {
         let height = self.state.version();
-        // An error, whatever the answer is, so that its layer is dropped.
+        // Always an error, so that the query's layer is dropped.
         let Err(answer) = self
             .state
             .nested(|state| Err::<Infallible, _>(query::route(state, path, data)));

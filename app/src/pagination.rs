@@ -1,4 +1,4 @@
-//! Pages of lists: as long as a client may ask for, and cut as the Cosmos SDK's clients want them.
+//! Pages of lists, with the limits of this chain and the fields of the Cosmos SDK's clients.
 
 use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use poq_proto::code;
@@ -6,11 +6,11 @@ use poq_store::State;
 
 use crate::error::{Result, ensure};
 
-/// Entries that a page of a long list may read, and those read at once.
+/// The most entries that a page of a long list reads.
 const SCANNED: usize = 10_000;
 const CHUNK: usize = 500;
 
-/// Entries of a page that a client asked for: 0 means 100, at most 1,000.
+/// The length of a page for the limit that a client asked for: 0 means 100, at most 1,000.
 pub fn page_limit(limit: u32) -> usize {
     match limit {
         0 => 100,
@@ -18,9 +18,9 @@ pub fn page_limit(limit: u32) -> usize {
     }
 }
 
-/// Cuts a page out of a whole list that is in the order of its keys. A request names the first
-/// key (of [`PageResponse::next_key`]) or how many items to skip; the total is counted if it is
-/// asked for, or if there is no limit.
+/// Cuts a page out of a complete list in key order. A request names the first key (from
+/// [`PageResponse::next_key`]) or how many items to skip. The total is counted if the client asks
+/// for it, or if there is no limit.
 pub fn page<T>(
     items: Vec<T>,
     key: impl Fn(&T) -> &[u8],
@@ -57,10 +57,10 @@ pub fn page<T>(
     Ok((page, response))
 }
 
-/// Cuts a page out of the entries whose keys begin with `prefix`, a list too long to be read whole: of
-/// each, `pick` takes what belongs to the list. The page ends early where few do, so that no request
-/// reads more than 10,000 entries. [`PageResponse::next_key`] names the last entry that was read.
-/// `total` is the length of the list, if somebody counts it.
+/// Cuts a page out of the entries whose keys begin with `prefix`, a list too long to be read
+/// completely: `pick` returns the item of an entry that belongs to the list. The page ends early if
+/// few do, so that no request reads more than 10,000 entries. [`PageResponse::next_key`] names the
+/// last entry that was read. `total` is the length of the list, if it is counted.
 pub fn page_of_entries<T>(
     state: &State,
     prefix: &str,

@@ -1,4 +1,4 @@
-//! Proposals that this node accepted. While they are voted on, they are executed to the end.
+//! Proposals that this node accepted. They are executed to the end while validators vote on them.
 
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
@@ -9,7 +9,7 @@ use crate::block::{Block, OpenBlock, Outcome};
 use crate::error::Result;
 use crate::modules::audits::Auditor;
 
-/// What a block reports, and the version that it makes.
+/// The result of a block, and the staged version of the state.
 pub type Finalized = (Outcome, StagedCommit);
 
 /// Ends a block and computes its app hash.
@@ -20,7 +20,8 @@ pub fn finish(block: OpenBlock, store: &Store, auditor: &Auditor) -> Result<Fina
     Ok((outcome, staged))
 }
 
-/// A proposal whose transactions are executed. A thread does the rest; dropping it waits for that.
+/// An accepted proposal whose transactions are executed. A thread does the rest; dropping the
+/// proposal waits for the thread.
 pub struct Proposal {
     height: u64,
     hash: Vec<u8>,
@@ -28,7 +29,7 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// Begins with what is left of the execution.
+    /// Starts the rest of the execution.
     pub fn of<T>(
         block: &Block<'_, T>,
         open: OpenBlock,
@@ -44,19 +45,20 @@ impl Proposal {
         }
     }
 
-    /// Whether it is of this block: its hash stands for everything in it.
+    /// Whether this is the proposal of `block`: a hash identifies everything in a block.
     pub fn is_of<T>(&self, block: &Block<'_, T>) -> bool {
         (self.height, self.hash.as_slice()) == (block.height, block.hash)
     }
 
-    /// What the block comes to. None if that failed: who executes it again is told why.
+    /// The result of the block. None if the execution failed: the caller then executes the block
+    /// again and gets the error.
     pub fn wait(mut self) -> Option<Finalized> {
         self.rest.take()?.join().ok()?.ok()
     }
 }
 
 impl Drop for Proposal {
-    /// A committed block changes what the audits of another one would wait for.
+    /// Waits for the thread: another block's commit would change the audits that it waits for.
     fn drop(&mut self) {
         if let Some(rest) = self.rest.take() {
             let _ = rest.join();

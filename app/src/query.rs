@@ -1,4 +1,4 @@
-//! The one router of queries, keyed by gRPC path.
+//! The router of queries, by gRPC path.
 
 use cosmos_sdk_proto::cosmos::base::abci::v1beta1::{self as abci, GasInfo, TxMsgData};
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SimulateRequest, SimulateResponse};
@@ -14,7 +14,7 @@ use crate::modules::beacon;
 use crate::modules::{audits, auth, bank, models, nodes, params, tasks, validators};
 use crate::tx::{self, Signatures, Verifier};
 
-/// The path of a simulation.
+/// The gRPC path of simulations.
 pub const SIMULATE: &str = "/cosmos.tx.v1beta1.Service/Simulate";
 
 /// Answers a query on a state that is dropped afterwards.
@@ -106,13 +106,13 @@ fn decode<Q: Message + Default>(data: &[u8]) -> Result<Q> {
     })
 }
 
-/// `cosmos.tx.v1beta1.Service/Simulate`: the gas that a transaction needs, and what it does, if
-/// it would succeed. Signatures, sign modes, public keys and the fee may be missing.
+/// `cosmos.tx.v1beta1.Service/Simulate`: the gas and the events of a transaction that would
+/// succeed. Signatures, sign modes, public keys and the fee may be missing.
 fn simulate(state: &mut State, request: SimulateRequest) -> Result<SimulateResponse> {
     let next = chain::context(state, state.version().saturating_add(1))?;
     let tx = tx::decode(&transaction(request), &next.params)?;
     let gas_info = GasInfo {
-        // Nothing limits the gas of a simulation; the Cosmos SDK says so with this number.
+        // The Cosmos SDK's value for "no gas limit".
         gas_wanted: u64::MAX,
         gas_used: tx.gas_needed(),
     };
@@ -126,7 +126,7 @@ fn simulate(state: &mut State, request: SimulateRequest) -> Result<SimulateRespo
     })
 }
 
-/// The transaction's bytes; some clients still send it in the field that came before.
+/// The transaction's bytes; some clients still use the deprecated field.
 #[allow(deprecated)]
 fn transaction(request: SimulateRequest) -> Vec<u8> {
     match request.tx {

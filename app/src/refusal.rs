@@ -1,4 +1,5 @@
-//! How a refused query looks. CosmJS and wallets look for the codes and words of the Cosmos SDK.
+//! The response to a refused query. CosmJS and wallets look for the codes and words of the Cosmos
+//! SDK.
 
 use poq_proto::code::{self, Code};
 use poq_store::StoreError;
@@ -7,7 +8,7 @@ use tendermint_proto::v0_38::abci::ResponseQuery;
 use crate::error::Error;
 use crate::query::SIMULATE;
 
-/// The answer to a query that failed. A query must never stop the node: even a failed store is only
+/// The response to a failed query. A query must never stop the node: even a store failure is only
 /// reported.
 pub(crate) fn refused(path: &str, error: Error, height: i64) -> ResponseQuery {
     match error {
@@ -24,8 +25,8 @@ pub(crate) fn refused(path: &str, error: Error, height: i64) -> ResponseQuery {
     }
 }
 
-/// What the Cosmos SDK has codes for gets its code and its words, everything else stays as this chain
-/// says it. A simulation that fails has one code in the Cosmos SDK; `info` keeps the transaction's own,
+/// An error for which the Cosmos SDK has a code gets its code and words; any other keeps this
+/// chain's. A failed simulation has one code in the Cosmos SDK; `info` keeps the transaction's own,
 /// as `codespace/code`.
 fn rejected(path: &str, code: Code, log: String, height: i64) -> ResponseQuery {
     let (status, shown, log) = match code {

@@ -1,9 +1,9 @@
 //! Verifiable random selection (protocol section 6): a weighted index in the state, from which
 //! anyone who knows the beacon can repeat a draw.
 //!
-//! The index is a tree with 16 children per node and a fixed depth, each node storing the summed
-//! weights of its children, so that changing a weight and drawing touch `DEPTH` values, however
-//! many members there are.
+//! The index is a tree with 16 children per node and a fixed depth. Each node stores the summed
+//! weights of its children, so that changing a weight and drawing touch `DEPTH` values, whatever
+//! the number of members.
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -60,13 +60,13 @@ impl WeightedIndex {
         Ok(())
     }
 
-    /// The weights of all members together.
+    /// The sum of all weights.
     pub fn total(&self, state: &State) -> Result<u128> {
         total(&self.sums(state, DEPTH - 1, 0)?)
     }
 
     /// Draws a slot that is not in `excluded`, with a probability proportional to its weight among
-    /// the others; none if no weight is left.
+    /// the others. None if no weight is left.
     pub fn draw(
         &self,
         state: &State,
@@ -85,7 +85,7 @@ impl WeightedIndex {
             .map(Some)
     }
 
-    /// The members with a weight, in the order of their slots, at most `limit`.
+    /// The members with a positive weight, in slot order, at most `limit`.
     pub fn members(&self, state: &State, limit: usize) -> Result<Vec<(u64, u128)>> {
         let mut members = Vec::new();
         self.collect(state, DEPTH - 1, 0, limit, &mut members)?;
@@ -112,7 +112,7 @@ impl WeightedIndex {
         Ok(())
     }
 
-    /// Finds the slot at a point of the summed remaining weights.
+    /// Finds the slot at `point` of the cumulative remaining weights.
     fn descend(&self, state: &State, mut point: u128, taken: &BTreeMap<u64, u128>) -> Result<u64> {
         let mut node = 0;
         for level in (0..DEPTH).rev() {
@@ -136,7 +136,7 @@ impl WeightedIndex {
         Ok(node)
     }
 
-    /// The sums of a node without the weights that are taken.
+    /// The sums of a node's children without the weights in `taken`.
     fn remaining(
         &self,
         state: &State,

@@ -1,4 +1,4 @@
-//! Arithmetic on a stake and its parts that are on their way back.
+//! Arithmetic on a stake and its unbonding parts.
 
 use poq_proto::code;
 use poq_proto::v1::Unbonding;
@@ -6,10 +6,10 @@ use poq_proto::v1::Unbonding;
 use crate::arithmetic::share;
 use crate::error::{Error, Result, ensure};
 
-/// Parts of one stake that are on their way back at once.
+/// The most unbonding parts of one stake.
 const MAX_UNBONDINGS: usize = 8;
 
-/// A stake after more was added, base units.
+/// The stake after adding `amount`, base units.
 pub fn increased(stake: u64, amount: u64) -> Result<u64> {
     stake.checked_add(amount).ok_or_else(|| {
         Error::rejected(
@@ -19,7 +19,7 @@ pub fn increased(stake: u64, amount: u64) -> Result<u64> {
     })
 }
 
-/// A stake after a part was taken out, base units.
+/// The stake after removing `amount`, base units.
 pub fn reduced(stake: u64, amount: u64) -> Result<u64> {
     stake.checked_sub(amount).ok_or_else(|| {
         Error::rejected(
@@ -29,7 +29,7 @@ pub fn reduced(stake: u64, amount: u64) -> Result<u64> {
     })
 }
 
-/// Adds a part; parts of the same height are one.
+/// Adds an unbonding part; parts of one height are merged.
 pub fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Result<()> {
     let same = |part: &&mut Unbonding| part.release_height == release_height;
     if let Some(part) = parts.iter_mut().find(same) {
@@ -39,7 +39,7 @@ pub fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Re
     ensure!(
         parts.len() < MAX_UNBONDINGS,
         code::TOO_MANY_UNBONDINGS,
-        "{MAX_UNBONDINGS} parts of this stake are on their way back already; wait until the first is released"
+        "{MAX_UNBONDINGS} parts of this stake are already unbonding; wait until the first is released"
     );
     parts.push(Unbonding {
         amount,
@@ -48,8 +48,8 @@ pub fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Re
     Ok(())
 }
 
-/// Takes out the parts that are due at a height; returns their base units. They are parts of one
-/// stake, so that their sum is one.
+/// Removes the parts that are due at a height and returns their sum, base units. They come from one
+/// stake, so the sum does not overflow.
 pub fn take(parts: &mut Vec<Unbonding>, height: u64) -> u64 {
     let due = |part: &Unbonding| part.release_height <= height;
     let amounts = parts
@@ -61,8 +61,8 @@ pub fn take(parts: &mut Vec<Unbonding>, height: u64) -> u64 {
     amount
 }
 
-/// Takes the fraction (ppm) from the stake and from each part on its way back; returns the base
-/// units lost.
+/// Removes the fraction (ppm) from the stake and from each unbonding part. Returns the base units
+/// lost.
 pub fn slash(stake: &mut u64, parts: &mut [Unbonding], ppm: u32) -> u64 {
     let amounts = parts.iter_mut().map(|part| &mut part.amount);
     let mut lost = 0u64;

@@ -1,5 +1,5 @@
-//! The verifiable random function: what a validator computes from its secret, and how everybody
-//! checks it. Ristretto with Schnorr proofs, from the crate `schnorrkel`.
+//! The verifiable random function that a validator computes from its secret and everyone can check:
+//! Ristretto with Schnorr proofs, from the crate `schnorrkel`.
 
 use std::fmt;
 
@@ -16,12 +16,12 @@ pub const EXTENSION_BYTES: usize = OUTPUT_BYTES + PROOF_BYTES;
 /// Bytes of an output, a compressed point.
 const OUTPUT_BYTES: usize = 32;
 const PROOF_BYTES: usize = 64;
-/// Separates what is hashed to the curve from every other use of a key.
+/// Separates hashing to the curve from every other use of a key.
 const INPUT_DOMAIN: &[u8] = b"poq/vrf/v1";
-/// Separates the proof's challenge likewise.
+/// Separates the proof's challenge from every other use of a key.
 const PROOF_DOMAIN: &[u8] = b"poq/vrf-proof/v1";
 
-/// What the outputs of one height are computed from.
+/// The input of a validator's VRF output.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Input<'a> {
     /// The chain's id.
@@ -30,14 +30,14 @@ pub struct Input<'a> {
     pub height: u64,
     /// The beacon of the block before.
     pub previous: [u8; 32],
-    /// Consensus address of the validator, 20 bytes: whoever registers the key of another one cannot
-    /// use what that one publishes.
+    /// Consensus address of the validator, 20 bytes: a validator that registers another one's key
+    /// cannot use that one's outputs.
     pub validator: &'a [u8],
 }
 
 impl Input<'_> {
-    /// `chain id ‖ height, big-endian ‖ previous beacon ‖ address`. What follows the id has a fixed
-    /// length, so no two inputs give the same bytes.
+    /// `chain id ‖ height, big-endian ‖ previous beacon ‖ address`. The parts after the id have
+    /// fixed lengths, so no two inputs have the same bytes.
     fn transcript(&self) -> impl SigningTranscript + use<> {
         let mut message = Vec::with_capacity(self.chain_id.len().saturating_add(60));
         message.extend_from_slice(self.chain_id.as_bytes());
@@ -52,13 +52,14 @@ fn proof_transcript() -> impl SigningTranscript {
     signing_context(PROOF_DOMAIN).bytes(&[])
 }
 
-/// A public key cannot be used.
+/// Why a public key cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum KeyError {
-    /// Of another length.
+    /// The key has another length.
     #[error("a VRF key has {KEY_BYTES} bytes, got {0}")]
     Length(usize),
-    /// No point, another encoding of one, or the neutral one, whose outputs anybody knows.
+    /// Not a point, not the canonical encoding of one, or the neutral point, whose outputs anyone
+    /// knows.
     #[error("{} is not the canonical encoding of a Ristretto point other than the neutral one", hex::encode(.0))]
     Point(Vec<u8>),
 }
@@ -66,7 +67,7 @@ pub enum KeyError {
 /// Checks the form of a public key.
 ///
 /// # Errors
-/// [`KeyError`], for everything but the canonical encoding of a point that is not neutral.
+/// [`KeyError`] for anything but the canonical encoding of a point that is not neutral.
 pub fn check_key(bytes: &[u8]) -> Result<(), KeyError> {
     public_key(bytes).map(|_| ())
 }
@@ -82,8 +83,8 @@ fn public_key(bytes: &[u8]) -> Result<PublicKey, KeyError> {
     PublicKey::from_bytes(bytes).map_err(|_| malformed())
 }
 
-/// The output that a vote extension proves to be that of a key for an input; none if it does not.
-/// There is one for each key and input, however many proofs there may be.
+/// The output of `key` for `input`, if the vote extension proves it. There is one output per key
+/// and input, however many proofs there may be.
 pub fn verify(key: &[u8], input: &Input<'_>, extension: &[u8]) -> Option<[u8; OUTPUT_BYTES]> {
     let key = public_key(key).ok()?;
     let extension: &[u8; EXTENSION_BYTES] = extension.try_into().ok()?;
@@ -95,11 +96,11 @@ pub fn verify(key: &[u8], input: &Input<'_>, extension: &[u8]) -> Option<[u8; OU
         .map(|_| output.to_bytes())
 }
 
-/// A validator's secret; it is wiped when it is dropped.
+/// A validator's secret key; it is wiped on drop.
 pub struct Secret(Keypair);
 
 impl Secret {
-    /// The secret of a seed of 32 random bytes; none for another length.
+    /// The secret from a seed of 32 random bytes; none for another length.
     pub fn from_seed(seed: &[u8]) -> Option<Self> {
         let seed = MiniSecretKey::from_bytes(seed).ok()?;
         Some(Self(seed.expand_to_keypair(ExpansionMode::Uniform)))
@@ -110,7 +111,7 @@ impl Secret {
         self.0.public.to_bytes()
     }
 
-    /// The vote extension for an input. The same input gives the same bytes.
+    /// The vote extension for an input. It is deterministic.
     pub fn extension(&self, input: &Input<'_>) -> [u8; EXTENSION_BYTES] {
         let proof_transcript = attach_rng(proof_transcript(), NoEntropy);
         let (output, proof, _) = self.0.vrf_sign_extra(input.transcript(), proof_transcript);
@@ -132,26 +133,26 @@ impl fmt::Debug for Secret {
 pub struct Secrets(Vec<Secret>);
 
 impl Secrets {
-    /// Those that a node has.
+    /// The secrets of a node.
     pub fn new(secrets: Vec<Secret>) -> Self {
         Self(secrets)
     }
 
-    /// The one with this public key.
+    /// The secret with this public key.
     pub fn find(&self, public_key: &[u8]) -> Option<&Secret> {
         self.0
             .iter()
             .find(|secret| secret.public_key() == public_key)
     }
 
-    /// Whether there is none.
+    /// Whether the node has no secret.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The secret part of a proof comes from the secret key and the input alone, as in RFC 6979: no
-/// random numbers in the application, and nothing to lose by bad ones.
+/// The nonce of a proof depends only on the secret key and the input, as in RFC 6979: the
+/// application needs no random numbers, and bad ones cannot reveal the key.
 struct NoEntropy;
 
 impl RngCore for NoEntropy {
@@ -248,7 +249,7 @@ mod tests {
         for bytes in [[0; EXTENSION_BYTES], [255; EXTENSION_BYTES]] {
             assert_eq!(verify(&key, &INPUT, &bytes), None);
         }
-        // A scalar and the same scalar plus the order of the group are one number: one form counts.
+        // A scalar plus the order of the group is the same number: only one form is valid.
         let order = hex::decode("edd3f55c1a631258d69cf7a2def9de1400000000000000000000000000000010");
         let mut carry = 0u16;
         let mut bytes = good;

@@ -1,4 +1,4 @@
-//! Amounts, texts and numbers that no honest client sends: each gets its code.
+//! Amounts, texts and numbers that no honest client sends; each gets its code.
 
 mod support;
 
@@ -15,7 +15,7 @@ use prost::{Message, Name};
 use support::{Chain, DENOM, Draft, MODEL, any, submit_message};
 use tendermint_proto::google::protobuf::Any;
 
-/// What CheckTx says to the user's message.
+/// The code from CheckTx for the user's message.
 fn refused(chain: &Chain, message: Any) -> Code {
     let tx = Draft::new(&chain.user, vec![message]).sign(&chain.user);
     match chain.app.check_tx(&tx, Signatures::Verify) {
@@ -144,7 +144,7 @@ fn stakes_that_cannot_be_moved() {
     );
 }
 
-/// A message of fields that prost would not write.
+/// A message with fields that prost would not write.
 fn raw<M: Name>(fields: &[(u32, &[u8])]) -> Any {
     let mut value = Vec::new();
     for (tag, bytes) in fields {
@@ -230,7 +230,7 @@ fn sampling_out_of_its_ranges() {
         sampling(Some(0), 1, 1_000_000),
         sampling(Some(2_000_000), 1_000_000, 2_000_000),
     ] {
-        // A transaction of its own chain each: one that is accepted uses the sequence up.
+        // Each transaction gets its own chain: one that is accepted uses the sequence up.
         let chain = Chain::new(1, 5);
         let tx = Draft::new(&chain.user, vec![good]).sign(&chain.user);
         assert!(chain.app.check_tx(&tx, Signatures::Verify).is_ok());

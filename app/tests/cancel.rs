@@ -1,4 +1,4 @@
-//! Taking a question back (`MsgCancelTask`).
+//! Cancelling a task (`MsgCancelTask`).
 
 mod support;
 
@@ -100,7 +100,7 @@ fn a_task_can_be_cancelled_in_the_block_that_asks() {
     assert_eq!(task.status(), TaskStatus::Refunded);
     assert!(task.assignments.is_empty());
     assert_eq!(task.cancellation_fee, 0);
-    // The user has no open task any more.
+    // The user has no open tasks left.
     let (proven, _) = chain
         .app
         .prove(
@@ -120,7 +120,7 @@ fn a_redrawn_task_frees_only_the_node_at_work() {
     let assignments = chain.task(id).assignments;
     assert_eq!(assignments.len(), 2);
     assert_eq!(cancel(&mut chain, id, by_user).code, 0);
-    // The user has waited in vain already.
+    // The first node has already missed the task.
     assert_eq!(chain.task(id).cancellation_fee, 0);
     let missed = chain.node(Role::Inference, &assignments[0].operator);
     let freed = chain.node(Role::Inference, &assignments[1].operator);

@@ -1,5 +1,5 @@
-//! Nobody chooses who works on a task: not by what stands in the block that draws, and not by
-//! whom an answer is to be paid to.
+//! Nobody chooses the nodes of a task: neither by the contents of the block that draws nor by the
+//! payout account of an answer.
 
 mod support;
 
@@ -28,7 +28,7 @@ fn before_draws() -> (Chain, u64, u64) {
     (chain, first, first + 1)
 }
 
-/// What the next block draws, with a message in it.
+/// The draws of the next block if it contains a message.
 fn drawn(message: impl FnOnce(&mut Chain) -> Option<Vec<u8>>) -> (Committee, Assignment) {
     let (mut chain, first, second) = before_draws();
     let txs: Vec<Vec<u8>> = message(&mut chain).into_iter().collect();
@@ -164,7 +164,7 @@ fn nothing_in_a_block_moves_its_draws() {
     }
 }
 
-/// Before draws came first, each amount was another draw of all seats (ADR 33).
+/// Before draws came first, each amount resulted in another draw of all seats (ADR 33).
 #[test]
 fn whoever_tries_amounts_of_stake_gets_one_committee() {
     let expected = drawn(|_| None);
@@ -181,7 +181,7 @@ fn a_node_cannot_name_somebody_elses_node_as_its_payout() {
     let tx = update(&mut chain.inference[0], Role::Inference, evaluator.clone());
     let result = &chain.block(&[tx.unwrap()])[0];
     assert_eq!(result.code, code::PAYOUT_TAKEN.number, "{}", result.log);
-    // Nor the account that an evaluator is paid to.
+    // The payout account of an evaluator is refused too.
     let safe = Wallet::new(99, 99).address;
     let tx = update(&mut chain.evaluators[0], Role::Evaluator, safe.clone());
     assert_eq!(chain.block(&[tx.unwrap()])[0].code, 0);
@@ -190,8 +190,8 @@ fn a_node_cannot_name_somebody_elses_node_as_its_payout() {
     assert_eq!(result.code, code::PAYOUT_TAKEN.number, "{}", result.log);
 }
 
-/// The account changes between the answer and the draw of the committee, and again before the
-/// payout: neither is seen.
+/// The payout account changes between the answer and the draw of the committee, and again before
+/// the payout. Neither change has an effect.
 #[test]
 fn an_answer_is_paid_to_the_account_of_its_moment() {
     let mut chain = Chain::new(1, EVALUATORS);

@@ -1,4 +1,4 @@
-//! What stays of a task after `task_retention` blocks.
+//! The record of a task after `task_retention` blocks.
 
 mod support;
 
@@ -45,7 +45,7 @@ fn a_kept_full_record_hashes_to_what_the_compact_one_says() {
 
     let compact = chain.task(id);
     assert_eq!(compact.record_sha256, Sha256::digest(&bytes).to_vec());
-    // What a user gets from a query is what is hashed.
+    // The hashed bytes are those that a query returns.
     assert_eq!(full.encode_to_vec(), bytes);
     let expected = {
         let mut task = full.clone();
@@ -66,7 +66,7 @@ fn a_kept_full_record_hashes_to_what_the_compact_one_says() {
     };
     assert_eq!(compact, expected);
     assert!(compact.encoded_len() * 3 < full.encoded_len());
-    // Once.
+    // The record is compacted only once.
     chain.blocks(5);
     assert_eq!(chain.task(id), compact);
     chain.assert_money_is_conserved();
@@ -89,7 +89,7 @@ fn lists_and_other_queries_still_know_compact_tasks() {
     assert_eq!(ids, [first, second]);
     assert_eq!(answer.tasks[0], compact);
     assert_eq!(chain.tasks().len(), 2);
-    // The payload went with the end of the task.
+    // The payload was deleted at the end of the task.
     let request = QueryPayloadRequest { task_id: first };
     let error = chain
         .app

@@ -1,4 +1,4 @@
-//! Everybody can repeat every draw from the state before it.
+//! Anyone can repeat every draw from the state before it.
 
 mod support;
 
@@ -13,7 +13,7 @@ use support::{Chain, any, submit_message};
 
 const GOOD: i32 = 4_000_000;
 
-/// Reads as a client does: from nothing but proven values of one height.
+/// Reads like a client: only from proven values of one height.
 fn proven<T>(app: &App, height: u64, read: impl Fn(State) -> Result<T, Error>) -> Result<T, Error> {
     let mut given = ReadSet::new(height);
     loop {
@@ -45,7 +45,7 @@ fn draws(task: &Task) -> Vec<(Role, u32, u64)> {
         .collect()
 }
 
-/// Repeats every draw of a chain; tells how many there were.
+/// Repeats every draw of a chain, and returns their number.
 fn repeat_all(chain: &Chain) -> usize {
     let mut count = 0;
     for task in chain.tasks() {
@@ -70,7 +70,8 @@ fn repeat_all(chain: &Chain) -> usize {
     count
 }
 
-/// In the same blocks nodes are slashed, paid, and drawn: the draws go by what the block before left.
+/// Nodes are slashed, paid and drawn in the same blocks: the draws use the state of the block
+/// before.
 #[test]
 fn draws_beside_slashes_and_payouts_can_be_repeated() {
     let params = Params {
@@ -104,7 +105,7 @@ fn draws_beside_slashes_and_payouts_can_be_repeated() {
     assert!(repeat_all(&chain) >= 14);
 }
 
-/// In the block that draws for the first task, the second one has an evaluator slashed.
+/// In the block that draws for the first task, an evaluator is slashed for the second one.
 #[test]
 fn a_draw_uses_the_weights_of_the_height_before() {
     let params = Params {
@@ -127,7 +128,7 @@ fn a_draw_uses_the_weights_of_the_height_before() {
         .candidates
         .iter()
         .find(|one| one.operator == silent);
-    // It is below the minimum stake now, and was not when the draw came.
+    // Its stake is below the minimum now, but was not at the draw.
     assert!(candidate.is_some_and(|one| one.weight > 0));
 }
 
@@ -192,12 +193,12 @@ fn draws_of_a_compact_task_can_be_repeated_at_their_height() {
     assert!(replay.is_right());
 }
 
-/// What happens in one block of a random history.
+/// A step of a random history.
 #[derive(Clone, Debug)]
 enum Step {
     Submit,
     Answer(usize),
-    /// Which task, and a bit for each seat that keeps silent.
+    /// The task, and a bit per silent seat.
     Commit(usize, u8),
     Reveal(usize, u8),
     Unbond(Role, usize),
@@ -227,7 +228,7 @@ fn in_phase(chain: &Chain, phase: TaskStatus) -> Vec<u64> {
         .collect()
 }
 
-/// Seats of the current committee that do nothing now: the silent, and those that are done.
+/// Idle seats of the current committee: silent ones, and those that are done.
 fn idle(chain: &Chain, id: u64, bits: u8, is_done: impl Fn(&Seat) -> bool) -> Vec<String> {
     let committees = chain.task(id).committees;
     let seats = committees.last().unwrap().seats.iter().enumerate();
@@ -281,7 +282,8 @@ fn run(chain: &mut Chain, step: Step) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
-    /// Whatever else happens in a block: silence, slashes, payouts, nodes that leave and are gone.
+    /// Draws can be repeated beside silence, slashes, payouts, and nodes that leave and are
+    /// removed.
     #[test]
     fn every_draw_of_any_history_can_be_repeated(
         history in prop::collection::vec(step(), 20..180),

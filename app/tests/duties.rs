@@ -1,4 +1,4 @@
-//! Duty messages are free of fees: batches, and what somebody could try with them.
+//! Duty messages are free: batches, and attempts to abuse them.
 
 mod support;
 
@@ -67,7 +67,7 @@ fn codes(result: &ExecTxResult) -> Vec<u32> {
 
 fn refused(chain: &Chain, tx: &[u8]) -> Code {
     let error = chain.app.check_tx(tx, Signatures::Verify).unwrap_err();
-    // Proposers leave out what CheckTx refuses, and validators refuse a block with it.
+    // Proposers leave out what CheckTx refuses, and validators refuse a block that contains it.
     let (judged, prepared) = chain.judge(&[tx.to_vec()]);
     assert!(prepared.is_empty());
     judged.unwrap_err();
@@ -95,12 +95,12 @@ fn one_duty_does_not_carry_a_batch_of_nonsense() {
     let mut chain = chain_with(1);
     let tx = free(&chain, vec![any(&answers(&chain, 1..=500, "Yes."))]);
     assert_eq!(refused(&chain, &tx), code::MOSTLY_FAILING);
-    // Nor one large item that fails.
+    // One large failing item is refused too.
     let mut message = answers(&chain, [1, 2], "Yes.");
     message.items[1].answer = "x".repeat(60_000);
     let tx = free(&chain, vec![any(&message)]);
     assert_eq!(refused(&chain, &tx), code::MOSTLY_FAILING);
-    // If a block has it nevertheless, its items stand for themselves.
+    // If a block contains it nevertheless, each item has its own result.
     let tx = free(&chain, vec![any(&answers(&chain, 1..=3, "Yes."))]);
     let unknown = code::UNKNOWN_TASK.number;
     assert_eq!(codes(&chain.block(&[tx])[0]), [0, unknown, unknown]);
@@ -175,7 +175,7 @@ fn duties_beside_paid_messages_are_paid() {
         offered.to_string().contains("insufficient fee"),
         "{offered}"
     );
-    // Who pays may send items that fail.
+    // A paid transaction may contain failing items.
     let tx = Draft::new(&chain.inference[0], messages(&chain)).sign(&chain.inference[0]);
     chain.app.check_tx(&tx, Signatures::Verify).unwrap();
     let before = chain.balance(&chain.inference[0].address);
@@ -202,7 +202,7 @@ fn a_user_has_so_many_open_tasks_and_no_more() {
     };
     assert_eq!((ask(&mut chain), ask(&mut chain)), (0, 0));
     assert_eq!(ask(&mut chain), code::TOO_MANY_OPEN_TASKS.number);
-    // One ends, one may begin.
+    // When one task ends, another may begin.
     let cancel = MsgCancelTask {
         user: chain.user.address.clone(),
         task_id: 1,

@@ -16,7 +16,7 @@ use tendermint_proto::google::protobuf::Any;
 const GOOD: i32 = 4_000_000;
 const DEPOSIT: u64 = 1_000_000;
 
-/// How far a task gets.
+/// The phase that a task reaches.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Phase {
     Submitted,
@@ -60,8 +60,8 @@ fn user(chain: &mut Chain) -> &mut Wallet {
     &mut chain.user
 }
 
-/// Begins a chain with an export and returns what that chain exports after its first block. Nobody
-/// has signed it, so that it pays no fees out.
+/// Begins a chain with an export and returns that chain's export after its first block. The block
+/// has no signatures, so it pays no fees.
 fn reborn(exported: &Exported) -> Exported {
     let folder = tempfile::tempdir().unwrap();
     let app = App::open(folder.path(), Options::default(), Arc::new(NoReference)).unwrap();
@@ -75,7 +75,7 @@ fn reborn(exported: &Exported) -> Exported {
     app.export(None).unwrap()
 }
 
-/// What the chain exports, which a new chain must export again as it is.
+/// The chain's export, which a new chain must export again unchanged.
 fn export(chain: &Chain) -> Exported {
     let exported = chain.app.export(None).unwrap();
     let again = reborn(&exported);

@@ -1,5 +1,5 @@
-//! The plan of `app` and of `store`: each room imports from lower floors alone, so that nothing is in
-//! a circle and a reader may begin at the bottom.
+//! The floors of `app` and of `store`: each room imports only from lower floors, so there is no
+//! cycle and a reader may start at the bottom.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The rooms of `app` from the ground up: files and folders of `src`, and the modules by their own
 /// names. A new room goes above everything that it imports.
 const APP: [&str; 33] = [
-    // The ground: what knows nothing of the chain's state.
+    // The ground: files that do not depend on the chain's state.
     "error",
     "arithmetic",
     "address",
@@ -31,7 +31,7 @@ const APP: [&str; 33] = [
     "tasks",
     "audits",
     "modules",
-    // What moves them.
+    // The callers of the modules.
     "tx",
     "genesis",
     "query",
@@ -42,12 +42,12 @@ const APP: [&str; 33] = [
     "app",
     "abci",
     "lib",
-    // Names that `lib` exports, which stand for their rooms.
+    // Names that `lib` exports count as their rooms.
     "Error",
     "Result",
 ];
 
-/// The rooms of `store`, likewise.
+/// The rooms of `store`, from the ground up.
 const STORE: [&str; 7] = ["limits", "error", "rows", "tree", "commit", "view", "lib"];
 
 fn floor(floors: &[&str], room: &str) -> usize {
@@ -55,7 +55,7 @@ fn floor(floors: &[&str], room: &str) -> usize {
     floor.unwrap_or_else(|| panic!("`{room}` has no floor: give it one in tests/floors.rs"))
 }
 
-/// Sources below a folder, tests left out.
+/// Source files below a folder, without tests.
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -79,14 +79,14 @@ fn room(parts: &[&str]) -> String {
     }
 }
 
-/// Code without its comments and without its unit tests, which stand at the end.
+/// Code without comments and without the unit tests at its end.
 fn code(source: &str) -> String {
     let code = source.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let lines = code.lines().map(|line| line.split("//").next().unwrap());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The rooms that code names: every path behind `crate::`, also in braces.
+/// The rooms that code names: every path after `crate::`, also in braces.
 fn imports(code: &str) -> BTreeSet<String> {
     let mut rooms = BTreeSet::new();
     for (at, _) in code.match_indices("crate::") {
@@ -97,7 +97,7 @@ fn imports(code: &str) -> BTreeSet<String> {
     rooms
 }
 
-/// Collects the rooms of a tree of imports, and returns what follows it.
+/// Collects the rooms of an import tree, and returns the rest of the text.
 fn leaves<'a>(tree: &'a str, prefix: &mut Vec<&'a str>, rooms: &mut BTreeSet<String>) -> &'a str {
     let tree = tree.trim_start();
     if let Some(mut rest) = tree.strip_prefix('{') {
@@ -127,7 +127,7 @@ fn leaves<'a>(tree: &'a str, prefix: &mut Vec<&'a str>, rooms: &mut BTreeSet<Str
     }
 }
 
-/// The imports from a floor that is not below.
+/// The imports from floors that are not lower.
 fn upward_imports(src: &Path, floors: &[&str]) -> Vec<String> {
     let mut upward = Vec::new();
     for file in sources(src) {

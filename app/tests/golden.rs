@@ -8,7 +8,7 @@ use prost::Message;
 use support::{Chain, MODEL, SCORER, STAKE, Wallet, any, send};
 use tendermint_proto::google::protobuf::Any;
 
-/// One line per step, so that a review shows from which message on the states differ.
+/// One line per step, so that a review shows at which message the states begin to differ.
 #[test]
 fn app_hashes_should_not_change() {
     let mut chain = Chain::new(2, 6);
@@ -48,7 +48,7 @@ fn app_hashes_should_not_change() {
     insta::assert_snapshot!(hashes.join("\n"));
 }
 
-/// Every stored value of a task's life, as bytes.
+/// Every stored value during a task's life, as bytes.
 #[test]
 fn stored_values_should_not_change() {
     let mut chain = Chain::new(1, 5);
@@ -93,7 +93,7 @@ fn transaction_bytes_should_not_change() {
     insta::assert_snapshot!(hex::encode(message.encode_to_vec()));
 }
 
-/// A chain whose registries changed by one message after the other, and a hash after each.
+/// A chain whose registries change by one message after the other, and the app hash after each.
 fn registry() -> (Chain, Vec<String>) {
     let params = Params {
         unbonding_window: 110,

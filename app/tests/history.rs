@@ -1,4 +1,4 @@
-//! Old states: what can be asked about them, and for how long.
+//! Queries of old states, and how long those are kept.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn status(app: &App, id: u64, height: u64) -> Result<TaskStatus, Error> {
     Ok(answer.task.unwrap().status())
 }
 
-/// A chain that keeps few versions, and the height of each status of its first task.
+/// A chain that keeps few versions, and the heights of its first task's statuses.
 fn chain() -> (Chain, Vec<(u64, TaskStatus)>) {
     let options = Options {
         keep_versions: KEPT,
@@ -95,7 +95,7 @@ fn what_is_older_than_the_kept_versions_is_refused_clearly() {
     }
 }
 
-/// A kept version is complete: its values are those of its own time, with proofs, although most of
+/// A kept version is complete: its values are those of its height, with proofs, although most of
 /// its rows were written long before and the rows between were pruned.
 #[test]
 fn the_oldest_kept_version_is_whole() {

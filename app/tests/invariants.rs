@@ -1,4 +1,4 @@
-//! What must hold whatever anyone does (protocol section 13).
+//! Invariants that hold whatever anyone does (protocol section 13).
 
 mod support;
 
@@ -11,10 +11,10 @@ use support::{
     is_over, reveal_message, send, submit_message,
 };
 
-/// What a transaction of `support` costs.
+/// The fee of a transaction of `support`.
 const FEE: u64 = GAS / 100;
 
-/// What one participant does in one block.
+/// An act of one participant in one block.
 #[derive(Clone, Debug)]
 enum Act {
     Submit {
@@ -46,16 +46,16 @@ enum Act {
     Send {
         amount: u64,
     },
-    /// Gives somebody who has nothing the fee of one transaction, if a challenge succeeds.
+    /// Gives an empty account the fee of one transaction, if a challenge succeeds.
     PassOn {
         task: u64,
     },
-    /// Whoever has nothing else spends that fee.
+    /// The account that has nothing else spends that fee.
     Spend,
     Garbage(Vec<u8>),
 }
 
-/// Few scores, so that commitments and reveals often agree, and sometimes do not.
+/// Few scores, so that commitments and reveals often match and sometimes do not.
 fn score() -> impl Strategy<Value = i32> {
     prop_oneof![8 => Just(4_000_000), 1 => Just(-12_000_000), 1 => any::<i32>()]
 }
@@ -81,7 +81,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// The transaction of an act, signed with the next sequence; none if nobody could even try.
+/// The transaction of an act, signed with the next sequence; none if the act is impossible.
 fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> {
     let task = |id: &u64| tasks.iter().find(|task| task.id == *id);
     let seat_of = |id: &u64, seat: &usize| -> Option<(u32, String)> {
@@ -120,7 +120,7 @@ fn transaction(chain: &mut Chain, tasks: &[Task], act: &Act) -> Option<Vec<u8>> 
                 operator,
                 items: vec![AnswerItem {
                     task_id: *id,
-                    // What the reference evaluator says of it, or nothing that it could judge.
+                    // A number is the reference score; the evaluator gives other answers no score.
                     answer: match length % 5 {
                         0 => "a".repeat(*length),
                         _ => format!("{score} {}", "a".repeat(*length)),
@@ -180,7 +180,7 @@ proptest! {
             let tx = chain.validators[1].sign(vec![message]);
             assert_eq!(chain.block(&[tx])[0].code, 0);
         }
-        // Invariant 4 says: whatever the number of threads.
+        // Invariant 4 holds for every number of threads.
         let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         for acts in history {
             let tasks = chain.tasks();
@@ -190,10 +190,10 @@ proptest! {
                 .collect();
             let height = chain.height + 1;
             let proposal = chain.prepare(&txs, 1 << 22);
-            // A byzantine proposer may put in anything; execution stands it on both nodes.
+            // A byzantine proposer may include anything; execution handles it on both nodes.
             let is_byzantine = height.is_multiple_of(3);
-            // What PrepareProposal makes, ProcessProposal accepts, on every node. One then decides as
-            // it accepted, or something else.
+            // Every node's ProcessProposal accepts the result of PrepareProposal. One node then
+            // decides what it accepted, or something else.
             let hash = [if is_byzantine { 0 } else { height as u8 }; 32];
             let entries = twin.carrying(&proposal);
             twin.app.process_proposal(&twin.next(&hash, &entries)).unwrap();
@@ -254,7 +254,7 @@ fn a_restart_changes_nothing() {
     };
     let none: [Vec<u8>; 0] = [];
 
-    // Nothing is kept before the first commit, so genesis can be repeated.
+    // Nothing is stored before the first commit, so InitChain can be repeated.
     let first = open();
     let genesis_hash = first
         .init_chain(support::CHAIN_ID, &json, &powers, 0)
@@ -280,7 +280,7 @@ fn a_restart_changes_nothing() {
         .unwrap();
     drop(second);
 
-    // A block that was finalized and not committed is executed again, with the same result.
+    // A block that was finalized but not committed is executed again, with the same result.
     let third = open();
     assert_eq!((third.head().height, third.head().app_hash), (1, hash));
     assert_eq!(
@@ -316,9 +316,9 @@ fn a_proposal_with_a_bad_transaction_is_refused() {
     chain.judge(std::slice::from_ref(&good)).0.unwrap();
     let (judged, prepared) = chain.judge(&twice);
     judged.unwrap_err();
-    // A proposer leaves it out instead.
+    // A proposer leaves the transaction out.
     assert_eq!(prepared, std::slice::from_ref(&good));
-    // And keeps to the block's size.
+    // A proposer respects the block's size.
     assert!(chain.prepare(&twice, good.len()).is_empty());
 }
 

@@ -79,7 +79,7 @@ fn a_task_that_nobody_answers_is_refunded() {
     let mut chain = Chain::new(2, 5);
     let before = chain.balance(&chain.user.address);
     let id = chain.submit();
-    // Both miss, and then nobody else has room for as long as an answer may take.
+    // Both nodes miss, and then no other node has room for a whole answer window.
     chain.blocks(10);
     assert_eq!(chain.task(id).status(), TaskStatus::Submitted);
     chain.blocks(9);
@@ -261,7 +261,7 @@ fn an_answer_that_nobody_judged_is_paid_half() {
     let node = chain.inference[0].address.clone();
     let id = chain.submit();
     chain.answer(id, "Paris.");
-    // The committee keeps silent.
+    // The committee stays silent.
     chain.blocks(6);
     let task = chain.task(id);
     assert_eq!(task.refund_reason(), RefundReason::NoQuorum);

@@ -1,4 +1,4 @@
-//! Thousands of tasks at once: the work is spread over blocks, and nobody is punished for it.
+//! Thousands of tasks at once: the work is spread over blocks, and no node is punished for it.
 
 mod support;
 
@@ -40,7 +40,7 @@ fn ask(chain: &mut Chain, count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Every node does every duty that it has, as the workers do, in batches.
+/// Every node does all its duties in batches, like the workers.
 fn do_duties(chain: &mut Chain) -> Vec<Vec<u8>> {
     let mut txs = Vec::new();
     let nodes = chain.inference.iter().map(|node| (Role::Inference, node));
@@ -110,8 +110,8 @@ fn all_tasks(chain: &Chain) -> Vec<Task> {
     }
 }
 
-/// A node's window begins when it is drawn, however long its task waited for that, and a phase that
-/// is complete in time stays so while it waits for its turn.
+/// A node's window begins when it is drawn, however long its task waited for that. A phase that is
+/// complete in time stays complete while it waits.
 #[test]
 fn nobody_who_works_is_slashed_because_the_chain_is_late() {
     let mut chain = chain();
@@ -140,7 +140,7 @@ fn nobody_who_works_is_slashed_because_the_chain_is_late() {
         blocks += 1;
         assert!(blocks < 200, "the backlog does not end");
     }
-    // Five transitions for each task, as many in a block as the limit allows.
+    // Five transitions per task, up to the limit per block.
     assert!(blocks >= 5 * TASKS / LIMIT);
     let tasks = all_tasks(&chain);
     assert_eq!(tasks.len(), TASKS);
@@ -156,7 +156,7 @@ fn nobody_who_works_is_slashed_because_the_chain_is_late() {
     }
 }
 
-/// Who is late while the chain is late too is not punished either, once the duty is done.
+/// A node that is late while the chain is late too is not punished once the duty is done.
 #[test]
 fn an_answer_counts_until_the_chain_gets_to_the_deadline() {
     let params = Params {
@@ -177,7 +177,7 @@ fn an_answer_counts_until_the_chain_gets_to_the_deadline() {
         .map(|_| chain.user.sign(vec![any(&message)]))
         .collect();
     chain.block(&txs);
-    // The deadlines of all five are at one height, from which on two tasks a block have their turn.
+    // The deadlines of all five are at one height, from which on two tasks per block advance.
     let slow = chain.user.sign(vec![any(&slow)]);
     assert_eq!(chain.block(&[slow])[0].code, 0);
     chain.blocks(3);

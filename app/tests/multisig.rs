@@ -1,4 +1,4 @@
-//! Accounts of several keys, of which some must sign.
+//! Accounts of several keys, of which a threshold must sign.
 
 mod support;
 
@@ -22,7 +22,7 @@ use prost::Message;
 use support::{CHAIN_ID, Chain, GAS, Wallet, any, coin, params, send};
 use tendermint_proto::google::protobuf::Any;
 
-/// Of two of the keys of [`keys`], as CosmJS's `pubkeyToAddress` has it.
+/// The address of [`keys`] with threshold 2, as CosmJS's `pubkeyToAddress` computes it.
 const ADDRESS: &str = "poq1896yggmlu07f0cgd8jrc8mfn2rslkjm8dtxv93";
 const AMOUNT: u64 = 50_000_000;
 
@@ -30,7 +30,7 @@ fn keys() -> Vec<Wallet> {
     (1..=3).map(|seed| Wallet::new(seed, 0)).collect()
 }
 
-/// A multisignature, each part of which a test may bend.
+/// A multisignature whose parts a test may change.
 #[derive(Clone)]
 struct Multi {
     threshold: u32,
@@ -220,12 +220,12 @@ fn an_authority_may_be_several_keys() {
     let document =
         format!(r#"{{"type":"poq/MsgUpdateParams","value":{{"authority":"{ADDRESS}"}}}}"#);
     let tx = encode(multi.raw(any(&message), &multi.document(&document)));
-    // Signed by the authority, so that it is the missing parameters that are refused.
+    // Signed by the authority, so the missing parameters are the reason of the refusal.
     let result = chain.block(&[tx]).remove(0);
     assert_eq!(result.code, code::INVALID_REQUEST.number, "{}", result.log);
 }
 
-/// What to change, and the code that it must get.
+/// A change and the code that it must result in.
 type Case = (&'static str, fn(&mut Multi), Code);
 
 #[test]
@@ -328,7 +328,7 @@ fn wrong_multisignatures_are_refused() {
     }
 }
 
-/// Each part of a signer's statement that is not signed has one form only.
+/// Each unsigned part of a signer's information has only one valid form.
 #[test]
 fn nobody_gives_a_multisignature_another_form() {
     let (chain, multi) = chain_with(params());
@@ -358,7 +358,7 @@ fn nobody_gives_a_multisignature_another_form() {
         |_, signature| signature.signatures[1][63] ^= 1,
         code::UNAUTHORIZED,
     );
-    // Unknown bytes behind the signatures.
+    // Unknown bytes after the signatures.
     let (body, auth_info, signature) = multi.transfer(&to);
     let raw = TxRaw {
         body_bytes: body.encode_to_vec(),

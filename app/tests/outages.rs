@@ -1,5 +1,5 @@
-//! What bursts and outages cost a node that works honestly and at a finite speed (protocol
-//! section 10): at most the highest slash for a missed duty, once, and most often nothing.
+//! The cost of bursts and outages for an honest node of finite speed (protocol section 10): at most
+//! the highest slash for a missed duty, once, and usually nothing.
 
 mod support;
 
@@ -10,11 +10,11 @@ use proptest::prelude::*;
 use support::{Chain, People, STAKE, any, find, params, submit_message};
 
 const GOOD: i32 = 4_000_000;
-/// Answers and scores that a node computes in a block.
+/// Answers and scores that a node computes per block.
 const ANSWERS: usize = 1;
 const SCORES: usize = 4;
 
-/// Windows of a new chain.
+/// The windows of a new chain.
 fn usual() -> Params {
     let defaults = poq_app::modules::params::default_params();
     Params {
@@ -25,7 +25,7 @@ fn usual() -> Params {
     }
 }
 
-/// A chain whose nodes take as many duties at once as they can do in so many blocks.
+/// A chain whose nodes have the capacity that they can work off in `blocks` blocks.
 fn chain(params: Params, inference: u8, evaluators: u8, blocks: usize) -> Chain {
     let people = People::new(inference, evaluators);
     let params = Params {
@@ -46,7 +46,7 @@ fn speed(role: Role) -> usize {
     }
 }
 
-/// The next block: every node that is up hands in what it has computed since the last one, the most
+/// The next block: every running node submits what it has computed since the last one, the most
 /// urgent first, and reveals all that it can.
 fn work(chain: &mut Chain, asked: usize, is_up: impl Fn(&Node) -> bool) {
     let mut txs = ask(chain, asked);
@@ -86,8 +86,8 @@ fn all_nodes(chain: &Chain) -> Vec<Node> {
     roles.flat_map(|role| chain.nodes(role)).collect()
 }
 
-/// Twenty nodes of a task a block each are asked a thousand questions at once: nobody is drawn for
-/// more than it can do, nobody loses anything, and most questions get their answer.
+/// Twenty nodes, each of one task per block, get a thousand questions at once: no node gets more
+/// than it can do or loses anything, and most questions are answered.
 #[test]
 fn a_burst_of_a_thousand_questions_slashes_nobody() {
     let mut chain = chain(usual(), 20, 20, 24);
@@ -116,7 +116,7 @@ fn a_burst_of_a_thousand_questions_slashes_nobody() {
     chain.assert_money_is_conserved();
 }
 
-/// All nodes of a role stand still for a minute while they have all the duties that they take.
+/// All nodes of a role stop for a minute while their capacity is full.
 #[test]
 fn an_outage_of_a_minute_at_full_load_costs_at_most_one_slash() {
     for down in [Role::Inference, Role::Evaluator] {
@@ -136,8 +136,8 @@ fn an_outage_of_a_minute_at_full_load_costs_at_most_one_slash() {
     }
 }
 
-/// Two evaluators take a seat in every task and say nothing. Their first misses put them into jail,
-/// and every other task that they sit in gets a new committee in place of that one.
+/// Two evaluators have a seat in every task and stay silent. Their first misses jail them, and
+/// every other task in which they sit gets another committee instead.
 #[test]
 fn who_is_jailed_costs_no_task_an_attempt() {
     let params = Params {
@@ -174,8 +174,8 @@ fn who_is_jailed_costs_no_task_an_attempt() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// Whatever users ask and whoever is silent: in each window that passes, a node loses at most the
-    /// highest slash for a missed duty.
+    /// Whatever users ask and whichever nodes are silent, a node loses at most the highest slash
+    /// for a missed duty per window.
     #[test]
     fn a_silent_node_loses_one_slash_in_a_window(
         asked in prop::collection::vec(0usize..30, 10..60),

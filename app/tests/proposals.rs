@@ -1,4 +1,4 @@
-//! What a proposal that was accepted leaves for the block that is decided.
+//! Accepted proposals and the blocks that are decided.
 
 mod support;
 
@@ -15,13 +15,13 @@ fn question(chain: &mut Chain) -> Vec<u8> {
     chain.user.sign(vec![message])
 }
 
-/// Whether a block of these transactions is accepted under a hash.
+/// Whether a block of these transactions is accepted with a hash.
 fn process(chain: &Chain, hash: [u8; 32], txs: &[Vec<u8>]) -> poq_app::Result<()> {
     let entries = chain.carrying(txs);
     chain.app.process_proposal(&chain.next(&hash, &entries))
 }
 
-/// The same chain twice, and two blocks that it can go on with.
+/// The same chain twice, and two possible next blocks.
 fn two_ways() -> (Chain, Chain, [Vec<Vec<u8>>; 2]) {
     let [mut chain, twin] = [(); 2].map(|()| Chain::new(1, 5));
     let question = question(&mut chain);
@@ -32,7 +32,7 @@ fn two_ways() -> (Chain, Chain, [Vec<Vec<u8>>; 2]) {
 fn what_was_accepted_is_not_executed_again() {
     let (chain, _, [one, none]) = two_ways();
     process(&chain, [2; 32], &one).unwrap();
-    // The hash stands for the block: consensus never has two blocks with one.
+    // The hash identifies the block: consensus never has two blocks with the same hash.
     let none = chain.carrying(&none);
     let (outcome, _) = chain
         .app
@@ -45,7 +45,7 @@ fn what_was_accepted_is_not_executed_again() {
 fn a_block_is_the_same_whatever_was_accepted_before() {
     let (mut chain, mut twin, [one, other]) = two_ways();
     let results = twin.block(&one);
-    // Two rounds: the later proposal is decided by the others, or the earlier one.
+    // Two rounds: either the later proposal is decided, or the earlier one.
     for (hash, txs) in [([1; 32], &other), ([2; 32], &one), ([3; 32], &other)] {
         process(&chain, hash, txs).unwrap();
     }
@@ -75,8 +75,9 @@ fn a_node_that_ends_while_it_executes_goes_on_where_it_was() {
     assert_eq!(chain.app_hash, twin.app_hash);
 }
 
-/// Until votes carry outputs, audits are drawn by a hash. A transaction that only then can pay its fee
-/// if another one fails depends on them: the proposal must be right whatever the hash of its block is.
+/// Until votes carry outputs, audits are drawn by a block hash. A transaction that can pay its fee
+/// only if another one fails depends on them: the proposal must be valid whatever the hash of its
+/// block is.
 #[test]
 fn a_prepared_proposal_is_accepted_whatever_its_hash() {
     const TASKS: usize = 12;
@@ -93,7 +94,7 @@ fn a_prepared_proposal_is_accepted_whatever_its_hash() {
     let mut poor: Vec<Wallet> = (0..TASKS as u8)
         .map(|index| Wallet::new(150 + index, 10 + u64::from(index)))
         .collect();
-    // They exist, and have nothing.
+    // The accounts exist but are empty.
     let deposits: Vec<_> = poor
         .iter()
         .map(|wallet| send(&chain.user, &wallet.address, 1))
@@ -146,7 +147,7 @@ fn filler(chain: &mut Chain) -> Vec<u8> {
     tx
 }
 
-/// What every node sends for its duties that it has not sent yet.
+/// All nodes' transactions for duties that they have not sent yet.
 fn new_duties(chain: &mut Chain, sent: &mut BTreeSet<(String, i32)>) -> Vec<Vec<u8>> {
     let mut txs = Vec::new();
     for role in [Role::Inference, Role::Evaluator] {
@@ -170,8 +171,8 @@ fn new_duties(chain: &mut Chain, sent: &mut BTreeSet<(String, i32)>) -> Vec<Vec<
     txs
 }
 
-/// The mempool is first-in first-out. Paid filler lies before the duties of a task in every block, as
-/// much as a block holds.
+/// The mempool is first in, first out. In every block paid filler comes before the duties of a
+/// task, as much as a block holds.
 #[test]
 fn filler_in_front_of_duties_slashes_nobody() {
     let params = Params {

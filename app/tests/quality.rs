@@ -1,4 +1,4 @@
-//! From scores that differ to one quality and to what it pays.
+//! Differing scores, their consensus quality and the payouts.
 
 mod support;
 
@@ -80,7 +80,7 @@ fn an_answer_below_the_users_minimum_costs_half() {
     assert_eq!(settlement.inference.unwrap().amount, 924);
 }
 
-/// Asks as it says, and tells the reputation of the node whose answer is near to worthless.
+/// Submits a changed task, and returns the reputation of the node whose answer is nearly worthless.
 fn reputation_after(change: impl FnOnce(&mut MsgSubmitTask)) -> u32 {
     let mut chain = Chain::new(1, 5);
     let mut message = submit_message(&chain.user);
@@ -89,7 +89,7 @@ fn reputation_after(change: impl FnOnce(&mut MsgSubmitTask)) -> u32 {
     assert_eq!(chain.block(&[tx])[0].code, 0);
     chain.blocks(1);
     chain.answer(1, "Paris.");
-    // Quality 0.5 of a target of 0.7.
+    // Quality 0.5 with a target of 0.7.
     chain.commit(1, 0, &[]);
     chain.reveal(1, 0, &[]);
     chain.blocks(3);

@@ -1,4 +1,4 @@
-//! A million draws, through the production code: the weights are respected.
+//! A million draws through the production code respect the weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,7 +24,7 @@ const COMMITTEES: u64 = 250_000;
 /// Quantile 0.9999 of chi-square with 7 degrees of freedom.
 const CRITICAL: f64 = 29.88;
 
-/// How often each member got each seat.
+/// The number of draws of each member for each seat.
 fn counts() -> [BTreeMap<u64, u64>; SEATS] {
     let folder = tempfile::tempdir().unwrap();
     let mut state = State::new(Store::open(folder.path(), 2).unwrap().snapshot());
@@ -96,7 +96,7 @@ fn a_million_draws_follow_the_weights() {
         println!("seat {seat}: chi-square {statistic:.1} with 7 degrees of freedom");
         assert!(statistic < CRITICAL, "seat {seat}: {statistic}");
     }
-    // The test sees a weight that is wrong by a fiftieth, and weights that are all alike.
+    // The test detects a weight that is wrong by a fiftieth, and equal weights.
     let mut bent = WEIGHTS;
     bent[3].1 += bent[3].1 / 50;
     let even = WEIGHTS.map(|(slot, _)| (slot, 1));

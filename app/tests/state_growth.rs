@@ -1,5 +1,5 @@
-//! How much the database grows with a finished task. Prints a table:
-//! `cargo test -p poq-app --test state_growth -- --ignored --nocapture`
+//! The growth of the database per finished task. It prints a table: `cargo test -p poq-app --test
+//! state_growth -- --ignored --nocapture`
 
 mod support;
 

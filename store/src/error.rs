@@ -18,7 +18,7 @@ pub enum StoreError {
     /// Another process has the database open.
     #[error("the state database {} is in use by another process; stop it first", path.display())]
     Locked {
-        /// Where the database is.
+        /// The folder of the database.
         path: PathBuf,
     },
 
@@ -29,9 +29,9 @@ pub enum StoreError {
         path.display()
     )]
     Damaged {
-        /// Where the database is.
+        /// The folder of the database.
         path: PathBuf,
-        /// What RocksDB found.
+        /// RocksDB's error.
         reason: String,
     },
 
@@ -42,9 +42,9 @@ pub enum StoreError {
         path.display()
     )]
     Open {
-        /// Where the database is.
+        /// The folder of the database.
         path: PathBuf,
-        /// What the system said.
+        /// The error of RocksDB or the system.
         reason: String,
     },
 
@@ -56,7 +56,7 @@ pub enum StoreError {
         path.display()
     )]
     Format {
-        /// Where the database is.
+        /// The folder of the database.
         path: PathBuf,
         /// The format found.
         found: String,
@@ -77,7 +77,7 @@ pub enum StoreError {
     },
 
     /// The version does not exist yet.
-    #[error("version {version} is not there yet, the newest is {latest}; ask again later")]
+    #[error("version {version} does not exist yet, the newest is {latest}; ask again later")]
     Future {
         /// The version asked for.
         version: u64,
@@ -92,7 +92,7 @@ pub enum StoreError {
     Corrupt {
         /// The key, readable.
         key: String,
-        /// What is wrong.
+        /// Why it is corrupt.
         reason: String,
     },
 
@@ -147,7 +147,7 @@ pub enum StoreError {
     NotWritten {
         /// The height of the block.
         height: u64,
-        /// What went wrong.
+        /// Why the rows could not be written.
         reason: String,
     },
 
@@ -163,7 +163,7 @@ pub enum StoreError {
     /// A state on a read set was asked for a key that is not in it.
     #[error("the value of {} is not in the read set", key.escape_ascii())]
     NotInReadSet {
-        /// The key, as it is.
+        /// The key, unescaped.
         key: Vec<u8>,
     },
 

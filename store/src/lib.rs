@@ -4,7 +4,7 @@
 //! `bank/balance/alice/coin`), values are non-empty bytes. Every committed block makes a version,
 //! whose number is the block's height; version 0 is the empty state. The root of a Jellyfish
 //! Merkle tree over the values is the application hash, and any key has an ICS-23 proof of its
-//! value, or of its absence, under it. Payloads are versioned likewise, but are not in the tree.
+//! value, or of its absence. Payloads are versioned in the same way, but are not in the tree.
 //!
 //! [`Store::snapshot`] → [`State`] (execution) → [`State::into_writes`] → [`Store::stage`] (computes
 //! the root, writes nothing) → [`Store::commit`] (writes a redo record; a thread writes the rows).

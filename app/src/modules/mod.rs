@@ -1,8 +1,8 @@
 //! The domains of the state machine. Each owns the keys under its own prefix.
 //!
-//! All have one plan: `README.md` is the specification, `keys.rs` the keys, `genesis.rs` the way into and
-//! out of `genesis.json`, `query.rs` the answers to queries, `msgs/` a handler per message. A module
-//! without one of these has no file for it.
+//! All have the same layout: `README.md` is the specification, `keys.rs` has the keys, `genesis.rs`
+//! reads and writes the module's part of `genesis.json`, `query.rs` answers queries, and `msgs/`
+//! has a handler per message. A module that needs none of one kind has no such file.
 
 pub mod audits;
 pub mod auth;

@@ -1,4 +1,4 @@
-//! What is done for the transactions of a block before their turns come: on all processors.
+//! Decodes and verifies transactions of a block ahead of their execution, on all processors.
 
 use poq_store::State;
 use rayon::prelude::*;
@@ -8,17 +8,17 @@ use super::signature::Verifier;
 use crate::error::Result;
 use crate::execution::BlockContext;
 
-/// Transactions that are made ready together, while those before them have their turns: so many that
-/// all processors are busy, and few enough to be held in memory at once.
+/// Transactions that are prepared together while the batch before is executed: enough to keep all
+/// processors busy, few enough to hold in memory.
 const BATCH: usize = 512;
 
-/// Gives every transaction its turn, in order, until one ends with an error. While some have theirs,
-/// the next ones are decoded, and those of their signatures verified that the verifier does not
-/// remember: so that it does when their turns come.
+/// Runs `turn` for every transaction, in order, until one returns an error. Meanwhile the next
+/// batch is prepared: decoded, and those signatures verified that the verifier does not remember
+/// yet.
 ///
-/// What a signature is over depends on its signer's account, too, which is taken as it is before the
-/// block. A signature that does not fit it is verified again when its turn comes, with the account
-/// as it is then: so this changes no result.
+/// The signed document also depends on the signer's account, which is read from the state before
+/// the block. A signature that does not fit is verified again in its turn, with the account as it
+/// is then, so this changes no result.
 pub fn in_turn<T: AsRef<[u8]> + Sync>(
     txs: &[T],
     state: &mut State,

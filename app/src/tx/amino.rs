@@ -1,7 +1,7 @@
 //! The document of SIGN_MODE_LEGACY_AMINO_JSON, byte by byte as CosmJS and the Cosmos SDK write it.
 //!
-//! Messages of `poq.v1` are written by reflection, so that a new message needs no code here.
-//! `README.md` beside this file says the form for the authors of wallets.
+//! Messages of `poq.v1` are written by reflection, so a new message needs no code here. `README.md`
+//! beside this file specifies the form for the authors of wallets.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -20,7 +20,7 @@ use tendermint_proto::google::protobuf::Any;
 use super::strict::strict;
 use crate::error::{Error, Result, reject};
 
-/// What messages of this chain look like; `None` would be a broken build.
+/// The descriptors of this chain's messages; `None` would be a broken build.
 static DESCRIPTORS: LazyLock<Option<DescriptorPool>> =
     LazyLock::new(|| DescriptorPool::decode(poq_proto::DESCRIPTORS).ok());
 
@@ -35,7 +35,7 @@ enum Json {
     Object(BTreeMap<String, Json>),
 }
 
-/// Who signs, and for which chain.
+/// The signer's account and the chain.
 pub(super) struct Signer<'a> {
     pub(super) chain_id: &'a str,
     pub(super) account_number: u64,
@@ -61,7 +61,7 @@ pub fn amino_document(
     sign_document(body, fee, &signer)
 }
 
-/// The bytes that the signer of a transaction signs.
+/// The bytes that a signer of a transaction signs.
 pub(super) fn sign_document(body: &TxBody, fee: &Fee, signer: &Signer<'_>) -> Result<Vec<u8>> {
     let messages = body.messages.iter().map(message).collect::<Result<_>>()?;
     let mut document = vec![
@@ -143,7 +143,7 @@ fn coins(coins: &[Coin]) -> Json {
     Json::List(coins.iter().map(coin).collect())
 }
 
-/// The value of a message of `poq.v1`, out of its descriptor.
+/// The value of a `poq.v1` message, by its descriptor.
 fn reflected(any: &Any) -> Result<Json> {
     let pool = DESCRIPTORS
         .as_ref()
@@ -162,7 +162,8 @@ fn reflected(any: &Any) -> Result<Json> {
     }
 }
 
-/// The fields that are set; a scalar or list with its default value is not, a message always is.
+/// The fields that are set. A scalar or list with its default value is left out; a message that is
+/// present never is.
 fn fields(message: &DynamicMessage) -> Result<Json> {
     message
         .fields()
@@ -199,7 +200,7 @@ fn number(number: u64) -> Json {
     Json::Text(number.to_string())
 }
 
-/// As Go's JSON encoder does; these characters only occur inside of strings.
+/// Escapes as Go's JSON encoder does. These characters occur only inside strings.
 fn escape_html(json: &str) -> String {
     json.replace('&', "\\u0026")
         .replace('<', "\\u003c")

@@ -16,26 +16,26 @@ use crate::error::{Error, Result, ensure, reject};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::auth;
 
-/// How far the signatures of a transaction are to be trusted.
+/// How to treat the signatures of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signatures {
-    /// Verify them.
+    /// Verify the signatures.
     Verify,
-    /// This node verified them before, over the same bytes: a recheck of its own mempool.
+    /// This node has already verified the same bytes: a recheck of its own mempool.
     Verified,
-    /// There are none: a simulation, whose effects are dropped.
+    /// There are no signatures: a simulation, whose effects are dropped.
     Simulated,
 }
 
-/// A transaction that its signers sent, in sequence, and whose fee is paid.
+/// A transaction with valid signatures and sequences, whose fee is paid.
 #[derive(Debug)]
 pub struct Authenticated {
     messages: Vec<Message>,
 }
 
 impl Unverified {
-    /// Checks timeout, gas, fee, signers, sequences and signatures, then takes the fee and counts
-    /// the sequences. The effects stay even if a message fails later.
+    /// Checks timeout, gas, fee, signers, sequences and signatures, then takes the fee and
+    /// increments the sequences. These effects stay even if a message fails later.
     pub fn authenticate(
         self,
         ctx: &mut Execution<'_>,
@@ -69,7 +69,7 @@ impl Unverified {
                 );
             };
             let key = match signatures {
-                // Whatever a client fills in, what it simulates has the same gas.
+                // A simulation needs the same gas whatever key the client fills in.
                 Signatures::Simulated => None,
                 Signatures::Verify | Signatures::Verified => Some(PublicKey::of_signer(
                     info,
@@ -109,7 +109,7 @@ impl Unverified {
         })
     }
 
-    /// What the Cosmos SDK tells of every transaction, also of one whose messages fail.
+    /// Emits the events that the Cosmos SDK emits for every transaction, even if its messages fail.
     fn emit_events(&self, ctx: &mut Execution<'_>, fee: u128) {
         let payer = self.signers.first();
         if let (Some(payer), true) = (payer, fee > 0) {
@@ -126,7 +126,7 @@ impl Unverified {
         }
     }
 
-    /// Notes what the verifier remembers of the signatures. Tells whether it remembers all.
+    /// Looks up the signatures in the verifier's memory. Returns whether it remembers all of them.
     pub(super) fn recall(&mut self, verifier: &Verifier) -> bool {
         let signatures = self.raw.signatures.iter();
         let recalled = signatures.map(|signature| verifier.recall(signature));
@@ -134,11 +134,11 @@ impl Unverified {
         self.recalled.iter().all(Option::is_some)
     }
 
-    /// Verifies the signatures as far as the state before the block tells what they are over, so that
-    /// the verifier remembers them when the transaction's turn comes.
+    /// Verifies the signatures against the state before the block, so that the verifier remembers
+    /// them when the transaction is executed.
     ///
     /// # Errors
-    /// If one cannot be verified. What that means is for the transaction's turn to say.
+    /// If a signature cannot be verified. The execution of the transaction decides what that means.
     pub(super) fn verify_ahead(
         &self,
         before: &State,
@@ -161,8 +161,8 @@ impl Unverified {
         Ok(())
     }
 
-    /// Whether a signer's signature is that of `key`, for the account of this number: every one of a
-    /// multisignature.
+    /// Whether a signer's signature is valid for `key` and the account number; for a multisignature
+    /// every one must be.
     fn is_signed(
         &self,
         index: usize,
@@ -201,12 +201,12 @@ impl Unverified {
         }
     }
 
-    /// A signer's signature; empty without one.
+    /// A signer's signature; empty if there is none.
     fn signature(&self, index: usize) -> &[u8] {
         self.raw.signatures.get(index).map_or(&[], Vec::as_slice)
     }
 
-    /// One signer's part and one signature for each account that must sign.
+    /// Requires one signer info and one signature per required signer.
     fn check_count(&self, signatures: Signatures) -> Result<()> {
         let expected = self.signers.len();
         let infos = self.auth_info.signer_infos.len();
@@ -223,9 +223,9 @@ impl Unverified {
         Ok(())
     }
 
-    /// The bytes that were signed. A document in protobuf holds the transaction as it was
-    /// received; one in JSON only what it means, so that whatever else the bytes can say is fixed
-    /// here: nobody but the signer can give them another form.
+    /// The signed bytes. The protobuf document contains the transaction as received. The JSON
+    /// document contains only its meaning, so every other freedom of the encoding is fixed here:
+    /// only the signer can give the transaction another form.
     fn document(&self, mode: Mode, info: &SignerInfo, signer: &Signer<'_>) -> Result<Vec<u8>> {
         match mode {
             Mode::Direct => Ok(SignDoc {
@@ -254,7 +254,7 @@ impl Unverified {
 }
 
 impl Authenticated {
-    /// Executes the messages, all or none; returns the encoded `TxMsgData` of their responses.
+    /// Executes all messages or none. Returns the encoded `TxMsgData` of their responses.
     pub fn execute(self, ctx: &mut Execution<'_>) -> Result<Vec<u8>> {
         let msg_responses = ctx.attempt(|ctx| {
             self.messages
@@ -285,7 +285,7 @@ impl Authenticated {
     }
 }
 
-/// Says which message failed, in the words of the Cosmos SDK.
+/// Adds which message failed, in the words of the Cosmos SDK.
 fn of_message(index: usize, error: Error) -> Error {
     let said = |log| format!("failed to execute message; message index: {index}: {log}");
     match error {

@@ -13,21 +13,22 @@ use crate::modules::params::limits::{MAX_MEMO, MAX_SIGNERS};
 /// A well-formed transaction whose signatures, sequences and fee nobody has checked yet.
 #[derive(Clone, Debug)]
 pub struct Unverified {
-    /// As received; the signatures are over these bytes.
+    /// The received parts; the signatures are over these bytes.
     pub(super) raw: TxRaw,
     pub(super) body: TxBody,
     pub(super) auth_info: AuthInfo,
     pub(super) messages: Vec<Message>,
-    /// Who must have signed, in order, without duplicates; the first pays.
+    /// The required signers, in order, without duplicates; the first pays the fee.
     pub(super) signers: Vec<Address>,
-    /// Length of the received bytes.
+    /// The number of received bytes.
     pub(super) bytes: u64,
-    /// What the signatures were found valid for, as far as this was looked up.
+    /// The digests for which the verifier remembers the signatures as valid, as far as they were
+    /// looked up.
     pub(super) recalled: Vec<Option<Digest>>,
 }
 
-/// Decodes a transaction strictly: every part must be exactly the canonical encoding of what it
-/// means, so that unknown fields, duplicates and padded integers are refused.
+/// Decodes a transaction strictly: every part must be its canonical encoding, so unknown fields,
+/// duplicates and padded integers are refused.
 pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
     ensure!(
         bytes.len() <= params.max_tx_bytes as usize,
@@ -65,7 +66,7 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
     ensure!(
         !body.messages.iter().any(is_vote_outputs),
         code::NOT_A_TRANSACTION,
-        "outputs of votes are not a transaction; only proposers put them into blocks, first"
+        "vote outputs are not a transaction; only a proposer puts them into a block, as its first entry"
     );
     let messages: Vec<Message> = body
         .messages
@@ -83,7 +84,7 @@ pub fn decode(bytes: &[u8], params: &Params) -> Result<Unverified> {
     })
 }
 
-/// The Cosmos SDK has given tips up; one that is ignored would mislead who signs it.
+/// The Cosmos SDK has dropped tips. Ignoring one would mislead its signer.
 #[allow(deprecated)]
 fn has_tip(auth_info: &AuthInfo) -> bool {
     auth_info.tip.is_some()

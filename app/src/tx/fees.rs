@@ -11,12 +11,11 @@ use crate::error::{Error, Result, ensure};
 use crate::modules::bank;
 use crate::modules::params::limits::{BYTE_GAS, SIGNATURE_GAS};
 
-/// Gas that a transaction may ask for, so that no arithmetic on it overflows.
+/// The highest gas limit of a transaction, so that no arithmetic on it overflows.
 const MAX_GAS: u64 = 1 << 40;
 
 impl Unverified {
-    /// Gas that the transaction needs: a pure function of its content, so that an estimate is
-    /// exact.
+    /// The gas that the transaction needs: a pure function of its content, so an estimate is exact.
     pub fn gas_needed(&self) -> u64 {
         let bytes = BYTE_GAS.saturating_mul(self.bytes);
         let signatures = SIGNATURE_GAS.saturating_mul(self.signatures());
@@ -26,7 +25,7 @@ impl Unverified {
             .fold(bytes.saturating_add(signatures), u64::saturating_add)
     }
 
-    /// Signatures: at least one for each signer, and all those of a multisignature.
+    /// The number of signatures: at least one per signer, and all of a multisignature.
     fn signatures(&self) -> u64 {
         let infos = self.auth_info.signer_infos.iter();
         let more = infos
@@ -35,17 +34,17 @@ impl Unverified {
         more.saturating_add(self.signers.len() as u64)
     }
 
-    /// Gas limit that the sender set.
+    /// The gas limit that the sender set.
     pub fn gas_limit(&self) -> u64 {
         self.auth_info.fee.as_ref().map_or(0, |fee| fee.gas_limit)
     }
 
-    /// Whether only duties are in it, which cost no fee.
+    /// Whether the transaction has only duty messages, which cost no fee.
     pub fn is_free(&self) -> bool {
         self.messages.iter().all(super::Message::is_duty)
     }
 
-    /// Checks gas limit and fee against what the chain asks.
+    /// Checks the gas limit and the fee, and returns the fee, base units.
     pub(super) fn check_fee(&self, params: &Params) -> Result<u128> {
         if self.is_free() {
             return self.offered_fee(params);
@@ -84,7 +83,7 @@ impl Unverified {
             code::UNAUTHORIZED,
             "fees are paid by the first signer"
         );
-        // As in the Cosmos SDK, nothing of a coin is no coin.
+        // As in the Cosmos SDK, a coin with amount 0 is ignored.
         let amount = fee.amount.iter().filter(|coin| coin.amount != "0");
         let amount: Vec<_> = amount.cloned().collect();
         if amount.is_empty() {

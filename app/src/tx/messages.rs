@@ -14,12 +14,12 @@ use crate::modules::{audits, bank, models, nodes, params, stake, tasks, validato
 const TRANSFER_GAS: u64 = 20_000;
 /// Gas of a message that registers something.
 const REGISTER_GAS: u64 = 60_000;
-/// Gas of a task, which the chain itself moves on several times.
+/// Gas of a task, which the chain itself advances several times.
 const TASK_GAS: u64 = 100_000;
 /// Gas of one item of a batch of duties.
 const DUTY_GAS: u64 = 10_000;
 
-/// The account that a field of a message names, or that a function finds in it.
+/// The signer of a message: the account in a field, or the result of a function.
 macro_rules! signer {
     ($message:ident, ($find:path)) => {
         $find($message)
@@ -62,7 +62,7 @@ macro_rules! messages {
                 }
             }
 
-            /// What the message costs, besides its bytes.
+            /// The message's gas, besides its bytes.
             pub fn gas(&self) -> u64 {
                 match self {
                     $(Self::$name(message) => {
@@ -107,8 +107,8 @@ messages! {
 }
 
 impl Message {
-    /// Whether it does a duty that the chain assigned; such messages are free of fees, because
-    /// they can only succeed once each.
+    /// Whether the message does an assigned duty. Such messages are free, because each can succeed
+    /// only once.
     pub fn is_duty(&self) -> bool {
         matches!(
             self,

@@ -1,7 +1,8 @@
-//! The one way of a transaction through the house: bytes → [`decode()`] → [`Unverified`] →
-//! [`authenticate`](Unverified::authenticate) → [`Authenticated`] → [`execute`](Authenticated::execute).
-//! What is not authenticated has another type and cannot be executed. The transactions of a block are
-//! decoded, and their signatures verified, ahead of their turn (`ahead.rs`).
+//! The path of a transaction: bytes → [`decode()`] → [`Unverified`] →
+//! [`authenticate`](Unverified::authenticate) → [`Authenticated`] →
+//! [`execute`](Authenticated::execute). An unauthenticated transaction has another type and cannot
+//! be executed. The transactions of a block are decoded, and their signatures verified, ahead of
+//! their turn (`ahead.rs`).
 
 mod ahead;
 mod amino;

@@ -1,4 +1,4 @@
-//! The keys that sign for accounts: one secp256k1 key, or several of which some must sign.
+//! The keys that sign for accounts: one secp256k1 key, or several of which a threshold must sign.
 
 use std::collections::BTreeSet;
 
@@ -17,20 +17,20 @@ use super::strict::strict;
 use crate::address::Address;
 use crate::error::{Result, ensure, reject};
 
-/// Bytes of a compressed key.
+/// Length of a compressed key, bytes.
 const COMPRESSED: usize = 33;
 
-/// Who can sign for an account.
+/// The key of an account.
 #[derive(Clone, Debug)]
 pub(super) enum PublicKey {
     /// A compressed secp256k1 key.
     Single(Vec<u8>),
-    /// Several of them.
+    /// Several secp256k1 keys.
     Multi(Multisig),
 }
 
-/// Compressed secp256k1 keys, of which a number must sign: `LegacyAminoPubKey` of the Cosmos SDK,
-/// within limits: no key twice, and none that is a multisignature key itself.
+/// Compressed secp256k1 keys, of which a threshold must sign: `LegacyAminoPubKey` of the Cosmos
+/// SDK, within limits: no key twice, and no nested multisignature key.
 #[derive(Clone, Debug)]
 pub(super) struct Multisig {
     threshold: u32,
@@ -57,7 +57,7 @@ impl PublicKey {
         };
         let key = Self::parse(any)?;
         if key.bytes() == account.public_key {
-            // It was checked when it came into the account.
+            // The account's key was checked when it was stored.
             return Ok(key);
         }
         ensure!(
@@ -73,7 +73,7 @@ impl PublicKey {
         Ok(key)
     }
 
-    /// What [`bytes`](Self::bytes) were taken from.
+    /// Reads the form that [`bytes`](Self::bytes) returns.
     fn from_account(bytes: &[u8]) -> Result<Self> {
         match bytes.len() {
             COMPRESSED => Ok(Self::Single(bytes.to_vec())),
@@ -81,7 +81,7 @@ impl PublicKey {
         }
     }
 
-    /// Reads a key. That it is a point of the curve is not checked.
+    /// Parses a key. It does not check that the key is a point of the curve.
     fn parse(any: &Any) -> Result<Self> {
         if any.type_url == LegacyAminoPubKey::type_url() {
             return Multisig::parse(&any.value).map(Self::Multi);
@@ -89,7 +89,7 @@ impl PublicKey {
         single(any).map(Self::Single)
     }
 
-    /// As it stands in the account.
+    /// The form that the account stores.
     pub(super) fn bytes(&self) -> &[u8] {
         match self {
             Self::Single(key) => key,
@@ -114,7 +114,7 @@ impl PublicKey {
     }
 }
 
-/// One secp256k1 key.
+/// Parses one secp256k1 key.
 fn single(any: &Any) -> Result<Vec<u8>> {
     ensure!(
         any.type_url == PubKey::type_url(),
@@ -148,7 +148,7 @@ impl Multisig {
         })
     }
 
-    /// Who has signed, each with its signature. All of them must be right.
+    /// The keys that have signed, each with its signature. All signatures must be valid.
     pub(super) fn signed(
         &self,
         mode: &mode_info::Multi,
@@ -168,15 +168,15 @@ impl Multisig {
         ensure!(
             mode.mode_infos.len() == signed && signatures.len() == signed,
             code::UNAUTHORIZED,
-            "{signed} keys are said to have signed, in {} modes, with {} signatures",
+            "the bit array names {signed} signers, but there are {} modes and {} signatures",
             mode.mode_infos.len(),
             signatures.len()
         );
         Ok(keys.into_iter().zip(signatures).collect())
     }
 
-    /// The keys that a bit array names. Each key has a bit, the first one the highest of its byte, and
-    /// bits of no key are zero, so that a choice has one form.
+    /// The keys that a bit array selects. The first key has the highest bit of the first byte.
+    /// Unused bits are zero, so each selection has one form.
     fn chosen(&self, bits: Option<&CompactBitArray>) -> Result<Vec<&[u8]>> {
         let count = self.keys.len();
         let bits = bits.filter(|bits| {

@@ -1,4 +1,4 @@
-//! How a signer says that it has signed.
+//! The sign mode that a signer declares.
 
 use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{ModeInfo, SignerInfo, mode_info};
@@ -6,21 +6,21 @@ use poq_proto::code;
 
 use crate::error::{Result, ensure, reject};
 
-/// How a document is made out of a transaction.
+/// The form of the signed document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     Direct,
     Amino,
 }
 
-/// One signature, or those of several keys, which sign amino's JSON.
+/// One signature, or those of several keys, which sign amino JSON.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Signing<'a> {
     Single(Mode),
     Multi(&'a mode_info::Multi),
 }
 
-/// The way in which a signer of a transaction has signed.
+/// How a signer of a transaction has signed.
 pub(super) fn signing(info: &SignerInfo) -> Result<Signing<'_>> {
     match info.mode_info.as_ref().and_then(|mode| mode.sum.as_ref()) {
         Some(mode_info::Sum::Single(single)) => mode(single).map(Signing::Single),
@@ -29,8 +29,8 @@ pub(super) fn signing(info: &SignerInfo) -> Result<Signing<'_>> {
     }
 }
 
-/// Refuses a part of a multisignature that is not one key's signature over amino's JSON: the protobuf
-/// document holds what the others have signed, so that nobody could sign first.
+/// Refuses a part of a multisignature that is not one key's signature over amino JSON. The protobuf
+/// document contains the other signers' information, so nobody could sign first.
 pub(super) fn require_amino(info: &ModeInfo) -> Result<()> {
     let amino = match &info.sum {
         Some(mode_info::Sum::Single(single)) => mode(single)? == Mode::Amino,
@@ -44,7 +44,7 @@ pub(super) fn require_amino(info: &ModeInfo) -> Result<()> {
     Ok(())
 }
 
-/// Signatures of a signer: gas counts each.
+/// The number of a signer's signatures, each of which costs gas.
 pub(super) fn signatures(info: &SignerInfo) -> u64 {
     match info.mode_info.as_ref().and_then(|mode| mode.sum.as_ref()) {
         Some(mode_info::Sum::Multi(multi)) => (multi.mode_infos.len() as u64).max(1),

@@ -1,4 +1,4 @@
-//! ECDSA signatures over secp256k1, and the memory of those that were found valid.
+//! ECDSA signatures over secp256k1, and the memory of the valid ones.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,30 +7,31 @@ use secp256k1::ecdsa::Signature;
 use secp256k1::{Message, PublicKey};
 use sha2::{Digest as _, Sha256};
 
-/// Signatures that one generation of the memory holds: those of several full blocks. Two
-/// generations take about 10 MiB.
+/// Signatures in one generation of the memory: those of several full blocks. Two generations take
+/// about 10 MiB.
 const GENERATION: usize = 1 << 15;
 
-/// Of a key, a signature and what is signed.
+/// The digest of a key, a signature and the signed document.
 pub(super) type Digest = [u8; 32];
 
-/// Verifies signatures, and remembers the valid ones, so that a transaction that this node checked
+/// Verifies signatures and remembers the valid ones, so that a transaction that this node checked
 /// for its mempool costs little in the proposal and in the block.
 ///
-/// An answer depends on nothing but the key, the signature and the document: what is remembered is
-/// a digest of all three. So nodes with different memories agree.
+/// A result depends only on the key, the signature and the document: the memory stores a digest of
+/// all three. So nodes with different memories agree.
 #[derive(Debug, Default)]
 pub struct Verifier {
     valid: Mutex<Generations>,
 }
 
 impl Verifier {
-    /// Whether `signature` is that of `key` over `document`.
+    /// Whether `signature` is valid for `key` over `document`.
     pub fn verify(&self, key: &[u8], signature: &[u8], document: &[u8]) -> bool {
         self.verify_recalled(key, signature, document, None)
     }
 
-    /// [`verify`](Self::verify); `recalled` is what [`recall`](Self::recall) said, if it was asked.
+    /// [`verify`](Self::verify); `recalled` is the result of [`recall`](Self::recall), if it was
+    /// called.
     pub(super) fn verify_recalled(
         &self,
         key: &[u8],
@@ -39,7 +40,7 @@ impl Verifier {
         recalled: Option<Digest>,
     ) -> bool {
         let message: [u8; 32] = Sha256::digest(document).into();
-        // With fixed lengths nothing but these three parts has this digest.
+        // The lengths are fixed, so no other three parts have this digest.
         let (Ok(key), Ok(signature)) = (key.try_into(), signature.try_into()) else {
             return false;
         };
@@ -54,7 +55,7 @@ impl Verifier {
         valid
     }
 
-    /// What `signature` was found valid for lately.
+    /// The digest for which `signature` was recently found valid.
     pub(super) fn recall(&self, signature: &[u8]) -> Option<Digest> {
         self.valid().get(signature.try_into().ok()?)
     }
@@ -69,8 +70,8 @@ pub fn is_compressed_key(key: &[u8]) -> bool {
     key.len() == 33 && PublicKey::from_slice(key).is_ok()
 }
 
-/// ECDSA over a digest: a compressed key; 64 bytes `r ‖ s` with a low `s`, so that nobody but the
-/// signer can make a second valid form.
+/// ECDSA over a digest: a compressed key; 64 bytes `r ‖ s` with a low `s`, so that only the signer
+/// can create a second valid form.
 fn verify(key: &[u8; 33], signature: &[u8; 64], message: [u8; 32]) -> bool {
     // libsecp256k1 itself refuses a high `s`.
     match (
@@ -93,8 +94,8 @@ fn digest(key: &[u8; 33], signature: &[u8; 64], message: &[u8; 32]) -> [u8; 32] 
         .into()
 }
 
-/// What was inserted last: between one and two generations of signatures, with the digests of what
-/// they were found valid for.
+/// The signatures that were inserted last, between one and two generations, with the digests for
+/// which they were found valid.
 #[derive(Debug, Default)]
 struct Generations {
     young: IndexMap<[u8; 64], Digest>,
@@ -128,9 +129,9 @@ mod tests {
     /// The order of the curve's group.
     const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
 
-    /// The same rules with another library.
+    /// The same rules, implemented with another library.
     fn verify_with_k256(key: &[u8], signature: &[u8], message: &[u8; 32]) -> bool {
-        // `k256` knows compact keys too, tag 5, which the Cosmos SDK does not.
+        // `k256` also accepts compact keys, tag 5; the Cosmos SDK does not.
         let key = Some(key)
             .filter(|key| matches!(key.first(), Some(2 | 3)))
             .and_then(|key| VerifyingKey::from_sec1_bytes(key).ok());
@@ -156,7 +157,7 @@ mod tests {
         bytes
     }
 
-    /// Numbers of a signature around which libraries could differ.
+    /// Signature scalars for which libraries could differ.
     fn numbers() -> impl Strategy<Value = [u8; 32]> {
         let half = |add: u8| {
             let mut bytes: [u8; 32] =
@@ -214,7 +215,7 @@ mod tests {
         assert!(!is_compressed_key(&[]));
     }
 
-    /// A full memory forgets, and goes on.
+    /// A full memory forgets old signatures and keeps working.
     #[test]
     fn the_memory_is_bounded() {
         let mut generations = Generations::default();
@@ -235,7 +236,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
-        /// Who remembers and who does not, and the other library, say the same of every change.
+        /// A verifier with memory, one without, and the other library agree on every change.
         #[test]
         fn memory_and_library_do_not_matter(
             seed in any::<[u8; 32]>(),

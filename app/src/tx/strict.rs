@@ -1,10 +1,10 @@
-//! Decoding that takes nothing but the canonical encoding.
+//! Decoding that accepts only the canonical encoding.
 
 use poq_proto::code;
 
 use crate::error::{Result, ensure, reject};
 
-/// Decodes a message whose canonical encoding the bytes must be.
+/// Decodes a message and refuses bytes that are not its canonical encoding.
 pub(crate) fn strict<M: prost::Message + Default>(bytes: &[u8], what: &str) -> Result<M> {
     let message = match M::decode(bytes) {
         Ok(message) => message,

@@ -1,4 +1,4 @@
-//! Reference scores are computed beside consensus, and a block waits for nothing else.
+//! Reference scores are computed in the background, and a block waits only for those that it uses.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -10,7 +10,7 @@ use poq_proto::v1::*;
 use crate::support::{Chain, TextScorer};
 use crate::*;
 
-/// Counts what it computes, and does not before it may.
+/// Counts its computations, and blocks until it is released.
 #[derive(Default)]
 struct Held {
     computed: AtomicUsize,
@@ -42,14 +42,14 @@ fn a_restart_in_the_middle_of_an_audit_changes_nothing() {
         audit_delay: 3,
         ..audited(1_000_000)
     };
-    // Blocks after the settlement at which the node restarts; the audit ends in the fourth.
+    // The number of blocks between the settlement and the restart; the audit ends in the fourth.
     for restart_after in 0..=4 {
         let mut chain = Chain::with_params(params.clone(), 1, 5);
         let mut twin = Chain::with_params(params.clone(), 1, 5);
         assert_eq!(chain.settle(JUNK, LIE), twin.settle(JUNK, LIE));
         for block in 0..6 {
             if block == restart_after {
-                // What was finalized and not committed is finalized again.
+                // A block that was finalized but not committed is finalized again.
                 let hash = twin.next_hash();
                 let none = twin.carrying(&[]);
                 twin.app.finalize_block(&twin.next(&hash, &none)).unwrap();
@@ -79,7 +79,7 @@ fn only_the_block_that_uses_a_score_waits_for_it() {
     chain.blocks(3);
     assert_eq!(scorer.computed.load(Ordering::SeqCst), 0);
     assert_eq!(chain.audits()[0].due_height, chain.height + 1);
-    // Accepting it does not wait, either.
+    // Accepting the proposal does not wait either.
     let none = chain.carrying(&[]);
     let hash = chain.next_hash();
     chain
@@ -95,7 +95,7 @@ fn only_the_block_that_uses_a_score_waits_for_it() {
     assert_eq!(result_of(&chain, id).penalties.len(), 5);
 }
 
-/// A node that restarts begins with what its state has scheduled.
+/// A restarted node starts with the audits that its state has scheduled.
 #[test]
 fn a_restarted_node_computes_before_it_is_asked() {
     let params = Params {
@@ -127,7 +127,7 @@ fn a_node_without_the_model_stops_at_the_audit_and_says_why() {
     let error = chain.app.finalize_block(&block).unwrap_err();
     assert!(matches!(error, Error::Audit { task: 1, .. }), "{error}");
     assert!(error.to_string().contains("cross-encoder"), "{error}");
-    // With the model it goes on.
+    // With the model the node continues.
     chain.restart(Arc::new(TextScorer));
     chain.blocks(1);
     assert_eq!(result_of(&chain, 1).penalties.len(), 5);

@@ -1,4 +1,4 @@
-//! What a challenge does, and which are refused.
+//! The effects of challenges, and refused challenges.
 
 use poq_proto::code;
 use poq_proto::event;
@@ -78,8 +78,8 @@ fn a_challenge_corrects_what_five_liars_agreed_on() {
             "{kind}"
         );
     }
-    // The window is over at the same height, so the corrected amounts are paid already: all but
-    // the protocol's part of the price went back.
+    // The window ends at the same height, so the corrected amounts are already paid: everything but
+    // the protocol's part of the price was returned.
     let task = chain.task(id);
     assert_eq!(task.status(), TaskStatus::Final);
     let settlement = task.settlement.unwrap();
@@ -156,13 +156,13 @@ fn every_bad_challenge_has_its_code() {
     refused(&mut chain, id, poor, code::INSUFFICIENT_FUNDS);
     assert_eq!(challenge(&mut chain, id, DEPOSIT).code, 0);
     let log = refused(&mut chain, id, DEPOSIT, code::ALREADY_AUDITED);
-    assert!(log.contains("is audited already"), "{log}");
+    assert!(log.contains("is already being audited"), "{log}");
     chain.blocks(3);
     assert!(is_over(&chain.task(id)));
     let log = refused(&mut chain, id, DEPOSIT, code::ALREADY_AUDITED);
     assert!(log.contains("was audited at height"), "{log}");
     chain.blocks(4);
-    // Its record is compact now, and so is the first one, which nobody audited.
+    // Its record is compact now, like the first one, which was not audited.
     assert!(!chain.task(id).record_sha256.is_empty());
     refused(&mut chain, id, DEPOSIT, code::ALREADY_AUDITED);
     refused(&mut chain, 1, DEPOSIT, code::CHALLENGE_TOO_LATE);

@@ -1,4 +1,4 @@
-//! Which audits the beacon draws, and when they are over.
+//! Drawn audits, and their ends.
 
 use poq_proto::code;
 use poq_proto::v1::*;
@@ -34,7 +34,7 @@ fn a_drawn_audit_comes_before_the_challenges_of_its_block() {
     let mut chain = Chain::with_params(audited(1_000_000), 1, 5);
     let id = chain.settle(JUNK, LIE);
     let log = refused(&mut chain, id, DEPOSIT, code::ALREADY_AUDITED);
-    assert!(log.contains("is audited already"), "{log}");
+    assert!(log.contains("is already being audited"), "{log}");
     assert_eq!(chain.task(id).audit.unwrap().cause(), AuditCause::Drawn);
 }
 
@@ -87,7 +87,7 @@ fn finality_waits_for_an_audit_and_audits_for_their_turn() {
     assert!(chain.block(&txs).iter().all(|result| result.code == 0));
     let settled = chain.height;
     chain.blocks(1);
-    // Drawn together, in the order of their numbers.
+    // Drawn together, in the order of their ids.
     let due = settled + 1 + 4;
     let scheduled: Vec<_> = chain
         .audits()
@@ -106,7 +106,7 @@ fn finality_waits_for_an_audit_and_audits_for_their_turn() {
     assert_eq!(page.audits.len(), 1);
     assert_eq!(page.audits[0].task_id, 2);
     chain.blocks(3);
-    // The window is over, and nothing is paid.
+    // The window is over, but nothing is paid.
     assert!(ids.iter().all(|id| !is_over(&chain.task(*id))));
     assert_eq!(chain.task(1).due_height, due);
     for id in ids {
@@ -116,13 +116,13 @@ fn finality_waits_for_an_audit_and_audits_for_their_turn() {
         assert_eq!(result_of(&chain, id).height, chain.height);
         chain.assert_money_is_conserved();
     }
-    // Three lies cost three slashes, each of what was left.
+    // Three lies cost three slashes, each of the remaining stake.
     let node = chain.nodes(Role::Evaluator).remove(0);
     assert_eq!(node.stake, 72_900_000);
     assert_eq!(node.open_duties, 0);
 }
 
-/// Six challenges of honest scores are paid for to keep the auditors busy.
+/// Six challenges of honest scores keep the auditors busy.
 #[test]
 fn challenges_buy_a_drawn_liar_no_time() {
     let params = Params {

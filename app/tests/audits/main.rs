@@ -12,7 +12,7 @@ use poq_proto::v1::*;
 use support::{Chain, STAKE, any, challenge_message};
 use tendermint_proto::v0_38::abci::ExecTxResult;
 
-/// What honest evaluators reveal for [`GOOD_ANSWER`], and its quality.
+/// The score that honest evaluators reveal for [`GOOD_ANSWER`].
 pub(crate) const GOOD: i32 = 4_000_000;
 pub(crate) const GOOD_ANSWER: &str = "4000000";
 /// Quality 50,000, below the floor of 200,000.
@@ -28,7 +28,7 @@ pub(crate) fn audited(rate: u32) -> Params {
     }
 }
 
-/// A chain whose last inference node serves nothing any more and has time to challenge.
+/// A chain whose last inference node no longer serves a model and is free to challenge.
 pub(crate) fn with_challenger() -> Chain {
     let mut chain = Chain::new(2, 5);
     let wallet = &mut chain.inference[1];

@@ -1,4 +1,4 @@
-//! Who is found wrong, and what stays of it.
+//! Verdicts on seats, and their consequences.
 
 use poq_proto::v1::*;
 
@@ -43,7 +43,7 @@ fn one_liar_is_punished_and_the_others_are_paid() {
             amount: STAKE / 10,
         };
         assert_eq!(result.penalties, [penalty]);
-        // Nobody challenged, so nobody is rewarded.
+        // There was no challenge, so there is no reward.
         assert_eq!((result.reward, result.burnt), (0, STAKE / 10));
         assert_eq!(amounts(&settlement), [63, 63, 0, 63, 63]);
         assert_eq!(settlement.inference, settled.inference);
@@ -72,7 +72,7 @@ fn an_answer_that_the_reference_gives_no_score_accuses_nobody() {
     chain.assert_money_is_conserved();
 }
 
-/// What a model that caps junk makes of it is the least number there is.
+/// A model that caps junk gives it the lowest raw score, which is treated like any other.
 #[test]
 fn the_least_raw_score_is_as_good_as_any_other() {
     let least = i32::MIN.to_string();
@@ -143,7 +143,7 @@ fn a_compact_record_keeps_what_the_audit_found() {
     assert_eq!(result.burnt, 5 * STAKE / 10);
 }
 
-/// A committee of two evaluator models: each seat is held to the reference of its own.
+/// A committee of two evaluator models: each seat is compared with the reference of its own model.
 #[test]
 fn plural_committees_are_judged_by_the_models_of_their_seats() {
     let mut chain = Chain::with_params(audited(1_000_000), 1, 5);

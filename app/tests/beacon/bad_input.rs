@@ -1,4 +1,4 @@
-//! What a byzantine proposer may put into a block, and a byzantine validator into its vote.
+//! Blocks of byzantine proposers and votes of byzantine validators.
 
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, Fee, SignerInfo, TxBody, TxRaw};
 use poq_app::modules::beacon::{beacon_after_hash, beacon_after_outputs, encode, parse};
@@ -67,7 +67,7 @@ impl Case {
 fn wrong_blocks(case: &Case) -> Vec<(&'static str, Vec<Bytes>)> {
     let good = &case.good;
     let raw = good[0].to_vec();
-    // Somebody's good output of this height who has not signed the block.
+    // A valid output of a validator that has not signed the block.
     let absent = VoteOutput {
         validator: case.network.address(4),
         extension: case.network.nodes[4].extension.to_vec(),
@@ -209,13 +209,13 @@ fn wrong_outputs_are_refused() {
             assert!(!case.network.accepts(node, &txs, &case.signers), "{what}");
         }
     }
-    // A commit without two thirds of the power, which CometBFT would not give.
+    // A commit without two thirds of the power, which CometBFT would never pass.
     assert!(!case.network.accepts(0, &case.good, &case.signers[..3]));
     assert!(case.network.accepts(0, &case.good, &case.signers));
 }
 
-/// No two thirds decide such a block. If they do, every node goes on alike, with the first form of
-/// the beacon.
+/// No two thirds of honest power decide such a block. If they do, every node continues in the same
+/// way, with the first form of the beacon.
 #[test]
 fn a_decided_block_with_wrong_outputs_stops_nobody() {
     let names = wrong_blocks(&Case::new());
@@ -227,13 +227,13 @@ fn a_decided_block_with_wrong_outputs_stops_nobody() {
         case.network.vote();
         case.network.decide_with_hash(&txs, &signers, [77; 32]);
         let expected = match *what {
-            // The first of the two is right.
+            // The first of the two is valid.
             "twice" => beacon_after_outputs(&previous, &values(&outputs(&txs))),
-            // By the hash of the last block without outputs, which is the first one.
+            // The hash is that of the last block without outputs, which is the first one.
             _ => beacon_after_hash(&previous, &[1; 32]),
         };
         assert_eq!(case.network.beacon().beacon, expected, "{what}");
-        // What looks like outputs fails, and the chain goes on.
+        // The entry with outputs fails, and the chain continues.
         for (tx, result) in txs
             .iter()
             .zip(&case.network.decided.tx_results)
@@ -263,7 +263,7 @@ fn outputs_never_enter_a_mempool() {
             let answer = Application::check_tx(&case.network.nodes[0].app, request);
             assert_eq!(answer.code, code::NOT_A_TRANSACTION.number);
         }
-        // Nor does a proposer put one from there into a block.
+        // A proposer does not include one from the mempool either.
         let proposal = case
             .network
             .propose(0, &[bytes.to_vec()], &case.signers, ROOM);
@@ -271,7 +271,7 @@ fn outputs_never_enter_a_mempool() {
     }
 }
 
-/// Explorers and clients read the entry like any transaction.
+/// Explorers and clients can decode the entry like any transaction.
 #[test]
 fn an_entry_decodes_as_a_transaction() {
     let case = Case::new();
@@ -312,7 +312,7 @@ fn extensions_of_any_size_are_verified() {
     }
 }
 
-/// A proposal must fit; outputs come before everything else.
+/// A proposal must fit, and outputs take precedence over everything else.
 #[test]
 fn outputs_leave_no_room_rather_than_too_little() {
     let case = Case::new();
@@ -321,12 +321,12 @@ fn outputs_leave_no_room_rather_than_too_little() {
     user.sequence = case.network.user.sequence - 1;
     let tx = user.sign(vec![message]);
     let entry = case.good[0].len() as i64 + 3;
-    // Not even they fit: CometBFT takes no more than it asked for, so the proposal is lost.
+    // Not even the outputs fit: CometBFT accepts no more than it asked for, so the proposal fails.
     let proposal = case.network.propose(0, &[], &case.signers, entry - 1);
     assert!(proposal.is_empty());
     for (room, entries) in [
         (entry, 1),
-        // Half of what is left is for duties.
+        // Half of the remaining room is reserved for duties.
         (entry + 2 * tx.len() as i64, 1),
         (entry + 2 * (tx.len() as i64 + 3), 2),
     ] {

@@ -1,4 +1,4 @@
-//! When votes begin to have extensions.
+//! Enabling vote extensions.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn enable(network: &mut Network, height: u64) -> u32 {
     network.block(&[tx])[0].code
 }
 
-/// Height of the next block, and whether it is to carry outputs.
+/// The height of the next block, and whether it must carry outputs.
 fn carries(network: &Network) -> bool {
     !network
         .propose(0, &[], &network.everybody(), ROOM)
@@ -65,7 +65,7 @@ fn a_running_chain_begins_when_the_authority_says() {
         assert_eq!(enable(&mut network, height), expected.number, "{height}");
         assert_eq!(network.decided.consensus_param_updates, None);
     }
-    // In block 7, for block 9.
+    // The message is in block 7 and names block 9.
     assert_eq!(network.height, 6);
     assert_eq!(enable(&mut network, 9), 0);
     let update = ConsensusParams {
@@ -102,7 +102,7 @@ fn only_the_authority_decides() {
     assert_eq!(network.beacon().vote_extensions_height, 0);
 }
 
-/// Nobody with power may be without a key; who has none gets no power.
+/// Every validator with power needs a key, and a validator without one gets no power.
 #[test]
 fn everybody_with_power_needs_a_key() {
     let mut keyless = genesis(3);
@@ -110,7 +110,7 @@ fn everybody_with_power_needs_a_key() {
     let mut network = Network::from_genesis(&keyless, &[10; 3], 0);
     network.block(&[]);
     assert_eq!(enable(&mut network, 30), code::NO_VRF_KEY.number);
-    // Its key is effective ten blocks later, and not before.
+    // The key is effective ten blocks later, not before.
     let message = any(&MsgSetVrfKey {
         operator: network.nodes[1].wallet.address.clone(),
         vrf_key: secret(1).public_key().to_vec(),
@@ -165,7 +165,7 @@ fn a_newcomer_with_a_key_gets_power() {
     assert_eq!(validator_updates.len(), 1);
 }
 
-/// What InitChain says.
+/// The result of InitChain.
 fn start(genesis: &GenesisState, extensions: u64) -> Result<(), Code> {
     let folder = tempfile::tempdir().unwrap();
     let app = App::open(folder.path(), Options::default(), Arc::new(TextScorer)).unwrap();

@@ -1,4 +1,4 @@
-//! What a proposer can do to the beacon: leave votes out (see the README of the beacon).
+//! A proposer's influence on the beacon, by leaving votes out (see the README of the beacon).
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ fn subsets(count: usize) -> Vec<Vec<usize>> {
         .collect()
 }
 
-/// Commits, or outputs within them, of `count` equal validators that a proposer can choose from.
+/// The number of selections of outputs that a proposer among `count` equal validators can make.
 fn choices(count: u64) -> f64 {
     let mut ways = 1.0;
     let mut sum = 0.0;
@@ -25,7 +25,7 @@ fn choices(count: u64) -> f64 {
     sum
 }
 
-/// Four equal validators: whatever a proposer puts together, its block has one of five beacons.
+/// Four equal validators: whatever a proposer selects, its block has one of five beacons.
 #[test]
 fn a_proposer_among_four_has_five_beacons_to_choose_from() {
     let mut network = Network::new(&[10; 4], 1);
@@ -53,7 +53,7 @@ fn a_proposer_among_four_has_five_beacons_to_choose_from() {
     assert_eq!(choices(4), 5.0);
 }
 
-/// The numbers of the README: how likely a proposer gets an outcome of probability `q`.
+/// The figures of the README: the probability that a proposer gets an outcome of probability `q`.
 #[test]
 fn the_documented_influence_is_right() {
     assert_eq!([4, 7, 10, 20].map(choices), [5.0, 29.0, 176.0, 60_460.0]);
@@ -78,10 +78,11 @@ fn the_documented_influence_is_right() {
     }
 }
 
-/// The table of a ring with evaluators and one validator: three of five seats, or no audit.
+/// The README's table of a ring with evaluators and one validator: three of five seats, or no
+/// audit.
 #[test]
 fn the_documented_influence_of_a_ring_is_right() {
-    // Three or more of five seats, if a fifth of the evaluators is the ring's.
+    // Three or more of five seats, if a fifth of the evaluators belongs to the ring.
     let seats: f64 =
         10.0 * 0.2f64.powi(3) * 0.8f64.powi(2) + 5.0 * 0.2f64.powi(4) * 0.8 + 0.2f64.powi(5);
     let once = 1.0 - 0.52f64.powf(0.25);

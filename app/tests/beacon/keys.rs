@@ -1,4 +1,4 @@
-//! Validators' VRF keys change, are missing or wrong.
+//! Changed, missing and wrong VRF keys.
 
 use poq_app::Error;
 use poq_app::modules::beacon::{OwnValidator, Secrets};
@@ -38,7 +38,7 @@ fn malformed_keys_are_refused() {
     assert_eq!(network.block(&[tx])[0].code, code::NOT_REGISTERED.number);
 }
 
-/// The node has both secrets and takes the one that is due: nobody misses a vote.
+/// The node has both secrets and uses the one that is due: it misses no vote.
 #[test]
 fn a_key_changes_ten_blocks_later() {
     let mut network = Network::new(&[10; 4], 1);
@@ -65,15 +65,16 @@ fn a_key_changes_ten_blocks_later() {
         let carried = outputs(&network.propose(0, &[], &everybody, ROOM));
         assert_eq!(carried.outputs.len(), 4);
     }
-    // The next change stands on this one.
+    // The next change replaces this key.
     assert_eq!(set_key(&mut network, 2, secret(2).public_key().to_vec()), 0);
     let found = network.registered(2);
     assert_eq!(found.vrf_key, next_secret(2).public_key());
     assert_eq!(found.next_vrf_key, secret(2).public_key());
 }
 
-/// Who cannot make its output harms only itself: the others go on without it, even if its vote is
-/// in their commits, where CometBFT lets late votes in unverified; and it earns nothing.
+/// A validator that cannot compute its output harms only itself: the others continue without it,
+/// even if its vote is in their commits, where CometBFT includes late votes unverified. It earns
+/// nothing.
 #[test]
 fn a_validator_with_a_wrong_key_is_left_out() {
     let mut network = Network::new(&[10; 4], 1);
@@ -105,7 +106,7 @@ fn a_validator_with_a_wrong_key_is_left_out() {
     assert!(others > earned[5], "{others} {earned:?}");
 }
 
-/// A node can tell at its start that its votes could not count.
+/// A node detects at its start that its votes cannot count.
 #[test]
 fn a_node_knows_that_it_lacks_its_validators_secret() {
     let mut network = Network::new(&[10; 4], 1);
@@ -126,11 +127,11 @@ fn a_node_knows_that_it_lacks_its_validators_secret() {
             other => panic!("{other:?}"),
         }
     }
-    // The key that will be effective is enough.
+    // The secret of the next key suffices.
     let next = secret(7).public_key().to_vec();
     assert_eq!(set_key(&mut network, 1, next), 0);
     assert!(check(&network, one.clone(), vec![secret(7)]).is_ok());
-    // Who is no validator needs none, nor does anybody before extensions begin.
+    // A node without a validator needs no secret, and no node needs one before extensions begin.
     assert!(check(&network, vec![9; 20], Vec::new()).is_ok());
     let mut plain = Network::new(&[10; 4], 0);
     plain.block(&[]);

@@ -1,4 +1,4 @@
-//! Outputs of validators' votes move the beacon (protocol section 6).
+//! VRF outputs of validators' votes advance the beacon (protocol section 6).
 
 mod bad_input;
 mod enabling;

@@ -1,4 +1,4 @@
-//! Validators with real applications, driven through ABCI as CometBFT drives them.
+//! Validators with real applications, driven through ABCI like CometBFT does.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use tendermint_proto::v0_38::types::{AbciParams, BlockIdFlag, ConsensusParams};
 
 use crate::support::{CHAIN_ID, People, TextScorer, Wallet, params};
 
-/// Room for everything that a test puts into a block.
+/// Room for everything that a test includes in a block.
 pub const ROOM: i64 = 1 << 22;
 
 /// One validator and its node.
@@ -32,7 +32,7 @@ pub struct Node {
     pub app: App,
     pub wallet: Wallet,
     pub power: i64,
-    /// Of its last vote.
+    /// The extension of the node's last vote.
     pub extension: Bytes,
     _folder: tempfile::TempDir,
 }
@@ -41,11 +41,11 @@ pub struct Network {
     pub nodes: Vec<Node>,
     pub height: i64,
     pub user: Wallet,
-    /// Of the last block.
+    /// The response to the last FinalizeBlock.
     pub decided: ResponseFinalizeBlock,
 }
 
-/// The secret that validator `index` has from genesis on.
+/// The genesis secret of validator `index`.
 pub fn secret(index: usize) -> Secret {
     Secret::from_seed(&[index as u8 + 1; 32]).unwrap()
 }
@@ -68,7 +68,7 @@ fn people(validators: usize) -> People {
     }
 }
 
-/// Everybody has a VRF key.
+/// A genesis in which every validator has a VRF key.
 pub fn genesis(validators: usize) -> GenesisState {
     let mut genesis = people(validators).genesis(params());
     for (index, validator) in genesis.validators.iter_mut().enumerate() {
@@ -77,7 +77,7 @@ pub fn genesis(validators: usize) -> GenesisState {
     genesis
 }
 
-/// A node that votes, without a chain.
+/// A voting node without a chain.
 pub fn app(wallet: &Wallet, index: usize, options: Options) -> (App, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let own = OwnValidator {
@@ -89,7 +89,7 @@ pub fn app(wallet: &Wallet, index: usize, options: Options) -> (App, tempfile::T
 }
 
 impl Network {
-    /// Validators with these powers, whose votes have extensions from a height on.
+    /// Validators with these powers, whose votes have extensions from height `extensions` on.
     pub fn new(powers: &[i64], extensions: i64) -> Self {
         Self::from_genesis(&genesis(powers.len()), powers, extensions)
     }
@@ -125,7 +125,7 @@ impl Network {
         network
     }
 
-    /// What CometBFT says at the start of the chain.
+    /// CometBFT's InitChain request.
     pub fn init_chain(&self, genesis: &GenesisState, extensions: i64) -> RequestInitChain {
         let key = |node: &Node| PublicKey {
             sum: Some(public_key::Sum::Ed25519(node.wallet.consensus_key())),
@@ -178,7 +178,7 @@ impl Network {
         })
     }
 
-    /// The same as the proposer of the next block knows it.
+    /// The same in the form that the proposer of the next block gets.
     pub fn extended_commit(&self, signers: &[usize]) -> Option<ExtendedCommitInfo> {
         let votes = self.everybody().into_iter().map(|index| ExtendedVoteInfo {
             validator: self.validator(index),
@@ -195,7 +195,7 @@ impl Network {
         })
     }
 
-    /// What a node proposes for the next block.
+    /// A node's proposal for the next block.
     pub fn propose(
         &self,
         node: usize,
@@ -227,7 +227,7 @@ impl Network {
         }
     }
 
-    /// What CometBFT asks before the node casts its vote for the next block.
+    /// The node's extension of its vote for the next block.
     pub fn extend(&self, node: usize) -> Bytes {
         let request = RequestExtendVote {
             height: self.height + 1,
@@ -249,14 +249,14 @@ impl Network {
         )
     }
 
-    /// Everybody votes for the next block.
+    /// All nodes vote for the next block.
     pub fn vote(&mut self) {
         for index in self.everybody() {
             self.nodes[index].extension = self.extend(index);
         }
     }
 
-    /// Every node executes the next block; all must come to the same.
+    /// Every node executes the next block; all results must be equal.
     pub fn decide(&mut self, txs: &[Bytes], signers: &[usize]) {
         self.decide_with_hash(txs, signers, [self.height as u8 + 1; 32]);
     }
@@ -281,7 +281,7 @@ impl Network {
         self.height += 1;
     }
 
-    /// One height as it should be: one node proposes, everybody accepts and votes.
+    /// One regular height: one node proposes, all accept and vote.
     pub fn block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let everybody = self.everybody();
         let proposal = self.propose(
@@ -349,7 +349,7 @@ pub fn verifies(app: &App, request: RequestVerifyVoteExtension) -> bool {
     Application::verify_vote_extension(app, request).status() == VerifyStatus::Accept
 }
 
-/// What a block's first entry says.
+/// The message in a block's first entry.
 pub fn outputs(txs: &[Bytes]) -> MsgVoteOutputs {
     parse(&txs[0]).unwrap()
 }

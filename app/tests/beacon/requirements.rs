@@ -12,7 +12,7 @@ use tendermint_proto::v0_38::abci::{RequestFinalizeBlock, RequestVerifyVoteExten
 use crate::network::{Network, ROOM, accepts, app, genesis, outputs, secret, values, verifies};
 use crate::support::{CHAIN_ID, send};
 
-/// Twins that have seen nothing but genesis and decided blocks: with cold memories.
+/// A node that has seen only genesis and decided blocks, so its memories are empty.
 fn twin(network: &Network, history: &[Vec<Bytes>], options: Options) -> (App, tempfile::TempDir) {
     let (app, folder) = app(&network.nodes[0].wallet, 0, options);
     Application::init_chain(&app, network.init_chain(&genesis(network.nodes.len()), 1));
@@ -36,7 +36,7 @@ fn twin(network: &Network, history: &[Vec<Bytes>], options: Options) -> (App, te
     (app, folder)
 }
 
-/// Blocks with everybody's votes; what was in them.
+/// Decides blocks with all votes, and returns their entries.
 fn history(network: &mut Network, blocks: usize) -> Vec<Vec<Bytes>> {
     let everybody = network.everybody();
     let mut history = Vec::new();
@@ -52,10 +52,9 @@ fn history(network: &mut Network, blocks: usize) -> Vec<Vec<Bytes>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
-    /// Requirement 2: what PrepareProposal returns is no larger than `max_tx_bytes`. Requirement 3:
-    /// every correct process accepts what a correct process prepares, whoever has voted for the
-    /// block before, whatever votes that came late are extended with, however little room there is
-    /// and whatever is in the mempool.
+    /// Requirement 2: PrepareProposal returns at most `max_tx_bytes`. Requirement 3: every correct
+    /// process accepts what a correct process prepares, whatever the votes for the block before,
+    /// the extensions of late votes, the room and the mempool.
     #[test]
     fn requirements_2_and_3_prepared_proposals_are_accepted(
         rounds in prop::collection::vec(
@@ -72,7 +71,7 @@ proptest! {
         let mut network = Network::new(&[10; 7], 1);
         network.block(&[]);
         for (proposer, signers, late, room, garbage) in rounds {
-            // Six honest votes are enough for two thirds; the last signer's may be anything.
+            // Six honest votes suffice for two thirds; the last signer's may be anything.
             if signers.len() > 5 {
                 network.nodes[signers[5]].extension = late.into();
             }
@@ -97,13 +96,13 @@ proptest! {
             network.decide(&proposal, &signers);
             prop_assert!(network.decided.tx_results.iter().all(|result| result.code == 0));
             network.user.sequence += proposal.len() as u64 - 1;
-            // Anybody can recompute the beacon.
+            // Anyone can recompute the beacon.
             let values = values(&outputs(&proposal));
             prop_assert_eq!(network.beacon().beacon, beacon_after_outputs(&previous, &values));
         }
     }
 
-    /// Requirement 8: two correct processes give the same answer to any extension.
+    /// Requirement 8: two correct processes give the same result for any extension.
     #[test]
     fn requirement_8_any_extension_gets_one_answer(
         noise in prop::collection::vec(any::<u8>(), 0..200),
@@ -123,9 +122,9 @@ proptest! {
     }
 }
 
-/// Requirements 4 and 5: acceptance of a proposal depends on the block and the committed state
-/// alone. A process that has just come back, with other settings, without the votes, the mempool
-/// and the memory of the others, answers as they do.
+/// Requirements 4 and 5: acceptance of a proposal depends only on the block and the committed
+/// state. A process that has just restarted, with other settings and without the others' votes,
+/// mempool and memory, gives the same result.
 #[test]
 fn requirements_4_and_5_acceptance_depends_on_block_and_state() {
     let mut network = Network::new(&[10; 4], 1);
@@ -148,8 +147,8 @@ fn requirements_4_and_5_acceptance_depends_on_block_and_state() {
     }
 }
 
-/// Requirement 6: what a correct process extends its vote with, every correct process accepts, in
-/// every height and also after it has seen wrong ones.
+/// Requirement 6: every correct process accepts the extension of a correct process, at every
+/// height, also after it has seen wrong ones.
 #[test]
 fn requirement_6_extensions_of_correct_processes_are_accepted() {
     let mut network = Network::new(&[10, 1, 7, 1], 1);
@@ -166,8 +165,8 @@ fn requirement_6_extensions_of_correct_processes_are_accepted() {
     }
 }
 
-/// Requirement 7: acceptance of an extension depends on it, the block and the committed state
-/// alone: not on what a process has seen before, its settings, its own keys or the round.
+/// Requirement 7: acceptance of an extension depends only on the extension, the block and the
+/// committed state, not on what a process has seen before, its settings, its keys or the round.
 #[test]
 fn requirement_7_verification_is_a_function_of_extension_and_state() {
     let mut network = Network::new(&[10; 4], 1);
@@ -209,7 +208,7 @@ fn requirement_7_verification_is_a_function_of_extension_and_state() {
             assert!(!verifies(app, wrong.clone()), "{wrong:?}");
         }
     }
-    // The block that it extends a vote for is of no importance.
+    // The block of the vote does not matter.
     let other_block = RequestVerifyVoteExtension {
         hash: vec![2; 32].into(),
         ..request
@@ -218,7 +217,7 @@ fn requirement_7_verification_is_a_function_of_extension_and_state() {
 }
 
 /// Requirement 9: PrepareProposal, ProcessProposal, ExtendVote and VerifyVoteExtension change no
-/// state: who was asked a hundred times has the app hash of who was never asked.
+/// state: a process called a hundred times has the same app hash as one that was never called.
 #[test]
 fn requirement_9_calls_before_a_decision_have_no_side_effects() {
     let mut network = Network::new(&[10; 4], 1);
@@ -259,7 +258,7 @@ fn requirement_10_a_block_does_not_depend_on_its_own_extensions() {
     assert_eq!(one.decided.app_hash, other.decided.app_hash);
 }
 
-/// A memory of valid outputs makes no difference to what `beacon::verify` says.
+/// The memory of valid outputs does not change the result of `beacon::verify`.
 #[test]
 fn an_extension_can_be_verified_off_line() {
     let network = Network::new(&[10; 4], 1);

@@ -1,4 +1,4 @@
-//! What clients of the Cosmos SDK send and expect: sign modes, keys, simulations, queries.
+//! Requests of Cosmos SDK clients: sign modes, keys, simulations, queries.
 
 mod queries;
 mod signing;
@@ -11,7 +11,7 @@ use poq_app::tx::Signatures;
 use poq_proto::code::Code;
 use support::{Chain, Draft, send};
 
-/// What to change after signing, and the code that it must get.
+/// A change after signing, and the code that it must result in.
 pub(crate) type Case = (fn(&mut Draft), Code);
 
 #[track_caller]

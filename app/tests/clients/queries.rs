@@ -57,7 +57,7 @@ fn accounts() {
     let words = "rpc error: code = InvalidArgument desc = invalid address: decoding bech32 failed";
     assert!(invalid.log.starts_with(words), "{}", invalid.log);
 
-    // Its fee makes the protocol's account.
+    // The fee creates the protocol's account.
     let to = chain.inference[0].address.clone();
     let tx = chain.user.sign(vec![send(&chain.user, &to, 5)]);
     assert_eq!(chain.block(&[tx])[0].code, 0);

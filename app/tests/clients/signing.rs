@@ -13,7 +13,7 @@ use tendermint_proto::google::protobuf::Any;
 use crate::support::{CHAIN_ID, Chain, Draft, Wallet, coin, send};
 use crate::{Case, refused, transfer};
 
-/// A transfer whose JSON is signed; the draft says what the bytes are, not what is signed.
+/// A transfer whose JSON document is signed; the draft decides the bytes, not the document.
 fn amino(chain: &Chain, draft: &Draft) -> Vec<u8> {
     let user = &chain.user;
     let to = &chain.inference[0].address;
@@ -55,7 +55,7 @@ pub(crate) fn sequence(chain: &Chain) -> u64 {
     answer.info.unwrap().sequence
 }
 
-/// Nobody but the signer can give a transaction signed in JSON other bytes.
+/// Only the signer can give a transaction signed in JSON other bytes.
 #[test]
 #[allow(deprecated)]
 fn json_has_one_form_in_bytes() {
@@ -98,7 +98,7 @@ fn json_has_one_form_in_bytes() {
         let (code, log) = refused(&chain, &amino(&chain, &draft));
         assert_eq!(code, expected, "case {index}: {log}");
     }
-    // A duty is free, so that its fee could be left out: but then in one way only.
+    // A duty is free, so its fee could be left out, but then in only one way.
     let mut draft = amino_draft(&chain).free();
     draft.auth_info.fee = None;
     let (code, _) = refused(&chain, &amino(&chain, &draft));

@@ -1,4 +1,4 @@
-//! Simulations, and coins of fees.
+//! Simulations and fee coins.
 
 use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{SimulateRequest, SimulateResponse, Tx};
@@ -12,7 +12,7 @@ use crate::signing::sequence;
 use crate::support::{Chain, Draft, FUNDS, any, coin, params, send, submit_message};
 use crate::transfer;
 
-/// As CosmJS and cosmpy simulate: without fee and signature, with any mode, key or none.
+/// Simulates like CosmJS and cosmpy: without fee and signature, with any mode, and any key or none.
 #[test]
 #[allow(deprecated)]
 fn simulations_need_no_signature() {
@@ -69,7 +69,7 @@ fn simulations_need_no_signature() {
             }
         }
     }
-    // A client that signs with the estimate has the same content but for fee and signature.
+    // A client that signs with the estimate sends the same content, except for fee and signature.
     assert_eq!(sequence(&chain), 0, "a simulation changes nothing");
 }
 

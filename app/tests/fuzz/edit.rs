@@ -1,21 +1,21 @@
-//! Edits that turn something valid into something nearly valid.
+//! Edits that turn valid input into nearly valid input.
 
 use bolero::TypeGenerator;
 
-/// One change of bytes.
+/// One edit of bytes.
 #[derive(Clone, Debug, TypeGenerator)]
 pub enum Edit {
-    /// Puts another byte at a place.
+    /// Replaces the byte at a position.
     Replace(u16, u8),
-    /// Turns one bit.
+    /// Flips one bit.
     Flip(u16, u8),
-    /// Puts a byte in between.
+    /// Inserts a byte.
     Insert(u16, u8),
-    /// Takes bytes out.
+    /// Removes bytes.
     Remove(u16, u8),
     /// Repeats bytes.
     Repeat(u16, u8),
-    /// Puts a number of ten bytes in between, as protobuf writes it.
+    /// Inserts a number as a protobuf varint of up to ten bytes.
     Number(u16, u64),
 }
 

@@ -19,7 +19,7 @@ use poq_app::tx::Signatures;
 use poq_app::{Error, Result};
 use support::{Chain, params};
 
-/// How long a target runs.
+/// The run time of a target.
 #[expect(
     clippy::disallowed_methods,
     reason = "a setting of tests, not of nodes"
@@ -29,7 +29,7 @@ fn time() -> Duration {
     Duration::from_secs(seconds.and_then(|text| text.parse().ok()).unwrap_or(30))
 }
 
-/// Whatever comes from outside may be refused, and never is a fault of the node.
+/// External input may be refused but never causes a fault of the node.
 fn assert_no_fault<T>(outcome: Result<T>) {
     match outcome {
         Ok(_) | Err(Error::Rejected { .. }) => {}
@@ -44,7 +44,7 @@ struct World {
     txs: Vec<Vec<u8>>,
 }
 
-/// A failed case ends its target: nobody looks at a world after a panic.
+/// A failed case ends its target: no code uses a world after a panic.
 impl std::panic::RefUnwindSafe for World {}
 
 impl World {
@@ -55,7 +55,7 @@ impl World {
         Self { chain, twin, txs }
     }
 
-    /// The entries of a block, behind edited outputs of votes or without any.
+    /// The entries of a block, after edited vote outputs or without any.
     fn block(&self, carries: bool, edits: &[(u8, Vec<Edit>)], outputs: &[Edit]) -> Vec<Vec<u8>> {
         let mut entries = self.entries(edits);
         if carries {
@@ -101,7 +101,8 @@ fn check_tx_takes_what_it_decodes_or_refuses_it() {
         });
 }
 
-/// The bytes of messages are edited, and then signed: what reaches the state machine is well-formed.
+/// The bytes of messages are edited and then signed, so the state machine gets well-formed
+/// transactions.
 #[test]
 fn signed_messages_of_any_content_change_all_nodes_alike() {
     let mut world = World::new();
@@ -159,7 +160,7 @@ fn any_proposal_is_judged() {
         });
 }
 
-/// Even a block that no validator should have accepted.
+/// This includes blocks that no validator should accept.
 #[test]
 fn any_decided_block_changes_all_nodes_alike() {
     let world = World::new();
@@ -173,7 +174,7 @@ fn any_decided_block_changes_all_nodes_alike() {
         });
 }
 
-/// Executes a block on two nodes and commits it on neither.
+/// Executes a block on two nodes without committing it.
 fn same_on_both(world: &World, entries: &[Vec<u8>]) {
     let hash = [7; 32];
     let one = world
@@ -195,7 +196,8 @@ fn same_on_both(world: &World, entries: &[Vec<u8>]) {
 #[test]
 fn only_the_right_extension_is_verified() {
     let mut world = World::new();
-    // What the votes for the last block carry must be verified on the state before it.
+    // The extensions of the votes for the last block must be verified on the state before that
+    // block.
     world.chain.blocks(1);
     let right = world.chain.extensions().remove(0);
     check!()
@@ -254,7 +256,7 @@ fn any_genesis_is_read_or_refused() {
         });
 }
 
-/// The templates are what they should be.
+/// The templates themselves are valid.
 #[test]
 fn unedited_transactions_succeed() {
     let mut world = World::new();

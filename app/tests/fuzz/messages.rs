@@ -10,7 +10,7 @@ use crate::support::{
 
 const SCORE: i32 = 4_000_000;
 
-/// Every path that is answered.
+/// Every query path.
 pub const QUERIES: &[&str] = &[
     "/poq.v1.Query/Params",
     "/poq.v1.Query/Model",
@@ -65,7 +65,7 @@ pub fn chain(params: Params) -> Chain {
     chain
 }
 
-/// Everybody who signs, in the order of the indices of [`messages`].
+/// All signers, in the order of the indices in [`messages`].
 pub fn signers(chain: &Chain) -> Vec<Wallet> {
     let mut wallets = vec![chain.user.clone()];
     wallets.extend(chain.inference.iter().cloned());

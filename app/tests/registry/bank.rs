@@ -81,7 +81,7 @@ fn sums_must_match_and_nothing_overflows() {
     ] {
         assert_eq!(check(&chain, &chain.user, bad), expected);
     }
-    // Another one's money.
+    // Another account's money.
     let theirs = any(&message(
         &chain.inference[0],
         1,

@@ -1,4 +1,4 @@
-//! What must hold whatever operators, validators and the authority do (protocol section 13).
+//! Invariants that hold whatever operators, validators and the authority do (protocol section 13).
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::support::{
     reveal_message, submit_message,
 };
 
-/// What happens in one block, besides the duties that are done.
+/// An act in one block, besides completed duties.
 #[derive(Clone, Debug)]
 enum Act {
     Submit,
@@ -91,7 +91,7 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
-/// Everybody but the user: 2 inference nodes, 6 evaluators, 2 validators.
+/// All participants except the user: 2 inference nodes, 6 evaluators, 2 validators.
 fn operator(chain: &mut Chain, who: usize) -> &mut Wallet {
     match who {
         0..2 => &mut chain.inference[who],
@@ -100,7 +100,7 @@ fn operator(chain: &mut Chain, who: usize) -> &mut Wallet {
     }
 }
 
-/// The message of an act and who sends it; evidence has none.
+/// The message of an act and its sender; evidence has none.
 fn message(chain: &mut Chain, act: &Act) -> Option<(usize, Any)> {
     /// Stands for the user, who is the authority.
     const USER: usize = usize::MAX;
@@ -204,7 +204,7 @@ fn register(wallet: &Wallet, role: Role) -> Any {
     }
 }
 
-/// Does every open duty but those of the lazy, who differ from task to task.
+/// Does every open duty except those of lazy nodes, which differ from task to task.
 fn duties(chain: &mut Chain, lazy: u64) -> Vec<Vec<u8>> {
     const SCORE: i32 = 4_000_000;
     let mut txs = Vec::new();
@@ -282,7 +282,7 @@ proptest! {
         let params = Params { jail_after_misses: 2, ..short_unbonding() };
         let mut chain = Chain::without_outputs(params.clone(), 2, 6);
         let mut twin = Chain::without_outputs(params, 2, 6);
-        // What CometBFT believes.
+        // The validator set that CometBFT has.
         let mut set: BTreeMap<Vec<u8>, u64> = chain
             .validators
             .iter()
@@ -308,14 +308,14 @@ proptest! {
             support::read_sequences(&mut chain);
             for update in &chain.updates {
                 match update.power {
-                    // CometBFT halts when it is told to remove whom it does not know.
+                    // CometBFT halts if it is told to remove an unknown validator.
                     0 => prop_assert!(set.remove(&update.public_key).is_some()),
                     power => drop(set.insert(update.public_key.clone(), power)),
                 }
             }
             prop_assert!(!set.is_empty());
         }
-        // Whoever has to leave is gone after the longest window, and every task is over.
+        // After the longest window every leaving node is gone and every task is over.
         chain.blocks(160);
         prop_assert!(chain.tasks().iter().all(is_over));
         prop_assert!(chain.events.iter().all(|found| found.r#type != poq_proto::event::TASK_SET_ASIDE));

@@ -1,4 +1,4 @@
-//! Jail, and the way out of it.
+//! Jailing and unjailing.
 
 use poq_proto::v1::*;
 use poq_proto::{code, event};
@@ -18,7 +18,7 @@ fn missing_within_a_window_ends_in_jail() {
     let mut chain = Chain::with_params(params, 1, 5);
     let wallet = chain.inference[0].address.clone();
     let node = |chain: &Chain| chain.node(Role::Inference, &wallet);
-    // A window later a miss counts anew; stake makes up for the slashes.
+    // A window later a miss counts again; added stake makes up for the slashes.
     let message = add_stake(&chain.inference[0], Role::Inference, STAKE);
     run(&mut chain, inference, message);
     chain.submit();

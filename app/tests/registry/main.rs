@@ -1,5 +1,5 @@
 //! Nodes, validators, models and parameters change while the chain runs (protocol sections 2, 4 and
-//! 10), and money moves to many at once.
+//! 10); transfers to many accounts.
 
 mod bank;
 mod history;
@@ -26,13 +26,13 @@ pub(crate) fn code_of<T: std::fmt::Debug>(result: Result<T>) -> Code {
     }
 }
 
-/// What CheckTx says to a message.
+/// The code from CheckTx for a message.
 pub(crate) fn check(chain: &Chain, wallet: &Wallet, message: Any) -> Code {
     let tx = Draft::new(wallet, vec![message]).sign(wallet);
     code_of(chain.app.check_tx(&tx, Signatures::Verify))
 }
 
-/// The wallet's message in a block of its own, which must succeed.
+/// Executes the wallet's message in its own block; it must succeed.
 #[track_caller]
 pub(crate) fn run(chain: &mut Chain, wallet: fn(&mut Chain) -> &mut Wallet, message: Any) {
     let tx = wallet(chain).sign(vec![message]);
@@ -44,7 +44,7 @@ pub(crate) fn user(chain: &mut Chain) -> &mut Wallet {
     &mut chain.user
 }
 
-/// The validator that validators' tests are about.
+/// The validator of the validators' tests.
 pub(crate) fn validator(chain: &mut Chain) -> &mut Wallet {
     &mut chain.validators[0]
 }

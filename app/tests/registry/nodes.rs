@@ -1,4 +1,4 @@
-//! Stake and the declarations of nodes.
+//! The stakes and settings of nodes.
 
 use poq_proto::code;
 use poq_proto::v1::*;
@@ -30,7 +30,7 @@ pub fn unjail(wallet: &Wallet, role: Role) -> Any {
     })
 }
 
-/// A window that a test can wait for.
+/// An unbonding window that a test can wait for.
 pub fn short_unbonding() -> Params {
     Params {
         unbonding_window: 110,
@@ -40,7 +40,7 @@ pub fn short_unbonding() -> Params {
     }
 }
 
-/// An evaluator that no task of the chain may seat, for its keys only.
+/// Whether the wallet operates no evaluator of the chain.
 fn stranger_node(chain: &Chain, wallet: &Wallet) -> bool {
     chain
         .nodes(Role::Evaluator)
@@ -143,7 +143,7 @@ fn a_node_leaves_and_comes_back() {
         "{node:?}"
     );
 
-    // Nobody draws it, and it can do nothing but wait.
+    // The node is not drawn, and can only wait.
     let id = chain.submit();
     chain.answer(id, "Paris.");
     let seats = chain.task(id).committees[0].seats.clone();
@@ -194,7 +194,7 @@ fn unbonding_is_no_way_out_of_a_slash() {
     let mut chain = Chain::with_params(short_unbonding(), 1, 5);
     let id = chain.submit();
     chain.answer(id, "Paris.");
-    // It has a seat, takes everything out, and keeps silent.
+    // The evaluator has a seat, unbonds everything, and stays silent.
     let silent = vec![chain.evaluators[0].address.clone()];
     let message = unbond(&chain.evaluators[0], Role::Evaluator, STAKE);
     run(&mut chain, evaluator, message);
@@ -235,7 +235,7 @@ fn a_leaving_node_does_its_open_duties_and_stays_until_they_end() {
     chain.answer(id, "Paris.");
     let wallet = chain.evaluators[0].address.clone();
     let tx = chain.evaluators[0].sign(vec![message]);
-    // It leaves in the block in which it commits.
+    // The evaluator leaves in the block in which it commits.
     let record = chain.task(id);
     let mut txs = vec![tx];
     for seat in &record.committees[0].seats {
@@ -270,7 +270,7 @@ fn a_late_chain_is_no_way_out_of_a_slash() {
         ..params.clone()
     };
     let mut chain = Chain::with_params(params, 1, 5);
-    // More tasks than the chain can move on before the stake is due, and all due earlier.
+    // More tasks than the chain can advance before the stake is due, all of which are due earlier.
     let ask = |chain: &mut Chain| {
         let message = any(&support::submit_message(&chain.user));
         chain.user.sign(vec![message])
@@ -360,7 +360,7 @@ fn an_operator_changes_what_it_declared() {
         let id = chain.submit();
         assert_eq!(chain.task(id).assignments[0].operator, taken);
     }
-    // Neither its own account nor its new one is free as payout account.
+    // Neither the node's own account nor its new payout account is available to others.
     let register = |payout: &str| MsgUpdateNode {
         operator: taken.clone(),
         payout: payout.into(),

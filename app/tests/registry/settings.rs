@@ -1,4 +1,4 @@
-//! What the authority sets: models and parameters.
+//! The authority's settings: models and parameters.
 
 use poq_app::tx::Signatures;
 use poq_proto::code;
@@ -82,7 +82,7 @@ fn only_the_authority_sets_registries_and_parameters() {
     ] {
         assert_eq!(check(&chain, stranger, message), code::UNAUTHORIZED);
     }
-    // A message that says that the authority signed it must be signed by it.
+    // A message whose sender is the authority must be signed by the authority.
     let forged = Draft::new(stranger, vec![any(&set_model(&chain, |_| {}))]).sign(stranger);
     let refused = code_of(chain.app.check_tx(&forged, Signatures::Verify));
     assert_eq!(refused, code::INVALID_PUBKEY);
@@ -96,7 +96,7 @@ fn a_replaced_model_is_for_tasks_to_come() {
     run(&mut chain, user, dearer);
     chain.answer(id, "Paris.");
     chain.commit(id, GOOD, &[]);
-    // The calibration is the one at the time of the reveal.
+    // The calibration at the height of the reveal counts.
     let harsh = set_scorer(&chain, |model| model.calibration[1].quality = 500_000);
     run(&mut chain, user, any(&harsh));
     chain.reveal(id, GOOD, &[]);
@@ -111,7 +111,7 @@ fn a_replaced_model_is_for_tasks_to_come() {
     chain.assert_money_is_conserved();
 }
 
-/// The list changes before the answer is there, and nobody serves the new evaluator model.
+/// The model's list changes before the answer, and nobody serves the new evaluator model.
 #[test]
 fn a_task_is_judged_by_the_evaluator_models_of_its_submission() {
     let mut chain = Chain::new(1, 5);
@@ -148,7 +148,7 @@ fn a_model_limits_its_prompts() {
     chain.app.check_tx(&fits, Signatures::Verify).unwrap();
 }
 
-/// Every node must get the files of an evaluator model before an audit can need them.
+/// Every node must have time to get the files of an evaluator model before an audit can need them.
 #[test]
 fn a_new_evaluator_model_waits_until_a_language_model_may_name_it() {
     let params = Params {
@@ -158,7 +158,7 @@ fn a_new_evaluator_model_waits_until_a_language_model_may_name_it() {
     let mut chain = Chain::with_params(params, 1, 5);
     let new = set_scorer(&chain, |model| {
         model.id = "new".into();
-        // Nobody but the chain says since when it is there.
+        // Only the chain sets the height of the registration.
         model.registered_height = 0;
     });
     run(&mut chain, user, any(&new));
@@ -173,7 +173,7 @@ fn a_new_evaluator_model_waits_until_a_language_model_may_name_it() {
         assert_eq!(refused, code::INVALID_REQUEST);
         chain.blocks(1);
     }
-    // Replacing the entry does not begin the wait anew.
+    // Replacing the entry does not restart the wait.
     run(&mut chain, user, any(&new));
     let message = named(&chain);
     run(&mut chain, user, message);
@@ -261,7 +261,7 @@ fn a_deprecated_model_takes_nothing_new_and_ends_what_is_open() {
     for message in [submit, inference, evaluator, named] {
         assert_eq!(check(&chain, &chain.user, message), code::MODEL_DEPRECATED);
     }
-    // Who serves it already keeps it, and the model may keep its evaluator model.
+    // A node that already serves it keeps it, and the model may keep its evaluator model.
     let update = any(&MsgUpdateNode {
         operator: chain.evaluators[0].address.clone(),
         role: Role::Evaluator.into(),
@@ -316,7 +316,7 @@ fn parameters_change_from_the_next_block_on() {
     run(&mut chain, user, message);
     let id = chain.submit();
     assert_eq!(chain.task(id).due_height, chain.height + 9);
-    // There is another authority now.
+    // Now another account is the authority.
     let message = update_params(&chain, |_| {});
     assert_eq!(check(&chain, &chain.user, message), code::UNAUTHORIZED);
 }
@@ -324,7 +324,8 @@ fn parameters_change_from_the_next_block_on() {
 #[test]
 fn a_price_that_no_stake_secures_is_refused() {
     let mut chain = Chain::new(1, 5);
-    // Twice 2 of 5 seats in 2 committees, 1.5 % of 100 million each, shared by 3 misses.
+    // Twice the loss of 2 of 5 seats in 2 committees: 1.5 % of 100 million each, shared by 3
+    // misses.
     let bound = 4_000_000;
     let price = |chain: &mut Chain, base_price: u64| {
         let message = any(&set_model(chain, |model| {

@@ -1,4 +1,4 @@
-//! Owners, power, fees and evidence of validators.
+//! Validators: owners, power, fees and evidence.
 
 use poq_app::modules::validators::{ValidatorPower, consensus_address};
 use poq_app::{Address, App, Options};
@@ -97,7 +97,7 @@ fn consensus_hears_of_a_key_once_and_only_of_changes() {
     let tx = chain.user.sign(messages.to_vec());
     assert_eq!(chain.block(&[tx])[0].code, 0);
     assert_eq!(chain.updates, [update(&chain.validators[0], 4)]);
-    // There and back again: consensus must not be told to remove whom it does not know.
+    // Removed and added again: CometBFT must not be told to remove an unknown validator.
     let key = chain.inference[0].consensus_key();
     let message = register(&chain.inference[0], key, STAKE);
     run(&mut chain, crate::inference, message);
@@ -154,7 +154,7 @@ fn a_validator_with_power_keeps_the_minimum() {
     run(&mut chain, validator, message);
     chain.assert_money_is_conserved();
     chain.blocks(110);
-    // Account and key are free again.
+    // The account and the key are available again.
     assert!(
         chain
             .validators()
@@ -190,7 +190,7 @@ fn fees_are_shared_by_power_among_those_who_signed() {
         .filter(|found| found.r#type == event::VALIDATOR_PAID);
     assert_eq!(paid.count(), 2);
 
-    // Who is unknown or absent gets nothing, and its part waits.
+    // An unknown or absent validator gets nothing, and its part waits.
     chain.votes = vec![vote(&chain.validators[0], 1), vote(&chain.inference[0], 1)];
     run(&mut chain, user, message.clone());
     chain.block(&[]);
@@ -264,7 +264,7 @@ fn who_signs_twice_is_slashed_and_never_comes_back() {
     ] {
         assert_eq!(check(&chain, sender, message), code::TOMBSTONED);
     }
-    // It may take the rest, and its key stays banned.
+    // The validator may unbond the rest, but its key stays banned.
     let rest = chain.validator(&wallet).stake;
     let message = unbond(&chain.validators[0], Role::Validator, rest);
     run(&mut chain, validator, message);
@@ -284,12 +284,12 @@ fn the_last_validator_keeps_its_power() {
     assert_eq!(chain.updates, [update(&chain.validators[0], 0)]);
     let last = chain.validator(&chain.validators[1].address);
     assert_eq!((last.tombstoned, last.power), (true, POWER));
-    // The tombstoned earn nothing.
+    // A tombstoned validator earns nothing.
     let message = send(&chain.user, &chain.inference[0].address, 1);
     run(&mut chain, user, message);
     chain.blocks(2);
     assert_eq!(pool(&chain), u128::from(GAS / 100));
-    // Once there is another one, the authority takes its power.
+    // Once another validator has power, the authority removes this one's.
     let key = chain.inference[0].consensus_key();
     let message = register(&chain.inference[0], key, STAKE);
     run(&mut chain, crate::inference, message);
@@ -303,7 +303,7 @@ fn the_last_validator_keeps_its_power() {
     chain.assert_money_is_conserved();
 }
 
-/// What InitChain says to a genesis of two validators after a change.
+/// The error of InitChain for a changed genesis of two validators.
 fn start(change: impl FnOnce(&mut GenesisState, &mut Vec<ValidatorPower>)) -> String {
     let folder = tempfile::tempdir().unwrap();
     let app = App::open(
@@ -398,7 +398,10 @@ fn genesis_says_of_denoms_what_wallets_can_show() {
         (|m| m.denom_units[0].exponent = 1, "the first unit"),
         (|m| m.denom_units[1].exponent = 0, units),
         (|m| m.denom_units[1].exponent = 39, units),
-        (|m| m.display = "mpoq".into(), "which is none of the units"),
+        (
+            |m| m.display = "mpoq".into(),
+            "which is not one of the units",
+        ),
         (|m| m.name = " ".into(), "need a name"),
         (|m| m.denom_units[1].denom = "!".into(), "invalid denom"),
     ];

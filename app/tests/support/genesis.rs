@@ -6,7 +6,7 @@ use poq_proto::v1::*;
 
 use super::{CAPACITY, DENOM, FUNDS, MODEL, POWER, SCORER, STAKE, Wallet};
 
-/// Short windows and no rounding luck; the user is the authority.
+/// Short windows and no minimum audit rate; the user is the authority.
 pub fn params() -> Params {
     Params {
         authority: Wallet::new(1, 0).address,
@@ -21,7 +21,7 @@ pub fn params() -> Params {
     }
 }
 
-/// Whose keys a chain begins with. Account numbers are in this order, from 0.
+/// The wallets of a chain's genesis. Account numbers are in this order, from 0.
 pub struct People {
     pub user: Wallet,
     pub inference: Vec<Wallet>,
@@ -90,7 +90,7 @@ impl People {
     }
 }
 
-/// The powers that consensus starts with.
+/// CometBFT's initial voting powers.
 pub fn powers(validators: &[Wallet]) -> Vec<ValidatorPower> {
     let power = |wallet: &Wallet| ValidatorPower {
         public_key: wallet.consensus_key(),

@@ -74,7 +74,7 @@ pub fn reveal_message(wallet: &Wallet, task: u64, score: i32) -> MsgRevealScores
     }
 }
 
-/// What a worker sends for duties of one phase: the answer, commitments to the score, or reveals.
+/// A worker's message for duties of one phase: the answer, commitments to the score, or reveals.
 pub fn duty_message(wallet: &Wallet, duties: &[Duty], answer: &str, score: i32) -> Any {
     let operator = wallet.address.clone();
     match duties[0].phase() {

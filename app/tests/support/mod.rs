@@ -1,5 +1,5 @@
-//! A chain of one process for tests: the real application, driven block by block through its
-//! public interface, with real signatures.
+//! A chain in one process for tests: the real application, driven block by block through its public
+//! interface, with real signatures.
 
 #![allow(
     clippy::expect_used,
@@ -39,14 +39,14 @@ pub const CHAIN_ID: &str = "poq-test-1";
 pub const DENOM: &str = "upoq";
 pub const MODEL: &str = "llm";
 pub const SCORER: &str = "cross-encoder";
-/// An evaluator model that audits see with other eyes than [`SCORER`].
+/// An evaluator model with another reference score than [`SCORER`].
 pub const STRICT_SCORER: &str = "strict-encoder";
 pub const GAS: u64 = 400_000;
 pub const FUNDS: u64 = 1_000_000_000;
 pub const STAKE: u64 = 100_000_000;
-/// Duties that a node takes at once: whoever is tested works infinitely fast.
+/// The capacity of nodes: in most tests they work infinitely fast.
 pub const CAPACITY: u32 = 100_000;
-/// Of each validator in genesis.
+/// The power of each validator in genesis.
 pub const POWER: u64 = 10;
 
 /// One application with a user, inference nodes and evaluators from genesis.
@@ -58,11 +58,11 @@ pub struct Chain {
     pub inference: Vec<Wallet>,
     pub evaluators: Vec<Wallet>,
     pub validators: Vec<Wallet>,
-    /// Of the last block.
+    /// The events of the last block.
     pub events: Vec<Event>,
-    /// Of the last block.
+    /// The validator updates of the last block.
     pub updates: Vec<ValidatorPower>,
-    /// Who signs every block.
+    /// The votes for every block.
     pub votes: Vec<Vote>,
     /// Whether votes carry outputs for the beacon, as in every usual chain.
     pub extends: bool,
@@ -87,7 +87,7 @@ impl Chain {
         Self::from_genesis(&people.genesis(params), options, people)
     }
 
-    /// A chain whose votes carry no outputs, whose validators need no keys for them.
+    /// A chain whose votes carry no outputs and whose validators need no VRF keys.
     pub fn without_outputs(params: Params, inference: u8, evaluators: u8) -> Self {
         let people = People::new(inference, evaluators);
         Self::begin(&people.genesis(params), Options::default(), people, false)
@@ -98,7 +98,7 @@ impl Chain {
         Self::begin(genesis, options, people, true)
     }
 
-    /// The same, with votes that carry outputs or do not.
+    /// The same, with or without outputs in votes.
     pub fn begin(genesis: &GenesisState, options: Options, people: People, extends: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let app = App::open(folder.path(), options, Arc::new(TextScorer)).unwrap();
@@ -135,7 +135,7 @@ impl Chain {
         chain
     }
 
-    /// Ends the application and opens it again, as a node that restarts.
+    /// Closes the application and opens it again, like a node that restarts.
     pub fn restart(&mut self, scorer: Arc<dyn ReferenceScorer>) {
         let elsewhere = tempfile::tempdir().unwrap();
         let other = App::open(elsewhere.path(), Options::default(), Arc::new(TextScorer));
@@ -143,7 +143,7 @@ impl Chain {
         self.app = App::open(self.folder.path(), Options::default(), scorer).unwrap();
     }
 
-    /// Finalizes and commits a block, as a node that catches up does.
+    /// Finalizes and commits a block, like a node that catches up.
     pub fn block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let height = self.height + 1;
         let hash = self.next_hash();
@@ -153,7 +153,7 @@ impl Chain {
         let (outcome, app_hash) = self.app.finalize_block(&block).unwrap();
         self.offenders.clear();
         self.app.commit().unwrap();
-        // Genesis has the first beacon, which no query shows.
+        // No query returns the first beacon, that of genesis.
         let genesis = || poq_app::modules::beacon::beacon_after_hash(&[], CHAIN_ID.as_bytes());
         self.previous_beacon = previous.unwrap_or_else(genesis);
         (self.height, self.app_hash) = (height, app_hash);
@@ -164,7 +164,7 @@ impl Chain {
         results
     }
 
-    /// The same after its proposal was accepted, as a validator does.
+    /// The same after accepting the proposal, like a validator.
     pub fn proposed_block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let hash = self.next_hash();
         let entries = self.carrying(txs);
@@ -187,8 +187,8 @@ impl Chain {
         }
     }
 
-    /// Whether a block of these transactions is accepted, and what a proposer would make of them. The
-    /// block is never decided.
+    /// Whether a block of these transactions is accepted, and the transactions that a proposer
+    /// would select. The block is never decided.
     pub fn judge(&self, txs: &[Vec<u8>]) -> (poq_app::Result<()>, Vec<Vec<u8>>) {
         let proposed = self.prepare(txs, 1 << 22);
         let entries = self.carrying(txs);
@@ -196,7 +196,7 @@ impl Chain {
         (judged, proposed)
     }
 
-    /// Which of the transactions a proposer puts into the next block, at most so many bytes besides the
+    /// The transactions that a proposer selects for the next block, at most `max_bytes` besides the
     /// outputs.
     pub fn prepare(&self, txs: &[Vec<u8>], max_bytes: usize) -> Vec<Vec<u8>> {
         let outputs = self.carrying(&[]);
@@ -211,7 +211,7 @@ impl Chain {
         proposed.split_off(outputs.len())
     }
 
-    /// Everybody signed who is in `votes`, and nobody else is there.
+    /// The commit of the last block: exactly the validators in `votes` signed.
     pub fn last_commit(&self) -> LastCommit {
         LastCommit {
             votes: self.votes.clone(),
@@ -248,7 +248,7 @@ impl Chain {
         self.block(&[tx]).remove(0)
     }
 
-    /// The transaction by which the drawn node answers a task.
+    /// The transaction with which the drawn node answers a task.
     pub fn answer_tx(&mut self, task: u64, answer: &str) -> Vec<u8> {
         let operator = self.task(task).assignments.last().unwrap().operator.clone();
         let wallet = find(&mut self.inference, &operator);
@@ -263,7 +263,7 @@ impl Chain {
         wallet.sign(vec![any(&message)])
     }
 
-    /// Everybody in the committee commits to `score`, except the silent ones.
+    /// All seats commit to `score`, except the silent ones.
     pub fn commit(&mut self, task: u64, score: i32, silent: &[String]) {
         let record = self.task(task);
         let attempt = record.committees.len() as u32 - 1;
@@ -280,7 +280,7 @@ impl Chain {
         }
     }
 
-    /// Everybody who committed reveals `score`, except the silent ones.
+    /// All seats that committed reveal `score`, except the silent ones.
     pub fn reveal(&mut self, task: u64, score: i32, silent: &[String]) {
         let record = self.task(task);
         let mut txs = Vec::new();
@@ -296,7 +296,8 @@ impl Chain {
         }
     }
 
-    /// Brings a task to its settlement: the answer, and what everybody commits to and reveals.
+    /// Takes a task to its settlement with the answer and the score that all seats commit to and
+    /// reveal.
     pub fn settle(&mut self, answer: &str, score: i32) -> u64 {
         let id = self.submit();
         self.answer(id, answer);
@@ -307,7 +308,7 @@ impl Chain {
     }
 }
 
-/// A signature under a block.
+/// A vote for a block.
 pub fn vote(wallet: &Wallet, power: u64) -> Vote {
     Vote {
         address: consensus_address(&wallet.consensus_key()).to_vec(),
@@ -315,7 +316,7 @@ pub fn vote(wallet: &Wallet, power: u64) -> Vote {
     }
 }
 
-/// What a challenger put down and neither got back nor lost yet.
+/// The deposit of a challenge that is neither returned nor lost yet.
 pub fn held_deposit(task: &Task) -> u64 {
     match &task.audit {
         Some(audit) if audit.result.is_none() => audit.deposit,
@@ -334,7 +335,7 @@ pub fn find<'w>(wallets: &'w mut [Wallet], address: &str) -> &'w mut Wallet {
         .unwrap()
 }
 
-/// Reads what sequences the wallets must use next: a transaction that never entered used none.
+/// Reads the wallets' next sequences: a transaction that never entered a block used none.
 pub fn read_sequences(chain: &mut Chain) {
     let sequence = |app: &App, wallet: &Wallet| {
         let request = QueryAccountRequest {

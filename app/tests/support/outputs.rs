@@ -1,18 +1,18 @@
-//! The outputs of validators' votes, without which no block of a usual chain is complete.
+//! The VRF outputs of validators' votes, which every block of a usual chain needs.
 
 use poq_app::modules::beacon::{ExtendedVote, Input, Secret, encode};
 use poq_proto::v1::{MsgVoteOutputs, QueryBeaconRequest, QueryBeaconResponse, VoteOutput};
 
 use super::{CHAIN_ID, Chain, Wallet};
 
-/// The secret from which a validator's outputs are made.
+/// The secret of a validator's outputs.
 pub fn secret(wallet: &Wallet) -> Secret {
     Secret::from_seed(&wallet.consensus_key()).unwrap()
 }
 
 impl Chain {
-    /// What the votes for the last block carry: an output of everybody in `votes`, in the order of
-    /// addresses; nothing in a chain without outputs, and nothing before there was a vote with one.
+    /// The extensions of the votes for the last block: an output per validator in `votes`, by
+    /// address. None in a chain without outputs, and before the first vote with one.
     pub fn extensions(&self) -> Vec<ExtendedVote> {
         if !self.extends || self.height == 0 {
             return Vec::new();
@@ -42,7 +42,7 @@ impl Chain {
         votes
     }
 
-    /// The entries of the next block: the outputs that are due, and then the transactions.
+    /// The entries of the next block: the outputs that are due, then the transactions.
     pub fn carrying(&self, txs: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let extensions = self.extensions();
         if extensions.is_empty() {

@@ -1,4 +1,4 @@
-//! What a chain's state says, by its queries.
+//! Reads a chain's state by queries.
 
 use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     QueryBalanceRequest, QueryBalanceResponse, QuerySupplyOfRequest, QuerySupplyOfResponse,

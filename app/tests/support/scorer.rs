@@ -5,8 +5,8 @@ use poq_proto::v1::EvaluatorModel;
 
 use super::STRICT_SCORER;
 
-/// Gives the first number in the answer as the raw score, one less for [`STRICT_SCORER`], and an answer
-/// without one no score.
+/// The raw score is the first number in the answer, one less for [`STRICT_SCORER`]. An answer
+/// without a number has no score.
 pub struct TextScorer;
 
 impl ReferenceScorer for TextScorer {

@@ -1,4 +1,4 @@
-//! Keys, and transactions that a test may want to bend.
+//! Keys, and transactions that a test may change.
 
 use cosmos_sdk_proto::cosmos::crypto::secp256k1::PubKey;
 use cosmos_sdk_proto::cosmos::tx::signing::v1beta1::SignMode;
@@ -13,7 +13,7 @@ use tendermint_proto::google::protobuf::Any;
 
 use super::{CHAIN_ID, GAS, coin};
 
-/// A key with the sequence that its next transaction must have.
+/// A key with the sequence of its next transaction.
 #[derive(Clone)]
 pub struct Wallet {
     pub key: SigningKey,
@@ -39,7 +39,7 @@ impl Wallet {
         }
     }
 
-    /// 32 bytes that stand for an Ed25519 key; the application never verifies with one.
+    /// 32 bytes in place of an Ed25519 key; the application never verifies with it.
     pub fn consensus_key(&self) -> Vec<u8> {
         let public = self.key.verifying_key().to_encoded_point(true);
         public.as_bytes()[1..].to_vec()
@@ -53,7 +53,7 @@ impl Wallet {
     }
 }
 
-/// Everything of a transaction that a test may want to bend.
+/// The parts of a transaction that a test may change.
 pub struct Draft {
     pub body: TxBody,
     pub auth_info: AuthInfo,
@@ -105,7 +105,7 @@ impl Draft {
         self
     }
 
-    /// With another sign mode; what is signed stays the protobuf document.
+    /// Declares another sign mode; the signed document stays the protobuf one.
     pub fn mode(mut self, mode: SignMode) -> Self {
         let single = mode_info::Single { mode: mode.into() };
         self.auth_info.signer_infos[0].mode_info = Some(ModeInfo {

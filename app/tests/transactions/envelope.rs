@@ -15,7 +15,7 @@ fn bytes_that_are_no_transaction() {
     let mut trailing = good.clone();
     trailing.extend([0x28, 0x01]);
     let mut padded = good.clone();
-    // The length of the first field in one byte more than it needs.
+    // The length of the first field takes one byte more than necessary.
     assert!(padded[1] & 0x80 != 0);
     padded[2] |= 0x80;
     padded.insert(3, 0);
@@ -88,7 +88,7 @@ fn sequences_in_and_out_of_order() {
     chain.user.sequence = 1;
     let future = transfer(&chain).sign(&chain.user);
     assert_eq!(refused(&mut chain, future.clone()), code::WRONG_SEQUENCE);
-    // The mempool accepts the second once it has the first.
+    // The mempool accepts the second transaction once it has the first.
     chain.app.check_tx(&first, Signatures::Verify).unwrap();
     chain.app.check_tx(&future, Signatures::Verify).unwrap();
     let codes: Vec<u32> = chain
@@ -100,7 +100,7 @@ fn sequences_in_and_out_of_order() {
     assert_eq!(refused(&mut chain, first), code::WRONG_SEQUENCE);
 }
 
-/// A node remembers the signatures that it verified; it must never show.
+/// A node remembers the signatures that it verified. That must not change results.
 #[test]
 fn a_block_is_the_same_to_who_saw_its_transactions_and_to_who_did_not() {
     let (mut seen, mut unseen) = (Chain::new(1, 5), Chain::new(1, 5));
@@ -108,7 +108,7 @@ fn a_block_is_the_same_to_who_saw_its_transactions_and_to_who_did_not() {
     seen.user.sequence = 1;
     let draft = transfer(&seen);
     let next = draft.sign(&seen.user);
-    // The signature of one transaction under another, and that of another account's key.
+    // One transaction's signature in another, and another account's signature.
     let mut swapped = TxRaw::decode(next.as_slice()).unwrap();
     swapped.signatures = TxRaw::decode(valid.as_slice()).unwrap().signatures;
     let stranger = draft.sign(&Wallet::new(200, 0));
@@ -137,11 +137,13 @@ fn a_block_is_the_same_to_who_saw_its_transactions_and_to_who_did_not() {
     );
 }
 
-/// Signatures are verified ahead, by the accounts before the block; it must never show either.
+/// Signatures are verified ahead, with the accounts before the block. That must not change results
+/// either.
 #[test]
 fn an_account_that_a_block_makes_can_send_in_it() {
     let mut chain = Chain::new(1, 5);
-    // The numbers before are of genesis, and of the protocol, which gets the first fee.
+    // Genesis accounts and the protocol's account, which gets the first fee, have the numbers
+    // before.
     let mut newcomer = Wallet::new(200, 10);
     let gift = send(&chain.user, &newcomer.address, 100_000_000);
     let gift = chain.user.sign(vec![gift]);

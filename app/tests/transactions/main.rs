@@ -1,4 +1,4 @@
-//! Bad transactions get stable codes and leave nothing but, where due, a fee and a sequence.
+//! Bad transactions get stable codes and leave no trace except, where due, a fee and a sequence.
 
 mod envelope;
 mod messages;
@@ -11,7 +11,7 @@ use poq_app::{Error, Result};
 use poq_proto::code::Code;
 use support::{Chain, Draft, send};
 
-/// What to spoil, and the code that it must get.
+/// A defect and the code that it must result in.
 pub(crate) type Case<T> = (fn(&mut T), Code);
 
 pub(crate) fn code_of<T: std::fmt::Debug>(result: Result<T>) -> Code {
@@ -21,7 +21,7 @@ pub(crate) fn code_of<T: std::fmt::Debug>(result: Result<T>) -> Code {
     }
 }
 
-/// What CheckTx says; FinalizeBlock must say the same and change nothing.
+/// The code from CheckTx; FinalizeBlock must return the same and change nothing.
 #[track_caller]
 pub(crate) fn refused(chain: &mut Chain, tx: Vec<u8>) -> Code {
     let code = code_of(chain.app.check_tx(&tx, Signatures::Verify));

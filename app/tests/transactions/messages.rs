@@ -1,4 +1,4 @@
-//! Messages that are refused, and what a failure leaves.
+//! Refused messages, and the effects that remain of a failure.
 
 use poq_app::tx::Signatures;
 use poq_proto::code;

@@ -7,8 +7,8 @@ use prost::Message;
 
 use crate::support::{Chain, FUNDS, GAS, send};
 
-/// A client simulates with the sequence that it is going to send, while others of its transactions
-/// wait for a block.
+/// A client simulates with the sequence that it will send, while its other transactions wait for a
+/// block.
 #[test]
 fn a_simulation_goes_by_what_waits_for_a_block() {
     let mut chain = Chain::new(1, 5);
@@ -36,8 +36,8 @@ fn a_simulation_goes_by_what_waits_for_a_block() {
     assert!(simulate(&chain, &second).is_err());
 }
 
-/// Events as the Cosmos SDK has them: of the fee and the signatures in every case, and of each
-/// message with its index.
+/// Events like the Cosmos SDK's: for the fee and the signatures in every case, and for each message
+/// with its index.
 #[test]
 fn events_are_those_of_the_sdk() {
     let mut chain = Chain::new(1, 5);

@@ -1,4 +1,4 @@
-//! From a staged version to the rows that it adds to the database and removes from it.
+//! The rows that a staged version adds to the database and removes from it.
 
 use rocksdb::WriteBatch;
 
@@ -11,7 +11,7 @@ use crate::rows::prune::{self, StaleEntries, StaleKind};
 use crate::rows::{Database, db, history, key};
 use crate::tree::TreeUpdate;
 
-/// A column family of versioned rows, and how these become obsolete.
+/// A column family of versioned rows, with the kinds of their stale entries.
 struct Versioned {
     family: &'static str,
     overwritten: StaleKind,
@@ -30,10 +30,10 @@ const PAYLOADS: Versioned = Versioned {
     deleted: StaleKind::DeletedPayload,
 };
 
-/// The changes of the database that make a version, all of them or none.
+/// The changes of the database that write a version, all of them or none.
 pub(super) struct Batch {
     pub rows: WriteBatch,
-    /// The last stale entry that is processed once this is written.
+    /// The last stale entry that this batch processes.
     pub pruned: Option<Vec<u8>>,
 }
 
@@ -41,10 +41,10 @@ impl Batch {
     /// The rows of a version, and the removal of obsolete rows after the stale entry `pruned`.
     pub fn of(db: &Database, version: StagedCommit, pruned: Option<Vec<u8>>) -> Result<Self> {
         let writes = &version.writes;
-        // A batch that grows is moved again and again.
+        // Reserving the bytes avoids copying a growing batch repeatedly.
         let reserved = writes.len().saturating_mul(BATCH_BYTES_PER_KEY);
         let mut rows = WriteBatch::with_capacity_bytes(reserved.min(BATCH_RESERVED_BYTES));
-        // First: a key that was deleted long ago may be written again by this version.
+        // Pruning comes first: this version may write a key again that was deleted long ago.
         let portion = prune::portion(writes.len());
         let pruned = prune::prune(db, version.oldest, portion, pruned.as_deref(), &mut rows)?;
         let mut builder = BatchBuilder {

@@ -1,4 +1,4 @@
-//! From the writes of a block to a committed version and its rows.
+//! Commits the writes of a block: a durable version first, then its rows.
 
 mod batch;
 mod stage;

@@ -20,7 +20,7 @@ pub struct StagedCommit {
     /// The oldest version that can be read after the commit.
     pub(crate) oldest: u64,
     pub(crate) writes: Arc<WriteSet>,
-    /// One for each written value, in their order.
+    /// One per written value, in key order.
     pub(crate) overwrites: Vec<Overwrite>,
     pub(crate) tree: TreeUpdate,
 }
@@ -54,7 +54,7 @@ pub(crate) struct Overwrite {
 }
 
 impl Overwrite {
-    /// `None` if the key has this value already.
+    /// `None` if the key already has this value.
     fn of(storage: &Storage, key: &[u8], value: Option<&[u8]>) -> Result<Option<Self>> {
         let before = storage.value(key)?;
         if before.as_ref().map(|row| &*row.bytes) == value {
@@ -74,7 +74,7 @@ impl Overwrite {
 
 /// The effects of writes on the newest version, in the order of the keys.
 pub(super) fn overwrites(storage: &Storage, values: &Writes) -> Result<Vec<Option<Overwrite>>> {
-    // A tree does not split into parallel tasks as evenly as a vector.
+    // A tree splits into parallel tasks less evenly than a vector.
     let writes: Vec<_> = values.iter().collect();
     writes
         .into_par_iter()
@@ -82,7 +82,7 @@ pub(super) fn overwrites(storage: &Storage, values: &Writes) -> Result<Vec<Optio
         .collect()
 }
 
-/// Drops the writes that change nothing: no row is written for them.
+/// Drops the writes that change nothing, so that no row is written for them.
 pub(super) fn drop_unchanged(
     values: &mut Writes,
     overwrites: Vec<Option<Overwrite>>,
@@ -92,7 +92,7 @@ pub(super) fn drop_unchanged(
     overwrites.into_iter().flatten().collect()
 }
 
-/// The tree of `version` after the overwrites, on top of the version `base`; 0 for none.
+/// The tree of `version` after the overwrites, on top of version `base`; 0 for none.
 pub(super) fn update_tree(
     storage: &Storage,
     base: u64,

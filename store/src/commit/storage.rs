@@ -13,7 +13,7 @@ use crate::tree::TreeTop;
 pub(crate) struct Storage {
     pub db: Database,
     pending: RwLock<Option<PendingCommit>>,
-    /// Of the newest version.
+    /// The top of the newest tree.
     top: RwLock<TreeTop>,
 }
 
@@ -32,7 +32,7 @@ impl Storage {
         })
     }
 
-    /// The newest written value of `key`; none for bytes that are not a valid key.
+    /// The newest value of `key` in the database; none for bytes that are not a valid key.
     pub fn value(&self, key: &[u8]) -> Result<Option<CurrentRow>> {
         if !key::is_valid(key) {
             return Ok(None);

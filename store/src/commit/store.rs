@@ -12,7 +12,7 @@ use crate::error::{Result, StoreError};
 use crate::rows::Head;
 use crate::tree;
 
-/// The store. Cheap to clone; one process at a time has it open.
+/// The store. It is cheap to clone; only one process can have it open.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -20,7 +20,7 @@ pub struct Store {
 
 struct Inner {
     storage: Arc<Storage>,
-    /// How many versions stay readable; 0: all.
+    /// The number of versions that stay readable; 0: all.
     keep_versions: u64,
     head: RwLock<Head>,
     /// The newest version, announced before its rows are written.

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use crate::error::{Result, StoreError};
 use crate::rows::{Head, KeyRange};
 
-/// A key and its new content; `None`: deleted.
+/// A key and its new value; `None`: deleted.
 pub(crate) type Write = (Vec<u8>, Option<Vec<u8>>);
 
-/// The new contents of keys.
+/// The new values of keys.
 pub(crate) type Writes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 /// Writes in the order of their keys.
@@ -47,11 +47,11 @@ impl WriteSet {
     }
 }
 
-/// A committed version as the database has it until the rows are written.
+/// The durable form of a committed version until its rows are written.
 ///
-/// A commit writes this record and nothing else, so it takes as long as there are writes, however
-/// large the state is. If the process ends before the rows are written, they are computed again from
-/// the record when the database is opened.
+/// A commit writes only this record, so its time depends on the number of writes, not on the size
+/// of the state. If the process ends before the rows are written, they are recomputed from the
+/// record when the database is opened.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RedoRecord {
     pub height: u64,

@@ -22,7 +22,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Begins to write a version; everything before must be finished.
+    /// Starts writing a version; earlier versions must be finished.
     pub fn begin(&mut self, storage: &Arc<Storage>, version: StagedCommit) {
         let (storage, height, pruned) = (storage.clone(), version.height(), self.pruned.take());
         let work = move || write(&storage, version, pruned);
@@ -35,7 +35,7 @@ impl Writer {
     /// Waits until everything is written.
     ///
     /// # Errors
-    /// [`StoreError::NotWritten`], from then on always.
+    /// [`StoreError::NotWritten`], also on every later call.
     pub fn finish(&mut self) -> Result<()> {
         if let Some((height, thread)) = self.running.take() {
             match thread.join() {

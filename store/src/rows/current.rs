@@ -1,8 +1,8 @@
 //! Rows of the newest version, one per key.
 //!
 //! Execution, the mempool and most queries read the newest version. Here a value is one look-up,
-//! and a scan of a queue meets only its entries: among the versioned rows it would step over
-//! everything that was ever in the queue and is not pruned yet.
+//! and a scan of a queue meets only its current entries. Among the versioned rows it would step
+//! over every unpruned entry that was ever in the queue.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(crate) struct CurrentRow {
 }
 
 impl CurrentRow {
-    /// The row that a version writes; `None`: a deletion.
+    /// The row that a version writes for a key; `None` for a deletion.
     pub fn new(version: u64, value: Option<&[u8]>) -> Option<Self> {
         let bytes = value?.into();
         Some(Self { version, bytes })

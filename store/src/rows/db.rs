@@ -1,4 +1,4 @@
-//! The RocksDB database: its column families, its options, and how it is opened.
+//! The RocksDB database: its column families, its options, and opening it.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ impl Database {
         Ok(database)
     }
 
-    /// Flushes a write buffer in which a scan stepped over many deleted keys.
+    /// Flushes a write buffer in which a scan has stepped over many deleted keys.
     fn flush_scanned_deletions(&self) -> Result<()> {
         let trigger = [("memtable_op_scan_flush_trigger", limits::SCANNED_DELETIONS)];
         Ok(self.rocks.set_options_cf(self.family(CURRENT)?, &trigger)?)
@@ -68,7 +68,7 @@ impl Database {
     }
 
     pub fn family(&self, name: &str) -> Result<&ColumnFamily> {
-        // Cannot fail: `open` opened every family.
+        // It cannot fail: `open` opened every family.
         self.rocks
             .cf_handle(name)
             .ok_or_else(|| StoreError::corrupt(name.as_bytes(), "no such column family"))
@@ -78,13 +78,13 @@ impl Database {
     pub fn write(&self, batch: WriteBatch) -> Result<()> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
-        // Most rows of a family come in the order of their keys.
+        // Most rows of a family are written in key order.
         options.set_memtable_insert_hint_per_batch(true);
         Ok(self.rocks.write_opt(batch, &options)?)
     }
 }
 
-/// An unknown column family means another format, whatever else is in there.
+/// An unknown column family means another format, whatever else the database contains.
 fn check_families(path: &Path, options: &Options) -> Result<()> {
     if !path.join("CURRENT").exists() {
         return Ok(());
@@ -155,7 +155,7 @@ fn family_options(name: &str, cache: &Cache) -> Options {
             options.set_prefix_extractor(SliceTransform::create("key", key::unversioned, None));
             options.set_memtable_prefix_bloom_ratio(0.1);
         }
-        // Queues are read and deleted from the front, so deleted rows must go soon.
+        // Queues are read and deleted from the front, so deleted rows must be removed soon.
         CURRENT | STALE => {
             options.add_compact_on_deletion_collector_factory(
                 limits::COMPACTION_WINDOW,

@@ -1,4 +1,4 @@
-//! Versioned rows, in which a value or a payload is found as of a version.
+//! Versioned rows, for reading a value or a payload as of a version.
 
 use rocksdb::{DB, DBRawIteratorWithThreadMode, ReadOptions};
 

@@ -24,14 +24,14 @@ pub(crate) fn check(key: &[u8]) -> Result<()> {
     }
 }
 
-/// The digest of a key, under which the tree has it. It makes the shape of the tree independent of
-/// who chooses the keys.
+/// The digest of a key, under which the tree stores it. It makes the shape of the tree independent
+/// of who chooses the keys.
 pub(crate) fn digest(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
-/// `key ‖ 0x00 ‖ (u64::MAX − version)`, big-endian: the versions of a key follow each other, the
-/// newest first, so that a seek finds the newest one up to a version.
+/// `key ‖ 0x00 ‖ (u64::MAX − version)`, big-endian: the versions of a key are adjacent, the newest
+/// first, so a seek finds the newest one up to a version.
 pub(crate) fn versioned(key: &[u8], version: u64) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(key.len() + 1 + VERSION_LEN);
     bytes.extend_from_slice(key);
@@ -70,7 +70,7 @@ pub(crate) struct KeyRange {
 }
 
 impl KeyRange {
-    /// The keys that begin with `prefix` and sort after `start_after`; `None` if there can be none.
+    /// The keys that begin with `prefix` and sort after `start_after`; `None` if no key can.
     pub fn new(prefix: &[u8], start_after: Option<&[u8]>) -> Option<Self> {
         if !prefix.iter().all(u8::is_ascii_graphic) {
             return None;
@@ -80,8 +80,8 @@ impl KeyRange {
             Some(last) => *last += 1,
             None => end.push(0x7f),
         }
-        // A client may send any bytes as its page key. Cut at a NUL, they have the same keys after
-        // them, and cannot point between the versions of a key.
+        // A client may send any bytes as its page key. Cut at a NUL they have the same keys after
+        // them and cannot point between the versions of a key.
         let start = match start_after.and_then(|key| key.split(|byte| *byte == END).next()) {
             Some(key) if key >= prefix => after(key),
             _ => prefix.to_vec(),
@@ -89,7 +89,7 @@ impl KeyRange {
         (start < end).then_some(Self { start, end })
     }
 
-    /// The range, for a map in the order of the keys.
+    /// The bounds of the range in an ordered map.
     pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         (Bound::Included(&self.start), Bound::Excluded(&self.end))
     }

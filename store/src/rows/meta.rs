@@ -16,9 +16,9 @@ const REDO_KEY: &[u8] = b"redo";
 /// The newest version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Its height; 0 before the first commit.
+    /// The height; 0 before the first commit.
     pub height: u64,
-    /// The root of its tree.
+    /// The root of the tree.
     pub app_hash: [u8; 32],
     /// The height of the first version; 0 before the first commit.
     pub initial_height: u64,

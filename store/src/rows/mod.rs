@@ -1,5 +1,4 @@
-//! The rows of the database: their column families, keys and stored forms, and how they are found
-//! and removed.
+//! The rows of the database: column families, keys and stored forms, reading and pruning.
 //!
 //! | column family | key | value |
 //! | --- | --- | --- |
@@ -12,8 +11,8 @@
 //! | `meta` | `head` | height, initial height, oldest version, hash: the version whose rows are written |
 //! | `meta` | `redo` | height, hash, writes (Borsh): the version that was committed last |
 //!
-//! Integers are big-endian. Because rows are versioned, a reader of version V sees an immutable
-//! state while the next version is written, without locks.
+//! Integers are big-endian. Rows are versioned, so a reader of version V sees an immutable state
+//! without locks while the next version is written.
 
 pub(crate) mod current;
 pub(crate) mod db;

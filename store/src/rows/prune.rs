@@ -1,9 +1,10 @@
 //! Obsolete rows and their removal.
 //!
-//! Every write adds entries to the column family `stale`: which rows it makes obsolete, and since
-//! which version. Once no reader may ask for a version before that one, these rows can go. Entries
-//! are processed in their order and in portions, so a commit never stalls. An older row of a key
-//! always goes before the row that marks the key as deleted; otherwise the key would come back.
+//! Every write adds entries to the column family `stale`: the rows that it makes obsolete, and
+//! since which version. These rows are removed once no reader may ask for an earlier version.
+//! Entries are processed in order and in portions, so a commit never stalls. An older row of a key
+//! is always removed before the row that marks the key as deleted; otherwise the key would come
+//! back.
 
 use rocksdb::{IteratorMode, WriteBatch};
 
@@ -12,13 +13,13 @@ use super::{history, key};
 use crate::error::{Result, StoreError};
 use crate::limits::{PRUNED_PER_BLOCK, PRUNED_PER_KEY, ROWS_PER_STALE_ENTRY};
 
-/// How many rows are removed with a block that changes this many keys.
+/// The number of rows to remove with a block that changes `keys` keys.
 pub(crate) fn portion(keys: usize) -> usize {
     keys.saturating_mul(PRUNED_PER_KEY)
         .saturating_add(PRUNED_PER_BLOCK)
 }
 
-/// The kind of an obsolete row. The order of the numbers is the order of the removal within a version.
+/// The kind of an obsolete row. Within a version rows are removed in the order of these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum StaleKind {
     /// A node of the tree.
@@ -47,7 +48,7 @@ impl StaleKind {
     }
 }
 
-/// Bytes of the length in front of a listed row.
+/// Bytes of the length before a listed row.
 const LENGTH_BYTES: usize = 2;
 
 /// The obsolete rows of one block.
@@ -60,7 +61,7 @@ impl StaleEntries {
     }
 
     /// Adds the entries to a batch: the rows are obsolete since `version`. Several rows of a kind
-    /// share an entry, whose key has the first row and whose value lists the others.
+    /// share an entry: its key has the first row, its value lists the others.
     pub fn write(mut self, db: &Database, version: u64, batch: &mut WriteBatch) -> Result<()> {
         let family = db.family(db::STALE)?;
         self.0.sort_unstable();
@@ -87,11 +88,11 @@ impl StaleEntries {
     }
 }
 
-/// Adds to `batch` the removal of rows that no version from `oldest` on needs, entries with about
-/// `portion` rows, and returns the last entry that was processed.
+/// Adds to `batch` the removal of rows that no version from `oldest` on needs, about `portion`
+/// rows, and returns the last processed entry.
 ///
-/// `done` is what the call before returned: it saves stepping over entries that RocksDB has marked
-/// as deleted but not removed yet.
+/// `done` is the result of the previous call. It avoids stepping over entries that RocksDB has
+/// marked as deleted but not removed yet.
 pub(crate) fn prune(
     db: &Database,
     oldest: u64,

@@ -30,7 +30,7 @@ fn what_is_not_committed_leaves_nothing() {
     assert_eq!((store.head(), all_rows(&store)), (head, before));
 }
 
-/// Copies the files of a database that is open: what a killed process leaves behind.
+/// Copies the files of an open database, as a killed process would leave them.
 fn copy_files(from: &Path) -> TempDir {
     let copy = folder();
     for entry in fs::read_dir(from)
@@ -44,8 +44,7 @@ fn copy_files(from: &Path) -> TempDir {
     copy
 }
 
-/// Cuts the end off the newest of the files whose rows are not in tables yet, as if the power
-/// had failed while it was written.
+/// Truncates the newest log file, as if the power had failed while it was written.
 fn tear_log(folder: &TempDir) {
     let log = fs::read_dir(folder.path())
         .expect("the folder")
@@ -66,7 +65,7 @@ fn a_killed_process_loses_no_commit_and_never_half_of_one() {
     let store = open(&folder, 0);
     put(&store, "1");
     let second = put(&store, "2");
-    // Wherever the rows are on their way.
+    // The rows may or may not be written by now.
     assert_eq!(open(&copy_files(folder.path()), 0).head(), second);
     store.flush().expect("the rows are written");
     let whole = copy_files(folder.path());
@@ -80,7 +79,7 @@ fn a_killed_process_loses_no_commit_and_never_half_of_one() {
     }
 }
 
-/// What a process leaves behind that is killed in a commit.
+/// A process that is killed during a commit.
 #[test]
 fn a_commit_counts_once_its_redo_record_is_on_the_disk() {
     let folder = folder();
@@ -127,7 +126,8 @@ fn a_redo_record_with_another_app_hash_is_an_error() {
     }
 }
 
-/// Readers of the newest version find what is not written yet, and after it failed, too.
+/// Readers of the newest version find its values before they are written, and also after writing
+/// failed.
 #[test]
 fn a_version_that_cannot_be_written_stops_the_store_but_is_not_lost() {
     let folder = folder();
@@ -227,7 +227,7 @@ fn empty_blocks_keep_the_root() {
     let before = all_rows(&store);
     let same = put(&store, "1");
     assert_eq!(same.app_hash, head.app_hash);
-    // A root, and a note on the root before.
+    // A root, and a stale entry of the previous root.
     let added: Vec<_> = all_rows(&store)
         .iter()
         .zip(before)

@@ -21,7 +21,7 @@ fn apply(store: &Store, puts: &Puts) -> Head {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// A node that is restarted after every block has nothing in memory, has another number of
+    /// A node that is restarted after every block has nothing in memory and another number of
     /// threads, and gets the same state.
     #[test]
     fn restarts_and_threads_change_no_result(
@@ -56,7 +56,7 @@ fn deleted_keys_are_gone_and_can_come_back() {
     apply(&store, &keys(None));
     store.flush().expect("the rows are written");
     assert_eq!(store.snapshot().get("key/7").expect("a get"), None);
-    // The same nodes again, at the places of those of two versions ago.
+    // The same tree nodes, at the same paths as two versions ago.
     let head = apply(&store, &keys(Some(1)));
     assert_eq!(head.app_hash, naive_root(&contents(&store.snapshot())));
 }

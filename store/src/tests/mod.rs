@@ -1,4 +1,4 @@
-//! The store against simple models of what it must do.
+//! Tests of the store against simple models.
 
 mod commit;
 mod determinism;
@@ -48,7 +48,7 @@ fn contents(snapshot: &Snapshot) -> Map {
 
 type Row = (Box<[u8]>, Box<[u8]>);
 
-/// The rows of a column family, those of the last commit too.
+/// The rows of a column family, including those of the last commit.
 fn each_row<'a>(store: &'a Store, family: &str) -> impl Iterator<Item = Row> + 'a {
     store.flush().expect("the rows are written");
     let db = &store.storage().db;
@@ -57,7 +57,7 @@ fn each_row<'a>(store: &'a Store, family: &str) -> impl Iterator<Item = Row> + '
         .map(|row| row.expect("a row"))
 }
 
-/// How many rows a column family has.
+/// The number of rows in a column family.
 fn rows(store: &Store, family: &str) -> usize {
     each_row(store, family).count()
 }

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What can be done to a state.
+/// The operations on a state.
 #[derive(Clone, Debug)]
 enum Op {
     Put(String, Vec<u8>),
@@ -15,7 +15,7 @@ enum Op {
     Rollback,
 }
 
-/// Few keys, many of them prefixes of others, so that they meet often.
+/// Few keys, many of them prefixes of others, so that collisions are frequent.
 fn key() -> impl Strategy<Value = String> {
     "[ab](/?[ab~]){0,3}"
 }
@@ -88,7 +88,7 @@ fn apply(op: &Op, state: &mut State, layers: &mut Vec<Model>) {
     }
 }
 
-/// Executes a block and returns the state that it should lead to.
+/// Executes a block and returns the expected state.
 fn execute(store: &Store, ops: &[Op], before: &Model, question: &Question) -> Model {
     let mut state = State::new(store.snapshot());
     let mut layers = vec![before.clone()];
@@ -192,8 +192,8 @@ fn check_version(snapshot: &Snapshot, model: &Model, question: &Question) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
-    /// Reads and scans, uncommitted and of every version, are those of a plain map, and so are
-    /// the roots; also after the database was closed and opened.
+    /// Reads and scans, uncommitted and of every version, and the roots equal those of a plain map,
+    /// also after the database was closed and opened again.
     #[test]
     fn behaves_like_a_map(blocks in blocks(), question in question()) {
         let folder = folder();
@@ -213,7 +213,7 @@ proptest! {
         }
     }
 
-    /// However the same writes are grouped into blocks and layers, they lead to the same root.
+    /// The grouping of the same writes into blocks and layers does not change the root.
     #[test]
     fn grouping_does_not_show(blocks in blocks(), first in 1_u64..9) {
         let flat = |op: &&Op| !matches!(op, Op::Begin | Op::Commit | Op::Rollback);
@@ -242,7 +242,7 @@ proptest! {
         prop_assert_eq!(contents(&right.snapshot()), contents(&left.snapshot()));
     }
 
-    /// What a failed step wrote, in whatever layers, is gone.
+    /// The writes of a failed step are dropped, in whatever layers they are.
     #[test]
     fn a_dropped_layer_leaves_no_trace(kept in vec(op(), 0..20), dropped in vec(op(), 0..20)) {
         let folder = folder();

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Whether the snapshot proves what it says about `key`; and proves nothing else.
+/// Checks that the snapshot's proof for `key` proves its answer and nothing else.
 fn verify(snapshot: &Snapshot, key: &[u8]) {
     let spec = jmt::ics23_spec();
     let root = snapshot.root_hash().expect("a root").to_vec();

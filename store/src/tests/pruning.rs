@@ -35,9 +35,9 @@ fn write(state: &mut State, writes: &Writes, reads: bool) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// The newest versions are as they were, older ones say that they are gone, and nothing of
-    /// them stays in the database: whether what is written was read before, and whether the rows of
-    /// the block before were written then.
+    /// The newest versions stay unchanged, older ones report that they are pruned, and no row of
+    /// them stays in the database: whether or not the written values were read before, and whether
+    /// or not the rows of the block before were written by then.
     #[test]
     fn keeps_what_it_should(
         blocks in blocks(),
@@ -99,14 +99,14 @@ proptest! {
         commit(&fresh, |state| {
             live.iter().for_each(|(key, value)| state.put(key, value.as_slice()).expect("a put"));
         });
-        // The same nodes as a tree that was never changed, and the roots of the versions before;
-        // of one at least, as a block's own notes are worked off by the next one.
+        // The same nodes as a freshly built tree, and the roots of the earlier versions, at least
+        // one, since the stale entries of a block are processed by the next one.
         let older_roots = (keep as usize - 1).max(1);
         prop_assert_eq!(rows(&store, db::TREE), rows(&fresh, db::TREE) + older_roots);
     }
 }
 
-/// How many rows are noted as obsolete.
+/// The number of rows with a stale entry.
 fn stale_rows(store: &Store) -> usize {
     each_row(store, db::STALE)
         .map(|(note, list)| 1 + prune::split_list(&note, &list).expect("a list").len())
@@ -184,7 +184,7 @@ fn a_longer_memory_does_not_bring_back_what_is_gone() {
     );
 }
 
-/// A key whose deletion is about to be forgotten may be written again by that very block.
+/// A block may write a key again whose deletion it prunes.
 #[test]
 fn a_key_can_come_back_while_its_deletion_is_forgotten() {
     let folder = folder();

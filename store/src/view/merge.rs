@@ -6,7 +6,7 @@ use crate::rows::{Entries, Entry};
 
 /// The values of a range with layers of writes on top of a version, in key order.
 pub(super) struct MergeIter<'a> {
-    /// Newest first.
+    /// The layers, newest first.
     layers: Vec<Peekable<WriteIter<'a>>>,
     base: Entries<'a>,
     /// The next entry of the base.
@@ -14,7 +14,7 @@ pub(super) struct MergeIter<'a> {
 }
 
 impl<'a> MergeIter<'a> {
-    /// `layers` come newest first.
+    /// Merges `layers`, newest first, on top of `base`.
     pub fn new(layers: impl IntoIterator<Item = WriteIter<'a>>, base: Entries<'a>) -> Self {
         Self {
             layers: layers.into_iter().map(Iterator::peekable).collect(),
@@ -23,7 +23,8 @@ impl<'a> MergeIter<'a> {
         }
     }
 
-    /// Takes the first key of all sources from each of them; the newest one decides its value.
+    /// Consumes the smallest key from every source that has it; the newest source decides its
+    /// value.
     fn advance(&mut self) -> Result<Option<Write>> {
         if self.ahead.is_none() {
             self.ahead = self.base.next().transpose()?;

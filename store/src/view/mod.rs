@@ -1,4 +1,4 @@
-//! Reading: versions, and executions on top of them.
+//! Reading versions, and execution on top of them.
 
 mod merge;
 mod read_set;

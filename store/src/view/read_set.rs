@@ -2,11 +2,11 @@ use crate::commit::write_set::Writes;
 use crate::error::{Result, StoreError};
 use crate::rows::key;
 
-/// Values of one version that were read elsewhere, for example with proofs from another node: a
-/// base for a [`State`](crate::State) in a program that has no store.
+/// Values of one version that were read elsewhere, for example with proofs from another node: the
+/// base of a [`State`](crate::State) in a program without a store.
 ///
-/// Reading any other key is [`StoreError::NotInReadSet`], which names it, so that the reader can
-/// fetch it and begin again.
+/// Reading any other key fails with [`StoreError::NotInReadSet`], which names the key, so that the
+/// reader can fetch it and start again.
 #[derive(Clone, Debug)]
 pub struct ReadSet {
     version: u64,
@@ -14,7 +14,7 @@ pub struct ReadSet {
 }
 
 impl ReadSet {
-    /// No values of a version yet.
+    /// An empty read set of a version.
     pub fn new(version: u64) -> Self {
         Self {
             version,

@@ -9,7 +9,7 @@ use crate::rows::history::{self, HistoryRow, HistoryScan};
 use crate::rows::{Entries, Entry, KeyRange};
 use crate::tree;
 
-/// An immutable view of one version. Cheap to clone; readers never wait for the writer.
+/// An immutable view of one version. It is cheap to clone, and readers never wait for the writer.
 ///
 /// A snapshot does not hold back pruning: once its version is pruned, it answers
 /// [`StoreError::Pruned`], never a wrong value.
@@ -45,7 +45,7 @@ impl Store {
 }
 
 impl Snapshot {
-    /// The version, which is the height of the block that made it; 0 is the empty state.
+    /// The version, which is the height of its block; 0 is the empty state.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -110,8 +110,8 @@ impl Snapshot {
         self.checked(tree::root(self.db(), self.version))
     }
 
-    /// The value of `key` with an ICS-23 proof (specification `jmt::ics23_spec()`) that it has
-    /// this value, or has none, under [`root_hash`](Self::root_hash).
+    /// The value of `key` with an ICS-23 proof (specification `jmt::ics23_spec()`) of this value,
+    /// or of its absence, under [`root_hash`](Self::root_hash).
     ///
     /// # Errors
     /// [`StoreError::NoProof`] for an empty key and in an empty tree.
@@ -136,13 +136,13 @@ impl Snapshot {
     }
 
     /// The writes of this version, until the database has its rows. A reader of several rows takes
-    /// them before [`values`](Self::values), and puts them on top.
+    /// them before it calls [`values`](Self::values), and merges them on top.
     pub(super) fn pending(&self) -> Option<Arc<WriteSet>> {
         self.store.storage().pending(self.version)
     }
 
-    /// The values of a range in the order of their keys, as far as they are written. The caller must
-    /// pass the result through [`checked`](Self::checked).
+    /// The written values of a range, in key order. The caller must pass the result through
+    /// [`checked`](Self::checked).
     pub(super) fn values(&self, range: &KeyRange) -> Result<Entries<'_>> {
         if self.version == 0 {
             return Ok(Box::new(std::iter::empty()));
@@ -163,8 +163,8 @@ impl Snapshot {
 
     /// Whether the column family `current` has this version.
     ///
-    /// A commit announces its version before it writes any row. So a row is of this version if this
-    /// is still true after the row was read.
+    /// A commit announces its version before it writes any row. So a row belongs to this version if
+    /// this is still true after the row was read.
     fn is_newest(&self) -> bool {
         self.version == self.store.newest()
     }
@@ -176,7 +176,7 @@ impl Snapshot {
         self.checked(history::find(self.db(), family, key, self.version))
     }
 
-    /// Passes on what was read unless the version was pruned meanwhile.
+    /// Returns the result of a read unless the version was pruned meanwhile.
     ///
     /// A commit announces the oldest version before it removes any row, so a reader that missed a
     /// removed row sees the announcement here.

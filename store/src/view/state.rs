@@ -21,7 +21,7 @@ pub struct State {
     base: Base,
     /// The writes below all open layers.
     writes: WriteSet,
-    /// Innermost last.
+    /// The open layers, innermost last.
     layers: Vec<WriteSet>,
 }
 
@@ -54,7 +54,7 @@ impl State {
         Self::on(Base::Snapshot(base), writes)
     }
 
-    /// A state that knows only the values of a read set. It has no lists and no payloads.
+    /// A state with only the values of a read set. It has no lists and no payloads.
     pub fn of(read_set: ReadSet) -> Self {
         Self::on(Base::ReadSet(read_set), WriteSet::default())
     }
@@ -67,7 +67,7 @@ impl State {
         }
     }
 
-    /// Makes states of the version below the writes, for parallel readers.
+    /// Returns a factory of states of the version below the writes, for parallel readers.
     pub fn readers(&self) -> impl Fn() -> Self + Send + Sync + use<> {
         let base = self.base.clone();
         move || Self::on(base.clone(), WriteSet::default())
@@ -160,8 +160,8 @@ impl State {
         Ok(())
     }
 
-    /// Runs a step on a layer of its own: its writes are kept if it succeeds, and leave no trace
-    /// if it fails. Layers that the step leaves open share its fate.
+    /// Runs a step on its own layer: its writes are kept if it succeeds and leave no trace if it
+    /// fails. Layers that the step leaves open are kept or dropped with it.
     pub fn nested<T, E>(
         &mut self,
         step: impl FnOnce(&mut Self) -> std::result::Result<T, E>,
@@ -178,7 +178,7 @@ impl State {
         outcome
     }
 
-    /// Opens a layer. [`nested`](Self::nested) cannot be unbalanced: prefer it.
+    /// Opens a layer. Prefer [`nested`](Self::nested), which cannot be unbalanced.
     pub fn begin(&mut self) {
         self.layers.push(WriteSet::default());
     }
@@ -197,7 +197,7 @@ impl State {
         Ok(())
     }
 
-    /// Ends the execution: all its writes.
+    /// Ends the execution and returns all its writes.
     ///
     /// # Errors
     /// [`StoreError::Layer`] if a layer is still open.
@@ -209,7 +209,7 @@ impl State {
         }
     }
 
-    /// Looks at the value of `key` without copying it.
+    /// Reads the value of `key` without copying it.
     pub(super) fn read<T>(&self, key: &[u8], look: impl FnOnce(Option<&[u8]>) -> T) -> Result<T> {
         if let Some(value) = self.write_sets().find_map(|set| set.values.get(key)) {
             return Ok(look(value.as_deref()));
@@ -223,7 +223,7 @@ impl State {
         }
     }
 
-    /// Newest first.
+    /// The layers and the writes below them, newest first.
     fn write_sets(&self) -> impl Iterator<Item = &WriteSet> {
         self.layers
             .iter()

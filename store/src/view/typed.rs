@@ -9,7 +9,7 @@ impl State {
     /// The message stored under `key`.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] if what is stored is not such a message.
+    /// [`StoreError::Corrupt`] if the value does not decode.
     pub fn get_message<M: Message + Default>(&self, key: impl AsRef<[u8]>) -> Result<Option<M>> {
         let key = key.as_ref();
         self.read(key, |value| {

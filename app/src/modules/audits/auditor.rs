@@ -1,5 +1,5 @@
-//! Reference scores that are computed beside consensus, ahead of the blocks that use them and by a
-//! fixed number of threads.
+//! Computes reference scores in the background, ahead of the blocks that use them, on a fixed
+//! number of threads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,17 +13,17 @@ use poq_store::State;
 use super::schedule::{Case, pending};
 use crate::error::{Error, Result};
 
-/// Name of the threads that compute scores: a panic there is a result (`Board::compute`).
+/// The name of the threads that compute scores. A panic there is a result (`Board::compute`).
 pub const AUDITOR_THREAD: &str = "auditor";
-/// Threads that compute scores.
+/// The number of threads that compute scores.
 const WORKERS: usize = 2;
-/// Audits that are worked on ahead of the blocks that use them, at most.
+/// The most audits that are computed ahead of the blocks that use them.
 const LOOKAHEAD: usize = 64;
 
 /// The reference implementation of the evaluator models: a pure function, bit-exact on every
 /// machine, since its results enter consensus.
 pub trait ReferenceScorer: Send + Sync {
-    /// The raw score that an evaluator model gives to an answer: micro-logits, or millionths of a
+    /// The raw score that an evaluator model gives an answer: micro-logits, or millionths of a
     /// cosine.
     ///
     /// # Errors
@@ -39,8 +39,8 @@ pub trait ReferenceScorer: Send + Sync {
 /// Why there is no reference score.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ScoreError {
-    /// The model gives this text no score. Every node must find so: it is a result of the audit,
-    /// which then has nothing against the seats of this model.
+    /// The model gives this text no score. Every node must get this result; the audit then has
+    /// nothing against the seats of this model.
     #[error("{0}")]
     NoScore(String),
     /// This node cannot compute the score, for instance because a file is missing. It can no longer
@@ -49,7 +49,7 @@ pub enum ScoreError {
     Unavailable(String),
 }
 
-/// Has no evaluator model: for tools that execute no blocks with audits.
+/// A scorer without evaluator models, for tools that execute no blocks with audits.
 #[derive(Clone, Copy, Debug)]
 pub struct NoReference;
 
@@ -62,13 +62,13 @@ impl ReferenceScorer for NoReference {
     }
 }
 
-/// Raw scores by evaluator model; none where the model gives the text no score.
+/// Raw scores by evaluator model; none if the model gives the text no score.
 pub type Scores = BTreeMap<String, Option<i32>>;
-/// Due height and task: the order in which results are used.
+/// The due height and the task: the order in which results are used.
 type Order = (u64, u64);
 
-/// Computes the reference scores of scheduled audits in the background. What it gives is a pure
-/// function of the cases, whatever it was told before.
+/// Computes the reference scores of scheduled audits in the background. Its results are a pure
+/// function of the cases, whatever it was asked before.
 pub struct Auditor {
     board: Arc<Board>,
     workers: Vec<JoinHandle<()>>,
@@ -107,8 +107,8 @@ impl Auditor {
         Ok(Self { board, workers })
     }
 
-    /// Brings the work in line with the audits that are wanted, by due height and task: forgets the
-    /// others and tells which are new.
+    /// Replaces the wanted audits, by due height and task: drops the others and returns the new
+    /// ones.
     pub fn follow(&self, wanted: &[Order]) -> Vec<Order> {
         let kept: BTreeSet<&Order> = wanted.iter().collect();
         let mut work = self.board.lock();
@@ -118,7 +118,7 @@ impl Auditor {
         unknown.copied().collect()
     }
 
-    /// Begins with cases.
+    /// Starts computing cases.
     pub fn begin(&self, cases: impl IntoIterator<Item = Case>) {
         let mut work = self.board.lock();
         for case in cases {
@@ -130,10 +130,10 @@ impl Auditor {
         self.board.changed.notify_all();
     }
 
-    /// The scores of cases by task; waits for those that are not there yet.
+    /// The scores of cases by task. Waits for those that are not computed yet.
     ///
     /// # Errors
-    /// [`Error::Audit`] if this node cannot compute one. It tries again every time.
+    /// [`Error::Audit`] if this node cannot compute one. Each call tries again.
     pub fn scores(&self, cases: &[Case]) -> Result<BTreeMap<u64, Scores>> {
         let orders = cases.iter().map(|case| (case.due_height, case.task));
         let orders: BTreeSet<Order> = orders.collect();
@@ -166,7 +166,7 @@ impl Auditor {
     }
 }
 
-/// Lets the reference scores be computed that a committed state will need.
+/// Starts computing the reference scores that a committed state will need.
 ///
 /// # Errors
 /// If the store fails. A task that cannot be audited is left to the block that uses its audit.
@@ -221,7 +221,7 @@ impl Board {
         }
     }
 
-    /// The next case, once there is one; none at the end.
+    /// Waits for the next case; none when the auditor stops.
     fn next(&self) -> Option<(Order, Case)> {
         let mut work = self.lock();
         loop {
@@ -252,8 +252,8 @@ impl Board {
                     None
                 }
                 Ok(Err(ScoreError::Unavailable(reason))) => return Err(reason),
-                // The same text brings every node here: without a result none of them would get past
-                // this block.
+                // The same text causes the panic on every node: without a result no node would get
+                // past this block.
                 Err(_) => {
                     tracing::error!(
                         task = case.task,

@@ -1,4 +1,4 @@
-//! What happens when the result of an audit is used.
+//! Applies the results of audits.
 
 use std::collections::BTreeMap;
 
@@ -14,9 +14,9 @@ use crate::modules::tasks::aggregate::{aggregate, opinions};
 use crate::modules::tasks::reveals::without_punished;
 use crate::modules::{bank, nodes, tasks};
 
-/// Uses the results of the audits that are due, at most `max_audits_per_block`: those that the beacon
-/// drew before those that somebody asked for, so that nobody can buy a liar time, the oldest first.
-/// It waits for scores that are not computed yet.
+/// Applies the results of the audits that are due, at most `max_audits_per_block`: drawn audits
+/// before challenges, so that nobody can buy a liar time, the oldest first. It waits for scores
+/// that are not computed yet.
 pub fn conclude_due(ctx: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
     let limit = ctx.block.params.max_audits_per_block as usize;
     let mut cases = Vec::new();
@@ -39,8 +39,8 @@ pub fn conclude_due(ctx: &mut Execution<'_>, auditor: &Auditor) -> Result<()> {
     Ok(())
 }
 
-/// A task whose audit fails is a bug of this application. The chain goes on without it, its money
-/// stays where it is, and everybody can see it.
+/// Sets a task aside whose audit fails through a bug of this application. The chain continues
+/// without the task; its money stays and everyone can see it.
 fn set_aside(ctx: &mut Execution<'_>, id: u64, error: &Error) {
     tracing::error!(task = id, log = %error, "the audit of a task cannot be concluded");
     ctx.emit(event::TASK_SET_ASIDE, &[(event::TASK, &id)]);
@@ -92,7 +92,7 @@ fn conclude(
     tasks::resume(ctx, &mut task)
 }
 
-/// Divides what was slashed and the deposit between the challenger and nobody.
+/// Pays the challenger its part of the slash and the deposit, and burns the rest.
 fn settle_deposit(ctx: &mut Execution<'_>, task: &Task, result: &mut AuditResult) -> Result<()> {
     let Some(audit) = &task.audit else {
         return Err(Error::broken(format!("task {} has no audit", task.id)));
@@ -106,7 +106,7 @@ fn settle_deposit(ctx: &mut Execution<'_>, task: &Task, result: &mut AuditResult
     }
     let returned = if proven { audit.deposit } else { 0 };
     let lost = audit.deposit.saturating_sub(returned);
-    // The reward is a part of what was slashed.
+    // The reward is a part of the slash.
     result.burnt = sum([slashed.saturating_sub(result.reward), lost])?;
     bank::burn_held(ctx.state, &params.denom, result.burnt.into())?;
     if !challenged {

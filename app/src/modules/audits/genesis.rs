@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::{bank, tasks};
 
-/// Returns the deposits; the tasks themselves are ended by [`tasks::genesis::export`].
+/// Returns the deposits; [`tasks::genesis::export`] ends the tasks themselves.
 pub fn export(ctx: &mut Execution<'_>, notes: &mut Vec<String>) -> Result<()> {
     for task in tasks::all(ctx.state)? {
         let Some(audit) = tasks::open_audit(&task).filter(|audit| audit.deposit > 0) else {

@@ -1,9 +1,9 @@
 use poq_proto::v1::AuditCause;
 
-/// Prefix of the queue of settled tasks by the height whose beacon decides on their audit.
+/// Prefix of the queue of settled tasks by the height whose beacon is the first to draw.
 pub const LOTTERY: &str = "audits/lottery/";
-/// What audits are scheduled for, in the order in which results are used: challenges, which anybody
-/// can pay for, wait behind the audits that the beacon draws.
+/// The causes of audits in the order in which results are used: challenges, which anyone can pay
+/// for, come after the audits that the beacon draws.
 pub const CAUSES: [AuditCause; 2] = [AuditCause::Drawn, AuditCause::Challenged];
 
 /// Prefix of the queue of the audits scheduled for a cause, by the height at whose end their result
@@ -15,8 +15,8 @@ pub fn queue(cause: AuditCause) -> &'static str {
     }
 }
 
-/// Probability and last height of the draws that decide whether a task is audited; the beacon of this
-/// height is the first that draws.
+/// The probability and the last height of the draws for a task's audit. The beacon of `height`
+/// draws first.
 pub fn lottery(height: u64, id: u64) -> String {
     format!("{LOTTERY}{height:020}/{id:020}")
 }

@@ -1,4 +1,4 @@
-//! Which settled tasks the beacon picks for an audit.
+//! The lottery: the beacon draws settled tasks for an audit.
 
 use poq_proto::PPM;
 use poq_proto::v1::{Audit, AuditCause, Params, TaskStatus};
@@ -10,12 +10,12 @@ use crate::execution::Execution;
 use crate::modules::tasks::{self, Settled};
 use crate::selection::RandomStream;
 
-/// Parts of [`draw_probability`].
+/// The unit of [`draw_probability`]: billionths.
 const PARTS: u64 = 1_000_000_000;
 
-/// Blocks whose beacons decide on the audit of a task, one after the other: as many as the window
-/// has, at most four. Whoever proposes one of them knows its beacon and may have a choice of several
-/// (`crate::modules::beacon`), which saves it that part of the risk and not all of it.
+/// The number of blocks whose beacons draw for a task's audit, one after the other: the length of
+/// the window, at most four. A proposer of one of them knows its beacon and may choose among
+/// several (`crate::modules::beacon`), which avoids only that part of the risk.
 fn draws(params: &Params) -> u64 {
     match params.audit_window {
         0 | 1 => 1,
@@ -24,8 +24,8 @@ fn draws(params: &Params) -> u64 {
     }
 }
 
-/// Probability of one of `draws` independent draws, so that any of them hits with a probability in
-/// ppm: `1 − (1 − p)^(1/draws)` in billionths, rounded up, by integer square roots.
+/// The probability of each of `draws` independent draws, in billionths, such that at least one hits
+/// with `probability` (ppm): `1 − (1 − p)^(1/draws)`, rounded up, by integer square roots.
 fn draw_probability(probability: u32, draws: u64) -> u64 {
     let missed = PPM
         .saturating_sub(probability.into())
@@ -39,14 +39,14 @@ fn draw_probability(probability: u32, draws: u64) -> u64 {
     PARTS.saturating_sub(missed_once)
 }
 
-/// An entry of the lottery: its key, the task, and what it says.
+/// An entry of the lottery: its key, the task, and its value.
 type Due = (Vec<u8>, u64, Vec<u8>);
 
-/// What an entry says, so that a task need not be read that is not drawn.
+/// The value of an entry. With it a task that is not drawn need not be read.
 struct Entry {
-    /// Probability of each draw, billionths.
+    /// The probability of each draw, billionths.
     threshold: u64,
-    /// Height of the last draw.
+    /// The height of the last draw.
     last: u64,
 }
 
@@ -68,7 +68,7 @@ impl Entry {
     }
 }
 
-/// Enters the tasks that this block settled: the next blocks' beacons decide on their audits.
+/// Enters the tasks that this block settled into the lottery of the next blocks.
 pub fn enter(ctx: &mut Execution<'_>, settled: &[Settled]) -> Result<()> {
     let draws = draws(&ctx.block.params);
     let next = ctx.block.height.saturating_add(1);
@@ -83,13 +83,13 @@ pub fn enter(ctx: &mut Execution<'_>, settled: &[Settled]) -> Result<()> {
     Ok(())
 }
 
-/// Decides on the tasks that the last blocks settled. It comes before the transactions of this
+/// Draws among the tasks that the last blocks settled. It runs before the transactions of this
 /// block: a liar whose proposer knows the beacon must not be the first to challenge itself.
 pub fn draw_due(ctx: &mut Execution<'_>) -> Result<()> {
     for (key, id, entry) in due(ctx.state, ctx.block.height)? {
         match ctx.attempt(|ctx| draw(ctx, &key, id, &entry)) {
             Err(error) if error.is_deterministic() => {
-                tracing::error!(task = id, log = %error, "the audit of a task cannot be decided");
+                tracing::error!(task = id, log = %error, "the audit lottery of a task failed");
                 ctx.state.delete(&key)?;
             }
             outcome => outcome?,
@@ -98,7 +98,7 @@ pub fn draw_due(ctx: &mut Execution<'_>) -> Result<()> {
     Ok(())
 }
 
-/// As many as the last blocks settled, each of which `max_transitions_per_block` bounds.
+/// The due entries. `max_transitions_per_block` bounds those of each block.
 fn due(state: &State, now: u64) -> Result<Vec<Due>> {
     let mut due = Vec::new();
     for (key, entry) in state.scan(keys::LOTTERY, None, usize::MAX)? {
@@ -111,7 +111,7 @@ fn due(state: &State, now: u64) -> Result<Vec<Due>> {
     Ok(due)
 }
 
-/// One draw. The entry stays as it is until the last one: to write it anew would cost more.
+/// Makes one draw. The entry stays unchanged until the last draw: rewriting it would cost more.
 fn draw(ctx: &mut Execution<'_>, key: &[u8], id: u64, entry: &[u8]) -> Result<()> {
     let entry = Entry::parse(entry)?;
     let is_drawn = is_drawn(&ctx.block.beacon, id, entry.threshold);
@@ -122,7 +122,7 @@ fn draw(ctx: &mut Execution<'_>, key: &[u8], id: u64, entry: &[u8]) -> Result<()
         return Ok(());
     }
     let mut task = tasks::get(ctx.state, id)?;
-    // Somebody may have challenged it meanwhile.
+    // The task may have been challenged meanwhile.
     if task.status() != TaskStatus::Settled || task.audit.is_some() {
         return Ok(());
     }
@@ -133,7 +133,7 @@ fn draw(ctx: &mut Execution<'_>, key: &[u8], id: u64, entry: &[u8]) -> Result<()
     schedule::schedule(ctx, &mut task, audit)
 }
 
-/// Whether a beacon picks a task, with a probability in billionths.
+/// Whether a beacon draws a task; `threshold` is the probability in billionths.
 fn is_drawn(beacon: &[u8; 32], task: u64, threshold: u64) -> bool {
     RandomStream::of_audit(beacon, task).below(PARTS.into()) < threshold.into()
 }
@@ -172,14 +172,15 @@ mod tests {
         }
     }
 
-    /// A proposer that may choose the beacon of one block among so many saves a part of the risk.
+    /// A proposer that may choose among several beacons of one block avoids only a part of the
+    /// risk.
     #[test]
     fn who_chooses_one_of_four_beacons_cannot_evade_an_audit() {
         let evaded = |choices: i32, draws: u64| {
             let once = draw_probability(480_000, draws) as f64 / PARTS as f64;
             (1.0 - once).powi(draws as i32 - 1) * (1.0 - once.powi(choices))
         };
-        // Of 5 beacons of 4 validators: 97 % of the lies would go free with a single draw.
+        // With 5 beacons, of 4 validators, 97 % of the lies would escape a single draw.
         assert!(evaded(5, 1) > 0.97);
         assert!(evaded(5, 4) < 0.62 && evaded(1_000, 4) < 0.62);
     }

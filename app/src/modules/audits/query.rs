@@ -33,7 +33,7 @@ pub fn query_audits(state: &State, request: QueryAuditsRequest) -> Result<QueryA
     })
 }
 
-/// The audit that a page follows; the task's record says in which queue it is or was.
+/// The audit that a page follows. The task's record names the queue in which the audit is or was.
 fn after(state: &State, request: &QueryAuditsRequest) -> Result<Option<Scheduled>> {
     if request.after_task_id == 0 {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! Scheduled audits: their queue, and what each of them needs.
+//! Scheduled audits: their queue and their inputs.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::{models, tasks};
 
-/// Schedules an audit `audit_delay` blocks from now and stores the task. Until its result is used
-/// the task is not paid.
+/// Schedules an audit `audit_delay` blocks from now and stores the task. The task is not paid
+/// before the result is used.
 pub fn schedule(ctx: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Result<()> {
     let due_height = ctx
         .block
@@ -41,16 +41,16 @@ pub fn schedule(ctx: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Resul
 /// A scheduled audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scheduled {
-    /// Why.
+    /// Why the audit is scheduled.
     pub cause: AuditCause,
-    /// Height at whose end its result is used, at the earliest.
+    /// The earliest height at whose end the result is used.
     pub due_height: u64,
-    /// Whose scores are checked.
+    /// The audited task.
     pub task: u64,
 }
 
 impl Scheduled {
-    /// Its key in the queue.
+    /// The audit's key in the queue.
     pub fn key(&self) -> String {
         keys::due(self.cause, self.due_height, self.task)
     }
@@ -61,7 +61,7 @@ pub fn pending(state: &State, limit: usize) -> Result<Vec<Scheduled>> {
     due(state, u64::MAX, limit)
 }
 
-/// Those whose result is used at the end of a height, at most `limit`.
+/// Scheduled audits that are due at the end of height `now`, at most `limit`.
 pub fn due(state: &State, now: u64, limit: usize) -> Result<Vec<Scheduled>> {
     let mut found = Vec::new();
     for cause in keys::CAUSES {
@@ -71,7 +71,7 @@ pub fn due(state: &State, now: u64, limit: usize) -> Result<Vec<Scheduled>> {
     Ok(found)
 }
 
-/// Those of a cause behind another one, the oldest first, at most `limit`.
+/// Scheduled audits of a cause after another one, the oldest first, at most `limit`.
 pub fn of_cause(
     state: &State,
     cause: AuditCause,
@@ -94,29 +94,29 @@ pub fn of_cause(
         .collect()
 }
 
-/// A scheduled audit with all that its reference scores depend on.
+/// A scheduled audit with all inputs of its reference scores.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// Height at whose end the result is used, at the earliest.
+    /// The earliest height at whose end the result is used.
     pub due_height: u64,
     /// The audited task.
     pub task: u64,
-    /// What the user asked.
+    /// The user's prompt.
     pub prompt: String,
-    /// What the inference node answered.
+    /// The inference node's answer.
     pub answer: String,
     /// The evaluator models of the committee, by id.
     pub models: BTreeMap<String, EvaluatorModel>,
 }
 
 impl Case {
-    /// Reads what an audit needs from a state in which its task is settled.
+    /// Reads an audit's inputs from a state in which its task is settled.
     pub fn read(state: &State, due_height: u64, id: u64) -> Result<Self> {
         let task = tasks::get(state, id)?;
         let committee = task.committees.last();
         let (TaskStatus::Settled, Some(committee)) = (task.status(), committee) else {
             return Err(Error::broken(format!(
-                "task {id} is to be audited and not settled"
+                "task {id} is to be audited but not settled"
             )));
         };
         let mut models = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! What reference scores say about a committee: pure arithmetic.
+//! The comparison of a committee's scores with the reference scores: pure arithmetic.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,8 @@ use poq_proto::v1::{Committee, EvaluatorModel, ReferenceScore, Reveal, Seat};
 
 use crate::modules::tasks::reveals::map_reveals;
 
-/// The reference scores of an audit, models without a score left out, ids rising.
+/// The reference scores of an audit in ascending order of model ids, without models that have no
+/// score.
 pub fn references(
     models: &BTreeMap<String, EvaluatorModel>,
     scores: &BTreeMap<String, Option<i32>>,
@@ -26,7 +27,7 @@ pub fn references(
 }
 
 /// Whether a seat revealed a score that is further from its model's reference than the model's
-/// `audit_tolerance`. Without a reference score nothing is known against it.
+/// `audit_tolerance`. Without a reference score no seat is wrong.
 pub fn is_wrong(
     seat: &Seat,
     references: &[ReferenceScore],
@@ -43,8 +44,8 @@ pub fn is_wrong(
     }
 }
 
-/// The committee with the reference qualities in place of the revealed ones: what the true quality
-/// is aggregated from.
+/// The committee with the reference qualities in place of the revealed ones, from which the true
+/// quality is aggregated.
 pub fn with_references(committee: &Committee, references: &[ReferenceScore]) -> Committee {
     map_reveals(committee, |seat, reveal| {
         let quality = reference(seat, references).map_or(reveal.quality, |found| found.quality);
@@ -81,7 +82,7 @@ mod tests {
         }
     }
 
-    /// Whether a seat is wrong whose model has the reference score, with a tolerance of 10.
+    /// Whether a seat is wrong, given its model's reference score and a tolerance of 10.
     fn wrong(reference: Option<i32>, revealed: Option<i32>) -> bool {
         let models = BTreeMap::from([model("a", 10), model("b", 0)]);
         let scores = BTreeMap::from([("a".to_owned(), reference), ("b".to_owned(), Some(0))]);

@@ -14,7 +14,7 @@ pub fn account(state: &State, address: &Address) -> Result<Option<Account>> {
     Ok(state.get_message(keys::account(address))?)
 }
 
-/// Makes sure that the account exists; a new one gets the next account number.
+/// Creates the account if it does not exist, with the next account number.
 pub fn create_if_missing(state: &mut State, address: &Address) -> Result<()> {
     let key = keys::account(address);
     if state.contains(&key)? {
@@ -33,7 +33,7 @@ pub fn create_if_missing(state: &mut State, address: &Address) -> Result<()> {
     Ok(())
 }
 
-/// Counts a transaction of an account that was just read, and remembers the key that signed it; a
+/// Increments the sequence of an account that was just read, and stores the key that signed; a
 /// simulation has none.
 pub fn record_signature(
     state: &mut State,

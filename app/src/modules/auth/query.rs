@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::modules::params::{self, limits};
 use crate::pagination::page_of_entries;
 
-/// Modules that hold coins in an account of their own.
+/// Modules with an account of their own.
 const MODULES: [&str; 1] = [PROTOCOL_ACCOUNT];
 
 /// `cosmos.auth.v1beta1.Query/Account`.
@@ -40,7 +40,7 @@ pub fn query_account(state: &State, request: QueryAccountRequest) -> Result<Quer
     })
 }
 
-/// `cosmos.auth.v1beta1.Query/Accounts`, by address; modules' accounts are among them, as plain ones.
+/// `cosmos.auth.v1beta1.Query/Accounts`, by address; module accounts are listed as base accounts.
 pub fn query_accounts(
     state: &State,
     request: QueryAccountsRequest,

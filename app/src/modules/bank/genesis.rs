@@ -12,7 +12,7 @@ use crate::coin::{parse_amount, validate_denom};
 use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
 
-/// Creates the accounts with their coins, and stores how denoms are shown.
+/// Creates the accounts with their coins, and stores the denoms' metadata.
 pub fn init(ctx: &mut Execution<'_>, genesis: &GenesisState) -> Result<()> {
     let mut seen = BTreeSet::new();
     for account in &genesis.accounts {
@@ -47,7 +47,8 @@ fn init_coins(state: &mut State, address: &Address, coins: &[GenesisCoin]) -> Re
     Ok(())
 }
 
-/// Prices, stakes and slashes have 64 bits, and so have their sums: they are parts of the supply.
+/// Refuses a supply of the chain's denom above 64 bits: prices, stakes, slashes and their sums are
+/// parts of it.
 pub fn check_size(ctx: &Execution<'_>) -> Result<()> {
     let denom = &ctx.block.params.denom;
     let supply = supply(ctx.state, denom)?;
@@ -59,7 +60,7 @@ pub fn check_size(ctx: &Execution<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Exports the balances, which the other modules have paid into before, and how denoms are shown.
+/// Exports the balances, into which the other modules have already paid, and the denoms' metadata.
 pub fn export(ctx: &Execution<'_>, genesis: &mut GenesisState) -> Result<()> {
     for (address, denom, amount) in all_balances(ctx.state)? {
         let coin = GenesisCoin {
@@ -78,8 +79,7 @@ pub fn export(ctx: &Execution<'_>, genesis: &mut GenesisState) -> Result<()> {
     Ok(())
 }
 
-/// Puts stake that is on its way back into the operator's balance: a genesis has no queue of
-/// releases.
+/// Pays unbonding stake to the operator's balance: a genesis has no queue of releases.
 pub fn give_back(
     ctx: &mut Execution<'_>,
     operator: &str,
@@ -90,13 +90,13 @@ pub fn give_back(
         pay(ctx, operator, *amount)?;
         let denom = &ctx.block.params.denom;
         notes.push(format!(
-            "{amount}{denom} on their way back to {operator} are in its balance"
+            "{amount}{denom} of unbonding stake of {operator} are in its balance"
         ));
     }
     Ok(())
 }
 
-/// Whether a genesis has the money of the state that it was exported from, no more and no less.
+/// Checks that a genesis has exactly the supply of the exported state.
 pub fn check_supply(ctx: &Execution<'_>, genesis: &GenesisState) -> Result<()> {
     let mut sums: BTreeMap<&str, u128> = BTreeMap::new();
     let mut add = |denom, amount| {

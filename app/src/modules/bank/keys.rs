@@ -26,7 +26,7 @@ pub fn burnt(denom: &str) -> String {
     format!("bank/burnt/{denom}")
 }
 
-/// Prefix of what is said of the denoms; the denom follows.
+/// Prefix of the denoms' metadata; the denom follows.
 pub const METADATA: &str = "bank/metadata/";
 
 /// `poq.v1.DenomMetadata`.

@@ -1,4 +1,4 @@
-//! How denoms are shown. Genesis says it; nothing in the state machine depends on it.
+//! How clients show denoms. Genesis sets it; nothing in the state machine depends on it.
 
 use poq_proto::code;
 use poq_proto::v1::{DenomMetadata, DenomUnit};
@@ -8,13 +8,13 @@ use super::keys;
 use crate::coin::validate_denom;
 use crate::error::{Result, ensure};
 
-/// Digits behind the point of the largest unit: what fits into 128 bits.
+/// The highest exponent of a unit: 128 bits have 38 full decimal digits.
 const MAX_EXPONENT: u32 = 38;
-/// Bytes of a text.
+/// The longest text, bytes.
 const MAX_TEXT: usize = 256;
 
-/// What a new chain says of its denom: a denom that begins with `u`, for micro, has a unit of a million
-/// without that letter.
+/// The metadata of a new chain's denom: a denom that begins with `u`, for micro, gets a unit of a
+/// million without that letter.
 pub fn default_metadata(denom: &str) -> DenomMetadata {
     let unit = |denom: &str, exponent| DenomUnit {
         denom: denom.to_owned(),
@@ -38,7 +38,7 @@ pub fn default_metadata(denom: &str) -> DenomMetadata {
     }
 }
 
-/// Sets what is said of a denom, by the rules of `cosmos.bank.v1beta1.Metadata`.
+/// Checks and sets a denom's metadata, by the rules of `cosmos.bank.v1beta1.Metadata`.
 pub fn set(state: &mut State, metadata: &DenomMetadata) -> Result<()> {
     let DenomMetadata {
         description,
@@ -75,7 +75,7 @@ pub fn set(state: &mut State, metadata: &DenomMetadata) -> Result<()> {
     ensure!(
         units.iter().any(|unit| unit.denom == *display),
         code::INVALID_REQUEST,
-        "the metadata of {base} show {display:?}, which is none of the units"
+        "the metadata of {base} show {display:?}, which is not one of the units"
     );
     let key = keys::metadata(base);
     ensure!(
@@ -86,7 +86,7 @@ pub fn set(state: &mut State, metadata: &DenomMetadata) -> Result<()> {
     Ok(state.put_message(key, metadata)?)
 }
 
-/// What is said of every denom, by denom. Denoms come from genesis alone, so that the list is short.
+/// The metadata of every denom, by denom. Only genesis creates denoms, so the list is short.
 pub fn all(state: &State) -> Result<Vec<DenomMetadata>> {
     let entries = state.scan_messages(keys::METADATA, None, usize::MAX)?;
     Ok(entries.into_iter().map(|(_, metadata)| metadata).collect())

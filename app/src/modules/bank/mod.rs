@@ -1,7 +1,7 @@
 //! Balances in several denoms, and their supply.
 //!
-//! `supply = Σ balances + Σ escrow + Σ stake`; what is slashed or lost leaves the supply and is
-//! counted as burnt, so that `supply + burnt` is what genesis created.
+//! `supply = Σ balances + Σ escrow + Σ stake`. Burnt coins leave the supply and are counted, so
+//! `supply + burnt` is what genesis created.
 
 pub mod genesis;
 mod keys;
@@ -23,8 +23,8 @@ pub fn balance(state: &State, address: &Address, denom: &str) -> Result<u128> {
     Ok(state.get_u128(keys::balance(address, denom))?.unwrap_or(0))
 }
 
-/// Every balance as address, denom and base units, in the order of the keys. Its work grows with
-/// the number of accounts: for tools, never in a block.
+/// Every balance as address, denom and base units, in key order. Its cost grows with the number of
+/// accounts: for tools, never in a block.
 pub fn all_balances(state: &State) -> Result<Vec<(String, String, u128)>> {
     let balance = |(key, value): (Vec<u8>, Vec<u8>)| {
         let key = key.get(keys::BALANCES.len()..).unwrap_or_default();
@@ -35,7 +35,7 @@ pub fn all_balances(state: &State) -> Result<Vec<(String, String, u128)>> {
     entries.into_iter().map(balance).collect()
 }
 
-/// Address, denom and amount of an entry; the key without [`keys::BALANCES`].
+/// The address, denom and amount of an entry; `key` comes without [`keys::BALANCES`].
 fn parse_balance<'a>(key: &'a [u8], value: &[u8]) -> Result<(&'a str, &'a str, u128)> {
     let owner = std::str::from_utf8(key)
         .ok()
@@ -47,7 +47,7 @@ fn parse_balance<'a>(key: &'a [u8], value: &[u8]) -> Result<(&'a str, &'a str, u
     }
 }
 
-/// Base units in existence.
+/// The supply of a denom, base units.
 pub fn supply(state: &State, denom: &str) -> Result<u128> {
     Ok(state.get_u128(keys::supply(denom))?.unwrap_or(0))
 }
@@ -73,7 +73,7 @@ pub fn pay(ctx: &mut Execution<'_>, account: &str, amount: u64) -> Result<()> {
     credit(ctx.state, &account, &params.denom, amount.into())
 }
 
-/// Takes from a balance.
+/// Subtracts from a balance.
 pub fn debit(state: &mut State, address: &Address, denom: &str, amount: u128) -> Result<()> {
     let available = balance(state, address, denom)?;
     let Some(rest) = available.checked_sub(amount) else {
@@ -97,7 +97,7 @@ pub fn transfer(
     credit(state, to, denom, amount)
 }
 
-/// Creates coins that some module holds already; for genesis.
+/// Adds coins that a module holds to the supply; for genesis.
 pub fn mint_held(state: &mut State, denom: &str, amount: u128) -> Result<()> {
     let Some(supply) = supply(state, denom)?.checked_add(amount) else {
         reject!(code::INVALID_COINS, "supply of {denom} exceeds 128 bits");
@@ -105,7 +105,7 @@ pub fn mint_held(state: &mut State, denom: &str, amount: u128) -> Result<()> {
     Ok(state.put_u128(keys::supply(denom), supply)?)
 }
 
-/// Destroys coins that some module held.
+/// Burns coins that a module held.
 pub fn burn_held(state: &mut State, denom: &str, amount: u128) -> Result<()> {
     let supply = supply(state, denom)?
         .checked_sub(amount)

@@ -105,7 +105,7 @@ pub fn query_params(_state: &State, _request: QueryParamsRequest) -> Result<Quer
     })
 }
 
-/// `cosmos.bank.v1beta1.Query/SendEnabled`: no denom is an exception.
+/// `cosmos.bank.v1beta1.Query/SendEnabled`: empty, since every denom can be sent.
 pub fn query_send_enabled(
     _state: &State,
     _request: QuerySendEnabledRequest,
@@ -215,7 +215,7 @@ fn balances(
     page_of_coins(state, &keys::balances(&address), request)
 }
 
-/// Denoms come from genesis alone, so that the whole list is short.
+/// Only genesis creates denoms, so the whole list is short.
 fn page_of_coins(
     state: &State,
     prefix: &str,

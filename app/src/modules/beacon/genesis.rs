@@ -8,7 +8,7 @@ use crate::chain;
 use crate::error::Result;
 use crate::modules::validators;
 
-/// Takes the first height with vote extensions from `genesis.json`; 0 means never. Every validator
+/// Sets the first height with vote extensions from `genesis.json`; 0 means never. Every validator
 /// needs a VRF key by then.
 pub fn init(state: &mut State, height: u64) -> Result<()> {
     if height == 0 {

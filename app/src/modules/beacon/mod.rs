@@ -24,11 +24,11 @@ use sha2::{Digest, Sha256};
 use crate::chain;
 use crate::error::Result;
 
-/// Domain separator of beacons made from outputs.
+/// Domain separator of beacons from VRF outputs.
 pub const OUTPUTS_DOMAIN: &str = "poq/beacon/v2";
 
-/// The beacon after outputs: `SHA-256("poq/beacon/v2" ‖ previous beacon ‖ outputs)`, each of 32
-/// bytes, by the addresses of their validators, ascending.
+/// The beacon from VRF outputs: `SHA-256("poq/beacon/v2" ‖ previous beacon ‖ outputs)`. Each output
+/// has 32 bytes; they are in ascending order of validator addresses.
 pub fn beacon_after_outputs(previous: &[u8; 32], outputs: &[[u8; 32]]) -> [u8; 32] {
     let mut hash = Sha256::new()
         .chain_update(OUTPUTS_DOMAIN)
@@ -39,13 +39,13 @@ pub fn beacon_after_outputs(previous: &[u8; 32], outputs: &[[u8; 32]]) -> [u8; 3
     hash.finalize().into()
 }
 
-/// Whether votes for the block at a height have outputs.
+/// Whether votes for the block at a height have VRF outputs.
 fn has_extensions(state: &State, height: u64) -> Result<bool> {
     let first = chain::vote_extensions_height(state)?;
     Ok(first != 0 && height >= first)
 }
 
-/// Whether the block at a height carries outputs: those of the votes for the block before.
+/// Whether the block at a height carries the VRF outputs of the votes for the block before.
 pub fn carries_outputs(state: &State, height: u64) -> Result<bool> {
     has_extensions(state, height.saturating_sub(1))
 }

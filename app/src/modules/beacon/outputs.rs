@@ -1,4 +1,4 @@
-//! How a block carries the outputs of the votes for the block before.
+//! The VRF outputs that a block carries, from the votes for the block before.
 
 use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, Fee, TxBody, TxRaw};
 use poq_proto::code;
@@ -14,16 +14,16 @@ use crate::error::{Result, ensure, reject};
 use crate::modules::validators::Vote;
 use crate::vrf::Input;
 
-/// Who voted for the block before, as the block itself says.
+/// The votes for the block before, as the block's last commit has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastCommit {
-    /// Signatures for that block, not for its absence.
+    /// The signatures for that block, without those for nil.
     pub votes: Vec<Vote>,
-    /// Of all validators of that block, whether they signed or not.
+    /// The power of all validators of that block, whether they signed or not.
     pub total_power: u64,
 }
 
-/// What a block carries, if it is right.
+/// The valid content of a block's first entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Carried {
     /// No outputs are due yet.
@@ -32,21 +32,21 @@ pub enum Carried {
     Outputs(Accepted),
 }
 
-/// Outputs that were found valid.
+/// Verified outputs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accepted {
-    /// The votes that they come from; only these count.
+    /// The votes with these outputs; only these votes count.
     pub votes: Vec<Vote>,
-    /// By address.
+    /// The outputs, by validator address.
     pub outputs: Vec<[u8; 32]>,
 }
 
-/// Whether a message is one of outputs, which stands in no transaction that somebody sends.
+/// Whether a message carries vote outputs. No transaction that is sent may have it.
 pub fn is_vote_outputs(message: &Any) -> bool {
     message.type_url == MsgVoteOutputs::type_url()
 }
 
-/// The entry of a block: a `TxRaw` with the outputs as its message, and with an empty fee, which
+/// Encodes the entry of a block: a `TxRaw` with the outputs as its message, and an empty fee, which
 /// clients that show transactions expect.
 pub fn encode(outputs: &MsgVoteOutputs) -> Vec<u8> {
     let body = TxBody {
@@ -68,7 +68,7 @@ pub fn encode(outputs: &MsgVoteOutputs) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// The outputs in the entry of a block; none if it has any other form than [`encode`] gives it.
+/// The outputs in the entry of a block; none if it has another form than [`encode`] produces.
 pub fn parse(entry: &[u8]) -> Option<MsgVoteOutputs> {
     let tx = TxRaw::decode(entry).ok()?;
     let body = TxBody::decode(tx.body_bytes.as_slice()).ok()?;
@@ -77,9 +77,10 @@ pub fn parse(entry: &[u8]) -> Option<MsgVoteOutputs> {
     (encode(&outputs) == entry).then_some(outputs)
 }
 
-/// The entry for the block at `height`, from what the proposer knows of the votes for the block
-/// before; none if outputs are not due. It leaves out whose extension is not valid: votes that
-/// arrive after a block is decided are in its commit, but nobody has verified their extensions.
+/// The entry for the block at `height`, from the votes for the block before that the proposer
+/// knows; none if outputs are not due. Votes with an invalid extension are left out: CometBFT
+/// includes votes that arrive after a block is decided in its commit, without verifying their
+/// extensions.
 pub fn propose(
     state: &State,
     height: u64,
@@ -109,7 +110,7 @@ pub fn propose(
     Ok(Some(encode(&MsgVoteOutputs { outputs })))
 }
 
-/// Checks what a block carries in its first entry.
+/// Verifies the first entry of a block.
 pub fn accept(
     state: &State,
     height: u64,
@@ -130,7 +131,7 @@ pub fn accept(
     ensure!(
         ascending,
         code::INVALID_VOTE_OUTPUTS,
-        "the outputs in block {height} are not in the order of their validators, each once"
+        "the outputs in block {height} are not in ascending order of validators without duplicates"
     );
     let votes = votes_of(&outputs, last_commit)?;
     let chain_id = chain::id(state)?;
@@ -153,8 +154,8 @@ pub fn accept(
     Ok(Carried::Outputs(Accepted { votes, outputs }))
 }
 
-/// The votes that outputs come from: each has signed the block before, and together they have more
-/// than two thirds of the power, as a commit itself.
+/// The votes with these outputs. Each must be a signature for the block before, and together they
+/// must have more than two thirds of the power, like a commit.
 fn votes_of(outputs: &[VoteOutput], last_commit: &LastCommit) -> Result<Vec<Vote>> {
     let mut votes = Vec::with_capacity(outputs.len());
     let mut power = 0u128;
@@ -179,7 +180,7 @@ fn votes_of(outputs: &[VoteOutput], last_commit: &LastCommit) -> Result<Vec<Vote
     Ok(votes)
 }
 
-/// What a validator's vote for the block before `height` had to be computed from.
+/// The VRF input of a validator's vote for the block before `height`.
 fn input<'a>(
     state: &State,
     chain_id: &'a str,

@@ -5,24 +5,25 @@ use sha2::{Digest, Sha256};
 
 use crate::vrf::{self, EXTENSION_BYTES, Input};
 
-/// Heights that stay in memory: a block's own votes, and those that its proposal carries.
+/// Heights that stay in memory: those of a block's own votes, and of the votes that its proposal
+/// carries.
 const HEIGHTS: u64 = 3;
 
-/// By height, the digest of the last valid extension of each key.
+/// The digest of the last valid extension of each key, by height.
 type Valid = BTreeMap<u64, BTreeMap<Vec<u8>, [u8; 32]>>;
 
-/// Verifies outputs, and remembers the valid ones: a node meets each of them in a vote, in
-/// proposals and in the block.
+/// Verifies outputs and remembers the valid ones: a node gets each of them in a vote, in proposals
+/// and in the block.
 ///
-/// An answer depends on nothing but the key, the input and the extension: what is remembered is a
-/// digest of all three. So nodes with different memories agree.
+/// A result depends only on the key, the input and the extension: the memory stores a digest of all
+/// three. So nodes with different memories agree.
 #[derive(Debug, Default)]
 pub struct Verifier {
     valid: Mutex<Valid>,
 }
 
 impl Verifier {
-    /// As [`vrf::verify`].
+    /// [`vrf::verify`], with the memory.
     pub fn verify(&self, key: &[u8], input: &Input<'_>, extension: &[u8]) -> Option<[u8; 32]> {
         let bytes: &[u8; EXTENSION_BYTES] = extension.try_into().ok()?;
         let digest = digest(input, bytes);
@@ -49,7 +50,7 @@ impl Verifier {
     }
 }
 
-/// What follows the chain's id has a fixed length, so no two cases give the same bytes.
+/// The parts after the chain's id have fixed lengths, so no two cases have the same bytes.
 fn digest(input: &Input<'_>, extension: &[u8; EXTENSION_BYTES]) -> [u8; 32] {
     Sha256::new()
         .chain_update(input.chain_id)

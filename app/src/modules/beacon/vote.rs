@@ -1,4 +1,4 @@
-//! Vote extensions: what a validator adds to its precommit.
+//! Vote extensions: the VRF output that a validator adds to its precommit.
 
 use poq_proto::code;
 use poq_store::State;
@@ -9,26 +9,26 @@ use crate::error::{Result, ensure, reject};
 use crate::modules::validators::{self, effective_vrf_key};
 use crate::vrf::{Input, Secrets};
 
-/// A vote for a block with what its validator added to it.
+/// A vote for a block with its extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtendedVote {
     /// Consensus address, 20 bytes.
     pub address: Vec<u8>,
-    /// Its vote extension. Consensus has not always had it verified.
+    /// The vote extension. CometBFT does not verify those of late votes.
     pub extension: Vec<u8>,
 }
 
-/// The validator that a node votes for.
+/// The validator for which a node votes.
 #[derive(Debug)]
 pub struct OwnValidator {
     /// Consensus address, 20 bytes.
     pub address: Vec<u8>,
-    /// Its secrets, by their public keys.
+    /// The validator's VRF secrets.
     pub secrets: Secrets,
 }
 
-/// What the node's own validator adds to its vote for the block at `height`, on the state of the
-/// block before.
+/// The own validator's vote extension for the block at `height`, computed on the state of the block
+/// before.
 pub fn extension(state: &State, height: u64, own: &OwnValidator) -> Result<Vec<u8>> {
     let key = key_of(state, height, &own.address)?;
     let Some(secret) = own.secrets.find(&key) else {
@@ -50,8 +50,8 @@ pub fn extension(state: &State, height: u64, own: &OwnValidator) -> Result<Vec<u
     Ok(secret.extension(&input).to_vec())
 }
 
-/// Whether a vote extension is the validator's output for the block at `height`, on the state of
-/// the block before.
+/// Checks that a vote extension is the validator's output for the block at `height`, on the state
+/// of the block before.
 pub fn verify_extension(
     state: &State,
     height: u64,
@@ -93,7 +93,7 @@ pub(super) fn output(
     }
 }
 
-/// The VRF key that a validator's votes for the block at `height` need.
+/// The VRF key that a validator's vote for the block at `height` needs.
 fn key_of(state: &State, height: u64, address: &[u8]) -> Result<Vec<u8>> {
     let validator = validators::find_by_address(state, address)?;
     match validator
@@ -109,8 +109,8 @@ fn key_of(state: &State, height: u64, address: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-/// Refuses a node that has no secret for its validator, neither for the VRF key that its votes need
-/// now nor for the one that they need next, if the validator has power.
+/// Refuses a node whose validator has power, if the node has the secret neither for the VRF key
+/// that its votes need now nor for the next one.
 pub fn check_own_key(state: &State, own: &OwnValidator) -> Result<()> {
     if chain::vote_extensions_height(state)? == 0 {
         return Ok(());

@@ -34,7 +34,7 @@ pub fn init(ctx: &mut Execution<'_>, genesis: &GenesisState) -> Result<()> {
     Ok(())
 }
 
-/// Exports both registries as they are.
+/// Exports both registries unchanged.
 pub fn export(ctx: &Execution<'_>, genesis: &mut GenesisState) -> Result<()> {
     genesis.models = all_models(ctx.state)?;
     genesis.evaluator_models = all_evaluator_models(ctx.state)?;

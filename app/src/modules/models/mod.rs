@@ -26,20 +26,20 @@ pub fn evaluator_model(state: &State, id: &str) -> Result<EvaluatorModel> {
     )
 }
 
-/// Every language model, ids rising. For tools, never in a block.
+/// Every language model in ascending order of ids. For tools, never in a block.
 pub fn all_models(state: &State) -> Result<Vec<Model>> {
     let models = state.scan_messages(keys::MODELS, None, usize::MAX)?;
     Ok(models.into_iter().map(|(_, model)| model).collect())
 }
 
-/// Every evaluator model, ids rising. For tools, never in a block.
+/// Every evaluator model in ascending order of ids. For tools, never in a block.
 pub fn all_evaluator_models(state: &State) -> Result<Vec<EvaluatorModel>> {
     let models = state.scan_messages(keys::EVALUATOR_MODELS, None, usize::MAX)?;
     Ok(models.into_iter().map(|(_, model)| model).collect())
 }
 
-/// Registers or replaces a language model at a height. Evaluator models that the entry before did
-/// not name must be registered, for long enough and not deprecated.
+/// Registers or replaces a language model at a height. Evaluator models that the entry did not name
+/// before must be registered for long enough and not deprecated.
 pub fn set_model(
     state: &mut State,
     model: &Model,
@@ -76,8 +76,8 @@ pub fn set_model(
     Ok(state.put_message(keys::model(&model.id), model)?)
 }
 
-/// Registers or replaces an evaluator model. What a raw score depends on stays as it was first
-/// registered: audits recompute scores that were given before the replacement.
+/// Registers or replaces an evaluator model. The fields that decide a raw score cannot change:
+/// audits recompute scores that were given before the replacement.
 pub fn set_evaluator_model(state: &mut State, model: &EvaluatorModel, height: u64) -> Result<()> {
     validate::evaluator_model(model)?;
     let before: Option<EvaluatorModel> = state.get_message(keys::evaluator_model(&model.id))?;
@@ -112,11 +112,12 @@ fn scores_alike(one: &EvaluatorModel, other: &EvaluatorModel) -> bool {
 }
 
 fn find<T>(stored: Option<T>, id: &str, code: code::Code) -> Result<T> {
-    // An id with bytes that no key may have was never stored, and the store says so.
+    // An id with bytes that are invalid in a key was never stored; the store returns nothing for
+    // it.
     stored.ok_or_else(|| Error::rejected(code, format!("no model {id:?} is registered")))
 }
 
-/// An id is 1 to 64 lower-case letters, digits, `-`, `.` and `_`.
+/// Checks an id: 1 to 64 lower-case letters, digits, `-`, `.` and `_`.
 pub fn validate_id(id: &str) -> Result<()> {
     let valid = (1..=64).contains(&id.len())
         && id.bytes().all(|byte| {

@@ -6,9 +6,9 @@ use poq_proto::{PPM, code};
 use super::validate_id;
 use crate::error::{Result, ensure};
 
-/// Most windows in which a long answer may be read: a bound on the work of one score.
+/// The most windows in which a long answer is read: a bound on the work of one score.
 const MAX_WINDOWS: u32 = 64;
-/// Longest name of a licence.
+/// The longest name of a licence, bytes.
 const MAX_LICENCE_BYTES: usize = 64;
 
 /// Checks a language model's registry entry by itself.

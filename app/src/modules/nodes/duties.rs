@@ -1,4 +1,4 @@
-//! What the beginning and the outcome of a duty do to its node (protocol section 10).
+//! The effects of a duty's beginning and outcome on its node (protocol section 10).
 
 use poq_proto::v1::{Node, NodeStatus, Params, Role};
 use poq_proto::{PPM, event};
@@ -10,22 +10,22 @@ use crate::execution::Execution;
 use crate::modules::bank;
 use crate::unbonding;
 
-/// Why a node is slashed and jailed whose score an audit refutes.
+/// The slash reason of a score that an audit refutes.
 const AUDIT: &str = "audit";
 
 /// One task that depends on a node.
 #[derive(Clone, Copy, Debug)]
 pub struct Duty<'a> {
-    /// What the node is in it.
+    /// The node's role in the task.
     pub role: Role,
-    /// Whose duty it is.
+    /// The node's operator.
     pub operator: &'a str,
-    /// What it adds to the audits that the node has to expect, ppm of one audit.
+    /// The expected audits that the duty adds to the node, ppm of one audit.
     pub expected_audits: u64,
 }
 
 impl<'a> Duty<'a> {
-    /// An answer, which no audit is about.
+    /// The duty to answer, which no audit checks.
     pub fn of_inference(operator: &'a str) -> Self {
         Self {
             role: Role::Inference,
@@ -35,8 +35,8 @@ impl<'a> Duty<'a> {
     }
 }
 
-/// Gives a node a duty. A draw calls this, so that weights stay as they are: whoever draws brings
-/// them up to date once all draws of the block are made ([`super::close_if_full`]).
+/// Gives a node a duty. Draws call this, so it does not change weights: the caller updates them
+/// once all draws of the block are made ([`super::close_if_full`]).
 pub fn begin_duty(ctx: &mut Execution<'_>, duty: Duty<'_>) -> Result<()> {
     let mut node = get(ctx.state, duty.role, duty.operator)?;
     node.open_duties = node.open_duties.saturating_add(1);
@@ -45,20 +45,19 @@ pub fn begin_duty(ctx: &mut Execution<'_>, duty: Duty<'_>) -> Result<()> {
     put(ctx.state, &node)
 }
 
-/// Nothing is left to do for a duty, whose outcome may still depend on others.
+/// Marks a duty as done. Its outcome may still depend on others.
 pub fn finish_work(ctx: &mut Execution<'_>, role: Role, operator: &str) -> Result<()> {
     change(ctx, role, operator, |node| {
         node.pending_duties = node.pending_duties.saturating_sub(1);
     })
 }
 
-/// The end of a duty whose outcome says nothing about the node, and for which nothing is left to do.
+/// Ends a duty whose outcome says nothing about the node and that needs no more work.
 pub fn release_duty(ctx: &mut Execution<'_>, duty: Duty<'_>) -> Result<()> {
     change(ctx, duty.role, duty.operator, |node| end(node, duty))
 }
 
-/// The end of a duty that was done: `quality` (ppm) enters the reputation, if there is any to
-/// speak of, and `earned` the record.
+/// Ends a completed duty: `quality` (ppm), if any, enters the reputation, and `earned` the record.
 pub fn complete_duty(
     ctx: &mut Execution<'_>,
     duty: Duty<'_>,
@@ -75,10 +74,11 @@ pub fn complete_duty(
     put_weighted(ctx, &mut node)
 }
 
-/// The end of a duty that was not done. All that a node misses in one window costs it the highest
-/// slash among them, once, so that one outage or one burst cannot burn a stake; who misses
-/// `jail_after_misses` is jailed, and what it still has to do then costs it nothing more. Tells
-/// whether the node was not to be drawn any more, so that the task gets another attempt.
+/// Ends a missed duty. All misses of a node in one window cost it the highest slash among them,
+/// once, so that one outage or one burst cannot burn a stake. A node that misses
+/// `jail_after_misses` duties is jailed, and further misses cost it nothing more. Returns whether
+/// the miss is excused, because the node was jailed or leaving, so that the task gets another
+/// attempt.
 pub fn miss_duty(
     ctx: &mut Execution<'_>,
     duty: Duty<'_>,
@@ -113,9 +113,8 @@ pub fn miss_duty(
     Ok(matches!(status, NodeStatus::Jailed | NodeStatus::Unbonding))
 }
 
-/// The end of an evaluator's duty whose revealed score an audit refutes: part of the stake is
-/// taken out, the reputation falls, and the node is jailed. Returns the base units lost, which the
-/// caller pays or burns.
+/// Ends the duty of an evaluator whose revealed score an audit refutes: its stake is slashed, its
+/// reputation falls, and it is jailed. Returns the base units lost, which the caller pays or burns.
 pub fn fail_audit(ctx: &mut Execution<'_>, duty: Duty<'_>, task: u64) -> Result<u64> {
     let mut node = get(ctx.state, duty.role, duty.operator)?;
     end(&mut node, duty);
@@ -127,7 +126,7 @@ pub fn fail_audit(ctx: &mut Execution<'_>, duty: Duty<'_>, task: u64) -> Result<
     Ok(lost)
 }
 
-/// Blocks within which missed duties of a role count as one outage.
+/// Blocks within which a role's missed duties count as one outage.
 fn miss_window(params: &Params, role: Role) -> u64 {
     match role {
         Role::Evaluator => params.commit_window.saturating_add(params.reveal_window),
@@ -135,8 +134,8 @@ fn miss_window(params: &Params, role: Role) -> u64 {
     }
 }
 
-/// Counts a missed duty in its window, and tells which part of the stake it costs, ppm: what the
-/// node has not lost in that window already.
+/// Counts a missed duty in its window, and returns the part of the stake that it costs, ppm: only
+/// what the node has not already lost in that window.
 fn count_miss(ctx: &Execution<'_>, node: &mut Node, slash_ppm: u32) -> u32 {
     let window = miss_window(&ctx.block.params, node.role());
     let is_over = ctx.block.height >= node.miss_height.saturating_add(window);
@@ -150,7 +149,7 @@ fn count_miss(ctx: &Execution<'_>, node: &mut Node, slash_ppm: u32) -> u32 {
     more
 }
 
-/// Takes a part out of the stake; returns the base units.
+/// Slashes the stake by `ppm` and returns the base units lost.
 fn slash(ctx: &mut Execution<'_>, node: &mut Node, task: u64, ppm: u32, reason: &str) -> u64 {
     let lost = unbonding::slash(&mut node.stake, &mut node.unbonding, ppm);
     node.slashed = node.slashed.saturating_add(lost);
@@ -169,14 +168,14 @@ fn slash(ctx: &mut Execution<'_>, node: &mut Node, task: u64, ppm: u32, reason: 
     lost
 }
 
-/// What the end of every duty has in common.
+/// The common part of ending a duty.
 fn end(node: &mut Node, duty: Duty<'_>) {
     node.open_duties = node.open_duties.saturating_sub(1);
     node.expected_audits = node.expected_audits.saturating_sub(duty.expected_audits);
 }
 
-/// Changes what a node has in hand; its weights are written only if that opens or closes it to
-/// draws.
+/// Changes a node's open duties. Its weights are written only if the change gives it room or takes
+/// its last room.
 fn change(
     ctx: &mut Execution<'_>,
     role: Role,

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::bank;
 
-/// Registers the nodes, whose stakes come into being with them.
+/// Registers the nodes and mints their stakes.
 pub fn init(ctx: &mut Execution<'_>, genesis: &GenesisState) -> Result<()> {
     for node in &genesis.nodes {
         bank::mint_held(ctx.state, &ctx.block.params.denom, node.stake.into())?;
@@ -17,8 +17,8 @@ pub fn init(ctx: &mut Execution<'_>, genesis: &GenesisState) -> Result<()> {
     Ok(())
 }
 
-/// Exports the nodes of both roles. Stake on its way back, and that of a node that could not register
-/// again, goes into the operator's balance. Jails open.
+/// Exports the nodes of both roles. Unbonding stake, and the stake of a node that could not
+/// register again, goes to the operator's balance. Jails end.
 pub fn export(
     ctx: &mut Execution<'_>,
     genesis: &mut GenesisState,
@@ -56,7 +56,7 @@ fn carry_over(
         return Ok(None);
     }
     if status == NodeStatus::Jailed {
-        notes.push(format!("{name} {} is free again", node.operator));
+        notes.push(format!("{name} {} is no longer jailed", node.operator));
     }
     Ok(Some(GenesisNode {
         role: node.role,

@@ -1,4 +1,4 @@
-//! Nodes that are not drawn for a while.
+//! Jailing of nodes.
 
 use poq_proto::event;
 use poq_proto::v1::{Node, NodeStatus, Role};
@@ -7,8 +7,8 @@ use super::{get, name, put_weighted};
 use crate::error::Result;
 use crate::execution::Execution;
 
-/// Jails a node for `jail_window` blocks from now; who is in jail already stays at least as long.
-/// A leaving node is not drawn anyway.
+/// Jails a node for `jail_window` blocks from now; a node that is already jailed stays at least as
+/// long. A leaving node is not jailed: it is not drawn anyway.
 pub fn jail(ctx: &mut Execution<'_>, role: Role, operator: &str, reason: &str) -> Result<()> {
     let mut node = get(ctx.state, role, operator)?;
     confine(ctx, &mut node, reason);

@@ -23,17 +23,17 @@ pub fn slot(role: Role, slot: u64) -> String {
     format!("nodes/{}/slot/{slot:07}", name(role))
 }
 
-/// Prefix of the slots that nodes have left; the slot follows.
+/// Prefix of the free slots; the slot follows.
 pub fn free_slots(role: Role) -> String {
     format!("nodes/{}/free-slot/", name(role))
 }
 
-/// Marks that a node has left a slot, which the next new node takes.
+/// Marks a free slot, which the next new node takes.
 pub fn free_slot(role: Role, slot: u64) -> String {
     format!("{}{slot:07}", free_slots(role))
 }
 
-/// Slot of the next new node while none is free, `u64`.
+/// The next new slot, `u64`, used if none is free.
 pub fn next_slot(role: Role) -> String {
     format!("nodes/{}/next-slot", name(role))
 }

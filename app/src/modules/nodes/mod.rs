@@ -50,7 +50,7 @@ pub fn get(state: &State, role: Role, operator: &str) -> Result<Node> {
     }
 }
 
-/// The role's word in keys, events and messages.
+/// The role's name in keys, events and messages.
 pub fn name(role: Role) -> &'static str {
     match role {
         Role::Inference => "inference",
@@ -60,7 +60,7 @@ pub fn name(role: Role) -> &'static str {
     }
 }
 
-/// The slots of nodes that one of the accounts operates or is paid by.
+/// The slots of the nodes that one of the accounts operates or is paid by.
 pub fn slots_of(state: &State, role: Role, accounts: &[&str]) -> Result<BTreeSet<u64>> {
     let mut slots = BTreeSet::new();
     for account in accounts {
@@ -72,7 +72,7 @@ pub fn slots_of(state: &State, role: Role, accounts: &[&str]) -> Result<BTreeSet
     Ok(slots)
 }
 
-/// Draws an active node that serves the model, had room before this block's draws, and is not at an
+/// Draws an active node that serves the model, had room before this block's draws, and is not in an
 /// excluded slot.
 pub fn draw(
     state: &State,
@@ -87,8 +87,7 @@ pub fn draw(
         .transpose()
 }
 
-/// The nodes that can be drawn for a model and their weights, in the order of their slots, at most
-/// `limit`.
+/// The nodes that can be drawn for a model and their weights, in slot order, at most `limit`.
 pub fn candidates(
     state: &State,
     role: Role,
@@ -108,7 +107,7 @@ pub fn slots(state: &State, role: Role, model: &str, limit: usize) -> Result<Vec
     Ok(members.into_iter().map(|(slot, _)| slot).collect())
 }
 
-/// The weights of all nodes together that can be drawn for a model.
+/// The sum of the weights of all nodes that can be drawn for a model.
 pub fn total_weight(state: &State, role: Role, model: &str) -> Result<u128> {
     keys::index(role, model).total(state)
 }
@@ -118,14 +117,14 @@ pub fn serves(state: &State, role: Role, model: &str) -> Result<bool> {
     Ok(total_weight(state, role, model)? > 0)
 }
 
-/// The account that a node's earnings go to: its payout account, or, once the node is gone, its
-/// operator.
+/// The account that gets a node's earnings: its payout account, or its operator once the node is
+/// removed.
 pub fn payout_account(state: &State, role: Role, operator: &str) -> Result<String> {
     let node = find(state, role, operator)?;
     Ok(node.map_or_else(|| operator.to_owned(), |node| node.payout))
 }
 
-/// Least stake of an active node, base units.
+/// The minimum stake of an active node, base units.
 pub fn min_stake(ctx: &Execution<'_>, role: Role) -> u64 {
     match role {
         Role::Evaluator => ctx.block.params.min_evaluator_stake,
@@ -140,14 +139,14 @@ pub fn capped_stake(ctx: &Execution<'_>, node: &Node) -> u64 {
     node.stake.min(ctx.block.params.stake_cap)
 }
 
-/// Whether a node may get one more duty: it has work for less than its capacity, and its stake
-/// covers one more task (`params::max_expected_audits`).
+/// Whether a node may get another duty: fewer than its capacity are pending, and its stake covers
+/// another task (`params::max_expected_audits`).
 pub fn has_room(params: &Params, node: &Node) -> bool {
     let covered = node.expected_audits.saturating_add(PPM) <= params::max_expected_audits(params);
     node.pending_duties < node.capacity && covered
 }
 
-/// Takes a node out of further draws if those of this block have left it no room.
+/// Excludes a node from further draws if those of this block have left it no room.
 pub fn close_if_full(ctx: &mut Execution<'_>, role: Role, operator: &str) -> Result<()> {
     match find(ctx.state, role, operator)? {
         Some(mut node) if !has_room(&ctx.block.params, &node) => put_weighted(ctx, &mut node),
@@ -155,7 +154,7 @@ pub fn close_if_full(ctx: &mut Execution<'_>, role: Role, operator: &str) -> Res
     }
 }
 
-/// The role must be one that nodes have.
+/// Refuses a role that nodes do not have.
 fn require_role(role: Role) -> Result<()> {
     ensure!(
         matches!(role, Role::Inference | Role::Evaluator),
@@ -166,7 +165,7 @@ fn require_role(role: Role) -> Result<()> {
     Ok(())
 }
 
-/// A node that leaves cannot be changed any more.
+/// Refuses to change a leaving node.
 fn refuse_leaving(node: &Node) -> Result<()> {
     ensure!(
         node.status() != NodeStatus::Unbonding,
@@ -178,8 +177,8 @@ fn refuse_leaving(node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Stores the node, or frees its keys if it has left: nothing of its stake is here any more, and no
-/// task depends on it.
+/// Stores the node, or deletes it if it has left: none of its stake remains, and no task depends on
+/// it.
 fn put(state: &mut State, node: &Node) -> Result<()> {
     let leaving = node.status() == NodeStatus::Unbonding;
     if leaving && node.unbonding.is_empty() && node.open_duties == 0 {
@@ -188,7 +187,7 @@ fn put(state: &mut State, node: &Node) -> Result<()> {
     Ok(state.put_message(keys::node(node.role(), &node.operator), node)?)
 }
 
-/// A leaving node has no weight in any index, so that only its own keys are left.
+/// Deletes the node's keys. A leaving node already has no weight in any index.
 fn remove(state: &mut State, node: &Node) -> Result<()> {
     let role = node.role();
     state.delete(keys::node(role, &node.operator))?;
@@ -197,8 +196,8 @@ fn remove(state: &mut State, node: &Node) -> Result<()> {
     Ok(state.mark(keys::free_slot(role, node.slot))?)
 }
 
-/// Stores the node with the status that its stake gives it, and brings its weight in every index up
-/// to date.
+/// Stores the node with the status that follows from its stake, and updates its weight in every
+/// index.
 fn put_weighted(ctx: &mut Execution<'_>, node: &mut Node) -> Result<()> {
     if matches!(node.status(), NodeStatus::Active | NodeStatus::Understaked) {
         let enough = node.stake >= min_stake(ctx, node.role());

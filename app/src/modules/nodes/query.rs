@@ -34,7 +34,7 @@ pub fn query_nodes(state: &State, request: QueryNodesRequest) -> Result<QueryNod
     })
 }
 
-/// A query about nodes must say of which role.
+/// Refuses a query that does not name the role of nodes.
 pub fn check_role(role: Role) -> Result<()> {
     ensure!(
         matches!(role, Role::Inference | Role::Evaluator),

@@ -1,4 +1,4 @@
-//! What a node must be to be registered, and stays after it is updated.
+//! The conditions on a node, at registration and after every update.
 
 use poq_proto::v1::{GenesisNode, Node, NodeStatus, Role};
 use poq_proto::{code, event};
@@ -11,19 +11,19 @@ use crate::execution::Execution;
 use crate::modules::{bank, models};
 use crate::selection::CAPACITY;
 
-/// Models that one node may serve.
+/// The most models that one node may serve.
 const MAX_MODELS: usize = 32;
-/// Bytes of an endpoint.
+/// The longest endpoint, bytes.
 const MAX_ENDPOINT: usize = 256;
-/// Capacity of a node whose message names none.
+/// The capacity of a node whose message names none.
 const DEFAULT_CAPACITY: u32 = 64;
-/// Highest capacity of a node.
+/// The highest capacity of a node.
 const MAX_CAPACITY: u32 = 100_000;
-/// Reputation of a new node, ppm: below that of a node that does its duties, so that nobody leaves a
-/// bad name by registering again.
+/// The reputation of a new node, ppm: below that of a node that does its duties, so that
+/// registering again does not repair a bad reputation.
 const NEW_REPUTATION: u32 = 500_000;
 
-/// Registers a node whose stake the operator's balance pays.
+/// Registers a node with a stake from the operator's balance.
 pub(super) fn register_from_balance(ctx: &mut Execution<'_>, node: GenesisNode) -> Result<()> {
     let operator = Address::parse(&node.operator, &ctx.block.params.bech32_prefix)?;
     let stake = node.stake;
@@ -31,7 +31,7 @@ pub(super) fn register_from_balance(ctx: &mut Execution<'_>, node: GenesisNode) 
     bank::debit(ctx.state, &operator, &ctx.block.params.denom, stake.into())
 }
 
-/// Registers a node whose stake exists already; genesis does this without an account.
+/// Registers a node whose stake exists already; genesis calls this directly.
 pub fn register(ctx: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
     let role = request.role();
     require_role(role)?;
@@ -40,7 +40,7 @@ pub fn register(ctx: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
     ensure!(
         find(ctx.state, role, &operator)?.is_none(),
         code::ALREADY_REGISTERED,
-        "{operator} is registered as {} already",
+        "{operator} is already registered as {}",
         name(role)
     );
     check_payout(ctx.state, role, &operator, &payout)?;
@@ -85,7 +85,7 @@ pub fn register(ctx: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
     Ok(())
 }
 
-/// The first slot that a node has left, or else a new one.
+/// Takes the first free slot, or else a new one.
 fn claim_slot(state: &mut State, role: Role) -> Result<u64> {
     let prefix = keys::free_slots(role);
     if let Some((key, _)) = state.scan(&prefix, None, 1)?.pop() {
@@ -102,7 +102,7 @@ fn claim_slot(state: &mut State, role: Role) -> Result<u64> {
     ensure!(
         slot < CAPACITY,
         code::INVALID_REQUEST,
-        "the chain has its {CAPACITY} {} nodes already",
+        "the chain already has {CAPACITY} {} nodes",
         name(role)
     );
     state.put_u64(next, slot.saturating_add(1))?;
@@ -134,8 +134,9 @@ pub(super) fn capacity_of_request(capacity: u32) -> Result<u32> {
     })
 }
 
-/// Nobody may name an account that works for somebody else: who is paid for an answer has no seat
-/// in its committee, so that a node could bar an evaluator of its choice from judging it.
+/// Refuses a payout account that works for another operator. The account that is paid for an answer
+/// has no seat in its committee, so a node could otherwise bar an evaluator of its choice from
+/// judging it.
 pub(super) fn check_payout(state: &State, role: Role, operator: &str, payout: &str) -> Result<()> {
     ensure!(
         !state.contains(keys::payout(role, payout))?,
@@ -173,7 +174,7 @@ pub(super) fn check_endpoint(role: Role, endpoint: &str) -> Result<()> {
     Ok(())
 }
 
-/// Every model must be registered, and not deprecated unless the node serves it already.
+/// Requires every model to be registered, and not deprecated unless the node already serves it.
 pub(super) fn check_models(
     ctx: &Execution<'_>,
     role: Role,
@@ -196,7 +197,7 @@ pub(super) fn check_models(
     Ok(())
 }
 
-/// Whether a model takes no new nodes of the role; it must be registered.
+/// Whether a model accepts no new nodes of the role. The model must be registered.
 pub(super) fn is_deprecated(state: &State, role: Role, model: &str) -> Result<bool> {
     match role {
         Role::Inference => Ok(models::model(state, model)?.deprecated),

@@ -9,7 +9,7 @@ use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::unbonding;
 
-/// Adds to the stake; returns what it is then, base units.
+/// Adds to the stake and returns the new stake, base units.
 pub fn add_stake(ctx: &mut Execution<'_>, role: Role, operator: &str, amount: u64) -> Result<u64> {
     let mut node = get(ctx.state, role, operator)?;
     refuse_leaving(&node)?;
@@ -18,7 +18,8 @@ pub fn add_stake(ctx: &mut Execution<'_>, role: Role, operator: &str, amount: u6
     Ok(node.stake)
 }
 
-/// Takes a part out of the stake. Nothing may be left, so that the node leaves, or the minimum.
+/// Unbonds a part of the stake. Either at least the minimum remains, or nothing, and the node
+/// leaves.
 pub fn unbond(
     ctx: &mut Execution<'_>,
     role: Role,
@@ -44,15 +45,15 @@ pub fn unbond(
     put_weighted(ctx, &mut node)
 }
 
-/// Whether a node leaves and still has duties, so that its last money must stay within reach of a
-/// slash. A chain that is late can keep a task open for longer than `unbonding_window`.
+/// Whether a leaving node still has duties, so that the rest of its stake must stay slashable. A
+/// delayed chain can keep a task open for longer than `unbonding_window`.
 pub fn leaves_on_duty(state: &State, role: Role, operator: &str) -> Result<bool> {
     let node = find(state, role, operator)?;
     Ok(node.is_some_and(|node| node.status() == NodeStatus::Unbonding && node.open_duties > 0))
 }
 
-/// Takes out the parts that are due at a height, which the caller pays; returns their base units. A
-/// node that has left took them along.
+/// Removes the unbonding parts that are due at a height and returns their sum, base units, which
+/// the caller pays. It is 0 for a node that has left.
 pub fn release(ctx: &mut Execution<'_>, role: Role, operator: &str, height: u64) -> Result<u64> {
     let Some(mut node) = find(ctx.state, role, operator)? else {
         return Ok(0);

@@ -1,4 +1,4 @@
-//! What parameters need of one another so that no lie pays (protocol sections 9 and 10).
+//! Conditions between parameters under which no lie pays (protocol sections 9 and 10).
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -10,19 +10,19 @@ use poq_proto::{PPM, code};
 
 use crate::error::{Result, ensure};
 
-/// Blocks after which a task that found nobody with room asks again.
+/// Blocks after which a task tries its draw again if no node had room.
 pub const DRAW_RETRY: u64 = 4;
-/// Times that a task gets the attempts that the parameters name: once more in place of those that
-/// failed by nodes that were not to be drawn any more.
+/// How often a task can use the attempts of the parameters: a second time for excused ones, whose
+/// nodes were jailed or leaving.
 const ATTEMPTS: u64 = 2;
 
-/// Highest price of a task that the stakes behind its committee secure, base units.
+/// The highest price of a task that the stakes of its committee secure, base units.
 pub fn max_price(params: &Params) -> u64 {
     secured_by_audits(params).min(secured_by_slashes(params))
 }
 
-/// Who moves the weighted median holds at least W/2 of the committee's weight W, and gains at most
-/// the price P. An audit with probability p takes `slash_audit` of that weight, so that
+/// A coalition that moves the weighted median holds at least W/2 of the committee's weight W, and
+/// gains at most the price P. An audit with probability p takes `slash_audit` of that weight, so
 /// p = audit_margin · P / (slash_audit · W/2) makes the expected loss `audit_margin` times the
 /// gain. p is at most 1, hence P ≤ slash_audit · W / 2 / audit_margin. The poorest committee weighs
 /// W = committee_size · min(min_evaluator_stake, stake_cap).
@@ -34,13 +34,13 @@ fn secured_by_audits(params: &Params) -> u64 {
     narrowed(secured, 2 * u128::from(params.audit_margin))
 }
 
-/// Who keeps so many seats silent that no committee of a task has a quorum gains at most half of its
-/// price (`tasks::lifecycle::refund`). A silent seat costs at least `slash_no_commit` of its stake,
-/// shared by the `jail_after_misses` duties that a node can miss for one slash, hence
-/// P / 2 ≤ max_committee_attempts · silent seats · slash_no_commit · stake / jail_after_misses.
+/// A coalition whose silent seats deny every committee of a task its quorum gains at most half of
+/// the price (`tasks::lifecycle::refund`). A silent seat costs at least `slash_no_commit` of its
+/// stake, shared by the `jail_after_misses` duties that a node can miss for one slash, hence P / 2
+/// ≤ max_committee_attempts · silent seats · slash_no_commit · stake / jail_after_misses.
 fn secured_by_slashes(params: &Params) -> u64 {
     let size = params.committee_size as usize;
-    // Of a committee that has just a quorum of seats, or any number above it.
+    // For every committee from a bare quorum of seats to the full size.
     let silent = (quorum(size)..=size).map(|seats| seats - quorum(seats) + 1);
     let silent = silent.min().unwrap_or(1) as u128;
     // Below 2 · 2^4 · 2^6 · 2^20 · 2^64.
@@ -52,14 +52,14 @@ fn secured_by_slashes(params: &Params) -> u64 {
     narrowed(loss, u128::from(PPM) * u128::from(params.jail_after_misses))
 }
 
-/// Most audits that an evaluator may have to expect from its open duties, ppm of one audit.
+/// The most audits that an evaluator may have to expect from its open duties, ppm of one audit.
 ///
-/// A lie in a task gains at most its price P and makes each liar expect p = m · P / (s · W/2) audits,
-/// with the margin m and `slash_audit` s. Audits take fractions of what is left of a stake S: n of
-/// them leave S · (1 − s)^n, so that a liar with Σp expected audits loses at least S · (1 − e^(−sΣp)).
-/// With y = Σ 2P/W = sΣp / m the liars gain at most Σ S · y. Lying in all open tasks at once loses as
-/// long as 1 − e^(−my) ≥ y, which holds up to y = 2(m − 1)/m² (1 − e^(−z) ≥ z − z²/2), and for
-/// m > 2 at least as far as for 2. Hence Σp ≤ 2(n − 1)/n² · m/s with n = min(m, 2).
+/// A lie in a task gains at most its price P and makes each liar expect p = m · P / (s · W/2)
+/// audits, with the margin m and `slash_audit` s. Each audit takes a fraction of the rest of a
+/// stake S: n audits leave S · (1 − s)^n, so a liar with Σp expected audits loses at least S · (1 −
+/// e^(−sΣp)). With y = Σ 2P/W = sΣp / m the liars gain at most Σ S · y. Lying in all open tasks at
+/// once loses while 1 − e^(−my) ≥ y, which holds up to y = 2(m − 1)/m² (1 − e^(−z) ≥ z − z²/2), and
+/// for m > 2 at least as far as for 2. Hence Σp ≤ 2(n − 1)/n² · m/s with n = min(m, 2).
 pub fn max_expected_audits(params: &Params) -> u64 {
     let one = u128::from(PPM);
     let margin = u128::from(params.audit_margin);
@@ -69,7 +69,7 @@ pub fn max_expected_audits(params: &Params) -> u64 {
     narrowed(numerator, used * used * u128::from(params.slash_audit))
 }
 
-/// Weight of the poorest active evaluator, base units.
+/// The weight of the poorest active evaluator, base units.
 fn poorest_seat(params: &Params) -> u64 {
     params.min_evaluator_stake.min(params.stake_cap)
 }
@@ -79,8 +79,8 @@ fn narrowed(numerator: u128, denominator: u128) -> u64 {
     u64::try_from(quotient).unwrap_or(u64::MAX)
 }
 
-/// Blocks that a task takes at most, if none waits for `max_transitions_per_block`: every wait for a
-/// draw and every window of every attempt, and then finality, with a challenge in the last block
+/// The most blocks that a task takes if it never waits for `max_transitions_per_block`: every wait
+/// for a draw and every window of every attempt, then finality, with a challenge in the last block
 /// before it.
 fn longest_task(params: &Params) -> u64 {
     let answer = wait_and(params.answer_window, params.answer_window);
@@ -97,8 +97,8 @@ fn wait_and(patience: u64, work: u64) -> u64 {
     patience.saturating_add(DRAW_RETRY).saturating_add(work)
 }
 
-/// Checks that lying, withholding and leaving early cost more than they bring. Ranges were checked
-/// before.
+/// Checks that lying, withholding and leaving early cost more than they gain. The ranges must have
+/// been checked before.
 pub fn validate(params: &Params) -> Result<()> {
     ensure!(
         params.slash_no_reveal >= params.slash_no_commit,
@@ -106,10 +106,10 @@ pub fn validate(params: &Params) -> Result<()> {
         "slash_no_reveal must not be below slash_no_commit: withholding must not pay"
     );
     // The worst score costs an evaluator its share of the price. With stake s in each of K seats
-    // the dearest task has the price slash_audit · K · s / (2 · audit_margin), of which a seat gets
-    // evaluator_share / K. Withholding costs slash_no_reveal · s, once for jail_after_misses
-    // scores, so s cancels out:
-    // slash_no_reveal ≥ jail_after_misses · evaluator_share · slash_audit / (2 · audit_margin), in ppm.
+    // the most expensive task has the price slash_audit · K · s / (2 · audit_margin), of which a
+    // seat gets evaluator_share / K. Withholding costs slash_no_reveal · s, once for
+    // jail_after_misses scores, so s cancels out: slash_no_reveal ≥ jail_after_misses ·
+    // evaluator_share · slash_audit / (2 · audit_margin), in ppm.
     let gain = u128::from(params.evaluator_share)
         * u128::from(params.slash_audit)
         * u128::from(params.jail_after_misses);
@@ -129,7 +129,7 @@ pub fn validate(params: &Params) -> Result<()> {
         params.audit_margin,
         params.slash_audit
     );
-    // Stake must stay within reach of every slash that was possible when it was unbonded.
+    // Stake must stay slashable for every task that was open when it was unbonded.
     let longest = longest_task(params);
     ensure!(
         params.unbonding_window > longest,
@@ -139,7 +139,7 @@ pub fn validate(params: &Params) -> Result<()> {
          max_committee_attempts · (2 · commit_window + reveal_window + {DRAW_RETRY}) + audit_window + \
          audit_delay"
     );
-    // Leaving and registering again must not be a way out of jail.
+    // A node must not shorten its jail by leaving and registering again.
     ensure!(
         params.unbonding_window >= params.jail_window,
         code::INVALID_REQUEST,
@@ -149,7 +149,7 @@ pub fn validate(params: &Params) -> Result<()> {
     Ok(())
 }
 
-/// Fewest reveals of a committee that count: two thirds of its seats, rounded up.
+/// The fewest reveals that settle a task: two thirds of the committee's seats, rounded up.
 pub fn quorum(seats: usize) -> usize {
     (seats * 2).div_ceil(3)
 }
@@ -182,9 +182,10 @@ mod tests {
 
     #[test]
     fn who_keeps_committees_silent_loses_more_than_half_of_the_highest_price() {
-        // Twice 2 of 5 seats in 2 committees, 1.5 % of 100 million each, shared by 3 misses.
+        // Twice the loss of 2 of 5 seats in 2 committees: 1.5 % of 100 million each, shared by 3
+        // misses.
         assert_eq!(max_price(&default_params()), 4_000_000);
-        // One silent seat is enough where a committee has just the quorum of 2 of 3.
+        // One silent seat suffices if a committee has just the quorum of 2 of 3.
         let small = Params {
             committee_size: 3,
             ..default_params()

@@ -1,4 +1,4 @@
-//! The consensus parameters: where they are kept, and which values make sense.
+//! The consensus parameters: storage, defaults and validation.
 
 mod economics;
 pub mod genesis;
@@ -30,7 +30,7 @@ pub fn set(state: &mut State, params: &Params) -> Result<()> {
     Ok(state.put_message(keys::PARAMS, params)?)
 }
 
-/// Only the authority may do what follows.
+/// Refuses a sender other than the authority.
 pub fn require_authority(ctx: &Execution<'_>, sender: &str) -> Result<()> {
     let authority = &ctx.block.params.authority;
     ensure!(
@@ -41,7 +41,7 @@ pub fn require_authority(ctx: &Execution<'_>, sender: &str) -> Result<()> {
     Ok(())
 }
 
-/// Parameters of a new chain, for blocks of about one second.
+/// The default parameters of a new chain, for blocks of about one second.
 pub fn default_params() -> Params {
     Params {
         authority: String::new(),
@@ -92,7 +92,7 @@ pub fn default_params() -> Params {
     }
 }
 
-/// Checks every range, and what the ranges need of one another.
+/// Checks every range and the conditions between parameters.
 pub fn validate(params: &Params) -> Result<()> {
     validate_denom(&params.denom)?;
     ensure!(
@@ -230,7 +230,7 @@ pub fn validate(params: &Params) -> Result<()> {
             4 << 10,
             64 << 20,
         ),
-        // Whoever challenges its own lie must lose something.
+        // A ring that challenges its own lie must lose something.
         (
             "challenger_share",
             params.challenger_share.into(),
@@ -250,7 +250,7 @@ pub fn validate(params: &Params) -> Result<()> {
         code::INVALID_REQUEST,
         "evaluator_share and protocol_share sum to {shares} ppm, more than the whole price"
     );
-    // Of a block's room, transactions that pay get half.
+    // Paid transactions get half of a block.
     ensure!(
         params.max_tx_bytes <= params.max_block_bytes / 4,
         code::INVALID_REQUEST,

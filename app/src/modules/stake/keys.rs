@@ -11,7 +11,7 @@ pub fn release(height: u64, role: Role, operator: &str) -> String {
     format!("{RELEASES}{height:020}/{}/{operator}", name(role))
 }
 
-/// Height, role and operator of a key of the queue.
+/// The height, role and operator in a key of the queue.
 pub fn parse_release(key: &[u8]) -> Result<(u64, Role, String)> {
     let parsed = std::str::from_utf8(key).ok().and_then(|key| {
         let (height, rest) = key.strip_prefix(RELEASES)?.split_once('/')?;

@@ -1,4 +1,5 @@
-//! Stakes that grow and shrink, of nodes and of validators. See the README beside this file.
+//! Adding, unbonding and releasing the stakes of nodes and validators. See the README beside this
+//! file.
 
 mod keys;
 pub mod msgs;
@@ -10,14 +11,14 @@ use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::{bank, nodes, validators};
 
-/// Releases of one block; what exceeds it waits for the next block.
+/// The most releases of one block; the rest waits for the next block.
 const MAX_RELEASES_PER_BLOCK: usize = 500;
 
-/// Blocks after which a stake is looked at again that cannot be released yet.
+/// Blocks after which the release of a held stake is tried again.
 const HELD: u64 = 16;
 
-/// Pays out what is due at the end of this block. A stake that a slash may still reach goes to the
-/// end of the queue, so that it keeps nobody waiting.
+/// Releases the stakes that are due at the end of this block. A stake that may still be slashed
+/// goes to the end of the queue, so that it does not block others.
 pub fn release_due(ctx: &mut Execution<'_>) -> Result<()> {
     for (key, _) in ctx
         .state
@@ -49,7 +50,7 @@ fn release(ctx: &mut Execution<'_>, height: u64, role: Role, operator: &str) -> 
         role => nodes::release(ctx, role, operator, height)?,
     };
     if amount == 0 {
-        // An entry of a later height took its part along.
+        // An earlier release has already paid this part.
         return Ok(());
     }
     bank::pay(ctx, operator, amount)?;

@@ -1,4 +1,4 @@
-//! From revealed qualities to one consensus quality (protocol section 8).
+//! Aggregates revealed qualities to one consensus quality (protocol section 8).
 
 #![allow(
     clippy::arithmetic_side_effects,
@@ -11,13 +11,13 @@ use poq_proto::v1::{Aggregation, Committee};
 /// A revealed quality (ppm) and the weight of its evaluator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Opinion {
-    /// ppm.
+    /// The quality, ppm.
     pub quality: u32,
-    /// min(stake, cap).
+    /// The evaluator's min(stake, cap).
     pub weight: u64,
 }
 
-/// What the committee revealed, in the order of the seats.
+/// The opinions that the committee revealed, in the order of the seats.
 pub fn opinions(committee: &Committee) -> Vec<Opinion> {
     committee
         .seats
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!(aggregate(Aggregation::TrimmedMean, &all), 15);
     }
 
-    /// A quarter of fewer than four is nobody, and there is always somebody left.
+    /// With fewer than four opinions none is trimmed, and at least one always remains.
     #[test]
     fn trimming_small_committees() {
         let trimmed = |qualities: &[u32]| {
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(trimmed(&[1_000_000; 64]), 1_000_000);
     }
 
-    /// Weights count in the median only.
+    /// Weights count only in the median.
     #[test]
     fn means_are_unweighted_and_round_down() {
         let all = opinions(&[(0, 1), (1, u64::MAX)]);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     proptest! {
-        /// A minority of the weight cannot move the median beyond what the majority says.
+        /// A minority of the weight cannot move the median beyond the majority's opinions.
         #[test]
         fn majority_bounds_the_median(
             honest in prop::collection::vec((400_000u32..=500_000, 1u64..1_000), 1..20),

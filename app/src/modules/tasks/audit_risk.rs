@@ -1,4 +1,4 @@
-//! How likely an audit must be, so that lying in a task does not pay: arithmetic on its price and the
+//! The audit probability at which lying in a task does not pay: arithmetic on its price and the
 //! weights of its seats.
 
 #![allow(
@@ -9,10 +9,10 @@
 use poq_proto::PPM;
 use poq_proto::v1::{Committee, Params, Seat};
 
-/// Probability, ppm, that a task with this price and committee is audited:
-/// `clamp(audit_margin · P / (slash_audit · W/2), min_audit_rate, 1)`, rounded up, with W the
-/// weight of the seats that revealed. Who moves the weighted median holds half of it, and gains at
-/// most P. Silent seats do not count: they lose nothing by an audit.
+/// Probability, ppm, that a task with this price and committee is audited: `clamp(audit_margin · P
+/// / (slash_audit · W/2), min_audit_rate, 1)`, rounded up, with W the weight of the seats that
+/// revealed. A coalition that moves the weighted median holds half of W and gains at most P. Silent
+/// seats do not count: an audit costs them nothing.
 pub fn audit_probability(params: &Params, price: u64, committee: &Committee) -> u32 {
     let revealed = committee.seats.iter().filter(|seat| seat.reveal.is_some());
     let needed = needed_audits(params, price, revealed).unwrap_or(PPM.into());
@@ -21,8 +21,8 @@ pub fn audit_probability(params: &Params, price: u64, committee: &Committee) -> 
         .max(params.min_audit_rate)
 }
 
-/// What a task adds to the audits that its seats have to expect, ppm of one audit: the same without
-/// the limits, for a whole committee, rounded up.
+/// The expected audits that a task adds to each of its seats, ppm of one audit: the same formula
+/// without the limits, for the whole committee, rounded up.
 pub fn expected_audits(params: &Params, price: u64, seats: &[Seat]) -> u64 {
     let needed = needed_audits(params, price, seats.iter()).unwrap_or(u128::MAX);
     u64::try_from(needed).unwrap_or(u64::MAX)
@@ -79,7 +79,7 @@ mod tests {
         assert_eq!(audit_probability(&params, u64::MAX, &many), 468_750);
     }
 
-    /// One heavy seat misses its window: the four that are left have little to lose.
+    /// One heavy seat misses its window: the other four have little to lose.
     #[test]
     fn silent_seats_are_no_security() {
         let params = default_params();

@@ -1,4 +1,4 @@
-//! What audits do to a settled task.
+//! The effects of an audit on a settled task.
 
 use poq_proto::v1::{Committee, Task};
 use poq_store::State;
@@ -9,15 +9,15 @@ use super::{get, keys, leave_queue, put, reschedule};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 
-/// Takes a settled task out of the queue of due heights, so that nothing is paid before its audit
-/// is over, and stores it.
+/// Removes a settled task from the queue of due heights, so that it is not paid before its audit is
+/// over, and stores it.
 pub fn hold(ctx: &mut Execution<'_>, task: &mut Task, audit_height: u64) -> Result<()> {
     leave_queue(ctx, task)?;
     task.due_height = final_height(task).max(audit_height);
     put(ctx.state, task)
 }
 
-/// Puts a task back into the queue and stores it: it is paid at the end of this block or of its
+/// Puts a task back into the queue and stores it. It is paid at the end of this block or of its
 /// audit window, whichever comes last.
 pub fn resume(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     let due_height = final_height(task).max(ctx.block.height);
@@ -30,8 +30,8 @@ fn final_height(task: &Task) -> u64 {
     settlement.map_or(0, |settlement| settlement.final_height)
 }
 
-/// Splits the escrow once more, by another quality and for the seats of `paid` that have a reveal.
-/// The accounts that are paid stay.
+/// Splits the escrow again, by another quality and for the seats of `paid` that have a reveal. The
+/// payout accounts stay the same.
 pub fn settle_again(
     ctx: &Execution<'_>,
     task: &mut Task,
@@ -55,12 +55,12 @@ pub fn settle_again(
     Ok(())
 }
 
-/// Prompt and answer of a task that is not over. They lie outside of the authenticated tree, so that
-/// the record's digests are all that says they are the right ones.
+/// The prompt and the answer of an open task. They are not in the authenticated tree, so only the
+/// digests in the record tell whether they are right.
 ///
 /// # Errors
-/// [`Error::Audit`] if one is missing or damaged: that is a fault of this node's disk, and whoever
-/// went on with it would fork.
+/// [`Error::Audit`] if one is missing or damaged. That is a fault of this node's disk, and a node
+/// that continued with it would fork.
 pub fn texts(state: &State, id: u64) -> Result<(String, String)> {
     let task = get(state, id)?;
     let answer = task.answer.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What stays of a task: `task_retention` blocks after its end its record becomes compact.
+//! Compacts the record of a task `task_retention` blocks after the task's end.
 
 use poq_proto::v1::{Answer, Audit, AuditResult, Settlement, Task};
 use sha2::{Digest, Sha256};
@@ -16,7 +16,7 @@ pub fn schedule(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
     Ok(ctx.state.mark(keys::compact(height, id))?)
 }
 
-/// Makes the records compact whose time has come, at most `max_transitions_per_block`.
+/// Compacts the records that are due, at most `max_transitions_per_block`.
 pub fn compact_due(ctx: &mut Execution<'_>) -> Result<()> {
     let limit = ctx.block.params.max_transitions_per_block as usize;
     for (key, _) in ctx.state.scan(keys::COMPACT, None, limit)? {
@@ -34,7 +34,7 @@ pub fn compact_due(ctx: &mut Execution<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The compact form of a full record, `record` being its stored bytes.
+/// The compact form of a full record; `record` is its stored bytes.
 fn compacted(full: Task, record: &[u8]) -> Task {
     Task {
         assignments: Vec::new(),

@@ -1,4 +1,4 @@
-//! Who works on a task: one inference node, then a committee of evaluators.
+//! The draws of a task: one inference node, then a committee of evaluators.
 
 use std::collections::BTreeSet;
 
@@ -12,8 +12,8 @@ use crate::modules::nodes;
 use crate::modules::params::quorum;
 use crate::selection::RandomStream;
 
-/// Draws an inference node that has not missed the task before; none if no other serves the model,
-/// or if the one that is drawn got its last duties from this block's draws.
+/// Draws an inference node that has not missed the task before. None if no other node serves the
+/// model, or if earlier draws of this block have filled the drawn node.
 pub fn inference_node(ctx: &Execution<'_>, task: &Task) -> Result<Option<Assignment>> {
     let excluded = excluded_nodes(ctx, task)?;
     let mut stream = stream(ctx, task, Role::Inference, task.assignments.len());
@@ -33,10 +33,10 @@ pub fn inference_node(ctx: &Execution<'_>, task: &Task) -> Result<Option<Assignm
     }))
 }
 
-/// Draws up to `committee_size` evaluators. Whoever asked, answered or is paid for the answer has
-/// no seat, nor has who kept silent in an earlier committee of the task. None if they are fewer than
-/// a quorum, or if one of them got its last duties from this block's draws: the draw goes by the
-/// weights of the height before, so that another one in its place could not be verified from them.
+/// Draws up to `committee_size` evaluators. The user, the operator that answered, the account that
+/// is paid for the answer, and evaluators that were silent in an earlier committee of the task get
+/// no seat. None if there are fewer than a quorum, or if earlier draws of this block have filled
+/// one of them: a replacement could not be verified from the weights of the height before.
 pub fn committee(ctx: &Execution<'_>, task: &Task) -> Result<Option<Committee>> {
     let mut excluded = excluded_evaluators(ctx, task)?;
     let mut stream = stream(ctx, task, Role::Evaluator, task.committees.len());
@@ -52,7 +52,7 @@ pub fn committee(ctx: &Execution<'_>, task: &Task) -> Result<Option<Committee>> 
                 evaluator_model: model,
                 ..Seat::default()
             }),
-            // Nobody is left for this one.
+            // No evaluator of this model is left.
             None => choices.retain(|choice| choice.id != model),
         }
     }
@@ -69,7 +69,7 @@ pub fn committee(ctx: &Execution<'_>, task: &Task) -> Result<Option<Committee>> 
     }))
 }
 
-/// Slots of the inference nodes that missed the task.
+/// The slots of the inference nodes that missed the task.
 pub fn excluded_nodes(ctx: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
     let tried: Vec<&str> = task
         .assignments
@@ -111,7 +111,7 @@ fn evaluator_model<'m>(
     Err(Error::broken("a task without evaluator models"))
 }
 
-/// Slots of the evaluators that may not judge the task.
+/// The slots of the evaluators that must not judge the task.
 pub fn excluded_evaluators(ctx: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
     let mut accounts = vec![task.user.clone()];
     if let Some(answer) = &task.answer {
@@ -128,7 +128,7 @@ pub fn excluded_evaluators(ctx: &Execution<'_>, task: &Task) -> Result<BTreeSet<
     nodes::slots_of(ctx.state, Role::Evaluator, &accounts)
 }
 
-/// Whether a seat of a committee that failed kept silent in the phase that it failed in.
+/// Whether a seat of a failed committee was silent in the phase in which the committee failed.
 fn is_silent(committee: &Committee, seat: &Seat) -> bool {
     if committee.reveal_height == 0 {
         seat.commitment.is_empty()

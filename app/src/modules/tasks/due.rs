@@ -1,11 +1,11 @@
-//! The two queues of open tasks, each with the height of what happens next: every open task has
-//! exactly one entry in one of them, unless it waits for an audit.
+//! The two queues of open tasks, each by the height of the next step. Every open task has exactly
+//! one entry in one of them, unless it waits for an audit.
 //!
-//! A block begins with the draws of those tasks that have needed an inference node or a committee
-//! since the block before. So a draw sees exactly the weights that the height before committed,
-//! when nobody knew the beacon that draws, and anyone can repeat it from that state (ADR 33). What
-//! else is due happens at the end of the block; messages that complete a phase move a task to the
-//! current height, so that early and late ends of a phase take the same path.
+//! A block begins with the draws of tasks that have needed an inference node or a committee since
+//! the block before. So a draw uses exactly the weights that the height before committed, when
+//! nobody knew the beacon, and anyone can repeat it from that state (ADR 33). All other steps
+//! happen at the end of the block. A message that completes a phase moves its task to the current
+//! height, so early and late ends of a phase take the same path.
 
 use std::collections::BTreeSet;
 
@@ -18,12 +18,12 @@ use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::nodes;
 
-/// An entry of a queue: its key, and the task.
+/// An entry of a queue: its key and the task.
 type Due = (Vec<u8>, u64);
 
-/// Draws for the tasks that wait for it and tells how many there were, at most half of
-/// `max_transitions_per_block`. It must be the first thing in a block that has to do with nodes:
-/// weights change only after the last draw.
+/// Draws for the waiting tasks, at most half of `max_transitions_per_block`, and returns their
+/// number. It must run before anything else in a block that concerns nodes: weights change only
+/// after the last draw.
 pub fn draw_due(ctx: &mut Execution<'_>) -> Result<usize> {
     let due = due(ctx, keys::DRAW, limit(ctx).div_ceil(2))?;
     let (mut drawn, mut given_up) = (BTreeSet::new(), Vec::new());
@@ -50,17 +50,17 @@ pub fn draw_due(ctx: &mut Execution<'_>) -> Result<usize> {
     Ok(due.len())
 }
 
-/// A task that has got its quality.
+/// A task that has just settled.
 pub struct Settled {
-    /// Its number.
+    /// The task's id.
     pub task: u64,
-    /// How likely it must be audited, ppm.
+    /// The audit probability, ppm.
     pub audit_probability: u32,
 }
 
-/// Moves other tasks on that are due, as many as the block's draws leave of
-/// `max_transitions_per_block`, and makes old records compact. What exceeds the limit stays due,
-/// the oldest first. Returns those that settled.
+/// Advances the other tasks that are due, as many as the block's draws leave of
+/// `max_transitions_per_block`, and compacts old records. Tasks beyond the limit stay due, the
+/// oldest first. Returns the tasks that settled.
 pub fn advance_due(ctx: &mut Execution<'_>, drawn: usize) -> Result<Vec<Settled>> {
     let mut settled = Vec::new();
     for due in due(ctx, keys::DUE, limit(ctx).saturating_sub(drawn))? {
@@ -74,7 +74,7 @@ fn limit(ctx: &Execution<'_>) -> usize {
     ctx.block.params.max_transitions_per_block as usize
 }
 
-/// The oldest entries of a queue that are due.
+/// The due entries of a queue, the oldest first.
 fn due(ctx: &Execution<'_>, queue: &str, limit: usize) -> Result<Vec<Due>> {
     let mut due = Vec::new();
     for (key, _) in ctx.state.scan(queue, None, limit)? {
@@ -87,9 +87,8 @@ fn due(ctx: &Execution<'_>, queue: &str, limit: usize) -> Result<Vec<Due>> {
     Ok(due)
 }
 
-/// Does one step with a task, or sets it aside: a task that cannot be moved on is a bug of this
-/// application. The chain goes on without it, its escrow stays where it is, and everybody can see
-/// it.
+/// Runs one step of a task, or sets the task aside: a step fails only through a bug of this
+/// application. The chain continues without the task; its escrow stays and everyone can see it.
 fn step<T>(
     ctx: &mut Execution<'_>,
     (key, id): &Due,
@@ -97,7 +96,7 @@ fn step<T>(
 ) -> Result<Option<T>> {
     match ctx.attempt(|ctx| part(ctx, *id)) {
         Err(error) if error.is_deterministic() => {
-            tracing::error!(task = id, log = %error, "a task cannot be moved on");
+            tracing::error!(task = id, log = %error, "a task cannot advance");
             ctx.state.delete(key)?;
             ctx.emit(event::TASK_SET_ASIDE, &[(event::TASK, id)]);
             Ok(None)

@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::bank;
 
-/// Pays every open task that is settled, and refunds the others. Scores that are being audited settle
-/// nothing.
+/// Pays every settled open task and refunds the others. A task whose audit is not over counts as
+/// not settled.
 pub fn export(ctx: &mut Execution<'_>, notes: &mut Vec<String>) -> Result<()> {
     for task in all(ctx.state)? {
         let (id, user) = (task.id, &task.user);

@@ -7,9 +7,9 @@ use crate::modules::nodes;
 pub const NEXT_ID: &str = "tasks/next-id";
 /// Prefix of all tasks; the id follows.
 pub const TASKS: &str = "tasks/task/";
-/// Prefix of the queue of tasks that need a draw, by the height that tries next.
+/// Prefix of the queue of tasks that need a draw, by the height of the next try.
 pub const DRAW: &str = "tasks/draw/";
-/// Prefix of the queue of tasks by the height at whose end they move on.
+/// Prefix of the queue of tasks by the height at whose end they advance.
 pub const DUE: &str = "tasks/due/";
 
 /// Prefix of the queue of ended tasks by the height at whose end their record becomes compact.
@@ -20,12 +20,12 @@ pub fn task(id: u64) -> String {
     format!("{TASKS}{id:020}")
 }
 
-/// Marks that somebody is to be drawn for a task at the beginning of a height.
+/// Marks that a task draws nodes at the beginning of a height.
 pub fn draw(height: u64, id: u64) -> String {
     format!("{DRAW}{height:020}/{id:020}")
 }
 
-/// Marks that a task moves on at the end of a height, at the latest.
+/// Marks that a task advances at the end of a height, at the latest.
 pub fn due(height: u64, id: u64) -> String {
     format!("{DUE}{height:020}/{id:020}")
 }
@@ -35,7 +35,7 @@ pub fn compact(height: u64, id: u64) -> String {
     format!("{COMPACT}{height:020}/{id:020}")
 }
 
-/// Height and task of a key of one of the queues.
+/// The height and the task in a key of one of the queues.
 pub fn parse_queued(queue: &str, key: &[u8]) -> Result<(u64, u64)> {
     let parsed = std::str::from_utf8(key).ok().and_then(|key| {
         let (height, id) = key.strip_prefix(queue)?.split_once('/')?;
@@ -49,7 +49,7 @@ pub fn tasks_of(user: &str) -> String {
     format!("tasks/user/{user}/")
 }
 
-/// Marks that a task is the user's.
+/// Marks that a task belongs to the user.
 pub fn task_of(user: &str, id: u64) -> String {
     format!("{}{id:020}", tasks_of(user))
 }
@@ -59,12 +59,12 @@ pub fn open(user: &str) -> String {
     format!("tasks/open/{user}")
 }
 
-/// Prefix of what a node has to do; the task id follows.
+/// Prefix of a node's open duties; the task id follows.
 pub fn duties(role: Role, operator: &str) -> String {
     format!("tasks/duty/{}/{operator}/", nodes::name(role))
 }
 
-/// Marks that a node has to do something for a task.
+/// Marks that a node has an open duty for a task.
 pub fn duty(role: Role, operator: &str, id: u64) -> String {
     format!("{}{id:020}", duties(role, operator))
 }

@@ -1,4 +1,4 @@
-//! How a task gets from one phase to the next; `due.rs` says when.
+//! The transitions of a task from one phase to the next; `due.rs` decides when.
 
 use poq_proto::event;
 use poq_proto::v1::{Committee, Payout, RefundReason, Role, Seat, Settlement, Task, TaskStatus};
@@ -19,12 +19,12 @@ use crate::modules::nodes::Duty;
 use crate::modules::params::{DRAW_RETRY, quorum};
 use crate::modules::{bank, nodes};
 
-/// Answers that may be shorter than this, bytes, say too little of a node: they leave its reputation
-/// as it is, since the user chose the length.
+/// If `max_answer_bytes` is below this, the quality does not change the node's reputation: the user
+/// chose the length, so a short answer says too little about the node.
 const TELLING_BYTES: u32 = 512;
 
-/// Ends the phase of a task that is due, and tells whether that settled it. A task that needs a draw
-/// after this phase waits for the next block.
+/// Ends the phase of a task that is due, and returns the settlement if that settled the task. A
+/// task that then needs a draw waits for the next block.
 pub fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
     let mut task = get(ctx.state, id)?;
     let mut settled = None;
@@ -35,7 +35,7 @@ pub fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
         TaskStatus::Settled => pay_out(ctx, &mut task)?,
         status => {
             let status = status.as_str_name();
-            let log = format!("task {id} is {status} and cannot be moved on");
+            let log = format!("task {id} is {status} and cannot advance");
             return Err(Error::Broken(log));
         }
     }
@@ -43,17 +43,17 @@ pub fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
     Ok(settled)
 }
 
-/// What a draw came to.
+/// The result of a draw.
 pub enum Drawn {
-    /// These got a duty.
+    /// These operators got a duty.
     Nodes(Role, Vec<String>),
-    /// Too few have room; the task asks again.
+    /// Too few nodes have room; the task tries again.
     NoRoom,
-    /// The same, and the task has waited for long enough: [`give_up`] is to end it.
+    /// Too few nodes have room and the task has waited too long: [`give_up`] must end it.
     GivenUp,
 }
 
-/// Draws who is to work on a task next. Nothing here may change a weight.
+/// Draws the nodes that work on a task next. Nothing here may change a weight.
 pub fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
     let mut task = get(ctx.state, id)?;
     let drawn = match task.status() {
@@ -62,7 +62,7 @@ pub fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
         status => {
             let status = status.as_str_name();
             return Err(Error::Broken(format!(
-                "task {id} is {status} and needs nobody"
+                "task {id} is {status} and needs no draw"
             )));
         }
     };
@@ -70,7 +70,7 @@ pub fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
     Ok(drawn)
 }
 
-/// Ends a task for which nobody had room for as long as the phase that it waits for may take.
+/// Ends a task for which no node had room during the whole window of the phase that it waits for.
 pub fn give_up(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
     let mut task = get(ctx.state, id)?;
     let reason = match task.status() {
@@ -139,8 +139,8 @@ fn miss_answer(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     }
 }
 
-/// Whether a task gets one more attempt: it has `limit`, and as many again in place of those that
-/// failed by nodes that were not to be drawn any more.
+/// Whether a task gets another attempt: it has `limit` attempts, and up to as many again in place
+/// of excused ones, whose nodes were jailed or leaving.
 fn may_try_again(excused: impl ExactSizeIterator<Item = bool>, limit: u32) -> bool {
     let (attempts, limit) = (excused.len(), limit as usize);
     let excused = excused.filter(|excused| *excused).count();
@@ -178,7 +178,7 @@ fn seat_committee(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
     Ok(Drawn::Nodes(Role::Evaluator, drawn))
 }
 
-/// The duty that a seat is.
+/// The duty of a seat.
 pub fn seat_duty<'a>(committee: &Committee, seat: &'a Seat) -> Duty<'a> {
     Duty {
         role: Role::Evaluator,
@@ -233,7 +233,8 @@ fn close_reveals(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Option<Sett
     Ok(None)
 }
 
-/// Slashes the seats that were expected to act and did not; tells whether the others are a quorum.
+/// Slashes the seats that were expected to act and did not. Returns whether the others are a
+/// quorum.
 fn punish_silent(
     ctx: &mut Execution<'_>,
     task: &mut Task,
@@ -263,7 +264,7 @@ fn punish_silent(
     Ok(present >= quorum)
 }
 
-/// Releases who did act and asks another committee, or gives up.
+/// Releases the seats that did act, and requests another committee or gives up.
 fn redraw_committee(
     ctx: &mut Execution<'_>,
     task: &mut Task,
@@ -377,7 +378,7 @@ fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
     Ok(())
 }
 
-/// Pays the account from which validators are paid.
+/// Pays the account that collects the validators' income.
 pub fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
     let protocol = Address::of_module(PROTOCOL_ACCOUNT, &ctx.block.params.bech32_prefix)?;
     bank::pay(ctx, protocol.as_str(), amount)
@@ -400,9 +401,9 @@ pub(super) fn pay(ctx: &mut Execution<'_>, task: u64, payout: &Payout) -> Result
     Ok(())
 }
 
-/// Ends a task without a quality. The escrow returns to the user; where there is an answer that
-/// nobody judged, half of its price goes to its node: so neither who asked nor who answered gains
-/// more than half of a price by keeping evaluators silent (`params::max_price`).
+/// Ends a task without a quality. The escrow returns to the user; if there is an answer that nobody
+/// judged, half of its price goes to its node. So neither the user nor the node gains more than
+/// half of a price by keeping evaluators silent (`params::max_price`).
 pub fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
     task.set_refund_reason(reason);
     ctx.emit(
@@ -427,7 +428,8 @@ pub fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundReason) ->
     end(ctx, task, TaskStatus::Refunded, returned(task))
 }
 
-/// Gives the user what is left, and forgets everything but the record; in time most of that too.
+/// Pays the rest of the escrow to the user and deletes everything but the record, which becomes
+/// compact later.
 fn end(ctx: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64) -> Result<()> {
     bank::pay(ctx, &task.user, to_user)?;
     let open = ctx.state.get_u64(keys::open(&task.user))?.unwrap_or(0);

@@ -43,7 +43,7 @@ pub fn all(state: &State) -> Result<Vec<Task>> {
     Ok(tasks.into_iter().map(|(_, task)| task).collect())
 }
 
-/// The audit of a settled task while its result is not known.
+/// The audit of a settled task, if its result is not known yet.
 pub fn open_audit(task: &Task) -> Option<&Audit> {
     let audit = task.audit.as_ref().filter(|audit| audit.result.is_none());
     audit.filter(|_| task.status() == TaskStatus::Settled)
@@ -53,7 +53,7 @@ fn put(state: &mut State, task: &Task) -> Result<()> {
     Ok(state.put_message(keys::task(task.id), task)?)
 }
 
-/// Enters a phase that ends at the end of `due_height`, at the latest.
+/// Enters a phase that ends at the end of `due_height` at the latest.
 fn enter(
     ctx: &mut Execution<'_>,
     task: &mut Task,
@@ -67,14 +67,14 @@ fn enter(
     Ok(ctx.state.mark(queued(task))?)
 }
 
-/// Enters a phase that ends with a draw, at the beginning of the next block at the earliest: nobody
-/// who writes this one knows the beacon of the next (ADR 18).
+/// Enters a phase that ends with a draw, at the earliest at the beginning of the next block, whose
+/// beacon is unknown to the author of this block (ADR 18).
 fn await_draw(ctx: &mut Execution<'_>, task: &mut Task, status: TaskStatus) -> Result<()> {
     let next = ctx.block.height.saturating_add(1);
     enter(ctx, task, status, next)
 }
 
-/// Moves the end of the current phase.
+/// Changes the end of the current phase.
 fn reschedule(ctx: &mut Execution<'_>, task: &mut Task, due_height: u64) -> Result<()> {
     leave_queue(ctx, task)?;
     task.due_height = due_height;
@@ -85,7 +85,7 @@ fn leave_queue(ctx: &mut Execution<'_>, task: &Task) -> Result<()> {
     Ok(ctx.state.delete(queued(task))?)
 }
 
-/// The key of a task in its queue, which its status decides.
+/// The key of a task in the queue that its status selects.
 fn queued(task: &Task) -> String {
     match task.status() {
         TaskStatus::Submitted | TaskStatus::Answered => keys::draw(task.due_height, task.id),
@@ -93,7 +93,7 @@ fn queued(task: &Task) -> String {
     }
 }
 
-/// The task must be in the phase that a message is for.
+/// Refuses a message for another phase than the task's.
 fn require_phase(task: &Task, phase: TaskStatus) -> Result<()> {
     ensure!(
         task.status() == phase,
@@ -106,7 +106,7 @@ fn require_phase(task: &Task, phase: TaskStatus) -> Result<()> {
     Ok(())
 }
 
-/// The committee that is at work.
+/// The current committee.
 pub fn current_committee(task: &mut Task) -> Result<&mut Committee> {
     let id = task.id;
     task.committees
@@ -114,13 +114,13 @@ pub fn current_committee(task: &mut Task) -> Result<&mut Committee> {
         .ok_or_else(|| Error::broken(format!("task {id} has no committee")))
 }
 
-/// Which committee of the task is at work, from 0; part of every commitment.
+/// The number of the current committee of the task, from 0; part of every commitment.
 fn committee_attempt(task: &Task) -> u32 {
     u32::try_from(task.committees.len().saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
-/// Runs the items of a batch one by one. The message succeeds if any item does; if none does, it
-/// fails with the reason of the first.
+/// Runs the items of a batch one by one. The message succeeds if any item does; otherwise it fails
+/// with the error of the first item.
 fn run_batch<T: Message>(
     ctx: &mut Execution<'_>,
     items: Vec<(u64, T)>,

@@ -89,7 +89,7 @@ fn duty(role: Role, operator: &str, task: &Task) -> Duty {
     }
 }
 
-/// The tasks whose ids follow a prefix of marks.
+/// The tasks whose ids follow the prefix.
 fn tasks_under(state: &State, prefix: &str, after: u64, limit: usize) -> Result<Vec<Task>> {
     let start = format!("{prefix}{after:020}");
     state

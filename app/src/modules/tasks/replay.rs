@@ -1,8 +1,8 @@
-//! Draws once more: who was drawn for a task, from whom, and whether the beacon says the same.
+//! Replays a draw from the state and compares it with the record.
 //!
-//! A draw is the first thing that happens in its block. So it needs nothing but the state of the
-//! height before, the beacon and the record, and can be repeated by anyone who has these, or proofs
-//! of the values that it reads.
+//! A draw is the first step of its block. So it depends only on the state of the height before, the
+//! beacon and the record. Anyone who has these, or proofs of the values that it reads, can repeat
+//! it.
 
 use poq_proto::code;
 use poq_proto::v1::{Role, Task};
@@ -14,80 +14,81 @@ use crate::error::{Result, ensure, reject};
 use crate::execution::{BlockContext, Execution};
 use crate::modules::nodes;
 
-/// Candidates that are listed for one model at most.
+/// The most candidates that are listed per model.
 const MAX_CANDIDATES: usize = 1_000;
 
-/// A draw, as the chain recorded it.
+/// A draw as the chain recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// The task that it was for.
+    /// The task that drew.
     pub task: u64,
-    /// Who was drawn.
+    /// The role that was drawn.
     pub role: Role,
-    /// Which of the role's draws for the task, from 0.
+    /// The number of the draw among the role's draws for the task, from 0.
     pub attempt: u32,
-    /// Height of the block that drew.
+    /// The height of the block that drew.
     pub height: u64,
     /// The beacon of that height in the state.
     pub beacon: [u8; 32],
     /// The beacon that the record names.
     pub recorded_beacon: Vec<u8>,
-    /// Who is in the record.
+    /// The nodes in the record.
     pub recorded: Vec<Drawn>,
 }
 
-/// A draw, as the chain recorded it and as it comes out when it is repeated.
+/// A draw as recorded and as repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
-    /// What the chain says.
+    /// The recorded draw.
     pub record: Record,
-    /// Among whom was drawn, one entry per evaluator model or for the language model.
+    /// The candidates: one pool per evaluator model, or one for the language model.
     pub pools: Vec<Pool>,
-    /// Who is drawn when it is repeated.
+    /// The nodes that the repeated draw selects.
     pub repeated: Vec<Drawn>,
 }
 
 /// The nodes that could be drawn for one model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
-    /// Model or evaluator model.
+    /// The id of the model or evaluator model.
     pub model: String,
-    /// Weights of all of them together.
+    /// The sum of all weights.
     pub total_weight: u128,
-    /// In the order of their slots; the first 1,000.
+    /// The candidates in slot order; the first 1,000.
     pub candidates: Vec<Candidate>,
 }
 
 /// A node that could be drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Its operator.
+    /// The node's operator.
     pub operator: String,
     /// min(stake, cap) × reputation.
     pub weight: u128,
-    /// Whether it had no part in this draw: it missed the task before, asked or answered it.
+    /// Whether the node was excluded from this draw: it missed the task before, or its account
+    /// submitted or answered it or is paid for it.
     pub excluded: bool,
 }
 
 /// A node that was drawn.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drawn {
-    /// Its operator.
+    /// The node's operator.
     pub operator: String,
-    /// The model that it was drawn for.
+    /// The model for which the node was drawn.
     pub model: String,
-    /// Its weight in the aggregation; 0 for an inference node, which has none.
+    /// The weight in the aggregation; 0 for an inference node.
     pub weight: u64,
 }
 
 impl Replay {
-    /// Whether the chain drew whom the beacon says.
+    /// Whether the recorded draw equals the repeated one.
     pub fn is_right(&self) -> bool {
         self.record.recorded_beacon == self.record.beacon && self.record.recorded == self.repeated
     }
 }
 
-/// Height of a draw of a task: `attempt` counts the draws of the role from 0.
+/// The height of a draw of a task; `attempt` counts the draws of the role from 0.
 ///
 /// # Errors
 /// `NOT_FOUND` if there was no such draw, or if the record is compact.
@@ -115,7 +116,7 @@ pub fn draw_height(task: &Task, role: Role, attempt: u32) -> Result<u64> {
     }
 }
 
-/// What the state of a draw's height says of it.
+/// Reads a draw's record from the state of its height.
 ///
 /// # Errors
 /// As [`draw_height`]; `INVALID_REQUEST` if the state is of another height.
@@ -143,12 +144,12 @@ pub fn record(state: &State, id: u64, role: Role, attempt: u32) -> Result<Record
 /// Repeats a draw on the state of the height before it.
 ///
 /// # Errors
-/// `INVALID_REQUEST` if the state is of another height, and what the state misses.
+/// `INVALID_REQUEST` if the state is of another height, and the errors of reading it.
 pub fn replay(before: &mut State, record: Record) -> Result<Replay> {
     ensure!(
         record.height == before.version().saturating_add(1),
         code::INVALID_REQUEST,
-        "the draw of height {} goes by the state of the height before, not by that of {}",
+        "the draw of height {} uses the state of the height before, not that of {}",
         record.height,
         before.version()
     );

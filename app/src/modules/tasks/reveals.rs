@@ -1,8 +1,8 @@
-//! Committees as if some of their seats had revealed something else, or nothing.
+//! Committees with changed or removed reveals.
 
 use poq_proto::v1::{AuditResult, Committee, Reveal, Seat};
 
-/// The committee without the reveals of those that an audit punished: what is paid for.
+/// The committee without the reveals of evaluators that an audit punished: the seats that are paid.
 pub fn without_punished(committee: &Committee, result: &AuditResult) -> Committee {
     map_reveals(committee, |seat, reveal| {
         (!is_punished(result, &seat.operator)).then_some(reveal)
@@ -15,7 +15,7 @@ pub fn is_punished(result: &AuditResult, operator: &str) -> bool {
     penalties.any(|penalty| penalty.operator == operator)
 }
 
-/// The committee with other reveals; a seat may lose its own.
+/// The committee with its reveals mapped; `None` removes one.
 pub fn map_reveals(
     committee: &Committee,
     change: impl Fn(&Seat, Reveal) -> Option<Reveal>,

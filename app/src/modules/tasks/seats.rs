@@ -25,8 +25,8 @@ pub(super) fn seat_of<'t>(task: &'t mut Task, operator: &str) -> Result<&'t mut 
     }
 }
 
-/// Takes the duty off the evaluator's list and closes the phase at the end of this block if
-/// everybody is done.
+/// Removes the duty from the evaluator's list. If the phase is `complete`, it
+/// ends with this block.
 pub(super) fn finish_duty(
     ctx: &mut Execution<'_>,
     operator: &str,

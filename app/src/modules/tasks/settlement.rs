@@ -1,4 +1,5 @@
-//! Who gets what, in integers, every remainder to the user (protocol section 9).
+//! The split of a task's escrow, in integers; every remainder goes to the user (protocol section
+//! 9).
 
 use poq_proto::PPM;
 use poq_proto::v1::{Committee, Params, Task, TaskStatus, Terms};
@@ -6,9 +7,9 @@ use poq_proto::v1::{Committee, Params, Task, TaskStatus, Terms};
 use crate::arithmetic::{ratio, share, sum};
 use crate::error::{Error, Result};
 
-/// What the settlement of a task depends on.
+/// The inputs of a task's settlement.
 pub struct Bill<'a> {
-    /// Parameters in force.
+    /// The parameters in force.
     pub params: &'a Params,
     /// The model's terms when the task was submitted.
     pub terms: Terms,
@@ -16,18 +17,18 @@ pub struct Bill<'a> {
     pub prompt_bytes: u64,
     /// Length of the answer.
     pub answer_bytes: u64,
-    /// Base units held.
+    /// The escrow, base units.
     pub escrow: u64,
-    /// The user's limit, ppm.
+    /// The user's `min_quality`, ppm.
     pub min_quality: u32,
     /// Consensus quality, ppm.
     pub quality: u32,
-    /// Quality that each seat revealed, ppm; none for a silent seat.
+    /// The quality that each seat revealed, ppm; none for a silent seat.
     pub revealed: Vec<Option<u32>>,
 }
 
 impl<'a> Bill<'a> {
-    /// The bill of a task whose committee found a quality.
+    /// The bill of a task whose committee agreed on a quality.
     pub fn of(params: &'a Params, task: &Task, committee: &Committee, quality: u32) -> Self {
         Self {
             params,
@@ -46,23 +47,23 @@ impl<'a> Bill<'a> {
     }
 }
 
-/// Base units for everybody; together they are the escrow.
+/// The amounts in base units. All but `price` sum up to the escrow.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Amounts {
-    /// What the task costs at most.
+    /// The price of the task, of which the refund may return a part.
     pub price: u64,
-    /// For the inference node.
+    /// The inference node's amount.
     pub inference: u64,
-    /// For each seat.
+    /// The amount of each seat.
     pub evaluators: Vec<u64>,
-    /// For the protocol.
+    /// The protocol's share.
     pub protocol: u64,
-    /// Back to the user.
+    /// The part that returns to the user.
     pub refund: u64,
 }
 
 /// `base + per_prompt_byte · |prompt| + per_answer_byte · |answer|`, saturating: an amount that
-/// nobody can escrow stays one.
+/// nobody can escrow remains one.
 pub fn price(terms: &Terms, prompt_bytes: u64, answer_bytes: u64) -> u64 {
     terms
         .base_price
@@ -70,7 +71,7 @@ pub fn price(terms: &Terms, prompt_bytes: u64, answer_bytes: u64) -> u64 {
         .saturating_add(terms.price_per_answer_byte.saturating_mul(answer_bytes))
 }
 
-/// What a task that has its answer costs, base units: at most its escrow.
+/// The price of an answered task, base units: at most its escrow.
 pub fn price_of(task: &Task) -> u64 {
     let answer_bytes = task.answer.as_ref().map_or(0, |answer| answer.bytes);
     let terms = task.terms.unwrap_or_default();
@@ -78,7 +79,7 @@ pub fn price_of(task: &Task) -> u64 {
 }
 
 /// The part of its full share that an inference node earns, ppm: 0 at or below the floor, 1 from
-/// the target on, linear between; below the user's limit half of that (ADR 34).
+/// the target on, linear between; half of that below the user's limit (ADR 34).
 pub fn earned_part(terms: &Terms, min_quality: u32, quality: u32) -> u64 {
     let delivered = delivered_part(terms, quality);
     match quality < min_quality {
@@ -87,7 +88,7 @@ pub fn earned_part(terms: &Terms, min_quality: u32, quality: u32) -> u64 {
     }
 }
 
-/// The same by the model's terms alone, ppm: what the answer says of its node.
+/// The same by the model's terms alone, ppm: the outcome that enters the node's reputation.
 pub fn delivered_part(terms: &Terms, quality: u32) -> u64 {
     let (floor, target) = (terms.quality_floor, terms.quality_target);
     if quality <= floor {
@@ -100,15 +101,16 @@ pub fn delivered_part(terms: &Terms, quality: u32) -> u64 {
     }
 }
 
-/// Base units of a node's full share that the user's limit withholds from it. They go to the protocol,
-/// so that a limit saves its user nothing (ADR 40).
+/// The base units that the user's limit withholds from a node. They go to the protocol, so a limit
+/// saves its user nothing (ADR 40).
 fn withheld(bill: &Bill<'_>, full: u64, paid: u64) -> u64 {
     share(full, delivered_part(&bill.terms, bill.quality)).saturating_sub(paid)
 }
 
-/// What it costs to take a question back while its first node works on it: the shares of evaluators
-/// and protocol in the price of the longest answer. The user knows by then who was drawn, so that a
-/// free choice would be one of the node (ADR 40). Nothing once a node has missed it.
+/// The price of cancelling a task while its first node works on it: the evaluators' and the
+/// protocol's shares in the price of the longest answer. The user knows by then which node was
+/// drawn, so free cancelling would be a choice of the node (ADR 40). It is 0 once a node has missed
+/// the task.
 pub fn cancellation_fee(params: &Params, task: &Task) -> u64 {
     let is_first = task.status() == TaskStatus::Assigned && task.assignments.len() == 1;
     let terms = task.terms.unwrap_or_default();
@@ -124,23 +126,23 @@ pub fn cancellation_fee(params: &Params, task: &Task) -> u64 {
     }
 }
 
-/// What of the escrow of a task without a quality goes back to its user.
+/// The part of the escrow that returns to the user of a task without a quality.
 pub fn returned(task: &Task) -> u64 {
     task.escrow
         .saturating_sub(task.unjudged_pay)
         .saturating_sub(task.cancellation_fee)
 }
 
-/// How a price is divided before anybody's work is looked at.
+/// The division of a price before the quality of anyone's work counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// For the whole committee.
+    /// The share of the whole committee.
     pub evaluators: u64,
-    /// For one seat at most.
+    /// The most that one seat can earn.
     pub per_seat: u64,
-    /// For the inference node at most.
+    /// The most that the inference node can earn.
     pub inference: u64,
-    /// For the protocol.
+    /// The protocol's share.
     pub protocol: u64,
 }
 
@@ -163,7 +165,7 @@ pub fn shares(params: &Params, price: u64, seats: usize) -> Result<Shares> {
     })
 }
 
-/// What a seat earns of its share: all of it at the consensus quality, nothing from
+/// The amount that a seat earns of its share: all of it at the consensus quality, nothing from
 /// `score_tolerance` away or without a reveal, linear between.
 pub fn seat_amount(params: &Params, per_seat: u64, quality: u32, revealed: Option<u32>) -> u64 {
     let tolerance = u64::from(params.score_tolerance);
@@ -295,7 +297,7 @@ mod tests {
                 + amounts.evaluators.iter().map(|amount| u128::from(*amount)).sum::<u128>();
             prop_assert_eq!(out, u128::from(escrow));
             prop_assert!(amounts.price <= escrow);
-            // What a user asks for changes nothing of what it pays.
+            // A user's limit does not change what the user pays.
             let unlimited = split(&Bill { min_quality: 0, ..bill }).unwrap();
             prop_assert_eq!(amounts.refund, unlimited.refund);
         }

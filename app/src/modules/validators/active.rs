@@ -1,4 +1,4 @@
-//! Who has voting power.
+//! The validators with voting power.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::error::{Error, Result};
 
 /// Blocks until CometBFT uses a changed power.
 pub const POWER_DELAY: u64 = 2;
-/// Validators with power, so that the work of a block is bounded.
+/// The most validators with power, so that the work of a block is bounded.
 pub const MAX_ACTIVE: usize = 200;
 
-/// The operators with voting power, and how much.
+/// The operators with voting power, and their powers.
 pub fn active(state: &State) -> Result<BTreeMap<String, u64>> {
     state
         .scan(keys::ACTIVE, None, MAX_ACTIVE + 1)?
@@ -25,7 +25,7 @@ pub fn active(state: &State) -> Result<BTreeMap<String, u64>> {
         .collect()
 }
 
-/// The operator whose key under a prefix this is.
+/// The operator in a key under `prefix`.
 pub fn operator_of(key: &[u8], prefix: &str) -> Result<String> {
     key.strip_prefix(prefix.as_bytes())
         .and_then(|operator| String::from_utf8(operator.to_vec()).ok())

@@ -1,4 +1,4 @@
-//! Validators that signed two blocks at one height (protocol section 10).
+//! Evidence against validators that double-signed (protocol section 10).
 
 use poq_proto::event;
 
@@ -8,13 +8,13 @@ use crate::execution::Execution;
 use crate::modules::bank;
 use crate::unbonding;
 
-/// Slashes and tombstones the validator with this consensus address. Evidence against a stranger,
-/// or against one that is tombstoned already, changes nothing.
+/// Slashes and tombstones the validator with this consensus address. Evidence against an unknown or
+/// already tombstoned validator changes nothing.
 pub fn punish(ctx: &mut Execution<'_>, address: &[u8]) -> Result<()> {
     let Some(mut validator) = find_by_address(ctx.state, address)? else {
         tracing::warn!(
             address = hex::encode(address),
-            "evidence against a stranger"
+            "evidence against an unknown validator"
         );
         return Ok(());
     };
@@ -42,7 +42,7 @@ pub fn punish(ctx: &mut Execution<'_>, address: &[u8]) -> Result<()> {
             let operator = &validator.operator;
             tracing::error!(
                 operator,
-                "the last validator signed twice; it keeps its power"
+                "the last validator double-signed; it keeps its power"
             );
         } else {
             power::change(ctx, &mut validator, 0)?;

@@ -1,4 +1,4 @@
-//! The validators' part of what users pay (protocol section 2).
+//! The distribution of fees to validators (protocol section 2).
 
 use poq_proto::event;
 
@@ -9,17 +9,17 @@ use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::bank;
 
-/// A signature under the last block.
+/// A validator's signature for the last block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {
     /// Consensus address, 20 bytes.
     pub address: Vec<u8>,
-    /// Voting power at that block.
+    /// The voting power at that block.
     pub power: u64,
 }
 
-/// Pays out what fees and the protocol's shares of prices have brought: to each validator that
-/// signed the last block by its power, rounded down. What is left waits for the next block.
+/// Distributes the collected fees and protocol shares by power among the validators that signed the
+/// last block, each share rounded down. The rest waits for the next block.
 pub fn distribute_fees(ctx: &mut Execution<'_>, votes: &[Vote]) -> Result<()> {
     let (prefix, denom) = (&ctx.block.params.bech32_prefix, &ctx.block.params.denom);
     let protocol = Address::of_module(PROTOCOL_ACCOUNT, prefix)?;

@@ -1,4 +1,4 @@
-//! Validators in a genesis: owners and stakes are the application's part, powers CometBFT's.
+//! Validators in a genesis: `app_state` has owners and stakes, CometBFT's part has powers.
 
 use poq_proto::code;
 use poq_proto::v1::{GenesisState, GenesisValidator, Validator};
@@ -11,8 +11,7 @@ use crate::error::{Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::bank;
 
-/// Registers the validators, whose stakes come into being with them. They have no power before
-/// [`init_powers`].
+/// Registers the validators and mints their stakes. They have no power before [`init_powers`].
 pub fn init(ctx: &mut Execution<'_>, genesis: &GenesisState) -> Result<()> {
     for validator in &genesis.validators {
         bank::mint_held(ctx.state, &ctx.block.params.denom, validator.stake.into())?;
@@ -21,8 +20,8 @@ pub fn init(ctx: &mut Execution<'_>, genesis: &GenesisState) -> Result<()> {
     Ok(())
 }
 
-/// Gives the validators of genesis the powers that CometBFT starts with. Both must know the same
-/// keys.
+/// Gives the validators of genesis the powers that CometBFT starts with. Both sides must have the
+/// same keys.
 pub fn init_powers(state: &mut State, powers: &[ValidatorPower]) -> Result<()> {
     ensure!(
         !powers.is_empty(),
@@ -61,8 +60,8 @@ pub fn init_powers(state: &mut State, powers: &[ValidatorPower]) -> Result<()> {
     Ok(())
 }
 
-/// Exports the validators with power and returns their powers. Stake on its way back, and that of a
-/// validator without power, goes into the operator's balance.
+/// Exports the validators with power and returns their powers. Unbonding stake, and the stake of a
+/// validator without power, goes to the operator's balance.
 pub fn export(
     ctx: &mut Execution<'_>,
     genesis: &mut GenesisState,
@@ -89,7 +88,7 @@ pub fn export(
     Ok(powers)
 }
 
-/// The newest VRF key goes along: the new chain begins long after the change of the old one.
+/// Exports the newest VRF key: the new chain begins long after the old key was replaced.
 fn carry_over(validator: Validator) -> GenesisValidator {
     GenesisValidator {
         vrf_key: match validator.next_vrf_key.is_empty() {

@@ -20,7 +20,7 @@ pub fn active(operator: &str) -> String {
     format!("{ACTIVE}{operator}")
 }
 
-/// Voting power that CometBFT knows of, `u64`; only inside a block that changes it.
+/// The power before the block, `u64`; only during a block that changes it.
 pub fn changed(operator: &str) -> String {
     format!("{CHANGED}{operator}")
 }

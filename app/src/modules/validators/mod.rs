@@ -1,5 +1,4 @@
-//! Validators: who owns which consensus key, with which power and stake. See the README beside this
-//! file.
+//! Validators: owners of consensus keys, their power and stake. See the README beside this file.
 
 mod active;
 mod evidence;
@@ -28,7 +27,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result, ensure, reject};
 
-/// CometBFT's name of a consensus key: the first 20 bytes of its SHA-256.
+/// CometBFT's address of a consensus key: the first 20 bytes of its SHA-256.
 pub fn consensus_address(public_key: &[u8]) -> [u8; 20] {
     let mut address = [0; 20];
     address.copy_from_slice(Sha256::digest(public_key).split_at(20).0);
@@ -70,19 +69,19 @@ pub fn find_by_address(state: &State, address: &[u8]) -> Result<Option<Validator
     get(state, &operator).map(Some)
 }
 
-/// Who signed two blocks at one height is never a validator again.
+/// Refuses a tombstoned validator, which double-signed.
 fn refuse_tombstoned(validator: &Validator) -> Result<()> {
     ensure!(
         !validator.tombstoned,
         code::TOMBSTONED,
-        "validator {} signed two blocks at one height and can never take part again",
+        "validator {} signed two blocks at one height and is permanently excluded",
         validator.operator
     );
     Ok(())
 }
 
-/// Stores the validator, or frees its keys if it has left. A tombstoned one stays, so that its key
-/// cannot come back.
+/// Stores the validator, or deletes it if it has left. A tombstoned one stays, so that its key
+/// cannot be registered again.
 fn put(state: &mut State, validator: &Validator) -> Result<()> {
     let empty = validator.stake == 0 && validator.unbonding.is_empty();
     if empty && validator.power == 0 && !validator.tombstoned {

@@ -1,4 +1,4 @@
-//! Voting power, and how CometBFT learns of it.
+//! Voting power and its updates for CometBFT.
 
 use poq_proto::v1::Validator;
 use poq_proto::{code, event};
@@ -9,7 +9,7 @@ use super::{get, keys};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 
-/// CometBFT's limit of the power of all validators together.
+/// CometBFT's limit of the total power.
 const MAX_TOTAL_POWER: u64 = i64::MAX.unsigned_abs() / 8;
 
 /// A consensus key and its voting power.
@@ -17,12 +17,12 @@ const MAX_TOTAL_POWER: u64 = i64::MAX.unsigned_abs() / 8;
 pub struct ValidatorPower {
     /// Ed25519, 32 bytes.
     pub public_key: Vec<u8>,
-    /// 0 takes it out of consensus.
+    /// The voting power; 0 removes the key from consensus.
     pub power: u64,
 }
 
-/// Changes the power of a validator that the caller stores; CometBFT hears of it at the end of the
-/// block.
+/// Changes the power of a validator that the caller stores. CometBFT gets the change at the end of
+/// the block.
 pub(super) fn change(ctx: &mut Execution<'_>, validator: &mut Validator, power: u64) -> Result<()> {
     check_set(ctx.state, &validator.operator, power)?;
     let changed = keys::changed(&validator.operator);
@@ -37,13 +37,13 @@ pub(super) fn change(ctx: &mut Execution<'_>, validator: &mut Validator, power: 
     Ok(())
 }
 
-/// Whether nobody else has voting power.
+/// Whether no other validator has voting power.
 pub(super) fn is_last(state: &State, operator: &str) -> Result<bool> {
     Ok(active(state)?.keys().all(|other| other == operator))
 }
 
-/// What CometBFT must hear at the end of the block: one entry for each key whose power is not what
-/// it was before the block.
+/// The validator updates for CometBFT at the end of the block: one entry per key whose power
+/// differs from that before the block.
 pub fn take_updates(state: &mut State) -> Result<Vec<ValidatorPower>> {
     let mut updates = Vec::new();
     for (key, _) in state.scan(keys::CHANGED, None, usize::MAX)? {
@@ -61,7 +61,7 @@ pub fn take_updates(state: &mut State) -> Result<Vec<ValidatorPower>> {
     Ok(updates)
 }
 
-/// Whether the set could be one of CometBFT's if the operator's validator had this power.
+/// Checks that CometBFT accepts the validator set with this power of the operator's validator.
 pub(super) fn check_set(state: &State, operator: &str, power: u64) -> Result<()> {
     let mut set = active(state)?;
     match power {
@@ -87,7 +87,7 @@ pub(super) fn check_set(state: &State, operator: &str, power: u64) -> Result<()>
     Ok(())
 }
 
-/// Sets the power in both places where it is kept, except for storing the validator.
+/// Sets the power in the validator and in the set of active ones. The caller stores the validator.
 pub(super) fn assign(state: &mut State, validator: &mut Validator, power: u64) -> Result<()> {
     validator.power = power;
     let active = keys::active(&validator.operator);

@@ -1,4 +1,4 @@
-//! What a validator must be to be registered.
+//! The registration of validators.
 
 use poq_proto::v1::{GenesisValidator, Validator};
 use poq_proto::{code, event};
@@ -9,10 +9,10 @@ use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 
-/// Bytes of an Ed25519 key.
+/// Length of an Ed25519 key, bytes.
 const KEY_BYTES: usize = 32;
 
-/// Registers a validator whose stake exists already; genesis does this without an account.
+/// Registers a validator whose stake exists already; genesis calls this directly.
 pub fn register(ctx: &mut Execution<'_>, request: GenesisValidator) -> Result<()> {
     let prefix = &ctx.block.params.bech32_prefix;
     let operator = Address::parse(&request.operator, prefix)?.to_string();
@@ -30,7 +30,7 @@ pub fn register(ctx: &mut Execution<'_>, request: GenesisValidator) -> Result<()
     ensure!(
         find(ctx.state, &operator)?.is_none(),
         code::ALREADY_REGISTERED,
-        "{operator} is registered as validator already"
+        "{operator} is already registered as validator"
     );
     if !request.vrf_key.is_empty() {
         require_well_formed(&request.vrf_key)?;

@@ -7,7 +7,7 @@ use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::unbonding;
 
-/// Adds to the stake; returns what it is then, base units.
+/// Adds to the stake and returns the new stake, base units.
 pub fn add_stake(ctx: &mut Execution<'_>, operator: &str, amount: u64) -> Result<u64> {
     let mut validator = get(ctx.state, operator)?;
     refuse_tombstoned(&validator)?;
@@ -16,7 +16,7 @@ pub fn add_stake(ctx: &mut Execution<'_>, operator: &str, amount: u64) -> Result
     Ok(validator.stake)
 }
 
-/// Takes a part out of the stake; the minimum stays as long as the validator has power.
+/// Unbonds a part of the stake. At least the minimum remains while the validator has power.
 pub fn unbond(
     ctx: &mut Execution<'_>,
     operator: &str,
@@ -37,7 +37,8 @@ pub fn unbond(
     put(ctx.state, &validator)
 }
 
-/// Takes out the part of a height, which the caller pays; returns its base units.
+/// Removes the unbonding parts that are due at a height and returns their sum, base units, which
+/// the caller pays.
 pub fn release(ctx: &mut Execution<'_>, operator: &str, height: u64) -> Result<u64> {
     let mut validator = get(ctx.state, operator)?;
     let amount = unbonding::take(&mut validator.unbonding, height);

@@ -1,4 +1,4 @@
-//! The keys of validators' outputs for the beacon.
+//! The VRF keys of validators.
 
 use poq_proto::code;
 use poq_proto::v1::Validator;
@@ -11,9 +11,9 @@ use crate::error::{Result, reject};
 use crate::execution::Execution;
 use crate::vrf::check_key;
 
-/// Blocks from a change of a VRF key to the first vote that needs it. The beacon that this vote's
-/// output is computed from must not be known, even in part, to whoever picks the key: that takes
-/// two blocks. The other eight give an operator time to see that the message went through.
+/// Blocks from a change of a VRF key to the first vote that uses it. A validator that chooses a key
+/// must not know, even in part, the beacon from which that vote's output is computed: that takes
+/// two blocks. The other eight give an operator time to see that the message was executed.
 pub const VRF_KEY_DELAY: u64 = 10;
 
 /// The VRF key that a validator's vote for the block at `height` needs, if it has one.
@@ -26,7 +26,7 @@ pub fn effective_vrf_key(validator: &Validator, height: u64) -> Option<&[u8]> {
     (!key.is_empty()).then_some(key)
 }
 
-/// Refuses what is no VRF key.
+/// Refuses a malformed VRF key.
 pub(super) fn require_well_formed(key: &[u8]) -> Result<()> {
     check_key(key).map_err(|error| {
         crate::Error::rejected(
@@ -36,7 +36,8 @@ pub(super) fn require_well_formed(key: &[u8]) -> Result<()> {
     })
 }
 
-/// Whether the validator's votes will have outputs once its power counts, if votes need them.
+/// Requires a VRF key that is effective once the validator's power counts, if votes need outputs
+/// then.
 pub(super) fn require_vrf_key(ctx: &Execution<'_>, validator: &Validator) -> Result<()> {
     let first = chain::vote_extensions_height(ctx.state)?;
     let counts = ctx.block.height.saturating_add(POWER_DELAY);
@@ -46,7 +47,7 @@ pub(super) fn require_vrf_key(ctx: &Execution<'_>, validator: &Validator) -> Res
     }
 }
 
-/// Whether the votes of everybody with power would have outputs at a height.
+/// Requires that every validator with power has an effective VRF key at a height.
 pub fn require_vrf_keys(state: &State, height: u64) -> Result<()> {
     for operator in active(state)?.keys() {
         require(&get(state, operator)?, height)?;

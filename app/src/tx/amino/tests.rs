@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::*;
 
-/// What CosmJS signed; `testnet/clients/cosmjs/amino-fixture.js` makes the file. A document that
-/// changes for the same bytes is a change of consensus.
+/// A document that CosmJS signed; `testnet/clients/cosmjs/amino-fixture.js` generates the file. A
+/// document that changes for the same bytes is a change of consensus.
 #[derive(Deserialize)]
 struct Signed {
     name: String,
@@ -54,7 +54,7 @@ fn every_message_has_a_form_and_a_name_that_ledger_shows() {
         let name = name(&format!("/{}", method.input().full_name()));
         assert!(name.len() < 40, "{name}");
         let covered = fixture.iter().any(|signed| signed.document.contains(&name));
-        assert!(covered, "{name} is not in cosmjs.json: make it anew");
+        assert!(covered, "{name} is not in cosmjs.json: generate it again");
     }
 }
 

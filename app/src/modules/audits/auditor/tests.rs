@@ -4,7 +4,7 @@ use poq_proto::v1::EvaluatorModel;
 
 use super::*;
 
-/// Scores by what the answer says, and counts how often.
+/// Does what the answer says, and counts the calls.
 #[derive(Default)]
 struct Scripted(AtomicUsize);
 
@@ -59,7 +59,7 @@ fn scores_are_there_whether_they_were_begun_or_not() {
     assert_eq!(score_of(&scores, 1), Some(1));
     assert_eq!(score_of(&scores, 2), None);
     assert_eq!(score_of(&scores, 3), Some(3));
-    // Once each, however often they are asked for.
+    // Each score is computed once, however often it is requested.
     assert_eq!(auditor.scores(&cases).unwrap(), scores);
     assert_eq!(scorer.0.load(Ordering::SeqCst), 3);
     assert!(auditor.scores(&[]).unwrap().is_empty());
@@ -88,7 +88,7 @@ fn a_node_that_cannot_compute_a_score_says_which_and_tries_again() {
     assert_eq!(score_of(&scores, 9), Some(10));
 }
 
-/// Every node meets it, and all of them must get past it.
+/// Every node has the same panic, and all must get past it.
 #[test]
 fn a_panic_is_a_result() {
     let (_, auditor) = auditor();

@@ -9,8 +9,8 @@ use crate::execution::Execution;
 use crate::modules::audits::schedule::{self, of_cause};
 use crate::modules::{bank, tasks};
 
-/// Challenges wait for the audits of so many blocks at most: what is paid for later than its window
-/// holds stakes that are on their way back, and payouts.
+/// The most waiting challenges, as a number of blocks full of audits: an audit that waits beyond
+/// its window delays unbonding stakes and payouts.
 const PENDING_BLOCKS: usize = 16;
 
 /// `MsgChallenge`: forces the audit of a settled task before its payout. The deposit is held until
@@ -32,7 +32,7 @@ pub fn challenge(ctx: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgCh
     ensure!(
         of_cause(ctx.state, AuditCause::Challenged, None, most)?.len() < most,
         code::TOO_MANY_CHALLENGES,
-        "{most} challenges wait for their audits already; try again in the next block"
+        "{most} challenges are already waiting for their audits; try again in the next block"
     );
     bank::debit(
         ctx.state,
@@ -60,7 +60,7 @@ pub fn challenge(ctx: &mut Execution<'_>, message: MsgChallenge) -> Result<MsgCh
     Ok(MsgChallengeResponse { due_height })
 }
 
-/// The task is settled, its window is open, and nobody checks it already.
+/// Requires that the task is settled, its window is open, and no audit is scheduled or over.
 fn require_open(task: &Task, now: u64) -> Result<()> {
     let id = task.id;
     let Some(settlement) = &task.settlement else {
@@ -79,7 +79,7 @@ fn require_open(task: &Task, now: u64) -> Result<()> {
         let state = match &audit.result {
             Some(result) => format!("was audited at height {}", result.height),
             None => format!(
-                "is audited already, with a result at height {} or soon after",
+                "is already being audited, with a result at height {} or soon after",
                 audit.due_height
             ),
         };

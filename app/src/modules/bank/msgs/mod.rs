@@ -1,4 +1,4 @@
-//! One file for each message, named like it.
+//! One file per message, with the message's name.
 
 mod multi_send;
 mod send;
@@ -12,7 +12,7 @@ use crate::address::{Address, PROTOCOL_ACCOUNT};
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 
-/// What reaches a module's account by a transfer is lost: nobody has a key of it.
+/// Refuses a transfer to a module's account: nobody has its key, so the coins would be lost.
 fn refuse_module(to: &Address) -> Result<()> {
     ensure!(
         !to.is_of_module(PROTOCOL_ACCOUNT),

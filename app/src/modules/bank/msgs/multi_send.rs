@@ -12,7 +12,7 @@ use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::bank::{credit, debit};
 
-/// Most receivers of one message.
+/// The most outputs of one message.
 const MAX_OUTPUTS: usize = 500;
 
 /// The account that pays, and signs, a `MsgMultiSend`.
@@ -23,8 +23,8 @@ pub fn payer(message: &MsgMultiSend) -> &str {
         .map_or("", |input| input.address.as_str())
 }
 
-/// `cosmos.bank.v1beta1.MsgMultiSend`: one input, as in the Cosmos SDK since 0.47, and any number
-/// of outputs with the same coins together.
+/// `cosmos.bank.v1beta1.MsgMultiSend`: one input, as in the Cosmos SDK since 0.47, and up to 500
+/// outputs whose coins sum up to the input's.
 pub fn multi_send(ctx: &mut Execution<'_>, message: MsgMultiSend) -> Result<MsgMultiSendResponse> {
     let prefix = &ctx.block.params.bech32_prefix;
     let [input] = message.inputs.as_slice() else {
@@ -68,7 +68,7 @@ fn sum_of(outputs: &[Output]) -> Result<BTreeMap<&str, u128>> {
         for (denom, amount) in parse_coins(&output.coins)? {
             let sum: &mut u128 = sums.entry(denom).or_default();
             *sum = sum.checked_add(amount).ok_or_else(|| {
-                let log = format!("the outputs in {denom} exceed 128 bits together");
+                let log = format!("the sum of the outputs in {denom} exceeds 128 bits");
                 Error::rejected(code::INVALID_COINS, log)
             })?;
         }

@@ -8,8 +8,8 @@ use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::modules::{params, validators};
 
-/// Blocks until CometBFT uses a changed set of validators: from then on it is the set that the
-/// state has, so that each of its members was checked for a key.
+/// Blocks until CometBFT uses a changed validator set. From then on it is the set in the state,
+/// each of whose members was checked for a key.
 const NOTICE: u64 = validators::POWER_DELAY;
 
 /// `MsgEnableVoteExtensions`.
@@ -22,7 +22,7 @@ pub fn enable_vote_extensions(
     ensure!(
         first == 0,
         code::EXTENSIONS_ENABLED,
-        "vote extensions begin at height {first} already; that cannot be changed"
+        "vote extensions already begin at height {first}; that cannot be changed"
     );
     let earliest = ctx.block.height.saturating_add(NOTICE);
     ensure!(

@@ -1,4 +1,4 @@
-//! `MsgUpdateNode`: what an operator may change of its node.
+//! `MsgUpdateNode`.
 
 use poq_proto::event;
 use poq_proto::v1::{MsgUpdateNode, MsgUpdateNodeResponse, Node};
@@ -41,7 +41,7 @@ pub fn update_node(
     Ok(MsgUpdateNodeResponse {})
 }
 
-/// Takes the node out of the indexes of the models that it no longer names.
+/// Removes the node from the indexes of the models that it no longer names.
 fn stop_serving(ctx: &mut Execution<'_>, node: &Node, kept: &[String]) -> Result<()> {
     let dropped = node.models.iter().filter(|model| !kept.contains(model));
     for model in dropped {

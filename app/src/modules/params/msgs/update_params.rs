@@ -27,12 +27,12 @@ pub fn update_params(
         now.denom,
         now.bech32_prefix
     );
-    // Evidence counts for as long as stake is in reach when the chain begins: CometBFT takes that
-    // from the genesis.
+    // CometBFT accepts evidence of the age that genesis allows, so stake must stay slashable for at
+    // least as long.
     ensure!(
         params.unbonding_window >= now.unbonding_window,
         code::INVALID_REQUEST,
-        "unbonding_window cannot fall below {}: CometBFT takes evidence as old as that",
+        "unbonding_window cannot fall below {}: CometBFT accepts evidence of that age",
         now.unbonding_window
     );
     validate(&params)?;

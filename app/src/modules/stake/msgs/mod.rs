@@ -1,4 +1,4 @@
-//! One file for each message, named like it.
+//! One file per message, with the message's name.
 
 mod add_stake;
 mod unbond;

@@ -9,8 +9,8 @@ use crate::execution::Execution;
 use crate::modules::stake::keys;
 use crate::modules::{nodes, validators};
 
-/// `MsgUnbond`: the amount leaves the stake now and comes back to the balance after
-/// `unbonding_window` blocks.
+/// `MsgUnbond`: the amount leaves the stake now and returns to the balance after `unbonding_window`
+/// blocks.
 pub fn unbond(ctx: &mut Execution<'_>, message: MsgUnbond) -> Result<MsgUnbondResponse> {
     let (role, amount) = (message.role(), message.amount);
     let operator = checked(ctx, &message.operator, amount)?;

@@ -8,8 +8,8 @@ use crate::modules::tasks::lifecycle::{pay_protocol, refund};
 use crate::modules::tasks::settlement::{cancellation_fee, returned};
 use crate::modules::tasks::{get, keys, put};
 
-/// `MsgCancelTask`: the user takes a question back that has no answer yet. The escrow returns, less the
-/// fee while the first node works on it, and that node is free without a penalty.
+/// `MsgCancelTask`: the user cancels a task that has no answer yet. The escrow returns, less the
+/// fee while the first node works on the task, and the node is released without a penalty.
 pub fn cancel_task(
     ctx: &mut Execution<'_>,
     message: MsgCancelTask,
@@ -18,7 +18,7 @@ pub fn cancel_task(
     ensure!(
         task.user == message.user,
         code::NOT_THE_USER,
-        "task {} is of {}, not of {}",
+        "task {} belongs to {}, not to {}",
         task.id,
         task.user,
         message.user
@@ -28,7 +28,7 @@ pub fn cancel_task(
         TaskStatus::Submitted => {}
         TaskStatus::Assigned => release_node(ctx, &task)?,
         TaskStatus::Final | TaskStatus::Refunded => {
-            reject!(code::TASK_OVER, "task {} is over already", task.id)
+            reject!(code::TASK_OVER, "task {} is already over", task.id)
         }
         TaskStatus::Answered
         | TaskStatus::Committing
@@ -36,7 +36,7 @@ pub fn cancel_task(
         | TaskStatus::Settled
         | TaskStatus::Unspecified => reject!(
             code::ALREADY_ANSWERED,
-            "task {} has its answer already and can no longer be cancelled; it ends by itself",
+            "task {} already has an answer and can no longer be cancelled",
             task.id
         ),
     }

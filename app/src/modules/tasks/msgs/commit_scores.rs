@@ -36,7 +36,7 @@ fn commit_score(
     ensure!(
         seat.commitment.is_empty(),
         code::DUPLICATE,
-        "{operator} has committed to task {id} already"
+        "{operator} has already committed to task {id}"
     );
     phase?;
     ensure!(

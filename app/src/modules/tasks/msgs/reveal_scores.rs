@@ -35,7 +35,7 @@ fn reveal_score(ctx: &mut Execution<'_>, operator: &str, id: u64, item: &RevealI
     ensure!(
         seat.reveal.is_none(),
         code::DUPLICATE,
-        "{operator} has revealed its score of task {id} already"
+        "{operator} has already revealed its score of task {id}"
     );
     phase?;
     ensure!(

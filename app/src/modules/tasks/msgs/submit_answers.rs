@@ -9,7 +9,7 @@ use crate::execution::Execution;
 use crate::modules::nodes;
 use crate::modules::tasks::{await_draw, get, keys, put, require_phase, run_batch};
 
-/// `MsgSubmitAnswers`: the assigned node hands in its answers.
+/// `MsgSubmitAnswers`: the assigned node submits its answers.
 pub fn submit_answers(
     ctx: &mut Execution<'_>,
     message: MsgSubmitAnswers,
@@ -33,7 +33,7 @@ fn submit_answer(ctx: &mut Execution<'_>, operator: &str, id: u64, item: AnswerI
     ensure!(
         task.answer.is_none(),
         code::DUPLICATE,
-        "{operator} has answered task {id} already"
+        "{operator} has already answered task {id}"
     );
     require_phase(&task, TaskStatus::Assigned)?;
     ensure!(

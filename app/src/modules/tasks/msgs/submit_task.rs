@@ -16,11 +16,12 @@ use crate::modules::{bank, models, nodes, params};
 
 /// Highest sampling temperature, ppm.
 const MAX_TEMPERATURE: u32 = 2_000_000;
-/// Repetition penalties of a sampling, ppm.
+/// Range of the repetition penalty, ppm.
 const REPETITION_PENALTIES: RangeInclusive<u32> = 1_000_000..=2_000_000;
 
-/// `MsgSubmitTask`: checks the request, escrows its fee and queues it for the draw at the
-/// beginning of the next block, whose beacon neither its sender nor the proposer of this block can know.
+/// `MsgSubmitTask`: checks the request, escrows its fee and queues the task for the draw at the
+/// beginning of the next block, whose beacon neither its sender nor the proposer of this block can
+/// know.
 pub fn submit_task(
     ctx: &mut Execution<'_>,
     message: MsgSubmitTask,
@@ -96,7 +97,7 @@ pub fn submit_task(
     Ok(MsgSubmitTaskResponse { task_id: id })
 }
 
-/// A task that no committee could judge is refused before anybody works for it.
+/// Refuses a task that no committee could judge, before a node works on it.
 fn require_committee(ctx: &Execution<'_>, user: &str, model: &Model) -> Result<()> {
     let needed = quorum(ctx.block.params.committee_size as usize);
     let excluded = nodes::slots_of(ctx.state, Role::Evaluator, &[user])?;
@@ -132,7 +133,7 @@ fn validate(ctx: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Resu
     ensure!(
         !message.prompt.trim().is_empty(),
         code::INVALID_PROMPT,
-        "a prompt has something besides white space"
+        "a prompt cannot be only white space"
     );
     ensure!(
         (MIN_ANSWER_BYTES..=params.max_answer_bytes).contains(&message.max_answer_bytes),

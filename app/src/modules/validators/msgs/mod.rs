@@ -1,4 +1,4 @@
-//! One file for each message, named like it.
+//! One file per message, with the message's name.
 
 mod register_validator;
 mod set_validator_power;

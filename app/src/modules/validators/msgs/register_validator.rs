@@ -8,7 +8,7 @@ use crate::execution::Execution;
 use crate::modules::bank;
 use crate::modules::validators::register;
 
-/// `MsgRegisterValidator`: a validator without power; the authority gives it some.
+/// `MsgRegisterValidator`: registers a validator without power; the authority gives it power.
 pub fn register_validator(
     ctx: &mut Execution<'_>,
     message: MsgRegisterValidator,
