@@ -143,7 +143,7 @@ fn a_chain_has_the_money_and_the_addresses_that_it_is_made_with() {
         ("--denom U!", "denom"),
         ("--bech32-prefix Poq", "bech32_prefix"),
         ("--minimum-gas-price 1atom", "--denom atom"),
-        ("--minimum-gas-price 0.0000001upoq", "millionths"),
+        ("--minimum-gas-price 0.0000001upoq", "millionth"),
         (
             "--operator coin1qqqsyqcyq5rqwzqfpg9scrgwpugpzysnzs23v9",
             "coin",
