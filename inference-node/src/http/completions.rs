@@ -20,7 +20,10 @@ pub struct CompletionRequest {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`prompt` must be a string; token arrays are not supported")]
+#[serde(
+    untagged,
+    expecting = "`prompt` must be a string; token arrays are not supported"
+)]
 enum Texts {
     One(String),
     Many(Vec<String>),

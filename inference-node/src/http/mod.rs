@@ -88,7 +88,7 @@ pub fn router(compute: Compute, health: &Health, service: Service) -> Router {
         .method_not_allowed_fallback(|| async {
             Failure::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "the path does not have this method",
+                "method not allowed for this path",
             )
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
