@@ -28,7 +28,7 @@ async fn main() -> anyhow::Result<()> {
         model: model.id.clone(),
         prompt: prompt.clone(),
         max_answer_bytes: 512,
-        // Held in escrow: what is not spent comes back.
+        // Held in escrow; the unspent part is returned.
         max_fee: 1_000_000,
         ..MsgSubmitTask::default()
     };

@@ -1,5 +1,5 @@
-//! Follows the chain and prints the events of its tasks, every block once. A cursor in a file makes it
-//! continue where it stopped.
+//! Follows the chain and prints the events of its tasks, every block once. A cursor file lets it
+//! continue after a restart.
 //!
 //! ```sh
 //! cargo run -p poq-client --example follow -- http://127.0.0.1:26657 cursor.json
@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
     let chain_id = client.status().await?.chain_id;
     let mut follower = Follower::open(client.clone(), cursor, &chain_id, Duration::from_secs(1));
     loop {
-        // The newest height; blocks that came while this program was away are caught up with.
+        // The newest height; blocks missed while this program was stopped are read first.
         let newest = follower.next().await;
         for height in follower.cursor() + 1..=newest {
             let block = client.block_results(Some(height)).await?;

@@ -1,5 +1,5 @@
-//! Proves what the chain says about a task: its record leads to the application hash that the
-//! validators signed. Give the hash of a block header that you trust, or the node's own is taken.
+//! Proves a task's record: that it leads to the application hash that the validators signed. Pass
+//! the hash of a block header that you trust; otherwise the node's own is used.
 //!
 //! ```sh
 //! cargo run -p poq-client --example verify_receipt -- http://127.0.0.1:26657 1
@@ -47,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The hash of a state is in the header of the block after it, which may have to be waited for.
+/// A state's hash is in the header of the next block, which may not exist yet.
 async fn app_hash(client: &Client, height: u64) -> anyhow::Result<Vec<u8>> {
     while client.status().await?.latest_height <= height {
         tokio::time::sleep(Duration::from_millis(300)).await;

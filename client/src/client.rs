@@ -12,7 +12,7 @@ use crate::inclusion::Inclusion;
 use crate::rpc::Rpc;
 use crate::{BlockOutcome, Error, Result, Status, TxHash, TxOutcome, TxPage};
 
-/// First and longest pause between two looks for a transaction.
+/// First and longest pause between two lookups of a transaction.
 const WAIT_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 /// One node's RPC endpoint. Clones share their connections; every request has a timeout.
@@ -21,10 +21,10 @@ pub struct Client {
     rpc: Rpc,
 }
 
-/// What a query found, and the height of the state that it was found in.
+/// The result of a query and the height of the state that it was read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Answer<T> {
-    /// What was found.
+    /// The result.
     pub value: T,
     /// The block whose execution produced the state.
     pub height: u64,
@@ -41,14 +41,14 @@ impl Client {
         self.rpc.url()
     }
 
-    /// What the node says about itself.
+    /// The node's status.
     pub async fn status(&self) -> Result<Status> {
         let status = self.rpc.check("status", self.rpc.http().status().await)?;
         Ok(status.into())
     }
 
-    /// Height of the newest state that queries see. The node's own newest block
-    /// ([`Status::latest_height`]) can be one ahead of it for a moment.
+    /// Height of the newest state that queries see. [`Status::latest_height`] can briefly be one
+    /// block ahead.
     pub async fn height(&self) -> Result<u64> {
         let info = self
             .rpc
@@ -81,7 +81,7 @@ impl Client {
         })
     }
 
-    /// An ABCI query as CometBFT passes it on; a code other than 0 is [`Error::Query`].
+    /// An ABCI query as CometBFT relays it; a code other than 0 is [`Error::Query`].
     pub(crate) async fn abci_query(
         &self,
         path: &str,
@@ -101,8 +101,8 @@ impl Client {
         Ok(answer)
     }
 
-    /// Hands a transaction to the node's mempool. Refused by CheckTx is [`Error::Tx`]; a
-    /// transaction that the mempool has already is accepted.
+    /// Broadcasts a transaction to the node's mempool. A refusal by CheckTx is [`Error::Tx`]; a
+    /// transaction that is already in the mempool is accepted.
     pub async fn broadcast(&self, tx: Vec<u8>) -> Result<TxHash> {
         let hash = TxHash::of(&tx);
         let sent = self.rpc.http().broadcast_tx_sync(tx).await;
@@ -136,9 +136,9 @@ impl Client {
         }
     }
 
-    /// Waits until the transaction is in a block, whatever became of it there; see
-    /// [`TxOutcome::success`]. An RPC outage shorter than `timeout` does not end the wait, and a node
-    /// without an index of transactions is asked for its blocks.
+    /// Waits until the transaction is in a block, even if it failed there; see
+    /// [`TxOutcome::success`]. An RPC outage shorter than `timeout` does not end the wait. If the
+    /// node has no transaction index, its blocks are read instead.
     pub async fn wait(&self, hash: TxHash, timeout: Duration) -> Result<TxOutcome> {
         let deadline = Instant::now() + timeout;
         let (mut pause, longest) = WAIT_PAUSE;
@@ -158,10 +158,9 @@ impl Client {
         }
     }
 
-    /// Waits until the transaction is in a block, whatever became of it there, or until `blocks`
-    /// more blocks or the block at `timeout_height` (0 is none) are there without it. Looks at
-    /// each of the `heights`, however long it takes until the next one; an RPC outage does not end
-    /// the wait.
+    /// Waits until a block includes the transaction, even if it failed there. Gives up after
+    /// `blocks` more blocks or after the block at `timeout_height` (0 means none). Checks at each
+    /// of the `heights`, however long the next one takes; an RPC outage does not end the wait.
     pub async fn wait_blocks(
         &self,
         hash: TxHash,
@@ -181,7 +180,8 @@ impl Client {
                 Err(error) if !error.is_retryable() => return Err(error),
                 Ok(None) | Err(_) => {}
             }
-            // One block more than can have it: a node indexes a block after it has told of it.
+            // One block beyond the last possible one: a node announces a block before it indexes
+            // it.
             if height > last || heights.changed().await.is_err() {
                 return Err(Error::NotInBlocks { hash, height });
             }
@@ -234,7 +234,7 @@ impl Client {
         Ok(heights.collect())
     }
 
-    /// The block at `height`, or the newest.
+    /// The block at `height`, or the newest one.
     pub async fn block(&self, height: Option<u64>) -> Result<block::Response> {
         let found = match height {
             Some(height) => self.rpc.http().block(block_height(height)?).await,
@@ -243,7 +243,7 @@ impl Client {
         self.rpc.check("block", found)
     }
 
-    /// What executing the block at `height`, or the newest, did.
+    /// The results of executing the block at `height`, or the newest one.
     pub async fn block_results(&self, height: Option<u64>) -> Result<BlockOutcome> {
         let found = match height {
             Some(height) => self.rpc.http().block_results(block_height(height)?).await,
@@ -259,8 +259,8 @@ impl Client {
         self.rpc.check("validators", found)
     }
 
-    /// Application hash of the state after the block at `height`. The next block's header has
-    /// it, so that block must exist.
+    /// Application hash of the state after the block at `height`. It is in the next block's header,
+    /// so that block must exist.
     pub async fn app_hash(&self, height: u64) -> Result<Vec<u8>> {
         let next = self.block(Some(height.saturating_add(1))).await?;
         Ok(next.block.header.app_hash.as_bytes().to_vec())
@@ -281,7 +281,8 @@ pub(crate) fn block_height(height: u64) -> Result<Height> {
     Height::try_from(height)
         .map_err(|_| Error::InvalidQuery(format!("{height} is not a block height")))
 }
-/// A refused query. Some refusals come in the words of the Cosmos SDK, with the chain's own code in `info`.
+/// The error of a refused query. Some are in the Cosmos SDK's wording, with the chain's own code in
+/// `info`.
 fn refusal(path: &str, answer: AbciQuery) -> Error {
     let own = answer.info.split_once('/');
     let own = own.and_then(|(codespace, code)| Some((codespace.to_owned(), code.parse().ok()?)));

@@ -1,4 +1,4 @@
-//! SHA-256 in the form of the chain's registries: 64 lower-case hex digits.
+//! SHA-256 as the chain's registries write it: 64 lower-case hex digits.
 
 use std::fs::File;
 use std::io;
@@ -6,12 +6,12 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-/// Of `bytes`.
+/// The digest of `bytes`.
 pub fn of_bytes(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
-/// Of a file's content, which is not held in memory.
+/// The digest of a file, which is read in chunks.
 ///
 /// # Errors
 /// If the file cannot be read.

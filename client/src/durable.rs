@@ -1,4 +1,4 @@
-//! Files that survive a crash: either the old or the new content is on disk, never a part.
+//! Crash-safe files: the disk has either the old or the new content, never a part.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
@@ -8,23 +8,23 @@ use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
-/// Replaces the content of `path` at once. The file is readable by its owner only; its folder
-/// must exist.
+/// Replaces the content of `path` atomically. Only the owner can read the file; its folder must
+/// exist.
 pub fn replace(path: &Path, content: &[u8]) -> Result<()> {
     write(path, content, |file| {
         file.persist(path).map_err(|error| error.error)
     })
 }
 
-/// Creates `path` at once; fails with [`std::io::ErrorKind::AlreadyExists`] if there is such a
-/// file. The file is readable by its owner only; its folder must exist.
+/// Creates `path` atomically; fails with [`std::io::ErrorKind::AlreadyExists`] if it exists. Only
+/// the owner can read the file; its folder must exist.
 pub fn create(path: &Path, content: &[u8]) -> Result<()> {
     write(path, content, |file| {
         file.persist_noclobber(path).map_err(|error| error.error)
     })
 }
 
-/// Removes `path` for good. One that is gone already is no error.
+/// Removes `path` durably. A missing file is not an error.
 pub fn remove(path: &Path) -> Result<()> {
     let removed = match fs::remove_file(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
@@ -56,7 +56,7 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// A rename is on disk only once its folder is.
+/// A rename is durable only once its folder is synced.
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -5,21 +5,21 @@ use poq_proto::code::{self, Code};
 
 use crate::{TxHash, keyring, proof};
 
-/// The result of everything in this crate.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong between this program and the chain.
+/// Errors between this program and the chain.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The address of a node cannot be used.
+    /// The address of a node is not usable.
     #[error(
         "`{url}` is not the address of a node's RPC: {reason}; expected for example http://127.0.0.1:26657"
     )]
     Url {
-        /// As it was given.
+        /// The address as given.
         url: String,
-        /// Why it cannot be used.
+        /// Why it is not usable.
         reason: String,
     },
     /// No answer: connection refused, reset or timed out.
@@ -29,7 +29,7 @@ pub enum Error {
     Unreachable {
         /// The node's address.
         url: String,
-        /// From the HTTP client.
+        /// The HTTP client's error.
         reason: String,
     },
     /// The node answered with an error of its own.
@@ -39,15 +39,15 @@ pub enum Error {
         url: String,
         /// The RPC method.
         method: &'static str,
-        /// From the node.
+        /// The node's error.
         reason: String,
     },
-    /// The node's answer has not the expected form.
+    /// The node's answer does not have the expected form.
     #[error(
         "cannot understand the node's answer to {what}: {reason}; check that the node and this program have the same version"
     )]
     Decode {
-        /// What was asked.
+        /// The request.
         what: String,
         /// What is wrong with the answer.
         reason: String,
@@ -57,33 +57,33 @@ pub enum Error {
     Query {
         /// The gRPC path.
         path: String,
-        /// Never 0.
+        /// The error code, never 0.
         code: u32,
         /// `sdk` or `poq`.
         codespace: String,
-        /// From the application.
+        /// The application's message.
         log: String,
     },
     /// The application refused a transaction, before or in a block.
     #[error("transaction {hash} failed: {log} ({codespace} code {code})")]
     Tx {
-        /// Never 0.
+        /// The error code, never 0.
         code: u32,
         /// `sdk` or `poq`.
         codespace: String,
-        /// From the application.
+        /// The application's message.
         log: String,
         /// The refused transaction.
         hash: TxHash,
     },
-    /// The node's mempool takes no more transactions.
+    /// The node's mempool is full.
     #[error(
         "the mempool of the node at {url} is full: {reason}; try again later or with another node"
     )]
     MempoolFull {
         /// The node's address.
         url: String,
-        /// From the node.
+        /// The node's message.
         reason: String,
     },
     /// A transaction was accepted but is in no block yet. It may still be included.
@@ -91,19 +91,20 @@ pub enum Error {
         "transaction {hash} is in no block after {timeout:?}; it may still be included: query it before sending it again"
     )]
     NotIncluded {
-        /// The awaited transaction.
+        /// The hash of the transaction.
         hash: TxHash,
-        /// How long it was awaited.
+        /// How long the client waited.
         timeout: Duration,
     },
-    /// A transaction was accepted but is in no block of those that could have it. It may be lost.
+    /// A transaction was accepted but is in none of the blocks that could include it. It may be
+    /// lost.
     #[error(
-        "transaction {hash} is in no block up to {height}; it may be lost: look whether it is still wanted before sending it again"
+        "transaction {hash} is in no block up to {height}; it may be lost: check whether it is still needed before sending it again"
     )]
     NotInBlocks {
-        /// The awaited transaction.
+        /// The hash of the transaction.
         hash: TxHash,
-        /// The newest height that was looked at.
+        /// The newest height that was checked.
         height: u64,
     },
     /// The node is on another chain.
@@ -113,9 +114,9 @@ pub enum Error {
     ChainId {
         /// The node's address.
         url: String,
-        /// As configured.
+        /// The configured chain id.
         expected: String,
-        /// As the node says.
+        /// The node's chain id.
         actual: String,
     },
     /// The signer has no account on the chain yet.
@@ -124,32 +125,32 @@ pub enum Error {
         /// The signer.
         address: String,
     },
-    /// A search expression, a height or the like that no node would understand.
+    /// A search expression, height or the like that no node would accept.
     #[error("invalid query: {0}")]
     InvalidQuery(String),
-    /// A transaction cannot be built from what was given.
+    /// A transaction cannot be built from the input.
     #[error("cannot build the transaction: {0}")]
     InvalidTx(String),
-    /// Not a usable account address.
+    /// The text is not a valid account address.
     #[error("`{address}` is not an account address: {reason}")]
     Address {
-        /// As it was given.
+        /// The address as given.
         address: String,
         /// What is wrong with it.
         reason: String,
     },
-    /// Not a usable mnemonic.
+    /// The mnemonic is not valid.
     #[error(
-        "the mnemonic is not valid: expected 12, 15, 18, 21 or 24 English BIP-39 words with a right checksum, separated by spaces"
+        "the mnemonic is not valid: expected 12, 15, 18, 21 or 24 English BIP-39 words with a valid checksum, separated by spaces"
     )]
     Mnemonic,
     /// A key cannot be derived or used.
     #[error("the key cannot be used: {0}")]
     Key(String),
-    /// Keys on disk.
+    /// Keyring errors.
     #[error(transparent)]
     Keyring(#[from] keyring::Error),
-    /// A Merkle proof.
+    /// Merkle proof errors.
     #[error(transparent)]
     Proof(#[from] proof::Error),
     /// A file cannot be read or written.
@@ -157,15 +158,15 @@ pub enum Error {
     File {
         /// "read", "write", ...
         action: &'static str,
-        /// The file.
+        /// The file's path.
         path: PathBuf,
-        /// From the operating system.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A file has not the expected content.
+    /// A file does not have the expected content.
     #[error("{path} is not valid: {reason}", path = path.display())]
     InvalidFile {
-        /// The file.
+        /// The file's path.
         path: PathBuf,
         /// What is wrong and what to do.
         reason: String,
@@ -173,7 +174,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same call can succeed later without anybody changing anything.
+    /// Whether a later retry of the same call can succeed without intervention.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. }
@@ -186,8 +187,8 @@ impl Error {
         }
     }
 
-    /// Whether the node keeps no index of transactions that can be asked: what CometBFT says with
-    /// `indexer = "null"`, and with `"psql"`, which can only be written to.
+    /// Whether the node has no transaction index to query: CometBFT answers so with `indexer =
+    /// "null"`, and with `"psql"`, which is write-only.
     pub fn is_without_index(&self) -> bool {
         let reasons = [
             "transaction indexing is disabled",
@@ -226,7 +227,7 @@ impl Error {
         }
     }
 
-    /// A failure to do something with a file: "read", "write" ...
+    /// An error of a file operation; `action` is "read", "write" and so on.
     pub fn file(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::File {
             action,
@@ -236,7 +237,7 @@ impl Error {
     }
 }
 
-/// Turns `None` for "not found" and passes every other error on.
+/// Turns a "not found" error into `None` and passes on every other error.
 pub fn found<T>(result: Result<T>) -> Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),

@@ -1,4 +1,4 @@
-//! A JSON-RPC server that gives scripted answers, for faults that a real node shows rarely.
+//! A JSON-RPC server with scripted answers, for faults that a real node rarely shows.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tendermint_rpc::endpoint::broadcast::tx_sync;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// What a method returns; `Err` is the data of an internal error.
+/// What a method returns; `Err` is the `data` of an internal error.
 pub type RpcResult = Result<Value, String>;
 
 type Handler = dyn Fn(&str, Value) -> RpcResult + Send + Sync;
@@ -113,7 +113,7 @@ pub fn query_failure(code: u32, codespace: &str, log: &str) -> Value {
     json!({"response": {"code": code, "codespace": codespace, "log": log, "height": "1"}})
 }
 
-/// What CheckTx says to a broadcast; also gives the transaction's bytes.
+/// CheckTx's answer to a broadcast, with the transaction's bytes.
 pub fn checked(params: Value, code: u32, codespace: &str, log: &str) -> (Vec<u8>, Value) {
     let tx = serde_json::from_value::<tx_sync::Request>(params)
         .unwrap()

@@ -21,26 +21,27 @@ use crate::{Client, durable};
 /// Longest pause between two attempts to reach the node.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// Tells when there are new blocks, each height at least once.
+/// Reports new heights, each at least once.
 ///
-/// The cursor, the last height that is done with, is on disk with its chain, as a help: what there
-/// is to do is read from the chain's state, so that a lost cursor costs a second look. The chain is polled; a WebSocket
-/// subscription only wakes the poll early. When the node is out of reach the follower keeps
-/// trying with growing pauses.
+/// The cursor, the last height that is done, is on disk with its chain id. Losing it only costs a
+/// second look, because pending work is read from the chain's state. The chain is polled; a
+/// WebSocket subscription only triggers the poll early. While the node is unreachable, the follower
+/// retries with growing pauses.
 pub struct Follower {
     client: Client,
     cursor: Cursor,
     poll_interval: Duration,
-    /// What `next` returned last, and when.
+    /// The height that `next` returned last, and when.
     offered: Option<(u64, Instant)>,
-    /// Whether the chain was found below the cursor, to say so once.
+    /// Whether the chain was found below the cursor, so that it is logged once.
     is_behind: bool,
     wake: Arc<Notify>,
     waker: Option<AbortHandle>,
 }
 
 impl Follower {
-    /// Continues at the cursor in `cursor_path` if it is of the chain `chain_id`, else at height 0.
+    /// Continues from the cursor in `cursor_path` if it belongs to the chain `chain_id`, else from
+    /// height 0.
     pub fn open(
         client: Client,
         cursor_path: impl Into<PathBuf>,
@@ -58,15 +59,15 @@ impl Follower {
         }
     }
 
-    /// The last height that is done with.
+    /// The last height that is done.
     pub fn cursor(&self) -> u64 {
         self.cursor.content.height
     }
 
-    /// Waits until the application is above the cursor and returns its newest height: queries
-    /// see that state at least. A height that was returned and not [`done`](Self::done) is
-    /// returned again, after the poll interval or with the next block. Outages are waited out;
-    /// stop by dropping the future, which loses nothing.
+    /// Waits until the application is above the cursor and returns its newest height; queries see
+    /// that state or a newer one. A height that was returned but is not [`done`](Self::done) is
+    /// returned again, after the poll interval or with the next block. Outages are waited out.
+    /// Dropping the future stops the wait and loses nothing.
     pub async fn next(&mut self) -> u64 {
         self.waker.get_or_insert_with(|| {
             tokio::spawn(wake::on_blocks(self.client.clone(), self.wake.clone())).abort_handle()
@@ -78,7 +79,7 @@ impl Follower {
                 Ok(height) => {
                     metrics::gauge!("poq_chain_height").set(height as f64);
                     if is_out {
-                        info!(height, "the node answers again");
+                        info!(height, "the node is reachable again");
                         is_out = false;
                     }
                     pause = self.poll_interval;
@@ -90,19 +91,19 @@ impl Follower {
                 Err(error) => {
                     metrics::counter!("poq_chain_errors_total").increment(1);
                     if !is_out {
-                        warn!("cannot follow the chain, trying again until it works: {error}");
+                        warn!("cannot follow the chain, retrying: {error}");
                         is_out = true;
                     }
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
-            // Either is a reason to look again.
+            // Either is a reason to check again.
             let _ = timeout(pause, self.wake.notified()).await;
         }
     }
 
-    /// Everything up to `height` is done with: moves the cursor, on disk too if that works. A lower
-    /// height than the cursor changes nothing.
+    /// Marks everything up to `height` as done: moves the cursor, on disk too if possible. A height
+    /// below the cursor changes nothing.
     pub fn done(&mut self, height: u64) {
         self.cursor.advance(height);
     }
@@ -113,8 +114,8 @@ impl Follower {
             warn!(
                 height,
                 cursor = self.cursor.content.height,
-                "the node is below the height that this program has seen; waiting for it to catch \
-                 up. If the chain was started anew under the same id, delete {} and start again",
+                "the node is below the height that this program has already seen; waiting for it to catch \
+                 up. If the chain was restarted from genesis under the same id, delete {} and restart",
                 self.cursor.path.display()
             );
         }
@@ -134,15 +135,15 @@ impl Drop for Follower {
     }
 }
 
-/// The height, and its file.
+/// The height and the path of its file.
 struct Cursor {
     path: PathBuf,
     content: CursorFile,
-    /// Whether the file could not be written, to say so once.
+    /// Whether writing the file failed, so that it is logged once.
     is_stale: bool,
 }
 
-/// The cursor's file.
+/// The content of the cursor's file.
 #[derive(Serialize, Deserialize)]
 struct CursorFile {
     /// Empty in files of versions that did not write it.
@@ -157,7 +158,9 @@ impl Cursor {
             Ok(file) if file.chain_id == chain_id => file.height,
             Ok(file) => {
                 let (path, of) = (path.display(), &file.chain_id);
-                info!("{path} is of the chain `{of}`, not of `{chain_id}`; starting at height 0");
+                info!(
+                    "{path} belongs to the chain `{of}`, not to `{chain_id}`; starting at height 0"
+                );
                 0
             }
             Err(error) if error.kind() == ErrorKind::NotFound => 0,
@@ -193,7 +196,7 @@ impl Cursor {
         match written {
             Ok(()) => self.is_stale = false,
             Err(error) if !self.is_stale => {
-                warn!("going on without a cursor on disk: {error}");
+                warn!("continuing without a cursor on disk: {error}");
                 self.is_stale = true;
             }
             Err(_) => {}

@@ -1,4 +1,4 @@
-//! Finding the block of a transaction that was just broadcast.
+//! Finds the block of a transaction that was just broadcast.
 
 use tendermint_rpc::Client as _;
 use tracing::debug;
@@ -6,15 +6,15 @@ use tracing::debug;
 use crate::client::block_height;
 use crate::{Client, Error, Result, TxHash, TxOutcome};
 
-/// Blocks before the newest one that may have a transaction already when it is first looked for.
+/// How far behind the newest block the transaction may already be at the first lookup.
 const LOOK_BACK: u64 = 10;
 
-/// Looks for one transaction: by the node's index, or, on a node that keeps none, as validators
-/// often do, in its blocks, each of which is read once.
+/// Looks for one transaction: in the node's index, or in its blocks if it has none, as many
+/// validators do. Each block is read once.
 pub(crate) struct Inclusion<'a> {
     client: &'a Client,
     hash: TxHash,
-    /// The next block to be read; `None` while the index is asked.
+    /// The next block to read; `None` while the index is used.
     next: Option<u64>,
 }
 
@@ -32,7 +32,7 @@ impl<'a> Inclusion<'a> {
         if self.next.is_none() {
             match self.client.tx(self.hash).await {
                 Err(error) if error.is_without_index() => {
-                    debug!("the node has no index of transactions: reading its blocks");
+                    debug!("the node has no transaction index: reading its blocks");
                 }
                 answer => return answer,
             }
@@ -58,14 +58,14 @@ impl<'a> Inclusion<'a> {
         Ok(None)
     }
 
-    /// Where the transaction is in a block.
+    /// The transaction's position in the block.
     async fn position(&self, height: u64) -> Result<Option<usize>> {
         let block = self.client.block(Some(height)).await?.block;
         let mut txs = block.data.iter();
         Ok(txs.position(|tx| TxHash::of(tx) == self.hash))
     }
 
-    /// What became of it; an error that is worth another look while the block is executed.
+    /// Its result. While the block is being executed, the error is retryable.
     async fn outcome(&self, height: u64, index: usize) -> Result<TxOutcome> {
         let rpc = self.client.rpc();
         let results = rpc.http().block_results(block_height(height)?).await;
@@ -140,8 +140,8 @@ mod tests {
         })
     }
 
-    /// A node at `newest` without an index; block 12 has the transaction, behind another one, and
-    /// its results follow at the second question.
+    /// A node at `newest` without an index. Block 12 has the transaction in second place; its
+    /// results are there at the second request.
     async fn node(newest: Arc<AtomicU64>, refusal: &'static str) -> FakeNode {
         let asked = AtomicU64::new(0);
         FakeNode::start(move |method, params| {
@@ -174,7 +174,7 @@ mod tests {
             "transaction indexing is disabled",
             "the TxIndexer.Get method is not supported",
         ] {
-            // It was in a block before anybody looked.
+            // The transaction was in a block before the first lookup.
             let node = node(Arc::new(AtomicU64::new(15)), refusal).await;
             let client = Client::new(&node.url).unwrap();
             let hash = TxHash::of(TX);

@@ -1,26 +1,26 @@
-//! JSON as proto3 and the Cosmos SDK have it: an integer of 64 bits and more is text, since programs
-//! in many languages read numbers as floats, which lose digits from 2^53 on. Shorter integers are
-//! numbers. The type decides, not the value, so that a field always has one form.
+//! JSON as proto3 and the Cosmos SDK write it: integers of 64 bits and more are strings, since
+//! programs in many languages read numbers as floats, which lose digits from 2^53 on. Shorter
+//! integers are numbers. The type decides, not the value, so that a field always has one form.
 //!
-//! A `serde_json::Value` has forgotten its types, and is printed as it is.
+//! A `serde_json::Value` has lost its integer types and is printed as it is.
 
 use std::io::{self, Write};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 
-/// On one line.
+/// Encodes on one line.
 ///
 /// # Errors
-/// If the value has no form in JSON.
+/// If the value cannot be represented in JSON.
 pub fn to_string(value: &impl Serialize) -> serde_json::Result<String> {
     written(value, CompactFormatter)
 }
 
-/// On indented lines.
+/// Encodes with indentation.
 ///
 /// # Errors
-/// If the value has no form in JSON.
+/// If the value cannot be represented in JSON.
 pub fn to_string_pretty(value: &impl Serialize) -> serde_json::Result<String> {
     written(value, PrettyFormatter::new())
 }
@@ -32,11 +32,11 @@ fn written<F: Formatter>(value: &impl Serialize, layout: F) -> serde_json::Resul
         is_in_string: false,
     };
     value.serialize(&mut Serializer::with_formatter(&mut json, formatter))?;
-    // What was written is UTF-8 already.
+    // The input was valid UTF-8.
     Ok(String::from_utf8_lossy(&json).into_owned())
 }
 
-/// Reads an integer of 64 bits that is text or, as before, a number.
+/// Reads a 64-bit integer from a string or, as older versions wrote it, a number.
 ///
 /// # Errors
 /// For anything else.
@@ -53,10 +53,10 @@ pub fn integer<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Err
     }
 }
 
-/// Writes wide integers as text, and leaves all else to a layout.
+/// Writes wide integers as strings; the inner formatter does the rest.
 struct WideAsText<F> {
     layout: F,
-    /// A number that is a key is in quotes already.
+    /// A number that is a map key is already in quotes.
     is_in_string: bool,
 }
 
@@ -73,7 +73,7 @@ impl<F> WideAsText<F> {
     }
 }
 
-/// Passes the methods of the layout on.
+/// Forwards methods to the inner formatter.
 macro_rules! layout {
     ($($name:ident($($argument:ident: $kind:ty)?);)*) => {
         $(fn $name<W: ?Sized + Write>(

@@ -12,10 +12,10 @@ use zeroize::Zeroizing;
 
 use crate::{Error, Multisig, Result};
 
-/// Bytes of a compressed public key.
+/// Length of a compressed public key.
 pub(crate) const COMPRESSED: usize = 33;
 
-/// Derivation path of the first key, as Cosmos wallets have it.
+/// Derivation path of the first key, as in Cosmos wallets.
 pub const HD_PATH: &str = "m/44'/118'/0'/0/0";
 
 /// A secp256k1 signing key. Its secret is erased from memory when dropped and is never printed.
@@ -68,10 +68,10 @@ impl Key {
         format_address(prefix, &self.address_bytes())
     }
 
-    /// HMAC-SHA256 of `message` under the secret: whoever has the key gets the same 32 bytes again,
-    /// and nobody else can guess them. A message begins with what it is for.
+    /// HMAC-SHA256 of `message` under the secret: the same 32 bytes every time for the key's owner,
+    /// unpredictable for everyone else. A message begins with its purpose.
     pub fn mac(&self, message: &[u8]) -> [u8; 32] {
-        // As long as a block of SHA-256: HMAC fills a shorter key up with zeros itself.
+        // As long as a SHA-256 block: HMAC pads a shorter key with zeros anyway.
         let mut secret = Zeroizing::new([0; 64]);
         secret[..32].copy_from_slice(&*self.to_bytes());
         let mac = Hmac::<Sha256>::new((&*secret).into());
@@ -95,11 +95,11 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Bytes of randomness in a new mnemonic, which has 24 words.
+/// Bytes of entropy in a new mnemonic, which has 24 words.
 const ENTROPY: usize = 32;
 
-/// A BIP-39 mnemonic of 12, 15, 18, 21 or 24 English words, and the passphrase that goes with it;
-/// erased from memory when dropped.
+/// A BIP-39 mnemonic of 12, 15, 18, 21 or 24 English words and its passphrase; erased from memory
+/// when dropped.
 pub struct Mnemonic {
     parsed: bip39::Mnemonic,
     words: Zeroizing<String>,
@@ -107,7 +107,7 @@ pub struct Mnemonic {
 }
 
 impl Mnemonic {
-    /// A new mnemonic from the operating system's randomness.
+    /// A new mnemonic from the operating system's random generator.
     pub fn random() -> Self {
         let mut entropy = Zeroizing::new([0; ENTROPY]);
         OsRng.fill_bytes(entropy.as_mut_slice());
@@ -125,7 +125,7 @@ impl Mnemonic {
         }
     }
 
-    /// Parses 12, 15, 18, 21 or 24 words; case and the space between them do not matter.
+    /// Parses 12, 15, 18, 21 or 24 words; case and whitespace do not matter.
     pub fn parse(words: &str) -> Result<Self> {
         let words = Zeroizing::new(
             words
@@ -139,8 +139,8 @@ impl Mnemonic {
             .map_err(|_| Error::Mnemonic)
     }
 
-    /// The same words with a passphrase of BIP-39, the "25th word" of some wallets: other keys. Every
-    /// passphrase is right, also a mistyped one.
+    /// The same words with a BIP-39 passphrase, the "25th word" of some wallets. It gives other
+    /// keys. Every passphrase is valid, even a mistyped one.
     pub fn with_passphrase(self, passphrase: &str) -> Self {
         Self {
             passphrase: Zeroizing::new(passphrase.to_owned()),
@@ -175,10 +175,10 @@ pub fn parse_address(address: &str, prefix: &str) -> Result<[u8; 20]> {
     }
     id.to_bytes()
         .try_into()
-        .map_err(|_| invalid("it has not 20 bytes".into()))
+        .map_err(|_| invalid("it does not have 20 bytes".into()))
 }
 
-/// The bech32 address of a public key as it stands in an account: a compressed one, or the encoding of
+/// The bech32 address of a public key as stored in an account: a compressed key, or the encoding of
 /// a [`Multisig`].
 pub fn address_of(public_key: &[u8], prefix: &str) -> Result<String> {
     match public_key.len() {
@@ -196,7 +196,7 @@ pub(crate) fn address_bytes_of(public_key: &[u8]) -> Result<[u8; 20]> {
     Ok(address_bytes(&key))
 }
 
-/// Whether a signature is the low form of this compressed key's over `document`.
+/// Whether `signature` is this compressed key's low-s signature over `document`.
 pub(crate) fn is_signed(public_key: &[u8], document: &[u8], signature: &[u8]) -> bool {
     let key = VerifyingKey::from_sec1_bytes(public_key);
     let signature = Signature::from_slice(signature);
@@ -261,9 +261,9 @@ mod tests {
         }
     }
 
-    /// Of the wordlist's first word: the vectors of BIP-39 with a zero entropy, whose passphrase is TREZOR
-    /// (github.com/trezor/python-mnemonic, vectors.json); those of 15 and 21 words from Python:
-    /// `hashlib.pbkdf2_hmac("sha512", words, b"mnemonicTREZOR", 2048)`.
+    /// Mnemonics of zero entropy from the BIP-39 vectors, whose passphrase is TREZOR
+    /// (github.com/trezor/python-mnemonic, vectors.json); those of 15 and 21 words come from
+    /// Python: `hashlib.pbkdf2_hmac("sha512", words, b"mnemonicTREZOR", 2048)`.
     #[test]
     fn seeds_are_those_of_bip39_for_every_number_of_words_and_passphrase() {
         let seed = |last: &str, zeros: usize, passphrase: &str| {
@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(seed("about", 11, ""), "5eb00bbddcf06908");
         assert_eq!(seed("address", 14, "TREZOR"), "fa08713f46bf5cb4");
         assert_eq!(seed("admit", 20, "TREZOR"), "e7dadc189d2e8d07");
-        // Equal letters, written in two ways.
+        // The same letter in two Unicode forms.
         assert_eq!(seed("about", 11, "é"), seed("about", 11, "e\u{301}"));
     }
 

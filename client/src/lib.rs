@@ -1,9 +1,9 @@
-//! What every program that talks to a Proof of Quality chain needs: keys, signing, broadcasting
-//! with sequence handling, typed queries, proofs, and following the chain by height.
+//! The client of a Proof of Quality chain: keys, signing, broadcasting with sequence handling,
+//! typed queries, proofs, and following the chain by height.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
-// Test code that other crates include as well names this one as they do.
+// Test code shared with other crates refers to this crate by its external name.
 #[cfg(test)]
 extern crate self as poq_client;
 

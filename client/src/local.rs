@@ -1,8 +1,9 @@
-//! The machine that this runs on.
+//! The local machine.
 
 use std::path::PathBuf;
 
-/// The folder that `make setup` fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else `~/.cache/poq`.
+/// The folder that `make setup` fills: `$POQ_CACHE`, else `$XDG_CACHE_HOME/poq`, else
+/// `~/.cache/poq`.
 pub fn cache() -> PathBuf {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(cache) = set("POQ_CACHE") {
@@ -15,8 +16,8 @@ pub fn cache() -> PathBuf {
     user_cache.join("poq")
 }
 
-/// What figures were measured on: number and name of the processors, and the load average of the last
-/// minute.
+/// The machine that figures were measured on: number and model of the processors, and the load
+/// average of the last minute.
 pub fn machine() -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let processors = read("/proc/cpuinfo");

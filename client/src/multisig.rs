@@ -1,4 +1,4 @@
-//! Accounts of several keys, of which some must sign: `cosmos.crypto.multisig.LegacyAminoPubKey`.
+//! Multisignature accounts: `cosmos.crypto.multisig.LegacyAminoPubKey`.
 
 use cosmos_sdk_proto::cosmos::crypto::multisig::LegacyAminoPubKey;
 use cosmos_sdk_proto::cosmos::crypto::multisig::v1beta1::{CompactBitArray, MultiSignature};
@@ -13,7 +13,7 @@ use crate::key::{address_bytes_of, format_address, is_signed};
 use crate::tx::{SIGNATURE_BYTES, Tx, any};
 use crate::{Any, Error, Result};
 
-/// Several secp256k1 keys, of which a number must sign.
+/// Several secp256k1 keys, of which a threshold must sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Multisig {
     threshold: u32,
@@ -21,19 +21,19 @@ pub struct Multisig {
     keys: Vec<Vec<u8>>,
 }
 
-/// What one key of a multisignature account has signed.
+/// The signature of one key of a multisignature account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartialSignature {
-    /// Compressed.
+    /// The signing key, compressed.
     pub public_key: Vec<u8>,
-    /// 64 bytes over amino's JSON.
+    /// 64 bytes, over the amino JSON.
     pub signature: Vec<u8>,
-    /// Of the account, in what was signed.
+    /// The account's sequence that was signed.
     pub sequence: u64,
 }
 
 impl Multisig {
-    /// Keys in the order of their addresses, as wallets and the Cosmos SDK have them.
+    /// Sorts the keys by address, as wallets and the Cosmos SDK do.
     ///
     /// # Errors
     /// [`Error::Key`] if the chain would refuse such a key.
@@ -55,7 +55,7 @@ impl Multisig {
             )));
         }
         if (1..count).any(|index| keys[..index].contains(&keys[index])) {
-            return Err(Error::Key("the same key is named twice".into()));
+            return Err(Error::Key("a key is listed twice".into()));
         }
         Ok(Self { threshold, keys })
     }
@@ -63,7 +63,7 @@ impl Multisig {
     /// Reads the encoding of a `LegacyAminoPubKey`.
     ///
     /// # Errors
-    /// [`Error::Key`] if it is none, or one that the chain would refuse.
+    /// [`Error::Key`] if the bytes are not one, or one that the chain would refuse.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let broken =
             |reason: String| Error::Key(format!("it is not a multisignature key: {reason}"));
@@ -81,17 +81,17 @@ impl Multisig {
         Self::in_order(key.threshold, keys.collect::<Result<_>>()?)
     }
 
-    /// The encoded `LegacyAminoPubKey`, as it stands in an account.
+    /// The encoded `LegacyAminoPubKey`, as stored in an account.
     pub fn encode(&self) -> Vec<u8> {
         self.public_key().value
     }
 
-    /// Keys that must sign.
+    /// The number of keys that must sign.
     pub fn threshold(&self) -> u32 {
         self.threshold
     }
 
-    /// Compressed keys, in the order that makes the address.
+    /// The compressed keys, in the order that gives the address.
     pub fn keys(&self) -> &[Vec<u8>] {
         &self.keys
     }
@@ -104,10 +104,10 @@ impl Multisig {
         format_address(prefix, &address)
     }
 
-    /// The transaction with the signatures of some keys over `document`, amino's JSON of it.
+    /// The transaction with the signatures of some keys over `document`, its amino JSON.
     ///
     /// # Errors
-    /// [`Error::InvalidTx`] if a signature is not right, or if there are too few.
+    /// [`Error::InvalidTx`] if a signature is not valid, or if there are too few.
     pub fn join(
         &self,
         mut tx: Tx,
@@ -120,7 +120,7 @@ impl Multisig {
             let key = hex::encode(&given.public_key);
             let index = self.keys.iter().position(|key| *key == given.public_key);
             let index = index.ok_or_else(|| {
-                Error::InvalidTx(format!("the key {key} is none of the account's keys"))
+                Error::InvalidTx(format!("the key {key} does not belong to the account"))
             })?;
             if given.sequence != sequence {
                 return Err(Error::InvalidTx(format!(
@@ -149,7 +149,7 @@ impl Multisig {
         Ok(tx)
     }
 
-    /// Makes a transaction one of the account, as if enough keys had signed: for a simulation.
+    /// Makes the transaction look as if enough of the account's keys had signed, for a simulation.
     pub(crate) fn simulate(&self, tx: &mut Tx, sequence: u64) {
         let threshold = self.threshold as usize;
         let signers: Vec<bool> = (0..self.keys.len())
@@ -160,7 +160,7 @@ impl Multisig {
         tx.signatures = vec![MultiSignature { signatures }.encode_to_vec()];
     }
 
-    /// Names the account as the one signer of a transaction, and the keys that sign for it.
+    /// Sets the account as the transaction's only signer, and which of its keys sign.
     fn claim(&self, tx: &mut Tx, sequence: u64, signers: &[bool]) {
         let mut elems = vec![0; signers.len().div_ceil(8)];
         for (index, signs) in signers.iter().enumerate() {
@@ -234,7 +234,7 @@ mod tests {
         sign_amino(b"document", sequence, key).unwrap()
     }
 
-    /// What CosmJS's `pubkeyToAddress` makes of the keys in each order.
+    /// What CosmJS's `pubkeyToAddress` returns for the keys in each order.
     #[test]
     fn addresses_are_those_of_cosmjs() {
         let keys: Vec<_> = keys().iter().map(Key::public_key).collect();
@@ -274,7 +274,7 @@ mod tests {
             panic!("one account signs");
         };
         assert_eq!(info.sequence, 5);
-        // The order is that of the account's keys, whoever came first; twice is once.
+        // Signatures follow the order of the account's keys, not of arrival; duplicates count once.
         let tx_in_other_order = join(&[two[1].clone(), two[0].clone(), two[1].clone()]).unwrap();
         assert_eq!(tx_in_other_order.signatures, tx.signatures);
 

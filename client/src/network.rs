@@ -1,4 +1,4 @@
-//! `network.json`: all that a program needs to know to run and use a network of one machine.
+//! `network.json`: how to run and use a local network.
 
 use std::path::{Path, PathBuf};
 
@@ -10,14 +10,14 @@ use crate::{Error, Key, Result, durable, json};
 /// Name of the file.
 pub const FILE: &str = "network.json";
 
-/// The processes, ports and keys of a network. Homes are relative to the folder of the file.
+/// The processes, ports and keys of a network. Homes are relative to the file's folder.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Description {
-    /// Id of the chain.
+    /// Chain id.
     pub chain_id: String,
     /// Denom of fees and stakes.
     pub denom: String,
-    /// Of every home.
+    /// Keyring backend of every home.
     pub keyring_backend: Backend,
     /// Run with `poqd start --with-comet --home HOME`.
     pub validators: Vec<Validator>,
@@ -25,13 +25,13 @@ pub struct Description {
     pub inference_nodes: Vec<Worker>,
     /// Run with `poq-evaluator start --home HOME`.
     pub evaluators: Vec<Worker>,
-    /// A rich account; its home has client.toml too.
+    /// A funded account; its home also has client.toml.
     pub user: Account,
     /// The account that may register models and change parameters.
     pub authority: Account,
 }
 
-/// A key and where it is.
+/// A key and its location.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Account {
     /// Folder with the keyring.
@@ -45,7 +45,7 @@ pub struct Account {
 /// One node: the application and CometBFT.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Validator {
-    /// For people, for example `node1`; the node's moniker.
+    /// Display name, for example `node1`; the node's moniker.
     pub name: String,
     /// Its home and its operator's key.
     #[serde(flatten)]
@@ -58,25 +58,25 @@ pub struct Validator {
     pub grpc: String,
     /// Peer-to-peer id.
     pub node_id: String,
-    /// Of the consensus key, 40 hex digits, as in block headers.
+    /// Address of the consensus key, 40 hex digits, as in block headers.
     pub consensus_address: String,
 }
 
 /// One inference node or evaluator.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Worker {
-    /// For people, for example `evaluator-1`.
+    /// Display name, for example `evaluator-1`.
     pub name: String,
     /// Its home and its operator's key.
     #[serde(flatten)]
     pub account: Account,
     /// Base URL of the RPC of the node that it uses.
     pub rpc: String,
-    /// Host and port for its own server.
+    /// Host and port of its own server.
     pub http: String,
     /// Ids of the models that it is registered for.
     pub models: Vec<String>,
-    /// Base units.
+    /// Stake in base units.
     #[serde(deserialize_with = "json::integer")]
     pub stake: u64,
 }
@@ -85,17 +85,17 @@ impl Description {
     /// Reads the file in the folder `root`.
     ///
     /// # Errors
-    /// [`Error::File`] if it cannot be read, [`Error::InvalidFile`] if it cannot be understood.
+    /// [`Error::File`] if it cannot be read, [`Error::InvalidFile`] if it cannot be parsed.
     pub fn read(root: &Path) -> Result<Self> {
         let path = root.join(FILE);
         let json = std::fs::read(&path).map_err(|source| Error::file("read", &path, source))?;
         serde_json::from_slice(&json).map_err(|error| invalid(path, &error))
     }
 
-    /// Writes the file in the folder `root`, as a whole or not at all.
+    /// Writes the file in the folder `root` atomically.
     ///
     /// # Errors
-    /// [`Error::File`] from the operating system.
+    /// [`Error::File`] with the operating system's error.
     pub fn write(&self, root: &Path) -> Result<()> {
         let path = root.join(FILE);
         let json = json::to_string_pretty(self);
@@ -114,7 +114,7 @@ impl Description {
         validators.chain(self.workers().map(|worker| worker.name.as_str()))
     }
 
-    /// Every home; the same one again for accounts that share it.
+    /// Every home; repeated for accounts that share one.
     pub fn homes(&self) -> impl Iterator<Item = &str> {
         let validators = self.validators.iter().map(|node| &node.account);
         validators
@@ -123,7 +123,7 @@ impl Description {
             .map(|account| account.home.as_str())
     }
 
-    /// The name of the worker with this operator, or the address if it is nobody's here.
+    /// The name of the worker with this operator, or the address if there is none.
     pub fn name<'a>(&'a self, address: &'a str) -> &'a str {
         self.workers()
             .find(|worker| worker.account.address == address)
@@ -133,7 +133,7 @@ impl Description {
     /// The signing key of an account of the network in `root`.
     ///
     /// # Errors
-    /// The keyring's.
+    /// Those of the keyring.
     pub fn key(&self, root: &Path, account: &Account) -> Result<Key> {
         let home = root.join(&account.home);
         let keyring = Keyring::open(&home, self.keyring_backend, keyring::ask)?;

@@ -1,4 +1,4 @@
-//! Checking what a node says about the state against an application hash.
+//! Verifies a node's statements about the state against an application hash.
 
 use ics23::{CommitmentProof, HostFunctionsManager};
 use prost::Message;
@@ -6,22 +6,22 @@ use tendermint::merkle::proof::ProofOps;
 
 use crate::Client;
 
-/// ABCI path of raw keys.
+/// ABCI path for raw keys.
 const PATH: &str = "/store/poq/key";
-/// Type of the one proof operation of an answer.
+/// Type of the only proof operation in an answer.
 const OP_TYPE: &str = "ics23:jmt";
 
-/// Why a proof does not prove.
+/// Why a proof is not accepted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
-    /// The answer carries no proof of the expected form.
+    /// The answer has no proof of the expected form.
     #[error("the answer carries no usable proof: {0}")]
     Malformed(String),
     /// The proof belongs to another key, value or state.
     #[error(
         "the proof does not lead from this key and value to the application hash {app_hash}; the \
-         hash is of another height, or the node lies"
+         hash belongs to another height, or the node is lying"
     )]
     Mismatch {
         /// The trusted hash, hex.
@@ -29,22 +29,22 @@ pub enum Error {
     },
 }
 
-/// A key of the application's state, what it holds, and the proof of it.
+/// A key of the application's state, its value, and their proof.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proven {
     /// The raw key.
     pub key: Vec<u8>,
-    /// `None`: the key is not in the state.
+    /// `None` if the key is not in the state.
     pub value: Option<Vec<u8>>,
-    /// The state after the block at this height; the header of the next block has its hash.
+    /// The height of the block that produced the state; the header of the next block has its hash.
     pub height: u64,
     /// An encoded `ics23.CommitmentProof`.
     pub proof: Vec<u8>,
 }
 
 impl Proven {
-    /// Checks the proof against a trusted application hash: that the key holds the value, or
-    /// that there is no such key.
+    /// Checks the proof against a trusted application hash: that the key has the value, or that
+    /// there is no such key.
     pub fn verify(&self, app_hash: &[u8]) -> Result<(), Error> {
         let proof = CommitmentProof::decode(self.proof.as_slice())
             .map_err(|error| Error::Malformed(error.to_string()))?;
@@ -65,8 +65,8 @@ impl Proven {
 }
 
 impl Client {
-    /// Reads a raw key of the state with its proof, at `height` or in the newest state. The
-    /// proof is not checked yet: see [`Proven::verify`].
+    /// Reads a raw key of the state with its proof, at `height` or in the newest state. The proof
+    /// is not verified yet: see [`Proven::verify`].
     pub async fn proven(&self, key: &[u8], height: Option<u64>) -> crate::Result<Proven> {
         let answer = self.abci_query(PATH, key.to_vec(), height, true).await?;
         Ok(Proven {
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
 
-    /// A tree in memory, made by one batch.
+    /// A tree in memory, written in one batch.
     #[derive(Default)]
     struct Store {
         batch: NodeBatch,
@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// The root hash of a tree with three keys, and a way to prove any key.
+    /// The root hash of a tree with three keys, and a function that proves any key.
     fn tree() -> (Vec<u8>, impl Fn(&str) -> Proven) {
         let mut store = Store::default();
         let mut values = Vec::new();

@@ -1,4 +1,4 @@
-//! Typed queries; each is one ABCI query of the newest state unless said otherwise.
+//! Typed queries. Each is one ABCI query of the newest state unless stated otherwise.
 
 use cosmos_sdk_proto::cosmos::auth::v1beta1::{
     BaseAccount, QueryAccountRequest, QueryAccountResponse,
@@ -26,15 +26,15 @@ use serde::Serialize;
 
 use crate::{Answer, Client, Error, Result};
 
-/// Items asked for at once when a whole list is read.
+/// Page size when a whole list is read.
 const PAGE: u32 = 1000;
 
-/// What the chain knows about an account.
+/// An account's signing data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Account {
     /// Bech32.
     pub address: String,
-    /// Part of what is signed.
+    /// Unique number of the account; part of what is signed.
     pub account_number: u64,
     /// Transactions of this account so far; the next one must carry this number.
     pub sequence: u64,
@@ -139,8 +139,8 @@ impl Client {
         Ok(answer.value)
     }
 
-    /// Everything that an operator has to do now. `height` is the state's that the first page
-    /// came from: what is not listed then was done, or not yet asked for, at that height.
+    /// The operator's pending duties. `height` is that of the state the first page was read from: a
+    /// duty that is not listed was done, or not yet requested, at that height.
     pub async fn duties(&self, role: Role, operator: &str) -> Result<Answer<Vec<Duty>>> {
         let mut duties: Vec<Duty> = Vec::new();
         let mut first_height = None;
@@ -183,7 +183,7 @@ impl Client {
         let any = present(answer.value.account, path)?;
         let account: BaseAccount = unpack(&any, path)?;
         let public_key = match &account.pub_key {
-            // Its encoding is what an account holds.
+            // Accounts store this encoding.
             Some(any) if any.type_url == LegacyAminoPubKey::type_url() => any.value.clone(),
             Some(any) => unpack::<PubKey>(any, path)?.key,
             None => Vec::new(),
@@ -196,7 +196,7 @@ impl Client {
         })
     }
 
-    /// What an account has of one denom, in base units.
+    /// An account's balance of one denom, in base units.
     pub async fn balance(&self, address: &str, denom: &str) -> Result<u128> {
         let path = "/cosmos.bank.v1beta1.Query/Balance";
         let request = QueryBalanceRequest {
@@ -207,7 +207,7 @@ impl Client {
         amount(answer.value.balance, path)
     }
 
-    /// Everything that an account has, in the order of the denoms.
+    /// All balances of an account, in order of denom.
     pub async fn balances(&self, address: &str) -> Result<Vec<Coin>> {
         let path = "/cosmos.bank.v1beta1.Query/AllBalances";
         let mut coins = Vec::new();
@@ -254,7 +254,7 @@ impl Client {
         }
     }
 
-    /// The gas that this transaction would use on top of the newest state.
+    /// The gas that this transaction would use if executed on the newest state.
     pub async fn simulate(&self, tx: Vec<u8>) -> Result<u64> {
         let path = "/cosmos.tx.v1beta1.Service/Simulate";
         let request = SimulateRequest {
@@ -280,7 +280,7 @@ fn unpack<M: Message + Name + Default>(any: &crate::Any, path: &str) -> Result<M
     };
     if any.type_url != M::type_url() {
         return Err(undecodable(format!(
-            "it has a `{}` where a `{}` belongs",
+            "it has a `{}` where a `{}` is expected",
             any.type_url,
             M::type_url()
         )));

@@ -8,7 +8,7 @@ use tendermint_rpc::{HttpClient, HttpClientUrl};
 
 use crate::{Error, Result};
 
-/// Longest time for one request, from connecting to the last byte of the answer.
+/// Time limit of one request, from connecting to the last byte of the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// An RPC endpoint; clones share its connections.
@@ -19,7 +19,7 @@ pub(crate) struct Rpc {
 }
 
 impl Rpc {
-    /// Accepts `http://`, `https://` and `tcp://`; connects with the first request.
+    /// Accepts `http://`, `https://` and `tcp://`; connects on the first request.
     pub fn new(url: &str) -> Result<Self> {
         let url = match url.trim().strip_prefix("tcp://") {
             Some(rest) => format!("http://{rest}"),
@@ -45,19 +45,19 @@ impl Rpc {
         &self.url
     }
 
-    /// For the requests themselves; their results go through [`Self::check`].
+    /// The HTTP client for requests; pass their results to [`Self::check`].
     pub fn http(&self) -> &HttpClient {
         &self.http
     }
 
-    /// Where the node's WebSocket is.
+    /// The URL of the node's WebSocket.
     pub fn websocket_url(&self) -> String {
         let base = self.url.trim_end_matches('/');
         // `http` becomes `ws`, `https` becomes `wss`.
         format!("{}/websocket", base.replacen("http", "ws", 1))
     }
 
-    /// Turns the HTTP client's errors into this crate's.
+    /// Converts the HTTP client's errors to this crate's.
     pub fn check<T>(
         &self,
         method: &'static str,
@@ -86,7 +86,7 @@ impl Rpc {
     }
 }
 
-/// The error's own text: its `Display` is the `Debug` form of the trace.
+/// The error's own text: its `Display` includes the `Debug` form of the trace.
 pub(crate) fn message(error: &tendermint_rpc::Error) -> String {
     error.trace().to_string()
 }

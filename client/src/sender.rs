@@ -8,21 +8,21 @@ use tracing::{debug, warn};
 use crate::tx::{self, Signer, Unsigned};
 use crate::{Account, Any, Client, Error, Key, Result, TxHash, TxOutcome, found};
 
-/// Broadcasts of one transaction before its sender gives up on a wrong sequence. Another program
-/// that sends for the same account can win a few races.
+/// Broadcasts of one transaction before the sender gives up on a wrong sequence. Another program
+/// that uses the same account can win a few races.
 const SEQUENCE_ATTEMPTS: u32 = 8;
-/// Broadcasts of one transaction before its sender gives up on a full mempool.
+/// Broadcasts of one transaction before the sender gives up on a full mempool.
 const MEMPOOL_ATTEMPTS: u32 = 8;
-/// First and longest pause before a full mempool is tried again.
+/// First and longest pause before retrying with a full mempool.
 const MEMPOOL_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
-/// Gas limit of [`Fee::Auto`] over the simulated gas: what a message takes may grow until it is
-/// in a block.
+/// Gas limit of [`Fee::Auto`] relative to the simulated gas: a message's gas may grow until its
+/// block.
 const GAS_ADJUSTMENT: f64 = 1.3;
 
 /// How a transaction's gas limit and fee are chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fee {
-    /// No gas limit and no fee: for duty messages, alone in their transaction.
+    /// No gas limit and no fee: for transactions that consist of one duty message.
     Free,
     /// Gas limit from a simulation times 1.3, fee at the chain's gas price.
     Auto,
@@ -34,19 +34,19 @@ pub enum Fee {
     Fixed {
         /// Gas limit.
         gas: u64,
-        /// Base units.
+        /// In base units.
         amount: u128,
     },
 }
 
-/// What a transaction has beside its messages.
+/// A transaction's options besides its messages.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TxOptions {
     /// Gas limit and fee.
     pub fee: Fee,
-    /// A note for people.
+    /// Free text.
     pub memo: String,
-    /// Last height whose block may have the transaction; 0 is no limit.
+    /// Last height whose block may include the transaction; 0 means no limit.
     pub timeout_height: u64,
 }
 
@@ -62,21 +62,21 @@ impl From<Fee> for TxOptions {
 
 /// Signs and broadcasts for one account.
 ///
-/// Concurrent callers take turns, so that sequences never collide within a process. The sequence
-/// is counted locally: several transactions can wait in the mempool at once.
+/// Concurrent calls are serialized, so that sequences never collide within a process. The sequence
+/// is counted locally, so several transactions can wait in the mempool.
 pub struct Sender {
     client: Client,
     key: Key,
     address: String,
     chain_id: String,
     denom: String,
-    /// The account as it will be after everything that was broadcast; `None` until it is read.
+    /// The account's state after everything that was broadcast; `None` until it is read.
     account: Mutex<Option<Account>>,
 }
 
 impl Sender {
-    /// A sender on the chain that the node is on, which must be `chain_id` if that is given. The
-    /// account need not exist before the first transaction.
+    /// A sender on the node's chain, which must be `chain_id` if given. The account need not exist
+    /// before the first transaction.
     pub async fn new(client: Client, key: Key, chain_id: Option<&str>) -> Result<Self> {
         let actual = client.status().await?.chain_id;
         if let Some(expected) = chain_id.filter(|expected| *expected != actual) {
@@ -117,22 +117,23 @@ impl Sender {
         &self.denom
     }
 
-    /// The node that transactions go to.
+    /// The client that broadcasts.
     pub fn client(&self) -> &Client {
         &self.client
     }
 
-    /// [`Key::mac`] under the account's key.
+    /// [`Key::mac`] with the account's key.
     pub fn mac(&self, message: &[u8]) -> [u8; 32] {
         self.key.mac(message)
     }
 
-    /// Signs and broadcasts; returns once the mempool has the transaction. A full mempool is tried
-    /// again, but not for [`Fee::Free`]: others of the account would wait meanwhile. After an error that
-    /// leaves open whether the mempool has it, check the chain before sending the same again.
+    /// Signs and broadcasts; returns once the transaction is in the mempool. A full mempool is
+    /// retried except for [`Fee::Free`], which would hold up the account's other transactions. If
+    /// the error leaves open whether the mempool has the transaction, check the chain before
+    /// sending it again.
     pub async fn send(&self, messages: Vec<Any>, options: impl Into<TxOptions>) -> Result<TxHash> {
         let options = options.into();
-        // Held to the end: the next sequence is known once the mempool has this one.
+        // Held to the end: the next sequence is known once the mempool has this transaction.
         let mut account = self.account.lock().await;
         let mut retries = Retries::new(options.fee);
         loop {
@@ -152,7 +153,7 @@ impl Sender {
                 Err(error) => error,
             };
             if error.is(code::WRONG_SEQUENCE) {
-                // The node counts what waits in its mempool, the state does not.
+                // The node counts transactions in its mempool, the state does not.
                 *account = expected_sequence(&error).map(|sequence| Account {
                     sequence,
                     ..current
@@ -176,9 +177,9 @@ impl Sender {
         self.concluded(outcome).await
     }
 
-    /// Signs, broadcasts and waits for the block, by the chain's `heights`: [`Error::NotInBlocks`]
-    /// once `blocks` more blocks are there without it, or the last one that may have it is. A
-    /// failed execution is [`Error::Tx`].
+    /// Signs, broadcasts and waits for the block, following the chain's `heights`. Returns
+    /// [`Error::NotInBlocks`] after `blocks` more blocks, or after the last block that may include
+    /// the transaction. A failed execution is [`Error::Tx`].
     pub async fn send_and_wait_blocks(
         &self,
         messages: Vec<Any>,
@@ -201,7 +202,7 @@ impl Sender {
         if let Err(error) = &result
             && error.is_retryable()
         {
-            // The transaction may be lost, and the local count with it.
+            // The transaction may be lost, which would make the local count wrong.
             *self.account.lock().await = None;
         }
         result
@@ -266,8 +267,8 @@ impl Sender {
         Ok((gas, amount.filter(|amount| *amount > 0)))
     }
 
-    /// The gas limit for a transaction. It is simulated on the state, which knows nothing of
-    /// what waits in the mempool, so at the sequence that the state expects.
+    /// The gas limit for a transaction. The simulation runs on the state, which does not include
+    /// the mempool, so it uses the sequence that the state expects.
     async fn simulate(&self, unsigned: &Unsigned, signer: &Signer, factor: f64) -> Result<u64> {
         let mut sequence = signer.sequence;
         let mut attempts = 0;
@@ -287,7 +288,7 @@ impl Sender {
     }
 }
 
-/// What of a transaction's attempts is left.
+/// The attempts that a transaction has left.
 struct Retries {
     sequence: u32,
     mempool: u32,
@@ -300,14 +301,14 @@ impl Retries {
             sequence: 0,
             mempool: 0,
             mempool_attempts: match fee {
-                // Who does duties looks at every block whether they are still wanted.
+                // Workers check at every block whether their duties are still wanted.
                 Fee::Free => 1,
                 _ => MEMPOOL_ATTEMPTS,
             },
         }
     }
 
-    /// Returns when the transaction should be tried again; the error if it should not.
+    /// Returns when the transaction should be retried; returns the error if it should not.
     async fn pause(&mut self, error: Error) -> Result<()> {
         if error.is(code::WRONG_SEQUENCE) && self.sequence + 1 < SEQUENCE_ATTEMPTS {
             self.sequence += 1;
@@ -319,7 +320,7 @@ impl Retries {
             let (first, longest) = MEMPOOL_PAUSE;
             let pause = (first * (1 << self.mempool)).min(longest);
             self.mempool += 1;
-            warn!(%error, ?pause, "the mempool is full; trying again");
+            warn!(%error, ?pause, "the mempool is full; retrying");
             sleep(pause).await;
             return Ok(());
         }
@@ -332,7 +333,7 @@ fn fee_for(gas: u64, price: u64) -> u128 {
     (u128::from(gas) * u128::from(price)).div_ceil(1_000_000)
 }
 
-/// E of "account sequence mismatch, expected E, got G", if that is the error.
+/// E of "account sequence mismatch, expected E, got G", if `error` is that error.
 fn expected_sequence(error: &Error) -> Option<u64> {
     let (Error::Tx { log, .. } | Error::Query { log, .. }) = error else {
         return None;

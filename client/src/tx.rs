@@ -1,4 +1,4 @@
-//! Building and signing transactions: `cosmos.tx.v1beta1.TxRaw`, SIGN_MODE_DIRECT, one signer.
+//! Builds and signs transactions: `cosmos.tx.v1beta1.TxRaw`, SIGN_MODE_DIRECT, one signer.
 
 mod json;
 
@@ -24,31 +24,31 @@ pub use json::{
     snake_case, to_json,
 };
 
-/// Range of a gas limit over the simulated gas; a larger one is taken for a mistake.
+/// Allowed ratio of a gas limit to the simulated gas; a larger one is probably a mistake.
 pub const GAS_ADJUSTMENT: RangeInclusive<f64> = 1.0..=100.0;
 
-/// Gas limit and fee of a simulated transaction, which change nothing but its length.
+/// Gas limit and fee of a simulated transaction. They affect only its length.
 const PLACEHOLDER_GAS: u64 = 1_000_000_000;
 const PLACEHOLDER_FEE: u128 = 1_000_000_000_000;
-/// Bytes of a signature.
+/// Length of a signature.
 pub(crate) const SIGNATURE_BYTES: usize = 64;
 
-/// Everything that is signed, except whose signature it is.
+/// The content of a transaction without its signer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Unsigned {
     /// Executed in order, all or none.
     pub messages: Vec<Any>,
     /// Most gas that the transaction may use.
     pub gas_limit: u64,
-    /// Denom and amount in base units; `None` is a transaction free of fees.
+    /// Denom and amount in base units; `None` for a fee-free transaction.
     pub fee: Option<(String, u128)>,
-    /// A note for people; kept in the block.
+    /// Free text; stored in the block.
     pub memo: String,
-    /// Last height whose block may have the transaction; 0 is no limit.
+    /// Last height whose block may include the transaction; 0 means no limit.
     pub timeout_height: u64,
 }
 
-/// Where and as which transaction of the account a signature counts.
+/// What binds a signature to a chain, an account and one of its transactions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {
     /// The chain's id.
@@ -59,7 +59,7 @@ pub struct Signer {
     pub sequence: u64,
 }
 
-/// Packs a message; its type URL is for example `/poq.v1.MsgSubmitTask`.
+/// Packs a message with its type URL, for example `/poq.v1.MsgSubmitTask`.
 pub fn any<M: Message + Name>(message: &M) -> Any {
     Any {
         type_url: format!("/{}", M::full_name()),
@@ -72,7 +72,7 @@ pub fn sign(unsigned: &Unsigned, signer: &Signer, key: &Key) -> Result<Vec<u8>> 
     Ok(encode(&sign_tx(unsigned.to_tx()?, signer, key)?))
 }
 
-/// Signs a transaction in place of all signatures that it may have.
+/// Signs a transaction, replacing any signatures.
 pub fn sign_tx(tx: Tx, signer: &Signer, key: &Key) -> Result<Tx> {
     let mut tx = claim(tx, key.public_key(), signer.sequence);
     let document = SignDoc {
@@ -85,7 +85,7 @@ pub fn sign_tx(tx: Tx, signer: &Signer, key: &Key) -> Result<Tx> {
     Ok(tx)
 }
 
-/// Signs amino's JSON of a transaction as one key of a multisignature account that is at `sequence`.
+/// Signs a transaction's amino JSON with one key of a multisignature account that is at `sequence`.
 pub fn sign_amino(document: &[u8], sequence: u64, key: &Key) -> Result<PartialSignature> {
     Ok(PartialSignature {
         public_key: key.public_key(),
@@ -94,8 +94,9 @@ pub fn sign_amino(document: &[u8], sequence: u64, key: &Key) -> Result<PartialSi
     })
 }
 
-/// The bytes of a transaction for a simulation, which takes any signature and any fee, at least as
-/// long as the one that is sent, as bytes cost gas. `public_key` may be empty if the chain knows it.
+/// The bytes of a transaction for a simulation. It accepts any signature and fee; these are at
+/// least as long as in the real transaction, because bytes cost gas. `public_key` may be empty if
+/// the chain knows it.
 pub fn simulated(
     unsigned: &Unsigned,
     denom: &str,
@@ -142,8 +143,8 @@ pub fn encode(tx: &Tx) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// Reads the bytes of a transaction. They must be exactly what [`encode`] makes of it: the chain
-/// takes nothing else, and a signature is over the bytes.
+/// Decodes a transaction. The bytes must be exactly what [`encode`] returns for it: the chain
+/// accepts nothing else, and the signature covers the bytes.
 pub fn decode(bytes: &[u8]) -> Result<Tx> {
     let tx = Tx::decode(bytes)
         .map_err(|error| Error::InvalidTx(format!("the bytes are not a transaction: {error}")))?;
@@ -155,7 +156,7 @@ pub fn decode(bytes: &[u8]) -> Result<Tx> {
     Ok(tx)
 }
 
-/// The responses of a transaction's messages, in order, from [`crate::TxOutcome::data`].
+/// The responses to a transaction's messages, in order, from [`crate::TxOutcome::data`].
 pub fn responses(data: &[u8]) -> Result<Vec<Any>> {
     TxMsgData::decode(data)
         .map(|data| data.msg_responses)
@@ -169,7 +170,7 @@ impl Unsigned {
     /// The transaction without signer and signature.
     ///
     /// # Errors
-    /// [`Error::InvalidTx`] if the chain could not take it.
+    /// [`Error::InvalidTx`] if the chain would refuse it.
     pub fn to_tx(&self) -> Result<Tx> {
         Height::try_from(self.timeout_height)
             .map_err(|error| Error::InvalidTx(format!("the timeout height: {error}")))?;
@@ -197,7 +198,7 @@ impl Unsigned {
     }
 }
 
-/// Names the one signer of a transaction.
+/// Sets the only signer of a transaction.
 fn claim(mut tx: Tx, public_key: Vec<u8>, sequence: u64) -> Tx {
     let public_key = match public_key.is_empty() {
         true => None,
@@ -217,7 +218,7 @@ fn claim(mut tx: Tx, public_key: Vec<u8>, sequence: u64) -> Tx {
     tx
 }
 
-/// The encoding of a part that may be missing.
+/// The encoding of an optional part.
 trait Encoded {
     fn encoded(&self) -> Vec<u8>;
 }

@@ -10,7 +10,7 @@ use tendermint::abci::types::ExecTxResult;
 
 use crate::{Error, Result};
 
-/// SHA-256 of a transaction's bytes; upper-case hex as text.
+/// SHA-256 of a transaction's bytes; displayed as upper-case hex.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct TxHash(pub [u8; 32]);
@@ -64,7 +64,7 @@ impl From<TxHash> for Hash {
     }
 }
 
-/// What a node says about itself.
+/// A node's status.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// The chain's id.
@@ -73,9 +73,9 @@ pub struct Status {
     pub latest_height: u64,
     /// Time of the newest block, RFC 3339.
     pub latest_block_time: String,
-    /// Application hash in the newest block's header: the state after the block before it.
+    /// Application hash in the newest block's header: that of the state after the previous block.
     pub app_hash: String,
-    /// Whether the node is still replaying old blocks.
+    /// Whether the node is still catching up with the chain.
     pub catching_up: bool,
     /// Peer-to-peer id, 40 hex digits.
     pub node_id: String,
@@ -85,9 +85,9 @@ pub struct Status {
     pub version: String,
     /// Address of the node's validator key, 40 hex digits.
     pub validator_address: String,
-    /// The key itself, base64.
+    /// The validator's public key, base64.
     pub validator_public_key: String,
-    /// Power of that validator; 0 if it is none.
+    /// Power of that validator; 0 if the node is not a validator.
     pub voting_power: u64,
 }
 
@@ -115,7 +115,7 @@ pub struct Event {
     /// For example `poq_task_settled`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// In the order of the application.
+    /// In the application's order.
     pub attributes: Vec<Attribute>,
 }
 
@@ -155,24 +155,24 @@ impl From<tendermint::abci::Event> for Event {
     }
 }
 
-/// A transaction in a block and what became of it.
+/// The result of a transaction in a block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TxOutcome {
     /// Its hash.
     pub hash: TxHash,
-    /// The block that has it.
+    /// The block that includes it.
     pub height: u64,
     /// Its position in the block.
     pub index: u32,
     /// 0 if it succeeded.
     pub code: u32,
-    /// Of the code; empty if it succeeded.
+    /// The code's namespace; empty if it succeeded.
     pub codespace: String,
     /// Why it failed, for people.
     pub log: String,
-    /// The gas limit it was signed with.
+    /// The gas limit that was signed.
     pub gas_wanted: i64,
-    /// The gas it took.
+    /// The gas used.
     pub gas_used: i64,
     /// In the order of execution.
     pub events: Vec<Event>,
@@ -195,8 +195,7 @@ impl TxOutcome {
         })
     }
 
-    /// `result` is from the node's JSON, whose base64 the `tendermint` crate leaves as it is in
-    /// `data`.
+    /// `result` is from the node's JSON; the `tendermint` crate leaves its `data` in base64.
     pub(crate) fn new(hash: TxHash, height: u64, index: u32, result: ExecTxResult) -> Result<Self> {
         let data = BASE64.decode(&result.data).map_err(|error| Error::Decode {
             what: format!("the data of transaction {hash}"),
@@ -217,21 +216,21 @@ impl TxOutcome {
     }
 }
 
-/// One page of a search for transactions.
+/// One page of a transaction search.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TxPage {
-    /// Matches on all pages together.
+    /// Matches on all pages.
     pub total: u32,
     /// The matches on this page.
     pub txs: Vec<TxOutcome>,
 }
 
-/// What executing one block did.
+/// The results of executing one block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BlockOutcome {
     /// The block.
     pub height: u64,
-    /// Events of its transactions, in order, failed ones included.
+    /// Events of each transaction, in order, including failed ones.
     pub tx_events: Vec<Vec<Event>>,
     /// Events of the block itself.
     pub events: Vec<Event>,
@@ -258,7 +257,7 @@ impl From<tendermint_rpc::endpoint::block_results::Response> for BlockOutcome {
     }
 }
 
-/// Bytes as hex text in JSON.
+/// Serializes bytes as hex text.
 pub(crate) fn as_hex<S: serde::Serializer>(
     bytes: &[u8],
     serializer: S,

@@ -13,14 +13,15 @@ use crate::config::ScoringConfig;
 use crate::registry;
 use crate::scorer::ScorerBackend;
 
-/// Scores answers of language models and commits to the scores on a Proof of Quality chain.
+/// Evaluator of a Proof of Quality chain: scores answers of language models and commits to the
+/// scores on the chain.
 #[derive(Debug, Parser)]
 #[command(name = "poq-evaluator", version)]
 pub struct Cli {
-    /// Folder with config.toml, the keyring and the journal
+    /// Folder of config.toml, keys and data
     #[arg(long, global = true, env = "POQ_EVALUATOR_HOME", default_value_os_t = default_home(".poq-evaluator"))]
     pub home: PathBuf,
-    /// Form of the logs on stderr; RUST_LOG selects what is logged
+    /// Format of the logs on stderr; RUST_LOG filters them
     #[arg(long, global = true, default_value_t, value_name = "text|json")]
     pub log_format: Format,
     #[command(subcommand)]
@@ -29,25 +30,25 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Makes a home: a documented config.toml and the operator's key
+    /// Create a home with a commented config.toml and the operator's key
     Init(Init),
-    /// Registers the operator as an evaluator and stakes
+    /// Register the operator as an evaluator and lock its stake
     Register(Register),
-    /// Does the operator's duties until it is stopped
+    /// Do the operator's duties, until SIGINT or SIGTERM
     Start(Start),
-    /// Shows the operator's registration and open duties
+    /// Show the operator's registration and open duties
     Status(OutputArg),
-    /// Shows what the operator earned and lost, and its newest payments
+    /// Show the operator's earnings, its losses and its newest payments
     Earnings(Earnings),
-    /// Scores one answer, without a chain
+    /// Score one answer, without a chain
     Score(Score),
-    /// Serves scores over HTTP as text-embeddings-inference does, without a chain
+    /// Serve scores over text-embeddings-inference's HTTP interface, without a chain
     Serve(Serve),
-    /// Measures which scoring settings are fastest on this machine
+    /// Measure which scoring settings are fastest on this machine
     Tune(Tune),
-    /// Makes the canonical f32 models of the published int8 ones
+    /// Create the canonical f32 models from the published int8 ones
     Transcode(Transcode),
-    /// Prints the version of the program and of its default model
+    /// Print the version of the program and of its default model
     Version(OutputArg),
 }
 
@@ -70,7 +71,7 @@ impl Command {
 pub struct Init {
     #[command(flatten)]
     pub common: commands::Init,
-    /// Id of an evaluator model to run; once for each
+    /// Id of an evaluator model to run; repeat for several
     #[arg(long = "model", default_value = registry::DEFAULT_MODEL, value_name = "ID")]
     pub models: Vec<String>,
 }
@@ -79,17 +80,17 @@ pub struct Init {
 pub struct Register {
     #[command(flatten)]
     pub common: commands::Register,
-    /// Evaluator models, by id; those of config.toml unless given
+    /// Ids of the evaluator models; those in config.toml unless given
     #[arg(long = "evaluator-model", value_name = "ID")]
     pub evaluator_models: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub struct Score {
-    /// What was asked
+    /// The prompt
     #[arg(long, allow_hyphen_values = true)]
     pub prompt: String,
-    /// What was answered
+    /// The answer
     #[arg(long, allow_hyphen_values = true)]
     pub answer: String,
     #[command(flatten)]
@@ -97,7 +98,7 @@ pub struct Score {
     /// Compute threads, up to 256
     #[arg(long, default_value_t = ScoringConfig::default().threads)]
     pub threads: usize,
-    /// Score the pair this many times, for the time that it takes
+    /// Score the pair this many times, to measure the time
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
     #[command(flatten)]
@@ -106,29 +107,30 @@ pub struct Score {
 
 #[derive(Debug, Args)]
 pub struct Serve {
-    /// Where to serve; whoever reaches it may use the model
+    /// Listen address; there is no authentication
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "HOST:PORT")]
     pub listen: SocketAddr,
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// Tokens of one batch after padding, up to 65536
+    /// Most tokens of one batch after padding, up to 65536
     #[arg(long, default_value_t = ScoringConfig::default().batch_tokens, value_name = "TOKENS")]
     pub batch_tokens: usize,
-    /// Pairs that wait for the model, up to 10000; further requests are answered with 429
+    /// Most queued pairs, up to 10000; further requests get status 429
     #[arg(long, default_value_t = ScoringConfig::default().queue, value_name = "PAIRS")]
     pub queue: usize,
-    /// Texts or pairs of one request, at most as many as wait
+    /// Most texts or pairs in one request, at most --queue
     #[arg(long, default_value_t = 32, value_name = "PAIRS")]
     pub max_client_batch_size: usize,
-    /// Largest body of a request
+    /// Largest request body in bytes
     #[arg(long, default_value_t = 2_000_000, value_name = "BYTES")]
     pub payload_limit: usize,
-    /// Cut off texts that are too long where the request has no `truncate`
+    /// Cut off texts that are too long if the request has no `truncate`
     #[arg(long)]
     pub auto_truncate: bool,
-    /// Origins of web pages that may ask, separated by commas, as `https://example.org`; "*" is every one
+    /// Origins of web pages that may use the server, separated by commas, as `https://example.org`;
+    /// "*" means every origin
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',')]
     pub cors_allow_origin: Vec<String>,
 }
@@ -137,62 +139,62 @@ pub struct Serve {
 pub struct Tune {
     #[command(flatten)]
     pub model: ModelArgs,
-    /// Longest time that one batch may take, in milliseconds
+    /// Longest time of one batch, in milliseconds
     #[arg(long, default_value_t = 1000, value_name = "MS")]
     pub max_batch_ms: u32,
-    /// Measure every setting this many times, in turns
+    /// Measure every setting this many times, in rounds
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub rounds: u32,
     #[command(flatten)]
     pub output: OutputArg,
 }
 
-/// Models without a home.
+/// Models of commands without a home.
 #[derive(Debug, Args)]
 pub struct ModelArgs {
-    /// Take the registry entries of the models from this node
+    /// Query the registry entries of the models from this node
     #[arg(long, value_name = "URL", conflicts_with = "registry")]
     pub node: Option<String>,
-    /// Take a registry entry from this file, proto3 JSON of poq.v1.EvaluatorModel; without
-    /// --node and --registry it is the one of the test networks
+    /// Read a registry entry from this file, proto3 JSON of poq.v1.EvaluatorModel; without --node
+    /// and --registry, that of the test networks is used
     #[arg(long, value_name = "FILE")]
     pub registry: Vec<PathBuf>,
-    /// Id of the evaluator model, for `serve` once for each; unless given, those of --registry
-    /// or ms-marco-minilm-l-12-v2
+    /// Id of the evaluator model, repeatable for `serve`; by default those of --registry, or
+    /// ms-marco-minilm-l-12-v2
     #[arg(long = "model", value_name = "ID")]
     pub models: Vec<String>,
-    /// Folder with model.onnx and tokenizer.json, once for each model in their order; in the
-    /// cache unless given
+    /// Folder with model.onnx and tokenizer.json, once per model in the same order; by default in
+    /// the cache
     #[arg(long = "model-folder", value_name = "FOLDER")]
     pub folders: Vec<PathBuf>,
-    /// What computes: ONNX Runtime, or the reference evaluator of audits
+    /// Backend: ONNX Runtime, or the reference evaluator of audits
     #[arg(long, value_enum, default_value_t)]
     pub backend: ScorerBackend,
-    /// Shared library of ONNX Runtime; in the cache unless given
+    /// Shared library of ONNX Runtime; by default in the cache
     #[arg(long, value_name = "FILE")]
     pub library: Option<PathBuf>,
 }
 
-/// How the models are run.
+/// Sessions and threads of the models.
 #[derive(Debug, Args)]
 pub struct EngineArgs {
-    /// Batches that are scored at the same time, up to 64
+    /// Batches scored at the same time, up to 64
     #[arg(long, default_value_t = ScoringConfig::default().sessions)]
     pub sessions: usize,
-    /// Compute threads of one session, up to 256
+    /// Compute threads per session, up to 256
     #[arg(long, default_value_t = ScoringConfig::default().threads)]
     pub threads: usize,
 }
 
 #[derive(Debug, Args)]
 pub struct Transcode {
-    /// The published int8 ONNX file of one model; without it, all known models in the cache
+    /// The published int8 ONNX file of one model; by default all known models in the cache
     #[arg(long, value_name = "FILE", requires = "output")]
     pub input: Option<PathBuf>,
-    /// Where to write the f32 ONNX file of --input
+    /// Output path of the f32 ONNX file for --input
     #[arg(long, value_name = "FILE", requires = "input")]
     pub output: Option<PathBuf>,
-    /// A trained adapter that is merged into --input, which makes a judge of it
+    /// A trained adapter to merge into --input, which makes it a judge
     #[arg(long, value_name = "FILE", requires = "input")]
     pub adapter: Option<PathBuf>,
 }

@@ -15,20 +15,20 @@ pub const LIBRARY: &str = "libonnxruntime.so.1.31.1";
 
 const TEMPLATE: &str = include_str!("config.toml");
 
-/// Why settings cannot be used.
+/// Why settings are not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A number is out of its range.
+    /// A number is out of range.
     #[error("`{name}` is {value}, expected {range}")]
     Range {
         /// Name of the option.
         name: &'static str,
-        /// As given.
+        /// The value as given.
         value: usize,
-        /// In words.
+        /// The range as text.
         range: &'static str,
     },
-    /// There is nothing to score with.
+    /// No evaluator model is configured.
     #[error("config.toml has no evaluator model; add one as `[[models]]`")]
     NoModel,
     /// A model is listed twice.
@@ -36,7 +36,7 @@ pub enum Error {
     Twice(String),
 }
 
-/// Everything in `config.toml`; the file that [`render`] makes says what the options mean.
+/// The content of `config.toml`; the file that [`render`] returns explains the options.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -45,10 +45,10 @@ pub struct Config {
     /// The evaluator models.
     #[serde(default = "default_models")]
     pub models: Vec<ModelConfig>,
-    /// The table of versions that ran one model only.
+    /// The table of older versions, which ran one model only.
     #[serde(default, rename = "model", deserialize_with = "refuse_single_model")]
     _single_model: (),
-    /// How scores are computed.
+    /// Settings of scoring.
     #[serde(default)]
     pub scoring: ScoringConfig,
     /// Where metrics are served.
@@ -63,7 +63,7 @@ pub struct ModelConfig {
     /// Id in the chain's registry.
     #[serde(default = "default_model")]
     pub id: String,
-    /// Folder with the model's files; `None` is the cache.
+    /// Folder with the model's files; `None` means the cache.
     pub folder: Option<PathBuf>,
 }
 
@@ -71,17 +71,17 @@ pub struct ModelConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ScoringConfig {
-    /// What computes.
+    /// The backend.
     pub backend: ScorerBackend,
-    /// Shared library of ONNX Runtime; `None` is the cache.
+    /// Shared library of ONNX Runtime; `None` means the cache.
     pub library: Option<PathBuf>,
-    /// Batches that are scored at the same time.
+    /// Batches scored at the same time.
     pub sessions: usize,
-    /// Compute threads of one session.
+    /// Compute threads per session.
     pub threads: usize,
-    /// Tokens of one batch after padding.
+    /// Most tokens of one batch after padding.
     pub batch_tokens: usize,
-    /// Pairs that wait for the model.
+    /// Most queued pairs.
     pub queue: usize,
 }
 
@@ -100,7 +100,7 @@ fn refuse_single_model<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> 
 }
 
 impl Config {
-    /// Checks what the types leave open.
+    /// Checks what the types cannot express.
     pub fn validate(&self) -> Result<(), Error> {
         let mut ids = BTreeSet::new();
         if let Some(model) = self.models.iter().find(|model| !ids.insert(&model.id)) {
@@ -112,7 +112,7 @@ impl Config {
         }
     }
 
-    /// Ids of the evaluator models, in their order.
+    /// Ids of the evaluator models, in order.
     pub fn model_ids(&self) -> Vec<String> {
         self.models.iter().map(|model| model.id.clone()).collect()
     }
@@ -141,7 +141,7 @@ impl Default for ScoringConfig {
 }
 
 impl ScoringConfig {
-    /// Checks the ranges that the generated file names.
+    /// Checks the ranges that the template states.
     pub fn validate(&self) -> Result<(), Error> {
         let checks = [
             ("sessions", self.sessions, 64, "1..=64"),
@@ -157,7 +157,7 @@ impl ScoringConfig {
         Ok(())
     }
 
-    /// How models are run.
+    /// Sessions and threads of the models.
     pub fn engine(&self) -> Engine {
         Engine {
             sessions: self.sessions,
@@ -166,7 +166,7 @@ impl ScoringConfig {
     }
 }
 
-/// Where the configured model's files are.
+/// Paths of the configured model's files.
 pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> ModelFiles {
     let folder = model.folder.clone();
     let folder = folder.unwrap_or_else(|| registry::folder(&model.id));
@@ -179,7 +179,7 @@ pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> ModelFiles {
     }
 }
 
-/// A documented `config.toml` with these settings; `models` are ids.
+/// A commented `config.toml` with these settings; `models` are ids.
 pub fn render(chain: &ChainConfig, models: &[String]) -> String {
     let table = |model: &String| format!("[[models]]\nid = {}\n\n", quoted(model));
     let (first, others) = match models {

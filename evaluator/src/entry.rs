@@ -1,7 +1,7 @@
-//! What the journal keeps of a seat: the score and its salt.
+//! The journal's record of a seat: the score and its salt.
 //!
-//! A lost entry loses no stake: its salt is made of the operator's key, and the score can be
-//! computed again ([`Entry::opening`]).
+//! Losing an entry costs no stake: the salt is derived from the operator's key, and the score can
+//! be computed again ([`Entry::opening`]).
 
 use poq_proto::commitment;
 use poq_worker::Seat;
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 
 /// Domain separator of salts.
 const SALT_DOMAIN: &[u8] = b"poq/salt/v1";
-/// How far, in micro-logits, a score may be from the one of another computation of it: far more
-/// than other threads, batches or processors make.
+/// Largest difference between two computations of a score, in micro-logits: far more than other
+/// threads, batches or processors cause.
 const REACH: i32 = 20_000;
 
-/// What the evaluator must not forget about a seat.
+/// The evaluator's record of a seat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The seat.
@@ -21,20 +21,20 @@ pub struct Entry {
     pub seat: Seat,
     /// The task's chain.
     pub chain_id: String,
-    /// Of prompt and answer, see [`pair_digest`].
+    /// Digest of prompt and answer, see [`pair_digest`].
     pub pair_sha256: String,
-    /// Micro-logits.
+    /// In micro-logits.
     pub raw_score: i32,
-    /// 32 bytes that nobody can guess, see [`Entry::new`].
+    /// 32 unpredictable bytes, see [`Entry::new`].
     #[serde(with = "hex::serde")]
     pub salt: [u8; 32],
 }
 
 impl Entry {
-    /// An entry whose salt is the same on every machine with the operator's key, which `mac` is
-    /// keyed with ([`poq_client::Key::mac`]): of domain, length and bytes of the chain's id, task,
-    /// attempt (integers are big-endian, the length is one `u64`), and the digest of the pair, so
-    /// that no salt is known from an earlier network of the same name.
+    /// Creates an entry. Its salt is the same on every machine with the operator's key, with which
+    /// `mac` is keyed ([`poq_client::Key::mac`]). The input is the domain, length and bytes of the
+    /// chain's id, task, attempt (big-endian integers, the length a `u64`), and the digest of the
+    /// pair, so that salts of an earlier network with the same id are of no use.
     pub fn new(
         mac: impl FnOnce(&[u8]) -> [u8; 32],
         seat: Seat,
@@ -71,8 +71,8 @@ impl Entry {
         )
     }
 
-    /// The entry that opens what this evaluator has `committed` to: this one, or one with a score
-    /// nearby. Another machine, or another batch on this one, rounds differently.
+    /// The entry that opens this evaluator's commitment `committed`: this one, or one with a nearby
+    /// score. Another machine, or another batch on this one, rounds differently.
     pub fn opening(self, committed: &[u8; 32], evaluator: &[u8; 20]) -> Option<Self> {
         let scores = (0..=REACH).flat_map(|distance| {
             let (up, down) = (
@@ -92,8 +92,8 @@ impl Entry {
     }
 }
 
-/// SHA-256 of the lengths and bytes of both texts: tells an entry of this task from one of a
-/// task with the same number on a network that was started anew.
+/// SHA-256 of the lengths and bytes of both texts: distinguishes this task from one with the same
+/// number on a network that was restarted from genesis.
 pub fn pair_digest(prompt: &str, answer: &str) -> String {
     let mut content = Vec::with_capacity(16 + prompt.len() + answer.len());
     for text in [prompt, answer] {
@@ -168,7 +168,7 @@ mod tests {
         let (commitment, _) = committed(-6 - REACH);
         let opened = entry(7, 1, 0, "poq-1", "a").opening(&commitment, &EVALUATOR);
         assert_eq!(opened, None);
-        // Of another key.
+        // With another key.
         let other = entry(8, 1, 0, "poq-1", "a").commitment(&EVALUATOR);
         let opened = entry(7, 1, 0, "poq-1", "a").opening(&other, &EVALUATOR);
         assert_eq!(opened, None);

@@ -1,6 +1,6 @@
-//! `poq-evaluator`: scores answers with small models on ONNX Runtime and commits to the scores
-//! on a Proof of Quality chain. Other programs use its models: [`scorer`] computes, [`registry`] has
-//! their entries, and [`ModelArgs`] finds them by command-line options.
+//! `poq-evaluator`: scores answers with small models on ONNX Runtime and commits to the scores on a
+//! Proof of Quality chain. Other programs use its models: [`scorer`] computes scores, [`registry`]
+//! has the models' entries, and [`ModelArgs`] selects them by command-line options.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -33,7 +33,7 @@ use cli::Cli;
 pub use cli::{EngineArgs, ModelArgs};
 pub use config::ScoringConfig;
 
-/// Runs the program with the arguments of this process.
+/// Runs the program with this process's arguments.
 #[tokio::main(worker_threads = 2)]
 pub async fn main() -> ExitCode {
     let cli = Cli::parse();

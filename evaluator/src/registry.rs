@@ -1,4 +1,4 @@
-//! Evaluator models as a registry describes them, and where their files are.
+//! Registry entries of evaluator models, and the location of their files.
 
 use std::path::{Path, PathBuf};
 
@@ -9,15 +9,15 @@ pub const WEIGHTS: &str = "model.onnx";
 /// Name of the tokenizer in a model's folder.
 pub const TOKENIZER: &str = "tokenizer.json";
 
-/// Name of the published int8 file, of which the canonical one is made.
+/// Name of the published int8 file, from which the canonical one is made.
 pub const INT8: &str = "model.int8.onnx";
-/// Name of a judge's adapter in its folder.
+/// Name of the adapter in a judge's folder.
 pub const ADAPTER: &str = "adapter.safetensors";
-/// The model that this program runs unless told otherwise.
+/// The default model of this program.
 pub const DEFAULT_MODEL: &str = "judge-minilm-nc-2";
 
-/// The entries for test networks, the evaluator's default first; `README.md` says how their
-/// calibrations were made.
+/// The entries for test networks, the evaluator's default first; `README.md` explains their
+/// calibrations.
 const ENTRIES: [&str; 5] = [
     include_str!("../registry/judge-minilm-nc-2.json"),
     include_str!("../registry/judge-bge-nc-2.json"),
@@ -32,22 +32,22 @@ pub enum Error {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {
-        /// The file.
+        /// The file's path.
         path: PathBuf,
-        /// From the operating system.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file is not an entry.
+    /// The file is not a registry entry.
     #[error("{origin} is not a poq.v1.EvaluatorModel in proto3 JSON: {source}")]
     Invalid {
-        /// The file.
+        /// The file's path.
         origin: String,
-        /// From the parser.
+        /// The parser's error.
         source: serde_json::Error,
     },
 }
 
-/// The entries of the models that the set-up fetches, the evaluator's default first.
+/// The entries of the models that `make setup` fetches, the evaluator's default first.
 pub fn entries() -> Result<Vec<EvaluatorModel>, Error> {
     let parse = |content: &&str| parse(content, "a built-in registry entry");
     ENTRIES.iter().map(parse).collect()
@@ -58,7 +58,7 @@ pub fn default_entry() -> Result<EvaluatorModel, Error> {
     Ok(entries()?.swap_remove(0))
 }
 
-/// The entry of a model that the set-up fetches, if it is one.
+/// The entry of a model that `make setup` fetches, if it is one.
 pub fn find(id: &str) -> Result<Option<EvaluatorModel>, Error> {
     Ok(entries()?.into_iter().find(|entry| entry.id == id))
 }
@@ -68,7 +68,7 @@ pub fn folder(id: &str) -> PathBuf {
     poq_client::cache().join("models").join(id)
 }
 
-/// An entry from a file with proto3 JSON.
+/// Reads an entry from a file with proto3 JSON.
 pub fn read(path: &Path) -> Result<EvaluatorModel, Error> {
     let content = std::fs::read_to_string(path).map_err(|source| Error::Read {
         path: path.to_owned(),

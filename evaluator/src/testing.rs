@@ -1,4 +1,4 @@
-//! What the unit tests share: the real model, where `make setup` puts it.
+//! Shared by the unit tests: the real model from the cache of `make setup`.
 
 use std::path::PathBuf;
 
@@ -9,12 +9,12 @@ use crate::registry;
 use crate::scorer::{Engine, Model, ModelFiles, open_all};
 use crate::transcode::MODELS;
 
-/// The registry entry of a cross-encoder that is in the cache.
+/// The registry entry of a cross-encoder in the cache.
 pub fn published() -> EvaluatorModel {
     entry(MODELS[0].id)
 }
 
-/// The registry entry of a bi-encoder that is in the cache, too.
+/// The registry entry of a bi-encoder in the cache.
 pub fn bi_encoder() -> EvaluatorModel {
     entry(MODELS[1].id)
 }
@@ -55,7 +55,7 @@ pub fn model_file(id: &str, name: &str) -> PathBuf {
     path
 }
 
-/// A second entry of the same files, which reads in short windows.
+/// A second entry for the same files, with short windows.
 pub fn short() -> EvaluatorModel {
     EvaluatorModel {
         id: "short".into(),
@@ -65,7 +65,7 @@ pub fn short() -> EvaluatorModel {
     }
 }
 
-/// A pair that [`short`] reads in all of its windows.
+/// A pair that fills all windows of [`short`].
 pub const LONG: (&str, &str) = (
     "Why is the sky blue?",
     "Air molecules scatter short-wavelength blue light more than red light, which is called Rayleigh scattering, so that blue light reaches the eye from every direction. At sunset the light takes a longer way through the air, most of the blue is lost on it, and the sky is red. On the Moon, which has no air, the sky is black by day, as the astronauts saw.",
@@ -101,12 +101,12 @@ pub fn models() -> Vec<Model> {
     open(&[published(), short(), bi_encoder()])
 }
 
-/// [`models`] as `engine` says.
+/// [`models`] on the backend `engine`.
 pub fn models_on(engine: Engine) -> Vec<Model> {
     open_on(&[published(), short(), bi_encoder()], engine)
 }
 
-/// Real-looking pairs of many lengths and relations.
+/// Realistic pairs of many lengths and relations.
 pub fn pairs() -> Vec<(String, String)> {
     let texts = [
         (

@@ -1,5 +1,5 @@
-//! How an evaluator does a duty: it scores an answer and commits to the score, then opens what it has
-//! committed to.
+//! How an evaluator does a duty: it scores an answer, commits to the score, and later opens the
+//! commitment.
 
 #[cfg(test)]
 mod tests;
@@ -15,20 +15,20 @@ use tracing::warn;
 use crate::compute::Line;
 use crate::entry::{Entry, pair_digest};
 
-/// Duties about which the node is asked at the same time.
+/// Most concurrent queries about duties.
 const QUESTIONS: usize = 64;
 
 /// Scores answers with small models.
 pub struct Evaluator {
     sender: Arc<Sender>,
-    /// Ids of the evaluator models that `line` leads to, in its order.
+    /// Ids of the models behind `line`, in the same order.
     models: Vec<String>,
     line: Line,
     questions: Semaphore,
 }
 
 impl Evaluator {
-    /// An evaluator whose operator is `sender`, with these models before `line`.
+    /// An evaluator whose operator is `sender`, with these models behind `line`.
     pub fn new(sender: Arc<Sender>, models: Vec<String>, line: Line) -> Self {
         Self {
             sender,
@@ -79,7 +79,7 @@ impl Worker for Evaluator {
     }
 }
 
-/// What a duty is about.
+/// The content of a duty.
 struct Texts {
     prompt: String,
     answer: String,
@@ -88,13 +88,13 @@ struct Texts {
 }
 
 impl Evaluator {
-    /// The journal's entry if it is of this duty, else a new one.
+    /// The journal's entry if it belongs to this duty, else a new one.
     async fn entry(&self, job: &Job<Entry>) -> Result<Entry, Undone> {
         let chain_id = self.sender.chain_id();
         let kept = job.kept.as_ref();
         let kept = kept.filter(|entry| entry.chain_id == chain_id);
         let is_reveal = job.key.step == Step::Reveal;
-        // Its miss costs most, so that it waits for nothing that it can do without.
+        // Missing a reveal costs most, so it does not wait for queries that it can do without.
         if let Some(entry) = kept.filter(|_| is_reveal && !job.is_doubted) {
             return Ok(entry.clone());
         }
@@ -112,8 +112,7 @@ impl Evaluator {
         if is_reveal {
             warn!(
                 task,
-                attempt,
-                "the journal does not open what is committed to; computing the score again"
+                attempt, "the journal does not open the commitment; computing the score again"
             );
         }
         let mut models = self.models.iter();
@@ -126,10 +125,10 @@ impl Evaluator {
         let Some(committed) = texts.committed else {
             return Ok(entry);
         };
-        // The salt comes from the key, so that a score close by is all that is needed.
+        // The salt is derived from the key, so a nearby score is all that is needed.
         entry.opening(&committed, &address).ok_or_else(|| {
             Undone::Failed(
-                "cannot open what is committed to; was it committed by an older version, or is the key \
+                "cannot open the commitment; was it made by an older version, or is the key \
                  used by another program?"
                     .into(),
             )

@@ -1,15 +1,15 @@
-//! What the node keeps of an answer.
+//! The journal's record of an answer.
 
 use poq_proto::v1::Task;
 use serde::{Deserialize, Serialize};
 
-/// An answer as it was generated.
+/// A generated answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// Where it was asked for; empty in entries of versions that did not write it.
+    /// The chain of the task; empty in entries of versions that did not write it.
     #[serde(default)]
     pub chain_id: String,
-    /// What was asked, SHA-256 in hex: a network that was started anew has tasks of the same
+    /// SHA-256 of the prompt in hex, because a chain that was restarted from genesis reuses task
     /// numbers.
     #[serde(default)]
     pub prompt_sha256: String,
@@ -47,7 +47,7 @@ mod tests {
         assert!(answer.is_for("poq-1", &task));
         assert!(!answer.is_for("poq-2", &task));
         assert!(!answer.is_for("poq-1", &Task::default()));
-        // Of a version that did not write it.
+        // As written by a version without it.
         let old = r#"{"text":"a","prompt_tokens":1,"answer_tokens":2}"#;
         let old: Answer = serde_json::from_str(old).unwrap();
         assert!(!old.is_for("poq-1", &task));

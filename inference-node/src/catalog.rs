@@ -1,7 +1,7 @@
 //! Models that the node knows by name: `models/*.toml`.
 //!
-//! The weights are the user's to fetch, under the licence of each model. So an entry has no
-//! digest where no set-up here fetches the file: it is taken from the user's own.
+//! Users fetch the weights themselves, under each model's licence. An entry therefore has no digest
+//! unless `make setup` fetches the file; otherwise the digest is computed from the user's file.
 
 use std::path::PathBuf;
 
@@ -28,39 +28,39 @@ const ENTRIES: [&str; 7] = [
 pub struct Entry {
     /// Id in a chain's registry.
     pub id: String,
-    /// What people call it.
+    /// Display name.
     pub name: String,
     /// "llama" or "mixtral".
     pub architecture: String,
     /// Name of its licence.
     pub licence: String,
-    /// How many weights it has.
+    /// Number of weights.
     pub parameters: u64,
-    /// Tokens of prompt and answer together.
+    /// Maximum tokens of prompt and answer together.
     pub context_tokens: u32,
-    /// Form of its conversations: "llama3", "mistral" or "chatml".
+    /// Format of its conversations: "llama3", "mistral" or "chatml".
     pub chat_template: String,
-    /// How its matrices are best kept in memory.
+    /// Recommended type of its matrices in memory.
     pub weights: WeightType,
-    /// How its makers recommend to sample, for what a request leaves open.
+    /// Sampling settings that its makers recommend, for requests that leave them open.
     pub sampling: Recommended,
-    /// Where its safetensors are.
+    /// Source of its safetensors.
     pub source: Hub,
     /// Its dimensions.
     pub shape: Shape,
-    /// GGUF files of it, as they are commonly named.
+    /// Its GGUF files, under their usual names.
     pub quantisations: Vec<Quantisation>,
-    /// What the authority may register.
+    /// Terms that the authority may register.
     pub registry: Terms,
 }
 
-/// A repository of the Hugging Face hub.
+/// A repository on the Hugging Face hub.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hub {
     /// `organisation/name`.
     pub hub: String,
-    /// How many files the weights are in.
+    /// Number of files that hold the weights.
     pub shards: u32,
 }
 
@@ -68,19 +68,19 @@ pub struct Hub {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quantisation {
-    /// Type of most matrices, as llama.cpp names it.
+    /// Type of most matrices, as named by llama.cpp.
     pub name: String,
     /// The file, or its first part.
     pub file: String,
-    /// Size of all parts, about.
+    /// Approximate size of all parts.
     pub bytes: u64,
-    /// Its digest, where `make setup` fetches it.
+    /// Its digest, if `make setup` fetches it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
 }
 
-/// Terms under which a chain may serve the model, for its authority to change. Amounts are in
-/// base units, qualities in ppm.
+/// Default terms for serving the model; the chain's authority can change them. Amounts are in base
+/// units, qualities in ppm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Terms {
@@ -89,7 +89,7 @@ pub struct Terms {
     price_per_answer_byte: u64,
     quality_floor: u32,
     quality_target: u32,
-    /// 0 leaves the chain's own limit.
+    /// 0 means the chain's own limit.
     max_prompt_bytes: u32,
     evaluator_models: Vec<Seat>,
 }
@@ -105,7 +105,7 @@ struct Seat {
 /// All entries, small models first.
 ///
 /// # Errors
-/// If one is malformed, which a test rules out.
+/// If an entry is malformed, which a test rules out.
 pub fn all() -> anyhow::Result<Vec<Entry>> {
     let parsed = ENTRIES.iter().map(|text| toml::from_str(text));
     parsed
@@ -113,7 +113,7 @@ pub fn all() -> anyhow::Result<Vec<Entry>> {
         .context("the catalog is malformed")
 }
 
-/// The entry of an id.
+/// The entry with this id.
 ///
 /// # Errors
 /// If there is none.
@@ -125,7 +125,7 @@ pub fn find(id: &str) -> anyhow::Result<Entry> {
 }
 
 impl Entry {
-    /// Its entry for a chain's registry, for files with this digest.
+    /// The entry for a chain's registry, for files with this digest.
     pub fn registered(&self, weights_sha256: String) -> Model {
         let terms = &self.registry;
         let evaluator_models = terms
@@ -151,14 +151,14 @@ impl Entry {
         }
     }
 
-    /// The digest of its files where they are pinned here.
+    /// The digest of its files, if the catalog pins it.
     pub fn pinned(&self) -> Option<&str> {
         let digests = self.quantisations.iter();
         digests.filter_map(|file| file.sha256.as_deref()).next()
     }
 
-    /// Where its files are looked for unless the user says otherwise: in its folder of the cache,
-    /// under the name of a quantisation, or as safetensors.
+    /// Default location of its files: its folder in the cache, under the name of a quantisation, or
+    /// as safetensors.
     pub fn default_file(&self) -> PathBuf {
         let folder = poq_client::cache().join("models").join(&self.id);
         let files = self
@@ -169,7 +169,7 @@ impl Entry {
         found.unwrap_or(folder)
     }
 
-    /// Memory that the smallest quantisation takes, as an estimate.
+    /// Estimated memory for the smallest quantisation.
     pub fn memory(&self) -> Memory {
         let smallest = self.quantisations.iter().map(|file| file.bytes).min();
         self.shape.memory(self.weights, smallest)
@@ -224,7 +224,7 @@ mod tests {
             assert_eq!(entry.sampling.out_of_range(), None, "{id}");
             for file in &entry.quantisations {
                 let bits = file.bytes as f64 * 8.0 / entry.parameters as f64;
-                // The small models have a greater part of their weights in larger blocks.
+                // Small models have a greater part of their weights in larger blocks.
                 let expected = match file.name.as_str() {
                     "Q4_K_M" => 4.5..5.3,
                     "Q4_1" => 5.0..6.0,
@@ -238,7 +238,8 @@ mod tests {
             let terms = &entry.registry;
             assert!(terms.quality_floor < terms.quality_target, "{id}");
             assert!(terms.quality_target <= 1_000_000, "{id}");
-            // No token has less than a byte: a chain's own limit of 32 KiB fits where it is left.
+            // Every token has at least one byte, so a model without a limit fits the chain's own of
+            // 32 KiB.
             let longest = match terms.max_prompt_bytes {
                 0 => 32 << 10,
                 bytes => bytes / 3,
@@ -250,7 +251,7 @@ mod tests {
     #[test]
     fn memory_is_about_what_was_measured() {
         let entry = find(config::DEFAULT_MODEL).unwrap();
-        // The table of the README, with some 500 tokens in the context.
+        // The README's table, with some 500 tokens in the context.
         for (weights, measured) in [
             (WeightType::Q8_0, 540.0),
             (WeightType::F32, 977.0),

@@ -21,7 +21,7 @@ pub struct Cli {
     /// Folder of config.toml, keys and data.
     #[arg(long, global = true, env = "POQ_INFERENCE_HOME", default_value_os_t = default_home(".poq-inference-node"))]
     pub home: PathBuf,
-    /// Form of the log on stderr: text or json. RUST_LOG selects what is logged.
+    /// Format of the log on stderr: text or json. RUST_LOG filters it.
     #[arg(long, global = true, default_value_t = Format::Text)]
     pub log_format: Format,
     /// What to do.
@@ -32,19 +32,19 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Write config.toml and make the operator's key.
+    /// Create a home with config.toml and the operator's key.
     Init(Init),
-    /// Register the operator's account as an inference node and move its stake.
+    /// Register the operator's account as an inference node and lock its stake.
     Register(Register),
     /// Answer the tasks that the chain assigns, until SIGINT or SIGTERM.
     Start(Start),
     /// Show the node as the chain sees it, and its journal.
     Status(OutputArg),
-    /// Show what the operator earned and lost, and its newest payments.
+    /// Show the operator's earnings, its losses and its newest payments.
     Earnings(Earnings),
-    /// Answer one prompt, without the chain.
+    /// Answer one prompt, without a chain.
     Generate(Generate),
-    /// Models that are known by name: Llama 3, Mixtral and the default.
+    /// Models known by name: Llama 3, Mixtral and the default.
     #[command(subcommand)]
     Models(Models),
     /// Print the version.
@@ -79,27 +79,27 @@ pub struct Init {
     /// Id of the model in the chain's registry.
     #[arg(long, default_value = config::DEFAULT_MODEL)]
     pub model: String,
-    /// The model: a GGUF file, the first part of one, or a folder of safetensors.
+    /// The model: a GGUF file, the first part of a split one, or a folder of safetensors.
     #[arg(long, default_value_os_t = config::default_model_file())]
     pub model_file: PathBuf,
-    /// Fetch the model from the Hugging Face hub in place of a file.
+    /// Fetch the model from the Hugging Face hub instead of using a file.
     #[arg(long, value_name = "ORGANISATION/NAME", conflicts_with = "model_file")]
     pub hub: Option<String>,
-    /// How the matrices are kept in memory; as the catalog says if not given, or f32 for a model
-    /// that it does not have.
+    /// Type of the matrices in memory. Default: the catalog's, or f32 for a model that it does not
+    /// have.
     #[arg(long, value_enum)]
     pub weights: Option<WeightType>,
-    /// Compute threads; 0 is one per core.
+    /// Compute threads; 0 means one per core.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
-    /// Answers that are generated at the same time, each with its own copy of the weights; if not
-    /// given, 2 where a small model has two threads or more, else 1.
+    /// Answers generated at the same time, each with its own copy of the weights. Default: 2 for a
+    /// small model with two threads or more, else 1.
     #[arg(long, value_parser = positive)]
     pub concurrency: Option<usize>,
-    /// Where the HTTP server listens.
+    /// Listen address of the HTTP server.
     #[arg(long, default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
-    /// Let everybody who reaches the HTTP server ask, without an API key.
+    /// Open the HTTP server to everyone who can reach it, without an API key.
     #[arg(long)]
     pub open: bool,
 }
@@ -110,18 +110,18 @@ pub struct Register {
     /// Stake, payout and capacity.
     #[command(flatten)]
     pub common: commands::Register,
-    /// Address where users may reach the node, for their information
+    /// Address where users can reach the node; informative only.
     #[arg(long, default_value = "")]
     pub endpoint: String,
 }
 
-/// Options of `generate`. What is not given is taken from config.toml where there is one.
+/// Options of `generate`. Defaults are taken from config.toml if there is one.
 #[derive(Debug, Args)]
 pub struct Generate {
-    /// The question.
+    /// The prompt.
     #[arg(long, allow_hyphen_values = true)]
     pub prompt: String,
-    /// Instructions for the model in place of its own.
+    /// System prompt instead of the model's default.
     #[arg(long, allow_hyphen_values = true)]
     pub system: Option<String>,
     /// Most tokens of the answer.
@@ -130,39 +130,39 @@ pub struct Generate {
     /// Most bytes of the answer.
     #[arg(long, default_value_t = usize::MAX, hide_default_value = true)]
     pub max_bytes: usize,
-    /// 0 takes the most likely token; at most 2. As the model's makers recommend if not given.
+    /// 0 selects the most likely token; at most 2. Default: recommended by the model's makers.
     #[arg(long, value_parser = temperature)]
     pub temperature: Option<f64>,
-    /// Nucleus mass, above 0 and at most 1. As the model's makers recommend if not given.
+    /// Nucleus mass, above 0 and at most 1. Default: recommended by the model's makers.
     #[arg(long, value_parser = mass)]
     pub top_p: Option<f64>,
-    /// Divides the odds of tokens that the answer has already, 1 to 2; 1 is no penalty. As the
-    /// model's makers recommend if not given.
+    /// Divides the odds of tokens that the answer already contains, 1 to 2; 1 means no penalty.
+    /// Default: recommended by the model's makers.
     #[arg(long, value_parser = penalty)]
     pub repetition_penalty: Option<f64>,
-    /// Decides the answer where the temperature is above 0.
+    /// Seed of the random choices at temperatures above 0.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// The model: a GGUF file, the first part of one, or a folder of safetensors.
+    /// The model: a GGUF file, the first part of a split one, or a folder of safetensors.
     #[arg(long)]
     pub model_file: Option<PathBuf>,
-    /// Fetch the model from the Hugging Face hub in place of a file.
+    /// Fetch the model from the Hugging Face hub instead of using a file.
     #[arg(long, value_name = "ORGANISATION/NAME", conflicts_with = "model_file")]
     pub hub: Option<String>,
-    /// How the matrices are kept in memory.
+    /// Type of the matrices in memory.
     #[arg(long, value_enum)]
     pub weights: Option<WeightType>,
-    /// Compute threads; 0 is one per core.
+    /// Compute threads; 0 means one per core.
     #[arg(long)]
     pub threads: Option<usize>,
-    /// Answers that are generated at the same time, each with its own copy of the weights.
+    /// Answers generated at the same time, each with its own copy of the weights.
     #[arg(long, default_value_t = 1, value_parser = positive)]
     pub concurrency: usize,
-    /// Asks this often at once, with the number of the request behind the prompt, and reports how
+    /// Send this many requests at once, each with its number appended to the prompt, and report how
     /// long the answers take.
     #[arg(long, value_parser = positive, conflicts_with = "repeat")]
     pub at_once: Option<usize>,
-    /// Answers the prompt this often and reports the last time, to measure a warm model.
+    /// Answer the prompt this many times and report the last run, to measure a warm model.
     #[arg(long, default_value_t = 1, value_parser = positive)]
     pub repeat: usize,
     /// Form of the result.
@@ -179,11 +179,11 @@ pub enum Models {
     Show(ShowModel),
     /// Check a model's files against the catalog, a chain's registry and this machine.
     Verify(VerifyModel),
-    /// Ask thirty questions with known answers, and show how many are answered rightly and how
-    /// far the tokens of the right answers are above the next ones, for each type of weights. A
-    /// margin that other rounding could bridge makes an answer a matter of the processor.
+    /// Ask thirty questions with known answers. For each type of weights, show how many answers are
+    /// right, and the margin of their tokens over the next most likely ones. If other rounding can
+    /// bridge a margin, the answer depends on the processor.
     Margins(Margins),
-    /// Answer one prompt with a model of the catalog, without the chain.
+    /// Answer one prompt with a model of the catalog, without a chain.
     Run(RunModel),
 }
 
@@ -195,13 +195,13 @@ pub struct Margins {
     /// Types of weights.
     #[arg(long, value_enum, num_args = 1.., default_values_t = WeightType::value_variants().to_vec())]
     pub weights: Vec<WeightType>,
-    /// Only the first questions.
+    /// Ask only the first N questions.
     #[arg(long, value_parser = positive)]
     pub questions: Option<usize>,
-    /// Its GGUF file or folder; looked for in the cache if not given.
+    /// Its GGUF file or folder. Default: its location in the cache.
     #[arg(long)]
     pub model_file: Option<PathBuf>,
-    /// Compute threads; 0 is one per core.
+    /// Compute threads; 0 means one per core.
     #[arg(long, default_value_t = 0)]
     pub threads: usize,
     /// Form of the result.
@@ -214,7 +214,7 @@ pub struct Margins {
 pub struct ShowModel {
     /// Id of the model.
     pub id: String,
-    /// The model's GGUF file or folder, whose digest the entry gets.
+    /// The model's GGUF file or folder, whose digest goes into the entry.
     #[arg(long)]
     pub model_file: Option<PathBuf>,
     /// Print only the entry for the registry, for `poqd tx poq set-model -`.
@@ -230,16 +230,16 @@ pub struct ShowModel {
 pub struct VerifyModel {
     /// Id of the model.
     pub id: String,
-    /// Its GGUF file or folder; looked for in the cache if not given.
+    /// Its GGUF file or folder. Default: its location in the cache.
     #[arg(long)]
     pub model_file: Option<PathBuf>,
-    /// Fetch the model from the Hugging Face hub in place of a file.
+    /// Fetch the model from the Hugging Face hub instead of using a file.
     #[arg(long, value_name = "ORGANISATION/NAME", conflicts_with = "model_file")]
     pub hub: Option<String>,
-    /// RPC address of a node; its chain's registry then has to have the digest of the files.
+    /// RPC address of a node; the digest of the files must then be in its chain's registry.
     #[arg(long)]
     pub node: Option<String>,
-    /// How the matrices are to be kept in memory; as the catalog says if not given.
+    /// Type of the matrices in memory. Default: the catalog's.
     #[arg(long, value_enum)]
     pub weights: Option<WeightType>,
     /// Form of the result.
@@ -252,7 +252,7 @@ pub struct VerifyModel {
 pub struct RunModel {
     /// Id of the model.
     pub id: String,
-    /// The prompt, and what `generate` has else.
+    /// The prompt and the other options of `generate`.
     #[command(flatten)]
     pub generate: Generate,
 }

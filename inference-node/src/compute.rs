@@ -1,4 +1,4 @@
-//! The one way to the language model: as many requests at once as it can answer, duties first.
+//! Access to the language model: runs as many requests at once as it can, duties first.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,19 +12,19 @@ use crate::generator::{
     Completion, Error as GeneratorError, Finish, Generator, Recommended, Request,
 };
 
-/// Why a request got no answer.
+/// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The queue is full.
     #[error("too many requests are waiting; try again later")]
     Busy,
-    /// Its time was up before it was its turn: nothing was computed.
-    #[error("its time was up before it was its turn; try again later")]
+    /// The time limit passed while it was queued: nothing was computed.
+    #[error("the request timed out in the queue; try again later")]
     Expired,
-    /// A duty took its place before it had a word.
-    #[error("a duty of the chain took the model; try again later")]
+    /// A duty preempted it before its first text.
+    #[error("a duty of the chain preempted the request; try again later")]
     Preempted,
-    /// The node stops.
+    /// The node is stopping.
     #[error("the node is shutting down")]
     ShuttingDown,
     /// The model failed.
@@ -32,16 +32,16 @@ pub enum Error {
     Generator(#[from] GeneratorError),
 }
 
-/// What guests may use.
+/// Limits for guests.
 #[derive(Clone, Copy, Debug)]
 pub struct GuestLimits {
-    /// Requests that may wait at once.
+    /// Most queued requests.
     pub queue: usize,
-    /// From a request to the end of its answer, which is cut then.
+    /// Time limit from a request to the end of its answer, which is cut then.
     pub deadline: Duration,
 }
 
-/// What comes back for a guest's request. Dropping it gives the request up.
+/// The pending outcome of a guest's request. Dropping it cancels the request.
 pub type Reply = oneshot::Receiver<Result<Completion, Error>>;
 
 /// A handle on the model; clones share it.
@@ -62,12 +62,12 @@ impl Compute {
         }
     }
 
-    /// Tokens of prompt and answer together that the model can hold.
+    /// Maximum tokens of prompt and answer together.
     pub fn context_tokens(&self) -> usize {
         self.generator.context_tokens()
     }
 
-    /// Settings for what requests leave open.
+    /// Default sampling settings.
     pub fn recommended(&self) -> Recommended {
         self.generator.recommended()
     }
@@ -77,8 +77,8 @@ impl Compute {
         self.generator.lost().await;
     }
 
-    /// Answers a duty, before all requests of guests and in the place of one that has begun, until `stop` is
-    /// cancelled.
+    /// Answers a duty until `stop` is cancelled. Duties come before all requests of guests and
+    /// preempt running ones.
     ///
     /// # Errors
     /// [`Error::Expired`] if `stop` is cancelled before the duty's turn, [`Error::Generator`],
@@ -98,7 +98,7 @@ impl Compute {
         self.answer(waiting, job).await
     }
 
-    /// Queues a guest's request, whose time runs from now.
+    /// Queues a guest's request; its time limit starts now.
     ///
     /// # Errors
     /// [`Error::Busy`].
@@ -120,14 +120,14 @@ impl Compute {
             let deadline = tokio::time::sleep(compute.deadline);
             let answer = compute.answer(waiting, job);
             tokio::pin!(answer);
-            // Stopped, not dropped: tokens that were generated are counted.
+            // Stopped, not dropped, so that its tokens are counted.
             let outcome = tokio::select! {
                 biased;
                 () = reply.closed() => { stop.cancel(); answer.await }
                 () = deadline => { stop.cancel(); answer.await }
                 outcome = &mut answer => outcome,
             };
-            // Who asked may be gone by now.
+            // The client may be gone by now.
             let _ = reply.send(outcome);
         });
         Ok(receiver)
@@ -145,7 +145,7 @@ impl Compute {
         let result = tokio::select! {
             biased;
             result = &mut generation => result,
-            // Stopped, not dropped: tokens that were generated are counted.
+            // Stopped, not dropped, so that its tokens are counted.
             () = slot.is_needed() => { stop.cancel(); generation.await }
         };
         let is_cut = slot.is_cut();
@@ -159,7 +159,7 @@ impl Compute {
             if completion.text.is_empty() {
                 return Err(Error::Preempted);
             }
-            // As far as its reader is concerned there was no room for more.
+            // To the reader this looks like the token limit.
             completion.finish = Finish::Length;
         }
         Ok(completion)

@@ -1,4 +1,4 @@
-//! `config.toml` of an inference node's home.
+//! `config.toml` in an inference node's home.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -9,19 +9,19 @@ use serde::Deserialize;
 
 use crate::generator::weights::WeightType;
 
-/// The model that set-up fetches.
+/// The model that `make setup` fetches.
 pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
 
-/// All settings. [`template`] writes the file with every one of them explained.
+/// All settings. [`template`] is the file with a comment on each.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The way onto the chain.
+    /// The connection to the chain.
     pub chain: ChainConfig,
     /// The language model.
     #[serde(default)]
     pub model: ModelConfig,
-    /// How duties are done.
+    /// Limits of duties.
     #[serde(default)]
     pub duties: DutiesConfig,
     /// The OpenAI-compatible server.
@@ -40,19 +40,19 @@ pub struct ModelConfig {
     pub id: String,
     /// The GGUF file or folder of safetensors whose digest is in the registry.
     pub file: PathBuf,
-    /// A repository of the Hugging Face hub, in place of a file.
+    /// A repository on the Hugging Face hub, instead of a file.
     pub hub: Option<String>,
     /// Folder of converted weights.
     pub converted: PathBuf,
-    /// How the matrices are kept in memory.
+    /// Type of the matrices in memory.
     pub weights: WeightType,
-    /// Compute threads; 0 is one per core.
+    /// Compute threads; 0 means one per core.
     pub threads: usize,
-    /// Answers that are generated at the same time, each with its own copy of the weights and its
-    /// share of the threads; at least 1.
+    /// Answers generated at the same time, each with its own copy of the weights and its share of
+    /// the threads; at least 1.
     pub concurrency: usize,
-    /// Seconds without a sign of life after which a busy engine counts as lost and the process
-    /// ends; at least 1.
+    /// Seconds without progress after which a busy engine counts as lost and the process exits; at
+    /// least 1.
     pub stall_seconds: u64,
 }
 
@@ -75,11 +75,11 @@ impl Default for ModelConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DutiesConfig {
-    /// Most tokens of an answer, also where the task would allow more; at least 1.
+    /// Most tokens of an answer, even if the task allows more; at least 1.
     pub max_tokens: usize,
-    /// Duties that may wait at once; more are left for a later look.
+    /// Most duties in progress or queued; further ones wait on the chain.
     pub queue: usize,
-    /// An answer is cut short and handed in this many blocks before it is due.
+    /// An answer is cut short and handed in this many blocks before its due height.
     pub margin_blocks: u64,
 }
 
@@ -97,25 +97,25 @@ impl Default for DutiesConfig {
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpConfig {
-    /// Where the server listens.
+    /// Listen address.
     pub listen: SocketAddr,
-    /// Whether there is a server.
+    /// Whether the server is enabled.
     pub enabled: bool,
     /// Most tokens of an answer; at least 1.
     pub max_tokens: usize,
-    /// Requests that may wait at once; more are refused.
+    /// Most queued requests; further ones are refused.
     pub queue: usize,
     /// Seconds from a request to the end of its answer; at least 1.
     pub deadline_seconds: u64,
-    /// Whether everybody who reaches the server may ask, without a key.
+    /// Whether no API key is needed.
     pub open: bool,
-    /// The key that requests need.
+    /// An API key.
     pub api_key: Option<String>,
-    /// Further keys.
+    /// More API keys.
     pub api_keys: Vec<String>,
-    /// A file with further keys, one a line.
+    /// A file with more API keys, one per line.
     pub api_keys_file: Option<PathBuf>,
-    /// Origins of web pages that may ask; `*` is every one.
+    /// Origins of web pages that may use the server; `*` means every origin.
     pub cors_origins: Vec<String>,
 }
 
@@ -137,11 +137,11 @@ impl Default for HttpConfig {
 }
 
 impl HttpConfig {
-    /// All keys; without any and without [`open`](Self::open) nobody may ask.
+    /// All API keys. Without any, and without [`open`](Self::open), every request is refused.
     ///
     /// # Errors
-    /// A file that cannot be read or has no key, or a key that is blank, in words: a server must not
-    /// be open by a slip.
+    /// A message about an unreadable file, a file without keys, or a blank key, so that no server
+    /// is open by mistake.
     pub fn keys(&self) -> Result<Vec<String>, String> {
         let mut keys: Vec<String> = self.api_key.iter().chain(&self.api_keys).cloned().collect();
         if keys.iter().any(|key| key.trim().is_empty()) {
@@ -160,17 +160,17 @@ impl HttpConfig {
             }
         }
         if self.open && !keys.is_empty() {
-            return Err("http.open lets everybody ask, but there are API keys: remove one".into());
+            return Err("http.open admits everyone, but there are API keys: remove one".into());
         }
         Ok(keys)
     }
 }
 
 impl Config {
-    /// Says what is out of its range.
+    /// Checks the ranges of all settings.
     ///
     /// # Errors
-    /// The setting and its range, in words.
+    /// The setting and its range, as a message.
     pub fn validate(&self) -> Result<(), String> {
         let positive = [
             ("model.concurrency", self.model.concurrency),
@@ -194,12 +194,12 @@ impl Config {
     }
 }
 
-/// The file of SmolLM2-135M-Instruct as set-up lays it out.
+/// The file of SmolLM2-135M-Instruct in the layout of `make setup`.
 pub fn default_model_file() -> PathBuf {
     poq_client::cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
-/// Compute threads that a setting of `threads` means: 0 is one per core.
+/// Number of compute threads for a setting of `threads`: 0 means one per core.
 pub fn compute_threads(threads: usize) -> usize {
     match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -207,8 +207,8 @@ pub fn compute_threads(threads: usize) -> usize {
     }
 }
 
-/// Answers at once that a new `config.toml` gets: two where a second engine has a thread of its
-/// own and its copy of the weights is small. The README has the measurement.
+/// Default of `concurrency` in a new `config.toml`: 2 if each engine has its own thread and the
+/// weights are small. The README has the measurements.
 pub fn suggested_concurrency(threads: usize, model_file: &Path) -> usize {
     const SMALL: u64 = 512 << 20;
     let is_small = std::fs::metadata(model_file)
@@ -224,7 +224,7 @@ fn default_converted() -> PathBuf {
     poq_client::cache().join("converted")
 }
 
-/// What `init` can set.
+/// Values that `init` can set.
 #[derive(Clone, Debug)]
 pub struct Template {
     /// `model.id`.

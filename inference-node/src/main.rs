@@ -30,7 +30,7 @@ use poq_worker::program::{exit, logging};
 
 use crate::cli::{Cli, Command, Models};
 
-/// What is logged unless RUST_LOG says otherwise: mistral.rs tells the stages of its loading.
+/// Default log filter; mistral.rs logs the stages of loading.
 const LOG_FILTER: &str = "info,mistralrs_core=error,mistralrs_quant=error";
 
 fn main() -> ExitCode {
@@ -47,13 +47,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Models(Models::Run(options)) => options.generate.threads.unwrap_or(0),
         _ => 0,
     };
-    // SAFETY: no other thread exists yet that could read the environment meanwhile.
+    // SAFETY: no other thread exists yet that could read the environment.
     unsafe {
         if std::env::var_os("RUST_LOG").is_none() {
             std::env::set_var("RUST_LOG", LOG_FILTER);
         }
         if threads > 0 {
-            // The only setting that all three thread pools of mistral.rs listen to.
+            // The only setting that all three thread pools of mistral.rs respect.
             std::env::set_var("RAYON_NUM_THREADS", threads.to_string());
         }
     }
@@ -62,7 +62,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let result = runtime.block_on(commands::run(cli));
-    // An engine that hangs must not keep the process from its end.
+    // A hanging engine must not keep the process from exiting.
     runtime.shutdown_background();
     result
 }

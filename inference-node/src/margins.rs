@@ -1,9 +1,8 @@
-//! How sure a model is of right answers.
+//! Measures how certain a model is of right answers.
 //!
-//! Arithmetic rounds differently on other processors: matrix products are cut into blocks by the
-//! sizes of the caches. A greedy answer changes where its token was less far above the next one
-//! than that. So a type of weights is not chosen by the text of an answer, but by the margin that
-//! the answer has.
+//! Processors round differently, because matrix products are split into blocks by cache sizes. A
+//! greedy answer changes if the margin of a token over the next is smaller than the difference. A
+//! type of weights is therefore judged by the margins of its answers, not by their text.
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -11,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::generator::{Error, Generator, Prompt, Request, Sampling};
 
-/// Tokens of an answer; a right one says its word earlier.
+/// Token limit of an answer; a right one has its word earlier.
 const TOKENS: usize = 40;
 
-/// A question whose right answer is known.
+/// A question with a known answer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// What is asked.
+    /// The prompt.
     pub prompt: String,
-    /// An answer with one of them is right.
+    /// Words that make an answer right; one of them suffices.
     words: Vec<String>,
 }
 
@@ -42,29 +41,29 @@ pub fn questions() -> anyhow::Result<Vec<Question>> {
 /// A token of an answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Token {
-    /// What it adds to the text.
+    /// Its text.
     pub text: String,
-    /// How far its logit is above that of the next one.
+    /// Margin of its logit over the next highest.
     pub margin: f32,
 }
 
 /// A greedy answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Answered {
-    /// What was asked.
+    /// The prompt.
     pub prompt: String,
     /// Whether the answer is right.
     pub is_right: bool,
     /// The smallest margin of the tokens up to the one that makes it right, or of all.
     pub margin: f32,
-    /// The answer.
+    /// The answer's text.
     pub tokens: Vec<Token>,
 }
 
 /// Asks a question, greedily and with the penalty that the model's makers recommend.
 ///
 /// # Errors
-/// As [`Generator::generate`].
+/// As in [`Generator::generate`].
 pub async fn ask(generator: &dyn Generator, question: &Question) -> Result<Answered, Error> {
     let request = Request {
         prompt: Prompt::question(&question.prompt),
@@ -117,7 +116,7 @@ impl Answered {
 }
 
 impl Question {
-    /// Whether one of the words stands in the text, not within another word.
+    /// Whether one of the words is in the text as a whole word.
     fn is_right(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         self.words.iter().any(|word| {
@@ -134,21 +133,21 @@ impl Question {
     }
 }
 
-/// What a type of weights does to the answers.
+/// Results for a type of weights.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
-    /// How many answers are right.
+    /// Number of right answers.
     pub right: usize,
-    /// The smallest margin of a right one.
+    /// The smallest margin of a right answer.
     pub smallest: f32,
-    /// The median of the margins of the right ones.
+    /// The median of the margins of the right answers.
     pub median: f32,
     /// All answers.
     pub answers: Vec<Answered>,
 }
 
 impl Summary {
-    /// Of answers.
+    /// Summarizes answers.
     pub fn new(answers: Vec<Answered>) -> Self {
         let right = answers.iter().filter(|answer| answer.is_right);
         let mut margins: Vec<f32> = right.map(|answer| answer.margin).collect();

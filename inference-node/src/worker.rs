@@ -19,11 +19,11 @@ use crate::generator::{self, Asked, Completion, Prompt, Recommended, Request};
 
 /// Answers tasks with a language model.
 pub struct InferenceNode {
-    /// Knows the tasks and their prompts.
+    /// For tasks and their prompts.
     client: Client,
     operator: String,
     chain_id: String,
-    /// The way to the model.
+    /// Access to the model.
     compute: Compute,
     /// Most tokens of an answer.
     max_tokens: usize,
@@ -45,8 +45,8 @@ impl InferenceNode {
 impl Worker for InferenceNode {
     type Product = Answer;
 
-    /// Asks the model, unless the journal has the answer. Only silence is slashed, so whatever the model
-    /// says is an answer, nothing at all included, and where it could not be asked an honest word is.
+    /// Asks the model, unless the journal has the answer. Only silence is slashed, so any output is
+    /// an answer, even an empty one; if the model could not be asked, the answer is an apology.
     async fn perform(&self, job: Job<Answer>) -> Result<Answer, Undone> {
         let id = job.key.seat.task;
         let task = self.client.task(id).await?;
@@ -59,7 +59,7 @@ impl Worker for InferenceNode {
             warn!(
                 task = id,
                 chain = chain_id,
-                "the journal's answer is to another task of this number"
+                "the journal's answer belongs to another task with this number"
             );
         }
         let prompt = self.client.payload(id).await?.prompt;
@@ -102,18 +102,18 @@ impl Worker for InferenceNode {
 
     async fn lost(&self) -> String {
         self.compute.lost().await;
-        "the language model is lost, its last log lines say why".into()
+        "the language model is lost; see its last log lines for the reason".into()
     }
 }
 
 impl InferenceNode {
-    /// A failure of the engine may be the prompt's: it gets a second try and not one more, so that
-    /// no prompt holds the engine up until its window is over.
+    /// An engine failure may be caused by the prompt. It is retried once only, so that no prompt
+    /// blocks the engine for its whole window.
     async fn ask(&self, job: &Job<Answer>, request: Request) -> Result<Completion, compute::Error> {
         let ask = |request| self.compute.duty(job.asker(), request, job.stop.clone());
         match ask(request.clone()).await {
             Err(compute::Error::Generator(generator::Error::Engine(reason))) => {
-                warn!("trying again: the language model failed: {reason}");
+                warn!("the language model failed, retrying: {reason}");
                 ask(request).await
             }
             outcome => outcome,
@@ -121,18 +121,18 @@ impl InferenceNode {
     }
 }
 
-/// What was said, in how many tokens of prompt and answer.
+/// Logs and converts a completion.
 struct Said {
     text: String,
     prompt_tokens: usize,
     answer_tokens: usize,
 }
 
-/// The task's question under the task's limits and this node's.
+/// The task's prompt under the limits of the task and this node.
 fn request(task: &Task, prompt: String, max_tokens: usize, recommended: Recommended) -> Request {
     let sampling = task.sampling.unwrap_or_default();
     let share = |ppm: u32| f64::from(ppm) / PPM as f64;
-    // A message cannot tell 0 from a setting that is left out where 0 is not allowed.
+    // proto3 cannot distinguish 0 from an absent setting; here 0 is not allowed.
     let given = |ppm: u32| (ppm > 0).then(|| share(ppm));
     let asked = Asked {
         temperature: sampling.temperature.map(share),
@@ -170,7 +170,7 @@ fn told(task: u64, completion: Completion) -> Said {
     }
 }
 
-/// Silence would cost stake and the user's time; an honest word costs the user the evaluation only.
+/// Silence would cost stake and the user's time; an apology costs the user only the evaluation.
 fn apology(error: &impl Display) -> Said {
     Said {
         text: format!("I cannot answer: {error}."),
@@ -179,7 +179,7 @@ fn apology(error: &impl Display) -> Said {
     }
 }
 
-/// What is kept and handed in: nothing that the chain would refuse as too long.
+/// The answer to keep and hand in, no longer than the chain accepts.
 fn entry(chain_id: &str, task: &Task, said: Said) -> Answer {
     let mut text = said.text;
     text.truncate(text.floor_char_boundary(task.max_answer_bytes as usize));

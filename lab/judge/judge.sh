@@ -6,7 +6,7 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 cache=${POQ_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/poq}
 "$here/../../testnet/setup/setup.sh" judge
 
-# glibc gives large blocks back to the system and takes them anew at each step, which is slow.
+# glibc returns large blocks to the system and allocates them again at each step, which is slow.
 export MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=8000000000 MALLOC_TOP_PAD_=100000000
 export PYTHONPATH="$here:$cache/pytorch" PYTHONDONTWRITEBYTECODE=1
 exec python3 -W ignore -m judge "$@"

@@ -1,15 +1,15 @@
-//! Who takes part in the experiments.
+//! The participants of experiments.
 
 use crate::episode::{Cast, EvaluatorRole, InferenceRole, UserRole};
 use crate::strategy::{Evaluator, Inference, User};
 use crate::world::STANDARD;
 
-/// Base units: the least stake by default, for evaluators and inference nodes.
+/// Stake in base units: the default minimum of evaluators and inference nodes.
 pub const STAKE: u64 = 100_000_000;
-/// Honest inference nodes, enough that a liar leaves most tasks to others.
+/// Number of honest inference nodes, enough that a liar leaves most tasks to others.
 const INFERENCE_NODES: usize = 4;
 
-/// An honest evaluator that the experiment is not about.
+/// An honest evaluator that is not studied.
 pub fn honest_evaluator() -> EvaluatorRole {
     EvaluatorRole {
         strategy: Evaluator::Honest,
@@ -18,7 +18,7 @@ pub fn honest_evaluator() -> EvaluatorRole {
     }
 }
 
-/// An honest inference node that the experiment is not about.
+/// An honest inference node that is not studied.
 pub fn honest_inference() -> InferenceRole {
     InferenceRole {
         strategy: Inference::Honest(STANDARD),
@@ -28,7 +28,7 @@ pub fn honest_inference() -> InferenceRole {
     }
 }
 
-/// `total` evaluators with equal stakes, of whom the first `studied` follow `strategy`, and honest
+/// `total` evaluators with equal stakes, the first `studied` of which follow `strategy`, and honest
 /// inference nodes.
 pub fn evaluators(strategy: Evaluator, studied: usize, total: usize) -> Cast {
     let role = |index| match index < studied {
@@ -46,7 +46,7 @@ pub fn evaluators(strategy: Evaluator, studied: usize, total: usize) -> Cast {
     }
 }
 
-/// [`evaluators`] with the first inference node among the studied, following `inference`.
+/// [`evaluators`] with the first inference node also studied, following `inference`.
 pub fn accomplices(
     strategy: Evaluator,
     inference: Inference,
@@ -86,8 +86,8 @@ pub fn user(strategy: User, evaluators_total: usize) -> Cast {
     }
 }
 
-/// The same user with an honest inference node of its own, who asks `percent` as much as the
-/// ordinary one, and `competitors` of that node.
+/// The same user with its own honest inference node and `competitors` of that node; it asks
+/// `percent` as much as the ordinary user.
 pub fn operator(strategy: User, percent: u32, competitors: usize, evaluators_total: usize) -> Cast {
     let mut cast = user(strategy, evaluators_total);
     cast.users[0].percent = percent;
@@ -96,20 +96,19 @@ pub fn operator(strategy: User, percent: u32, competitors: usize, evaluators_tot
     cast
 }
 
-/// `parts` evaluators of the least stake that one operator has instead of one with all of it, and
-/// the honest rest.
+/// One operator's stake split into `parts` evaluators of the minimum stake, and the honest rest.
 pub fn split(strategy: Evaluator, parts: usize, total: usize) -> Cast {
     evaluators(strategy, parts, total)
 }
 
-/// The one evaluator that [`split`] divides, and the same rest.
+/// The single evaluator that [`split`] divides, and the same rest.
 pub fn unsplit(parts: usize, total: usize) -> Cast {
     let mut cast = evaluators(Evaluator::Honest, 1, total + 1 - parts);
     cast.evaluators[0].stake = STAKE * parts as u64;
     cast
 }
 
-/// The same people with everybody honest.
+/// The same participants, all of them honest.
 pub fn honest(cast: &Cast) -> Cast {
     let mut cast = cast.clone();
     for evaluator in &mut cast.evaluators {

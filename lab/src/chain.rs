@@ -21,28 +21,28 @@ use tendermint_proto::v0_38::abci::Event;
 use crate::error::{Error, Result};
 use crate::random;
 
-/// Id of the laboratory's chains; commitments bind it.
+/// Id of the laboratory's chains; commitments include it.
 pub const CHAIN_ID: &str = "poq-lab-1";
-/// Of every account in genesis, base units: the costliest run spends less.
+/// Base units of every account in genesis; the most expensive run spends less.
 pub const FUNDS: u64 = 1_000_000_000_000_000;
 const VALIDATOR_STAKE: u64 = 100_000_000;
-/// Old versions of the state; nobody asks for them.
+/// Number of old state versions to keep; nothing reads them.
 const KEPT_VERSIONS: u64 = 2;
-/// Of the one validator.
+/// Power of the only validator.
 const POWER: u64 = 1;
 const GAS_LIMIT: u64 = 1 << 39;
 const PAGE: u32 = 1_000;
-/// Duties that a node takes at once: nobody's speed is studied.
+/// Most duties of a node at once: speed is not studied.
 const CAPACITY: u32 = 100_000;
 
-/// A node of genesis, or a user, who has no role.
+/// A node in genesis, or a user, who has no role.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Member {
-    /// None is a user.
+    /// `None` for a user.
     pub role: Option<Role>,
-    /// What a node serves.
+    /// The models that a node serves.
     pub model: &'static str,
-    /// Base units, on top of [`FUNDS`].
+    /// Base units, in addition to [`FUNDS`].
     pub stake: u64,
 }
 
@@ -52,11 +52,11 @@ struct Wallet {
     sequence: u64,
 }
 
-/// What a chain begins with.
+/// The genesis of a chain.
 pub struct Beginning {
-    /// Valid parameters without fees for gas.
+    /// Valid parameters without gas fees.
     pub params: Params,
-    /// The one language model.
+    /// The only language model.
     pub model: Model,
     /// Its evaluator model.
     pub evaluator_model: EvaluatorModel,
@@ -64,14 +64,14 @@ pub struct Beginning {
     pub members: Vec<Member>,
 }
 
-/// A chain of one process. Equal beginnings, seeds and transactions give equal blocks.
+/// A chain in one process. Equal geneses, seeds and transactions give equal blocks.
 pub struct Chain {
     app: App,
     height: u64,
     seed: u64,
-    /// Consensus address of the one validator.
+    /// Consensus address of the only validator.
     validator: Vec<u8>,
-    /// What its vote for the last block carries.
+    /// The extension of its vote for the last block.
     extension: Option<Vec<u8>>,
     params: Params,
     wallets: Vec<Wallet>,
@@ -82,7 +82,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Opens a new store in the folder for temporary files and makes genesis.
+    /// Opens a new store in the folder for temporary files and runs genesis.
     pub fn begin(
         beginning: Beginning,
         reference: Arc<dyn ReferenceScorer>,
@@ -103,7 +103,7 @@ impl Chain {
             .collect::<std::result::Result<Vec<_>, _>>()?;
         let public_key = random::bytes(0, "validator", 0, 0).to_vec();
         let secret = Secret::from_seed(&random::bytes(seed, "vrf", 0, 0))
-            .ok_or_else(|| Error::unreadable("VRF key", "a seed is not a key"))?;
+            .ok_or_else(|| Error::unreadable("VRF key", "the seed is not a valid key"))?;
         let genesis = genesis(&beginning, &addresses, &public_key, &secret);
         let validator = consensus_address(&public_key).to_vec();
         let app = app.voting_for(OwnValidator {
@@ -114,7 +114,7 @@ impl Chain {
             public_key,
             power: POWER,
         }];
-        // The beacon comes from the validator's outputs, and these from the seed.
+        // The beacon is derived from the validator's VRF outputs, and these from the seed.
         app.init_chain(CHAIN_ID, &serde_json::to_vec(&genesis)?, &powers, 1)?;
         let staked: u128 = beginning
             .members
@@ -163,17 +163,20 @@ impl Chain {
         self.wallets[member].key.address_bytes()
     }
 
-    /// The member with an address.
+    /// The member with this address.
     pub fn member(&self, address: &str) -> Result<usize> {
         let index = self.indices.get(address).copied();
-        index.ok_or_else(|| Error::unreadable("event", format!("{address} is nobody's address")))
+        index.ok_or_else(|| {
+            Error::unreadable("event", format!("{address} is not a member's address"))
+        })
     }
 
-    /// Signs one transaction for each sender, executes them as one block and commits it. Returns
-    /// all events, those of the transactions first.
+    /// Signs one transaction per sender, executes them as one block and commits it. Returns all
+    /// events, those of the transactions first.
     ///
     /// # Errors
-    /// [`Error::NoRoom`] if a question is refused for want of nodes; if another transaction fails.
+    /// [`Error::NoRoom`] if a question is refused because no nodes are free; an error if any other
+    /// transaction fails.
     pub fn block(&mut self, sent: Vec<(usize, Vec<Any>)>) -> Result<Vec<Event>> {
         let height = self.height + 1;
         let senders: Vec<usize> = sent.iter().map(|(sender, _)| *sender).collect();
@@ -210,7 +213,7 @@ impl Chain {
         Ok(events)
     }
 
-    /// The entry of the next block with the output of the vote for the last one.
+    /// The next block's entry with the VRF output of the vote for the last block.
     fn outputs(&self) -> Option<Vec<u8>> {
         let extension = self.extension.clone()?;
         let output = VoteOutput {
@@ -222,7 +225,7 @@ impl Chain {
         }))
     }
 
-    /// The one validator signs every block.
+    /// The only validator signs every block.
     fn last_commit(&self) -> LastCommit {
         LastCommit {
             votes: vec![Vote {
@@ -251,11 +254,11 @@ impl Chain {
         Ok(sign(&unsigned, &signer, &wallet.key)?)
     }
 
-    /// What each member has in its account and at stake, base units, in the order of genesis.
+    /// Balance plus stake of each member in base units, in genesis order.
     ///
     /// # Errors
     /// [`Error::Money`] unless supply = balances + stakes and supply + burnt = genesis. All tasks
-    /// must be over: nothing is in escrow.
+    /// must be over, so that nothing is in escrow.
     pub fn wealth(&self) -> Result<Vec<u128>> {
         let mut wealth = vec![0u128; self.wallets.len()];
         let mut held = u128::from(VALIDATOR_STAKE);
@@ -324,7 +327,7 @@ impl Chain {
     }
 }
 
-/// The member after the last is the owner of the one validator.
+/// The member after the last one owns the only validator.
 fn genesis(
     beginning: &Beginning,
     addresses: &[String],
@@ -367,14 +370,14 @@ fn genesis(
     }
 }
 
-/// An event of the chain, to read attributes from.
+/// An event of the chain with readable attributes.
 pub struct Notice<'a>(pub &'a Event);
 
 impl<'a> Notice<'a> {
     /// The value of an attribute.
     ///
     /// # Errors
-    /// [`Error::Unreadable`] if the event has none of this name.
+    /// [`Error::Unreadable`] if the event has no attribute of this name.
     pub fn text(&self, key: &str) -> Result<&'a str> {
         let mut attributes = self.0.attributes.iter();
         let found = attributes.find(|attribute| attribute.key == key);
@@ -388,7 +391,7 @@ impl<'a> Notice<'a> {
             })
     }
 
-    /// The value of an attribute that is a number.
+    /// The value of a numeric attribute.
     pub fn number(&self, key: &str) -> Result<u64> {
         self.text(key)?
             .parse()

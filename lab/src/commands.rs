@@ -12,10 +12,10 @@ use anyhow::Result;
 use crate::options::scores::Scores;
 use crate::report::Report;
 
-/// Names and values for people.
+/// Labels and values for display.
 type Lines = Vec<(&'static str, String)>;
 
-/// Measures what `scores` names.
+/// Runs a command of `scores`.
 pub fn measure(scores: &Scores, seed: u64, output: &Report) -> Result<()> {
     match scores {
         Scores::Validity(options) => validity::validity(options, seed, output),

@@ -1,4 +1,4 @@
-//! `economics.md`: why the chain's defaults are what they are, with every number from a run.
+//! Writes `economics.md`: the reasons for the chain's defaults, with every number from a run.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::report::{
     zoo_table,
 };
 
-/// Folder of the figures, beside the document.
+/// Folder of the figures, in the document's folder.
 const FIGURES: &str = "economics";
 
 /// Writes the document and its figures into `folder`.
@@ -26,7 +26,7 @@ pub fn write(folder: &Path, search: &Search, base: &Setting, effort: Effort) -> 
     let figures = folder.join(FIGURES);
     std::fs::create_dir_all(&figures).map_err(Error::io(figures.display().to_string()))?;
     let winner = search.winner().ok_or_else(|| {
-        Error::Option("no set of the finalists was honest; raise --finalists".into())
+        Error::Option("none of the finalists was honest; raise --finalists".into())
     })?;
     let base = Setting {
         params: winner.candidate.apply(&base.params),
@@ -193,8 +193,8 @@ fn promises(winner: &Trial, figures: &Path) -> Result<String> {
     ))
 }
 
-/// Everything that the protocol does not promise: with audits what no audit sees, without audits
-/// what they are for.
+/// The strategies beyond the protocol's promises: with audits those that no audit sees, without
+/// audits those that audits prevent.
 fn failures(base: &Setting, effort: Effort, figures: &Path) -> Result<String> {
     let entries = zoo::entries(base.params.committee_size as usize);
     let mut rows = Vec::new();
@@ -221,7 +221,7 @@ fn failures(base: &Setting, effort: Effort, figures: &Path) -> Result<String> {
     ))
 }
 
-/// What users gain by their terms and by what they take back, and who pays for it.
+/// What users gain by their terms and by cancelling questions, and who pays for it.
 fn users(base: &Setting, effort: Effort) -> Result<String> {
     let mut entries = zoo::entries(base.params.committee_size as usize);
     entries.retain(zoo::Entry::is_by_users);

@@ -1,4 +1,4 @@
-//! One run: a cast of participants, a chain, and tasks from prompt to payout.
+//! One run: participants, a chain, and tasks from prompt to payout.
 
 mod asking;
 mod driver;
@@ -15,29 +15,28 @@ use crate::world::{MODEL, SCORER, World};
 
 pub use record::{Actor, Episode, Outcome, Part};
 
-/// Part of the highest price that a dear task costs.
+/// Divisor of the highest price; gives the price of a dear task.
 const DEAR: u64 = 2;
 
-/// What all participants meet.
+/// The conditions of all participants.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Setting {
     /// The chain's parameters.
     pub params: Params,
     /// Prices and costs.
     pub world: World,
-    /// Where prompts and answers come from.
+    /// Source of prompts and answers.
     pub questions: Questions,
-    /// Whether audits can find anything.
+    /// Whether audits are on.
     pub audits: bool,
-    /// Questions of the ordinary user.
+    /// Number of the ordinary user's questions.
     pub tasks: u32,
-    /// Questions that it asks in one block.
+    /// Number of questions that it asks in one block.
     pub batch: u32,
 }
 
 impl Setting {
-    /// The chain's default parameters in all that concerns money, with the windows and limits of
-    /// [`fast`].
+    /// The chain's default parameters for money, with the windows and limits of [`fast`].
     pub fn new(tasks: u32) -> Self {
         Self {
             params: fast(default_params()),
@@ -59,8 +58,8 @@ impl Setting {
     }
 }
 
-/// The same economics with short windows and wide limits, so that a run needs few blocks. Nobody
-/// in the laboratory is late, except who means to be.
+/// The same economics with short windows and wide limits, so that a run needs few blocks. No
+/// participant is late unintentionally.
 pub fn fast(params: Params) -> Params {
     Params {
         answer_window: 2,
@@ -85,51 +84,52 @@ pub fn fast(params: Params) -> Params {
 /// An evaluator of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EvaluatorRole {
-    /// What it does.
+    /// Its strategy.
     pub strategy: Evaluator,
-    /// Base units.
+    /// Stake in base units.
     pub stake: u64,
-    /// Whether the experiment is about its profit.
+    /// Whether its profit is studied.
     pub studied: bool,
 }
 
 /// An inference node of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InferenceRole {
-    /// What it does.
+    /// Its strategy.
     pub strategy: Inference,
-    /// Base units.
+    /// Stake in base units.
     pub stake: u64,
-    /// Whether the experiment is about its profit.
+    /// Whether its profit is studied.
     pub studied: bool,
     /// Whether a ring of evaluators praises it.
     pub accomplice: bool,
 }
 
-/// A user of a run, beside the ordinary one.
+/// A user besides the ordinary one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UserRole {
-    /// What it does. Nodes that are studied are its own.
+    /// Its strategy. Studied nodes are its own.
     pub strategy: User,
-    /// Its questions, as a part of the ordinary user's.
+    /// Number of its questions, relative to the ordinary user's.
     pub percent: u32,
-    /// Whether the experiment is about its profit.
+    /// Whether its profit is studied.
     pub studied: bool,
 }
 
-/// Who takes part in a run.
+/// The participants of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Cast {
     /// Evaluators.
     pub evaluators: Vec<EvaluatorRole>,
     /// Inference nodes.
     pub inference: Vec<InferenceRole>,
-    /// Users beside the ordinary one.
+    /// Users besides the ordinary one.
     pub users: Vec<UserRole>,
 }
 
 impl Cast {
-    /// Members of the chain: the ordinary user, the inference nodes, the evaluators, the other users.
+    /// Members of the chain: the ordinary user, the inference nodes, the evaluators, the other
+    /// users.
     fn members(&self) -> Vec<Member> {
         let user = || Member {
             role: None,
@@ -154,7 +154,7 @@ impl Cast {
             .collect()
     }
 
-    /// Everybody but the ordinary user, before the run.
+    /// All actors except the ordinary user, before the run.
     fn actors(&self) -> Vec<Actor> {
         let actor = |part, studied| Actor {
             part,
@@ -175,10 +175,11 @@ impl Cast {
     }
 }
 
-/// Runs every task of the setting to its end, on a chain of its own.
+/// Runs every task of the setting to its end, on a new chain.
 ///
 /// # Errors
-/// If the chain refuses what it must take, if money is not conserved, or if tasks do not end.
+/// If the chain refuses a transaction that it must accept, if money is not conserved, or if tasks
+/// do not end.
 pub fn run(setting: &Setting, cast: &Cast, seed: u64) -> Result<Episode> {
     let beginning = Beginning {
         params: setting.params.clone(),

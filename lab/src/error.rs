@@ -1,4 +1,4 @@
-//! What can go wrong in the laboratory.
+//! Errors of the laboratory.
 
 use std::path::PathBuf;
 
@@ -7,21 +7,21 @@ use thiserror::Error;
 /// Why an experiment has no result.
 #[derive(Debug, Error)]
 pub enum Error {
-    /// The state machine refused something that every chain may ask.
+    /// The state machine refused a valid request.
     #[error("the application failed: {0}")]
     App(#[from] poq_app::Error),
     /// A transaction could not be built or signed.
-    #[error("a transaction cannot be made: {0}")]
+    #[error("cannot build a transaction: {0}")]
     Client(#[from] poq_client::Error),
     /// The scratch folder or a report could not be written.
-    #[error("{what}: {source}; check that the folder exists and has room")]
+    #[error("{what}: {source}; check that the folder exists and the disk is not full")]
     Io {
-        /// What was to be written.
+        /// The target.
         what: String,
-        /// Why not.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A participant sent what the chain does not take: a bug of the laboratory.
+    /// The chain refused a participant's transaction: a bug of the laboratory.
     #[error("a transaction of {sender} failed at height {height}: {log}")]
     Transaction {
         /// Its signer.
@@ -31,48 +31,48 @@ pub enum Error {
         /// The chain's reason.
         log: String,
     },
-    /// The chain takes no question now.
+    /// The chain has no room for a question now.
     #[error("too few nodes have room for a question")]
     NoRoom,
-    /// An answer or an event of the chain lacks what the laboratory reads in it.
+    /// An answer or an event of the chain lacks an expected part.
     #[error("the chain's {what} cannot be read: {reason}")]
     Unreadable {
-        /// Which answer or event.
+        /// The answer or event.
         what: String,
-        /// What is missing.
+        /// The reason.
         reason: String,
     },
-    /// Money came from nowhere or went nowhere.
+    /// Money was created or lost.
     #[error("money is not conserved: {0}")]
     Money(String),
-    /// Tasks did not come to their end in bounded time.
+    /// Tasks did not end in bounded time.
     #[error("{open} tasks were still open {blocks} blocks after the last one was asked")]
     Stuck {
-        /// Tasks without an end.
+        /// Number of open tasks.
         open: usize,
-        /// Blocks waited.
+        /// Number of blocks waited.
         blocks: u64,
     },
-    /// An option that makes no sense.
+    /// An option is not valid.
     #[error("{0}")]
     Option(String),
-    /// Nothing is written for what a node means to send.
-    #[error("no answers are written for {0}; only the texts of a book have a judge's score")]
+    /// There is no text for a strategy.
+    #[error("there are no answers for {0}; only the texts of a book have a judge's score")]
     NoTexts(String),
     /// A file of prompts and answers cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {
-        /// The file.
+        /// The file's path.
         path: PathBuf,
-        /// From the operating system.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A file does not have the form that it should have.
+    /// A file does not have the expected form.
     #[error("{origin}: {reason}")]
     Form {
-        /// The file, with the line where there are many.
+        /// The file, and the line if there are several.
         origin: String,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
     /// A judge's registry entry cannot be read.
@@ -81,15 +81,15 @@ pub enum Error {
     /// An evaluator model cannot be loaded or run.
     #[error(transparent)]
     Scorer(#[from] poq_evaluator::scorer::Error),
-    /// A text was never scored; a bug.
-    #[error("a text was left out; this is a bug")]
+    /// A text was not scored; a bug.
+    #[error("a text was not scored; this is a bug")]
     LeftOut,
     /// A judge cannot compute.
     #[error("the evaluator model {model}: {source}")]
     Judge {
-        /// Its id.
+        /// The model's id.
         model: String,
-        /// Why not.
+        /// The cause.
         source: poq_reference_evaluator::Error,
     },
     /// A picture could not be drawn.
@@ -97,7 +97,7 @@ pub enum Error {
     Plot {
         /// The picture.
         what: String,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
     /// A result has no JSON form.
@@ -105,11 +105,11 @@ pub enum Error {
     Json(#[from] serde_json::Error),
 }
 
-/// Result of everything in the laboratory.
+/// The result type of the laboratory.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// [`Error::Unreadable`].
+    /// Builds an [`Error::Unreadable`].
     pub fn unreadable(what: impl Into<String>, reason: impl ToString) -> Self {
         Self::Unreadable {
             what: what.into(),
@@ -117,7 +117,7 @@ impl Error {
         }
     }
 
-    /// [`Error::Io`] about `what`.
+    /// Builds an [`Error::Io`] about `what`.
     pub fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         |source| Self::Io { what, source }

@@ -1,4 +1,4 @@
-//! What the laboratory asks, each on many seeds and in parallel.
+//! The laboratory's experiments, each on many seeds and in parallel.
 
 pub mod parameters;
 pub mod published;
@@ -19,15 +19,15 @@ use crate::statistics::Estimate;
 /// Distance (ppm) from which a quality counts as moved.
 pub const MOVED: u32 = 50_000;
 
-/// Part of the honest profit below which an advantage is rounding: payouts are integers.
+/// Fraction of the honest profit below which an advantage counts as rounding: payouts are integers.
 const NEGLIGIBLE: f64 = 1e-3;
 
-/// How long an experiment runs.
+/// The size of an experiment.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Effort {
-    /// Tasks of each run.
+    /// Tasks per run.
     pub tasks: u32,
-    /// Runs of each case; two runs that are compared share their seed.
+    /// Runs of each case; two compared runs share their seed.
     pub runs: u32,
     /// Seed of the first run; the others follow.
     pub seed: u64,
@@ -36,13 +36,13 @@ pub struct Effort {
 /// A case of an experiment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Case {
-    /// What all meet.
+    /// The conditions.
     pub setting: Setting,
-    /// Who takes part.
+    /// The participants.
     pub cast: Cast,
 }
 
-/// What experiments keep of a run.
+/// The figures kept of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figures {
     /// See [`Episode::studied_profit`].
@@ -55,7 +55,7 @@ pub struct Figures {
     pub payout_for_lies: f64,
     /// See [`Episode::refunded`].
     pub refunded: f64,
-    /// Part of the tasks that were audited.
+    /// Fraction of the tasks that were audited.
     pub audited: f64,
     /// See [`Episode::spent`].
     pub spent: f64,
@@ -81,8 +81,8 @@ impl From<Episode> for Figures {
     }
 }
 
-/// Runs every case on every seed, on all cores; cases that are equal run once. The results are in
-/// the order of the cases, then of the seeds. Progress and speed go to standard error.
+/// Runs every case on every seed, on all cores; equal cases run once. Results are in the order of
+/// the cases, then of the seeds. Progress and speed go to standard error.
 pub fn run_all<T: From<Episode> + Clone + Send + Sync>(
     cases: &[Case],
     effort: Effort,
@@ -123,7 +123,7 @@ pub fn run_all<T: From<Episode> + Clone + Send + Sync>(
         .collect())
 }
 
-/// Says on standard error how fast the state machine was.
+/// Prints the state machine's speed to standard error.
 fn report_speed(jobs: &[(&Case, u64)], time: Duration) {
     let tasks: u64 = jobs
         .iter()
@@ -137,7 +137,7 @@ fn report_speed(jobs: &[(&Case, u64)], time: Duration) {
     );
 }
 
-/// On standard error; not drawn where that is no terminal.
+/// A progress bar on standard error; hidden unless that is a terminal.
 fn progress(jobs: u64, unit: &str) -> ProgressBar {
     let bar = ProgressBar::new(jobs);
     let template = format!("{{wide_bar}} {{pos}}/{{len}} {unit}, {{eta}} left");
@@ -147,33 +147,34 @@ fn progress(jobs: u64, unit: &str) -> ProgressBar {
     bar
 }
 
-/// What lying brought and did.
+/// The effects of lying.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Honest profit of the studied together, base units per task asked.
+    /// Total honest profit of the studied participants, in base units per task asked.
     pub honest: Estimate,
-    /// Their profit when they lie, minus the honest one, seed by seed.
+    /// Their profit when they lie, minus the honest one, by seed.
     pub advantage: Estimate,
-    /// Part of the tasks whose committee was off the truth by more than [`MOVED`].
+    /// Fraction of the tasks whose committee was off the truth by more than [`MOVED`].
     pub moved: Estimate,
     /// The same after audits.
     pub moved_at_payout: Estimate,
-    /// Payout for an answer that is not of the registered model, base units.
+    /// Mean payout for an answer that is not from the registered model, in base units.
     pub payout_for_lies: Estimate,
-    /// Part of the tasks that ended without a quality.
+    /// Fraction of the tasks that ended without a quality.
     pub refunded: Estimate,
-    /// Part of the tasks that were audited.
+    /// Fraction of the tasks that were audited.
     pub audited: Estimate,
-    /// What studied users paid, base units per task asked.
+    /// Payments of studied users, in base units per task asked.
     pub spent: Estimate,
-    /// What the other inference nodes earned more than in the honest runs, in the same units.
+    /// Additional earnings of the other inference nodes compared with the honest runs, in the same
+    /// units.
     pub competitors: Estimate,
-    /// How often a question was taken back, for each that was asked.
+    /// Cancellations per question asked.
     pub taken_back: Estimate,
 }
 
 impl Comparison {
-    /// Of runs with equal seeds.
+    /// Compares runs with equal seeds.
     pub fn of(honest: &[Figures], lying: &[Figures]) -> Self {
         let pick = |runs: &[Figures], figure: fn(&Figures) -> f64| {
             runs.iter().map(figure).collect::<Vec<f64>>()
@@ -194,8 +195,8 @@ impl Comparison {
         }
     }
 
-    /// In one word whether lying paid: it gains or loses if the whole confidence interval says so
-    /// and it is more than rounding.
+    /// Whether lying paid, in one word: it gains or loses if the whole confidence interval says so
+    /// and it exceeds rounding.
     pub fn verdict(&self) -> &'static str {
         if self.advantage.mean.abs() < NEGLIGIBLE * self.honest.mean.abs() {
             "even"

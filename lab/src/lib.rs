@@ -1,5 +1,5 @@
-//! The adversary laboratory: the production state machine in this process, and everybody who could
-//! gain by lying to it. See the README beside this crate.
+//! The adversary laboratory: the production state machine in this process, and every participant
+//! who could gain by lying to it. See the README in this crate.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 

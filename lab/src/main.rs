@@ -1,4 +1,4 @@
-//! `poq-lab`: attacks the production state machine and says what it cost the attackers.
+//! `poq-lab`: attacks the production state machine and measures what the attackers gain.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether everything that the protocol promises was seen.
+/// Whether every promise of the protocol held.
 fn run(options: &Options) -> Result<bool> {
     let base = options.setting();
     let effort = options.effort();

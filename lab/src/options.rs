@@ -16,30 +16,30 @@ use poq_proto::v1::Params;
 
 use scores::Scores;
 
-/// Attacks the production state machine of the chain, in this process, through signed
-/// transactions, and says what it brought. Equal options give equal results.
+/// Attacks the chain's production state machine, in this process, through signed transactions, and
+/// measures the gains. Equal options give equal results.
 #[derive(Parser)]
 pub struct Options {
     #[command(subcommand)]
     pub command: Command,
-    /// Tasks of each run
+    /// Tasks per run
     #[arg(long, global = true, default_value_t = 400, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     tasks: u32,
-    /// Runs of each case, with a seed of its own each
+    /// Runs of each case, each with its own seed
     #[arg(long, global = true, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     runs: u32,
     /// Seed of the first run, or of resampling
     #[arg(long, global = true, default_value_t = 1)]
     pub seed: u64,
-    /// What to print
+    /// Output format
     #[arg(long, global = true, value_enum, default_value = "text")]
     pub output: Output,
-    /// Draw pictures of the results into this folder
+    /// Draw the results into this folder as SVG
     #[arg(long, global = true)]
     pub figures: Option<PathBuf>,
 }
 
-/// A form of results.
+/// An output format.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// Tables
@@ -50,25 +50,26 @@ pub enum Output {
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// Every strategy against its honest twin; fails if one that the protocol bounds does not lose
+    /// Every strategy against its honest twin; fails if a strategy that the protocol bounds does
+    /// not lose
     Zoo(ZooOptions),
-    /// Strategies as a share of all evaluators, over aggregations and committee sizes
+    /// Strategies by their percentage of all evaluators, over aggregations and committee sizes
     Sweep(SweepOptions),
-    /// Repeat what is published about Proof of Quality
+    /// Repeat published results on Proof of Quality
     Published {
         #[command(subcommand)]
         claim: Published,
     },
-    /// Texts that are meant to please real judges: their scores, and what the chain pays for them
+    /// Texts that are meant to please real judges: their scores and their payouts
     Texts(TextsOptions),
-    /// What the scores of evaluator models are worth: no chain, no tasks, no runs
+    /// Measure what the scores of evaluator models are worth, without chain, tasks or runs
     Scores {
         #[command(subcommand)]
         measure: Scores,
     },
-    /// Search the cheapest genesis parameters under which honesty is the best reply
+    /// Search for the cheapest genesis parameters under which honesty is the best reply
     Parameters {
-        /// Sets that may be tried on the state machine
+        /// Most sets to try on the state machine
         #[arg(long, default_value_t = 3)]
         finalists: usize,
         /// Write economics.md and its figures into this folder instead of printing
@@ -79,23 +80,23 @@ pub enum Command {
 
 #[derive(Args)]
 pub struct ZooOptions {
-    /// Seats of a committee
+    /// Committee size
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=30))]
     pub committee: u32,
     /// With audits, without, or both
     #[arg(long, value_enum, default_value = "both")]
     audits: Audits,
-    /// Also ask tasks at half of the highest price that the stakes secure
+    /// Also run tasks at half of the highest price that the stakes secure
     #[arg(long)]
     dear: bool,
-    /// Only strategies with these words in their names
+    /// Only strategies whose names contain this
     #[arg(long, value_name = "WORDS", default_value = "")]
     pub only: String,
 }
 
 #[derive(Args)]
 pub struct SweepOptions {
-    /// What liars do
+    /// Strategies of the liars
     #[arg(
         long,
         value_delimiter = ',',
@@ -103,7 +104,7 @@ pub struct SweepOptions {
         default_value = "constant,prior-mean,random,copy-last,boost,sabotage,praise"
     )]
     attacks: Vec<Attack>,
-    /// Percent of the evaluators that lie
+    /// Percentages of the evaluators that lie
     #[arg(long, value_delimiter = ',', default_value = "10,20,30,40,50,60,80,100", value_parser = clap::value_parser!(u32).range(0..=100))]
     shares: Vec<u32>,
     /// How reveals become a quality
@@ -114,20 +115,20 @@ pub struct SweepOptions {
         default_value = "weighted-median"
     )]
     rules: Vec<Rule>,
-    /// Seats of a committee
+    /// Committee sizes
     #[arg(long, value_delimiter = ',', default_value = "5", value_parser = clap::value_parser!(u32).range(1..=30))]
     committees: Vec<u32>,
     /// With audits, without, or both
     #[arg(long, value_enum, default_value = "both")]
     audits: Audits,
-    /// Evaluators
+    /// Number of evaluators
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=200))]
     evaluators: u32,
 }
 
 #[derive(Args)]
 pub struct TextsOptions {
-    /// A judge, once for each: the id of a model that the set-up fetches, a registry entry (.json)
+    /// A judge, repeatable: the id of a model that `make setup` fetches, a registry entry (.json)
     /// whose files are in the cache, or a folder with entry.json, model.onnx and tokenizer.json
     #[arg(
         long = "model",
@@ -135,23 +136,25 @@ pub struct TextsOptions {
         default_values_t = ["judge-minilm-nc-2", "judge-bge-nc-2"].map(String::from)
     )]
     models: Vec<String>,
-    /// Prompts with labelled answers, one JSON object a line, in one of the forms of
-    /// lab/sample; the project's own sample unless given
+    /// Prompts with labelled answers, one JSON object per line, in one of the forms of lab/sample;
+    /// by default the project's own sample
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
-    /// Prompts that are drawn of them at most
+    /// Most prompts to draw
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     prompts: u32,
-    /// Scores that the adaptive attack asks for, for each prompt and judge
+    /// Queries of the adaptive attack per prompt and judge
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     queries: u32,
-    /// Quality (ppm) up to which an answer earns nothing; as that of SmolLM2 in local networks
+    /// Quality (ppm) up to which an answer earns nothing; by default that of SmolLM2 in local
+    /// networks
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(..1_000_000))]
     pub floor: u32,
-    /// Quality (ppm) from which it earns all; as that of SmolLM2 in local networks
+    /// Quality (ppm) from which an answer earns everything; by default that of SmolLM2 in local
+    /// networks
     #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub target: u32,
-    /// What is sent
+    /// Kinds of attacks
     #[arg(
         long,
         value_delimiter = ',',
@@ -167,10 +170,10 @@ pub enum Published {
     Earnings,
     /// arXiv 2601.21189: attacks, aggregations, committee sizes, trust weights
     Aggregation {
-        /// Percent of the evaluators that attack
+        /// Percentages of the evaluators that attack
         #[arg(long, value_delimiter = ',', default_value = "20,40", value_parser = clap::value_parser!(u32).range(0..=100))]
         shares: Vec<u32>,
-        /// Seats of a committee
+        /// Committee sizes
         #[arg(long, value_delimiter = ',', default_value = "3,5,9", value_parser = clap::value_parser!(u32).range(1..=30))]
         committees: Vec<u32>,
     },
@@ -261,7 +264,7 @@ impl TextsOptions {
     /// Opens the judges and draws the questions.
     ///
     /// # Errors
-    /// If a file is missing or is not what it should be.
+    /// If a file is missing or not valid.
     pub fn plan(&self, seed: u64) -> Result<Plan> {
         let open = |model: &String| Judge::open(model).map(Arc::new);
         let questions = match &self.data {

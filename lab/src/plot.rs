@@ -1,4 +1,4 @@
-//! Pictures of results, as SVG.
+//! Draws results as SVG.
 
 use std::f64::consts::LN_10;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 const SIZE: (u32, u32) = (900, 520);
 const ROW_HEIGHT: u32 = 22;
 const LABEL_WIDTH: u32 = 330;
-/// What a bar chart's caption and its axis take.
+/// Pixels above the rows of a bar chart for its caption, and below them for its axis.
 const ABOVE_ROWS: u32 = 42;
 const BELOW_ROWS: u32 = 52;
 
@@ -21,13 +21,13 @@ pub type Curve = (String, Vec<(f64, f64, f64)>);
 /// A bar: its label, its length, and half of its confidence interval.
 pub type Bar = (String, f64, f64);
 
-/// What stands around a picture.
+/// Labels of a picture.
 pub struct Frame<'a> {
-    /// Above it.
+    /// Title.
     pub title: &'a str,
-    /// Below it.
+    /// Label of the x axis.
     pub x: &'a str,
-    /// Beside it.
+    /// Label of the y axis.
     pub y: &'a str,
 }
 
@@ -78,7 +78,7 @@ pub fn curves(path: &Path, frame: &Frame<'_>, curves: &[Curve]) -> Result<()> {
 
 /// Draws horizontal bars on a scale that is linear below `unit` and logarithmic above it.
 pub fn bars(path: &Path, frame: &Frame<'_>, unit: f64, bars: &[Bar]) -> Result<()> {
-    // Whole numbers are `unit` times powers of ten, nearly.
+    // Whole numbers are approximately `unit` times powers of ten.
     let scaled = |value: f64| (value / unit / 2.0).asinh() / LN_10;
     let tick = |x: &f64| rounded((x * LN_10).sinh() * unit * 2.0, unit);
     let ends = bars
@@ -115,7 +115,7 @@ pub fn bars(path: &Path, frame: &Frame<'_>, unit: f64, bars: &[Bar]) -> Result<(
     })
 }
 
-/// Names the rows of a bar chart, which has numbers on its axis only.
+/// Labels the rows of a bar chart, whose axis has only numbers.
 fn labels(
     root: &DrawingArea<SVGBackend<'_>, Shift>,
     bars: &[Bar],
@@ -128,7 +128,7 @@ fn labels(
     root.present()
 }
 
-/// The label of a tick: one digit far from 0, two behind the point near it.
+/// The label of a tick: one significant digit far from 0, two decimals near it.
 fn rounded(value: f64, unit: f64) -> String {
     if value.abs() < unit {
         return format!("{value:.2}");
@@ -137,12 +137,12 @@ fn rounded(value: f64, unit: f64) -> String {
     format!("{:.0}", (value / power).round() * power)
 }
 
-/// A confidence interval that is not known is not drawn.
+/// An unknown confidence interval is not drawn.
 fn bounded(margin: f64) -> f64 {
     if margin.is_finite() { margin } else { 0.0 }
 }
 
-/// From the least to the greatest value, with some room; never empty.
+/// From the smallest to the largest value with a margin; never empty.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
         (low.min(value), high.max(value))

@@ -1,4 +1,4 @@
-//! Where prompts and answers come from, and who says what an answer is worth.
+//! Sources of prompts and answers, and of their worth.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use crate::world::{self, Reference, STANDARD, Scale};
 /// What users ask, and what nodes can answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Questions {
-    /// All prompts are alike. What an answer is worth is drawn, and its text carries the score.
+    /// All prompts are alike. An answer's worth is drawn, and its text contains the score.
     Drawn,
-    /// Prompts and answers are written, and a judge scores them.
+    /// Prompts and answers are real texts, and a judge scores them.
     Written(Arc<Book>),
 }
 
 /// An answer that a node sends.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Its score by the reference evaluator, micro-logits or millionths of a cosine.
+    /// Its score by the reference evaluator, in micro-logits or millionths of a cosine.
     pub raw: i32,
-    /// What the chain gets.
+    /// The text for the chain.
     pub text: String,
-    /// What it cost its node, base units.
+    /// Its cost for the node, in base units.
     pub cost: u64,
 }
 
 impl Questions {
-    /// What the question with a number says.
+    /// The prompt of the question with this number.
     pub fn prompt(&self, seed: u64, number: u64) -> &str {
         match self {
             Self::Drawn => "?",
@@ -39,10 +39,11 @@ impl Questions {
         }
     }
 
-    /// What a node answers to the question with a number, as it was asked; none if it keeps silent.
+    /// A node's answer to the question with this number, as it was asked; `None` if it stays
+    /// silent.
     ///
     /// # Errors
-    /// [`Error::NoTexts`] if the strategy, or the way of asking, needs texts that nobody wrote.
+    /// [`Error::NoTexts`] if the strategy, or the way of asking, needs texts that do not exist.
     pub fn answer(
         &self,
         strategy: &Inference,
@@ -67,7 +68,7 @@ impl Questions {
         }
     }
 
-    /// Bytes that an answer may have.
+    /// Most bytes of an answer.
     pub fn max_answer_bytes(&self) -> u32 {
         match self {
             Self::Drawn => STANDARD.answer_bytes as u32,
@@ -86,7 +87,7 @@ impl Questions {
         }
     }
 
-    /// Its reference evaluator; one that has no score for any answer where audits are off.
+    /// The reference evaluator; without audits, one that has no score for any answer.
     pub fn reference(&self, audits: bool) -> Arc<dyn ReferenceScorer> {
         match self {
             Self::Written(book) if audits => book.judge(),
@@ -94,7 +95,7 @@ impl Questions {
         }
     }
 
-    /// Between its raw scores and qualities.
+    /// The conversion between its raw scores and qualities.
     pub fn scale(&self) -> Scale {
         match self {
             Self::Drawn => Scale::default(),
@@ -102,7 +103,7 @@ impl Questions {
         }
     }
 
-    /// Mean quality (ppm) of honest answers: what a lazy evaluator would guess.
+    /// Mean quality (ppm) of honest answers: a lazy evaluator's guess.
     pub fn prior_mean(&self) -> u32 {
         match self {
             Self::Drawn => world::prior_mean(),

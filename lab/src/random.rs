@@ -1,12 +1,12 @@
-//! Random numbers that depend on nothing but what they are for, so that two runs that differ in one
-//! strategy see the same tasks, the same noise and the same blocks.
+//! Random numbers that depend only on their purpose, so that two runs that differ in one strategy
+//! see the same tasks, noise and blocks.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use sha2::{Digest, Sha256};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// 32 bytes of `seed` for a purpose and up to two indices.
+/// 32 bytes derived from `seed` for a purpose and up to two indices.
 pub fn bytes(seed: u64, purpose: &str, first: u64, second: u64) -> [u8; 32] {
     Sha256::new()
         .chain_update("poq/lab")

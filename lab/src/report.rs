@@ -21,7 +21,7 @@ use published::{aggregation_table, costs_table, earnings_table};
 /// Base units around which the scale of profits turns from linear to logarithmic.
 pub const PROFIT_UNIT: f64 = 100.0;
 
-/// Where results go.
+/// The output of results.
 pub struct Report<'a> {
     output: Output,
     figures: Option<&'a Path>,
@@ -111,7 +111,7 @@ impl<'a> Report<'a> {
         self.print(search, || parameters_table(search))
     }
 
-    /// As the options say, in JSON or as a table.
+    /// Prints in the chosen format, JSON or a table.
     pub fn print(&self, result: &impl Serialize, table: impl FnOnce() -> String) -> Result<()> {
         match self.output {
             Output::Text => print!("{}", table()),
@@ -163,7 +163,7 @@ pub fn zoo_table(rows: &[Row]) -> String {
     text
 }
 
-/// What the strategies of users cost and whom, as a Markdown table.
+/// The costs of users' strategies and who bears them, as a Markdown table.
 pub fn users_table(rows: &[Row]) -> String {
     let mut text = head(&[
         "strategy",
@@ -273,8 +273,8 @@ pub fn sweep_table(points: &[Point]) -> String {
     text
 }
 
-/// Two pictures for each rule, committee and audits, by share: how often the quality is moved, and
-/// what lying brings. Returns their files.
+/// Two pictures for each rule, committee and audits, by percentage: how often the quality is moved,
+/// and the gain of lying. Returns their files.
 pub fn sweep_figures(folder: &Path, grid: &Grid, points: &[Point]) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for &rule in &grid.rules {

@@ -1,5 +1,5 @@
-//! What a model's scores are worth: agreement with labels, calibration, what attacks do to them, and
-//! how far ONNX Runtime is from the reference evaluator.
+//! What a model's scores are worth: agreement with labels, calibration, the effect of attacks, and
+//! the distance of ONNX Runtime from the reference evaluator.
 
 mod attack;
 mod baseline;

@@ -1,4 +1,4 @@
-//! Means with confidence intervals, over seeds; how far numbers agree.
+//! Means with confidence intervals over seeds, and measures of agreement.
 
 pub mod agreement;
 pub mod bootstrap;
@@ -15,12 +15,12 @@ pub struct Estimate {
     /// Half the width of the interval; infinite for fewer than two samples.
     #[serde(serialize_with = "finite")]
     pub margin: f64,
-    /// Samples.
+    /// Number of samples.
     pub samples: usize,
 }
 
 impl Estimate {
-    /// Of `samples`; a mean of 0 if there are none.
+    /// The mean of `samples`; 0 if there are none.
     pub fn of(samples: &[f64]) -> Self {
         let count = samples.len();
         let mean = samples.iter().sum::<f64>() / count.max(1) as f64;
@@ -31,7 +31,7 @@ impl Estimate {
         }
     }
 
-    /// Of `one − other`, seed by seed.
+    /// The mean of `one − other`, seed by seed.
     pub fn of_difference(one: &[f64], other: &[f64]) -> Self {
         let differences: Vec<f64> = one
             .iter()

@@ -1,4 +1,4 @@
-//! What participants do: the zoo of protocol section 13.3.
+//! Strategies of participants: the zoo of protocol section 13.3.
 
 mod user;
 
@@ -10,89 +10,89 @@ use crate::world::{HONEST_NOISE, ModelClass, STANDARD, Scale};
 
 pub use user::{Asks, Limits, TakesBack, User};
 
-/// Raw score of the same polite sentence for every question, micro-logits.
+/// Raw score of the same polite sentence for every question, in micro-logits.
 const CANNED_SCORE: i32 = -11_150_000;
-/// Raw score of random bytes, micro-logits: quality 0.
+/// Raw score of random bytes, in micro-logits: quality 0.
 const JUNK_SCORE: i32 = -11_400_000;
-/// What half an answer loses against the whole one, micro-logits.
+/// Loss of half an answer compared with the whole one, in micro-logits.
 const TRUNCATION_LOSS: i32 = 2_500_000;
 
-/// How an evaluator comes to the score that it commits to. Qualities and shifts are ppm.
+/// How an evaluator chooses the score that it commits to. Qualities and shifts are in ppm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Evaluator {
     /// Computes the score.
     Honest,
-    /// Always says the same, without computing.
+    /// Always reports the same score, without computing.
     Constant(u32),
-    /// Says what answers are worth on average, without computing.
+    /// Reports the average worth of answers, without computing.
     PriorMean,
-    /// Says anything, without computing.
+    /// Reports a random score, without computing.
     Random,
     /// Repeats the last consensus, without computing.
     CopyLast,
     /// Computes the score and adds to it.
     Boost(u32),
-    /// Computes the score and takes from it.
+    /// Computes the score and subtracts from it.
     Sabotage(u32),
-    /// Computes the score and adds normal noise of this deviation.
+    /// Computes the score and adds normal noise with this deviation.
     Noise(u32),
-    /// Guesses the prior mean in this part (ppm) of the tasks and is honest in the others.
+    /// Guesses the prior mean in this fraction (ppm) of the tasks and is honest in the others.
     Intermittent(u32),
-    /// Commits to the prior mean without computing, waits for the others' reveals, and reveals
-    /// only if its own distance earns something.
+    /// Commits to the prior mean without computing, waits for the others' reveals, and reveals only
+    /// if its own distance earns something.
     RevealIfItPays,
-    /// Belongs to a ring that agrees on what to say.
+    /// Belongs to a ring that colludes.
     Ring(Ring),
 }
 
-/// What a ring does.
+/// The strategy of a ring.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Ring {
     /// One member computes the score, the others repeat it.
     Share,
-    /// All say the prior mean without computing.
+    /// All report the prior mean without computing.
     Lazy,
-    /// Adds to the score where it has more than half of the seats, and is honest elsewhere.
+    /// Adds to the score if it has more than half of the seats, and is honest otherwise.
     Boost(u32),
     /// Praises the answers of its own inference node, whatever they are.
     Praise,
-    /// Praises them where it has more than half of the seats, and is honest elsewhere.
+    /// Praises them if it has more than half of the seats, and is honest otherwise.
     PraiseWithMajority,
 }
 
 /// What an evaluator knows when it gets a seat.
 pub struct Seat<'a> {
-    /// The true raw score, for those who compute it.
+    /// The true raw score, for evaluators that compute it.
     pub truth: i32,
-    /// Quality of the last settled task, ppm.
+    /// Quality of the last settled task, in ppm.
     pub last_quality: Option<u32>,
-    /// Mean quality of answers, ppm.
+    /// Mean quality of answers, in ppm.
     pub prior_mean: u32,
-    /// Seats of the committee.
+    /// Number of seats of the committee.
     pub seats: usize,
-    /// Those of them that the evaluator's ring has.
+    /// Number of the ring's seats.
     pub ring_seats: usize,
     /// Whether it is the ring's first seat.
     pub leads_ring: bool,
     /// Whether the ring's own inference node answered.
     pub answered_by_accomplice: bool,
-    /// Of the evaluator model.
+    /// Calibration of the evaluator model.
     pub scale: &'a Scale,
 }
 
 /// What an evaluator does with a seat.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Plan {
-    /// The score that it commits to, micro-logits.
+    /// The score that it commits to, in micro-logits.
     pub raw: i32,
-    /// Whether it paid for computing the true one.
+    /// Whether it paid for computing the true score.
     pub evaluated: bool,
-    /// Whether it waits for the others and reveals only what pays.
+    /// Whether it waits for the others and reveals only if that pays.
     pub waits: bool,
 }
 
 impl Evaluator {
-    /// Its plan for a seat. `rng` depends on run, task and evaluator only.
+    /// Its plan for a seat. `rng` depends only on run, task and evaluator.
     pub fn plan(&self, seat: &Seat<'_>, rng: &mut impl Rng) -> Plan {
         let scale = seat.scale;
         let honest = seat
@@ -169,37 +169,37 @@ impl Ring {
     }
 }
 
-/// What an inference node answers.
+/// The strategy of an inference node.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Inference {
-    /// What its model class gives.
+    /// The answer of its model class.
     Honest(ModelClass),
-    /// Half of that, for half the cost.
+    /// Half of that, at half the cost.
     Truncated,
-    /// The same sentence always, for nothing.
+    /// Always the same sentence, for nothing.
     Canned,
     /// Random bytes, for nothing.
     Junk,
-    /// Nothing.
+    /// No answer.
     Silent,
-    /// The texts of this name in a book ([`crate::texts::Book`]).
+    /// The texts with this name in a book ([`crate::texts::Book`]).
     Texts(&'static str),
 }
 
-/// An answer that is drawn, with its truth.
+/// A drawn answer with its true score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drawn {
-    /// Micro-logits.
+    /// In micro-logits.
     pub raw: i32,
-    /// Length.
+    /// Length in bytes.
     pub bytes: usize,
-    /// What it cost, base units.
+    /// Its cost, in base units.
     pub cost: u64,
 }
 
 impl Inference {
-    /// The answer, where the node's model would have reached `truth` (micro-logits); none if it
-    /// keeps silent, or if it sends texts, whose worth no one draws.
+    /// The answer, if the node's model would have reached `truth` (micro-logits). `None` if it
+    /// stays silent, or if it sends texts, whose worth is not drawn.
     pub fn answer(&self, truth: impl Fn(&ModelClass) -> i32) -> Option<Drawn> {
         let bytes = STANDARD.answer_bytes;
         let free = |raw| Drawn {
@@ -224,7 +224,7 @@ impl Inference {
         }
     }
 
-    /// Whether its answers are not those of the model that it registered.
+    /// Whether its answers are not from the model that it registered.
     pub fn lies(&self) -> bool {
         *self != Self::Honest(STANDARD)
     }
@@ -266,7 +266,7 @@ mod tests {
 
     #[test]
     fn evaluators_say_what_their_strategy_says() {
-        // Truth is 720,000.
+        // The true score is 720,000.
         for (strategy, expected, evaluated) in [
             (Evaluator::Honest, 720_000, true),
             (Evaluator::Constant(100_000), 100_000, false),

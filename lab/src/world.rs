@@ -1,4 +1,4 @@
-//! The world outside the chain: what answers are truly worth, and what work costs.
+//! The world outside the chain: the true worth of answers, and the cost of work.
 
 use std::sync::OnceLock;
 
@@ -12,12 +12,12 @@ use poq_proto::{PPM, calibrate};
 use crate::error::Error;
 use crate::random::{generator, normal};
 
-/// Id of the one language model of a laboratory's chain.
+/// Id of the only language model of a laboratory's chain.
 pub const MODEL: &str = "llm";
 /// Id of its evaluator model.
 pub const SCORER: &str = "scorer";
-/// Raw scores (micro-logits) and qualities (ppm) of ms-marco-MiniLM-L-12-v2, by which local networks
-/// paid before they had judges; `poq-lab texts` has these.
+/// Raw scores (micro-logits) and qualities (ppm) of ms-marco-MiniLM-L-12-v2, which local networks
+/// used before they had judges; `poq-lab texts` has those of judges.
 const CALIBRATION: [(i32, u32); 13] = [
     (-11_400_000, 0),
     (-11_300_000, 100_000),
@@ -33,31 +33,31 @@ const CALIBRATION: [(i32, u32); 13] = [
     (5_000_000, 960_000),
     (9_000_000, 1_000_000),
 ];
-/// Largest difference of two honest computations of one score, micro-logits.
+/// Largest difference between two honest computations of one score, in micro-logits.
 const AUDIT_TOLERANCE: u32 = 500;
-/// What an answer that deserves its full price is worth to who asked for it, as a multiple of that
-/// price: nobody would ask if it were not more.
+/// Worth of an answer that deserves its full price, as a multiple of that price: it must exceed 1,
+/// or nobody would ask.
 const ANSWER_WORTH: u64 = 2;
-/// An honest score differs from the reference by at most this, micro-logits.
+/// Largest difference of an honest score from the reference, in micro-logits.
 pub const HONEST_NOISE: i32 = 10;
-/// Part of the variance of an answer's score that comes from its question.
+/// Fraction of the variance of an answer's score that comes from its question.
 const SHARED_VARIANCE: f64 = 0.5;
-/// Seed of the estimate of the prior; a constant, so that all runs share it.
+/// Seed of the estimate of the prior; constant, so that all runs share it.
 const PRIOR_SEED: u64 = 0;
 const PRIOR_SAMPLES: u64 = 4_000;
 
-/// What a language model delivers, and what an answer of it costs its node.
+/// The answers of a language model, and their cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ModelClass {
-    /// In reports.
+    /// Name in reports.
     pub name: &'static str,
-    /// Mean raw score of its answers, logits.
+    /// Mean raw score of its answers, in logits.
     pub mean: f64,
-    /// Standard deviation of the raw scores, logits.
+    /// Standard deviation of the raw scores, in logits.
     pub deviation: f64,
-    /// Base units per answer.
+    /// Cost in base units per answer.
     pub cost: u64,
-    /// Length of an answer, bytes.
+    /// Length of an answer in bytes.
     pub answer_bytes: usize,
 }
 
@@ -67,35 +67,35 @@ pub const STANDARD: ModelClass = ModelClass {
     mean: -3.0,
     deviation: 4.0,
     cost: 15_000,
-    // From 512 on, what an answer is worth counts in its node's reputation (ADR 34).
+    // From 512 bytes on, an answer's worth counts in its node's reputation (ADR 34).
     answer_bytes: 512,
 };
 
-/// A model that scores just as well and costs a third.
+/// A model that scores as well at a third of the cost.
 pub const CHEAPER: ModelClass = ModelClass {
     name: "cheaper",
     cost: 5_000,
     ..STANDARD
 };
 
-/// Prices and costs, base units.
+/// Prices and costs, in base units.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct World {
     /// Price of a task without its answer.
     pub base_price: u64,
     /// Price of each byte of the answer.
     pub price_per_answer_byte: u64,
-    /// What an evaluator pays for computing one score.
+    /// An evaluator's cost of computing one score.
     pub evaluation_cost: u64,
     /// Quality (ppm) up to which an answer earns nothing.
     pub quality_floor: u32,
-    /// Quality (ppm) from which it earns all.
+    /// Quality (ppm) from which an answer earns everything.
     pub quality_target: u32,
 }
 
 impl Default for World {
-    /// The template's prices for a prompt of 140 bytes and an answer of 512: 47,000 base units,
-    /// of which a seat of five earns 1,880 and spends 400.
+    /// The template's prices for a prompt of 140 bytes and an answer of 512: 47,000 base units, of
+    /// which a seat of five earns 1,880 and spends 400.
     fn default() -> Self {
         Self {
             base_price: 21_400,
@@ -108,7 +108,7 @@ impl Default for World {
 }
 
 impl World {
-    /// Prices times `factor`; costs stay.
+    /// Prices times `factor`; costs stay the same.
     pub fn dearer(self, factor: u64) -> Self {
         Self {
             base_price: self.base_price.saturating_mul(factor),
@@ -117,7 +117,7 @@ impl World {
         }
     }
 
-    /// The price of a task with an answer of the standard length for answers of every length, so
+    /// Gives answers of every length the price of a task with an answer of the standard length, so
     /// that pay depends on quality alone.
     pub fn flat(self) -> Self {
         Self {
@@ -127,7 +127,7 @@ impl World {
         }
     }
 
-    /// Answers earn nothing up to a quality of `floor` (ppm), and all from `target`.
+    /// Answers earn nothing up to a quality of `floor` (ppm), and everything from `target`.
     pub fn paying(self, floor: u32, target: u32) -> Self {
         Self {
             quality_floor: floor,
@@ -141,7 +141,7 @@ impl World {
         self.base_price + self.price_per_answer_byte * STANDARD.answer_bytes as u64
     }
 
-    /// What an answer of a quality (ppm) is worth to who asked for it.
+    /// Worth of an answer of a quality (ppm) for its user.
     pub fn worth(&self, quality: u32) -> u64 {
         let delivered = delivered_part(&self.terms(), quality);
         let worth = u128::from(self.price()) * u128::from(ANSWER_WORTH) * u128::from(delivered);
@@ -192,8 +192,8 @@ pub fn scorer() -> EvaluatorModel {
     }
 }
 
-/// Stands for the reference evaluator: reads the score that [`text`] wrote. Where audits are off it
-/// has no score for any answer, so that they find nothing; the rest of the state machine is the
+/// Replaces the reference evaluator: reads the score in the answer's [`text`]. If audits are off it
+/// has no score for any answer, so that audits find nothing; the rest of the state machine is the
 /// same.
 #[derive(Clone, Copy, Debug)]
 pub struct Reference {
@@ -215,7 +215,7 @@ fn calibration() -> Vec<CalibrationPoint> {
     CALIBRATION.map(point).to_vec()
 }
 
-/// Between raw scores and qualities, as the chain's registry has it.
+/// The conversion between raw scores and qualities, as in the chain's registry.
 pub struct Scale(Vec<CalibrationPoint>);
 
 impl Default for Scale {
@@ -225,7 +225,7 @@ impl Default for Scale {
 }
 
 impl Scale {
-    /// Of a registry entry.
+    /// The conversion of a registry entry.
     pub fn of(entry: &EvaluatorModel) -> Self {
         Self(entry.calibration.clone())
     }
@@ -235,7 +235,7 @@ impl Scale {
         calibrate(&self.0, raw)
     }
 
-    /// A raw score whose quality is `quality` (ppm) up to rounding; the table's ends beyond them.
+    /// A raw score whose quality is `quality` (ppm) up to rounding; beyond the table, its ends.
     pub fn raw(&self, quality: u32) -> i32 {
         for pair in self.0.windows(2) {
             let [low, high] = [pair[0], pair[1]];
@@ -249,14 +249,14 @@ impl Scale {
         self.0.last().map_or(0, |point| point.raw_score)
     }
 
-    /// A raw score whose quality is `by` (ppm) from that of `raw`, within the table.
+    /// A raw score whose quality differs by `by` (ppm) from that of `raw`, within the table.
     pub fn shifted(&self, raw: i32, by: i64) -> i32 {
         let quality = (i64::from(self.quality(raw)) + by).clamp(0, PPM as i64);
         self.raw(quality as u32)
     }
 }
 
-/// Raw score (micro-logits) of the answer that a model gives to a task of a run.
+/// Raw score (micro-logits) of a model's answer to a task of a run.
 pub fn truth(class: &ModelClass, seed: u64, task: u64) -> i32 {
     let shared = normal(&mut generator(seed, "question", task, 0));
     let own = normal(&mut generator(seed, "answer", task, 0));
@@ -264,12 +264,12 @@ pub fn truth(class: &ModelClass, seed: u64, task: u64) -> i32 {
     to_raw(class.mean + class.deviation * sum)
 }
 
-/// Micro-logits of logits.
+/// Converts logits to micro-logits.
 pub fn to_raw(logits: f64) -> i32 {
     (logits * 1e6).round() as i32
 }
 
-/// Qualities (ppm) that the standard model delivers: a sample, the same in every run.
+/// Qualities (ppm) of the standard model's answers: a sample, the same in every run.
 pub fn prior() -> &'static [u32] {
     static PRIOR: OnceLock<Vec<u32>> = OnceLock::new();
     PRIOR.get_or_init(|| {
@@ -280,19 +280,19 @@ pub fn prior() -> &'static [u32] {
     })
 }
 
-/// Mean quality (ppm) that the standard model delivers: what a lazy evaluator would guess.
+/// Mean quality (ppm) of the standard model's answers: a lazy evaluator's guess.
 pub fn prior_mean() -> u32 {
     let sum: u64 = prior().iter().map(|quality| u64::from(*quality)).sum();
     (sum / PRIOR_SAMPLES) as u32
 }
 
-/// The text of an answer that the laboratory's reference evaluator gives `raw` to: the score, and
-/// padding up to `bytes`.
+/// The text of an answer with the score `raw` by the laboratory's reference evaluator: the score,
+/// and padding up to `bytes`.
 pub fn text(raw: i32, bytes: usize) -> String {
     format!("{raw:.<bytes$}", raw = format!("{raw} "))
 }
 
-/// Reads the score that [`text`] wrote.
+/// Reads the score in a [`text`].
 ///
 /// # Errors
 /// [`Error::Unreadable`] if the text has none.

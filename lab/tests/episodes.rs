@@ -1,4 +1,4 @@
-//! What single runs on the state machine come to.
+//! Results of single runs on the state machine.
 
 use poq_app::modules::params::max_price;
 use poq_lab::casts::{accomplices, evaluators, inference, operator, user};
@@ -7,7 +7,7 @@ use poq_lab::strategy::{Asks, Evaluator, Inference, Ring, TakesBack, User};
 use poq_lab::world::STANDARD;
 
 const TASKS: u32 = 40;
-/// The first evaluator among the actors: four inference nodes come before.
+/// The first evaluator among the actors, after four inference nodes.
 const EVALUATOR: usize = 4;
 
 /// The highest price, and an audit of every task.
@@ -34,7 +34,7 @@ fn honest_people_earn_and_nothing_is_moved() {
             .iter()
             .all(|actor| actor.profit > 0 && actor.slashed == 0)
     );
-    // A few micro-logits are a few millionths where the calibration is steep.
+    // A few micro-logits are a few millionths of quality where the calibration is steep.
     assert_eq!(episode.moved(20), 0.0);
     assert_eq!(episode.refunded(), 0.0);
     assert!(episode.audits > TASKS * 9 / 10, "{}", episode.audits);
@@ -104,7 +104,7 @@ fn a_ring_that_shares_work_pays_for_one_score_of_a_committee() {
     assert_eq!(episode.moved(0), 0.0);
 }
 
-/// A committee can have more seats than anybody is left for.
+/// A committee can have more seats than evaluators are left.
 #[test]
 fn tasks_without_a_committee_are_not_taken() {
     let mut setting = Setting::new(TASKS);
@@ -113,8 +113,8 @@ fn tasks_without_a_committee_are_not_taken() {
     assert_eq!(episode.refunded(), 1.0);
 }
 
-/// Every evaluator but one lies for the ring's inference node, in as many tasks at once as the chain
-/// lets them: what audits take is more than what all these answers were paid.
+/// All evaluators but one lie for the ring's inference node, in as many tasks at once as the chain
+/// allows: audits take more than all these answers were paid.
 #[test]
 fn a_ring_that_lies_in_a_thousand_tasks_at_once_loses() {
     let setting = Setting {
@@ -133,8 +133,8 @@ fn a_ring_that_lies_in_a_thousand_tasks_at_once_loses() {
     assert!(lying < honest, "{lying} against {honest}");
 }
 
-/// What the highest limit takes from the nodes is at most half for each answer, saves its user nothing,
-/// and nobody's reputation changes by it (ADR 34 and 40).
+/// The highest limit takes at most half of each answer's pay from the nodes, saves its user
+/// nothing, and does not change any reputation (ADR 34 and 40).
 #[test]
 fn a_limit_takes_at_most_half_of_a_payout_and_saves_its_user_nothing() {
     let setting = Setting::new(TASKS);
@@ -155,8 +155,8 @@ fn a_limit_takes_at_most_half_of_a_payout_and_saves_its_user_nothing() {
     assert!(plain.competitors_profit() > limited.competitors_profit());
 }
 
-/// Who takes back what others would answer is answered by its own node alone, and pays for each
-/// question once.
+/// A user that cancels questions assigned to other nodes is answered only by its own node, and pays
+/// for each question once.
 #[test]
 fn what_is_taken_back_is_asked_again_and_paid_once() {
     let choosing = User {
@@ -168,11 +168,11 @@ fn what_is_taken_back_is_asked_again_and_paid_once() {
     assert_eq!(episode.refunded(), 0.0);
     let answered = episode.tasks.iter().filter(|task| !task.taken_back);
     assert_eq!(answered.clone().count(), 2 * TASKS as usize);
-    // The ordinary user is answered by any.
+    // Any node answers the ordinary user.
     assert!(answered.filter(|task| task.node == 0).count() > TASKS as usize);
     let plain = user(User::HONEST, 12);
     let once = run(&Setting::new(TASKS), &plain, 7).unwrap().spent();
-    // Each time costs a quarter of the price. The noise of honest scores moves remainders.
+    // Each cancellation costs a quarter of the price. The noise of honest scores moves remainders.
     let fees = episode.taken_back() * Setting::new(TASKS).world.price() as f64 / 4.0;
     assert!((episode.spent() - once - fees).abs() < 1.0);
 }

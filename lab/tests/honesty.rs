@@ -1,4 +1,4 @@
-//! The short version of the laboratory: it fails if a strategy that the protocol bounds is better
+//! A short version of the laboratory: it fails if a strategy that the protocol bounds is better
 //! than honesty, and shows that it would fail if the chain did not audit.
 
 use poq_app::modules::params::max_price;
@@ -13,7 +13,7 @@ const EFFORT: Effort = Effort {
     seed: 1,
 };
 
-/// Tasks at the highest price that the stakes secure, of which a third is audited.
+/// Tasks at the highest price that the stakes secure; a third of them is audited.
 fn dear() -> Setting {
     let setting = Setting::new(EFFORT.tasks);
     let factor = max_price(&setting.params) / setting.world.price();
@@ -23,7 +23,7 @@ fn dear() -> Setting {
     }
 }
 
-/// The zoo without users, and without strategies about which the protocol promises nothing.
+/// The zoo without users, and without strategies that the protocol promises nothing about.
 fn bounded() -> Vec<Entry> {
     let all = entries(5).into_iter();
     all.filter(|entry| entry.promise.covers(true) && !entry.is_by_users())
@@ -45,8 +45,8 @@ fn no_strategy_within_the_bounds_beats_honesty() {
     assert_eq!(broken, Vec::<&str>::new());
 }
 
-/// Nobody gains by what it asks for or takes back. What users do to reputations depends on whom a few
-/// draws hit: it takes more runs.
+/// No user gains by its limits or cancellations. Effects on reputations depend on a few draws, so
+/// they take more runs.
 fn no_user_gains(setting: Setting) {
     let mut users = entries(5);
     users.retain(|entry| entry.promise.covers(true) && entry.is_by_users());
@@ -67,7 +67,7 @@ fn no_user_within_the_bounds_gains_at_the_highest_price() {
     no_user_gains(dear());
 }
 
-/// The control: the same check finds the rings as soon as nobody audits.
+/// The control: without audits, the same check finds the rings.
 #[test]
 fn without_audits_the_same_check_fails() {
     let setting = Setting {
@@ -83,8 +83,8 @@ fn without_audits_the_same_check_fails() {
     assert_eq!(names(&rows, Row::pays).len(), 2);
 }
 
-/// A weakened parameter does it too: a tolerance as wide as the scale pays for guesses, where
-/// nobody audits.
+/// A weakened parameter is found too: with a tolerance as wide as the scale, guesses pay without
+/// audits.
 #[test]
 fn with_a_tolerance_as_wide_as_the_scale_guessing_pays() {
     let mut setting = Setting::new(EFFORT.tasks);

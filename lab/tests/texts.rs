@@ -22,9 +22,9 @@ const EFFORT: Effort = Effort {
 const COPY: &str = "a copy of the prompt";
 const OTHER: &str = "an answer to another prompt";
 const EVALUATORS: usize = 12;
-/// Of local networks.
+/// As in local networks.
 const JUDGES: [&str; 2] = ["judge-minilm-nc-2", "judge-bge-nc-2"];
-/// Attacks that are worth nothing, whatever was asked.
+/// Attacks that are worth nothing for any prompt.
 const WORTHLESS: [&str; 12] = [
     "the prompt, copied",
     "the prompt, copied twice",
@@ -39,13 +39,15 @@ const WORTHLESS: [&str; 12] = [
     "markdown alone",
     "an answer to another prompt",
 ];
-/// Mean quality that each of them gets at most.
+/// Highest mean quality that each of them may get.
 const STATIC_BOUND: f64 = 0.05;
 const QUERIES: u32 = 150;
-/// Mean quality that what a search of so many queries found gets at most: from the judge that it asked, and from the other one.
+/// Highest mean qualities of texts that a search with this many queries found: by the judge that it
+/// queried, and by the other one.
 const ADAPTIVE_BOUNDS: [f64; 2] = [0.35, 0.15];
 
-/// Three prompts, a judge, and an audit of every task. Answers are paid from the first quality (ppm) on, and in full from the second.
+/// Three prompts, a judge, and an audit of every task. Answers are paid from the first quality
+/// (ppm) on, and in full from the second.
 fn setting(judge: &str, [floor, target]: [u32; 2]) -> Setting {
     let questions = draw(sample().unwrap(), 3, 1);
     let texts = |of: fn(&poq_lab::texts::Question) -> &String| -> Vec<String> {
@@ -73,19 +75,19 @@ fn setting(judge: &str, [floor, target]: [u32; 2]) -> Setting {
     setting
 }
 
-/// A ranker of search results pays a copy of the prompt like the right answer, and audits agree with it: all evaluators are
-/// honest. Trained judges turn this round.
+/// A ranker of search results pays a copy of the prompt like the right answer, and audits agree:
+/// all evaluators are honest. Trained judges reverse this.
 #[test]
 fn a_copy_of_the_prompt_pays_with_a_ranker_and_not_with_a_judge() {
     let [copy, other] = against_honesty("ms-marco-minilm-l-12-v2", [200_000, 700_000]);
     assert_eq!(copy.verdict(), "GAINS");
-    // What an honest node gets at most: all but the shares of evaluators and the protocol.
+    // Most that an honest node gets: everything but the shares of evaluators and the protocol.
     assert!(copy.payout_for_lies.mean > 35_000.0, "{copy:?}");
     assert_eq!(copy.moved_at_payout.mean, 0.0);
     assert_eq!(other.verdict(), "loses");
     for judge in JUDGES {
         let [copy, other] = against_honesty(judge, [50_000, 300_000]);
-        // Prompts are few, so what honesty earns varies between runs.
+        // There are few prompts, so honest earnings vary between runs.
         assert!(copy.advantage.mean < 0.0, "{judge}: {copy:?}");
         assert_eq!(copy.payout_for_lies.mean, 0.0, "{judge}: {copy:?}");
         assert!(other.payout_for_lies.mean < 10_000.0, "{judge}: {other:?}");
@@ -115,7 +117,7 @@ fn against_honesty(judge: &str, paid: [u32; 2]) -> [Comparison; 2] {
     [1, 2].map(|place| Comparison::of(&figures[0], &figures[place]))
 }
 
-/// Text that nobody wrote for its prompt gets next to nothing from the judges of local networks.
+/// Text that was not written for its prompt gets almost nothing from the judges of local networks.
 #[test]
 fn static_attacks_get_next_to_nothing() {
     let questions = draw(sample().unwrap(), 10, 1);
@@ -140,7 +142,7 @@ fn static_attacks_get_next_to_nothing() {
     }
 }
 
-/// A short search for words that a judge likes, and what the other judge says of what it found.
+/// A short search for words that a judge likes, and the other judge's score of the result.
 #[test]
 fn a_short_search_does_not_find_a_dear_text() {
     let questions = draw(sample().unwrap(), 3, 1);

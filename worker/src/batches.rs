@@ -1,14 +1,14 @@
-//! Items of free messages, as many in one transaction as the chain takes.
+//! Splits items of free messages into batches as large as the chain accepts.
 
 use poq_proto::v1::Params;
 
-/// Bytes of a transaction that are not items: signature, key, fee, lengths.
+/// Bytes of a transaction besides its items: signature, key, fee, lengths.
 const TX_OVERHEAD: usize = 1024;
 /// Bytes of an item's tag and length within its message.
 const ITEM_OVERHEAD: usize = 8;
 
-/// Splits items, in their order, by the chain's limits. `bytes` is an item's encoded length;
-/// `most` is how many items its batch may have, for items whose last batch mostly failed.
+/// Splits items, in order, by the chain's limits. `bytes` is an item's encoded length; `most` is
+/// the batch limit of an item whose last batch mostly failed.
 pub(crate) fn batches<T>(
     items: Vec<T>,
     params: &Params,
@@ -64,9 +64,9 @@ mod tests {
         assert_eq!(sizes(&plain(&[1; 7]), &params(3, 10_000)), [3, 3, 1]);
         let long = plain(&[4000, 4000, 4000, 100]);
         assert_eq!(sizes(&long, &params(9, 10_000)), [2, 2]);
-        // One that is too long for the chain is refused by the chain, not forgotten here.
+        // An item that is too long is refused by the chain, not dropped here.
         assert_eq!(sizes(&plain(&[20_000, 1]), &params(9, 10_000)), [1, 1]);
-        // Parameters that nobody has set are no reason to send nothing.
+        // Unset parameters do not stop sending.
         assert_eq!(sizes(&plain(&[1, 1]), &params(0, 0)), [1, 1]);
     }
 

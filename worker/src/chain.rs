@@ -1,4 +1,4 @@
-//! A worker's way onto the chain, and what it waits for until it can start.
+//! A worker's connection to the chain, and what it waits for before it starts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,22 +11,21 @@ use tracing::{info, warn};
 
 use crate::{ChainConfig, Error, Health, Result, WorkerHome};
 
-/// Pause between two looks for what a worker waits for.
+/// Pause between two checks of a start condition.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A worker's way onto the chain.
+/// A worker's connection to the chain.
 pub struct Chain {
-    /// Signs as the operator, and knows the node.
+    /// Signs as the operator and holds the client.
     pub sender: Arc<Sender>,
-    /// Has its cursor in `data/cursor.json`.
+    /// Its cursor is in `data/cursor.json`.
     pub follower: Follower,
 }
 
 impl Chain {
-    /// Opens the keyring, then waits until the node answers, is on the right chain, has caught
-    /// up, and the operator is registered in `role`; says in the log and to `health` what it waits
-    /// for.
-    /// [`Error::Interrupted`] once `shutdown` is cancelled.
+    /// Opens the keyring, then waits until the node answers, is on the right chain and has caught
+    /// up, and the operator is registered in `role`. Reports to the log and to `health` what it
+    /// waits for. Returns [`Error::Interrupted`] once `shutdown` is cancelled.
     pub async fn connect(
         home: &WorkerHome,
         config: &ChainConfig,
@@ -56,8 +55,8 @@ impl Chain {
         })
     }
 
-    /// Asks the node until it answers, however long it is away; [`Error::Interrupted`] once
-    /// `shutdown` is cancelled. For what a worker must know before it can follow the chain.
+    /// Retries a query until the node answers, for what a worker must know before it can follow the
+    /// chain. Returns [`Error::Interrupted`] once `shutdown` is cancelled.
     pub async fn insist<T>(
         &self,
         shutdown: &CancellationToken,
@@ -81,7 +80,7 @@ impl Chain {
     }
 }
 
-/// Waits until a worker can start, and returns its sender.
+/// Waits until the worker can start, and returns its sender.
 async fn join(
     client: Client,
     key: Key,
@@ -96,7 +95,7 @@ async fn join(
     let sender = loop {
         match Sender::new(client.clone(), key.clone(), Some(&config.id)).await {
             Ok(sender) => break sender,
-            // Before its first block the node refuses queries.
+            // Before its first block, a node refuses queries.
             Err(
                 error @ (ClientError::Unreachable { .. }
                 | ClientError::Rpc { .. }
@@ -156,7 +155,7 @@ async fn readiness(
     Ok(None)
 }
 
-/// Says each reason once, not every second.
+/// Logs each reason once, not every second.
 #[derive(Default)]
 struct Waiting<'a> {
     reason: String,
@@ -176,11 +175,11 @@ impl Waiting<'_> {
     }
 }
 
-/// An operator is drawn for every model of its registration, and slashed where it is silent.
+/// An operator is drawn for every model that it is registered for, and slashed for missed duties.
 ///
 /// # Errors
-/// [`Error::Unserved`] if `served` has none of the node's models, or unless `allow_unserved` if one
-/// of them is missing.
+/// [`Error::Unserved`] if `served` has none of the node's models, or if one is missing without
+/// `allow_unserved`.
 pub(crate) fn check_served(node: &Node, served: &[String], allow_unserved: bool) -> Result<()> {
     let missing = unserved(node, served);
     let refusal = |registered: &[String], advice| Error::Unserved {
@@ -210,7 +209,7 @@ pub(crate) fn check_served(node: &Node, served: &[String], allow_unserved: bool)
     Ok(())
 }
 
-/// The node's models that are not `served`.
+/// The node's models that are not in `served`.
 pub(crate) fn unserved(node: &Node, served: &[String]) -> Vec<String> {
     let models = node.models.iter();
     models

@@ -1,4 +1,4 @@
-//! What is being done about each duty, so that nothing is done twice at once. No I/O.
+//! The state of each duty, so that none is done twice at once. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use tokio_util::sync::CancellationToken;
 
 pub use crate::journal::Seat;
 
-/// Tries after which a duty that cannot be done is given up.
+/// Attempts before a failing duty is given up.
 const TRIES: u32 = 3;
 
-/// What a duty asks for, the dearest first: the miss of a reveal costs most.
+/// The step of a duty, the costliest to miss first: a reveal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     /// Open the commitment.
@@ -22,7 +22,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// The label of its metrics.
+    /// The label in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Reveal => "reveal",
@@ -31,30 +31,31 @@ impl Step {
         }
     }
 
-    /// Whether nothing may be handed in that is not on disk. Silence costs an inference node its
-    /// stake, and what is revealed is public; but a commitment that is forgotten cannot be opened.
+    /// Whether the product must be on disk before it is handed in. Missing the answer costs an
+    /// inference node its stake, and a reveal is public anyway; but a commitment whose salt is lost
+    /// cannot be opened.
     pub(crate) fn needs_disk(self) -> bool {
         self == Self::Commit
     }
 
-    /// Counts a duty of this kind that is over, or a try.
+    /// Counts a duty of this step, or an attempt, that ended with `outcome`.
     pub(crate) fn count(self, outcome: &'static str) {
         metrics::counter!("poq_worker_duties_total", "step" => self.name(), "outcome" => outcome)
             .increment(1);
     }
 }
 
-/// One thing to do for one seat.
+/// One step for one seat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// What to do.
+    /// The step.
     pub step: Step,
-    /// For which task and attempt.
+    /// The task and attempt.
     pub seat: Seat,
 }
 
 impl Key {
-    /// The key of a listed duty; `None` for phases that ask nothing of a worker.
+    /// The key of a listed duty; `None` for phases without work for a worker.
     pub fn of(duty: &Duty) -> Option<Self> {
         let step = match duty.phase() {
             TaskStatus::Assigned => Step::Answer,
@@ -71,9 +72,9 @@ impl Key {
 }
 
 enum State {
-    /// To be taken up from this height on.
+    /// May begin from this height on.
     Idle(u64),
-    /// The worker does it; the token stops that.
+    /// In progress; the token stops it.
     Working(CancellationToken),
     /// Its transaction waits for a block.
     Sending,
@@ -81,7 +82,7 @@ enum State {
     Over,
 }
 
-/// A product that is, or is to be, handed in.
+/// A product that is handed in, or will be.
 struct Product<P> {
     value: P,
     is_saved: bool,
@@ -93,7 +94,7 @@ struct Record<P> {
     state: State,
     product: Option<Product<P>>,
     failures: u32,
-    /// How many items the next batch with it may have, if not as many as any other.
+    /// Batch limit for this duty, if lower than the chain's.
     most: Option<usize>,
     is_doubted: bool,
 }
@@ -111,7 +112,7 @@ impl<P> Record<P> {
     }
 }
 
-/// A duty that is to be begun.
+/// A duty to begin.
 pub(crate) struct Begun {
     pub key: Key,
     pub duty: Duty,
@@ -119,7 +120,7 @@ pub(crate) struct Begun {
     pub stop: CancellationToken,
 }
 
-/// The duties that the chain lists, which it does until it has them done.
+/// The duties that the chain lists; it lists a duty until it is done.
 pub(crate) struct Duties<P> {
     margin: u64,
     height: u64,
@@ -127,7 +128,7 @@ pub(crate) struct Duties<P> {
 }
 
 impl<P> Duties<P> {
-    /// No duties yet. What is being done is stopped `margin` blocks before it is due.
+    /// No duties yet. Work is stopped `margin` blocks before it is due.
     pub fn new(margin: u64) -> Self {
         Self {
             margin,
@@ -136,8 +137,9 @@ impl<P> Duties<P> {
         }
     }
 
-    /// Takes over what the chain lists at `height`. Stops what is due or listed no more, and returns
-    /// the duties that were not done in time. Where the journal `has` an entry, a moment may be enough.
+    /// Updates to the list of the chain at `height`. Stops duties that are due or no longer listed,
+    /// and returns those that were not done in time. A duty that the journal `has` may begin until it
+    /// is due.
     pub fn update(&mut self, height: u64, listed: &[Duty], has: impl Fn(Seat) -> bool) -> Vec<Key> {
         self.height = height;
         for record in self.records.values_mut() {
@@ -176,9 +178,9 @@ impl<P> Duties<P> {
         expired
     }
 
-    /// The duty to begin now: reveals first, then what is due first. Without room only reveals
-    /// begin, as they need no more than the journal; while the journal takes nothing, nothing begins
-    /// that must be in it.
+    /// The duty to begin now: reveals first, then by due height. Without room only reveals begin,
+    /// since they only need the journal. While the journal cannot be written, no step begins that
+    /// must be in it.
     pub fn begin(&mut self, has_room: bool) -> Option<Begun> {
         let (height, can_save) = (self.height, !self.is_journal_behind());
         let may_begin = |key: &Key| {
@@ -202,7 +204,7 @@ impl<P> Duties<P> {
         })
     }
 
-    /// A duty's product is there. Tells whether the chain still asks for it.
+    /// Stores a duty's product. Returns whether the chain still asks for it.
     pub fn made(&mut self, key: Key, value: P, is_saved: bool) -> bool {
         let height = self.height;
         self.records.get_mut(&key).is_some_and(|record| {
@@ -212,7 +214,7 @@ impl<P> Duties<P> {
         })
     }
 
-    /// A duty could not be done. Tells whether it is tried again; if not, it is over.
+    /// Records that a duty failed. Returns whether it will be retried; if not, it is over.
     pub fn failed(&mut self, key: Key) -> bool {
         let next = self.height.saturating_add(1);
         self.records.get_mut(&key).is_some_and(|record| {
@@ -226,7 +228,7 @@ impl<P> Duties<P> {
         })
     }
 
-    /// What can be handed in, in the order of its steps.
+    /// Products that can be handed in, in the order of their steps.
     pub fn ready(&self) -> Vec<Key> {
         let records = self.records.iter();
         let is_ready = |record: &Record<P>| record.product.is_some() && record.is_idle(self.height);
@@ -236,48 +238,49 @@ impl<P> Duties<P> {
             .collect()
     }
 
-    /// What was made for a duty.
+    /// The product of a duty.
     pub fn product(&self, key: Key) -> Option<&P> {
         let product = self.records.get(&key)?.product.as_ref()?;
         Some(&product.value)
     }
 
-    /// What is still to be put on disk of a duty.
+    /// The product of a duty if it is not on disk yet.
     pub fn unsaved(&self, key: Key) -> Option<&P> {
         let product = self.records.get(&key)?.product.as_ref()?;
         (!product.is_saved).then_some(&product.value)
     }
 
-    /// A product is on disk.
+    /// Records that a product is on disk.
     pub fn saved(&mut self, key: Key) {
         if let Some(product) = self.record(key).and_then(|record| record.product.as_mut()) {
             product.is_saved = true;
         }
     }
 
-    /// Whether something that must be on disk is not.
+    /// Whether a product that must be on disk is not.
     pub fn is_journal_behind(&self) -> bool {
         let mut records = self.records.iter();
         records.any(|(key, record)| key.step.needs_disk() && record.is_unsaved())
     }
 
-    /// A product is on its way to the chain.
+    /// Records that a product is on its way to the chain.
     pub fn sending(&mut self, key: Key) {
         self.set(key, State::Sending);
     }
 
-    /// A duty is done, or can never be.
+    /// Records that a duty is done, or never will be.
     pub fn finish(&mut self, key: Key) {
         self.set(key, State::Over);
     }
 
-    /// Nothing came of it: the next block finds the duty as it was, as long as the chain lists it.
+    /// The submission had no effect: the next block finds the duty as it was, as long as the chain
+    /// lists it.
     pub fn release(&mut self, key: Key) {
         self.set(key, State::Idle(self.height.saturating_add(1)));
     }
 
-    /// The chain refused a batch because most of it would fail: its duties are tried again in
-    /// batches of half the size.
+    /// The chain refused a batch because most of it would fail: its duties are retried in batches
+    /// of half the size.
     pub fn split(&mut self, batch: &[Key]) {
         for key in batch {
             self.release(*key);
@@ -287,7 +290,7 @@ impl<P> Duties<P> {
         }
     }
 
-    /// The chain did not take what the journal has: the duty is done again.
+    /// The chain refused the journal's product: the duty is done again.
     pub fn doubt(&mut self, key: Key) {
         self.release(key);
         if let Some(record) = self.record(key) {
@@ -296,19 +299,19 @@ impl<P> Duties<P> {
         }
     }
 
-    /// How many items the next batch with this duty may have, if not as many as any other.
+    /// Batch limit for this duty, if lower than the chain's.
     pub fn most(&self, key: Key) -> Option<usize> {
         self.records.get(&key)?.most
     }
 
-    /// The last block that may have it.
+    /// The last block that may include it.
     pub fn due_height(&self, key: Key) -> u64 {
         self.records
             .get(&key)
             .map_or(0, |record| record.duty.due_height)
     }
 
-    /// Duties that are not over.
+    /// Number of duties that are not over.
     pub fn open(&self) -> usize {
         let records = self.records.values();
         records
@@ -316,7 +319,7 @@ impl<P> Duties<P> {
             .count()
     }
 
-    /// Stops everything that is being done.
+    /// Stops all work.
     pub fn stop(&self) {
         for record in self.records.values() {
             if let State::Working(stop) = &record.state {

@@ -1,11 +1,11 @@
-//! What an operator's node has earned and what it still has to do.
+//! Earnings and open work of an operator's node.
 
 use poq_client::{Client, Event, Order, Result, found};
 use poq_proto::event;
 use poq_proto::v1::Role;
 use serde::Serialize;
 
-/// What the chain says about the money of a node. Amounts are in base units of `denom`; print it by
+/// A node's money on the chain. Amounts are in base units of `denom`; print with
 /// [`poq_client::json`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Earnings {
@@ -15,21 +15,21 @@ pub struct Earnings {
     pub denom: String,
     /// Earned since the registration.
     pub earned: u64,
-    /// Lost of the stake since the registration.
+    /// Slashed since the registration.
     pub slashed: u64,
-    /// At stake now.
+    /// Current stake.
     pub stake: u64,
-    /// Parts per million.
+    /// In parts per million.
     pub reputation: u32,
     /// Duties that were done.
     pub duties_done: u64,
     /// Duties that were missed.
     pub duties_missed: u64,
-    /// Tasks whose outcome still depends on the node.
+    /// Open tasks whose outcome depends on the node.
     pub open_duties: u32,
-    /// Account that earns.
+    /// Account that receives the earnings.
     pub payout: String,
-    /// What that account has.
+    /// Balance of that account.
     pub payout_balance: u128,
     /// The newest payments to the operator's nodes, newest first.
     pub recent: Vec<Payment>,
@@ -38,19 +38,19 @@ pub struct Earnings {
 /// One payment to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Payment {
-    /// The block that paid.
+    /// Height of the block that paid.
     pub height: u64,
-    /// The task that was paid for.
+    /// The paid task.
     pub task: u64,
-    /// Base units.
+    /// In base units.
     pub amount: u64,
-    /// Account that got it.
+    /// The receiving account.
     pub payout: String,
 }
 
 impl Earnings {
-    /// Asks for the earnings of a node and its newest payments, at most `recent` (up to 100).
-    /// `None` if there is no such node.
+    /// Queries a node's earnings and its newest payments, at most `recent` (up to 100). `None` if
+    /// there is no such node.
     pub async fn read(
         client: &Client,
         role: Role,
@@ -77,7 +77,7 @@ impl Earnings {
         }))
     }
 
-    /// Names and values for people.
+    /// Labels and values for display.
     pub fn lines(&self) -> Vec<(&'static str, String)> {
         let money = |amount: u128| format!("{amount} {}", self.denom);
         let mut lines = vec![
@@ -104,7 +104,7 @@ impl Earnings {
     }
 }
 
-/// The newest payments in blocks that the asked node has indexed.
+/// The newest payments in blocks that the node has indexed.
 async fn payments(client: &Client, operator: &str, most: u8) -> Result<Vec<Payment>> {
     if most == 0 {
         return Ok(Vec::new());

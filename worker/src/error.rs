@@ -5,25 +5,25 @@ use tokio::task::JoinError;
 
 use crate::journal;
 
-/// The result of everything in this crate.
+/// The result type of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Why a worker, or a part of a program, cannot go on.
+/// Why a worker, or a part of a program, cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Between this program and the chain.
+    /// An error of the client.
     #[error(transparent)]
     Client(#[from] poq_client::Error),
-    /// The journal.
+    /// An error of the journal.
     #[error(transparent)]
     Journal(#[from] journal::Error),
-    /// Another process runs with this home.
+    /// Another process uses this home.
     #[error(
-        "another process runs with the home {path}; stop it or choose another --home",
+        "another process uses the home {path}; stop it or choose another --home",
         path = path.display()
     )]
     Locked {
-        /// The home.
+        /// The home's path.
         path: PathBuf,
     },
     /// The operator is registered for models that the worker does not have.
@@ -31,9 +31,9 @@ pub enum Error {
     Unserved {
         /// The operator's address.
         operator: String,
-        /// The models of the registration that are in question.
+        /// The registered models in question.
         registered: String,
-        /// Models that the worker has.
+        /// The models that the worker serves.
         served: String,
         /// What to do.
         advice: &'static str,
@@ -47,21 +47,21 @@ pub enum Error {
     /// Metrics cannot be served.
     #[error("cannot serve metrics on {address}: {reason}; choose another address")]
     Metrics {
-        /// Where they should be served.
+        /// The address to serve on.
         address: SocketAddr,
-        /// What is in the way.
+        /// The cause.
         reason: String,
     },
     /// Metrics cannot be collected.
     #[error("cannot collect metrics: {reason}")]
     Recorder {
-        /// What is in the way.
+        /// The cause.
         reason: String,
     },
-    /// The operating system refused to report signals.
+    /// Signal handlers cannot be installed.
     #[error("cannot listen for SIGINT and SIGTERM: {source}")]
     Signals {
-        /// From the operating system.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The program was asked to stop while it waited.

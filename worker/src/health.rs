@@ -1,4 +1,4 @@
-//! Whether a worker lives and whether it can do duties, for those who watch it over HTTP.
+//! Liveness and readiness of a worker, served over HTTP.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,10 +11,10 @@ use axum::{Json, Router};
 use metrics::gauge;
 use serde_json::json;
 
-/// Longest time between two signs of life of a worker's loop.
+/// Longest time between two iterations of a worker's loop.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// What keeps a worker from doing its duties, by who found it. Clones share it.
+/// What keeps a worker from doing its duties, by the part that reported it. Clones share it.
 #[derive(Clone)]
 pub struct Health(Arc<Mutex<State>>);
 
@@ -26,7 +26,7 @@ struct State {
 }
 
 impl Default for Health {
-    /// A worker that lives and has not started yet.
+    /// A worker that is alive but has not started yet.
     fn default() -> Self {
         Self::with_silence(SILENCE)
     }
@@ -42,17 +42,17 @@ impl Health {
         })))
     }
 
-    /// The worker's loop goes round.
+    /// Records an iteration of the worker's loop.
     pub fn beat(&self) {
         self.lock().beat = Instant::now();
     }
 
-    /// Something that the worker cannot do without is lost; only a restart helps.
+    /// Records the loss of something essential; only a restart helps.
     pub fn lose(&self, reason: impl Into<String>) {
         self.lock().dead.get_or_insert(reason.into());
     }
 
-    /// What `part` of the worker lacks, or that it lacks nothing any more.
+    /// Sets or clears the problem of a part of the worker.
     pub fn set(&self, part: &'static str, problem: Option<String>) {
         let mut state = self.lock();
         match problem {
@@ -62,7 +62,7 @@ impl Health {
         gauge!("poq_worker_ready").set(f64::from(u8::from(state.problems.is_empty())));
     }
 
-    /// The loop goes round; what else is missing says `/ready`.
+    /// The loop has started; `/ready` reports remaining problems.
     pub fn started(&self) {
         self.beat();
         self.set("worker", None);
@@ -73,11 +73,11 @@ impl Health {
         let state = self.lock();
         let silence = state.beat.elapsed();
         let is_silent = silence > state.silence && !state.problems.contains_key("worker");
-        let stalled = || format!("the loop has not gone round for {} s", silence.as_secs());
+        let stalled = || format!("the loop has not run for {} s", silence.as_secs());
         state.dead.clone().or_else(|| is_silent.then(stalled))
     }
 
-    /// What keeps the worker from its duties, by part; empty if nothing does.
+    /// The problems that keep the worker from its duties, by part; empty if none.
     pub fn problems(&self) -> BTreeMap<&'static str, String> {
         let fault = self.fault();
         let mut problems = self.lock().problems.clone();
@@ -85,8 +85,8 @@ impl Health {
         problems
     }
 
-    /// `GET /health`: 200 while the process lives, 503 once only a restart helps.
-    /// `GET /ready`: 200 while duties can be done, else 503; both say why as JSON.
+    /// `GET /health`: 200 while the process is alive, 503 once only a restart helps. `GET /ready`:
+    /// 200 while duties can be done, else 503. Both give the reason as JSON.
     pub fn routes(&self) -> Router {
         let (health, ready) = (self.clone(), self.clone());
         Router::new()
@@ -148,11 +148,11 @@ mod tests {
         assert_eq!(
             health.fault(),
             None,
-            "a loop that has not begun owes no beat"
+            "a loop that has not started cannot stall"
         );
         health.started();
         std::thread::sleep(Duration::from_millis(2));
-        assert!(health.fault().unwrap().contains("gone round"));
+        assert!(health.fault().unwrap().contains("has not run"));
 
         let health = Health::default();
         health.started();

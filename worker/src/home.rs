@@ -1,4 +1,4 @@
-//! A worker's folder: its settings, its keys and its data.
+//! A worker's home folder: its settings, keys and data.
 
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChainConfig {
-    /// The chain's id; the node must be on it.
+    /// The chain's id; the node must be on this chain.
     pub id: String,
     /// The node's RPC address.
     pub node: String,
@@ -24,11 +24,11 @@ pub struct ChainConfig {
     pub key: String,
     /// `test` or `file`.
     pub keyring: Backend,
-    /// Pause between two looks for new blocks, in milliseconds; new blocks are noticed at once
-    /// while the node's WebSocket works.
+    /// Pause between two polls for new blocks, in milliseconds; while the node's WebSocket works,
+    /// new blocks are noticed at once.
     #[serde(default = "default_poll_interval_ms")]
     pub poll_interval_ms: u64,
-    /// Whether a node whose jail time is over is unjailed without its operator.
+    /// Whether to unjail the node automatically once its jail time is over.
     #[serde(default)]
     pub auto_unjail: bool,
 }
@@ -51,7 +51,7 @@ impl Default for ChainConfig {
 }
 
 impl ChainConfig {
-    /// The table with every setting explained, for a new `config.toml`.
+    /// The table with comments on every setting, for a new `config.toml`.
     pub fn to_toml(&self) -> String {
         const TEMPLATE: &str = include_str!("chain.toml");
         let values = [
@@ -64,18 +64,18 @@ impl ChainConfig {
     }
 }
 
-/// A text as TOML has it.
+/// Quotes a text as a TOML string.
 pub fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
-/// A template with these values in place of their names.
+/// Replaces the names in a template by these values.
 pub fn fill(template: &str, values: &[(&str, String)]) -> String {
     let fill = |text: String, (name, value): &(&str, String)| text.replace(name, value);
     values.iter().fold(template.to_owned(), fill)
 }
 
-/// The default home of a worker, a folder of this name in the user's.
+/// The default home of a worker: the folder of this name in the user's home.
 pub fn default_home(name: &str) -> PathBuf {
     std::env::home_dir().unwrap_or_default().join(name)
 }
@@ -109,12 +109,12 @@ impl WorkerHome {
         &self.path
     }
 
-    /// Where the worker keeps its cursor, its journal and its files.
+    /// The folder of the worker's cursor, journal and other files.
     pub fn data(&self) -> PathBuf {
         self.path.join("data")
     }
 
-    /// Where the worker keeps what it must not forget of its duties.
+    /// The folder of the worker's journal.
     pub fn journal(&self) -> PathBuf {
         self.data().join("journal")
     }
@@ -127,19 +127,19 @@ impl WorkerHome {
         toml::from_str(&text).map_err(|error| self.invalid(&error.to_string()))
     }
 
-    /// The operator's key; may ask for the passphrase.
+    /// The operator's key; may prompt for the passphrase.
     pub fn key(&self, chain: &ChainConfig) -> Result<Key> {
         Ok(self.keyring(chain)?.key(&chain.key)?)
     }
 
-    /// The operator's address with the prefix of the chain's addresses; needs no passphrase.
+    /// The operator's address with the chain's prefix; needs no passphrase.
     pub fn operator(&self, chain: &ChainConfig, prefix: &str) -> Result<String> {
         let keyring = self.keyring(chain)?.with_prefix(prefix);
         Ok(keyring.show(&chain.key)?.address)
     }
 
-    /// Keeps other processes from this home until the lock is dropped: two of them would spend the
-    /// same sequences and write the same files.
+    /// Keeps other processes out of this home until the lock is dropped: two would use the same
+    /// sequences and write the same files.
     ///
     /// # Errors
     /// [`Error::Locked`] if another process has it.
@@ -158,7 +158,7 @@ impl WorkerHome {
         }
     }
 
-    /// That `config.toml` cannot be used, and why.
+    /// The error for an unusable `config.toml`.
     pub fn invalid(&self, reason: &str) -> Error {
         let (path, reason) = (self.config_path(), reason.to_owned());
         ClientError::InvalidFile { path, reason }.into()
@@ -173,8 +173,8 @@ impl WorkerHome {
     }
 }
 
-/// The right to a home; see [`WorkerHome::lock`]. The operating system takes it back from a process
-/// that ends in whatever way.
+/// The lock on a home; see [`WorkerHome::lock`]. The operating system releases it when the process
+/// ends, however it ends.
 #[derive(Debug)]
 pub struct HomeLock {
     _file: File,

@@ -1,5 +1,5 @@
-//! What a worker must not forget about its duties, on disk before the chain hears of it, so that
-//! nothing is lost or done twice across a restart.
+//! A worker's products on disk, written before they are sent to the chain, so that a restart loses
+//! nothing and repeats nothing.
 //!
 //! One small file `TASK-ATTEMPT.json` per duty.
 
@@ -14,13 +14,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-/// Names one duty: a task that comes back to the same node later is another one.
+/// Identifies one duty: if a task is assigned to the same node again, the attempt differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Seat {
-    /// The task.
+    /// The task id.
     #[serde(rename = "task_id")]
     pub task: u64,
-    /// How often the role was drawn for the task before, from 0.
+    /// How often the task was drawn for the role before, from 0.
     pub attempt: u32,
 }
 
@@ -30,26 +30,26 @@ impl fmt::Display for Seat {
     }
 }
 
-/// Why the journal failed.
+/// Errors of the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder or one of its files cannot be read.
     #[error("cannot read the journal {path}: {source}", path = path.display())]
     Read {
-        /// The folder or the file.
+        /// The path of the folder or the file.
         path: PathBuf,
-        /// From the operating system.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A file is not what this program wrote.
+    /// A file is not a valid journal entry.
     #[error(
         "the journal entry {path} is damaged: {reason}; its duty is done again if it still can be",
         path = path.display()
     )]
     Damaged {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// The cause.
         reason: String,
     },
     /// An entry cannot be stored or removed.
@@ -65,7 +65,7 @@ pub struct Journal<V> {
 }
 
 impl<V: Serialize + DeserializeOwned> Journal<V> {
-    /// The journal in `folder`, which is created if there is none.
+    /// The journal in `folder`, which is created if it does not exist.
     ///
     /// # Errors
     /// [`Error::Read`] if it cannot be created.
@@ -80,7 +80,7 @@ impl<V: Serialize + DeserializeOwned> Journal<V> {
         })
     }
 
-    /// What is kept of a duty, if anything.
+    /// The entry of a duty, if there is one.
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Damaged`].
@@ -98,8 +98,8 @@ impl<V: Serialize + DeserializeOwned> Journal<V> {
         }
     }
 
-    /// What is kept of a duty. An entry that cannot be read is told in the log and counts as none:
-    /// its duty is done again.
+    /// The entry of a duty. An unreadable entry is logged and treated as missing, so its duty is
+    /// done again.
     pub fn find(&self, seat: Seat) -> Option<V> {
         self.get(seat).unwrap_or_else(|error| {
             warn!("{error}");
@@ -107,12 +107,12 @@ impl<V: Serialize + DeserializeOwned> Journal<V> {
         })
     }
 
-    /// Whether something is kept of a duty, sound or not.
+    /// Whether a duty has an entry, readable or not.
     pub fn has(&self, seat: Seat) -> bool {
         self.path(seat).exists()
     }
 
-    /// Keeps a value, in place of the one before; it is on disk when this returns.
+    /// Stores a value, replacing any previous one; it is on disk when this returns.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -125,7 +125,7 @@ impl<V: Serialize + DeserializeOwned> Journal<V> {
         Ok(durable::replace(&path, &json)?)
     }
 
-    /// Removes what is kept of a duty.
+    /// Removes the entry of a duty.
     ///
     /// # Errors
     /// [`Error::Write`].
@@ -133,7 +133,7 @@ impl<V: Serialize + DeserializeOwned> Journal<V> {
         Ok(durable::remove(&self.path(seat))?)
     }
 
-    /// All duties of which something is kept, oldest task first.
+    /// All duties with an entry, oldest task first.
     ///
     /// # Errors
     /// [`Error::Read`].

@@ -2,10 +2,10 @@ use poq_client::Client;
 use poq_proto::v1::Params;
 use tracing::warn;
 
-/// Blocks after which the parameters are read again.
+/// Blocks between two queries of the parameters.
 const READ_AFTER: u64 = 10;
 
-/// The chain's parameters as they were a few blocks ago at most: the authority can change them.
+/// The chain's parameters, at most a few blocks old: the authority can change them.
 #[derive(Debug)]
 pub(crate) struct RecentParams {
     params: Params,
@@ -13,12 +13,12 @@ pub(crate) struct RecentParams {
 }
 
 impl RecentParams {
-    /// Parameters that were read before the first look at the chain.
+    /// Parameters that were read before the chain is followed.
     pub fn new(params: Params) -> Self {
         Self { params, read_at: 0 }
     }
 
-    /// Reads them again if they are old. Where the node does not answer, the old ones stay.
+    /// Queries the parameters if they are old. If the node does not answer, the old ones are kept.
     pub async fn refresh(&mut self, client: &Client, height: u64) {
         if height < self.read_at.saturating_add(READ_AFTER) {
             return;
@@ -32,7 +32,7 @@ impl RecentParams {
         }
     }
 
-    /// The parameters.
+    /// The newest known parameters.
     pub fn get(&self) -> &Params {
         &self.params
     }

@@ -1,4 +1,5 @@
-//! The loop of a worker: follow the chain, do the duties that it lists, hand in what came of them.
+//! The main loop of a worker: follows the chain, does the duties that it lists, and hands in the
+//! products.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,31 +21,31 @@ use crate::params::RecentParams;
 use crate::submit::{Submission, Verdict};
 use crate::{Chain, Error, Health, Job, Journal, Result, Undone, Worker};
 
-/// Pause between two signs of life.
+/// Pause between two heartbeats.
 const BEAT: Duration = Duration::from_secs(5);
-/// Looks at the chain between two prunings of the journal.
+/// Blocks looked at between two prunings of the journal.
 const PRUNE_INTERVAL: u64 = 50;
-/// Entries of the journal that are kept, the newest, beside those of listed duties. A lost one that is still
-/// needed costs time alone.
+/// Number of the newest journal entries that are kept besides those of listed duties. Losing one
+/// that is still needed only costs time.
 const KEPT: usize = 10_000;
 
 /// Which duties a worker does.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// What the operator is registered as.
+    /// The operator's role.
     pub role: Role,
-    /// Ids of the models that the worker has.
+    /// Ids of the models that the worker serves.
     pub models: Vec<String>,
-    /// Duties that are done at the same time; further ones but reveals wait on the chain.
+    /// Most duties in progress at once; further ones, except reveals, wait on the chain.
     pub capacity: usize,
-    /// Blocks before its last one at which a duty is stopped.
+    /// A duty is stopped this many blocks before its due height.
     pub margin: u64,
 }
 
-/// Does duties until `shutdown` is cancelled, from where the journal ends.
+/// Does duties until `shutdown` is cancelled; continues from the journal.
 ///
 /// # Errors
-/// [`Error::Lost`] or [`Error::Panic`], when only a new process can go on.
+/// [`Error::Lost`] or [`Error::Panic`], if only a new process can continue.
 pub async fn run<W: Worker>(
     worker: Arc<W>,
     chain: Chain,
@@ -72,11 +73,11 @@ pub async fn run<W: Worker>(
     rounds.serve(follower, shutdown).await
 }
 
-/// A duty that the worker has done, or could not do.
+/// A duty that was done, or could not be done.
 struct Done<P> {
     key: Key,
     product: std::result::Result<P, Undone>,
-    /// Whether the product is what the journal has.
+    /// Whether the product is the one in the journal.
     is_kept: bool,
 }
 
@@ -88,7 +89,7 @@ struct Rounds<W: Worker> {
     duties: Duties<W::Product>,
     settings: Settings,
     health: Health,
-    /// The newest height, for those that wait for blocks.
+    /// The newest height, for tasks that wait for blocks.
     height: watch::Sender<u64>,
     looks: u64,
     jobs: JoinSet<Done<W::Product>>,
@@ -125,11 +126,12 @@ impl<W: Worker> Rounds<W> {
             }
         }
         self.duties.stop();
-        info!("stops; open duties go on from the journal at the next start");
+        info!("stopping; open duties continue from the journal at the next start");
         Ok(())
     }
 
-    /// Takes over what the chain asks for at a new height. Tells whether that worked.
+    /// Updates the duties to those that the chain lists at a new height. Returns whether that
+    /// worked.
     async fn look(&mut self, height: u64) -> bool {
         self.height.send_replace(height);
         let operator = self.sender.address();
@@ -141,7 +143,7 @@ impl<W: Worker> Rounds<W> {
         {
             Ok(listed) => listed,
             Err(error) => {
-                warn!(height, %error, "cannot look for duties; trying again");
+                warn!(height, %error, "cannot query duties; retrying");
                 return false;
             }
         };
@@ -162,13 +164,13 @@ impl<W: Worker> Rounds<W> {
         true
     }
 
-    /// Hands in what is ready, and begins what there is room for.
+    /// Hands in what is ready, and begins as many duties as there is room for.
     fn advance(&mut self) {
         self.hand_in();
         while let Some(begun) = self.duties.begin(self.jobs.len() < self.settings.capacity) {
             self.begin(begun);
         }
-        // What needed no more than the journal goes together.
+        // Duties that needed only the journal are handed in together.
         self.hand_in();
         gauge!("poq_worker_duties_open").set(self.duties.open() as f64);
     }
@@ -185,7 +187,7 @@ impl<W: Worker> Rounds<W> {
             _ => &duty.evaluator_model,
         };
         if !self.settings.models.contains(model) {
-            error!(task = key.seat.task, model, "this model is not here");
+            error!(task = key.seat.task, model, "this model is not served");
             key.step.count("skipped");
             return self.duties.finish(key);
         }
@@ -212,7 +214,7 @@ impl<W: Worker> Rounds<W> {
         }
     }
 
-    /// Takes over all that is done by now.
+    /// Collects all duties that are done by now.
     fn take(&mut self, first: Done<W::Product>) -> Result<()> {
         self.keep(first);
         while let Some(more) = self.jobs.try_join_next() {
@@ -228,28 +230,28 @@ impl<W: Worker> Rounds<W> {
         match done.product {
             Ok(product) => {
                 if !self.duties.made(key, product, done.is_kept) {
-                    info!(step, task, attempt, "nobody waits for this any more");
+                    info!(step, task, attempt, "no longer needed");
                 }
             }
             Err(Undone::Later(reason)) => {
                 warn!(
                     step,
-                    task, attempt, reason, "not done; tried again while it lasts"
+                    task, attempt, reason, "not done; retried while it is listed"
                 );
                 self.duties.release(key);
             }
             Err(Undone::Failed(reason)) => {
                 if self.duties.failed(key) {
-                    warn!(step, task, attempt, reason, "not done; trying again");
+                    warn!(step, task, attempt, reason, "not done; retrying");
                 } else {
-                    error!(step, task, attempt, reason, "not done; not tried again");
+                    error!(step, task, attempt, reason, "not done; giving up");
                     key.step.count("skipped");
                 }
             }
         }
     }
 
-    /// Puts what is ready on disk, and sends it on its way, as much in one transaction as the chain takes.
+    /// Saves and sends what is ready, in as few transactions as the chain allows.
     fn hand_in(&mut self) {
         let mut ready = self.duties.ready();
         ready.retain(|key| self.save(*key));
@@ -262,7 +264,7 @@ impl<W: Worker> Rounds<W> {
         }
     }
 
-    /// Tells whether a product may be handed in.
+    /// Returns whether a product may be handed in.
     fn save(&mut self, key: Key) -> bool {
         let Some(product) = self.duties.unsaved(key) else {
             return true;
@@ -274,7 +276,7 @@ impl<W: Worker> Rounds<W> {
             }
             return true;
         };
-        error!(%error, "cannot write the journal: no new commitments until it works; the rest goes on");
+        error!(%error, "cannot write the journal: no new commitments until it works; other duties continue");
         self.health.set("journal", Some(error.to_string()));
         if key.step.needs_disk() {
             self.duties.release(key);
@@ -282,7 +284,7 @@ impl<W: Worker> Rounds<W> {
         !key.step.needs_disk()
     }
 
-    /// The message that hands in duties of one step.
+    /// The message that hands in products of one step.
     fn message(&self, keys: &[Key]) -> poq_client::Any {
         let products: Vec<_> = keys
             .iter()

@@ -1,5 +1,5 @@
-//! Who may use a model next: duties first, the one that is due first in front, then guests in the order of their
-//! arrival. A duty that finds no room takes that of a guest.
+//! Priority queue for a model: duties first, by due height, then guests by arrival. A duty that
+//! finds no free slot preempts a guest.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,17 +11,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Step;
 
-/// For whom a request is answered. Duties are before guests.
+/// The origin of a request. Duties come before guests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asker {
-    /// The chain, for a step that is due at a height: a missed duty costs stake.
+    /// The chain, for a step with this due height: a missed duty costs stake.
     Duty(Step, u64),
-    /// Somebody over HTTP.
+    /// An HTTP client.
     Guest,
 }
 
 impl Asker {
-    /// The label of its metrics.
+    /// The label in metrics.
     pub fn name(self) -> &'static str {
         match self {
             Self::Duty(..) => "duty",
@@ -30,21 +30,21 @@ impl Asker {
     }
 }
 
-/// Too many guests wait already.
+/// Too many guests are waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full;
 
 /// A number of slots, each for one running request.
 pub struct Slots {
     all: usize,
-    /// Most slots that guests may have. Where there are two or more slots it leaves one free, so
-    /// that a duty never waits for guests only.
+    /// Most slots for guests. With two or more slots, one is left free, so that a duty never waits
+    /// for guests only.
     for_guests: usize,
     waiting_guests: usize,
     state: Mutex<State>,
 }
 
-/// Who waits or runs, and its number in the order of arrival.
+/// A waiting or running request, with its number in order of arrival.
 type Place = (Asker, u64);
 
 #[derive(Default)]
@@ -52,7 +52,7 @@ struct State {
     arrivals: u64,
     waiting: BTreeMap<Place, oneshot::Sender<Slot>>,
     duties: usize,
-    /// What ends the guests that run, by arrival.
+    /// Tokens that stop running guests, by arrival.
     guests: BTreeMap<u64, CancellationToken>,
 }
 
@@ -75,7 +75,8 @@ impl State {
         }
     }
 
-    /// Ends as many guests as duties wait, the newest first: the least is lost with them.
+    /// Stops as many guests as there are waiting duties, the newest first: they lose the least
+    /// work.
     fn make_room(&self) {
         let (ending, going_on): (Vec<_>, Vec<_>) =
             self.guests.values().partition(|cut| cut.is_cancelled());
@@ -107,7 +108,7 @@ impl State {
 }
 
 impl Slots {
-    /// `all` slots, at least one, and room for `waiting_guests` guests that wait for one.
+    /// `all` slots, at least one, and a queue for up to `waiting_guests` guests.
     pub fn new(all: usize, waiting_guests: usize) -> Arc<Self> {
         let all = all.max(1);
         Arc::new(Self {
@@ -118,16 +119,16 @@ impl Slots {
         })
     }
 
-    /// Slots that are taken.
+    /// Number of slots in use.
     pub fn running(&self) -> usize {
         let state = self.lock();
         state.duties + state.guests.len()
     }
 
-    /// Joins the line.
+    /// Joins the queue.
     ///
     /// # Errors
-    /// [`Full`], for guests only: duties are bounded by who hands them over.
+    /// [`Full`], for guests only: the caller bounds the duties.
     pub fn join(self: &Arc<Self>, asker: Asker) -> Result<Waiting, Full> {
         let (sender, receiver) = oneshot::channel();
         let key = {
@@ -157,10 +158,10 @@ impl Slots {
         is_allowed && state.duties + state.guests.len() < self.all
     }
 
-    /// Gives free slots to those in front.
+    /// Gives free slots to the first in the queue.
     fn advance(self: &Arc<Self>) {
         while let Some((key, cut, sender)) = self.next() {
-            // If it was given up this very moment, the slot comes back and is free again.
+            // If the receiver was dropped just now, the slot is returned and free again.
             let _ = sender.send(Slot {
                 slots: self.clone(),
                 key,
@@ -187,7 +188,7 @@ impl Slots {
     }
 }
 
-/// A place in the line; dropping it leaves the line.
+/// A place in the queue; dropping it leaves the queue.
 pub struct Waiting {
     slots: Arc<Slots>,
     key: Place,
@@ -196,7 +197,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Waits for a slot; none when the line is gone.
+    /// Waits for a slot; `None` when the queue is gone.
     pub async fn slot(mut self) -> Option<Slot> {
         let slot = (&mut self.receiver).await.ok()?;
         let asker = self.key.0.name();
@@ -214,7 +215,7 @@ impl Drop for Waiting {
     }
 }
 
-/// The right to have one request answered; dropping it lets the next one in.
+/// A slot in use; dropping it admits the next request.
 pub struct Slot {
     slots: Arc<Slots>,
     key: Place,
@@ -222,7 +223,7 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Waits until a duty needs the slot; for ever if it is a duty's.
+    /// Waits until a duty needs the slot; forever if a duty holds it.
     pub async fn is_needed(&self) {
         self.cut.cancelled().await;
     }
@@ -285,7 +286,7 @@ mod tests {
         assert!(is_granted(&mut guests[2]).is_none());
         drop(running);
         assert!(is_granted(&mut guests[2]).is_some());
-        // Duties may have all of them.
+        // Duties may use all of them.
         let mut duties: Vec<Waiting> = (0..4).map(|_| join(&slots, DUTY)).collect();
         let running: Vec<Slot> = duties.iter_mut().filter_map(is_granted).collect();
         assert_eq!(running.len(), 3);
@@ -303,7 +304,7 @@ mod tests {
         assert_eq!(cut(&running), [false, true]);
         let mut third = join(&slots, DUTY);
         assert_eq!(cut(&running), [true, true]);
-        // No more than there are.
+        // Not more than there are.
         let _fourth = join(&slots, DUTY);
         assert!(is_granted(&mut second).is_none());
         running.pop();

@@ -1,4 +1,4 @@
-//! Hands products in, in tasks of their own, and says what became of each duty.
+//! Hands in products, each batch in its own task, and reports the result for each duty.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use tracing::{info, warn};
 
 use crate::{Key, Step};
 
-/// Blocks that a transaction may wait for its own before its duties are looked at again. To send
-/// what is still listed again is harmless: the chain takes it once.
+/// Blocks that a transaction may wait for before its duties are checked again. Sending a duty again
+/// while it is listed is harmless: the chain accepts it once.
 const PATIENCE: u64 = 4;
 
 /// Duties of one step that are handed in with one transaction.
@@ -24,11 +24,11 @@ pub(crate) struct Submission {
     pub keys: Vec<Key>,
     pub step: Step,
     pub message: Any,
-    /// Last height at which the transaction is of use.
+    /// Last height at which the transaction is useful.
     pub due_height: u64,
 }
 
-/// What became of a submission's duties.
+/// The result for a submission's duties.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
     /// Done, or refused for good.
@@ -37,7 +37,7 @@ pub(crate) struct Verdict {
     pub again: Vec<Key>,
     /// To be handed in again in smaller batches: most of them would have failed.
     pub split: Vec<Key>,
-    /// The chain does not take these as what was committed to.
+    /// The chain refused these: they do not match their commitments.
     pub doubted: Vec<Key>,
 }
 
@@ -52,7 +52,7 @@ impl Submission {
                 let actual = results.len();
                 warn!(
                     items,
-                    actual, "the chain answered with another number of results"
+                    actual, "the chain returned a different number of results"
                 );
                 Verdict {
                     again: self.keys,
@@ -62,7 +62,7 @@ impl Submission {
             Err(error) => {
                 counter!("poq_worker_failed_transactions_total").increment(1);
                 let step = self.step.name();
-                warn!(step, items, %error, "a transaction failed; its duties are tried again while they last");
+                warn!(step, items, %error, "a transaction failed; its duties are retried while they are listed");
                 failed(self.keys, error.is(code::MOSTLY_FAILING))
             }
         }
@@ -101,7 +101,7 @@ fn results(step: Step, value: &[u8]) -> std::result::Result<Vec<ItemResult>, pro
     })
 }
 
-/// A reveal that the chain refuses is not what was committed to, as far as the chain knows.
+/// A refused reveal does not match the commitment on the chain.
 fn judge(keys: &[Key], results: &[ItemResult]) -> Verdict {
     let mut verdict = Verdict::default();
     for (key, result) in keys.iter().zip(results) {
@@ -134,7 +134,7 @@ fn report(key: Key, number: u32) {
         info!(step, task, attempt, "done");
     } else if number == code::DUPLICATE.number {
         key.step.count("duplicate");
-        info!(step, task, attempt, "the chain had it already");
+        info!(step, task, attempt, "the chain already had it");
     } else {
         key.step.count("refused");
         let reason = reason(number);
@@ -142,7 +142,7 @@ fn report(key: Key, number: u32) {
     }
 }
 
-/// The name of a code of the codespace `poq`.
+/// The name of a code in the codespace `poq`.
 fn reason(number: u32) -> &'static str {
     code::ALL
         .iter()

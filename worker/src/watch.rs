@@ -1,4 +1,5 @@
-//! Watches what keeps a worker from its duties on the chain: its node, its registration, a jail.
+//! Watches for what keeps a worker from its duties on the chain: its node, its registration, a
+//! jail.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,30 +12,30 @@ use tracing::{error, info, warn};
 
 use crate::Health;
 
-/// Pause between two looks at the node and at the operator's registration.
+/// Pause between two checks of the node and the registration.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Looks between two reminders of a jail, and between two tries to leave it.
+/// Checks between two reminders of a jail, and between two attempts to unjail.
 const REMINDER: u32 = 12;
 /// Longest wait for the block that unjails.
 const INCLUSION: Duration = Duration::from_secs(60);
 
-/// A worker that is watched.
+/// A watched worker.
 pub(crate) struct Watch {
     /// Signs as the operator.
     pub sender: Arc<Sender>,
-    /// What the operator is registered as.
+    /// The operator's role.
     pub role: Role,
-    /// Ids of the models that the worker has.
+    /// Ids of the models that the worker serves.
     pub served: Vec<String>,
-    /// Who asks hears of trouble by it.
+    /// Where problems are reported.
     pub health: Health,
-    /// Whether a node whose jail time is over is unjailed without its operator.
+    /// Whether to unjail the node automatically once its jail time is over.
     pub auto_unjail: bool,
 }
 
 impl Watch {
-    /// Looks again and again whether the node has caught up and the operator is registered, is not
-    /// jailed and has no model beside those that are served; for ever.
+    /// Checks forever that the node has caught up, and that the operator is registered, is not
+    /// jailed, and has no model that is not served.
     pub async fn run(self) {
         let mut ticks = interval(PAUSE);
         let mut jail = Jail::default();
@@ -45,7 +46,7 @@ impl Watch {
                 Err(error) => (0, Some(error.to_string())),
             };
             self.health.set("node", problem);
-            // A node that does not answer says nothing new about the registration.
+            // A node that does not answer gives no news of the registration.
             let (client, operator) = (self.sender.client(), self.sender.address());
             let Ok(node) = found(client.node(self.role, operator).await) else {
                 continue;
@@ -59,7 +60,7 @@ impl Watch {
         }
     }
 
-    /// Leaves a jail whose time is over, unless something here would soon lead back.
+    /// Unjails after the jail time, unless a local problem would soon lead back.
     async fn unjail(&self, jail: &mut Jail, node: &Node, height: u64) {
         let is_due = node.status() == NodeStatus::Jailed && height >= node.jailed_until;
         if !is_due || !jail.may_try() {
@@ -92,12 +93,12 @@ impl Watch {
                 "AUTO-UNJAIL: the node is out of jail and gets duties again; find out what it missed, or \
                  it is slashed again (auto_unjail in config.toml)"
             ),
-            Err(error) => error!(operator, %error, "AUTO-UNJAIL failed; trying again in a minute"),
+            Err(error) => error!(operator, %error, "AUTO-UNJAIL failed; retrying in a minute"),
         }
     }
 }
 
-/// Height of the node, and why it is not up to date if it is not.
+/// The node's height, and why it is not up to date, if so.
 async fn state(client: &Client) -> Result<(u64, Option<String>)> {
     let status = client.status().await?;
     let height = status.latest_height;
@@ -105,7 +106,7 @@ async fn state(client: &Client) -> Result<(u64, Option<String>)> {
     Ok((height, status.catching_up.then(behind)))
 }
 
-/// What of the registration keeps the node from all of its duties.
+/// What in the registration keeps the node from some of its duties.
 fn unfit(node: Option<&Node>, served: &[String]) -> Option<String> {
     let Some(node) = node else {
         return Some("the operator is not registered".into());
@@ -118,7 +119,7 @@ fn unfit(node: Option<&Node>, served: &[String]) -> Option<String> {
     (!missing.is_empty()).then(|| format!("registered for {}, not served here", missing.join(", ")))
 }
 
-/// What was said and done about a jail.
+/// Notices and attempts for the current jail.
 #[derive(Default)]
 struct Jail {
     looks: u32,
@@ -157,7 +158,7 @@ impl Jail {
         }
     }
 
-    /// Whether to try now; the next try is a while later.
+    /// Whether to try now; the next attempt is a while later.
     fn may_try(&mut self) -> bool {
         let is_time = self.looks_to_next_try == 0;
         if is_time {
@@ -185,13 +186,13 @@ mod tests {
     use crate::fake_node::{self, FakeNode, RpcResult};
 
     const PATIENCE: Duration = Duration::from_secs(30);
-    /// Of the node.
+    /// The node's height.
     const HEIGHT: u64 = 70;
 
     /// A node with one registered operator, which MsgUnjail makes active.
     struct Chain {
         node: Node,
-        /// Codes for the next transactions; then they succeed.
+        /// Codes for the next transactions; later ones succeed.
         refusals: Vec<u32>,
         unjailed: Vec<MsgUnjail>,
     }
@@ -283,7 +284,7 @@ mod tests {
             while !holds() {
                 sleep(Duration::from_millis(1)).await;
             }
-            // For what must not happen.
+            // Time for things that must not happen.
             sleep(Duration::from_millis(100)).await;
         };
         let found = async {
@@ -310,7 +311,7 @@ mod tests {
         };
         watched(&chain, &health, false, is("jailed until")).await;
         assert!(!health.problems().contains_key("node"));
-        // Its operator did not say that it wants that.
+        // Its operator did not enable that.
         assert!(chain.lock().unwrap().unjailed.is_empty());
         chain.lock().unwrap().node.set_status(NodeStatus::Active);
         watched(&chain, &health, false, is("{}")).await;

@@ -8,19 +8,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Asker, Key, Seat, Step};
 
-/// What a worker has of its own: how a duty is done, what message hands it in, and when only a
-/// restart helps. Which duties are its own say [`Settings`](crate::Settings).
+/// The parts in which workers differ: how a duty is done, which message hands it in, and when only
+/// a restart helps. [`Settings`](crate::Settings) say which duties it does.
 pub trait Worker: Send + Sync + 'static {
-    /// What doing a duty makes, an answer or a score with its salt: kept in the journal, then handed in.
+    /// The product of a duty, an answer or a score with its salt: stored in the journal, then
+    /// handed in.
     type Product: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static;
 
-    /// Does a duty. Returns soon after [`Job::stop`]: with what there is by then, or with nothing.
+    /// Does a duty. Returns soon after [`Job::stop`], with a partial product or none.
     fn perform(
         &self,
         job: Job<Self::Product>,
     ) -> impl Future<Output = Result<Self::Product, Undone>> + Send;
 
-    /// The message that hands in the products of duties of one step.
+    /// The message that hands in products of one step.
     fn message(&self, step: Step, products: &[(Seat, &Self::Product)]) -> Any;
 
     /// Waits until only a new process can do duties again, and returns why.
@@ -30,21 +31,21 @@ pub trait Worker: Send + Sync + 'static {
 /// A duty to be done.
 #[derive(Debug)]
 pub struct Job<P> {
-    /// What to do, and for which seat.
+    /// The step and the seat.
     pub key: Key,
-    /// As the chain lists it.
+    /// The duty as the chain lists it.
     pub duty: Duty,
-    /// What the journal has for the seat. It may be of another chain, or of another task of the
-    /// same number.
+    /// The journal's entry for the seat. It may belong to another chain, or to another task with
+    /// the same number.
     pub kept: Option<P>,
-    /// Whether the chain has refused what the journal has.
+    /// Whether the chain has refused the journal's entry.
     pub is_doubted: bool,
-    /// Cancelled when the time is up, or when nobody waits for the duty any more.
+    /// Cancelled when the time is up, or when the duty is no longer needed.
     pub stop: CancellationToken,
 }
 
 impl<P> Job<P> {
-    /// Its place in the line before a model.
+    /// Its priority in a model's queue.
     pub fn asker(&self) -> Asker {
         Asker::Duty(self.key.step, self.duty.due_height)
     }
@@ -53,11 +54,11 @@ impl<P> Job<P> {
 /// Why a duty was not done.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Undone {
-    /// The node does not answer or lacks something, or the time is up: tried again with the next block,
-    /// as long as the duty is listed.
+    /// The node does not answer or lacks data, or the time is up: retried with every block as long
+    /// as the duty is listed.
     #[error("{0}")]
     Later(String),
-    /// The model failed: tried three times.
+    /// The model failed: three attempts in all.
     #[error("{0}")]
     Failed(String),
 }

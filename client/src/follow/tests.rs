@@ -9,7 +9,7 @@ use crate::fake_node::{FakeNode, info};
 const POLL: Duration = Duration::from_millis(20);
 const CHAIN: &str = "poq-local-1";
 
-/// A node whose height the test sets.
+/// A node at a height that the test sets.
 async fn node(height: &Arc<AtomicU64>) -> FakeNode {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     serve(listener, height)
@@ -41,8 +41,15 @@ async fn every_height_is_told_until_it_is_done() {
 
     assert_eq!(follower.next().await, 5);
     let before = Instant::now();
-    assert_eq!(follower.next().await, 5, "it was not done");
-    assert!(before.elapsed() >= POLL, "but there is no hurry");
+    assert_eq!(
+        follower.next().await,
+        5,
+        "the height was not marked as done"
+    );
+    assert!(
+        before.elapsed() >= POLL,
+        "returned before the poll interval"
+    );
     follower.done(5);
     assert!(is_waiting(&mut follower).await);
 
@@ -62,9 +69,13 @@ async fn a_restart_continues_at_the_cursor() {
     drop(first);
 
     let mut second = follower(&node, &folder);
-    assert_eq!(second.next().await, 5, "the first died before it was done");
+    assert_eq!(
+        second.next().await,
+        5,
+        "the first follower died before the height was done"
+    );
     second.done(5);
-    // What a crash in the middle of a write leaves behind.
+    // What a crash in the middle of a write leaves.
     std::fs::write(folder.path().join(".tmpAbCdEf"), "{\"hei").unwrap();
 
     let mut third = follower(&node, &folder);

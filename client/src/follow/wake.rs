@@ -1,7 +1,7 @@
-//! The WebSocket subscription that wakes a follower: a loss of it costs time, never a block.
+//! The WebSocket subscription that wakes a follower. Losing it costs time, never a block.
 //!
-//! Only the arrival of a message counts. `tendermint-rpc` decodes events and drops those of kinds
-//! that it does not know, block headers among them, so the socket is read without it.
+//! Only the arrival of a message counts. `tendermint-rpc` decodes events and drops the kinds that
+//! it does not know, including block headers, so the socket is read without it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,13 +16,13 @@ use tracing::debug;
 
 use crate::Client;
 
-/// Longest time to connect and to subscribe, each.
+/// Longest time to connect, and longest time to subscribe.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// A connection without a message or a ping for so long is dead; CometBFT pings every 27 s.
+/// A connection without a message or a ping for this long is dead; CometBFT pings every 27 s.
 const SILENCE: Duration = Duration::from_secs(60);
 /// First and longest pause before connecting again.
 const PAUSE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
-/// The header alone: the block itself would be sent for nothing.
+/// Headers only: the blocks are not needed.
 const QUERY: &str = "tm.event='NewBlockHeader'";
 
 /// Why a connection ended.
@@ -34,7 +34,7 @@ enum Ended {
     Silent(#[from] Elapsed),
 }
 
-/// Notifies with every new connection and with every new block, for ever.
+/// Notifies on every new connection and every new block, forever.
 pub(super) async fn on_blocks(client: Client, wake: Arc<Notify>) {
     let url = client.rpc().websocket_url();
     let (first, longest) = PAUSE;
@@ -47,7 +47,7 @@ pub(super) async fn on_blocks(client: Client, wake: Arc<Notify>) {
         })
         .await;
         if let Err(error) = ended {
-            debug!(url, "no news of blocks by WebSocket, polling only: {error}");
+            debug!(url, "no WebSocket subscription, polling only: {error}");
         }
         pause = if is_connected {
             first
@@ -58,14 +58,14 @@ pub(super) async fn on_blocks(client: Client, wake: Arc<Notify>) {
     }
 }
 
-/// Calls `notify` with the node's confirmation and with every block, until the connection ends.
+/// Calls `notify` on the node's confirmation and on every block, until the connection ends.
 async fn subscription(url: &str, mut notify: impl FnMut()) -> Result<(), Ended> {
     let (mut socket, _) = timeout(TIMEOUT, connect_async(url)).await??;
     let request = json!({
         "jsonrpc": "2.0", "id": 0, "method": "subscribe", "params": {"query": QUERY}
     });
     timeout(TIMEOUT, socket.send(Message::Text(request.to_string()))).await??;
-    // Reading answers pings, too.
+    // Reading also answers pings.
     while let Some(message) = timeout(SILENCE, socket.next()).await? {
         if message?.is_text() {
             notify();
@@ -93,7 +93,7 @@ mod tests {
             for message in [
                 Message::Text("{\"result\":{}}".into()),
                 Message::Ping(Vec::new()),
-                Message::Text("no JSON at all".into()),
+                Message::Text("not JSON".into()),
             ] {
                 socket.send(message).await.unwrap();
             }

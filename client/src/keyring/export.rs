@@ -1,5 +1,5 @@
-//! A key on its way from one keyring to another: JSON with the secret sealed as in the `file`
-//! backend, by a passphrase of its own.
+//! Exports of keys: JSON with the secret encrypted as in the `file` backend, under its own
+//! passphrase.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ struct Exported {
     key: Record,
 }
 
-/// The key as JSON, encrypted with `passphrase`. `name` is for people.
+/// The key as JSON, encrypted with `passphrase`. `name` is informative only.
 ///
 /// # Errors
 /// [`crate::Error::Key`].
@@ -35,10 +35,10 @@ pub fn export(name: &str, key: &Key, passphrase: &Passphrase) -> crate::Result<S
     serde_json::to_string_pretty(&exported).map_err(|error| crate::Error::Key(error.to_string()))
 }
 
-/// The key that [`export`] made the JSON of.
+/// The key in the JSON of [`export`].
 ///
 /// # Errors
-/// [`Error::Import`] if it was changed or the passphrase is wrong.
+/// [`Error::Import`] if the JSON was changed or the passphrase is wrong.
 pub fn import(json: &[u8], passphrase: &Passphrase) -> crate::Result<Key> {
     let Exported { encryption, key } =
         serde_json::from_slice(json).map_err(|error| Error::Import(error.to_string()))?;

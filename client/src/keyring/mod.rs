@@ -27,61 +27,61 @@ use crate::{Key, Mnemonic, Multisig, durable};
 pub use export::{export, import};
 pub use passphrase::{EXPORT_VARIABLE, PASSPHRASE_VARIABLE, Passphrase, Purpose, ask};
 
-/// Version of the files of a keyring.
+/// Format version of a keyring's files.
 const VERSION: u32 = 1;
 
-/// Human-readable part of the addresses that a keyring shows, unless it is told another one.
+/// Default bech32 prefix of the addresses that a keyring shows.
 pub const ADDRESS_PREFIX: &str = "poq";
 
-/// What went wrong with keys on disk.
+/// Keyring errors.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No such key.
+    /// There is no key with this name.
     #[error("there is no key `{name}` in {folder}; list the keys with `poqd keys list`", folder = folder.display())]
     NotFound {
-        /// As asked for.
+        /// The requested name.
         name: String,
-        /// The keyring.
+        /// The keyring's folder.
         folder: PathBuf,
     },
     /// The name is taken.
-    #[error("there is a key `{name}` in {folder} already; choose another name or delete it first", folder = folder.display())]
+    #[error("the key `{name}` already exists in {folder}; choose another name or delete it first", folder = folder.display())]
     Exists {
-        /// As given.
+        /// The name as given.
         name: String,
-        /// The keyring.
+        /// The keyring's folder.
         folder: PathBuf,
     },
-    /// Not usable as a name.
+    /// The text is not a valid key name.
     #[error(
         "`{0}` is not a key name; expected 1 to 64 of A-Z a-z 0-9 - _ . that do not start with a dot"
     )]
     Name(String),
-    /// Not the keyring's passphrase.
+    /// The passphrase is wrong.
     #[error("wrong passphrase for the keyring {folder}", folder = folder.display())]
     WrongPassphrase {
-        /// The keyring.
+        /// The keyring's folder.
         folder: PathBuf,
     },
-    /// Only the public part is here.
+    /// The keyring has only the public key.
     #[error("the secret of `{name}` is not in this keyring{hint}")]
     NoSecret {
-        /// As asked for.
+        /// The requested name.
         name: String,
-        /// What to do with a multisignature key.
+        /// Advice for a multisignature key.
         hint: &'static str,
     },
     /// No usable passphrase was given.
     #[error("no passphrase: {0}")]
     Passphrase(String),
-    /// What should be an exported key cannot be used.
+    /// An exported key is not usable.
     #[error("the exported key cannot be used: {0}")]
     Import(String),
-    /// A file of the keyring was damaged or tampered with.
+    /// A keyring file is damaged or was tampered with.
     #[error("{path} is damaged: {reason}; restore it from a backup, or delete it and recover the key from its mnemonic", path = path.display())]
     Corrupted {
-        /// The file.
+        /// The file's path.
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
@@ -92,7 +92,7 @@ pub enum Error {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// Plain files that only their owner can read: for test networks.
+    /// Plain files that only their owner can read; for test networks.
     Test,
     /// Encrypted with a passphrase.
     File,
@@ -128,11 +128,11 @@ pub struct KeyInfo {
     pub name: String,
     /// Bech32 with the keyring's prefix.
     pub address: String,
-    /// As it stands in an account: a compressed secp256k1 key of 33 bytes, or the encoding of a
-    /// [`Multisig`]; hex in JSON.
+    /// The public key as stored in an account: a compressed secp256k1 key of 33 bytes, or the
+    /// encoding of a [`Multisig`]; hex in JSON.
     #[serde(serialize_with = "crate::types::as_hex")]
     pub public_key: Vec<u8>,
-    /// Of a multisignature key: how many of its keys must sign.
+    /// For a multisignature key, the number of its keys that must sign.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u32>,
 }
@@ -149,8 +149,8 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// The keyring of a home; its folder is created with the first key. `passphrase` is asked
-    /// at most once, when a secret of the `file` backend is first needed: see [`ask`].
+    /// The keyring of a home; its folder is created with the first key. `passphrase` is called at
+    /// most once, when a secret of the `file` backend is first needed: see [`ask`].
     pub fn open(
         home: &Path,
         backend: Backend,
@@ -173,21 +173,21 @@ impl Keyring {
         })
     }
 
-    /// Shows addresses with the human-readable part of a chain's.
+    /// Shows addresses with a chain's bech32 prefix.
     #[must_use]
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// Makes a new key. Show the mnemonic to the user: it is kept nowhere.
+    /// Creates a key. Show the mnemonic to the user: it is not stored.
     pub fn add(&self, name: &str) -> crate::Result<(KeyInfo, Mnemonic)> {
         let mnemonic = Mnemonic::random();
         Ok((self.recover(name, &mnemonic)?, mnemonic))
     }
 
-    /// The key with this name; the key of `mnemonic` or a new one is added if there is none. A new
-    /// key's mnemonic is returned: show it to the user, it is kept nowhere.
+    /// Adds the key of `mnemonic` if there is one; otherwise returns the key with this name or adds
+    /// a new one. A new key's mnemonic is returned: show it to the user, it is not stored.
     pub fn ensure(
         &self,
         name: &str,
@@ -216,7 +216,7 @@ impl Keyring {
         self.create(name, || self.record(name, key))
     }
 
-    /// Adds a key without its secret: somebody else's, or the encoding of a [`Multisig`].
+    /// Adds a key without its secret: another person's, or the encoding of a [`Multisig`].
     pub fn insert_public(&self, name: &str, public_key: &[u8]) -> crate::Result<KeyInfo> {
         address_of(public_key, &self.prefix)?;
         self.create(name, || {
@@ -239,7 +239,7 @@ impl Keyring {
             name: name.into(),
             folder: self.folder.clone(),
         };
-        // Before a passphrase is asked for; `create` below decides.
+        // Checked before the passphrase is asked for; `create` below is authoritative.
         if path.exists() {
             return Err(exists().into());
         }
@@ -260,8 +260,8 @@ impl Keyring {
         }
     }
 
-    /// All keys in the order of their names; needs no passphrase. A file that cannot be used is named in
-    /// a warning: it must not hide the others.
+    /// All keys in order of name; needs no passphrase. An unusable file only causes a warning, so
+    /// that it does not hide the others.
     pub fn list(&self) -> crate::Result<Vec<KeyInfo>> {
         let unreadable = |source| crate::Error::file("read", &self.folder, source);
         let entries = match fs::read_dir(&self.folder) {
@@ -275,7 +275,7 @@ impl Keyring {
         }
         names.sort_unstable();
         let readable = |name: &String| {
-            let unusable = |error| warn!("the key `{name}` is left out: {error}");
+            let unusable = |error| warn!("skipping the key `{name}`: {error}");
             self.show(name).map_err(unusable).ok()
         };
         Ok(names.iter().filter_map(readable).collect())
@@ -295,7 +295,7 @@ impl Keyring {
         durable::remove(&path)
     }
 
-    /// The key itself, for signing.
+    /// The key with its secret, for signing.
     pub fn key(&self, name: &str) -> crate::Result<Key> {
         let (path, record) = self.read(name)?;
         let key = match &record.secret {
@@ -394,7 +394,7 @@ impl Keyring {
     }
 }
 
-/// Ends the name of a key's file.
+/// Extension of a key's file.
 const EXTENSION: &str = ".key";
 /// Longest name in bytes.
 const NAME_BYTES: usize = 64;
@@ -404,17 +404,17 @@ fn is_name(name: &str) -> bool {
     (1..=NAME_BYTES).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(allowed)
 }
 
-/// The key's name, if this is the name of a key's file.
+/// The key's name, if `file` is the name of a key file.
 fn key_name(file: &str) -> Option<&str> {
     file.strip_suffix(EXTENSION).filter(|name| is_name(name))
 }
 
-/// Binds a sealed secret to its file.
+/// Binds an encrypted secret to its file.
 fn context(name: &str, public_key: &[u8]) -> Vec<u8> {
     [b"poq/keyring/v1/key/", name.as_bytes(), b"/", public_key].concat()
 }
 
-/// The several keys that a public key is, if it is no single one.
+/// The multisignature key that a public key encodes, or `None` for a single key.
 fn multisig(public_key: &[u8]) -> crate::Result<Option<Multisig>> {
     match public_key.len() {
         COMPRESSED => Ok(None),

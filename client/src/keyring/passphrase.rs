@@ -7,28 +7,28 @@ use zeroize::Zeroizing;
 
 use super::Error;
 
-/// Environment variable with the passphrase, for programs without a terminal.
+/// Environment variable with the passphrase, for use without a terminal.
 pub const PASSPHRASE_VARIABLE: &str = "POQ_KEYRING_PASSPHRASE";
-/// Ends the name of the environment variable that names a file with the passphrase instead.
+/// Suffix of the environment variable with the path of a passphrase file instead.
 const FILE_SUFFIX: &str = "_FILE";
-/// Most bytes of a file with a passphrase: what is longer is another file.
+/// Largest passphrase file in bytes; a larger one is probably the wrong file.
 const LONGEST_FILE: u64 = 4096;
 /// Fewest bytes of a new passphrase.
 const SHORTEST: usize = 8;
 
-/// Environment variable with the passphrase of an exported key, for programs without a terminal.
+/// Environment variable with the passphrase of an exported key, for use without a terminal.
 pub const EXPORT_VARIABLE: &str = "POQ_EXPORT_PASSPHRASE";
 
-/// What a passphrase is needed for.
+/// The purpose of a passphrase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// For a keyring that exists.
+    /// Opens an existing keyring.
     Unlock,
-    /// For a new keyring: ask twice.
+    /// Protects a new keyring; asked twice.
     Create,
-    /// For a key in a file.
+    /// Opens an exported key.
     Import,
-    /// For a key that goes to a file: ask twice.
+    /// Protects an exported key; asked twice.
     Export,
 }
 
@@ -59,7 +59,7 @@ impl Purpose {
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
-    /// Its text.
+    /// The passphrase as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -77,9 +77,9 @@ impl fmt::Debug for Passphrase {
     }
 }
 
-/// Takes the passphrase from `POQ_KEYRING_PASSPHRASE`, or `POQ_EXPORT_PASSPHRASE` for an exported
-/// key, or the file that such a variable with `_FILE` behind its name names, which may be a
-/// descriptor (`/dev/fd/3`); else asks on the terminal, twice for a new one.
+/// Takes the passphrase from `POQ_KEYRING_PASSPHRASE` (`POQ_EXPORT_PASSPHRASE` for an exported
+/// key), or from the file that the same variable with the suffix `_FILE` names, which may be a
+/// descriptor (`/dev/fd/3`). Otherwise asks on the terminal, twice for a new passphrase.
 pub fn ask(purpose: Purpose) -> crate::Result<Passphrase> {
     let variable = purpose.variable();
     if let Some(passphrase) = from_environment(variable, |name| std::env::var(name).ok())? {
@@ -87,7 +87,7 @@ pub fn ask(purpose: Purpose) -> crate::Result<Passphrase> {
     }
     if !std::io::stdin().is_terminal() {
         return Err(Error::Passphrase(format!(
-            "there is no terminal to ask on; set {variable} or {variable}{FILE_SUFFIX}, or use the `test` backend"
+            "there is no terminal to prompt on; set {variable} or {variable}{FILE_SUFFIX}, or use the `test` backend"
         ))
         .into());
     }
@@ -98,7 +98,8 @@ pub fn ask(purpose: Purpose) -> crate::Result<Passphrase> {
     Ok(passphrase)
 }
 
-/// What the environment has: the text itself, or the file's without the end of its last line.
+/// The passphrase from the environment: the variable's value, or the file's without its last line
+/// ending.
 fn from_environment(
     variable: &str,
     get: impl Fn(&str) -> Option<String>,
@@ -109,14 +110,14 @@ fn from_environment(
         (Some(text), None) => Ok(Some(text.into())),
         (None, Some(path)) => read(Path::new(&path)).map(Some),
         (Some(_), Some(_)) => {
-            let both = format!("{variable} and {file} are both set; leave one out");
+            let both = format!("{variable} and {file} are both set; unset one");
             Err(Error::Passphrase(both).into())
         }
     }
 }
 
 fn read(path: &Path) -> crate::Result<Passphrase> {
-    // Large enough not to be moved while it grows: a moved buffer is not erased.
+    // Large enough never to be reallocated: a freed buffer is not erased.
     let mut text = Zeroizing::new(String::with_capacity(LONGEST_FILE as usize + 1));
     File::open(path)
         .and_then(|file| file.take(LONGEST_FILE + 1).read_to_string(&mut text))

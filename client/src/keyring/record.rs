@@ -14,7 +14,7 @@ use super::vault::Sealed;
 pub(super) struct Record {
     pub version: u32,
     pub name: String,
-    /// As it stands in an account.
+    /// As stored in an account.
     #[serde(with = "hex::serde")]
     pub public_key: Vec<u8>,
     pub secret: Secret,
@@ -25,7 +25,7 @@ pub(super) struct Record {
 pub(super) enum Secret {
     Plain(SecretKey),
     Sealed(Sealed),
-    /// None here: the key of somebody else, or a multisignature key.
+    /// `None`: the key of another person, or a multisignature key.
     None,
 }
 
@@ -34,24 +34,24 @@ pub(super) struct SecretKey(pub Zeroizing<[u8; 32]>);
 
 impl Record {
     pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
-        // Large enough not to be moved while it grows: a moved buffer is not erased.
+        // Large enough never to be reallocated: a freed buffer is not erased.
         let mut json = Zeroizing::new(Vec::with_capacity(4096));
         serde_json::to_writer_pretty(&mut *json, self)?;
         json.push(b'\n');
         Ok(json)
     }
 
-    /// Parses a file that should be of the key `name`.
+    /// Parses the file of the key `name`.
     pub fn decode(json: &[u8], name: &str) -> Result<Self, String> {
         let record: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if record.version != VERSION {
             return Err(format!(
-                "it has version {}, this program knows version {VERSION}",
+                "it has version {}, this program supports version {VERSION}",
                 record.version
             ));
         }
         if record.name != name {
-            return Err(format!("it is the file of the key `{}`", record.name));
+            return Err(format!("it belongs to the key `{}`", record.name));
         }
         Ok(record)
     }

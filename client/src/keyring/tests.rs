@@ -191,7 +191,7 @@ fn damaged_files_are_named() {
             .into_iter()
             .map(|key| key.name)
             .collect();
-        // What is wrong with a secret shows with the passphrase only.
+        // A damaged secret is found only with the passphrase.
         let is_listed = damaged == flipped || damaged == renamed;
         assert_eq!(listed.contains(&"user".to_owned()), is_listed, "{damaged}");
         assert!(listed.contains(&"other".to_owned()), "{damaged}");

@@ -1,5 +1,5 @@
-//! Encryption of the `file` backend: one passphrase per keyring, stretched by Argon2id to the
-//! key with which XChaCha20-Poly1305 seals every secret.
+//! Encryption of the `file` backend: Argon2id stretches the keyring's passphrase to the key with
+//! which XChaCha20-Poly1305 encrypts every secret.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ const COST: Cost = Cost {
     passes: 3,
     lanes: 4,
 };
-/// Bounds on the cost in a file, so that a damaged one cannot take all memory or forever.
+/// Bounds on the cost in a file, so that a damaged one cannot exhaust memory or time.
 const MAX_COST: Cost = Cost {
     memory_kib: 1024 * 1024,
     passes: 64,
@@ -29,7 +29,7 @@ const MAX_COST: Cost = Cost {
 };
 const SALT_BYTES: usize = 16;
 const NONCE_BYTES: usize = 24;
-/// Sealed in the header, to tell a wrong passphrase from a damaged key.
+/// Encrypted in the header, to distinguish a wrong passphrase from a damaged key.
 const CHECK: &[u8] = b"poq/keyring/v1/check";
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ struct Cost {
     lanes: u32,
 }
 
-/// The file `keyring.json`.
+/// The content of `keyring.json`.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {
@@ -61,11 +61,11 @@ pub(super) struct Sealed {
     ciphertext: Vec<u8>,
 }
 
-/// The key of a keyring; erased from memory when dropped.
+/// The encryption key of a keyring; erased from memory when dropped.
 pub(super) struct Vault(XChaCha20Poly1305);
 
 impl Vault {
-    /// A new vault, and the header that it can be opened by.
+    /// A new vault and the header that opens it.
     pub fn generate(passphrase: &Passphrase) -> crate::Result<(Self, Header)> {
         let mut salt = vec![0; SALT_BYTES];
         OsRng.fill_bytes(&mut salt);
@@ -80,7 +80,7 @@ impl Vault {
         Ok((vault, header))
     }
 
-    /// Makes a new vault and its file, which must not exist.
+    /// Creates a vault and its file, which must not exist.
     pub fn create(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
         let (vault, header) = Self::generate(passphrase)?;
         let json = serde_json::to_vec_pretty(&header)
@@ -105,7 +105,7 @@ impl Vault {
         })
     }
 
-    /// Encrypts; `context` must be the same when it is opened.
+    /// Encrypts; decryption needs the same `context`.
     pub fn seal(&self, secret: &[u8], context: &[u8]) -> crate::Result<Sealed> {
         let mut nonce = vec![0; NONCE_BYTES];
         OsRng.fill_bytes(&mut nonce);
@@ -141,7 +141,7 @@ impl Header {
     pub fn open(&self, passphrase: &Passphrase) -> Result<Option<Vault>, String> {
         if self.version != VERSION || self.kdf != "argon2id" {
             return Err(format!(
-                "it has version {} and key derivation `{}`, this program knows version {VERSION} \
+                "it has version {} and key derivation `{}`, this program supports version {VERSION} \
                  and `argon2id`",
                 self.version, self.kdf
             ));

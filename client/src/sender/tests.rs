@@ -12,14 +12,14 @@ use tendermint_rpc::endpoint::abci_query;
 use super::*;
 use crate::fake_node::{FakeNode, RpcResult, checked, found as answer, query_failure, status};
 
-/// What a scripted node says to one broadcast.
+/// A scripted node's reply to one broadcast.
 enum Reply {
     Accept,
     Refuse(u32, &'static str, &'static str),
     Fail(&'static str),
 }
 
-/// A node whose state says `sequence`; replies are used up one by one, then it accepts all.
+/// A node whose state is at `sequence`. It uses its replies one by one, then accepts everything.
 #[derive(Default)]
 struct Script {
     sequence: u64,
@@ -29,7 +29,7 @@ struct Script {
     broadcasts: Vec<(u64, Option<String>)>,
     account_reads: u32,
     execution_code: u32,
-    /// Whether no block gets a transaction.
+    /// Whether transactions are never included in a block.
     is_lost: bool,
 }
 
@@ -84,7 +84,7 @@ impl Script {
         }
     }
 
-    /// Like the application, on the state alone: what waits in the mempool is unknown to it.
+    /// Uses the state alone, as the application does; the mempool is not included.
     fn simulate(&self, sequence: u64) -> Value {
         if sequence != self.sequence {
             let log = format!(
@@ -290,7 +290,7 @@ async fn a_transaction_in_the_mempool_already_is_accepted() {
 
 #[tokio::test]
 async fn an_unclear_outcome_makes_it_read_the_account_again() {
-    let (node, script) = start(5, [Reply::Fail("the node has a bad day")]).await;
+    let (node, script) = start(5, [Reply::Fail("something else")]).await;
     let sender = sender(&node).await;
     let error = sender.send(messages(), Fee::Free).await.unwrap_err();
     assert!(error.is_retryable(), "{error}");
@@ -335,7 +335,7 @@ async fn a_lost_transaction_is_missed_by_height() {
             let wait = Duration::from_millis(50);
             match tokio::time::timeout(wait, &mut sent).await {
                 Ok(outcome) => return outcome,
-                // Nothing but another block ends the wait.
+                // Only another block ends the wait.
                 Err(_) => height.send_modify(|height| *height += 1),
             }
         }

@@ -1,5 +1,5 @@
-//! Transactions as JSON, in the form of the Cosmos SDK: proto3 JSON with snake_case names, in which
-//! a message is an object with its type URL as `@type`.
+//! Transactions as JSON in the Cosmos SDK's form: proto3 JSON with snake_case names, where a
+//! message is an object with its type URL as `@type`.
 
 mod messages;
 mod signers;
@@ -17,7 +17,7 @@ use crate::{Error, Result};
 pub use messages::{message_from_json, message_to_json, snake_case};
 pub use signers::{signatures_from_json, signatures_to_json};
 
-/// The whole transaction. Fields that this program would lose are refused.
+/// The whole transaction. Fields that this program does not support are refused.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TxJson {
@@ -39,7 +39,7 @@ struct BodyJson {
     extension_options: [(); 0],
     #[serde(default)]
     non_critical_extension_options: [(); 0],
-    /// What newer versions of the SDK write; this chain has only ordered transactions.
+    /// Fields of newer SDK versions; this chain has only ordered transactions.
     #[serde(
         default,
         deserialize_with = "only_default",
@@ -58,7 +58,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A field that only may say what it says when it is left out.
+/// A field that may only have its default value.
 fn only_default<'de, D, T>(deserializer: D) -> std::result::Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
@@ -79,7 +79,7 @@ struct AuthJson {
     #[serde(default)]
     signer_infos: Vec<SignerJson>,
     fee: FeeJson,
-    /// Never set; the SDK writes it.
+    /// Never set, but the SDK writes it.
     #[serde(default)]
     tip: Option<()>,
 }
@@ -106,7 +106,7 @@ struct CoinJson {
 /// A transaction as JSON.
 ///
 /// # Errors
-/// [`Error::InvalidTx`] if it has something that this program does not know.
+/// [`Error::InvalidTx`] if it has a part that this program does not know.
 pub fn to_json(tx: &Tx) -> Result<Value> {
     let body = tx.body.clone().unwrap_or_default();
     let auth = tx.auth_info.clone().unwrap_or_default();
@@ -155,7 +155,7 @@ pub fn to_json(tx: &Tx) -> Result<Value> {
 /// Reads a transaction.
 ///
 /// # Errors
-/// [`Error::InvalidTx`] says what is not as it should be.
+/// [`Error::InvalidTx`] says what is not valid.
 pub fn from_json(json: &[u8]) -> Result<Tx> {
     let json: TxJson = serde_json::from_slice(json)
         .map_err(|error| invalid(format!("it is not the JSON of a transaction: {error}")))?;
@@ -206,7 +206,7 @@ fn invalid(reason: impl Into<String>) -> Error {
     Error::InvalidTx(reason.into())
 }
 
-/// 64-bit integers as decimal text, as proto3 JSON has them; numbers are read too.
+/// 64-bit integers as decimal strings, as in proto3 JSON; numbers are accepted too.
 mod decimal {
     use serde::Serializer;
 

@@ -6,7 +6,7 @@ use poq_worker::commands;
 use crate::cli::Init;
 use crate::config;
 
-/// Makes a home.
+/// Creates a home.
 pub async fn init(home: &Path, args: Init) -> Result<()> {
     let Init { common, models } = args;
     commands::init(home, common, "evaluator", |chain| {

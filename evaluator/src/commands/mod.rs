@@ -19,13 +19,13 @@ use poq_worker::{WorkerHome, commands};
 use crate::cli::{Cli, Command};
 use crate::config::Config;
 
-/// What the operator is registered as.
+/// The operator's role.
 const ROLE: Role = Role::Evaluator;
 
 /// Runs a command.
 ///
 /// # Errors
-/// What failed and what to do, for the user.
+/// Failures with their remedies, for the user.
 pub async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Init(args) => init::init(&cli.home, args).await,
@@ -48,7 +48,7 @@ pub async fn run(cli: Cli) -> Result<()> {
     }
 }
 
-/// Home and settings, checked.
+/// Home and validated settings.
 fn settings(home: &Path) -> Result<(WorkerHome, Config)> {
     let home = WorkerHome::open(home)?;
     let config: Config = home.config()?;

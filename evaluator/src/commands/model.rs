@@ -1,4 +1,4 @@
-//! The models of the commands that need no home.
+//! Models of the commands that need no home.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -13,17 +13,17 @@ use crate::registry;
 use crate::scorer::ModelFiles;
 
 impl ModelArgs {
-    /// The registry entries of the models, with the places of their files. At least one.
+    /// The registry entries of the models, with the paths of their files. At least one.
     pub async fn find(&self) -> Result<Vec<(EvaluatorModel, ModelFiles)>> {
         let entries = self.entries().await?;
         let ids: BTreeSet<&str> = entries.iter().map(|entry| entry.id.as_str()).collect();
         ensure!(
             ids.len() == entries.len(),
-            "a model is given more than once; give each --model and --registry once"
+            "a model is given more than once; pass each --model and --registry once"
         );
         ensure!(
             self.folders.is_empty() || self.folders.len() == entries.len(),
-            "{} times --model-folder for {} models; give one for each model, or none",
+            "{} times --model-folder for {} models; pass one per model, or none",
             self.folders.len(),
             entries.len()
         );
@@ -35,12 +35,12 @@ impl ModelArgs {
         Ok(entries.into_iter().map(with_files).collect())
     }
 
-    /// The one model of a command that takes no more.
+    /// The only model of a command that accepts just one.
     pub async fn find_one(&self) -> Result<(EvaluatorModel, ModelFiles)> {
         let mut models = self.find().await?;
         ensure!(
             models.len() == 1,
-            "{} models are given, and this command takes one; choose it with --model",
+            "{} models are given, but this command accepts one; choose it with --model",
             models.len()
         );
         Ok(models.remove(0))
@@ -98,7 +98,7 @@ fn choose(known: &[EvaluatorModel], id: &str) -> Result<EvaluatorModel> {
     let entry = known.iter().find(|entry| entry.id == id).cloned();
     entry.with_context(|| {
         let ids = ids.join(", ");
-        format!("there is no registry entry of {id}, only of {ids}; give --registry or --node")
+        format!("there is no registry entry of {id}, only of {ids}; pass --registry or --node")
     })
 }
 

@@ -13,25 +13,25 @@ use crate::scorer::{Kind, open_all};
 #[derive(Serialize)]
 struct Scored {
     model: String,
-    /// Millionths of the value.
+    /// In millionths.
     raw_score: i32,
-    /// Of a cross-encoder.
+    /// For a cross-encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     logit: Option<f32>,
-    /// Of a bi-encoder.
+    /// For a bi-encoder.
     #[serde(skip_serializing_if = "Option::is_none")]
     cosine: Option<f32>,
-    /// Parts per million.
+    /// In parts per million.
     quality: u32,
-    /// Why the pair is capped.
+    /// The reason if the pair is capped as junk.
     #[serde(skip_serializing_if = "Option::is_none")]
     junk: Option<&'static str>,
-    /// In which the answer was read.
+    /// Number of windows of the answer.
     windows: usize,
-    /// Of all windows.
+    /// Tokens of all windows.
     tokens: usize,
     truncated_tokens: usize,
-    /// Of tokenizing and scoring, with the model in memory; the median of all repetitions.
+    /// Time to tokenize and score, with the model in memory; the median of all repetitions.
     milliseconds: f64,
     /// The 99th percentile of all repetitions.
     milliseconds_p99: f64,
@@ -82,7 +82,7 @@ pub async fn score(args: cli::Score) -> Result<()> {
     Ok(())
 }
 
-/// By nearest rank; `sorted` is not empty.
+/// Percentile by nearest rank; `sorted` is not empty.
 fn percentile(sorted: &[f64], percent: usize) -> f64 {
     let rank = (sorted.len() * percent).div_ceil(100).max(1);
     sorted.get(rank - 1).copied().unwrap_or(f64::NAN)

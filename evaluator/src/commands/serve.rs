@@ -16,7 +16,7 @@ use crate::config::ScoringConfig;
 use crate::http::{self, Limits};
 use crate::scorer::open_all;
 
-/// How long requests may take to end after a signal.
+/// How long open requests may take to end after a signal.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves scores over HTTP until SIGINT or SIGTERM.
@@ -61,7 +61,7 @@ pub async fn serve(args: cli::Serve) -> Result<()> {
 fn limits(args: &cli::Serve) -> Result<Limits> {
     ensure!(
         (1..=args.queue).contains(&args.max_client_batch_size),
-        "--max-client-batch-size is {}, expected at least 1 and at most --queue, which is {}: a \
+        "--max-client-batch-size is {}, expected 1 to the value of --queue, which is {}: a \
          request's texts are queued together",
         args.max_client_batch_size,
         args.queue

@@ -34,7 +34,7 @@ pub async fn start(home: &Path, args: &Start) -> Result<()> {
     commands::start(setup, load).await
 }
 
-/// The configured models, which must be those of the chain's registry, in memory.
+/// The configured models, loaded; they must match the chain's registry.
 async fn load(chain: &Chain, config: &Config, shutdown: &CancellationToken) -> Result<Evaluator> {
     let scoring = &config.scoring;
     let mut models = Vec::with_capacity(config.models.len());
@@ -50,7 +50,7 @@ async fn load(chain: &Chain, config: &Config, shutdown: &CancellationToken) -> R
     let engine = scoring.engine();
     let models = tokio::task::spawn_blocking(move || open_all(&models, engine))
         .await?
-        .context("the evaluator does not start")?;
+        .context("cannot start the evaluator")?;
     let jobs = compute::start(models, scoring.queue, scoring.batch_tokens)?;
     let sender = chain.sender.clone();
     Ok(Evaluator::new(sender, config.model_ids(), Line::new(jobs)))

@@ -5,7 +5,7 @@ use anyhow::Result;
 use crate::transcode::{self, JUDGES, MODELS};
 use crate::{cli, registry};
 
-/// Makes canonical models.
+/// Creates canonical models.
 pub fn transcode(args: &cli::Transcode) -> Result<()> {
     if let (Some(input), Some(output)) = (&args.input, &args.output) {
         return make(input, args.adapter.as_deref(), output, None);
@@ -32,7 +32,7 @@ fn make(input: &Path, adapter: Option<&Path>, output: &Path, id: Option<&str>) -
     let canonical = transcode::transcode(input, adapter, output, id)?;
     let (output, sha256) = (output.display(), canonical.sha256);
     match canonical.written {
-        None => println!("{output} is there already, SHA-256 {sha256}"),
+        None => println!("{output} already exists, SHA-256 {sha256}"),
         Some(bytes) => println!("{output}: {bytes} bytes, SHA-256 {sha256}"),
     }
     Ok(())

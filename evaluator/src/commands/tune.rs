@@ -11,13 +11,14 @@ use tracing::info;
 use crate::cli;
 use crate::scorer::{Batch, Engine, Model, ModelFiles, Window, in_lanes, open_all};
 
-/// Budgets of one batch that are tried.
+/// Batch budgets that are measured.
 const BATCH_TOKENS: [usize; 3] = [512, 1024, 4096];
-/// Lengths of the windows: the longest, and these parts of it in eighths.
+/// Lengths of the windows, as eighths of the longest.
 const LENGTHS: usize = 8;
-/// Windows of each length.
+/// Number of windows of each length.
 const REPEAT: usize = 4;
-/// What is slower by less than this is as fast, in percent: the cheapest setting is chosen.
+/// Settings that are slower by less than this count as equally fast, in percent; the cheapest of
+/// them is chosen.
 const NOISE: f64 = 5.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -40,17 +41,17 @@ struct Measured {
 struct Tuned {
     machine: String,
     model: String,
-    /// Of one measurement.
+    /// One measurement.
     windows: usize,
     tokens: usize,
     rounds: u32,
     max_batch_ms: u32,
-    /// From the cheapest to the dearest in memory and latency.
+    /// From the cheapest to the most expensive in memory and latency.
     settings: Vec<Measured>,
     best: Setting,
 }
 
-/// Measures settings with the real model, in turns, and names the fastest whose batches are short
+/// Measures settings with the real model, in rounds, and names the fastest whose batches are short
 /// enough.
 pub async fn tune(args: cli::Tune) -> Result<()> {
     let (entry, files) = args.model.find_one().await?;
@@ -68,7 +69,7 @@ fn measure(
     max_batch_ms: u32,
     rounds: u32,
 ) -> Result<Tuned> {
-    let cores = available_parallelism().context("cannot tell the number of cores")?;
+    let cores = available_parallelism().context("cannot determine the number of cores")?;
     let machine = poq_client::machine();
     let models = [(entry.clone(), files.clone())];
     let engines = engines(cores.get());
@@ -116,7 +117,7 @@ fn sample_all(models: &[(EvaluatorModel, ModelFiles)], engine: Engine) -> Result
         .collect()
 }
 
-/// One session on one thread, and all ways to share out the cores to sessions whose number is a
+/// One session on one thread, and every way to divide the cores among sessions whose number is a
 /// power of two.
 fn engines(cores: usize) -> Vec<Engine> {
     let powers = (0..).map(|power| 1 << power);
@@ -137,12 +138,12 @@ fn engines(cores: usize) -> Vec<Engine> {
     engines
 }
 
-/// Windows of several lengths, as duties have.
+/// Windows of several lengths, as in duties.
 fn workload(model: &Model) -> Result<Vec<Window>> {
     let longest = model.registered().max_tokens as usize;
     let mut windows = Vec::new();
     for part in 1..=LENGTHS {
-        // The prompt and the special tokens are nine.
+        // The prompt and the special tokens are nine tokens.
         let words = (longest * part / LENGTHS).saturating_sub(9);
         let pair = model.encode_uncapped("Why is the sky blue?", &"light ".repeat(words))?;
         for _ in 0..REPEAT {
@@ -161,7 +162,7 @@ struct Sample {
     slowest_batch_ms: f64,
 }
 
-/// Scores all windows once, just as the evaluator does.
+/// Scores all windows once, as the evaluator does.
 fn sample(model: &Model, windows: &[Window], setting: Setting) -> Result<Sample> {
     let lengths: Vec<(usize, usize)> = windows.iter().map(|window| (0, window.ids.len())).collect();
     let batches = Batch::plan(&lengths, 1, setting.batch_tokens);
@@ -190,7 +191,7 @@ fn sample(model: &Model, windows: &[Window], setting: Setting) -> Result<Sample>
     })
 }
 
-/// The samples are of one setting.
+/// The samples belong to one setting.
 fn summary(samples: &[Sample]) -> Option<Measured> {
     let median = |value: fn(&Sample) -> f64| {
         let mut values: Vec<f64> = samples.iter().map(value).collect();
@@ -205,7 +206,7 @@ fn summary(samples: &[Sample]) -> Option<Measured> {
     })
 }
 
-/// The first setting that is about as fast as the fastest, of those whose batches are within the
+/// The first setting that is about as fast as the fastest, among those whose batches are within the
 /// bound; if there are none, the one with the shortest batches.
 fn choose(settings: &[Measured], max_batch_ms: f64) -> Option<Setting> {
     let within = |measured: &&Measured| measured.slowest_batch_ms <= max_batch_ms;
@@ -235,7 +236,7 @@ fn lines(tuned: &Tuned) -> Vec<(&'static str, String)> {
         ("model", tuned.model.clone()),
         (
             "method",
-            format!("{windows} windows with {tokens} tokens, {rounds} rounds in turns, medians"),
+            format!("{windows} windows with {tokens} tokens, {rounds} alternating rounds, medians"),
         ),
         (
             "",

@@ -8,15 +8,15 @@ use crate::registry;
 struct Version {
     name: &'static str,
     version: &'static str,
-    /// The default one.
+    /// The default model.
     model: String,
     weights_sha256: String,
     tokenizer_sha256: String,
-    /// Of the weights, an SPDX identifier.
+    /// Licence of the weights, an SPDX identifier.
     licence: String,
 }
 
-/// Prints what this program is and which model it runs by default.
+/// Prints the program's version and its default model.
 pub fn version(args: &OutputArg) -> Result<()> {
     let entry = registry::default_entry()?;
     let version = Version {

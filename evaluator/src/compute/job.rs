@@ -1,4 +1,4 @@
-//! What is to be scored, and for whom.
+//! A pair to score, and the receiver of its score.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -8,24 +8,24 @@ use tokio::sync::oneshot;
 
 use crate::scorer::{Error, Score};
 
-/// A pair to be scored.
+/// A pair to score.
 #[derive(Debug)]
 pub struct Job {
-    /// By which model: its place among those that [`super::start`] was given.
+    /// The model's index among those passed to [`super::start`].
     pub model: usize,
     /// The seat of a duty, for the log.
     pub seat: Option<Seat>,
     /// Whether texts that are too long are cut off; otherwise they are [`Error::TooLong`].
     pub truncate: bool,
-    /// Takes the score. Who dropped the other end has given up.
+    /// Receives the score. A dropped receiver cancels the job.
     pub reply: oneshot::Sender<Outcome>,
-    /// What the user asked.
+    /// The prompt.
     pub prompt: String,
-    /// What the inference node answered.
+    /// The inference node's answer.
     pub answer: String,
     /// When it was queued.
     pub queued: Instant,
 }
 
-/// What comes back; one error may be of a whole batch.
+/// The result; one error may belong to a whole batch.
 pub type Outcome = Result<Score, Arc<Error>>;

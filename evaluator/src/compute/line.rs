@@ -1,4 +1,4 @@
-//! The line of duties before the compute thread.
+//! The queue of duties for the compute thread.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 use super::Job;
 use crate::entry::Entry;
 
-/// Pairs of duties that the model has at once: enough for full batches, few enough that a pair which is due
-/// earlier soon gets its turn.
+/// Most pairs of duties that the model has at once: enough for full batches, but few enough that a
+/// pair with an earlier due height is soon scored.
 const IN_HAND: usize = 32;
 /// Time without any score after which a model that has pairs counts as stuck.
 const STUCK: Duration = Duration::from_secs(600);
 
-/// Lets pairs through to the model, reveals first, then what is due first.
+/// Passes pairs to the model, reveals first, then by due height.
 pub struct Line {
     slots: Arc<Slots>,
     jobs: mpsc::Sender<Job>,
@@ -28,7 +28,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line before the model that takes `jobs`.
+    /// A queue for the model that receives `jobs`.
     pub fn new(jobs: mpsc::Sender<Job>) -> Self {
         Self {
             slots: Slots::new(jobs.max_capacity().min(IN_HAND), 0),
@@ -39,7 +39,7 @@ impl Line {
         }
     }
 
-    /// The raw score of a duty's pair by a model; dropping the future gives the pair up.
+    /// The raw score of a duty's pair; dropping the future cancels it.
     pub async fn score(
         &self,
         duty: &Duty<Entry>,
@@ -73,7 +73,7 @@ impl Line {
                     let score = score.map_err(|error| Undone::Failed(error.to_string()))?;
                     return Ok(score.raw_score);
                 }
-                // Others have their scores meanwhile.
+                // Other pairs get their scores meanwhile.
                 Err(_) if self.progress() > since => {}
                 Err(_) => {
                     self.stuck.cancel();
@@ -83,7 +83,7 @@ impl Line {
         }
     }
 
-    /// Waits until the model is stuck or gone, and says which.
+    /// Waits until the model is stuck or gone, and returns the reason.
     pub async fn lost(&self) -> String {
         tokio::select! {
             () = self.stuck.cancelled() => {
@@ -91,7 +91,7 @@ impl Line {
                 format!("the model has had pairs for {seconds} s and scored none")
             }
             () = self.jobs.closed() => {
-                "the compute thread has ended; its last log lines say why".into()
+                "the compute thread has ended; see its last log lines for the reason".into()
             }
         }
     }
@@ -131,7 +131,7 @@ mod tests {
         }
     }
 
-    /// Scores these duties, all of which are in the line before the model takes the first.
+    /// Scores these duties, all of which are queued before the model takes the first.
     async fn score(line: &Line, duties: &[Duty<Entry>]) -> Vec<Result<i32, Undone>> {
         let score = |duty| line.score(duty, 0, String::new(), String::new());
         futures::future::join_all(duties.iter().map(score)).await
@@ -165,7 +165,7 @@ mod tests {
         ];
         let (scores, order) = tokio::join!(score(&line, &duties), order);
         assert_eq!(scores, [Ok(7), Ok(7), Ok(7), Ok(7)]);
-        // The first found the model free.
+        // The first one found the model free.
         assert_eq!(order, [1, 4, 3, 2]);
     }
 
@@ -194,7 +194,7 @@ mod tests {
         };
         tokio::time::sleep(SOON * 2).await;
         let duties = [duty(1, Step::Commit, 10), duty(2, Step::Commit, 10)];
-        // One score after the other, the second after more than it would take alone.
+        // One score after the other, the second after more time than it would take alone.
         let answer = async {
             for _ in 0..2 {
                 let job: Job = jobs.recv().await.unwrap();

@@ -1,5 +1,5 @@
-//! Scores are computed behind a bounded queue, in rounds: all that waits at the beginning of a
-//! round is scored in it, in batches that the models' sessions take one after the other.
+//! Scores are computed behind a bounded queue, in rounds. A round scores everything that was queued
+//! at its start, in batches that the models' sessions take one after the other.
 
 mod job;
 mod line;
@@ -14,8 +14,8 @@ use round::Round;
 pub use job::{Job, Outcome};
 pub use line::Line;
 
-/// Starts the compute thread behind a queue for `queue` jobs, with batches of `batch_tokens`. It stops
-/// when the queue is dropped; where it ended before, the queue is closed.
+/// Starts the compute thread behind a queue for `queue` jobs, with batches of `batch_tokens`. It
+/// stops when the queue is dropped; if it ends earlier, the queue is closed.
 pub fn start(
     models: Vec<Model>,
     queue: usize,

@@ -1,4 +1,4 @@
-//! The jobs that are scored together.
+//! A round: the jobs that are scored together.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tracing::{debug, error, info};
 use super::job::{Job, Outcome};
 use crate::scorer::{Batch, Encoded, Error, Model, Row, Score, Window, in_lanes};
 
-/// Pairs and their windows, which may be spread over batches with those of others.
+/// Pairs and their windows; the windows may share batches with those of other pairs.
 pub struct Round<'a> {
     models: &'a [Model],
     windows: Vec<Part>,
@@ -21,9 +21,9 @@ pub struct Round<'a> {
 /// One window of a pair.
 struct Part {
     model: usize,
-    /// The pair's place.
+    /// The pair's index.
     pair: usize,
-    /// Its place among the pair's windows.
+    /// Its index among the pair's windows.
     place: usize,
     window: Window,
 }
@@ -31,7 +31,7 @@ struct Part {
 /// A pair that waits for the rows of its windows.
 struct Pair {
     job: Job,
-    /// Of all windows.
+    /// Tokens of all windows.
     tokens: usize,
     truncated: usize,
     tokenizing: Duration,
@@ -157,7 +157,7 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Whether somebody still waits for this pair's score.
+    /// Whether this pair's score is still needed.
     fn begin(&self, pair: usize, now: Instant) -> bool {
         let mut waiting = self.lock(pair);
         if let Some(pair) = &mut *waiting
@@ -229,7 +229,7 @@ fn finish(job: Job, outcome: Outcome) {
     };
     counter!("poq_evaluator_pairs_total", "outcome" => label).increment(1);
     if job.reply.send(outcome).is_err() {
-        debug!("nobody waits any more; a score is dropped");
+        debug!("the receiver is gone; dropping a score");
     }
 }
 

@@ -7,7 +7,7 @@ use super::*;
 use crate::scorer::Engine;
 use crate::testing;
 
-/// Largest difference that engine settings may make, in micro-logits.
+/// Largest difference between engine settings, in micro-logits.
 const NOISE: i32 = 10;
 
 fn job(model: usize, (prompt, answer): (String, String)) -> (Job, oneshot::Receiver<Outcome>) {
@@ -37,8 +37,8 @@ fn scores(jobs: mpsc::Sender<Job>, pairs: Vec<(usize, (String, String))>) -> Vec
     scores.map(|score| score.raw_score).collect()
 }
 
-/// Pairs of three models of two kinds, one of which reads long answers in short windows, share the
-/// queue, and windows share batches with others.
+/// Pairs of three models of two kinds share the queue, and windows share batches; one model reads
+/// long answers in short windows.
 #[test]
 fn batches_across_tasks_windows_and_models_give_the_scores_of_single_pairs() {
     let engine = Engine {
@@ -71,7 +71,7 @@ fn batches_across_tasks_windows_and_models_give_the_scores_of_single_pairs() {
     }
 }
 
-/// A capped pair has no windows that a batch could bring back.
+/// A capped pair has no windows, so no batch can complete it.
 #[test]
 fn what_is_capped_is_scored_beside_the_rest() {
     let entry = EvaluatorModel {
@@ -102,7 +102,8 @@ fn a_pair_that_nobody_waits_for_any_more_is_not_scored() {
     outcome.blocking_recv().unwrap().unwrap();
 }
 
-/// With one window, or none in the registry, a score is what it was before there were windows.
+/// With one window, or no number of windows in the registry, scores equal those from before windows
+/// existed.
 #[test]
 fn one_window_gives_the_score_of_the_beginning() {
     let scored = |max_windows| {

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use crate::scorer::Error;
 
-/// Seconds after which a full queue is likely to have room.
+/// Value of `retry-after` in seconds.
 const RETRY_AFTER: header::HeaderValue = header::HeaderValue::from_static("5");
 
-/// TEI's kinds of errors, which lead to a status.
+/// TEI's kinds of errors; each has a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum ErrorType {
     /// The model has stopped: 503.
@@ -23,15 +23,15 @@ pub enum ErrorType {
     Backend,
     /// The queue is full: 429.
     Overloaded,
-    /// The request is over a limit: 413, or is none: what HTTP has for it.
+    /// The request is over a limit: 413; or malformed: HTTP's status for it.
     Validation,
     /// A text cannot be tokenized: 422.
     Tokenizer,
-    /// The request has no texts, or asks nothing: 400.
+    /// The request has no texts, or a blank prompt: 400.
     Empty,
 }
 
-/// A request that gets no scores.
+/// A failed request.
 #[derive(Debug)]
 pub struct Failure {
     status: StatusCode,
@@ -46,7 +46,7 @@ struct Body<'a> {
 }
 
 impl Failure {
-    /// With the kind's own status.
+    /// With the kind's default status.
     pub fn new(error_type: ErrorType, error: impl Into<String>) -> Self {
         let status = match error_type {
             ErrorType::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
@@ -63,7 +63,7 @@ impl Failure {
         }
     }
 
-    /// A request that is none.
+    /// A malformed request.
     pub fn invalid(status: StatusCode, error: impl Into<String>) -> Self {
         Self {
             status,
@@ -75,7 +75,7 @@ impl Failure {
     pub fn unhealthy() -> Self {
         Self::new(
             ErrorType::Unhealthy,
-            "the model has stopped; start it again",
+            "the model has stopped; restart the server",
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Scores over HTTP, in the form of text-embeddings-inference.
+//! Scores over HTTP, with the interface of text-embeddings-inference.
 
 mod failure;
 mod tei;
@@ -27,28 +27,29 @@ use tei::{
 
 pub use tei::Limits;
 
-/// Bytes of a text for each token that the model reads in all windows; what is longer only costs
-/// time, even where it is cut off.
+/// Most bytes of a text per token that the model reads in all windows; longer texts only cost time,
+/// even if they are cut off.
 const BYTES_PER_TOKEN: usize = 250;
 
-/// What the handlers share.
+/// Shared state of the handlers.
 struct Server {
     jobs: mpsc::Sender<Job>,
     limits: Limits,
-    /// In the order of those that compute.
+    /// In the compute thread's order.
     models: Vec<ServedModel>,
 }
 
 struct ServedModel {
     id: String,
-    /// Bytes of one text.
+    /// Most bytes of one text.
     longest_text: usize,
-    /// Whether its scores are logits; those of others are shown as they are.
+    /// Whether its scores are logits; others are returned unchanged.
     has_logits: bool,
     info: Info,
 }
 
-/// The server's routes: scores of `models`, computed by the thread behind `jobs` in their order.
+/// The server's routes: scores of `models`, computed by the thread behind `jobs`, which has them in
+/// the same order.
 pub fn router(jobs: mpsc::Sender<Job>, models: &[EvaluatorModel], limits: Limits) -> Router {
     let served = |model: &EvaluatorModel| {
         let windows = model.max_windows.max(1) as usize;
@@ -71,11 +72,12 @@ pub fn router(jobs: mpsc::Sender<Job>, models: &[EvaluatorModel], limits: Limits
         .route("/health", get(health))
         .route("/info", get(info))
         .fallback(async || {
-            let paths = "no such path; there are /rerank, /predict, /health, /info and /metrics";
+            let paths =
+                "no such path; available are /rerank, /predict, /health, /info and /metrics";
             Failure::invalid(StatusCode::NOT_FOUND, paths)
         })
         .method_not_allowed_fallback(async || {
-            let error = "the path does not have this method";
+            let error = "method not allowed for this path";
             Failure::invalid(StatusCode::METHOD_NOT_ALLOWED, error)
         })
         .layer(DefaultBodyLimit::max(limits.body))
@@ -113,7 +115,7 @@ async fn rerank(
     let pairs = texts.iter().map(|text| (query.clone(), text.clone()));
     let (values, raw) = server.values(pairs.collect(), &settings).await?;
     let mut scored: Vec<_> = values.into_iter().zip(texts).enumerate().collect();
-    // By value, because scores near 0 and 1 are equal where logits are not.
+    // By value: scores near 0 and 1 can be equal although the logits differ.
     scored.sort_by(|(_, (a, _)), (_, (b, _))| b.total_cmp(a));
     let ranks = scored.into_iter().map(|(index, (value, text))| Rank {
         index,
@@ -146,7 +148,7 @@ async fn predict(
     }))
 }
 
-/// An answer is judged by what it was an answer to.
+/// An answer is judged against its prompt.
 fn check_question(question: &str) -> Result<(), Failure> {
     match question.trim().is_empty() {
         true => {
@@ -165,7 +167,7 @@ impl ServedModel {
         match longest.max() {
             Some(bytes) if bytes > self.longest_text => {
                 let error = format!(
-                    "a text of {bytes} bytes is longer than the {} that are read, with `truncate` too",
+                    "a text has {bytes} bytes, more than the limit of {}, which applies with `truncate` too",
                     self.longest_text
                 );
                 Err(Failure::new(ErrorType::Validation, error))
@@ -184,15 +186,14 @@ impl Server {
                 Err(Failure::new(ErrorType::Empty, error))
             }
             _ if texts > most => {
-                let error =
-                    format!("{texts} texts are more than the {most} that one request may have");
+                let error = format!("the request has {texts} texts, more than the limit of {most}");
                 Err(Failure::new(ErrorType::Validation, error))
             }
             _ => Ok(()),
         }
     }
 
-    /// The model with this id, or the first one, and its place.
+    /// The model with this id, or the first one, and its index.
     fn model(&self, id: Option<&str>) -> Result<(usize, &ServedModel), Failure> {
         let mut models = self.models.iter().enumerate();
         let found = match id {
@@ -202,12 +203,12 @@ impl Server {
         found.ok_or_else(|| {
             let ids: Vec<&str> = self.models.iter().map(|model| model.id.as_str()).collect();
             let (id, ids) = (id.unwrap_or_default(), ids.join(", "));
-            let error = format!("there is no model {id} here, only {ids}");
+            let error = format!("this server has no model {id}, only {ids}");
             Failure::invalid(StatusCode::NOT_FOUND, error)
         })
     }
 
-    /// One logit or cosine per pair, in their order, and whether they are shown as they are.
+    /// One logit or cosine per pair, in order, and whether they are returned unchanged.
     async fn values(
         &self,
         pairs: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! The parts of text-embeddings-inference's JSON that are served here.
+//! The supported parts of text-embeddings-inference's JSON.
 
 use std::collections::BTreeMap;
 
@@ -11,18 +11,18 @@ use crate::registry;
 /// The name of a model's only class.
 const LABEL: &str = "LABEL_0";
 
-/// What requests have in common. Settings that are not listed are ignored; those that would change
-/// the scores and cannot be served are refused.
+/// Common settings of requests. Unknown settings are ignored; known ones that would change the
+/// scores and are not supported are refused.
 #[derive(Debug, Deserialize)]
 pub struct Settings {
-    /// Id of the evaluator model; the server's first one unless given.
+    /// Id of the evaluator model; the server's first one by default.
     pub model: Option<String>,
-    /// Whether long texts are cut off; the server's setting unless given.
+    /// Whether long texts are cut off; the server's setting by default.
     pub truncate: Option<bool>,
     /// Logits instead of numbers between 0 and 1.
     #[serde(default)]
     pub raw_scores: bool,
-    /// Checked by its type only.
+    /// Only its type is checked.
     #[serde(rename = "truncation_direction")]
     _truncation_direction: Option<TruncationDirection>,
 }
@@ -37,14 +37,14 @@ enum TruncationDirection {
 /// Body of `POST /rerank`.
 #[derive(Debug, Deserialize)]
 pub struct RerankRequest {
-    /// What was asked.
+    /// The prompt.
     pub query: String,
     /// Answers to it.
     pub texts: Vec<String>,
-    /// Whether the answers are in the response too.
+    /// Whether the response includes the answers.
     #[serde(default)]
     pub return_text: bool,
-    /// What requests have in common.
+    /// Common settings.
     #[serde(flatten)]
     pub settings: Settings,
 }
@@ -52,14 +52,14 @@ pub struct RerankRequest {
 /// Body of `POST /predict`.
 #[derive(Debug, Deserialize)]
 pub struct PredictRequest {
-    /// What is scored.
+    /// The pairs to score.
     pub inputs: PredictInput,
-    /// What requests have in common.
+    /// Common settings.
     #[serde(flatten)]
     pub settings: Settings,
 }
 
-/// Pairs of a question and an answer.
+/// Pairs of a prompt and an answer.
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
@@ -68,20 +68,20 @@ pub struct PredictRequest {
 pub enum PredictInput {
     /// One pair.
     Single((String, String)),
-    /// Many.
+    /// Several.
     Batch(Vec<(String, String)>),
 }
 
-/// One text of the answer to [`RerankRequest`].
+/// One item of the response to [`RerankRequest`].
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(Deserialize))]
 pub struct Rank {
-    /// Its place in the request, from 0.
+    /// Its index in the request, from 0.
     pub index: usize,
-    /// Itself, if it was asked for.
+    /// The text, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// See [`shown`].
+    /// The score, see [`shown`].
     pub score: f32,
 }
 
@@ -89,7 +89,7 @@ pub struct Rank {
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(Deserialize))]
 pub struct Prediction {
-    /// See [`shown`].
+    /// The score, see [`shown`].
     pub score: f32,
     /// Name of the class.
     pub label: String,
@@ -105,19 +105,20 @@ impl Prediction {
     }
 }
 
-/// The answer to [`PredictRequest`].
+/// The response to [`PredictRequest`].
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum PredictResponse {
     /// For one pair.
     Single([Prediction; 1]),
-    /// For many, in their order.
+    /// For several, in order.
     Batch(Vec<[Prediction; 1]>),
 }
 
 /// The score that a client sees: the model's value itself if it is `raw`, as cosines always are,
-/// otherwise the logistic function of the logit, between 0 and 1. Floats are for people and programs off the chain; the chain's raw score
-/// is made of the logit in one place only, `millionths` of the reference evaluator.
+/// otherwise the logistic function of the logit, between 0 and 1. Floats are for people and for
+/// programs off the chain; the chain's raw score is computed from the logit in one place only,
+/// `millionths` in the reference evaluator.
 pub fn shown(value: f32, raw: bool) -> f32 {
     match raw {
         true => value,
@@ -125,42 +126,42 @@ pub fn shown(value: f32, raw: bool) -> f32 {
     }
 }
 
-/// What a server takes; what is over is refused.
+/// Limits of a server; larger requests are refused.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Texts or pairs of one request.
+    /// Texts or pairs in one request.
     pub texts: usize,
     /// Bytes of a request's body.
     pub body: usize,
-    /// Pairs that wait for the model.
+    /// Queued pairs.
     pub queue: usize,
     /// Tokens of one batch after padding.
     pub batch_tokens: usize,
-    /// Whether long texts are cut off where a request does not say.
+    /// Whether long texts are cut off if a request does not say.
     pub truncate: bool,
 }
 
 /// The query of `GET /info`.
 #[derive(Debug, Deserialize)]
 pub struct InfoQuery {
-    /// Id of the evaluator model; the server's first one unless given.
+    /// Id of the evaluator model; the server's first one by default.
     pub model: Option<String>,
 }
 
-/// The answer to `GET /info`. Beside TEI's members it has `files`, `licence`, `models`, `max_windows`
-/// and `payload_limit`.
+/// The response to `GET /info`. In addition to TEI's members it has `files`, `licence`, `models`,
+/// `max_windows` and `payload_limit`.
 #[derive(Debug, Serialize)]
 pub struct Info {
     model_id: String,
     /// SHA-256 of the ONNX file; TEI has a commit here.
     model_sha: String,
-    /// Of the weights, an SPDX identifier; empty where the entry has none.
+    /// Licence of the weights, an SPDX identifier; empty if the entry has none.
     licence: String,
     model_dtype: &'static str,
     model_type: Value,
     /// SHA-256 by file name.
     files: BTreeMap<&'static str, String>,
-    /// All ids that requests may name.
+    /// All ids that requests may use.
     models: Vec<String>,
     max_concurrent_requests: usize,
     /// Tokens of one window.
@@ -178,7 +179,7 @@ pub struct Info {
 }
 
 impl Info {
-    /// Of `model` on a server of `models`.
+    /// The information on `model` on a server with `models`.
     pub fn new(model: &EvaluatorModel, models: &[EvaluatorModel], limits: &Limits) -> Self {
         Self {
             model_id: model.id.clone(),

@@ -18,7 +18,7 @@ const LIMITS: Limits = Limits {
     truncate: false,
 };
 
-/// The server on the real model, which it has under a second id with short windows.
+/// The server with the real model, and the same model with short windows under a second id.
 fn app() -> Router {
     app_with(LIMITS)
 }
@@ -32,7 +32,7 @@ fn entries() -> [EvaluatorModel; 2] {
     [testing::published(), testing::short()]
 }
 
-/// The server on a model that never comes round, whose queue has room for two pairs.
+/// The server with a model that never answers, and a queue for two pairs.
 fn stuck() -> (Router, mpsc::Receiver<Job>) {
     let (jobs, queued) = mpsc::channel(2);
     (router(jobs, &entries(), LIMITS), queued)
@@ -64,7 +64,7 @@ async fn ranks(app: &Router, body: Value) -> Vec<Rank> {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The logit of a pair by itself.
+/// The logit of a single pair.
 fn alone(model: &crate::scorer::Model, prompt: &str, answer: &str) -> f32 {
     let pair = model.encode(prompt, answer).unwrap();
     model.score(&pair).unwrap().value
@@ -95,7 +95,7 @@ async fn texts_are_ranked_from_the_best() {
     body["raw_scores"] = json!(true);
     body["return_text"] = json!(true);
     let mut raw = ranks(&app, body).await;
-    // Machines differ in the last digits.
+    // The last digits differ between machines.
     for rank in &mut raw {
         rank.score = (rank.score * 1e3).round() / 1e3;
     }
@@ -142,7 +142,7 @@ async fn pairs_are_predicted_in_their_order() {
     assert_eq!(single[0].label, "LABEL_0");
 }
 
-/// Requests at the same time share batches; their scores are those of the pairs by themselves.
+/// Concurrent requests share batches; their scores equal those of single pairs.
 #[tokio::test]
 async fn concurrent_requests_get_the_scores_of_single_pairs() {
     let app = app();
@@ -170,7 +170,7 @@ async fn texts_that_are_too_long_are_cut_off_only_if_asked() {
     let mut body = json!({ "query": "How long?", "texts": ["short", long], "model": "short" });
     let (status, refused) = send(&app, "POST", "/rerank", body.to_string()).await;
     assert_eq!(status, 413);
-    insta::assert_snapshot!(refused, @r#"{"error":"the pair has 136 tokens with the special ones, more than the 108 that are read; shorten it, or set `truncate`","error_type":"Validation"}"#);
+    insta::assert_snapshot!(refused, @r#"{"error":"the pair has 136 tokens including special ones, more than the 108 that are read; shorten it, or set `truncate`","error_type":"Validation"}"#);
     body["truncate"] = json!(true);
     assert_eq!(ranks(&app, body).await.len(), 2);
     let cutting = app_with(Limits {
@@ -181,7 +181,7 @@ async fn texts_that_are_too_long_are_cut_off_only_if_asked() {
     assert_eq!(ranks(&cutting, body).await.len(), 1);
 }
 
-/// A cosine is between −1 and 1 already.
+/// A cosine is already between −1 and 1.
 #[tokio::test]
 async fn a_bi_encoder_answers_with_cosines() {
     let models = [testing::bi_encoder()];
@@ -216,7 +216,7 @@ async fn junk_is_at_the_end_of_every_list() {
     assert_eq!(raw[2].score, -2_147.483_6);
 }
 
-/// What is longer than a window is no reason to refuse, as long as all windows read it.
+/// A text longer than one window is accepted if all windows together can read it.
 #[tokio::test]
 async fn long_texts_are_read_in_windows_by_the_model_that_is_named() {
     let app = app();
@@ -242,7 +242,7 @@ async fn long_texts_are_read_in_windows_by_the_model_that_is_named() {
         assert_eq!(status, 404);
         assert_eq!(
             refused,
-            r#"{"error":"there is no model long here, only ms-marco-minilm-l-12-v2, short","error_type":"Validation"}"#
+            r#"{"error":"this server has no model long, only ms-marco-minilm-l-12-v2, short","error_type":"Validation"}"#
         );
     }
 }
@@ -277,14 +277,14 @@ async fn bad_requests_are_clear_errors() {
     /rerank 400 {"error":"Failed to parse the request body as JSON: EOF while parsing an object at line 1 column 1","error_type":"Validation"}
     /rerank 422 {"error":"Failed to deserialize the JSON body into the target type: missing field `texts` at line 1 column 16","error_type":"Validation"}
     /rerank 400 {"error":"the request has no texts; send at least one","error_type":"Empty"}
-    /rerank 413 {"error":"9 texts are more than the 8 that one request may have","error_type":"Validation"}
-    /rerank 413 {"error":"a text of 30001 bytes is longer than the 30000 that are read, with `truncate` too","error_type":"Validation"}
+    /rerank 413 {"error":"the request has 9 texts, more than the limit of 8","error_type":"Validation"}
+    /rerank 413 {"error":"a text has 30001 bytes, more than the limit of 30000, which applies with `truncate` too","error_type":"Validation"}
     /rerank 413 {"error":"Failed to buffer the request body: length limit exceeded","error_type":"Validation"}
     /predict 422 {"error":"Failed to deserialize the JSON body into the target type: inputs: `inputs` must be a pair [\"question\", \"answer\"] or a list of pairs at line 1 column 29","error_type":"Validation"}
     /predict 400 {"error":"the request has no texts; send at least one","error_type":"Empty"}
-    /nothing 404 {"error":"no such path; there are /rerank, /predict, /health, /info and /metrics","error_type":"Validation"}
-    GET /rerank 405 {"error":"the path does not have this method","error_type":"Validation"}
-    GET /info?model=long 404 {"error":"there is no model long here, only ms-marco-minilm-l-12-v2, short","error_type":"Validation"}
+    /nothing 404 {"error":"no such path; available are /rerank, /predict, /health, /info and /metrics","error_type":"Validation"}
+    GET /rerank 405 {"error":"method not allowed for this path","error_type":"Validation"}
+    GET /info?model=long 404 {"error":"this server has no model long, only ms-marco-minilm-l-12-v2, short","error_type":"Validation"}
     "#);
 }
 
@@ -322,7 +322,7 @@ async fn a_full_queue_says_when_to_come_back() {
     assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
     assert_eq!(refused.headers()["retry-after"], "5");
     insta::assert_snapshot!(text(refused).await, @r#"{"error":"the queue is full; try again later","error_type":"Overloaded"}"#);
-    // The first client has given up meanwhile, and its pairs say so.
+    // The first client has given up, and its pairs are cancelled.
     let job = queued.recv().await.unwrap();
     assert!(job.reply.is_closed());
 }

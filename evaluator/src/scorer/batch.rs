@@ -1,4 +1,4 @@
-//! Which windows are scored together, and batches on all sessions at once.
+//! Divides windows into batches, and runs batches on all sessions in parallel.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -8,17 +8,17 @@ use tracing::warn;
 /// Windows that one model scores together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Batch {
-    /// The model's place.
+    /// The model's index.
     pub model: usize,
-    /// Places of the windows.
+    /// Indexes of the windows.
     pub windows: Vec<usize>,
     /// Tokens of its longest window.
     width: usize,
 }
 
 impl Batch {
-    /// Batches of at most `budget` tokens for windows of these models and lengths, those with the
-    /// shortest windows first: a short answer does not wait for a long one.
+    /// Batches of at most `budget` tokens for windows of these models and lengths, shortest windows
+    /// first, so that a short answer does not wait for a long one.
     pub fn plan(windows: &[(usize, usize)], models: usize, budget: usize) -> Vec<Self> {
         let mut batches = Vec::new();
         for model in 0..models {
@@ -37,8 +37,7 @@ impl Batch {
     }
 }
 
-/// Does `score(session, batch)` for every batch, in their order, with as many at a time as there
-/// are `sessions`.
+/// Calls `score(session, batch)` for every batch, in order, on all `sessions` in parallel.
 pub fn in_lanes(batches: Vec<Batch>, sessions: usize, score: impl Fn(usize, Batch) + Sync) {
     let lanes = sessions.min(batches.len());
     let batches = Mutex::new(batches.into_iter());
@@ -63,15 +62,15 @@ pub fn in_lanes(batches: Vec<Batch>, sessions: usize, score: impl Fn(usize, Batc
     });
 }
 
-/// Splits windows of the given lengths (tokens) into batches, shortest windows first, so that
-/// little is padded: no batch is larger than `budget` tokens after padding, except a single window
-/// that is longer by itself. Returns the indexes of each batch's windows.
+/// Splits windows of the given lengths (tokens) into batches, shortest windows first, to minimize
+/// padding. No batch exceeds `budget` tokens after padding, except for a single window that is
+/// longer by itself. Returns the indexes of each batch's windows.
 fn plan(lengths: &[usize], budget: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..lengths.len()).collect();
     order.sort_by_key(|index| lengths[*index]);
     let mut batches: Vec<Vec<usize>> = Vec::new();
     for index in order {
-        // The windows come in ascending order: this one is the longest of its batch.
+        // Windows come in ascending order, so this one is the longest of its batch.
         match batches.last_mut() {
             Some(batch) if (batch.len() + 1) * lengths[index] <= budget => batch.push(index),
             _ => batches.push(vec![index]),
@@ -102,7 +101,7 @@ mod tests {
         let both = std::sync::Barrier::new(2);
         let done = Mutex::new(Vec::new());
         in_lanes(Batch::plan(&lengths, 1, 1), 2, |session, batch| {
-            // Goes on only when the other session has a batch too.
+            // Continues only once the other session has a batch too.
             both.wait();
             done.lock().unwrap().push((batch.windows[0], session));
         });

@@ -27,9 +27,9 @@ pub enum Error {
         path = path.display()
     )]
     Library {
-        /// The library.
+        /// The library's path.
         path: PathBuf,
-        /// From the loader.
+        /// The loader's error.
         reason: String,
     },
     /// ONNX Runtime refused the model or a batch.
@@ -37,38 +37,40 @@ pub enum Error {
     Runtime {
         /// "load the model", ...
         action: &'static str,
-        /// From ONNX Runtime.
+        /// ONNX Runtime's error.
         reason: String,
     },
-    /// A file is missing or is not the registry's, or the reference evaluator refused a model, a text or
-    /// a window.
+    /// A file is missing or does not match the registry, or the reference evaluator refused a
+    /// model, a text or a window.
     #[error(transparent)]
     Reference(#[from] poq_reference_evaluator::Error),
-    /// A pair does not fit, and nothing may be cut off.
+    /// A pair is too long, and may not be cut off.
     #[error(
-        "the pair has {tokens} tokens with the special ones, more than the {most} that are read; shorten it, or set `truncate`"
+        "the pair has {tokens} tokens including special ones, more than the {most} that are read; shorten it, or set `truncate`"
     )]
     TooLong {
         /// Tokens of the whole pair.
         tokens: usize,
-        /// Tokens that are read of it, in all windows.
+        /// Most tokens that are read, in all windows.
         most: usize,
     },
-    /// The registry has a model of a kind that is new.
-    #[error("evaluator model {model} has kind {kind}, which this version does not run; update it")]
+    /// The registry's model has an unknown kind.
+    #[error(
+        "evaluator model {model} has kind {kind}, which this version does not support; update this program"
+    )]
     Kind {
-        /// Its id.
+        /// The model's id.
         model: String,
         /// Number of the kind.
         kind: i32,
     },
-    /// The model answered with something that is no score.
+    /// The model's output is not a usable score.
     #[error("the model's output is not a number")]
     NotANumber,
 }
 
-/// Computes what a model makes of windows.
+/// Runs the model on windows.
 pub trait Scorer: Send {
-    /// One row per window, in their order, from one padded batch.
+    /// One row per window, in order, from one padded batch.
     fn rows(&mut self, batch: &[&Window]) -> Result<Vec<Row>, Error>;
 }

@@ -1,4 +1,4 @@
-//! Evaluator models as the registry describes them, ready to score.
+//! Evaluator models of the registry, loaded and ready to score.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,10 +13,10 @@ use super::{
     kind,
 };
 
-/// Longest input of the BERT models that this program runs, in tokens.
+/// Longest input of the supported BERT models, in tokens.
 const POSITIONS: usize = 512;
 
-/// Where the parts of a model are.
+/// Paths of a model's files, and its backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ModelFiles {
     /// The canonical ONNX file.
@@ -25,11 +25,11 @@ pub struct ModelFiles {
     pub tokenizer: PathBuf,
     /// The shared library of ONNX Runtime.
     pub library: PathBuf,
-    /// What computes.
+    /// The backend.
     pub backend: ScorerBackend,
 }
 
-/// What computes the rows of windows.
+/// The backend that computes the rows of windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ScorerBackend {
@@ -41,16 +41,16 @@ pub enum ScorerBackend {
     Reference,
 }
 
-/// How a model is run.
+/// Sessions and threads of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Engine {
-    /// Batches that are scored at the same time, each by a copy of the weights.
+    /// Batches scored at the same time, each with its own copy of the weights.
     pub sessions: usize,
-    /// Compute threads of one session.
+    /// Compute threads per session.
     pub threads: usize,
 }
 
-/// Scorers of the same weights, which work at the same time.
+/// Scorers with the same weights, which run in parallel.
 type Sessions = Arc<[Mutex<Box<dyn Scorer>>]>;
 
 /// Tokenizer and sessions of one evaluator model.
@@ -78,9 +78,9 @@ pub fn open_all(
 }
 
 impl Model {
-    /// Loads the model of a registry entry from files whose digests must be the entry's, then
-    /// scores a window of the longest length in each session, so that the first duty finds
-    /// everything in memory. `loaded` are sessions of the same weights.
+    /// Loads the model of a registry entry from files whose digests must match it, then scores a
+    /// window of the greatest length in each session, so that everything is in memory for the first
+    /// duty. `loaded` are sessions with the same weights.
     fn open(
         registered: &EvaluatorModel,
         files: &ModelFiles,
@@ -119,7 +119,7 @@ impl Model {
         &self.registered
     }
 
-    /// How many batches can be scored at the same time; at least 1.
+    /// Number of batches that can be scored at the same time; at least 1.
     pub fn sessions(&self) -> usize {
         self.sessions.len()
     }
@@ -129,18 +129,18 @@ impl Model {
         self.tokenizer.encode(prompt, answer)
     }
 
-    /// The token ids of a pair, of junk too: for texts that are made up to measure times.
+    /// The token ids of any pair, even junk: for made-up texts in timing measurements.
     pub fn encode_uncapped(&self, prompt: &str, answer: &str) -> Result<Encoded, Error> {
         self.tokenizer.encode_uncapped(prompt, answer)
     }
 
-    /// What the model computes of a pair.
+    /// The model's value for a pair.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// The rows of one batch, computed by one of the [sessions](Self::sessions), which are
-    /// counted from 0.
+    /// The rows of one batch, computed by one of the [sessions](Self::sessions), which are numbered
+    /// from 0.
     pub fn rows(&self, session: usize, batch: &[&Window]) -> Result<Vec<Row>, Error> {
         let session = &self.sessions[session % self.sessions.len()];
         let mut scorer = session.lock().unwrap_or_else(PoisonError::into_inner);
@@ -208,7 +208,7 @@ mod tests {
     use crate::testing;
     use poq_reference_evaluator::{mean, millionths};
 
-    /// The windows are pairs of their own: nothing but the mean is added.
+    /// Windows score like pairs of their own; only the mean is added.
     #[test]
     fn a_long_answer_has_the_mean_score_of_its_windows() {
         let model = testing::models().remove(1);
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!((scores.len(), pair.truncated), (3, 0), "{scores:?}");
         let score = model.score(&pair).unwrap().raw_score;
         assert_eq!(score, mean(&scores));
-        // Of windows.py in `bench/`, with ONNX Runtime's Python package.
+        // From `bench/windows.py`, with ONNX Runtime's Python package.
         assert!((score + 3_852_510).abs() <= 10, "{score}");
     }
 
@@ -240,7 +240,7 @@ mod tests {
         opened.err().unwrap().to_string()
     }
 
-    /// Scores of ONNX Runtime's Python package for the same pairs.
+    /// Scores by ONNX Runtime's Python package for the same pairs.
     #[test]
     fn a_bi_encoder_has_its_known_scores() {
         let model = testing::open(&[testing::bi_encoder()]).remove(0);
@@ -293,7 +293,7 @@ mod tests {
         std::fs::write(&files.weights, &content[..content.len() / 2]).unwrap();
         let error = refusal(testing::published(), files.clone());
         assert!(error.contains("run `make setup`"), "{error}");
-        // And one that the registry has so.
+        // And one for which the registry has that digest.
         let mut entry = testing::published();
         entry.weights_sha256 = poq_client::digest::of_file(&files.weights).unwrap();
         let error = refusal(entry, files);

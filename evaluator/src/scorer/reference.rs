@@ -17,8 +17,8 @@ pub struct ReferenceScorer {
 }
 
 impl ReferenceScorer {
-    /// Reads the weights of a registry entry. The windows of a batch are computed on up to `threads`
-    /// threads.
+    /// Reads the weights of a registry entry. The windows of a batch are computed on up to
+    /// `threads` threads.
     pub fn open(
         registered: &EvaluatorModel,
         kind: Kind,

@@ -10,12 +10,12 @@ use ort::value::{Outlet, Tensor};
 
 use super::{Error, Kind, Row, Scorer, Window};
 
-/// Ids with which short windows of a batch are filled; the attention mask hides them.
+/// Padding for short windows of a batch; the attention mask hides it.
 const PADDING: i64 = 0;
 
-/// A BERT model: `input_ids`, `attention_mask`, `token_type_ids` (int64, batch × tokens) to `logits`
-/// (f32, batch × 1) of a cross-encoder, or to `last_hidden_state` (f32, batch × tokens × hidden)
-/// of a bi-encoder, whose embedding is the row of `[CLS]`.
+/// A BERT model: `input_ids`, `attention_mask`, `token_type_ids` (int64, batch × tokens) to a
+/// cross-encoder's `logits` (f32, batch × 1), or to a bi-encoder's `last_hidden_state` (f32, batch
+/// × tokens × hidden), whose row for `[CLS]` is the embedding.
 pub struct OrtScorer {
     session: Session,
     output: &'static str,
@@ -28,7 +28,7 @@ impl OrtScorer {
         Self::open(library, model, kind, threads, GraphOptimizationLevel::All)
     }
 
-    /// As [`Self::new`], without the optimizations that change what is rounded where.
+    /// Like [`Self::new`], without the optimizations that change rounding.
     pub fn without_optimization(
         library: &Path,
         model: &[u8],
@@ -63,7 +63,7 @@ impl OrtScorer {
         if !outputs.contains(&output) {
             let outputs = outputs.join(", ");
             return Err(unusable(format!(
-                "its outputs are {outputs}, and a model of this kind has {output}; the registry's kind and the file do not fit together"
+                "its outputs are {outputs}, but a model of this kind has {output}; the registry's kind does not match the file"
             )));
         }
         Ok(Self { session, output })
@@ -104,8 +104,8 @@ fn output(kind: Kind) -> &'static str {
     }
 }
 
-/// The first row of each window: the only one of `windows × 1`, that of `[CLS]` of
-/// `windows × tokens × hidden`. `None` if the shape is another one.
+/// The first row of each window: the only one of `windows × 1`, or that of `[CLS]` of `windows ×
+/// tokens × hidden`. `None` for any other shape.
 fn first_rows(shape: &[i64], values: &[f32], windows: usize) -> Option<Vec<Row>> {
     let of_shape = usize::try_from(*shape.first()?).ok()?;
     let length = usize::try_from(*shape.last()?).ok()?;
@@ -149,7 +149,7 @@ impl Inputs {
     }
 }
 
-/// The process's ONNX Runtime; it can be loaded once only.
+/// The process's ONNX Runtime, which can be loaded only once.
 fn environment(library: &Path) -> Result<Environment, Error> {
     static ENVIRONMENT: Mutex<Option<Environment>> = Mutex::new(None);
     let mut loaded = ENVIRONMENT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -165,7 +165,7 @@ fn load(library: &Path) -> Result<Environment, Error> {
         path: library.to_owned(),
         reason,
     };
-    // An absolute path, because `ort` looks for a relative one beside the program.
+    // An absolute path, because `ort` resolves a relative one against the program's folder.
     let library = library
         .canonicalize()
         .map_err(|error| unusable(error.to_string()))?;
@@ -200,8 +200,8 @@ mod tests {
     use crate::scorer::PairTokenizer;
     use crate::testing::{self, files, published};
 
-    /// Largest difference that engine settings may make, in micro-logits: a fiftieth of the
-    /// audit tolerance.
+    /// Largest difference between engine settings, in micro-logits: a fiftieth of the audit
+    /// tolerance.
     const NOISE: i32 = 10;
 
     fn encoded() -> Vec<Window> {
@@ -241,7 +241,7 @@ mod tests {
         a.iter().zip(b).map(|(a, b)| (a - b).abs()).max().unwrap()
     }
 
-    /// Scores of ONNX Runtime's Python package for the same pairs.
+    /// Scores by ONNX Runtime's Python package for the same pairs.
     #[test]
     fn known_pairs_have_their_known_scores() {
         let scores = alone(canonical(1, GraphOptimizationLevel::All), &encoded());

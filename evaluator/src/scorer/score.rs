@@ -1,25 +1,25 @@
-//! From what a model computes of a pair's windows to the pair's score.
+//! Computes a pair's score from the model's outputs for its windows.
 
 use poq_proto::v1::{EvaluatorKind, EvaluatorModel};
 use poq_reference_evaluator::{Kind, LEAST, cosine, mean, millionths};
 
 use super::Error;
 
-/// What the model computed of one window: a single logit, or an embedding.
+/// The model's output for one window: a single logit, or an embedding.
 pub type Row = Vec<f32>;
 
 /// The score of one pair.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Score {
-    /// A logit or a cosine, as the model computed it; of several windows, the raw score as a
-    /// float. For people and programs off the chain.
+    /// A logit or a cosine as the model computed it; for several windows, the raw score as a float.
+    /// For people and programs off the chain.
     pub value: f32,
-    /// Millionths of it: micro-logits, or millionths of a cosine.
+    /// In millionths: micro-logits, or millionths of a cosine.
     pub raw_score: i32,
 }
 
 impl Score {
-    /// Of a pair that is capped.
+    /// The score of a capped pair.
     const LEAST: Self = Self {
         value: LEAST as f32 / 1e6,
         raw_score: LEAST,
@@ -27,8 +27,8 @@ impl Score {
 }
 
 impl Score {
-    /// Of a pair from the rows of all of its windows, in the order of [`super::Encoded::windows`]. Only a
-    /// pair that is capped has none.
+    /// The score of a pair from the rows of all its windows, in the order of
+    /// [`super::Encoded::windows`]. Only a capped pair has none.
     pub fn of(kind: Kind, rows: &[Row]) -> Result<Self, Error> {
         if rows.is_empty() {
             return Ok(Self::LEAST);
@@ -50,7 +50,7 @@ impl Score {
     }
 }
 
-/// The kind of a registry entry, if this program can run it.
+/// The kind of a registry entry, if this program supports it.
 pub fn kind(model: &EvaluatorModel) -> Result<Kind, Error> {
     match model.kind() {
         EvaluatorKind::CrossEncoder => Ok(Kind::CrossEncoder),
@@ -66,7 +66,7 @@ fn single(row: &[f32]) -> f32 {
     row.first().copied().unwrap_or(f32::NAN)
 }
 
-/// Of the first row, which is the prompt's, with each of the others.
+/// Cosines of the first row, which is the prompt's, with each of the others.
 fn cosines(rows: &[Row]) -> Vec<f32> {
     let Some((prompt, answer)) = rows.split_first() else {
         return Vec::new();
@@ -102,7 +102,7 @@ mod tests {
         assert_eq!((one.value, one.raw_score), (0.6, 600_000));
         let two = score(&[vec![0.0, 2.0], vec![0.0, 5.0], vec![0.0, -0.5]]).unwrap();
         assert_eq!((two.value, two.raw_score), (0.0, 0));
-        // Nothing has no direction.
+        // A zero vector has no direction.
         let zero = score(&[vec![0.0, 0.0], vec![1.0, 0.0]]);
         assert!(matches!(zero, Err(Error::NotANumber)));
     }

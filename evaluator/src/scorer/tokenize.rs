@@ -1,4 +1,4 @@
-//! From a pair of texts to the token ids that the model reads.
+//! Converts a pair of texts to the token ids that the model reads.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ use super::{Error, kind};
 /// A pair of texts as token ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Encoded {
-    /// Why the pair is capped: it has the least score and nothing of it is read.
+    /// The reason if the pair is capped: it has the least score, and nothing of it is read.
     pub junk: Option<Junk>,
-    /// In the order of the answer, at least one unless the pair is capped; a bi-encoder's begin with
-    /// that of the prompt.
+    /// In the order of the answer, at least one unless the pair is capped; for a bi-encoder, the
+    /// prompt's window comes first.
     pub windows: Vec<Window>,
-    /// In how many of them the answer is read.
+    /// Number of windows of the answer.
     pub answer_windows: usize,
     /// Tokens of the two texts that are read, and the special ones of a pair with one window.
     pub read: usize,
@@ -35,20 +35,21 @@ impl Encoded {
         }
     }
 
-    /// Tokens of all windows with the special ones; a cross-encoder's have the prompt in each.
+    /// Tokens of all windows with the special ones; a cross-encoder's windows each contain the
+    /// prompt.
     pub fn tokens(&self) -> usize {
         self.windows.iter().map(|window| window.ids.len()).sum()
     }
 }
 
-/// Encodes pairs as audits do, by the reference evaluator.
+/// Encodes pairs as audits do, with the reference evaluator.
 pub struct PairTokenizer {
     tokenizer: reference::PairTokenizer,
     caps_junk: bool,
 }
 
 impl PairTokenizer {
-    /// Reads the `tokenizer.json` of a registry entry. The entry says all that encoding depends on.
+    /// Reads the `tokenizer.json` of a registry entry. The entry determines the encoding.
     pub fn open(path: &Path, registered: &EvaluatorModel) -> Result<Self, Error> {
         let tokenizer = reference::PairTokenizer::open(
             kind(registered)?,
@@ -73,7 +74,7 @@ impl PairTokenizer {
         self.encode_uncapped(prompt, answer)
     }
 
-    /// The ids of a pair, of junk too.
+    /// The ids of any pair, even junk.
     pub fn encode_uncapped(&self, prompt: &str, answer: &str) -> Result<Encoded, Error> {
         let reference::Windows {
             prompt,

@@ -1,11 +1,12 @@
 //! Merges a trained low-rank adapter into a canonical graph.
 //!
-//! An adapter is a safetensors file. Of a linear layer `NAME` it has `NAME.down` `[rank, inputs]` and `NAME.up`
-//! `[outputs, rank]`, both in half precision, and the layer's weights become `W + up · down`. `pooler.dense` and
-//! `classifier` are there whole, in single precision.
+//! An adapter is a safetensors file. For a linear layer `NAME` it has `NAME.down` `[rank, inputs]`
+//! and `NAME.up` `[outputs, rank]`, both in half precision; the layer's weights become `W + up ·
+//! down`. `pooler.dense` and `classifier` are complete, in single precision.
 //!
-//! The merge has the same bits on every machine: the product of two halves is a multiple of 2^-48, so that sums below 32 are
-//! exact in double precision, in whatever order they are made; each weight is then rounded once.
+//! The merge gives the same bits on every machine: the product of two halves is a multiple of
+//! 2^-48, so sums below 32 are exact in double precision in any order; each weight is then rounded
+//! once.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +19,12 @@ use super::head;
 use super::tensor::{self, float_tensor};
 use super::{Error, Result};
 
-/// Of the metadata.
+/// Value of `format` in the metadata.
 const FORMAT: &str = "poq-adapter-1";
-/// Sums of products of an adapter have to be below it.
+/// Sums of products of an adapter must be below this.
 const MOST_SUM: f64 = 32.0;
 
-/// Merges `adapter` into `graph`, which becomes a cross-encoder if it is none.
+/// Merges `adapter` into `graph`, turning a bi-encoder into a cross-encoder.
 pub fn merge(graph: &mut GraphProto, adapter: &[u8]) -> Result<()> {
     let (_, metadata) = SafeTensors::read_metadata(adapter).map_err(refused)?;
     let format = metadata.metadata().as_ref().and_then(|of| of.get("format"));
@@ -40,7 +41,7 @@ pub fn merge(graph: &mut GraphProto, adapter: &[u8]) -> Result<()> {
     for layer in &layers {
         let constant = weights.get(layer).ok_or_else(|| {
             refused(format_args!(
-                "it has the layer {layer}, which the model has not"
+                "it has the layer {layer}, which the model does not have"
             ))
         })?;
         let up = halves(&taken(&mut tensors, &format!("{layer}.up"))?)?;
@@ -49,12 +50,12 @@ pub fn merge(graph: &mut GraphProto, adapter: &[u8]) -> Result<()> {
     }
     head::replace(graph, |name| floats(&taken(&mut tensors, name)?))?;
     match tensors.keys().next() {
-        Some(name) => Err(refused(format_args!("nothing is known of its {name}"))),
+        Some(name) => Err(refused(format_args!("its {name} is unknown"))),
         None => Ok(()),
     }
 }
 
-/// Says what is wrong with an adapter.
+/// The error for an unusable adapter.
 pub fn refused(reason: impl std::fmt::Display) -> Error {
     Error::Adapter {
         reason: reason.to_string(),
@@ -139,7 +140,7 @@ fn add_product(
 ) -> Result<()> {
     let shape = || {
         refused(format_args!(
-            "its {layer} has another shape than the model's"
+            "its {layer} has a different shape than the model's"
         ))
     };
     let weight = tensor::named(graph, constant).ok_or_else(shape)?;
@@ -157,7 +158,7 @@ fn add_product(
                 *most += (factor * value).abs();
             }
         }
-        // Not a number is not below, either.
+        // Also true for NaN.
         if !most.iter().all(|most| *most < MOST_SUM) {
             return Err(refused(format_args!(
                 "the sums of its {layer} reach {MOST_SUM}, too much for an exact merge"
@@ -188,7 +189,7 @@ mod tests {
     /// Tensors by name: type, shape, bytes.
     type Parts = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
-    /// Of one layer with rank 2, and of a head.
+    /// An adapter for one layer with rank 2, and a head.
     fn parts() -> Parts {
         let halves = |values: &[f32]| -> Vec<u8> {
             let bytes = values
@@ -241,7 +242,7 @@ mod tests {
         ModelProto::decode(content.as_slice()).unwrap()
     }
 
-    /// Both of a cross-encoder, whose head it replaces, and of a bi-encoder, which gets one.
+    /// For both a cross-encoder, whose head it replaces, and a bi-encoder, which gets one.
     #[test]
     fn a_merged_model_is_a_cross_encoder_that_the_reference_evaluator_reads() {
         for id in ["ms-marco-minilm-l-12-v2", "bge-small-en-v1.5"] {
@@ -291,20 +292,21 @@ mod tests {
         assert!(merged(&unchanged, "other").contains("its format is not"));
         assert!(merged(&renamed(down, "x"), FORMAT).contains("it has no encoder.layer.5"));
         assert!(
-            merged(&renamed(up, "encoder.layer.99.up"), FORMAT).contains("which the model has not")
+            merged(&renamed(up, "encoder.layer.99.up"), FORMAT)
+                .contains("which the model does not have")
         );
         assert!(merged(&renamed("classifier.bias", "x"), FORMAT).contains("it has no classifier"));
         let extra = |parts: &mut Parts| {
             parts.insert("x".into(), (Dtype::F32, vec![], vec![0; 4]));
         };
-        assert!(merged(&extra, FORMAT).contains("nothing is known of its x"));
+        assert!(merged(&extra, FORMAT).contains("its x is unknown"));
         let narrow = |parts: &mut Parts| {
             parts.insert(
                 down.into(),
                 (Dtype::F16, vec![2, 383], vec![0; 2 * 2 * 383]),
             );
         };
-        assert!(merged(&narrow, FORMAT).contains("another shape"));
+        assert!(merged(&narrow, FORMAT).contains("a different shape"));
         let huge = |parts: &mut Parts| {
             parts.get_mut(down).unwrap().2 = f16::MAX.to_le_bytes().repeat(2 * 384);
         };

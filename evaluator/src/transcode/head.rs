@@ -16,10 +16,11 @@ const INT: i32 = 2;
 /// A `TensorShapeProto.Dimension` with the `dim_value` 1, encoded.
 const DIM_VALUE_1: &[u8] = &[0x08, 0x01];
 
-/// Shape and values of a part of an adapter, where a matrix has a row for each output.
+/// Shape and values of a part of an adapter; a matrix has a row for each output.
 pub type Part = (Vec<usize>, Vec<f32>);
 
-/// Gives the graph the head whose parts are known by their names in transformers; adds one to a bi-encoder.
+/// Replaces the graph's head by one whose parts have their names in transformers; adds one to a
+/// bi-encoder.
 pub fn replace(graph: &mut GraphProto, mut part: impl FnMut(&str) -> Result<Part>) -> Result<()> {
     let [output] = graph.output.as_slice() else {
         return Err(refused("the model has more than one output"));
@@ -70,7 +71,7 @@ fn put(graph: &mut GraphProto, tensor: TensorProto) -> Result<()> {
         Some(old) => {
             let name = old.name();
             return Err(refused(format_args!(
-                "its {name} has another shape than the model's"
+                "its {name} has a different shape than the model's"
             )));
         }
         None => graph.initializer.push(tensor),
@@ -78,7 +79,7 @@ fn put(graph: &mut GraphProto, tensor: TensorProto) -> Result<()> {
     Ok(())
 }
 
-/// Makes `logits` of the rows of the last layer.
+/// Computes `logits` from the rows of the last layer.
 fn add_nodes(graph: &mut GraphProto, rows: &str) {
     const FIRST: &str = "pooler.first";
     let node = |operator: &str, inputs: &[&str], output: &str| NodeProto {
@@ -142,7 +143,7 @@ fn of_logits(of_rows: Bytes) -> Bytes {
     logits.encode_to_vec().into()
 }
 
-/// The part of ONNX's type of an output that these models have.
+/// The part of ONNX's output type that these models use.
 #[derive(Clone, PartialEq, Message)]
 struct TypeProto {
     #[prost(message, optional, tag = "1")]

@@ -1,10 +1,12 @@
-//! Makes canonical f32 models of published int8 ones, and of a trained judge's adapter. This is production:
-//! judges are shipped as adapters, and every operator merges them into their bases, which the set-up fetches.
+//! Creates canonical f32 models from published int8 ones, with a trained judge's adapter if given.
+//! This is production code: judges are shipped as adapters, and every operator merges them into
+//! their base models, which `make setup` fetches.
 //!
-//! The int8 graph quantises its activations while it runs, and that amplifies rounding: its scores differ by
-//! up to two logits between settings of one engine. With the same weights in f32 they agree to about 1e-5
-//! logit, so the f32 file is the evaluator model of the registry. A published file is known by its SHA-256,
-//! so its form is not checked, and the result has the SHA-256 of the registry entry.
+//! The int8 graph quantises its activations while it runs, which amplifies rounding: its scores
+//! differ by up to two logits between settings of one engine. With the same weights in f32 they
+//! agree to about 1e-5 logit, so the f32 file is the evaluator model of the registry. A published
+//! file is identified by its SHA-256, so its form is not checked, and the result has the SHA-256 of
+//! the registry entry.
 
 mod adapter;
 mod head;
@@ -28,7 +30,7 @@ pub struct Published {
     pub int8_sha256: &'static str,
 }
 
-/// The models that the set-up fetches.
+/// The models that `make setup` fetches.
 pub const MODELS: [Published; 2] = [
     // cross-encoder/ms-marco-MiniLM-L-12-v2
     Published {
@@ -42,8 +44,8 @@ pub const MODELS: [Published; 2] = [
     },
 ];
 
-/// The judges that `lab/judge` trained, with the published models that they adapt. An id names the licence of
-/// the adapter: `nc` is CC BY-NC 4.0, `open` Apache-2.0.
+/// The judges trained by `lab/judge`, with the published models that they adapt. An id names the
+/// licence of the adapter: `nc` is CC BY-NC 4.0, `open` Apache-2.0.
 pub const JUDGES: [(&str, &str); 3] = [
     ("judge-minilm-nc-2", "ms-marco-minilm-l-12-v2"),
     ("judge-bge-nc-2", "bge-small-en-v1.5"),
@@ -56,9 +58,9 @@ pub enum Error {
     /// A file cannot be read.
     #[error("cannot read {path}: {source}; run `make setup` to fetch the model files", path = path.display())]
     Read {
-        /// The file.
+        /// The file's path.
         path: PathBuf,
-        /// From the operating system.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// The result cannot be stored.
@@ -67,39 +69,39 @@ pub enum Error {
     /// There is no registry entry.
     #[error(transparent)]
     Registry(#[from] registry::Error),
-    /// The input is none of [`MODELS`].
+    /// The input is not one of [`MODELS`].
     #[error(
-        "{path} has SHA-256 {actual}, which is of no published model that is known; run `make setup` to fetch them",
+        "{path} has SHA-256 {actual}, which is not that of a known published model; run `make setup` to fetch them",
         path = path.display()
     )]
     Unknown {
-        /// The input.
+        /// The input's path.
         path: PathBuf,
-        /// Of the input.
+        /// The input's digest.
         actual: String,
     },
-    /// A published model is not what it was; a bug.
+    /// A published model has an unexpected form; a bug.
     #[error("{0} is not an ONNX model with dynamically quantised products; this is a bug")]
     Form(&'static str),
-    /// The adapter is not of this model.
+    /// The adapter does not belong to this model.
     #[error(
         "the adapter cannot be merged: {reason}; export it again with `lab/judge/judge.sh export`"
     )]
     Adapter {
-        /// What is wrong with it.
+        /// The reason.
         reason: String,
     },
-    /// The result is not the model of the registry entry.
+    /// The result does not match the registry entry.
     #[error(
-        "{path} would have SHA-256 {actual}, and {expected} by its registry entry: the adapter is not that of the release, or this is a bug",
+        "{path} would have SHA-256 {actual}, but its registry entry has {expected}: the adapter is not that of the release, or this is a bug",
         path = path.display()
     )]
     Output {
-        /// The output.
+        /// The output's path.
         path: PathBuf,
-        /// SHA-256 that it should have.
+        /// The expected SHA-256.
         expected: String,
-        /// Of the result.
+        /// The result's SHA-256.
         actual: String,
     },
 }
@@ -109,15 +111,15 @@ type Result<T> = std::result::Result<T, Error>;
 /// A canonical file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Canonical {
-    /// Of the file.
+    /// SHA-256 of the file.
     pub sha256: String,
-    /// Its size if it is new; `None` if it was there already.
+    /// Its size if it is new; `None` if it already existed.
     pub written: Option<usize>,
 }
 
-/// Writes the canonical form of the published model at `input`, with the adapter merged into it where one is
-/// given, to `output`, at once or not at all. `id` is that of the registry entry that the result must have;
-/// without an adapter it is known.
+/// Writes the canonical form of the published model at `input`, with the adapter merged in if one
+/// is given, to `output`, atomically. `id` is that of the registry entry that the result must
+/// match; without an adapter it is known.
 pub fn transcode(
     input: &Path,
     adapter: Option<&Path>,
@@ -169,7 +171,7 @@ fn unread(path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     }
 }
 
-/// Which model the content of the file at `path` is.
+/// Identifies the model by the content of the file at `path`.
 fn published(path: &Path, content: &[u8]) -> Result<&'static Published> {
     let actual = digest::of_bytes(content);
     let known = MODELS.iter().find(|model| model.int8_sha256 == actual);
@@ -183,7 +185,8 @@ fn published(path: &Path, content: &[u8]) -> Result<&'static Published> {
 fn dequantized(int8: Vec<u8>) -> Option<ModelProto> {
     let mut model = ModelProto::decode(prost::bytes::Bytes::from(int8)).ok()?;
     let graph = model.graph.as_mut()?;
-    // The redundant mark that the data is in the file: new constants have none, either.
+    // Drops the redundant mark that the data is in the file, which new constants do not have
+    // either.
     for tensor in &mut graph.initializer {
         tensor.data_location = None;
     }
@@ -248,7 +251,7 @@ mod tests {
         let mut content = std::fs::read(model_file(MODELS[1].id, INT8)).unwrap();
         content[1000] ^= 1;
         assert!(published(Path::new("model.int8.onnx"), &content).is_err());
-        // As if it had been published so.
+        // As if this were the published file.
         content.truncate(content.len() / 2);
         assert!(ModelProto::decode(content.as_slice()).is_err());
     }

@@ -1,6 +1,6 @@
 //! Replaces the dynamically quantised matrix products of a graph by f32 products.
 //!
-//! What ONNX Runtime's dynamic quantisation writes for one product `Y = X · W`:
+//! ONNX Runtime's dynamic quantisation writes one product `Y = X · W` as
 //!
 //! ```text
 //! X ─ DynamicQuantizeLinear ─┬─ Xq, zero point ─ MatMulInteger(Wq, zero point) ─ Cast ─┐
@@ -19,14 +19,14 @@ use super::tensor::{dequantized, named};
 struct Product {
     /// The node that is replaced.
     place: usize,
-    /// The nodes that go away with it; the quantisation of the activation is shared.
+    /// The nodes that are removed with it; the quantisation of the activation is shared.
     obsolete: [usize; 4],
     matrix: NodeProto,
     /// Quantised weight, zero point and scale.
     constants: [String; 3],
 }
 
-/// Rewrites every quantised product. `None` if the graph is not of this form.
+/// Rewrites every quantised product. `None` if the graph does not have this form.
 pub fn dequantize(graph: &mut GraphProto) -> Option<()> {
     let products = products(&graph.node);
     let mut weights = BTreeMap::new();
@@ -69,7 +69,7 @@ fn products(nodes: &[NodeProto]) -> Vec<Product> {
             .collect::<Vec<_>>()
     };
     let writers: BTreeMap<String, usize> = nodes.iter().enumerate().flat_map(outputs).collect();
-    // The node that writes `value`, if it is this operator.
+    // The node that writes `value`, if it has this operator.
     let writer = |value: &str, operator: &str| {
         let place = *writers.get(value)?;
         (nodes[place].op_type() == operator).then_some(place)

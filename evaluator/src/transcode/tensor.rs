@@ -1,8 +1,8 @@
-//! Typed access to the constants of a graph, and the dequantisation of a weight matrix.
+//! Typed access to the constants of a graph, and dequantisation of a weight matrix.
 
 use poq_reference_evaluator::onnx_proto::{FLOAT, GraphProto, INT8, TensorProto};
 
-/// The constant of this name.
+/// The constant with this name.
 pub fn named<'a>(graph: &'a mut GraphProto, name: &str) -> Option<&'a mut TensorProto> {
     graph.initializer.iter_mut().find(|of| of.name() == name)
 }
@@ -23,9 +23,9 @@ pub fn float_tensor(
     }
 }
 
-/// `(quantized − zero_point) · scale`: every difference is exact, every product is rounded once, so the
-/// bytes are the same on every machine. Zero point and scale are one number each, or one for each column.
-/// `None` if there are other numbers of them.
+/// `(quantized − zero_point) · scale`. Every difference is exact and every product is rounded once,
+/// so the bytes are the same on every machine. Zero point and scale are one number each, or one per
+/// column. `None` for any other number of them.
 pub fn dequantized(
     name: String,
     quantized: TensorProto,
@@ -48,7 +48,7 @@ fn per_column<T: Copy>(values: Vec<T>, columns: usize) -> Option<Vec<T>> {
     }
 }
 
-/// The elements of 8-bit integers, whichever of the two forms they are stored in.
+/// The elements of 8-bit integers, in either of their two storage forms.
 fn integers(tensor: &TensorProto) -> Vec<i32> {
     let raw = tensor.raw_data().iter();
     match (tensor.raw_data(), tensor.data_type()) {
@@ -58,7 +58,7 @@ fn integers(tensor: &TensorProto) -> Vec<i32> {
     }
 }
 
-/// The elements of single-precision numbers, whichever of the two forms they are stored in.
+/// The elements of single-precision numbers, in either of their two storage forms.
 pub fn floats(tensor: &TensorProto) -> Vec<f32> {
     match tensor.raw_data().as_chunks().0 {
         [] => tensor.float_data.clone(),

@@ -1,4 +1,4 @@
-//! The whole evaluator against a chain that does what a real one does rarely.
+//! The whole evaluator against a chain with rare faults.
 
 use std::path::Path;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::fake_chain::crashes::{TASKS, WINDOW, die_at};
 use crate::fake_chain::{CHAIN, FakeChain, PATIENCE, Point, State, wait};
 use crate::scorer::{Error, Score};
 
-/// What scores: a model without weights.
+/// A model without weights.
 pub type Scorer = Box<dyn FnMut(&Pair) -> Option<i32> + Send>;
 
 fn key() -> Key {
     Key::from_bytes(&[7; 32]).unwrap()
 }
 
-/// A chain with `tasks` to be scored, each phase of which takes `window` blocks.
+/// A chain with `tasks` to score and phases of `window` blocks.
 pub async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
     let mut state = State::new(&key(), window);
     for task in 1..=tasks {
@@ -34,7 +34,7 @@ pub async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
     Arc::new(FakeChain::start(state).await)
 }
 
-/// Scores that are `noise` beside those of another machine.
+/// Scores that differ by `noise` from another machine's.
 pub fn scorer(noise: i32) -> Scorer {
     Box::new(move |job| Some(score_of(job) + noise))
 }
@@ -55,7 +55,7 @@ fn line(chain: Arc<FakeChain>, mut score: Scorer) -> Line {
                 raw_score,
                 value: 0.0,
             });
-            // Who waited for it may be dead.
+            // The receiver may be gone.
             let _ = job
                 .reply
                 .send(score.ok_or_else(|| Arc::new(Error::NotANumber)));
@@ -105,7 +105,7 @@ async fn run(chain: &Arc<FakeChain>, folder: &Path, score: Scorer) {
     worker.abort();
 }
 
-/// Runs an evaluator until its commitments are in a block, and kills it then.
+/// Runs an evaluator until its commitments are in a block, then kills it.
 async fn run_until_committed(chain: &Arc<FakeChain>, folder: &Path) {
     chain.state().kill_at(Point::Committed, 1);
     let worker = start(chain, folder, scorer(0), &Health::default()).await;
@@ -124,7 +124,7 @@ fn journal(folder: &Path) -> Journal<Entry> {
     Journal::open(folder.join("journal")).unwrap()
 }
 
-/// Slashes, and tasks that were done to the end.
+/// Slashes, and the number of completed tasks.
 fn outcome(chain: &FakeChain) -> (Vec<String>, usize) {
     let state = chain.state();
     (state.slashes.clone(), state.done())
@@ -167,7 +167,7 @@ async fn without_a_journal_another_machine_reveals_what_was_committed_to() {
     run_until_committed(&chain, first.path()).await;
     run(&chain, second.path(), scorer(37)).await;
     assert_eq!(outcome(&chain), (vec![], 3));
-    // What was found is kept.
+    // Existing entries are kept.
     let found = journal(second.path()).get(seat(1)).unwrap().unwrap();
     assert_eq!(found, journal(first.path()).get(seat(1)).unwrap().unwrap());
 }
@@ -177,7 +177,7 @@ async fn a_journal_that_does_not_open_the_commitments_is_looked_through() {
     let folder = tempfile::tempdir().unwrap();
     let chain = chain(8, 400).await;
     run_until_committed(&chain, folder.path()).await;
-    // As if a second instance had committed first, but for one; and one entry is damaged.
+    // As if a second instance had committed first, except for one; and one entry is damaged.
     let journal = journal(folder.path());
     for task in 2..=7 {
         let mut entry = journal.get(seat(task)).unwrap().unwrap();
@@ -202,7 +202,7 @@ async fn a_disk_that_takes_nothing_stops_commitments_and_no_reveals() {
     for task in [3, 4] {
         let (status, answer) = (TaskStatus::Committing, Some("answer"));
         chain.state().add(task, status, "prompt", answer);
-        // Not even the superuser of a container can write over a folder.
+        // Even root in a container cannot overwrite a folder.
         let path = folder.path().join(format!("journal/{task}-0.json"));
         std::fs::create_dir(path).unwrap();
     }

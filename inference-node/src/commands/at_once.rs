@@ -1,4 +1,4 @@
-//! Measures how long answers take when several are asked for at once.
+//! Measures how long answers take when several are requested at once.
 
 use std::fmt;
 use std::time::Instant;
@@ -9,23 +9,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::generator::{Error, Generator, Prompt, Request};
 
-/// What was measured.
+/// The measurements.
 #[derive(Debug, Serialize)]
 pub struct AtOnce {
-    /// Milliseconds from the requests to each answer's first token, waiting included.
+    /// Milliseconds from the requests to each answer's first token, queueing included.
     first_token_ms: Vec<f64>,
     /// Milliseconds from the requests to each answer's end.
     total_ms: Vec<f64>,
-    /// Tokens of all answers for each second until the last one's end.
+    /// Tokens of all answers per second until the last answer's end.
     tokens_per_second: f64,
     /// The answers.
     answers: Vec<String>,
 }
 
-/// Asks `requests` times at once; the number of the request is added to its last message.
+/// Sends `requests` requests at once, each with its number appended to the last message.
 ///
 /// # Errors
-/// The first request that fails.
+/// The error of the first request that fails.
 pub async fn measure(
     generator: &dyn Generator,
     request: &Request,

@@ -7,7 +7,7 @@ use crate::cli::Generate;
 use crate::config::ModelConfig;
 use crate::generator::{Asked, Generator, Message, Prompt, Request, Speaker};
 
-/// Answers one prompt with a model, without a chain.
+/// Answers one prompt, without a chain.
 pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<()> {
     let located = Located::find(model).await?;
     let digest = located.digest().await?;

@@ -5,11 +5,11 @@ use poq_worker::commands;
 use crate::cli::Init;
 use crate::{catalog, config};
 
-/// Writes `config.toml` and makes the operator's key.
+/// Creates a home with `config.toml` and the operator's key.
 pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
     let concurrency = match (options.concurrency, &options.hub) {
         (Some(given), _) => given,
-        // Nobody knows yet how large it is.
+        // The file's size is not known yet.
         (None, Some(_)) => 1,
         (None, None) => config::suggested_concurrency(options.threads, &options.model_file),
     };

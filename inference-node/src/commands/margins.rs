@@ -9,7 +9,7 @@ use crate::cli::Margins;
 use crate::generator::weights::WeightType;
 use crate::margins::{self, Question, Summary};
 
-/// Asks questions with known answers, with every type of weights.
+/// Asks questions with known answers for every type of weights.
 pub async fn margins(options: Margins) -> anyhow::Result<()> {
     let mut questions = margins::questions()?;
     questions.truncate(options.questions.unwrap_or(usize::MAX));

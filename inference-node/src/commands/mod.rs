@@ -18,13 +18,13 @@ use serde_json::json;
 use crate::cli::{Cli, Command, Models};
 use crate::config::Config;
 
-/// What the operator is registered as.
+/// The operator's role.
 const ROLE: Role = Role::Inference;
 
 /// Runs a command.
 ///
 /// # Errors
-/// What failed and what to do, for the user.
+/// Failures with their remedies, for the user.
 pub async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Init(options) => init::init(&cli.home, options).await,
@@ -60,10 +60,10 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Home and settings, checked.
+/// Home and validated settings.
 ///
 /// # Errors
-/// If there is no readable config.toml, or a setting is out of its range.
+/// If there is no readable config.toml, or a setting is out of range.
 pub fn settings(home: &Path) -> anyhow::Result<(WorkerHome, Config)> {
     let home = WorkerHome::open(home)?;
     let config: Config = home.config()?;

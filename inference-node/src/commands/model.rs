@@ -1,4 +1,4 @@
-//! The model of a configuration, on its way from disk or hub into memory.
+//! Loads the configured model from disk or hub into memory.
 
 use std::path::{Path, PathBuf};
 
@@ -13,10 +13,10 @@ use crate::generator::weights::{self, Files, Source, hub};
 use crate::generator::{Generator, MistralGenerator, Recommended};
 use crate::{catalog, commands};
 
-/// The model that `generate` uses: options first, then config.toml, then the defaults.
+/// The model for `generate`: options take precedence over config.toml, then defaults.
 ///
 /// # Errors
-/// If there is a config.toml that cannot be used.
+/// If there is a config.toml that is not valid.
 pub fn settings(home: &Path, options: &Generate) -> anyhow::Result<ModelConfig> {
     let model = match home.join("config.toml").exists() {
         true => commands::settings(home)?.1.model,
@@ -25,10 +25,10 @@ pub fn settings(home: &Path, options: &Generate) -> anyhow::Result<ModelConfig> 
     Ok(changed(model, options))
 }
 
-/// A model as the catalog has it.
+/// A model with the catalog's settings.
 ///
 /// # Errors
-/// If the catalog does not have it.
+/// If it is not in the catalog.
 pub fn of_catalog(id: &str) -> anyhow::Result<ModelConfig> {
     let entry = catalog::find(id)?;
     Ok(ModelConfig {
@@ -39,7 +39,7 @@ pub fn of_catalog(id: &str) -> anyhow::Result<ModelConfig> {
     })
 }
 
-/// A model with what the options of a command say.
+/// Applies a command's options to a model.
 pub fn changed(mut model: ModelConfig, options: &Generate) -> ModelConfig {
     if let Some(file) = &options.model_file {
         model.file.clone_from(file);
@@ -54,7 +54,7 @@ pub fn changed(mut model: ModelConfig, options: &Generate) -> ModelConfig {
     model
 }
 
-/// What the makers of a model recommend: as the catalog has it, else as its own files do.
+/// The sampling settings recommended by a model's makers: from the catalog, else from its files.
 fn recommended(id: &str, files: &Files) -> anyhow::Result<Recommended> {
     if let Ok(entry) = catalog::find(id) {
         return Ok(entry.sampling);
@@ -75,10 +75,10 @@ pub struct Located {
 }
 
 impl Located {
-    /// Looks for the files, and fetches them if they come from a hub.
+    /// Locates the files; fetches them if they come from a hub.
     ///
     /// # Errors
-    /// If they are not there.
+    /// If they do not exist.
     pub async fn find(model: &ModelConfig) -> anyhow::Result<Self> {
         let path = match model.hub.clone() {
             None => model.file.clone(),
@@ -88,7 +88,7 @@ impl Located {
         Ok(Self { path })
     }
 
-    /// Its digest; hashing takes a moment.
+    /// Computes its digest; takes a moment.
     ///
     /// # Errors
     /// If a file cannot be read.
@@ -97,10 +97,10 @@ impl Located {
         Ok(spawn_blocking(move || weights::digest(&path)).await??)
     }
 
-    /// Its digest, if that is the one in the chain's registry.
+    /// Its digest, if it matches the chain's registry.
     ///
     /// # Errors
-    /// If it is another, or the chain has no such model.
+    /// If it does not match, or the chain has no such model.
     pub async fn expect_registered(
         &self,
         registered: Option<Model>,
@@ -114,10 +114,10 @@ impl Located {
         Ok(digest)
     }
 
-    /// Loads it; takes seconds.
+    /// Loads the model; takes seconds.
     ///
     /// # Errors
-    /// If its files cannot be used.
+    /// If its files are not usable.
     pub async fn load(
         &self,
         model: &ModelConfig,
@@ -135,7 +135,7 @@ impl Located {
         info!(
             file = %prepared.path().display(),
             context_tokens = generator.context_tokens(),
-            "the model is loaded"
+            "model loaded"
         );
         Ok(generator)
     }

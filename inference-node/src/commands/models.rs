@@ -1,4 +1,4 @@
-//! The catalog on the command line.
+//! Commands for the catalog.
 
 use anyhow::{Result, bail};
 use poq_client::{Client, found};
@@ -14,7 +14,7 @@ use crate::cli::{ShowModel, VerifyModel};
 use crate::config::ModelConfig;
 use crate::generator::weights::{Facts, Source};
 
-/// Tokens of a conversation for which `verify` wants memory, unless the model holds fewer.
+/// Context for which `verify` requires memory, in tokens, unless the model's is smaller.
 const CONVERSATION: u64 = 4096;
 
 /// Lists the catalog.
@@ -45,7 +45,7 @@ pub fn list(output: Output) -> Result<()> {
     Ok(())
 }
 
-/// Shows a model and the entry that the authority can register for it.
+/// Shows a model, and the entry that the authority can register for it.
 pub async fn show(options: ShowModel) -> Result<()> {
     let entry = catalog::find(&options.id)?;
     let digest = match &options.model_file {
@@ -57,7 +57,7 @@ pub async fn show(options: ShowModel) -> Result<()> {
     if options.registry {
         if !is_known {
             bail!(
-                "the digest of {} is taken from your own file: give it by --model-file",
+                "the digest of {} is computed from your own file: pass it with --model-file",
                 entry.id
             );
         }
@@ -73,7 +73,7 @@ pub async fn show(options: ShowModel) -> Result<()> {
 fn text(entry: &Entry, registered: &Model) -> String {
     let memory = entry.memory();
     let digest = match registered.weights_sha256.as_str() {
-        "" => "taken from your own file, by --model-file",
+        "" => "computed from your own file, with --model-file",
         known => known,
     };
     let mut lines = vec![
@@ -108,7 +108,7 @@ fn text(entry: &Entry, registered: &Model) -> String {
     lines.join("\n")
 }
 
-/// One thing that `verify` looked at.
+/// One check of `verify`.
 #[derive(Debug, Serialize)]
 struct Check {
     check: &'static str,
@@ -134,7 +134,7 @@ impl Check {
     }
 }
 
-/// A text as it is, anything else as JSON.
+/// Strings without quotes, anything else as JSON.
 fn words(value: &impl Serialize) -> String {
     match json!(value) {
         Value::String(text) => text,
@@ -205,7 +205,7 @@ pub async fn verify(options: VerifyModel) -> Result<()> {
     }
 }
 
-/// The digest against the chain's registry, or else against the catalog's where it has one.
+/// Compares the digest with the chain's registry, or else with the catalog if it has one.
 async fn digest_check(entry: &Entry, digest: &str, node: Option<&str>) -> Result<Check> {
     let expected = match node {
         Some(node) => {
@@ -228,7 +228,7 @@ async fn digest_check(entry: &Entry, digest: &str, node: Option<&str>) -> Result
     })
 }
 
-/// Bytes of memory that this machine has.
+/// Total memory of this machine in bytes.
 fn installed_memory() -> u64 {
     let mut system = System::new();
     system.refresh_memory();

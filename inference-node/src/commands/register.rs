@@ -8,7 +8,7 @@ use super::model::Located;
 use super::settings;
 use crate::cli::Register;
 
-/// Registers the operator's account, if the model is the one in the chain's registry.
+/// Registers the operator's account, if the model matches the chain's registry.
 pub async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
     let client = Client::new(&config.chain.node)?;

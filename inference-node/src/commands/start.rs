@@ -20,18 +20,18 @@ use crate::config::{Config, HttpConfig};
 use crate::http;
 use crate::worker::InferenceNode;
 
-/// How long open HTTP answers may go on after a stop.
+/// How long open HTTP responses may continue after a stop.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// What a request may take beside its answer: its body, its headers and its way through the queue.
+/// Time limit of a request besides its answer: body, headers and queueing.
 const OVERHEAD: Duration = Duration::from_secs(15);
 
-/// Answers tasks until it is asked to stop.
+/// Answers tasks until it is stopped.
 pub async fn start(home: &Path, options: &Start) -> Result<()> {
     let shutdown = shutdown_on_signals()?;
     let (home, config) = settings(home)?;
     let guests = guests(&config.http)?;
-    // Before the wait for the chain: a wrong or missing file should show at once.
+    // Before waiting for the chain, so that a wrong or missing file is reported at once.
     let located = Located::find(&config.model).await?;
     let listener = listen(&config.http).await?;
     let health = Health::default();
@@ -64,7 +64,7 @@ pub async fn start(home: &Path, options: &Start) -> Result<()> {
     commands::start(setup, load).await?;
     shutdown.cancel();
     match server {
-        // Whoever still reads an answer has had time.
+        // Readers of open responses have had their time.
         Some(server) => match tokio::time::timeout(DRAIN, server).await {
             Ok(result) => result?,
             Err(_) => Ok(()),
@@ -73,7 +73,7 @@ pub async fn start(home: &Path, options: &Start) -> Result<()> {
     }
 }
 
-/// The model, if it is the one in the chain's registry.
+/// The model, if it matches the chain's registry.
 async fn load(
     located: &Located,
     config: &Config,
@@ -121,7 +121,7 @@ fn router(config: &Config, compute: Compute, health: &Health, guests: http::Gues
     http::router(compute, health, service)
 }
 
-/// Whom the HTTP server answers.
+/// Who may use the HTTP server.
 fn guests(config: &HttpConfig) -> Result<http::Guests> {
     let keys = config.keys().map_err(|reason| anyhow!(reason))?;
     Ok(match config.open {
@@ -140,10 +140,12 @@ async fn serve(
     let address = listener.local_addr()?;
     match guests {
         http::Guests::Everybody if !address.ip().is_loopback() => {
-            warn!("everybody who reaches {address} may ask: set http.api_key in config.toml");
+            warn!("everyone who can reach {address} may use it: set http.api_key in config.toml");
         }
         http::Guests::WithKey(keys) if keys.is_empty() => {
-            info!("http://{address} answers nobody: set http.api_key or http.open in config.toml");
+            info!(
+                "http://{address} refuses all requests: set http.api_key or http.open in config.toml"
+            );
         }
         _ => info!("serving http://{address}/v1/chat/completions"),
     }

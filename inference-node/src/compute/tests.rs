@@ -5,7 +5,7 @@ use crate::generator::Finish;
 use crate::generator::testing::{Parrot, question};
 
 const DUTY: Asker = Asker::Duty(Step::Answer, 9);
-/// Long enough that no test sees it pass.
+/// Long enough never to pass in a test.
 const NEVER: Duration = Duration::from_secs(3600);
 /// Short enough to wait for.
 const SOON: Duration = Duration::from_millis(20);
@@ -18,7 +18,7 @@ fn guest(compute: &Compute, text: &str) -> Reply {
     compute.guest(question(text), None).unwrap()
 }
 
-/// A duty in a task of its own, and what stops it.
+/// A duty in its own task, and the token that stops it.
 fn duty(
     compute: &Compute,
     text: &str,
@@ -70,7 +70,7 @@ async fn a_duty_cuts_the_guest_that_has_the_only_slot() {
     parrot.permits.add_permits(1);
     assert_eq!(first.await.unwrap().unwrap().text, "duty");
 
-    // One without a word is told to come back.
+    // One without any text is told to retry.
     let silent = guest(&compute, "silent");
     parrot.has_begun(&["one two three", "duty", "silent"]).await;
     let (_, second) = duty(&compute, "again");

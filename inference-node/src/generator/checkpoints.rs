@@ -1,6 +1,6 @@
-//! Tiny checkpoints of Llama 3 and Mixtral, in both layouts, through the path of every model.
+//! Runs tiny checkpoints of Llama 3 and Mixtral, in both layouts, through the normal loading path.
 //!
-//! The golden files are what Hugging Face's transformers computes for the same checkpoints:
+//! The golden files are the results of Hugging Face's transformers for the same checkpoints;
 //! `tests/reference/logits.py` writes them.
 
 use std::fs::File;
@@ -21,12 +21,12 @@ use super::weights::{self, Files, Prepared, WeightType};
 use super::{Generator, MistralGenerator, Prompt, Request, Sampling};
 use crate::checkpoint::{Architecture, CONTEXT};
 
-/// Long enough for scaled rotary frequencies to matter; digits, spaces and letters beyond ASCII
-/// are what tokenizers differ in.
+/// Long enough for scaled rotary frequencies to matter, with the digits, spaces and non-ASCII
+/// letters in which tokenizers differ.
 const PROMPT: &str = include_str!("../../tests/reference/prompt.txt");
-/// Largest difference of a logit; they lie between -4 and 4.
+/// Largest difference of a logit; logits lie between -4 and 4.
 const TOLERANCE: f32 = 1e-4;
-/// Texts are compared where every token was this far above the next one: no rounding bridges it.
+/// Texts are compared if every token had at least this margin, which rounding cannot bridge.
 const WIDE: f32 = 10.0 * TOLERANCE;
 
 #[derive(Clone, Copy, Debug)]
@@ -35,14 +35,14 @@ enum Layout {
     Gguf,
 }
 
-/// What transformers computes for [`PROMPT`].
+/// The results of transformers for [`PROMPT`].
 #[derive(Deserialize)]
 struct Golden {
     /// The chat as tokens.
     prompt: Vec<u32>,
     /// The most likely continuation.
     answer: Vec<u32>,
-    /// Before each of its tokens.
+    /// Logits before each of its tokens.
     logits: Vec<Vec<f32>>,
 }
 
@@ -87,7 +87,7 @@ impl CustomLogitsProcessor for Recorder {
     }
 }
 
-/// What the engine computes for [`PROMPT`], in the form of the golden files.
+/// The engine's results for [`PROMPT`], in the form of the golden files.
 async fn compute(loaded: &Loaded, steps: usize) -> Golden {
     let recorder = Arc::new(Recorder::default());
     let request = RequestBuilder::new()
@@ -206,7 +206,8 @@ async fn every_layout_is_served_with_every_type_of_weights() {
     }
 }
 
-/// Why a GGUF file with rotary factors becomes a folder. When this fails, it need not any more.
+/// Shows why a GGUF file with rotary factors is converted to a folder. If this fails, that is no
+/// longer needed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_passes_over_rotary_factors_in_gguf() {
     let folder = tempfile::tempdir().unwrap();
@@ -221,7 +222,7 @@ async fn the_engine_passes_over_rotary_factors_in_gguf() {
     assert!(difference > 100.0 * TOLERANCE, "{difference}");
 }
 
-/// A Mixtral whose experts are in 8-bit blocks.
+/// A Mixtral with experts in 8-bit blocks.
 fn write_blocks(folder: &Path) -> PathBuf {
     let source = write(Architecture::Mixtral, Layout::Gguf, folder);
     let mut reader = File::open(source).unwrap();
@@ -261,7 +262,7 @@ async fn experts_in_blocks_are_taken_apart_as_they_are() {
     assert!((TOLERANCE..0.1).contains(&difference), "{difference}");
 }
 
-/// Why the experts of a GGUF file are taken apart. When this fails, they need not be any more.
+/// Shows why the experts of a GGUF file are split. If this fails, that is no longer needed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_engine_cannot_multiply_joined_experts() {
     let folder = tempfile::tempdir().unwrap();
@@ -281,7 +282,7 @@ async fn the_engine_cannot_multiply_joined_experts() {
     assert!(error.to_string().contains("rank"), "{error}");
 }
 
-/// Not a test: writes the checkpoints where `tests/reference/logits.py` looks for them.
+/// Not a test: writes the checkpoints for `tests/reference/logits.py`.
 #[test]
 #[ignore = "writes the folder POQ_CHECKPOINTS"]
 fn write_the_checkpoints() {

@@ -1,31 +1,31 @@
-//! Keeps what somebody wrote from being read as what only the chat template may write.
+//! Escapes control texts in user input, which only the chat template may write.
 
 use std::borrow::Cow;
 
 use aho_corasick::AhoCorasick;
 
-/// Takes no room, and is neither white space nor a part of any control text.
+/// Has no width, and is neither white space nor part of any control text.
 const BREAK: char = '\u{200b}';
 
-/// What a chat template marks turns with and tokenizers know as plain text only.
+/// Turn markers of chat templates that tokenizers treat as plain text.
 const MARKS: [&str; 4] = ["[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"];
 
-/// The control texts of a model: those that its tokenizer makes one token of, wherever they are, and
-/// the marks of its chat template.
+/// The control texts of a model: those that its tokenizer always maps to one token, and the markers
+/// of its chat template.
 pub struct Controls(Option<AhoCorasick>);
 
 impl Controls {
-    /// Of a model with these special tokens and this chat template.
+    /// For a model with these special tokens and this chat template.
     ///
     /// # Errors
-    /// If they are too many to be searched for.
+    /// If there are too many to search for.
     pub fn new(tokens: &[String], template: &str) -> Result<Self, aho_corasick::BuildError> {
         let marks = MARKS.iter().filter(|mark| template.contains(**mark));
         let texts: Vec<&str> = tokens
             .iter()
             .map(String::as_str)
             .chain(marks.copied())
-            // One letter cannot be broken.
+            // A text of one letter cannot be broken.
             .filter(|text| text.chars().nth(1).is_some())
             .collect();
         if texts.is_empty() {
@@ -34,7 +34,7 @@ impl Controls {
         AhoCorasick::new(texts).map(|search| Self(Some(search)))
     }
 
-    /// The text, in which every control text is broken by a space without width behind its first letter.
+    /// The text with a zero-width space after the first letter of every control text.
     pub fn broken<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let Some(search) = &self.0 else {
             return Cow::Borrowed(text);

@@ -1,14 +1,14 @@
-//! Ends an answer early in the way that the engine ends every answer: by its last token.
+//! Ends an answer early the way the engine ends every answer: with the end token.
 //!
-//! mistral.rs also gives up a sequence whose reader is gone, but some steps later, and a
-//! sequence that begins meanwhile would meet it in the engine (see `engine.rs`).
+//! mistral.rs also drops a sequence whose reader is gone, but only some steps later. A sequence
+//! that starts in between would then share the engine with it (see `engine.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mistralrs::{CustomLogitsProcessor, Device, Result, Tensor};
 
-/// A logits processor that leaves only the end token possible once it was asked to.
+/// A logits processor that, once triggered, leaves only the end token possible.
 #[derive(Clone)]
 pub struct Ending {
     end_token: u32,
@@ -16,7 +16,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// For one answer of a model whose answers end with `end_token`.
+    /// For one answer of a model whose end token is `end_token`.
     pub fn new(end_token: u32) -> Self {
         Self {
             end_token,

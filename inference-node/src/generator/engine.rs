@@ -1,11 +1,11 @@
 //! One mistral.rs engine on the CPU, which answers one request at a time.
 //!
-//! More than one sequence in an engine is not safe with mistral.rs 0.8.1: sequences of equal
-//! length are decoded as a batch, and the attention kernel for one new token a sequence keeps its
-//! sums in a buffer without room for a batch, so that all of them get the attention of the last
+//! mistral.rs 0.8.1 is not safe with more than one sequence in an engine. It decodes sequences of
+//! equal length as a batch, but the attention kernel for one new token per sequence keeps its sums
+//! in a buffer without room for a batch, so all sequences get the attention of the last one
 //! (`flash_attn_cpu_single_q` in `mistralrs-core/src/attention/backends/cpu.rs`, lines 411-413,
-//! 451-452 and 537-547). Sequences of different lengths are not batched at all: its scheduler
-//! lets them take turns.
+//! 451-452 and 537-547). Sequences of different lengths are not batched at all: the scheduler
+//! alternates between them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -29,10 +29,10 @@ use super::threads::Enrolment;
 use super::weights::Prepared;
 use super::{Completion, Error, Finish, Message, Prompt, Request, Sampling, Speaker};
 
-/// Longest time without a sign of life while a model warms up.
+/// Longest time without progress while a model warms up.
 const LOADING: Duration = Duration::from_secs(3600);
 
-/// A loaded model with a thread of its own.
+/// A loaded model with its own thread.
 pub struct Engine {
     model: Model,
     context_tokens: usize,
@@ -43,10 +43,10 @@ pub struct Engine {
 
 impl Engine {
     /// Loads prepared weights and warms them up; takes seconds and needs a multi-threaded tokio
-    /// runtime. The engine computes with `threads` threads; 0 is one per core.
+    /// runtime. The engine computes with `threads` threads; 0 means one per core.
     ///
     /// # Errors
-    /// [`Error::Load`] if mistral.rs does not take the file.
+    /// [`Error::Load`] if mistral.rs refuses the files.
     pub async fn load(prepared: &Prepared, threads: usize) -> Result<Self, Error> {
         let Loaded {
             model,
@@ -59,7 +59,7 @@ impl Engine {
             controls: prepared.controls()?,
             threads,
         };
-        // Enrols the engine's thread before anybody waits for an answer.
+        // Enrols the engine's thread before the first request.
         engine
             .answer(
                 &warm_up(),
@@ -72,16 +72,16 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Tokens of prompt and answer together that the model can hold.
+    /// Maximum tokens of prompt and answer together.
     pub fn context_tokens(&self) -> usize {
         self.context_tokens
     }
 
-    /// Answers a request that was made at `start`. Must be awaited to its end before the next
-    /// call: what mistral.rs still computes for an abandoned one would meet the next one.
+    /// Answers a request that was made at `start`. Await it to the end before the next call:
+    /// otherwise mistral.rs would still be computing the abandoned request.
     ///
     /// # Errors
-    /// As [`super::Generator::generate`]; [`Error::Lost`] after `patience` without a sign of life.
+    /// As in [`super::Generator::generate`]; [`Error::Lost`] after `patience` without progress.
     pub async fn answer(
         &self,
         request: &Request,
@@ -104,14 +104,14 @@ impl Engine {
         let beginning = self.begin(&prompt, request.max_tokens, &sampler, &ending);
         let mut stream = in_time(patience, beginning).await??;
 
-        // mistral.rs may choose one more before it ends an answer by its length.
+        // mistral.rs may choose one more token before it ends an answer by length.
         let chosen = || sampler.steps().min(request.max_tokens);
         let mut output = Output::new(request);
         let mut answer_tokens = 0;
         let mut first_token = None;
         let mut finish = None;
         let mut total = None;
-        // To the end of the stream, so that the engine is done with the answer.
+        // Read to the end of the stream, so that the engine is done with the answer.
         loop {
             let response = tokio::select! {
                 biased;
@@ -153,13 +153,13 @@ impl Engine {
         if let Some(deltas) = &deltas {
             super::hand_over(&rest, deltas, stop).await;
         }
-        // mistral.rs drops what ends inside a character: the last chunk, or the only one.
+        // mistral.rs drops a text that ends inside a character: the last chunk, or the only one.
         if finish.is_none() {
             answer_tokens = chosen();
         }
         let total = total
             .or_else(|| (sampler.steps() > 0).then(|| start.elapsed()))
-            .ok_or_else(|| engine_error("it ended the answer without a word"))?;
+            .ok_or_else(|| engine_error("it ended without an answer"))?;
         Ok(Completion {
             text: output.into_string(),
             finish: finish.unwrap_or(Finish::Length),
@@ -171,7 +171,7 @@ impl Engine {
         })
     }
 
-    /// The prompt, in which nothing but text is left.
+    /// The prompt with all control texts escaped.
     fn as_text(&self, prompt: &Prompt) -> Prompt {
         let broken = |text: &String| self.controls.broken(text).into_owned();
         match prompt {
@@ -186,7 +186,7 @@ impl Engine {
         }
     }
 
-    /// Tokens of the prompt, once the chat template is applied to a conversation.
+    /// Number of tokens of the prompt, after the chat template is applied to a conversation.
     async fn tokens(&self, prompt: &Prompt) -> Result<Vec<u32>, Error> {
         let text = match prompt {
             Prompt::Text(text) => Either::Right(text.clone()),
@@ -203,8 +203,8 @@ impl Engine {
             })
     }
 
-    /// The white space that an answer begins with, which mistral.rs leaves out: a text that is gone on
-    /// with needs it. Some tokenizers show it behind another token only.
+    /// The white space at the start of an answer, which mistral.rs drops but a text completion
+    /// needs. Some tokenizers show it only after another token.
     async fn leading_space(&self, prompt: &[u32], first: Option<u32>) -> Result<String, Error> {
         let before = prompt.last().copied();
         let decode = async |tokens: Vec<u32>| {
@@ -217,7 +217,7 @@ impl Engine {
         Ok(added[..added.len() - added.trim_start().len()].to_owned())
     }
 
-    /// Asks mistral.rs, which sends a response for each token.
+    /// Sends the request to mistral.rs, which sends a response for each token.
     async fn begin(
         &self,
         prompt: &Prompt,
@@ -227,7 +227,8 @@ impl Engine {
     ) -> Result<mpsc::Receiver<Response>, Error> {
         let room = match prompt {
             Prompt::Chat(_) => 1,
-            // While it waits for room, mistral.rs would answer no question for the leading space.
+            // While mistral.rs waits for room in the channel, it would not answer the query for the
+            // leading space.
             Prompt::Text(_) => max_tokens.saturating_add(1),
         };
         let (sender, stream) = mpsc::channel(room.min(Semaphore::MAX_PERMITS));
@@ -265,7 +266,7 @@ fn messages_of_engine(prompt: &Prompt) -> RequestMessage {
     }
 }
 
-/// Temperature 0 is what makes mistral.rs take the most likely token; the sampler leaves it no other.
+/// Temperature 0 makes mistral.rs take the most likely token; the sampler leaves it only one.
 fn sampling_of_engine(max_tokens: usize) -> SamplingParams {
     SamplingParams {
         temperature: Some(0.0),
@@ -274,10 +275,10 @@ fn sampling_of_engine(max_tokens: usize) -> SamplingParams {
     }
 }
 
-/// What mistral.rs sends for one token.
+/// mistral.rs's message for one token.
 struct Part {
     text: String,
-    /// Tokens of the whole answer, where it says so.
+    /// Number of tokens of the whole answer, if given.
     answer_tokens: Option<usize>,
     finish: Option<Finish>,
 }
@@ -313,11 +314,11 @@ impl Part {
     }
 }
 
-/// What an engine says within `patience`; one that is silent longer is lost.
+/// The engine's next response; an engine that is silent longer than `patience` is lost.
 async fn in_time<T>(patience: Duration, answer: impl Future<Output = T>) -> Result<T, Error> {
     timeout(patience, answer).await.map_err(|_| {
         let seconds = patience.as_secs();
-        Error::Lost(format!("it gave no sign of life for {seconds} s"))
+        Error::Lost(format!("it made no progress for {seconds} s"))
     })
 }
 
@@ -347,7 +348,7 @@ fn unexpected(response: Response) -> Error {
     Error::Engine(match response {
         Response::InternalError(error) | Response::ValidationError(error) => error.to_string(),
         Response::ModelError(message, _) => message,
-        _ => "it sent something else than text".into(),
+        _ => "it sent something other than text".into(),
     })
 }
 

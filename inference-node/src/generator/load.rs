@@ -1,4 +1,4 @@
-//! Loads prepared weights into mistral.rs: on the CPU, or on the device it was compiled for.
+//! Loads prepared weights into mistral.rs, on the CPU or on the device it was compiled for.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use tokio::sync::Mutex;
 use super::Error;
 use super::weights::{Files, Prepared, WeightType};
 
-/// What becomes 8-bit blocks in a folder of safetensors: every matrix but the `down_proj` of plain
-/// models, for the reason that a converted file has (`WeightType::type_of`).
+/// The matrices that become 8-bit blocks in a folder of safetensors: all but the `down_proj` of
+/// plain models, for the same reason as in a converted file (`WeightType::type_of`).
 const EIGHT_BITS: &str = r"'/(lm_head|(q|k|v|o|gate|up)_proj|experts\.\d+\.w[123])\.weight$/':
   isq: Q8_0
 ";
@@ -25,36 +25,37 @@ const EIGHT_BITS_ALL: &str = r"'/(lm_head|(q|k|v|o|gate|up|down)_proj|experts\.\
   isq: Q8_0
 ";
 
-/// A model that mistral.rs runs.
+/// A model loaded into mistral.rs.
 pub struct Loaded {
     /// Its engine.
     pub model: Model,
-    /// Tokens of prompt and answer together that it can hold.
+    /// Maximum tokens of prompt and answer together.
     pub context_tokens: usize,
 }
 
 /// Loads a model; takes seconds and needs a multi-threaded tokio runtime.
 ///
 /// # Errors
-/// [`Error::Load`] if mistral.rs does not take the files.
+/// [`Error::Load`] if mistral.rs refuses the files.
 pub async fn load(prepared: &Prepared) -> Result<Loaded, Error> {
     let load_error = |reason: String| Error::Load {
         path: prepared.path().to_owned(),
         reason,
     };
     let files = prepared.clone();
-    // Loading computes for seconds and mistral.rs blocks while it warms up.
+    // Loading computes for seconds, and mistral.rs blocks while it warms up.
     let pipeline = tokio::task::spawn_blocking(move || pipeline(&files))
         .await
         .map_err(|error| load_error(error.to_string()))?
         .map_err(|error| load_error(format!("{error:#}")))?;
 
     let scheduler = SchedulerConfig::DefaultScheduler {
-        // Sequences that meet in one engine get wrong answers: see `engine.rs`.
+        // Sequences that share an engine get wrong answers: see `engine.rs`.
         method: DefaultSchedulerMethod::Fixed(NonZeroUsize::MIN),
     };
     let runner = MistralRsBuilder::new(pipeline, scheduler, false, None)
-        // It would save a third of a second, but rounding would depend on what was asked before.
+        // Prefix caching would save a third of a second, but rounding would depend on earlier
+        // requests.
         .with_no_prefix_cache(true)
         .build()
         .await;
@@ -71,7 +72,7 @@ pub async fn load(prepared: &Prepared) -> Result<Loaded, Error> {
 fn pipeline(prepared: &Prepared) -> anyhow::Result<Arc<Mutex<dyn Pipeline + Send + Sync>>> {
     let device = device()?;
     let dtype = match device.is_cpu() {
-        // Automatic choice takes f16, which this CPU path converts element by element.
+        // Automatic choice selects f16, which this CPU path converts element by element.
         true => ModelDType::F32,
         false => ModelDType::Auto,
     };
@@ -86,7 +87,7 @@ fn pipeline(prepared: &Prepared) -> anyhow::Result<Arc<Mutex<dyn Pipeline + Send
     )
 }
 
-/// The first device of the kind that the crate's features name; else the CPU.
+/// The first device of the kind selected by the crate's features; else the CPU.
 fn device() -> anyhow::Result<Device> {
     #[cfg(feature = "cuda")]
     return Ok(Device::new_cuda(0)?);
@@ -138,7 +139,7 @@ fn model_paths(prepared: &Prepared) -> Box<dyn ModelPaths> {
         } => (config.as_path(), generation_config.clone(), shards),
     };
     Box::new(LocalModelPaths {
-        // Empty means: out of the GGUF file.
+        // Empty means: read it from the GGUF file.
         tokenizer_filename: prepared.tokenizer.clone().unwrap_or_default(),
         config_filename: PathBuf::from(config),
         template_filename: prepared.template.clone(),

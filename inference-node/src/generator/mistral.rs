@@ -1,4 +1,4 @@
-//! The language model on mistral.rs, on the CPU: engines side by side.
+//! The language model on mistral.rs, on the CPU: several engines in parallel.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use super::weights::Prepared;
 use super::{Completion, Error, Generator, Recommended, Request};
 use crate::config;
 
-/// Longest time without a sign of life from an engine, unless told otherwise.
+/// Default for the longest time without progress of an engine.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
-/// A model loaded into mistral.rs once for every answer that is given at the same time.
+/// A model that is loaded into mistral.rs once per concurrent answer.
 pub struct MistralGenerator {
     engines: Pool<Engine>,
     patience: Duration,
@@ -27,10 +27,10 @@ pub struct MistralGenerator {
 
 impl MistralGenerator {
     /// Loads prepared weights `concurrency` times, at least once; takes seconds each and needs a
-    /// multi-threaded tokio runtime. The engines share `threads` threads; 0 is one per core.
+    /// multi-threaded tokio runtime. The engines share `threads` threads; 0 means one per core.
     ///
     /// # Errors
-    /// [`Error::Load`] if mistral.rs does not take the file.
+    /// [`Error::Load`] if mistral.rs refuses the files.
     pub async fn load(
         prepared: &Prepared,
         concurrency: usize,
@@ -53,13 +53,13 @@ impl MistralGenerator {
         })
     }
 
-    /// The same, whose engines count as lost after this time without a sign of life: longer than
-    /// the longest prompt takes to be read.
+    /// Sets the time without progress after which an engine counts as lost; it must exceed the
+    /// processing time of the longest prompt.
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
-    /// The same, with what its makers recommend for requests that leave it open.
+    /// Sets the sampling that its makers recommend, for requests that leave it open.
     pub fn recommending(self, recommended: Recommended) -> Self {
         Self {
             recommended,
@@ -68,7 +68,7 @@ impl MistralGenerator {
     }
 }
 
-/// Threads of one engine out of `concurrency` that share `threads`.
+/// Threads of one of `concurrency` engines that share `threads`.
 fn share(threads: usize, concurrency: usize) -> usize {
     if concurrency == 1 {
         return threads;

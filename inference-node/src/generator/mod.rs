@@ -1,4 +1,4 @@
-//! What an inference node needs of a language model, and the mistral.rs implementation of it.
+//! The interface of an inference node to a language model, and its mistral.rs implementation.
 
 #[cfg(test)]
 mod checkpoints;
@@ -26,12 +26,12 @@ use tokio_util::sync::CancellationToken;
 pub use mistral::MistralGenerator;
 pub use sampling::{Asked, Recommended, Sampling};
 
-/// Who said a message of a conversation.
+/// Author of a message in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
     /// Instructions for the whole conversation.
     System,
-    /// The one who asks.
+    /// The user.
     User,
     /// The model.
     Assistant,
@@ -40,18 +40,18 @@ pub enum Speaker {
 /// One message of a conversation.
 #[derive(Clone, Debug)]
 pub struct Message {
-    /// Who said it.
+    /// Its author.
     pub speaker: Speaker,
-    /// What was said.
+    /// Its text.
     pub text: String,
 }
 
-/// What a language model goes on from.
+/// The input of a language model.
 #[derive(Clone, Debug)]
 pub enum Prompt {
     /// The conversation so far, oldest message first, never empty.
     Chat(Vec<Message>),
-    /// A text as it is, without the chat template.
+    /// Plain text, without the chat template.
     Text(String),
 }
 
@@ -65,10 +65,10 @@ impl Prompt {
     }
 }
 
-/// A question for a language model.
+/// A request to a language model.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What is asked. All of it is read as text: special tokens come from the chat template only.
+    /// The prompt. All of it is read as text: special tokens come only from the chat template.
     pub prompt: Prompt,
     /// How tokens are chosen.
     pub sampling: Sampling,
@@ -84,7 +84,7 @@ pub struct Request {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Finish {
-    /// The model said all it had to say, or came to a text that it was to stop before.
+    /// The model ended its answer, or a stop text followed.
     Stop,
     /// The token limit or the end of the context was reached.
     Length,
@@ -103,20 +103,20 @@ pub struct Completion {
     pub finish: Finish,
     /// Tokens of the prompt, chat template included.
     pub prompt_tokens: usize,
-    /// Generated tokens.
+    /// Number of generated tokens.
     pub answer_tokens: usize,
-    /// From the call to the first generated token.
+    /// Time from the call to the first generated token.
     pub first_token: Duration,
-    /// From the call to the end.
+    /// Time from the call to the end.
     pub total: Duration,
-    /// Of each token, how far its logit was above that of the next one: what arithmetic that
-    /// rounds differently would have to bridge for another greedy answer.
+    /// For each token, the margin of its logit over the next highest. A greedy answer changes only
+    /// if different rounding bridges a margin.
     #[serde(skip)]
     pub margins: Vec<f32>,
 }
 
 impl Completion {
-    /// Tokens per second after the first token; none with fewer than two tokens.
+    /// Tokens per second after the first token; `None` with fewer than two tokens.
     pub fn tokens_per_second(&self) -> Option<f64> {
         let seconds = self.total.saturating_sub(self.first_token).as_secs_f64();
         (self.answer_tokens > 1 && seconds > 0.0).then(|| (self.answer_tokens - 1) as f64 / seconds)
@@ -133,27 +133,27 @@ pub enum Error {
     PromptTooLong {
         /// Tokens of the prompt, chat template included.
         prompt: usize,
-        /// Tokens of prompt and answer together that the model can hold.
+        /// Maximum tokens of prompt and answer together.
         context: usize,
     },
-    /// The model's chat template does not take the conversation.
-    #[error("the model does not take this conversation: {0}")]
+    /// The model's chat template rejects the conversation.
+    #[error("the model's chat template rejects this conversation: {0}")]
     Conversation(String),
     /// The engine refused or lost the request.
     #[error("the language model failed: {0}")]
     Engine(String),
-    /// An engine panicked, failed again and again, or gave no sign of life.
-    #[error("the language model is lost and needs a new process: {0}")]
+    /// An engine panicked, failed repeatedly, or made no progress.
+    #[error("the language model is lost; restart the process: {0}")]
     Lost(String),
     /// The model could not be loaded.
     #[error("cannot load the language model from {path}: {reason}")]
     Load {
         /// The weights file.
         path: std::path::PathBuf,
-        /// What the engine says.
+        /// The engine's error.
         reason: String,
     },
-    /// The weights are missing, damaged or others than the chain's registry names.
+    /// The weights are missing or damaged, or do not match the chain's registry.
     #[error(transparent)]
     Weights(#[from] weights::Error),
 }
@@ -161,24 +161,24 @@ pub enum Error {
 /// A language model.
 #[async_trait]
 pub trait Generator: Send + Sync {
-    /// Tokens of prompt and answer together that the model can hold.
+    /// Maximum tokens of prompt and answer together.
     fn context_tokens(&self) -> usize;
 
-    /// Requests that are answered at the same time, at least 1; more wait.
+    /// Requests answered at the same time, at least 1; further ones wait.
     fn concurrency(&self) -> usize;
 
-    /// Settings for what requests leave open.
+    /// Default sampling settings.
     fn recommended(&self) -> Recommended;
 
     /// Answers a request.
     ///
-    /// Text is sent to `deltas` as it is generated; their concatenation is the answer's text.
-    /// When `stop` is cancelled or the receiver of `deltas` is gone, generation ends with what
-    /// there is. Other answers do not notice, nor when the future is dropped.
+    /// Text is sent to `deltas` as it is generated; the concatenation is the answer's text. If
+    /// `stop` is cancelled or the receiver of `deltas` is gone, generation ends with the text so
+    /// far. Neither this nor dropping the future affects other answers.
     ///
     /// # Errors
-    /// [`Error::PromptTooLong`], [`Error::Conversation`], [`Error::Engine`] when the engine fails, [`Error::Lost`] when there is
-    /// no engine any more.
+    /// [`Error::PromptTooLong`], [`Error::Conversation`], [`Error::Engine`] if the engine fails,
+    /// [`Error::Lost`] if there is no engine any more.
     async fn generate(
         &self,
         request: &Request,
@@ -186,14 +186,14 @@ pub trait Generator: Send + Sync {
         deltas: Option<mpsc::Sender<String>>,
     ) -> Result<Completion, Error>;
 
-    /// Waits until only a new process can answer again; for ever if nothing is lost.
+    /// Waits until only a new process can answer again; forever if nothing is lost.
     async fn lost(&self) {
         std::future::pending().await
     }
 }
 
-/// Waits until a reader takes a part of an answer. Tells whether generation goes on: not when the
-/// reader is gone, and not when `stop` is cancelled while the reader is slow.
+/// Waits until a reader accepts a part of an answer. Returns whether generation continues: not if
+/// the reader is gone, nor if `stop` is cancelled while the reader is slow.
 async fn hand_over(part: &str, reader: &mpsc::Sender<String>, stop: &CancellationToken) -> bool {
     if part.is_empty() {
         return true;

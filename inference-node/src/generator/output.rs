@@ -1,17 +1,17 @@
-//! The text of an answer as it comes: up to a stop text, up to a number of bytes.
+//! The text of an answer as it is generated: up to a stop text and a byte limit.
 
 use super::stops::Stops;
 use super::text::BoundedText;
 use super::{Finish, Request};
 
-/// What its asker gets of an answer.
+/// The visible text of an answer.
 pub struct Output {
     stops: Stops,
     text: BoundedText,
 }
 
 impl Output {
-    /// Of the answer to `request`.
+    /// For the answer to `request`.
     pub fn new(request: &Request) -> Self {
         Self {
             stops: Stops::new(&request.stop),
@@ -19,17 +19,17 @@ impl Output {
         }
     }
 
-    /// Takes the next part and returns what is to be shown of the answer now.
+    /// Adds the next part and returns the text that can be shown now.
     pub fn push(&mut self, part: &str) -> String {
         self.text.push(&self.stops.push(part)).to_owned()
     }
 
-    /// What was held back and is to be shown once no part follows.
+    /// The text that was held back, once no more parts follow.
     pub fn rest(&mut self) -> String {
         self.text.push(&self.stops.rest()).to_owned()
     }
 
-    /// Why nothing more is to be shown, if that is so.
+    /// The limit that ended the answer, if one did.
     pub fn finish(&self) -> Option<Finish> {
         match (self.text.is_full(), self.stops.is_found()) {
             (true, _) => Some(Finish::Bytes),

@@ -1,4 +1,4 @@
-//! Engines, each of which is lent to one request at a time.
+//! A pool of engines, each lent to one request at a time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Error;
 
-/// Failures in a row after which the engines are not worth keeping.
+/// Consecutive failures after which the engines count as lost.
 const FAILURES: u32 = 3;
 
-/// Engines without a request; each goes back when it is done.
+/// Idle engines; each returns when it is done.
 pub struct Pool<E> {
     done: mpsc::UnboundedSender<Arc<E>>,
     idle: Mutex<mpsc::UnboundedReceiver<Arc<E>>>,
@@ -25,7 +25,7 @@ impl<E: Send + Sync + 'static> Pool<E> {
     pub fn new(engines: Vec<E>) -> Self {
         let (done, idle) = mpsc::unbounded_channel();
         for engine in engines {
-            // The receiver is right here.
+            // The receiver exists, so sending cannot fail.
             let _ = done.send(Arc::new(engine));
         }
         Self {
@@ -36,12 +36,12 @@ impl<E: Send + Sync + 'static> Pool<E> {
         }
     }
 
-    /// Waits for an engine and lends it to `work`, in a task of its own: an engine ends its work
-    /// before it gets the next one, also when nobody waits for this one any more. One that
-    /// panicked or gave no sign of life does not come back.
+    /// Waits for an engine and lends it to `work` in a separate task: an engine completes its work
+    /// before the next one, even if the caller is gone. An engine that panics or makes no progress
+    /// does not return to the pool.
     ///
     /// # Errors
-    /// Those of `work`; [`Error::Lost`] if an engine is lost, this one or another.
+    /// The errors of `work`; [`Error::Lost`] if any engine is lost.
     pub async fn lend<T, F>(&self, work: impl FnOnce(Arc<E>) -> F) -> Result<T, Error>
     where
         T: Send + 'static,

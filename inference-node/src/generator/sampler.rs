@@ -1,5 +1,5 @@
-//! Chooses the tokens of an answer. mistral.rs draws from one generator for all requests, so a
-//! request's seed would not decide its answer; this picks the token before mistral.rs does.
+//! Chooses the tokens of an answer. mistral.rs draws from one random generator for all requests, so
+//! a request's seed would not determine its answer; the token is therefore chosen here first.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -10,10 +10,10 @@ use super::Sampling;
 
 const DOMAIN: &[u8] = b"poq/sample/v1";
 
-/// Leaves one token possible: the one that the sampling settings and the seed choose.
+/// Leaves one token possible: the one chosen by the sampling settings and the seed.
 ///
-/// The random number of a step depends on the seed and on the number of steps before it only,
-/// so equal requests get equal answers whatever ran before or beside them.
+/// The random number of a step depends only on the seed and the number of earlier steps, so equal
+/// requests get equal answers whatever else runs before or in parallel.
 #[derive(Clone)]
 pub struct Sampler {
     sampling: Sampling,
@@ -31,17 +31,17 @@ impl Sampler {
         }
     }
 
-    /// The first token that was chosen.
+    /// The first chosen token.
     pub fn first(&self) -> Option<u32> {
         self.first.get().copied()
     }
 
-    /// How far the two highest logits were apart at each step so far, after penalties.
+    /// Margin between the two highest logits at each step so far, after penalties.
     pub fn margins(&self) -> Vec<f32> {
         self.lock().clone()
     }
 
-    /// How many tokens were chosen so far.
+    /// Number of tokens chosen so far.
     pub fn steps(&self) -> usize {
         self.lock().len()
     }
@@ -78,7 +78,7 @@ impl CustomLogitsProcessor for Sampler {
     }
 }
 
-/// The first of the highest logits.
+/// The first index of the highest logit.
 fn highest(logits: &[f32]) -> usize {
     let mut best = 0;
     for (token, logit) in logits.iter().enumerate() {
@@ -89,7 +89,7 @@ fn highest(logits: &[f32]) -> usize {
     best
 }
 
-/// How far the two highest logits are apart.
+/// The margin between the two highest logits.
 fn margin(logits: &[f32]) -> f32 {
     let two = logits.iter().fold([f32::NEG_INFINITY; 2], |[a, b], logit| {
         [a.max(*logit), b.max(a.min(*logit))]
@@ -97,9 +97,9 @@ fn margin(logits: &[f32]) -> f32 {
     two[0] - two[1]
 }
 
-/// Makes tokens of the answer so far less likely (CTRL, arXiv 1909.05858, section 4.1). Those of
-/// the prompt are not: an answer has to name what it was asked about, and the token that ends it
-/// ends the question too.
+/// Makes tokens of the answer so far less likely (CTRL, arXiv 1909.05858, section 4.1). Tokens of
+/// the prompt are exempt: an answer has to name its subject, and the end token also ends the
+/// prompt.
 fn penalise(logits: &mut [f32], answer: &[u32], penalty: f32) {
     if penalty == 1.0 {
         return;
@@ -130,14 +130,14 @@ fn uniform(seed: u64, step: u64) -> f64 {
     (bits >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// The token at the quantile `draw` of the tempered distribution cut to its nucleus.
+/// The token at quantile `draw` of the tempered distribution, cut to its nucleus.
 fn choose(logits: &[f32], sampling: &Sampling, draw: f64) -> usize {
     let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weight = |logit: f32| (f64::from(logit - highest) / sampling.temperature).exp();
     let total: f64 = logits.iter().map(|logit| weight(*logit)).sum();
 
-    // No token below this weight can be in the nucleus: all of them together weigh less than
-    // what the nucleus leaves out. Sorting the few others is cheap.
+    // Tokens below this weight cannot be in the nucleus: together they weigh less than the part
+    // that the nucleus leaves out. Sorting the few others is cheap.
     let least = total * (1.0 - sampling.top_p) / logits.len() as f64;
     let mut candidates: Vec<(usize, f64)> = logits
         .iter()
@@ -225,7 +225,7 @@ mod tests {
         assert_ne!(uniform(1, 2), uniform(1, 3));
     }
 
-    /// The token that a processor leaves possible.
+    /// The only token that a processor leaves possible.
     fn left_by(sampler: &Sampler, context: &[u32]) -> usize {
         let logits = Tensor::new(&LOGITS, &mistralrs::Device::Cpu).unwrap();
         let out = sampler.apply(&logits, context).unwrap();
@@ -255,7 +255,7 @@ mod tests {
             repetition_penalty: 2.0,
             ..Sampling::GREEDY
         });
-        // Token 1 in the prompt, then in the answer, then beside token 2.
+        // Token 1 in the prompt, then in the answer, then next to token 2.
         assert_eq!(left_by(&sampler, &[1, 1]), 1);
         assert_eq!(left_by(&sampler, &[1, 1, 1]), 2);
         assert_eq!(left_by(&sampler, &[1, 1, 1, 2]), 1);

@@ -1,5 +1,5 @@
-//! How the tokens of an answer are chosen: what a request says of it, and what the makers of the
-//! model recommend for the rest.
+//! Sampling settings: those of a request, and the recommendation of the model's makers for the
+//! rest.
 
 use std::path::Path;
 
@@ -14,14 +14,14 @@ pub struct Sampling {
     pub temperature: f64,
     /// Nucleus mass, above 0 and at most 1.
     pub top_p: f64,
-    /// Divides the odds of tokens that the answer has already: 1 is no penalty; at most 2.
+    /// Divides the odds of tokens that the answer already contains: 1 means no penalty; at most 2.
     pub repetition_penalty: f64,
-    /// Same seed, prompt and settings give the same answer on the same build and machine.
+    /// The same seed, prompt and settings give the same answer on the same build and machine.
     pub seed: u64,
 }
 
 impl Sampling {
-    /// The most likely token each time, whatever was said before.
+    /// Always the most likely token, without a penalty.
     pub const GREEDY: Self = Self {
         temperature: 0.0,
         top_p: 1.0,
@@ -30,7 +30,7 @@ impl Sampling {
     };
 }
 
-/// What a request says of its sampling.
+/// The sampling settings in a request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Asked {
     /// [`Sampling::temperature`].
@@ -41,7 +41,7 @@ pub struct Asked {
     pub repetition_penalty: Option<f64>,
 }
 
-/// What the makers of a model recommend, for what a request leaves open.
+/// The recommendation of a model's makers, for settings that a request leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Recommended {
@@ -54,7 +54,7 @@ pub struct Recommended {
 }
 
 impl Default for Recommended {
-    /// Greedy, for models of which nothing is known.
+    /// Greedy, for models without a recommendation.
     fn default() -> Self {
         Self {
             temperature: Sampling::GREEDY.temperature,
@@ -75,7 +75,7 @@ impl Recommended {
         }
     }
 
-    /// What a `generation_config.json` says, by the rules of Hugging Face's transformers.
+    /// Reads a `generation_config.json` by the rules of Hugging Face's transformers.
     ///
     /// # Errors
     /// [`weights::Error::Io`] or [`weights::Error::Format`].
@@ -98,7 +98,7 @@ impl Recommended {
         }
     }
 
-    /// The setting that is not in its range, in words.
+    /// A message about the first setting that is out of range.
     pub fn out_of_range(&self) -> Option<String> {
         let settings = [
             ("temperature", self.temperature, 0.0..=2.0),
@@ -116,7 +116,7 @@ impl Recommended {
     }
 }
 
-/// The settings of a `generation_config.json` that are obeyed here.
+/// The supported settings of a `generation_config.json`.
 #[derive(Deserialize)]
 struct GenerationConfig {
     #[serde(default)]
@@ -165,7 +165,7 @@ mod tests {
             r#"{"do_sample": true, "temperature": 0.6, "top_p": 0.9, "eos_token_id": [1, 2]}"#;
         assert_eq!(read(llama).unwrap(), LLAMA);
         assert_eq!(read(r#"{"do_sample": true}"#).unwrap().temperature, 1.0);
-        // Without `do_sample` a temperature is not obeyed.
+        // Without `do_sample`, temperature is ignored.
         assert_eq!(
             read(r#"{"temperature": 0.6}"#).unwrap(),
             Recommended::default()

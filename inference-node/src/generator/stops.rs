@@ -1,7 +1,6 @@
-//! Ends an answer before the first text that its asker wants no more after.
+//! Ends an answer before the first stop text.
 
-/// Looks for stop texts in an answer that comes in parts, and holds back what could be the
-/// beginning of one.
+/// Finds stop texts in an answer that arrives in parts, and holds back a possible beginning of one.
 #[derive(Debug, Default)]
 pub struct Stops {
     texts: Vec<String>,
@@ -10,7 +9,7 @@ pub struct Stops {
 }
 
 impl Stops {
-    /// For one answer; empty texts stop nothing.
+    /// For one answer; empty texts are ignored.
     pub fn new(texts: &[String]) -> Self {
         Self {
             texts: texts
@@ -22,7 +21,7 @@ impl Stops {
         }
     }
 
-    /// Takes the next part and returns what is certain to belong to the answer.
+    /// Adds the next part and returns the text that certainly belongs to the answer.
     pub fn push(&mut self, part: &str) -> String {
         if self.is_found {
             return String::new();
@@ -37,18 +36,18 @@ impl Stops {
         self.held.drain(..certain).collect()
     }
 
-    /// What was held back for nothing, once no part follows.
+    /// The text that was held back, once no more parts follow.
     pub fn rest(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 
-    /// Whether the answer has ended by a stop text.
+    /// Whether a stop text was found.
     pub fn is_found(&self) -> bool {
         self.is_found
     }
 
-    /// Where the stop text begins that is complete first: however the answer is cut into parts, the
-    /// same one.
+    /// Start of the stop text that is complete first; it does not depend on how the answer is split
+    /// into parts.
     fn first(&self) -> Option<usize> {
         let ends = self.texts.iter().filter_map(|text| {
             let start = self.held.find(text)?;
@@ -57,7 +56,7 @@ impl Stops {
         ends.min().map(|(_, start)| start)
     }
 
-    /// Bytes at the end that a stop text could begin with.
+    /// Number of bytes at the end that a stop text could begin with.
     fn pending(&self) -> usize {
         let longest = |text: &String| {
             (1..text.len().min(self.held.len() + 1))

@@ -23,21 +23,21 @@ pub fn question(text: &str) -> Request {
     }
 }
 
-/// Repeats the last message word by word; a word costs one permit.
+/// Repeats the last message word by word; each word costs one permit.
 pub struct Parrot {
-    /// Words that may be said.
+    /// Permits for words.
     pub permits: Semaphore,
-    /// Prompts in the order in which they were begun.
+    /// Prompts in the order of their start.
     pub seen: Mutex<Vec<String>>,
-    /// Cancelled once it has lost its voice.
+    /// Cancelled once the parrot is lost.
     pub lost: CancellationToken,
-    /// Cancelled while it fails at every word.
+    /// Until cancelled, every word fails.
     pub hoarse: CancellationToken,
     concurrency: usize,
 }
 
 impl Parrot {
-    /// A parrot that may say `permits` words and answers one request at a time.
+    /// A parrot with `permits` words that answers one request at a time.
     pub fn new(permits: usize) -> Arc<Self> {
         Self::with_concurrency(permits, 1)
     }
@@ -53,7 +53,7 @@ impl Parrot {
         })
     }
 
-    /// Waits until it has begun to answer these prompts and no others, in any order.
+    /// Waits until exactly these prompts have been started, in any order.
     pub async fn has_begun(&self, prompts: &[&str]) {
         let mut expected = prompts.to_vec();
         expected.sort_unstable();
@@ -156,7 +156,7 @@ async fn a_reader_that_is_slow_or_gone_ends_the_answer_when_it_must() {
     let stop = CancellationToken::new();
     assert!(hand_over("a", &reader, &stop).await);
     assert!(hand_over("", &reader, &stop).await);
-    // Nobody reads: only `stop` ends the wait.
+    // Without a reader, only `stop` ends the wait.
     let waiting = hand_over("b", &reader, &stop);
     let (goes_on, ()) = tokio::join!(waiting, async { stop.cancel() });
     assert!(!goes_on);

@@ -1,9 +1,9 @@
 //! Makes mistral.rs's engine thread a member of the thread pool that it computes with.
 //!
-//! The engine runs on a thread of its own, outside of rayon's pool. Each of the 200-odd matrix
-//! products of a token is then handed to the pool while the engine sleeps until it is woken:
-//! with small matrices that takes longer than the product. As a member of a pool the engine
-//! computes itself and others help. The README has the measurement.
+//! The engine runs on its own thread, outside rayon's pool. It would hand each of the 200-odd
+//! matrix products of a token to the pool and sleep until it is woken; with small matrices that
+//! takes longer than the product. As a member of the pool, the engine computes too and the others
+//! help. The README has the measurement.
 
 use std::cell::Cell;
 
@@ -11,14 +11,14 @@ use mistralrs::{CustomLogitsProcessor, Result, Tensor};
 use rayon::ThreadPoolBuilder;
 use tracing::warn;
 
-/// A logits processor that changes nothing: being called on the engine's thread, once per token,
+/// A logits processor that changes nothing. It is called on the engine's thread, once per token, so
 /// it can enrol that thread.
 pub struct Enrolment {
     threads: usize,
 }
 
 impl Enrolment {
-    /// For a pool of `threads` threads, the engine's own included; 0 is one per core.
+    /// For a pool of `threads` threads, including the engine's own; 0 means one per core.
     pub fn new(threads: usize) -> Self {
         Self { threads }
     }
@@ -42,9 +42,9 @@ fn enrol_current_thread(threads: usize) {
         .num_threads(threads)
         .use_current_thread();
     match pool.build() {
-        // The pool lives as long as the thread that is in it.
+        // The pool lives as long as the enrolled thread.
         Ok(pool) => std::mem::forget(pool),
-        Err(error) => warn!("the language model stays slower than it could be: {error}"),
+        Err(error) => warn!("cannot enrol the engine's thread, generation will be slower: {error}"),
     }
 }
 

@@ -1,10 +1,10 @@
-//! From the model that the chain's registry names to the files that mistral.rs is fast with.
+//! Converts the model in the chain's registry to the files that mistral.rs runs fastest.
 //!
-//! The files are checked by their digest, then prepared once. A GGUF file is transcoded: its 4-bit
-//! blocks have no vector kernel in mistral.rs's CPU path, 8-bit blocks and single precision have.
-//! What mistral.rs would read wrongly in it is put right (the README has the list). A folder in
-//! the layout of the Hugging Face hub is read as it is. The results are kept in the cache under
-//! the digest of their source, so that every node of a machine shares them.
+//! The files' digests are checked; then they are prepared once. A GGUF file is transcoded, since
+//! mistral.rs's CPU path has vector kernels for 8-bit blocks and single precision, but not for
+//! 4-bit blocks. Parts that mistral.rs would misread are corrected (the README has the list). A
+//! folder in the layout of the Hugging Face hub is read as it is. The results are cached under the
+//! digest of their source, so that all nodes on a machine share them.
 
 mod convert;
 mod facts;
@@ -33,30 +33,30 @@ pub use folder::read as read_json;
 pub use shape::{Memory, Shape};
 pub use source::Source;
 
-/// Raised when a conversion changes, so that older results are not taken for new ones.
+/// Incremented when a conversion changes, so that older results are not reused.
 const CONVERSION: u32 = 1;
 
-/// How the matrices are kept in memory; the README has the measurements.
+/// Type of the matrices in memory; the README has the measurements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
 pub enum WeightType {
-    /// Single precision: answers do not depend on the processor, and prompts are read fastest.
+    /// Single precision: answers do not depend on the processor, and prompts are processed fastest.
     /// Takes four times the memory.
     #[default]
     F32,
-    /// 8-bit blocks, except for `ffn_down` of models without experts: answers a third faster.
+    /// 8-bit blocks, except for `ffn_down` of models without experts: answers are a third faster.
     #[value(name = "q8_0")]
     Q8_0,
-    /// 8-bit blocks throughout: the fastest answers, and further from those of `F32`.
+    /// 8-bit blocks throughout: the fastest answers, but further from those of `F32`.
     #[value(name = "q8_0_all")]
     Q8_0All,
-    /// As the file has them; those of a folder in single precision on a CPU.
+    /// As in the file; for a folder, single precision on a CPU.
     Original,
 }
 
 impl WeightType {
-    /// As it is written in settings.
+    /// The name in settings.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
@@ -66,9 +66,9 @@ impl WeightType {
         }
     }
 
-    /// The type that a matrix gets; none leaves it as it is.
+    /// The target type of a matrix; `None` leaves it unchanged.
     ///
-    /// The 8-bit kernels round activations to 8 bits too, in blocks of 32, and what comes in at
+    /// The 8-bit kernels round activations to 8 bits too, in blocks of 32, and the input of
     /// `ffn_down` has single values thousands of times larger than their neighbours. With
     /// [`Self::Q8_0`] these matrices multiply unrounded activations instead. Those of experts stay
     /// in 8 bits: in single precision they alone would take Mixtral 8x7B 60 GB.
@@ -86,14 +86,14 @@ impl WeightType {
     }
 }
 
-/// Files that mistral.rs loads.
+/// Files to load into mistral.rs.
 #[derive(Clone, Debug)]
 pub struct Prepared {
     /// The weights.
     pub files: Files,
-    /// The tokenizer; absent where mistral.rs's own reading of the GGUF file is right.
+    /// The tokenizer; `None` if mistral.rs reads that of the GGUF file correctly.
     pub tokenizer: Option<PathBuf>,
-    /// Id of the token that ends an answer.
+    /// Id of the end token.
     pub end_token: u32,
     /// Special tokens and chat template that go with `tokenizer`.
     pub template: Option<PathBuf>,
@@ -114,13 +114,13 @@ pub enum Files {
         generation_config: Option<PathBuf>,
         /// `model*.safetensors`.
         shards: Vec<PathBuf>,
-        /// What mistral.rs turns the matrices into while it loads them.
+        /// Quantisation that mistral.rs applies to the matrices while loading.
         weights: WeightType,
     },
 }
 
 impl Prepared {
-    /// What is loaded, for messages.
+    /// The path of the model, for messages.
     pub fn path(&self) -> &Path {
         match &self.files {
             Files::Gguf(files) => files.first().map_or(Path::new(""), PathBuf::as_path),
@@ -128,10 +128,11 @@ impl Prepared {
         }
     }
 
-    /// What nobody but the chat template may write.
+    /// The texts that only the chat template may write.
     ///
     /// # Errors
-    /// [`Error::Io`] if the template cannot be read, [`Error::Format`] if the tokens are too many.
+    /// [`Error::Io`] if the template cannot be read, [`Error::Format`] if there are too many
+    /// tokens.
     pub fn controls(&self) -> Result<Controls> {
         let template = match &self.template {
             Some(path) => fs::read_to_string(path).map_err(io_error("read", path))?,
@@ -141,54 +142,56 @@ impl Prepared {
     }
 }
 
-/// Why weights cannot be used.
+/// Why weights are not usable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such file.
-    #[error("the model file {0} is missing: run make setup, or name another file by --model-file")]
+    /// The file does not exist.
+    #[error(
+        "the model file {0} is missing: run make setup, or name another file with --model-file"
+    )]
     Missing(PathBuf),
-    /// It is another file than the chain expects.
+    /// The file is not the one that the chain expects.
     #[error(
         "the model file {path} has SHA-256 {found}, but {expected} is required: \
-         fetch the right file by make setup, or register the model with this digest"
+         fetch the right file with make setup, or register the model with this digest"
     )]
     Digest {
         /// The file.
         path: PathBuf,
-        /// What it should be, 64 hex digits.
+        /// The expected digest, 64 hex digits.
         expected: String,
-        /// What it is, 64 hex digits.
+        /// The actual digest, 64 hex digits.
         found: String,
     },
     /// Reading or writing failed.
     #[error("cannot {action} {path}: {source}")]
     Io {
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// On which file.
+        /// The file's path.
         path: PathBuf,
-        /// What the system says.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// It is no model, or one that mistral.rs cannot run rightly.
+    /// It is not a model, or mistral.rs cannot run it correctly.
     #[error("{path} is not a usable model: {reason}")]
     Format {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong.
+        /// The reason.
         reason: String,
     },
-    /// The hub did not answer, or does not have the model.
+    /// The hub does not answer, or does not have the model.
     #[error(
         "cannot fetch {model} from the hub {endpoint}: {reason}. Without a hub, copy the model's \
-         files here and give their folder by --model-file, or as model.file in config.toml"
+         files here and pass their folder with --model-file, or set model.file in config.toml"
     )]
     Hub {
         /// `organisation/name`.
         model: String,
         /// Its address.
         endpoint: String,
-        /// What went wrong.
+        /// The reason.
         reason: String,
     },
 }
@@ -212,8 +215,8 @@ fn format_error<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> Error {
     }
 }
 
-/// The digest of a model, 64 lower-case hex digits: the SHA-256 of its file, or of the list that
-/// `sha256sum` prints where it has several ([`Source::digest`]).
+/// The digest of a model, 64 lower-case hex digits: the SHA-256 of its file, or, if it has several,
+/// of the list that `sha256sum` prints ([`Source::digest`]).
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Format`] or [`Error::Io`].
@@ -221,10 +224,10 @@ pub fn digest(path: &Path) -> Result<String> {
     Source::open(path)?.digest()
 }
 
-/// Checks the digest of a file against the one that the registry names.
+/// Compares a file's digest with the one in the registry.
 ///
 /// # Errors
-/// [`Error::Digest`] if it is another.
+/// [`Error::Digest`] if they differ.
 pub fn expect(path: &Path, found: &str, expected: &str) -> Result<()> {
     if found == expected {
         return Ok(());
@@ -236,13 +239,13 @@ pub fn expect(path: &Path, found: &str, expected: &str) -> Result<()> {
     })
 }
 
-/// Makes the files that mistral.rs loads, unless the cache has them.
+/// Creates the files that mistral.rs loads, unless they are cached.
 ///
-/// `digest` is the source's own. Equal sources give equal files; two processes may prepare at the
+/// `digest` is that of the source. Equal sources give equal files; two processes may prepare at the
 /// same time.
 ///
 /// # Errors
-/// [`Error::Format`] if `source` is no model, [`Error::Io`] if the cache cannot be written.
+/// [`Error::Format`] if `source` is not a model, [`Error::Io`] if the cache cannot be written.
 pub fn prepare(source: &Path, digest: &str, cache: &Path, weights: WeightType) -> Result<Prepared> {
     let directory = cache.join(format!("{digest}-v{CONVERSION}"));
     fs::create_dir_all(&directory).map_err(io_error("create", &directory))?;
@@ -252,7 +255,7 @@ pub fn prepare(source: &Path, digest: &str, cache: &Path, weights: WeightType) -
     }
 }
 
-/// Writes a file beside its place and moves it there when it is complete and on disk.
+/// Writes a temporary file, syncs it, and renames it to its final name.
 fn write_once(target: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<()>) -> Result<()> {
     if target.exists() {
         return Ok(());
@@ -269,13 +272,13 @@ fn write_once(target: &Path, write: impl FnOnce(&mut BufWriter<File>) -> Result<
         fs::rename(&partial, target).map_err(io_error("create", target))
     })();
     if result.is_err() {
-        // The reason is on its way to the user; a leftover is only untidy.
+        // The caller reports the error; a leftover file is only untidy.
         let _ = fs::remove_file(&partial);
     }
     result
 }
 
-/// [`write_once`] of a text.
+/// [`write_once`] for text.
 fn write_text_once(target: &Path, text: &str) -> Result<()> {
     write_once(target, |file| {
         file.write_all(text.as_bytes())
@@ -341,7 +344,7 @@ mod tests {
         let failure = || Error::Missing(PathBuf::new());
         assert!(write_once(&target, |_| Err(failure())).is_err());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        // What is there is not written again.
+        // An existing file is not written again.
         fs::write(&target, "old").unwrap();
         write_once(&target, |_| Err(failure())).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Who may use the server: those with a key.
+//! API keys: who may use the server.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use subtle::{Choice, ConstantTimeEq};
 
 use super::failure::Failure;
 
-/// Who may ask.
+/// Who may use the server.
 #[derive(Clone)]
 pub enum Guests {
-    /// Whoever reaches the server.
+    /// Everyone.
     Everybody,
-    /// Who has one of these keys, which are kept as digests: comparing takes as long for every wrong
-    /// one. Nobody, if there is none.
+    /// Holders of one of these keys; nobody if there are none. Keys are kept as digests, so that
+    /// the time of a comparison reveals nothing about them.
     WithKey(Vec<[u8; 32]>),
 }
 
 impl Guests {
-    /// Who has one of the keys.
+    /// Admits holders of these keys.
     pub fn with(keys: &[String]) -> Self {
         Self::WithKey(keys.iter().map(|key| Sha256::digest(key).into()).collect())
     }
@@ -36,7 +36,7 @@ fn has(keys: &[[u8; 32]], key: &str) -> bool {
     found.into()
 }
 
-/// Lets requests pass that have a key, where one is needed.
+/// Middleware that refuses requests without a valid key, if one is needed.
 pub async fn authorize(
     State(guests): State<Arc<Guests>>,
     request: Request,
@@ -46,7 +46,7 @@ pub async fn authorize(
         Guests::Everybody => return next.run(request).await,
         Guests::WithKey(keys) if keys.is_empty() => {
             return refused(
-                "this node answers nobody but its chain: its operator has set no API key, nor `open`",
+                "this node serves only its chain: its operator has set neither an API key nor `open`",
             )
             .into_response();
         }
@@ -54,7 +54,7 @@ pub async fn authorize(
     };
     match bearer(request.headers()) {
         Some(key) if has(keys, key) => next.run(request).await,
-        Some(_) => refused("the API key is none of this server's").into_response(),
+        Some(_) => refused("the API key is not valid for this server").into_response(),
         None => refused("send the API key as `Authorization: Bearer KEY`").into_response(),
     }
 }

@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 
 use crate::generator::{Completion, Finish};
 
-/// Which of the two forms.
+/// The endpoint that an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Of `/v1/chat/completions`.
+    /// `/v1/chat/completions`.
     Chat,
-    /// Of `/v1/completions`.
+    /// `/v1/completions`.
     Text,
 }
 
-/// Numbers of tokens.
+/// Token counts.
 #[derive(Clone, Copy, Debug, Serialize)]
 struct Usage {
     prompt_tokens: usize,
@@ -35,15 +35,15 @@ impl From<&Completion> for Usage {
 fn finish_reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Stop => "stop",
-        // Cancelled by its deadline: who left does not read this.
+        // Cancelled by its deadline: a client that left does not read this.
         Finish::Length | Finish::Bytes | Finish::Cancelled => "length",
     }
 }
 
-/// What all parts of one answer have in common.
+/// The common part of all chunks of one answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The form.
+    /// The endpoint.
     pub kind: Kind,
     /// Unique id.
     pub id: String,
@@ -77,13 +77,13 @@ impl Answer {
         value
     }
 
-    /// The first part of a stream, where it has one before any text: who speaks.
+    /// The first chunk of a chat stream, which names the role.
     pub fn opening(&self) -> Option<Value> {
         let delta = json!({ "role": "assistant", "content": "" });
         (self.kind == Kind::Chat).then(|| self.chunk(json!([chat_choice(delta, None)])))
     }
 
-    /// A part of the text.
+    /// A chunk of text.
     pub fn delta(&self, text: &str) -> Value {
         self.chunk(json!([match self.kind {
             Kind::Chat => chat_choice(json!({ "content": text }), None),
@@ -91,7 +91,7 @@ impl Answer {
         }]))
     }
 
-    /// The end of the text.
+    /// The last chunk of text, with the finish reason.
     pub fn ending(&self, finish: Finish) -> Value {
         let reason = Some(finish_reason(finish));
         self.chunk(json!([match self.kind {
@@ -100,7 +100,7 @@ impl Answer {
         }]))
     }
 
-    /// The numbers of tokens, as a stream's last part.
+    /// The final chunk, with the token counts.
     pub fn usage(&self, completion: &Completion) -> Value {
         let mut value = self.chunk(json!([]));
         value["usage"] = json!(Usage::from(completion));

@@ -5,13 +5,13 @@ use serde::Deserialize;
 use super::settings::{Invalid, Settings, invalid};
 use crate::generator::{Message, Prompt, Speaker};
 
-/// A conversation to go on with.
+/// A conversation to continue.
 #[derive(Debug, Deserialize)]
 pub struct ChatRequest {
     /// Id of the model.
     pub model: String,
     messages: Vec<ChatMessage>,
-    /// How the answer is made and sent.
+    /// How the answer is generated and sent.
     #[serde(flatten)]
     pub settings: Settings,
 }
@@ -19,14 +19,14 @@ pub struct ChatRequest {
 #[derive(Debug, Deserialize)]
 struct ChatMessage {
     role: String,
-    /// Null, or not there, where the model called a tool in place of an answer.
+    /// Null or absent if the model called a tool instead of answering.
     content: Option<Content>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(
     untagged,
-    expecting = "`content` of `messages` must be a text or a list of parts of the type `text`"
+    expecting = "`content` of `messages` must be a string or a list of parts of type `text`"
 )]
 enum Content {
     Text(String),
@@ -40,10 +40,10 @@ enum Part {
 }
 
 impl ChatRequest {
-    /// The conversation, and how the answer is made.
+    /// The conversation, and how to generate the answer.
     ///
     /// # Errors
-    /// A message that cannot be served.
+    /// The first invalid message.
     pub fn parts(self) -> Result<(Prompt, Settings), Invalid> {
         if self.messages.is_empty() {
             return Err(invalid("messages", "must have at least one message"));
@@ -53,7 +53,7 @@ impl ChatRequest {
             let speaker = speaker(&message.role)?;
             let text = message.content.map(text).unwrap_or_default();
             match turns.last_mut() {
-                // Many chat templates take turns in alternation only.
+                // Many chat templates require alternating roles.
                 Some(turn) if turn.speaker == speaker => join(&mut turn.text, &text),
                 _ => turns.push(Message { speaker, text }),
             }
@@ -72,12 +72,12 @@ fn join(turn: &mut String, text: &str) {
 fn speaker(role: &str) -> Result<Speaker, Invalid> {
     match role {
         "system" | "developer" => Ok(Speaker::System),
-        // What a tool said is told to the model by its user: few chat templates know tools.
+        // A tool's result is passed as a user message: few chat templates know tools.
         "user" | "tool" | "function" => Ok(Speaker::User),
         "assistant" => Ok(Speaker::Assistant),
         role => {
             let roles = "system, developer, user, assistant, tool";
-            let message = format!("the role `{role}` is none of {roles}");
+            let message = format!("the role `{role}` is not one of {roles}");
             Err(invalid("messages", message))
         }
     }

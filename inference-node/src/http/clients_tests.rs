@@ -1,4 +1,4 @@
-//! What clients of OpenAI's send and expect.
+//! Requests and expectations of OpenAI-compatible clients.
 
 use std::time::Duration;
 
@@ -154,7 +154,10 @@ async fn without_keys_nobody_is_answered() {
     let app = router(compute(Parrot::new(99), NEVER), &Health::default(), service);
     let (status, body) = chat(&app, question("Hi")).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED);
-    assert!(body.contains("its operator has set no API key"), "{body}");
+    assert!(
+        body.contains("its operator has set neither an API key"),
+        "{body}"
+    );
 }
 
 #[tokio::test]
@@ -194,7 +197,7 @@ async fn pages_of_listed_origins_may_read_what_is_answered() {
             .unwrap()
             .contains("POST")
     );
-    // Errors are to be read too.
+    // Errors must be readable too.
     let (status, answer) = headers(&[origin], "POST", origin).await;
     assert_eq!(status, 401);
     assert_eq!(answer["access-control-allow-origin"], origin);
@@ -208,7 +211,7 @@ async fn pages_of_listed_origins_may_read_what_is_answered() {
     }
 }
 
-/// A server whose streams say something after 20 and 50 milliseconds.
+/// A server whose streams send headers after 20 ms and comments every 50 ms.
 fn impatient(compute: Compute) -> Router {
     let pauses = Pauses {
         headers: Duration::from_millis(20),
@@ -260,6 +263,6 @@ async fn what_fails_after_the_headers_is_an_event() {
         chunks.last().unwrap()["error"]["message"]
             .as_str()
             .unwrap()
-            .contains("not said a word")
+            .contains("no text in time")
     );
 }

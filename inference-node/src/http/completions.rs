@@ -5,38 +5,41 @@ use serde::Deserialize;
 use super::settings::{Invalid, Settings, invalid};
 use crate::generator::Prompt;
 
-/// Tokens of an answer unless a request says otherwise, as OpenAI has it.
+/// OpenAI's default for the most tokens of an answer.
 pub const TOKENS: usize = 16;
 
-/// A text to go on with.
+/// A text to continue.
 #[derive(Debug, Deserialize)]
 pub struct CompletionRequest {
     /// Id of the model.
     pub model: String,
     prompt: Texts,
-    /// How the answer is made and sent.
+    /// How the answer is generated and sent.
     #[serde(flatten)]
     pub settings: Settings,
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`prompt` must be a text; tokens are not served")]
+#[serde(
+    untagged,
+    expecting = "`prompt` must be a string; token arrays are not supported"
+)]
 enum Texts {
     One(String),
     Many(Vec<String>),
 }
 
 impl CompletionRequest {
-    /// The text, and how the answer is made.
+    /// The text, and how to generate the answer.
     ///
     /// # Errors
-    /// A prompt that cannot be served.
+    /// An invalid prompt.
     pub fn parts(self) -> Result<(Prompt, Settings), Invalid> {
         let text = match self.prompt {
             Texts::One(text) => text,
             Texts::Many(texts) => match <[String; 1]>::try_from(texts) {
                 Ok([text]) => text,
-                Err(_) => return Err(invalid("prompt", "one request has one text")),
+                Err(_) => return Err(invalid("prompt", "must be a single string")),
             },
         };
         match text.is_empty() {

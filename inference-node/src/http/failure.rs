@@ -1,4 +1,4 @@
-//! What goes wrong, as a response.
+//! Errors as HTTP responses.
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -20,7 +20,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure with a status and what to do about it.
+    /// A failure with a status and a remedy.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -30,7 +30,7 @@ impl Failure {
         }
     }
 
-    /// Names the setting that is wrong.
+    /// Names the invalid setting.
     pub fn param(self, param: &'static str) -> Self {
         Self {
             param: Some(param),
@@ -38,7 +38,7 @@ impl Failure {
         }
     }
 
-    /// Adds OpenAI's code.
+    /// Adds OpenAI's error code.
     pub fn code(self, code: &'static str) -> Self {
         Self {
             code: Some(code),
@@ -79,7 +79,7 @@ impl IntoResponse for Failure {
 
 impl From<JsonRejection> for Failure {
     fn from(rejection: JsonRejection) -> Self {
-        // What is no chat request is the client's fault in one way only: 400, as OpenAI has it.
+        // OpenAI answers 400 to every malformed request.
         let status = match rejection.status() {
             StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
             status => status,

@@ -35,12 +35,12 @@ use stream::Generation;
 pub use access::Guests;
 pub use stream::Pauses;
 
-/// Largest request body, bytes; more than any prompt that fits a context.
+/// Largest request body in bytes; more than any prompt that fits a context.
 const MAX_BODY: usize = 1 << 20;
-/// Parts of an answer that wait for a slow reader before generation waits for it too.
+/// Chunks buffered for a slow reader before generation waits.
 const DELTAS: usize = 64;
 
-/// What is served, and to whom.
+/// Settings of the server.
 pub struct Service {
     /// Id of the model.
     pub model: String,
@@ -48,13 +48,13 @@ pub struct Service {
     pub max_tokens: usize,
     /// Who may ask.
     pub guests: Guests,
-    /// Origins of pages that may ask; `*` is every one.
+    /// Origins of web pages that may use the server; `*` means every origin.
     pub origins: Vec<String>,
-    /// When a stream says something without text.
+    /// Timing of a stream without text.
     pub pauses: Pauses,
 }
 
-/// What the handlers share.
+/// Shared state of the handlers.
 struct Server {
     compute: Compute,
     model: String,
@@ -64,7 +64,7 @@ struct Server {
     requests: AtomicU64,
 }
 
-/// The server's routes; `health` tells how the node does.
+/// The server's routes; `health` reports the node's health.
 pub fn router(compute: Compute, health: &Health, service: Service) -> Router {
     let server = Arc::new(Server {
         compute,
@@ -88,7 +88,7 @@ pub fn router(compute: Compute, health: &Health, service: Service) -> Router {
         .method_not_allowed_fallback(|| async {
             Failure::new(
                 StatusCode::METHOD_NOT_ALLOWED,
-                "the path does not have this method",
+                "method not allowed for this path",
             )
         })
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -206,7 +206,7 @@ type Outcome = <Reply as Future>::Output;
 fn received(outcome: Outcome) -> Result<Completion, Failure> {
     let completion = outcome.map_err(|_| ComputeError::ShuttingDown)??;
     if completion.finish == Finish::Cancelled && completion.text.is_empty() {
-        let message = "the model had not said a word when the time was up; ask for less";
+        let message = "the model produced no text in time; ask for less";
         return Err(Failure::new(StatusCode::GATEWAY_TIMEOUT, message));
     }
     Ok(completion)

@@ -1,14 +1,14 @@
-//! What chats and completions have in common.
+//! Settings that chats and completions share.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::generator::{Asked, Prompt, Recommended, Request};
 
-/// Stop texts that one request may have.
+/// Most stop texts in one request.
 const STOPS: usize = 4;
 
-/// Settings that would change the answer and are not served: refused, unless they ask for nothing.
+/// Settings that would change the answer but are not supported: refused unless they have no effect.
 const UNSERVED: [&str; 18] = [
     "audio",
     "best_of",
@@ -30,7 +30,7 @@ const UNSERVED: [&str; 18] = [
     "top_logprobs",
 ];
 
-/// The settings of a request. Those that are not listed are ignored, as other servers do.
+/// The settings of a request. Unknown ones are ignored, as in other servers.
 #[derive(Debug, Deserialize)]
 pub struct Settings {
     temperature: Option<f64>,
@@ -38,7 +38,7 @@ pub struct Settings {
     /// The older name of `max_completion_tokens`; many clients send both.
     max_tokens: Option<usize>,
     max_completion_tokens: Option<usize>,
-    /// Not of OpenAI's, but under this name in vLLM, TGI and mistral.rs.
+    /// Not in OpenAI's API, but under this name in vLLM, TGI and mistral.rs.
     repetition_penalty: Option<f64>,
     seed: Option<i64>,
     stop: Option<Stop>,
@@ -54,35 +54,35 @@ struct StreamOptions {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "`stop` must be a text or a list of texts")]
+#[serde(untagged, expecting = "`stop` must be a string or a list of strings")]
 enum Stop {
     One(String),
     Many(Vec<String>),
 }
 
-/// What a server has for settings that a request leaves open.
+/// The server's defaults for a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Defaults {
-    /// Tokens of an answer.
+    /// Default token limit of an answer.
     pub tokens: usize,
     /// Most tokens of an answer.
     pub most_tokens: usize,
     /// How tokens are chosen.
     pub recommended: Recommended,
-    /// What decides where chance does.
+    /// The default seed.
     pub seed: u64,
 }
 
-/// A setting that cannot be served.
+/// An invalid setting.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Invalid {
     /// Name of the setting.
     pub param: &'static str,
-    /// What is wrong with it.
+    /// The reason.
     pub message: String,
 }
 
-/// Says what is wrong with a setting.
+/// The error for an invalid setting.
 pub fn invalid(param: &'static str, message: impl Into<String>) -> Invalid {
     Invalid {
         param,
@@ -91,12 +91,12 @@ pub fn invalid(param: &'static str, message: impl Into<String>) -> Invalid {
 }
 
 impl Settings {
-    /// Whether the answer is sent as it is generated.
+    /// Whether the answer is streamed.
     pub fn is_stream(&self) -> bool {
         self.stream == Some(true)
     }
 
-    /// Whether a stream ends with the numbers of tokens.
+    /// Whether a stream ends with the token counts.
     pub fn include_usage(&self) -> bool {
         let options = self.stream_options.as_ref();
         options.and_then(|options| options.include_usage) == Some(true)
@@ -105,13 +105,13 @@ impl Settings {
     /// The request for the language model.
     ///
     /// # Errors
-    /// The first setting that cannot be served.
+    /// The first invalid setting.
     pub fn into_request(self, prompt: Prompt, defaults: Defaults) -> Result<Request, Invalid> {
         self.check_unserved()?;
         let asked = Asked {
             temperature: within("temperature", self.temperature, 0.0..=2.0)?,
             top_p: match self.top_p {
-                // OpenAI allows 0 and means the most likely token.
+                // OpenAI allows 0, which means the most likely token.
                 Some(0.0) => Some(f64::MIN_POSITIVE),
                 top_p => within("top_p", top_p, 0.0..=1.0)?,
             },
@@ -146,13 +146,13 @@ impl Settings {
             value.is_some_and(|value| !is_neutral(param, value))
         };
         match UNSERVED.iter().find(asked_for) {
-            Some(param) => Err(invalid(param, "is not served; leave it out")),
+            Some(param) => Err(invalid(param, "is not supported; leave it out")),
             None => Ok(()),
         }
     }
 }
 
-/// Whether the setting asks for what is done without it.
+/// Whether the setting has no effect.
 fn is_neutral(param: &str, value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
@@ -184,7 +184,7 @@ fn stops(stop: Option<Stop>) -> Result<Vec<String>, Invalid> {
     };
     texts.retain(|text| !text.is_empty());
     if texts.len() > STOPS {
-        return Err(invalid("stop", format!("must be at most {STOPS} texts")));
+        return Err(invalid("stop", format!("must be at most {STOPS} strings")));
     }
     Ok(texts)
 }

@@ -16,12 +16,12 @@ use super::received;
 use crate::compute::Reply;
 use crate::generator::Completion;
 
-/// When a stream says something although there is no text yet.
+/// Timing of a stream without text.
 #[derive(Clone, Copy, Debug)]
 pub struct Pauses {
-    /// Its headers: what is refused before is an error with a status.
+    /// Until the headers are sent: an earlier refusal is an error with a status.
     pub headers: Duration,
-    /// A comment that the server lives: proxies cut connections that are silent for a minute.
+    /// Between two keep-alive comments: proxies cut connections that are silent for a minute.
     pub comments: Duration,
 }
 
@@ -34,25 +34,25 @@ impl Default for Pauses {
     }
 }
 
-/// An answer on its way.
+/// An answer in progress.
 pub struct Generation {
-    /// Its form.
+    /// Its endpoint and id.
     pub answer: Answer,
-    /// Its text in parts.
+    /// Its text in chunks.
     pub deltas: mpsc::Receiver<String>,
-    /// How it ends.
+    /// Its end.
     pub reply: Reply,
-    /// Whether the stream ends with the numbers of tokens.
+    /// Whether the stream ends with the token counts.
     pub include_usage: bool,
-    /// When it says something without text.
+    /// Timing while there is no text.
     pub pauses: Pauses,
 }
 
 impl Generation {
-    /// The response that sends it as it comes.
+    /// The response that streams the answer.
     ///
     /// # Errors
-    /// Why there is none, if that shows before the first text and before the headers are due.
+    /// A failure before the first text and before the headers are due.
     pub async fn open(mut self) -> Result<Response, Failure> {
         let first = timeout(self.pauses.headers, self.deltas.recv()).await;
         let (first, ended) = match first {

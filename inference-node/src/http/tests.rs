@@ -8,7 +8,7 @@ use super::*;
 use crate::compute::GuestLimits;
 use crate::generator::testing::{Parrot, question as asked};
 
-/// Long enough that no test sees it pass.
+/// Long enough never to pass in a test.
 pub const NEVER: Duration = Duration::from_secs(3600);
 /// Short enough to wait for.
 const SOON: Duration = Duration::from_millis(20);
@@ -56,7 +56,7 @@ pub fn question(text: &str) -> Value {
     json!({ "model": "m", "messages": [{ "role": "user", "content": text }] })
 }
 
-/// What the events of a complete stream have.
+/// The events of a complete stream.
 pub fn chunks(body: &str) -> Vec<Value> {
     let mut events: Vec<&str> = body
         .split("\n\n")
@@ -215,7 +215,7 @@ async fn an_answer_that_takes_too_long_is_cut() {
         body["stream"] = json!(is_stream);
         let (status, text) = chat(&app, body).await;
         assert_eq!(status, StatusCode::GATEWAY_TIMEOUT, "{text}");
-        assert!(text.contains("not said a word"), "{text}");
+        assert!(text.contains("no text in time"), "{text}");
     }
 }
 
@@ -255,7 +255,7 @@ async fn a_client_that_leaves_ends_its_answer_only() {
         });
         parrot.has_begun(&["leaving soon", "staying"]).await;
         leaving.abort();
-        // Its place is free once its answer has ended.
+        // Its slot is free once its answer has ended.
         let next = tokio::spawn(async move { chat(&app, question("next")).await });
         parrot.has_begun(&["leaving soon", "staying", "next"]).await;
         parrot.permits.add_permits(2);

@@ -1,4 +1,4 @@
-//! The whole worker against a chain that does what a real one does rarely.
+//! The whole worker against a chain with rare faults.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,10 +21,10 @@ use crate::fake_chain::{CHAIN, FakeChain, PATIENCE, Point, State};
 use crate::generator::Generator;
 use crate::generator::testing::Parrot;
 
-/// As many words as anybody wants.
+/// More words than any test needs.
 const MANY: usize = 100_000;
 
-/// A parrot that dies when the chain wants it.
+/// A parrot that dies when the chain says so.
 struct Mortal {
     parrot: Arc<Parrot>,
     chain: Arc<FakeChain>,
@@ -66,7 +66,7 @@ fn key() -> Key {
     Key::from_bytes(&[7; 32]).unwrap()
 }
 
-/// A chain with `tasks` to be answered within `window` blocks.
+/// A chain with `tasks` to answer within `window` blocks.
 pub async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
     let mut state = State::new(&key(), window);
     for task in 1..=tasks {
@@ -115,7 +115,7 @@ pub async fn start_with(
     tokio::spawn(running)
 }
 
-/// A worker whose model says as much as is asked for.
+/// A worker whose model has enough words.
 pub async fn start(chain: &Arc<FakeChain>, folder: &Path) -> JoinHandle<Result<(), Error>> {
     start_with(chain, folder, Parrot::new(MANY), &Health::default()).await
 }
@@ -127,7 +127,7 @@ async fn run(chain: &Arc<FakeChain>, folder: &Path) {
     worker.abort();
 }
 
-/// Slashes, and tasks that were done to the end.
+/// Slashes, and the number of completed tasks.
 fn outcome(chain: &FakeChain) -> (Vec<String>, usize) {
     let state = chain.state();
     (state.slashes.clone(), state.done())
@@ -182,7 +182,7 @@ async fn an_answer_of_an_earlier_process_is_handed_in_if_it_is_to_this_question(
         prompt_tokens: 1,
         answer_tokens: 1,
     };
-    // As the process left it; of another chain; of another question; damaged.
+    // Entries as the process left them; of another chain; of another prompt; damaged.
     let right = entry("from the journal", CHAIN, "prompt 1");
     journal.put(duty(1), &right).unwrap();
     let elsewhere = entry("old", "poq-local-0", "prompt 2");
@@ -206,7 +206,7 @@ async fn a_disk_that_takes_nothing_costs_no_duty() {
     let folder = tempfile::tempdir().unwrap();
     let chain = chain(1, 200).await;
     let health = Health::default();
-    // Not even the superuser of a container can write over a folder.
+    // Even root in a container cannot overwrite a folder.
     std::fs::create_dir_all(folder.path().join("journal/1-0.json")).unwrap();
     let worker = start_with(&chain, folder.path(), Parrot::new(MANY), &health).await;
     chain.until(State::is_over).await;
@@ -219,7 +219,7 @@ async fn a_disk_that_takes_nothing_costs_no_duty() {
 async fn what_is_said_when_time_is_up_is_an_answer_be_it_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let chain = chain(2, 40).await;
-    // Not a word; and the other one has not even its turn.
+    // The first gets no word, and the second not even its turn.
     let health = Health::default();
     let worker = start_with(&chain, folder.path(), Parrot::new(0), &health).await;
     chain.until(State::is_over).await;
@@ -250,7 +250,7 @@ async fn a_lost_model_ends_the_worker_with_an_error() {
     assert!(health.fault().unwrap().contains("lost"));
 }
 
-/// Whatever it is about a question that makes the engine fail: silence would be slashed.
+/// A prompt that makes the engine fail must not lead to a slash for silence.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_question_at_which_the_engine_fails_twice_gets_an_honest_word() {
     let folder = tempfile::tempdir().unwrap();

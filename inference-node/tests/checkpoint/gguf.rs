@@ -1,5 +1,5 @@
-//! The checkpoints as llama.cpp's converter writes them: its names of tensors, rows of queries and
-//! keys in pairs for its rotary embedding, the experts of a layer in one tensor.
+//! The checkpoints as written by llama.cpp's converter: its tensor names, the rows of queries and
+//! keys in pairs for its rotary embedding, and the experts of a layer in one tensor.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -88,7 +88,7 @@ fn tensors(
     Ok(tensors)
 }
 
-/// The rows of each head from two halves to pairs: `permute` of llama.cpp's converter.
+/// Reorders the rows of each head from two halves to pairs: `permute` of llama.cpp's converter.
 fn paired(rows: &Tensor, heads: usize) -> Result<Tensor> {
     let (length, width) = rows.dims2()?;
     rows.reshape((heads, 2, length / heads / 2, width))?
@@ -96,7 +96,7 @@ fn paired(rows: &Tensor, heads: usize) -> Result<Tensor> {
         .reshape((length, width))
 }
 
-/// What each rotary frequency is divided by: `rope_freqs` of llama.cpp's converter.
+/// The divisor of each rotary frequency: `rope_freqs` of llama.cpp's converter.
 fn rope_factors() -> Result<Tensor> {
     let theta = Architecture::Llama3.rope_theta();
     let head = HIDDEN / HEADS;
@@ -158,7 +158,7 @@ fn metadata(architecture: Architecture, tokens: &Tokens) -> Vec<(String, Value)>
             ]);
         }
         Architecture::Mixtral => {
-            // Sentence pieces have scores in place of merges: what is merged first has the highest.
+            // SentencePiece models have scores instead of merges: the first merge has the highest.
             let scores = (0..tokens.len()).map(|id| Value::F32(-(id as f32)));
             all.extend([
                 ("llama.expert_count", number(EXPERTS)),

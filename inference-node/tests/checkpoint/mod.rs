@@ -1,10 +1,10 @@
-//! Tiny checkpoints with random weights of exactly the architectures of Llama 3 and Mixtral.
+//! Tiny checkpoints with random weights in exactly the architectures of Llama 3 and Mixtral.
 //!
-//! The weights of those models are in no package registry; these have every part of them that
-//! code can get wrong: scaled rotary frequencies, grouped-query attention, tied embeddings and
-//! byte-level tokens of the one, two of eight experts and sentence pieces of the other. Each is
-//! written in the layout of the Hugging Face hub and as llama.cpp converts it. The weights are a
-//! function of the architecture alone. Tests of two crates include this module by its path.
+//! The weights of those models are not in any package registry. These checkpoints have every part
+//! that code can get wrong: scaled rotary frequencies, grouped-query attention, tied embeddings and
+//! byte-level tokens of Llama 3, two of eight experts and SentencePiece of Mixtral. Each is written
+//! in the layout of the Hugging Face hub and as llama.cpp converts it. The weights are a function
+//! of the architecture alone. Tests of two crates include this module by its path.
 
 mod gguf;
 mod tokens;
@@ -26,20 +26,20 @@ const FEED_FORWARD: usize = 192;
 const LAYERS: usize = 2;
 const EXPERTS: usize = 8;
 const EXPERTS_PER_TOKEN: usize = 2;
-/// Tokens of prompt and answer that the checkpoints can hold.
+/// Maximum tokens of prompt and answer.
 pub const CONTEXT: usize = 16_384;
 const NORM_EPSILON: f32 = 1e-5;
 
-/// Llama 3.1 and later divide slow rotary frequencies by this; 3.2 takes 32.
+/// The divisor of slow rotary frequencies in Llama 3.1 and later; that of 3.2 is 32.
 const ROPE_FACTOR: f64 = 32.0;
 const ROPE_LOW: f64 = 1.0;
 const ROPE_HIGH: f64 = 4.0;
 const ROPE_ORIGINAL: f64 = 8192.0;
 
-/// An architecture that is written.
+/// A supported architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Architecture {
-    /// `LlamaForCausalLM` as Llama 3.2 has it.
+    /// `LlamaForCausalLM` as in Llama 3.2.
     Llama3,
     /// `MixtralForCausalLM`.
     Mixtral,

@@ -10,7 +10,7 @@ const UNKNOWN: i32 = 2;
 const CONTROL: i32 = 3;
 const BYTE: i32 = 6;
 
-/// How Llama 3 splits text; unlike other models it keeps three digits together.
+/// Llama 3's split pattern, which unlike others keeps three digits together.
 const LLAMA3_SPLIT: &str = concat!(
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|",
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -34,7 +34,7 @@ const MIXTRAL_TEMPLATE: &str = concat!(
     "{% endif %}{% endfor %}"
 );
 
-/// Merges in the order of their training.
+/// Merges in the order of training.
 const LLAMA3_MERGES: [(&str, &str); 9] = [
     ("Ġ", "t"),
     ("h", "e"),
@@ -56,12 +56,12 @@ const MIXTRAL_MERGES: [(&str, &str); 7] = [
     ("in", "an"),
 ];
 
-/// Tokens with all that describes their use.
+/// A tokenizer with its settings.
 pub struct Tokens {
     architecture: Architecture,
-    /// Text and type of each token, by its id.
+    /// Text and type of each token, by id.
     pub list: Vec<(String, i32)>,
-    /// Pairs, the one that is merged first in front.
+    /// Merges, the first one first.
     pub merges: &'static [(&'static str, &'static str)],
     /// The chat template.
     pub template: &'static str,
@@ -101,7 +101,7 @@ impl Tokens {
         let special = [("<unk>", UNKNOWN), ("<s>", CONTROL), ("</s>", CONTROL)];
         let special = special.map(|(text, kind)| (text.to_owned(), kind));
         let bytes = (0..=255u8).map(|byte| (format!("<0x{byte:02X}>"), BYTE));
-        // The end of the list: pieces of one letter come after the merged ones.
+        // At the end of the list: single letters come after the merged pieces.
         let letters = std::iter::once('▁').chain('!'..='~');
         let letters = letters.map(|letter| (letter.to_string(), NORMAL));
         Self {
@@ -119,7 +119,7 @@ impl Tokens {
         }
     }
 
-    /// How many there are.
+    /// Number of tokens.
     pub fn len(&self) -> usize {
         self.list.len()
     }
@@ -171,7 +171,7 @@ impl Tokens {
                 "use_regex": use_regex,
             })
         };
-        // As the hub has them: they put the first token in front of every text.
+        // As on the hub: they prepend the first token to every text.
         let begin = json!({
             "type": "TemplateProcessing",
             "single": [
@@ -254,7 +254,7 @@ fn merged(pairs: &'static [(&str, &str)]) -> impl Iterator<Item = (String, i32)>
         .map(|(left, right)| (format!("{left}{right}"), NORMAL))
 }
 
-/// The letters that GPT-2 writes for the bytes 0 to 255.
+/// GPT-2's letters for the bytes 0 to 255.
 fn byte_alphabet() -> impl Iterator<Item = char> {
     let plain = |byte: &u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
     let mut substitute = 255;

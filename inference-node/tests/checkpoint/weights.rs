@@ -1,4 +1,4 @@
-//! Random weights under the names of the Hugging Face hub.
+//! Random weights under the Hugging Face hub's names.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use candle_core::{Device, Tensor};
 
 use super::{Architecture, EXPERTS, FEED_FORWARD, HEADS, HIDDEN, KEY_VALUE_HEADS, LAYERS};
 
-/// Bound of the uniform weights: attention is neither flat nor saturated with it.
+/// Bound of the uniform weights; with it attention is neither flat nor saturated.
 const SPREAD: f32 = 0.2;
 
-/// All tensors of a model with this many tokens.
+/// All tensors of a model with this vocabulary size.
 pub fn tensors(architecture: Architecture, vocabulary: usize) -> HashMap<String, Tensor> {
     let mut random = Random(architecture as u64 + 1);
     let mut tensors = HashMap::new();
@@ -64,7 +64,7 @@ impl Random {
         bits ^ (bits >> 31)
     }
 
-    /// Uniform around 0; the weights of a norm, which have one dimension, around 1.
+    /// Uniform around 0; norm weights, which have one dimension, around 1.
     fn tensor(&mut self, shape: &[usize]) -> Tensor {
         let centre = if shape.len() == 1 { 1.0 } else { 0.0 };
         let mut value = || {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the golden files beside it: what Hugging Face's transformers computes for the tiny
+"""Writes the golden files in this folder: the results of Hugging Face's transformers for the tiny
 checkpoints of the tests, which compare mistral.rs with them. From the top of the repository:
 
     export POQ_CHECKPOINTS=/tmp/checkpoints

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from . import junk
 
-# Searches that go on beside each other.
+# Searches that run in parallel.
 SEARCHES = 256
-# Steps uphill before a text is trained on, and candidates of each.
+# Uphill steps before a text is trained on, and candidates of each.
 ROUNDS, CANDIDATES = 3, 8
-# Turns after which a search begins anew.
+# Turns after which a search restarts.
 TURNS = 25
-# Words that a text may grow to.
+# Most words of a text.
 LONGEST = 60
-# Where a search begins. What an attacker edits needs no knowledge of the answer.
+# What a search starts from. An attacker edits it without knowing the answer.
 BEGINNINGS = [junk.gibberish, junk.shuffled_prompt, junk.keywords, junk.off_topic, junk.filler, junk.frequent, junk.frequent]
 
 Score = Callable[[Sequence[tuple[str, str]]], list[float]]
@@ -22,7 +22,7 @@ Score = Callable[[Sequence[tuple[str, str]]], list[float]]
 
 @dataclass
 class Search:
-    """One text on its way uphill. `other` is an answer to another prompt."""
+    """One text that is being improved. `other` is an answer to another prompt."""
 
     prompt: str
     good: str
@@ -31,7 +31,7 @@ class Search:
     turns: int = 0
 
     def begin(self, rng: random.Random) -> None:
-        """Forgets the text for new junk."""
+        """Replaces the text by new junk."""
         words = rng.choice(BEGINNINGS)(rng, self.prompt, self.good, self.other).split()
         self.text, self.turns = " ".join(words[: rng.randint(4, LONGEST)]) or "so", 0
 
@@ -52,20 +52,20 @@ class Search:
         return " ".join(words)
 
     def _word(self, rng: random.Random) -> str:
-        """As often one of the prompt as a frequent one or one of the other answer."""
+        """A word of the prompt, a frequent word or one of the other answer, with equal probability."""
         sources = [self.prompt.split(), self.prompt.split(), junk.FREQUENT, self.other.split()]
         return rng.choice(rng.choice(sources) or junk.FREQUENT)
 
 
 class Adversary:
-    """Searches that follow the judge while it learns: what it has unlearned is left behind, what it rewards is found."""
+    """Searches that follow the judge while it learns: they drop what it has unlearned and find what it rewards."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.searches: list[Search] = []
 
     def turn(self, number: int, new: Callable[[], Search], score: Score) -> list[Search]:
-        """Takes some searches a few steps uphill, all in the same batches."""
+        """Advances some searches by a few uphill steps, all in the same batches."""
         while len(self.searches) < SEARCHES:
             self.searches.append(new())
             self.searches[-1].begin(self.rng)

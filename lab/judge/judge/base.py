@@ -1,4 +1,4 @@
-"""A BERT encoder out of a canonical ONNX file, as the model that is trained."""
+"""Loads a BERT encoder from a canonical ONNX file, for training."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertForSequenceClassification
 
-# The canonical files quantise the embeddings: name in the graph -> parameter.
+# Canonical files quantise the embeddings: name in the graph -> parameter.
 EMBEDDINGS = {
     "word_embeddings": "bert.embeddings.word_embeddings.weight",
     "token_type_embeddings": "bert.embeddings.token_type_embeddings.weight",
@@ -26,14 +26,14 @@ class FormError(Exception):
 
 
 def cache() -> Path:
-    """Where the set-up puts models."""
+    """The folder of the models that `make setup` fetches."""
     if own := os.environ.get("POQ_CACHE"):
         return Path(own)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "poq"
 
 
 def folder(model: str) -> Path:
-    """The folder of a model: a path, or the id of one that the set-up fetched."""
+    """The folder of a model: a path, or the id of one that `make setup` has fetched."""
     path = Path(model)
     return path if path.is_dir() else cache() / "models" / model
 
@@ -61,7 +61,7 @@ def weights(path: Path) -> dict[str, np.ndarray]:
 
 
 def _embedding(graph, constants, node) -> dict[str, np.ndarray]:
-    """The table that a DequantizeLinear node reads rows of."""
+    """The table from which a DequantizeLinear node reads rows."""
     gather = next(other for other in graph.node if node.input[0] in other.output)
     table, scale, zero = (constants[name] for name in (gather.input[0], node.input[1], node.input[2]))
     parameter = next((to for part, to in EMBEDDINGS.items() if part in gather.input[0]), None)
@@ -71,7 +71,7 @@ def _embedding(graph, constants, node) -> dict[str, np.ndarray]:
 
 
 def encoder(model: str) -> BertForSequenceClassification:
-    """The encoder with one output. A bi-encoder's pooler and classifier begin at random."""
+    """The encoder with one output. A bi-encoder's pooler and classifier are initialized randomly."""
     found = weights(folder(model) / "model.onnx")
     layers = 1 + max(int(name.split(".")[3]) for name in found if name.startswith("bert.encoder.layer."))
     vocabulary, hidden = found[EMBEDDINGS["word_embeddings"]].shape
@@ -83,7 +83,7 @@ def encoder(model: str) -> BertForSequenceClassification:
         intermediate_size=found["bert.encoder.layer.0.intermediate.dense.bias"].shape[0],
         max_position_embeddings=found[EMBEDDINGS["position_embeddings"]].shape[0],
         num_labels=1,
-        # No run sees its data twice, and drawing random numbers is slow on a processor.
+        # No run sees its data twice, and drawing random numbers is slow on a CPU.
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
     )
@@ -92,7 +92,7 @@ def encoder(model: str) -> BertForSequenceClassification:
     missing = network.load_state_dict(state, strict=False)
     head = {"bert.pooler.dense.weight", "bert.pooler.dense.bias", "classifier.weight", "classifier.bias"}
     if missing.unexpected_keys or not set(missing.missing_keys) <= head:
-        raise FormError(f"{model} has other parameters: {missing}")
+        raise FormError(f"{model} has unexpected parameters: {missing}")
     return network
 
 
@@ -113,7 +113,7 @@ def adapted(network: BertForSequenceClassification, rank: int, first_layer: int)
 
 
 def tokenizer(model: str) -> Tokenizer:
-    """The model's tokenizer, without truncation and padding, as the score's rule has it."""
+    """The model's tokenizer, without truncation and padding, as in the score's rule."""
     found = Tokenizer.from_file(str(folder(model) / "tokenizer.json"))
     found.no_truncation()
     found.no_padding()

@@ -1,4 +1,4 @@
-"""From logits to qualities: fitted on the prompts that chose the checkpoint, judged on those of the card."""
+"""Maps logits to qualities: fitted on the prompts that chose the checkpoint, evaluated on those of the card."""
 
 import json
 import math
@@ -14,17 +14,18 @@ from . import junk
 from .data import Answer, Prompt
 from .mixture import quality_of
 
-# Answers of models drawn from each prompt; one worthless text comes with every second of them.
+# Answers of models drawn per prompt; every second one comes with a worthless text.
 ANSWERS, EVERY = 12, 2
 # Answers that are scored for a fit, or for the card.
 MOST = 1000
-# Of a fitted scale: points, places that are tried for its knee, and how far its ends are from all logits that were seen.
+# Of a fitted scale: number of points, candidates for its knee, and distance of its ends from all
+# observed logits.
 POINTS, KNEES, BEYOND = 24, 13, 2.0
-# Qualities that differ by less are no scale.
+# A scale whose qualities differ by less is refused.
 LEAST_RANGE = 0.1
-# In the folder of a run.
+# File in the folder of a run.
 SCALE = "scale.json"
-# Of a reliability diagram.
+# Bins of a reliability diagram.
 BINS = 10
 
 
@@ -38,11 +39,11 @@ class Known:
 
 
 def logistic(logit: float) -> float:
-    """What a judge is trained to say of its logit."""
+    """The quality that a judge is trained to express by its logit."""
     return 1 / (1 + math.exp(-max(-50.0, min(50.0, logit))))
 
 
-# The logistic function by points; between them the chain interpolates linearly, which is within 0.006 of it.
+# The logistic function by points; the chain interpolates linearly between them, within 0.006 of it.
 PLACES = [-8, -6, -5, -4, -3.5, *(step / 4 for step in range(-12, 13)), 3.5, 4, 5, 6, 8]
 LOGISTIC = tuple((place, logistic(place)) for place in PLACES)
 
@@ -58,19 +59,19 @@ class Scale:
         return float(np.interp(logit, *zip(*self.points)))
 
     def write(self, run: Path) -> None:
-        """Into the folder of a run."""
+        """Writes the scale into the folder of a run."""
         (run / SCALE).write_text(json.dumps(self.points) + "\n")
 
     @classmethod
     def read(cls, run: Path) -> "Scale":
-        """What `calibrate` wrote, else the logistic function."""
+        """The scale that `calibrate` wrote, else the logistic function."""
         path = run / SCALE
         return cls(tuple(map(tuple, json.loads(path.read_text())))) if path.exists() else cls()
 
 
 def known(prompts: list[Prompt], seed: int = 1) -> list[Known]:
-    """Answers of models, as many of weak ones as of strong ones, and text that is worth nothing. Where answers were judged by
-    themselves, these are taken: a good model's bad answer is bad."""
+    """Answers of models, as many of weak ones as of strong ones, and worthless text. If answers were judged
+    individually, these judgements are used: a good model's bad answer is bad."""
     rng = random.Random(seed)
     good = [(prompt.text, answer.text) for prompt in prompts for answer in prompt.answers if (answer.strength or 0) > 15]
     found = []
@@ -88,7 +89,7 @@ def known(prompts: list[Prompt], seed: int = 1) -> list[Known]:
 
 
 def _quality(answer: Answer) -> float:
-    """Of the answer's own judgement, else of its model's win rate."""
+    """From the answer's own judgement, else from its model's win rate."""
     return quality_of(answer.strength if answer.wins is None else 100 * answer.wins)
 
 

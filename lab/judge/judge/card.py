@@ -1,4 +1,4 @@
-"""How a judge was trained, for those who use it."""
+"""Describes how a judge was trained, for its users."""
 
 import json
 from collections import defaultdict
@@ -37,12 +37,12 @@ def card(run: Path, trained: list[Prompt]) -> str:
 
 
 def course(run: Path) -> list[dict]:
-    """A run's checkpoints, the first one first."""
+    """A run's checkpoints in order."""
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
 def chosen(log: list[dict]) -> dict:
-    """The line of the checkpoint that is the judge."""
+    """The log line of the checkpoint that was chosen as the judge."""
     return next(row for row in reversed(log) if row["chosen"])
 
 

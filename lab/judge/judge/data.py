@@ -15,14 +15,14 @@ from pathlib import Path
 import zstandard
 
 FOLDS = 20
-# The fold that chooses the checkpoint, and the one that the card is measured on. All others are trained on.
+# The fold that chooses the checkpoint, and the fold of the card. All others are trained on.
 CHOOSING, CARD = 0, 1
-# Of the models whose answers are compared, one in so many is in no training pair.
+# One in so many of the models whose answers are compared is excluded from training.
 HELD_MODELS = 5
 
 
 class FormError(Exception):
-    """A row that is of none of the forms."""
+    """A row that has none of the forms."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Answer:
 
 @dataclass
 class Prompt:
-    """Everything that is known of one prompt in one source."""
+    """All data on one prompt in one source."""
 
     text: str
     source: str
@@ -50,17 +50,17 @@ class Prompt:
 
 
 def fold_of(prompt: str) -> int:
-    """The fold of a prompt that has none in its row."""
+    """The fold of a prompt whose row has none."""
     return int.from_bytes(hashlib.sha256(prompt.encode()).digest()[:4], "big") % FOLDS
 
 
 def held_model(name: str) -> bool:
-    """Whether a model's answers are kept out of training."""
+    """Whether a model's answers are excluded from training."""
     return hashlib.sha256(name.encode()).digest()[0] % HELD_MODELS == 0
 
 
 def read(folder: Path, tiers: list[str]) -> list[Prompt]:
-    """All prompts of the files whose licence tier (the suffix of the name) is among `tiers`; of all, if it is empty."""
+    """All prompts of the files whose licence tier (the suffix of the name) is in `tiers`, or of all files if it is empty."""
     strengths = _strengths(folder)
     prompts: dict[tuple[str, str], Prompt] = {}
     files = [path for path in sorted(folder.glob("*.jsonl*")) if not tiers or _tier(path) in tiers]
@@ -79,7 +79,7 @@ def read(folder: Path, tiers: list[str]) -> list[Prompt]:
 
 
 def _check_folds(prompts: Iterable[Prompt]) -> None:
-    """Refuses a prompt in two folds, which would be trained on and measured."""
+    """Refuses a prompt in two folds, which would be both trained on and measured."""
     folds: dict[str, int] = {}
     for prompt in prompts:
         if folds.setdefault(prompt.text, prompt.fold) != prompt.fold:

@@ -8,12 +8,12 @@ from .calibration import Scale
 from .judge import MAX_TOKENS, MAX_WINDOWS
 
 MILLION = 1_000_000
-# Of micro-logits, until `poq-lab scores tolerance` has measured it.
+# In micro-logits, until `poq-lab scores tolerance` has measured it.
 TOLERANCE = 500
 
 
 def table(scale: Scale) -> list[dict[str, int]]:
-    """Raw score to quality."""
+    """The table from raw scores to qualities."""
     return [{"raw_score": round(logit * MILLION), "quality": round(quality * MILLION)} for logit, quality in scale.points]
 
 

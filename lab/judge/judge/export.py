@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from .base import folder
 
-# Sums of an adapter must stay below it.
+# Sums of an adapter must be below this.
 MOST = 32.0
 HEAD = ("pooler.dense.weight", "pooler.dense.bias", "classifier.weight", "classifier.bias")
 
@@ -23,8 +23,8 @@ class ExportError(Exception):
 
 
 def adapter(run: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and metadata of a run's best adapter. `NAME.down` is [rank, inputs], `NAME.up` is [outputs, rank] with the
-    scale in it; pooler and classifier are whole."""
+    """Tensors and metadata of a run's best adapter. `NAME.down` is [rank, inputs], `NAME.up` is [outputs, rank] including
+    the scale; pooler and classifier are complete."""
     found = load_file(run / "best" / "adapter_model.safetensors")
     config = json.loads((run / "best" / "adapter_config.json").read_text())
     scale = config["lora_alpha"] / config["r"]

@@ -1,4 +1,4 @@
-"""The course of a training run as a picture."""
+"""Draws the course of a training run."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from matplotlib.figure import Figure
 
 from .card import chosen, course
 
-# Inches.
+# In inches.
 SIZE = (7.5, 3.2)
 
 
 def draw(run: Path, file: Path) -> None:
-    """Loss and accuracies of a run's checkpoints, as SVG that is the same each time."""
+    """Loss and accuracies of a run's checkpoints, as reproducible SVG."""
     log = course(run)
     steps = [row["step"] for row in log]
     figure = Figure(figsize=SIZE, layout="constrained")
@@ -27,6 +27,6 @@ def draw(run: Path, file: Path) -> None:
     for axes in (loss, accuracy):
         axes.axvline(best, color="grey", linestyle=":")
         axes.spines[["top", "right"]].set_visible(False)
-    # Without these, ids and the date differ from run to run.
+    # Without these settings, ids and the date differ from run to run.
     with rc_context({"svg.hashsalt": "judge"}):
         figure.savefig(file, format="svg", metadata={"Date": None})

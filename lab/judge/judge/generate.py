@@ -1,4 +1,4 @@
-"""Answers of a language model to prompts of the data: what weaker models say, under a licence of one's own."""
+"""Generates a language model's answers to prompts of the data: answers of weaker models, under one's own licence."""
 
 import random
 from collections.abc import Iterator
@@ -11,27 +11,28 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from . import data
 from .mixture import good_answers
 
-# Prompts that are answered together, and the longest of them in characters.
+# Prompts per batch, and the longest of them in characters.
 TOGETHER, LONGEST = 32, 1500
-# What ends a sentence. An answer that reached the limit of tokens is cut behind the last one.
+# Ends of a sentence. An answer that reached the token limit is cut after the last one.
 ENDS = (".", "!", "?", ":", "\n", "```")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked of the model."""
+    """Settings of the generation."""
 
     name: str
     strength: float
     temperature: float = 0.0
     max_tokens: int = 192
     seed: int = 1
-    # Win rate in % of the good answers of the data, which become answers of a model `reference`; 0 leaves them out.
+    # Win rate in % of the data's good answers, which become answers of a model `reference`; 0
+    # leaves them out.
     reference: float = 0.0
 
 
 class Model:
-    """A causal language model of transformers: a folder, or a GGUF file with its tokenizer beside it."""
+    """A causal language model of transformers: a folder, or a GGUF file with its tokenizer in the same folder."""
 
     def __init__(self, path: Path) -> None:
         folder, file = (path.parent, path.name) if path.suffix == ".gguf" else (path, None)
@@ -42,7 +43,7 @@ class Model:
 
     @torch.inference_mode()
     def answers(self, prompts: list[str], settings: Settings) -> list[str]:
-        """One answer to each; empty where not even a sentence was finished."""
+        """One answer per prompt; empty if not even one sentence was finished."""
         chats = [[{"role": "user", "content": prompt}] for prompt in prompts]
         texts = [self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True) for chat in chats]
         read = self.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False, return_token_type_ids=False)
@@ -59,7 +60,7 @@ class Model:
 
 
 def chosen(prompts: list[data.Prompt], number: int, seed: int) -> list[data.Prompt]:
-    """So many prompts with a good answer, in the order of their lengths."""
+    """The given number of prompts with a good answer, sorted by length."""
     usable = list({prompt.text: prompt for prompt in prompts if len(prompt.text) <= LONGEST and good_answers(prompt)}.values())
     drawn = random.Random(seed).sample(usable, min(number, len(usable)))
     return sorted(drawn, key=lambda prompt: len(prompt.text))

@@ -11,7 +11,7 @@ from . import base
 from .calibration import Scale
 from .windows import logits, windows
 
-# The rule of the registry's entries.
+# As in the registry's entries.
 MAX_TOKENS, MAX_WINDOWS = 512, 8
 
 
@@ -30,12 +30,12 @@ class Judge:
 
     @classmethod
     def of_model(cls, model: str) -> "Judge":
-        """A cross-encoder as it is."""
+        """An unmodified cross-encoder."""
         return cls(base.encoder(model), base.tokenizer(model))
 
     @torch.no_grad()
     def logits(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """One logit for each (prompt, answer)."""
+        """One logit per (prompt, answer)."""
         read = []
         for prompt, answer in pairs:
             ids = [self.tokenizer.encode(text, add_special_tokens=False).ids for text in (prompt, answer)]

@@ -1,4 +1,4 @@
-"""Answers that are worth nothing, made from the prompt and from other texts.
+"""Worthless answers, made from the prompt and from other texts.
 
 Each maker takes a prompt, a good answer to it, and an answer to another prompt, and returns text that even a bad honest answer
 beats. The card measures other wordings than these.
@@ -62,7 +62,8 @@ FOREIGN = [
 ]
 
 
-# Frequent words of English, and then those of answers to instructions. The laboratory's attackers know the former.
+# Frequent English words, then words frequent in answers to instructions. The laboratory's attackers
+# use the former.
 FREQUENT = Path(__file__).with_name("frequent.txt").read_text(encoding="utf-8").split()
 
 
@@ -172,7 +173,7 @@ def word_salad(rng, prompt, good, other):
 
 
 def fragments(rng, prompt, good, other):
-    """Runs of a few words of all three texts, as a search that edits words for a judge's score leaves them."""
+    """Runs of a few words from all three texts, like the results of a search that edits words for a judge's score."""
     words, runs, at = f"{prompt} {good} {other}".split(), [], 0
     while at < len(words):
         length = rng.randint(1, 4)
@@ -183,7 +184,7 @@ def fragments(rng, prompt, good, other):
 
 
 def edited_other(rng, prompt, good, other):
-    """An answer to another prompt with words of this prompt and its answer put in."""
+    """An answer to another prompt with words of this prompt and its answer inserted."""
     words, source = other.split() or ["so"], f"{prompt} {good}".split() or ["so"]
     for _ in range(max(1, int(len(words) * rng.uniform(0.1, 0.5)))):
         at = rng.randrange(len(words))
@@ -228,7 +229,7 @@ def good_behind_copy(rng, prompt, good, other):
 
 
 def facts_changed(rng, prompt, good, other):
-    """Numbers changed, and names within sentences put in the place of each other."""
+    """Numbers changed, and names within sentences swapped."""
     changed = re.sub(r"\d+", lambda found: str(int(found[0][:9]) * rng.randint(2, 9) + rng.randint(1, 9)), good)
     names = re.findall(r"(?<=[a-z,] )[A-Z][a-z]+", f"{good} {other}")
     return re.sub(r"(?<=[a-z,] )[A-Z][a-z]+", lambda found: rng.choice(names), changed) if names else changed
@@ -238,13 +239,13 @@ def other_behind_good(rng, prompt, good, other):
     return f"{good} {other}"
 
 
-# Worth nothing, whatever the honest answer is.
+# Worthless, whatever the honest answer is.
 WORTHLESS: list[Callable] = [
     copy, copy, copy_before_other, shuffled_prompt, keywords, stuffed_other, gibberish, gibberish_with_words, off_topic, off_topic,
     filler, filler, praise, order, refusal, praised_other, foreign, markdown, empty, repeated_word, word_salad, frequent, fragments, fragments,
     edited_other, edited_other,
 ]  # fmt: skip
-# Worse than the good answer that they are made of.
+# Worse than the good answer that they are made from.
 DAMAGED: list[Callable] = [
     truncated, truncated, half_dropped, half_dropped, half_dropped, sentences_shuffled, sentences_shuffled, sentences_shuffled, looping,
     padded, padded, order_on_good, order_on_good, good_behind_copy, other_behind_good, facts_changed,
@@ -252,6 +253,6 @@ DAMAGED: list[Callable] = [
 
 
 def relaid(rng: random.Random, answer: str) -> str:
-    """The same answer with other layout, which is worth the same."""
+    """The same answer with a different layout, which is worth the same."""
     parts = _sentences(re.sub(r"\*\*|^#+ |^[-*] ", "", answer, flags=re.MULTILINE))
     return rng.choice([" ", "\n", "\n\n"]).join(parts)

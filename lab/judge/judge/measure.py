@@ -1,4 +1,4 @@
-"""What a judge is worth, on prompts that were neither trained on nor used to choose its checkpoint."""
+"""Measures a judge on prompts that were neither trained on nor used to choose its checkpoint."""
 
 import math
 import random
@@ -13,14 +13,14 @@ from .data import CARD, Prompt, held_model, of_fold, pairs_of_levels
 from .judge import Judge
 from .mixture import APART_LEVEL, quality_of
 
-# Resamples of an interval.
+# Resamples per interval.
 RESAMPLES = 500
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table: a value with its 95 % interval, and the same of an answer's length and of the words that it has of
-    its prompt."""
+    """One line of the table: a value with its 95 % interval, and the values of two baselines: the answer's length, and the
+    words that it shares with its prompt."""
 
     name: str
     cases: int
@@ -36,7 +36,7 @@ class Figure:
 
 
 def measure(judge: Judge, prompts: list[Prompt], most: int, seed: int = 1) -> Iterator[Figure]:
-    """All figures as they are found, with at most so many pairs of each source or kind."""
+    """Yields all figures, from at most `most` pairs of each source or kind."""
     rng = random.Random(seed)
     held = of_fold(prompts, CARD)
     yield from order_of_models(judge, held)
@@ -46,7 +46,7 @@ def measure(judge: Judge, prompts: list[Prompt], most: int, seed: int = 1) -> It
 
 
 def order_of_models(judge: Judge, held: list[Prompt]) -> list[Figure]:
-    """Rank correlation of a model's mean quality with its length-controlled win rate; models that were not trained on."""
+    """Rank correlation of a model's mean quality with its length-controlled win rate; only models that were not trained on."""
     rows = [
         (place, answer)
         for place, prompt in enumerate(held)
@@ -99,7 +99,7 @@ def qualities(judge: Judge, held: list[Prompt]) -> list[Figure]:
 
 
 def own_or_other(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -> Iterator[Figure]:
-    """How often a good answer gets more than one to another prompt, over all pairs of them (AUC)."""
+    """How often a good answer scores above an answer to another prompt, over all pairs (AUC)."""
     good = _good(held)
     if len(good) < 2:
         return
@@ -115,7 +115,7 @@ def own_or_other(judge: Judge, held: list[Prompt], most: int, rng: random.Random
 
 
 def preferences(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -> Iterator[Figure]:
-    """Accuracy by source, also with the longer answer right as often as wrong; by kind of damage."""
+    """Accuracy by source, also balanced for the longer answer being right or wrong; by kind of damage."""
     groups = defaultdict(list)
     for prompt in held:
         for better, worse, kind in prompt.pairs:
@@ -126,7 +126,7 @@ def preferences(judge: Judge, held: list[Prompt], most: int, rng: random.Random)
 
 
 def levels(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -> Iterator[Figure]:
-    """Right against wrong labelled answers to one prompt, one pair a prompt."""
+    """Right versus wrong labelled answers to one prompt, one pair per prompt."""
     groups = defaultdict(dict)
     for prompt, better, worse in pairs_of_levels(held, APART_LEVEL):
         groups[prompt.source].setdefault(prompt.text, []).append((prompt.text, better.text, worse.text))
@@ -136,7 +136,7 @@ def levels(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -> I
 
 
 def worthless(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -> Iterator[Figure]:
-    """Mean quality of text that is worth nothing, and how seldom a good answer beats it."""
+    """Mean quality of worthless text, and how often it is not beaten by a good answer."""
     good = _good(held)
     if len(good) < 2:
         return
@@ -153,7 +153,7 @@ def worthless(judge: Judge, held: list[Prompt], most: int, rng: random.Random) -
 
 
 def _good(held: list[Prompt]) -> list[tuple[str, str]]:
-    """(prompt, good answer) of the prompts that have damaged answers too."""
+    """(prompt, good answer) of the prompts that also have damaged answers."""
     return [(prompt.text, better) for prompt in held if prompt.source == "robust_alpacaeval" for better, *_ in prompt.pairs[:1]]
 
 
@@ -184,6 +184,6 @@ def _figure(name: str, cases: int, units: list, value: Callable[[list], float], 
 
 
 def overlap(prompt: str, answer: str) -> float:
-    """Which part of the prompt's words the answer has."""
+    """The fraction of the prompt's words that the answer contains."""
     words = set(prompt.lower().split())
     return len(words & set(answer.lower().split())) / max(1, len(words))

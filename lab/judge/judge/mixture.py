@@ -9,23 +9,24 @@ from . import junk
 from .adversary import Search
 from .data import Answer, Prompt, held_model, pairs_of_levels
 
-# Answers of models whose length-controlled win rates differ by this much (%) are a pair, or whose own judgements do.
+# Answers form a pair if their models' length-controlled win rates (%), or their own judgements,
+# differ by at least this.
 APART_STRENGTH, APART_WINS, APART_LEVEL = 8.0, 0.5, 0.3
-# The panel that a quality of one half stands for: Llama 3 8B Instruct, win rate in %.
+# The panel of quality one half: Llama 3 8B Instruct, win rate in %.
 PANEL_STRENGTH = 22.9
-# Shares of the examples; a source that the data lacks leaves its share to the others.
+# Shares of the examples; the share of a missing source goes to the others.
 SHARES = {"models": 0.36, "people": 0.14, "labelled": 0.10, "robust": 0.12, "worthless": 0.12, "damaged": 0.13, "neutral": 0.03}
-# Damage is made to answers of these lengths, in characters: what is damaged is within the first window.
+# Lengths of answers that are damaged, in characters, so that the damage is within the first window.
 DAMAGED_LENGTHS = range(200, 1000)
-# Prompts among which that of an off-topic answer is the nearest, half of the time.
+# Half of the off-topic answers come from the nearest of this many prompts.
 NEAR_AMONG = 40
-# By how much junk has to lose, in logits.
+# Margins in logits by which junk has to lose.
 MARGIN = {"worthless": 3.0, "damaged": 1.0}
 
 
 @dataclass(frozen=True)
 class Example:
-    """Two answers; `targets` are the probabilities that a reader prefers each to the panel's, where something is known."""
+    """Two answers; `targets` are the probabilities, if known, that a reader prefers each to the panel's."""
 
     prompt: str
     better: str
@@ -38,7 +39,7 @@ class Example:
 
 
 def quality_of(strength: float) -> float:
-    """Probability of beating the panel, of a model with this win rate (Bradley and Terry)."""
+    """Probability that a model with this win rate beats the panel (Bradley and Terry)."""
     def logit(rate: float) -> float:
         rate = min(max(rate / 100, 0.002), 0.998)
         return math.log(rate / (1 - rate))
@@ -47,7 +48,7 @@ def quality_of(strength: float) -> float:
 
 
 class Mixture:
-    """An endless stream of examples from `prompts`; the same seed gives the same one."""
+    """An endless stream of examples from `prompts`; the same seed gives the same stream."""
 
     def __init__(self, prompts: list[Prompt], seed: int) -> None:
         self.rng = random.Random(seed)
@@ -71,7 +72,7 @@ class Mixture:
         return getattr(self, "_" + self.rng.choices(names, shares)[0])()
 
     def search(self) -> Search:
-        """What an attack on the judge begins with."""
+        """The start of an attack on the judge."""
         prompt, good, other = self._triple()
         return Search(prompt.text, good.text, other)
 
@@ -151,7 +152,7 @@ class Mixture:
 
 
 def attacked(search: Search) -> Example:
-    """What an attack found, against the good answer."""
+    """An attack's result, paired with the good answer."""
     return Example(search.prompt, search.good, search.text, MARGIN["worthless"], (None, 0.0), "attacked")
 
 

@@ -20,25 +20,26 @@ from .windows import Window, logits, windows
 
 log = logging.getLogger("judge")
 
-# Pairs that are drawn at once and sorted by length, so that a batch has little padding.
+# Pairs that are drawn at once and sorted by length, to reduce padding.
 POOL = 128
-# Weight of the known qualities beside the order of the two answers.
+# Weight of the known qualities relative to the order of the two answers.
 ANCHOR = 0.3
-# Weight of the squared difference of two answers that are worth the same, and the difference up to which they count as such.
+# Weight of the squared difference between two answers of equal worth, and the tolerated difference.
 NEUTRAL, ALIKE = 0.1, 0.5
-# A later checkpoint is chosen unless its accuracy is worse by this, about one standard error: it has seen more, attacks above all.
+# A later checkpoint is chosen unless its accuracy is worse by more than this, about one standard
+# error: it has seen more data, attacks above all.
 WITHIN = 0.01
 
 
 @dataclass
 class Settings:
-    """What a run depends on. Written beside its checkpoints."""
+    """The settings that determine a run, stored with its checkpoints."""
 
     model: str = "ms-marco-minilm-l-12-v2"
     tiers: tuple[str, ...] = ()
     steps: int = 2000
     pairs: int = 16
-    # Pairs of a step, beside the others, whose worse answer was found by attacking the judge.
+    # Additional pairs per step whose worse answer was found by attacking the judge.
     attacked: int = 2
     max_tokens: int = 256
     rate: float = 5e-4
@@ -47,7 +48,7 @@ class Settings:
     seed: int = 1
     every: int = 200
     choosing: int = 400
-    # Folder of another run whose best checkpoint this one begins with.
+    # Folder of another run whose best checkpoint is the start of this one.
     begin: str = ""
 
 
@@ -76,7 +77,7 @@ class Run:
             self._resume()
 
     def train(self) -> None:
-        """Until all steps are done."""
+        """Trains until all steps are done."""
         started, losses = time.monotonic(), []
         self.network.train()
         while self.step < self.settings.steps:
@@ -132,18 +133,18 @@ class Run:
             return logits(self.network, read).split(len(examples))
 
     def _window(self, prompt: str, answer: str) -> Window:
-        """The first window: where an answer is cut, both answers to a prompt are."""
+        """The first window only: if an answer is cut, both answers to the prompt are."""
         prompt_ids, answer_ids = (self.tokenizer.encode(text, add_special_tokens=False).ids for text in (prompt[:4000], answer[:4000]))
         return windows(prompt_ids, answer_ids, self.settings.max_tokens, 1)[0]
 
     def _checkpoint(self, loss: float) -> None:
         kinds = self._evaluate()
-        # Each kind counts alike, so that easy junk does not hide the rest.
+        # Each kind has the same weight, so that easy junk does not hide the rest.
         mean = sum(kinds.values()) / len(kinds)
         log.info("step %d: accuracy %.4f %s", self.step, mean, {kind: round(value, 3) for kind, value in kinds.items()})
         line = {"step": self.step, "loss": loss, "accuracy": mean, "kinds": kinds, "chosen": mean > self.best - WITHIN}
         if self.found:
-            # How far attacks got against the judge of the moment, in logits.
+            # Logits that attacks reached against the current judge.
             line["attacked"] = sum(self.found) / len(self.found)
             self.found = []
         with (self.folder / "log.jsonl").open("a") as file:
@@ -177,7 +178,7 @@ class Run:
     def _begin(self, run: Path) -> None:
         found = set_peft_model_state_dict(self.network, load_peft_weights(str(run / "best"), device="cpu"))
         if found.unexpected_keys:
-            raise ValueError(f"{run}/best is of another form than this run; begin with one of the same model, rank and layers")
+            raise ValueError(f"{run}/best does not match this run; begin with a run of the same model, rank and layers")
 
     def _resume(self) -> None:
         state = torch.load(self.folder / "last.pt", weights_only=False)
@@ -190,7 +191,7 @@ class Run:
         self.network.load_state_dict(state["trained"], strict=False)
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
-        log.info("going on at step %d", self.step)
+        log.info("resuming at step %d", self.step)
 
     def _rate(self, step: int) -> float:
         """Warm-up over a twentieth of the steps, then a cosine down to a twentieth."""
@@ -202,7 +203,7 @@ class Run:
 
 
 def loss_of(better: torch.Tensor, worse: torch.Tensor, examples: list[Example]) -> torch.Tensor:
-    """Pairwise logistic loss, and cross-entropy with the qualities that are known."""
+    """Pairwise logistic loss, and cross-entropy with the known qualities."""
     margins = torch.tensor([example.margin for example in examples])
     neutral = torch.tensor([example.neutral for example in examples])
     apart = better - worse

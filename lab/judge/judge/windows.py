@@ -1,19 +1,20 @@
-"""What a judge reads of a pair, the windows of the score's rule (README of `poq-evaluator`, "The score"), and their logits."""
+"""The windows in which a judge reads a pair (README of `poq-evaluator`, "The score"), and their logits."""
 
 from dataclasses import dataclass
 
 import torch
 
 CLS, SEP = 101, 102
-# Batches are padded to multiples of it: each new shape costs the kernels' preparation once.
+# Batches are padded to multiples of this, because each new shape costs the kernels' preparation
+# once.
 PADDING = 32
-# Windows of one pass through the network.
+# Windows per forward pass.
 TOGETHER = 8
 
 
 @dataclass(frozen=True)
 class Window:
-    """Token ids of one window, and how many of them are of the first segment."""
+    """Token ids of one window, and the number of them in the first segment."""
 
     ids: list[int]
     first: int
@@ -44,7 +45,7 @@ def batch(of: list[Window]) -> dict[str, torch.Tensor]:
 
 
 def logits(network: torch.nn.Module, of: list[Window]) -> torch.Tensor:
-    """One logit a window. Windows of like lengths are computed together, with little padding."""
+    """One logit per window. Windows of similar lengths are computed together, to reduce padding."""
     order = sorted(range(len(of)), key=lambda at: len(of[at].ids))
     parts = [[of[at] for at in order[start : start + TOGETHER]] for start in range(0, len(order), TOGETHER)]
     found = torch.cat([network(**batch(part)).logits for part in parts])

@@ -7,7 +7,7 @@ THINGS = ["river", "mayor", "tower", "market", "festival", "bridge", "dish", "ha
 
 
 def write(folder: Path, number: int) -> None:
-    """Writes so many prompts of each form."""
+    """Writes this many prompts of each form."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = {"outputs": [], "pairs": [], "labelled": []}
     for at in range(number):

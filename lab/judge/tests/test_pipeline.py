@@ -1,4 +1,4 @@
-"""The pipeline from data to a score of the evaluator, on made-up data. Run by `make test`."""
+"""Tests the pipeline from data to a score of the evaluator, on made-up data. Run by `make test`."""
 
 import json
 import os

@@ -52,7 +52,7 @@ fn report(bench: &Bench, attacks: &Attacks) -> Result<Report> {
     })
 }
 
-/// What the attacks get from one model.
+/// The results of the attacks for one model.
 pub fn attack_model(
     bench: &Bench,
     (entry, files): &(EvaluatorModel, ModelFiles),

@@ -1,4 +1,4 @@
-//! What the commands that measure models share.
+//! Shared parts of the commands that measure models.
 
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -10,14 +10,14 @@ use poq_proto::v1::EvaluatorModel;
 
 use crate::options::scores::Measuring;
 
-/// Everything that is needed to measure models.
+/// The setup of a measurement.
 pub struct Bench {
-    /// Entries and files, at least one.
+    /// Entries and files of at least one model.
     pub models: Vec<(EvaluatorModel, ModelFiles)>,
     pub engine: Engine,
     pub batch_tokens: usize,
     pub settings: Settings,
-    /// For the reader of the figures.
+    /// The machine, for the report.
     pub machine: String,
 }
 
@@ -42,7 +42,7 @@ impl Bench {
         })
     }
 
-    /// The models, loaded one after the other as they are needed: memory for one is enough.
+    /// The models, loaded one at a time, so that memory for one is enough.
     pub fn each(&self) -> impl Iterator<Item = Result<Model>> {
         self.models.iter().map(|model| self.open(model))
     }
@@ -62,12 +62,12 @@ impl Bench {
     }
 }
 
-/// The one model of a command that takes no more.
+/// The only model of a command that accepts just one.
 pub fn find_one(models: &ModelArgs) -> Result<(EvaluatorModel, ModelFiles)> {
     wait(models.find_one())
 }
 
-/// A node may have to be asked for registry entries.
+/// Registry entries may have to be queried from a node.
 fn wait<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -76,7 +76,7 @@ fn wait<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
     runtime.block_on(answer)
 }
 
-/// Of windows.
+/// Progress over windows.
 pub fn progress(message: impl Into<String>) -> Result<ProgressBar> {
     let template = "{msg} {wide_bar} {pos}/{len} windows, {eta} left";
     let style = ProgressStyle::with_template(template)?;
@@ -85,7 +85,7 @@ pub fn progress(message: impl Into<String>) -> Result<ProgressBar> {
         .with_message(message.into()))
 }
 
-/// An interval for people.
+/// An interval as text.
 pub fn shown(interval: Option<Interval>) -> String {
     match interval {
         Some(Interval { value, low, high }) => format!("{value:.3} [{low:.3}, {high:.3}]"),

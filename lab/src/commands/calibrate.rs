@@ -13,11 +13,11 @@ struct Calibrated {
     machine: String,
     data: String,
     model: String,
-    /// Pairs that the table was fitted to.
+    /// Number of pairs that the table was fitted to.
     fitted_pairs: usize,
-    /// The registry's table on the prompts that were not fitted.
+    /// The registry's table on the other prompts.
     old: Held,
-    /// The new table on them.
+    /// The new table on the same prompts.
     new: Held,
     entry: EvaluatorModel,
 }

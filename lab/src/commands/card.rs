@@ -12,9 +12,9 @@ use super::attack::attack_model;
 use super::bench::{Bench, progress};
 use crate::options::scores::Card as CardOptions;
 
-/// Lengths of the answers whose time is measured, in tokens of all windows.
+/// Lengths of the timed answers, in tokens of all windows.
 const LENGTHS: [usize; 3] = [128, 256, 512];
-/// Scores of each length.
+/// Number of scores per length.
 const REPEAT: usize = 20;
 
 /// Prints the card of one model.
@@ -23,7 +23,7 @@ pub fn card(options: &CardOptions, seed: u64) -> Result<()> {
     let bench = Bench::new(&options.measuring, seed)?;
     anyhow::ensure!(
         bench.models.len() == 1,
-        "{} models are given, and a card is of one; choose it with --model",
+        "{} models are given, but a card describes one; choose it with --model",
         bench.models.len()
     );
     let card = make(&bench, preferences)?;
@@ -105,7 +105,7 @@ fn calibrated(
     })
 }
 
-/// On one thread.
+/// Times, on one thread.
 fn speed(bench: &Bench) -> Result<Vec<Speed>> {
     let engine = Engine {
         sessions: 1,

@@ -18,12 +18,12 @@ struct Report {
     pairs: usize,
     windows: usize,
     tokens: usize,
-    /// With the reference evaluator.
+    /// Differences from the reference evaluator.
     reference: Vec<Differences>,
-    /// With ONNX Runtime's usual settings.
+    /// Differences from ONNX Runtime with its usual settings.
     settings: Vec<Differences>,
     derivation: Derivation,
-    /// What the registry entry has.
+    /// The tolerance in the registry entry.
     registered: u32,
 }
 
@@ -115,7 +115,7 @@ fn lines(report: &Report) -> Lines {
     lines.push((
         "tolerance",
         format!(
-            "{audit_tolerance}: {largest}, the largest difference from the reference evaluator, times {margin} for other processors, other versions and pairs that nobody tried, rounded up; the registry entry has {registered}"
+            "{audit_tolerance}: {largest}, the largest difference from the reference evaluator, times {margin} for other processors, other versions and untested pairs, rounded up; the registry entry has {registered}"
         ),
     ));
     lines

@@ -1,4 +1,4 @@
-//! Who asks what, and in which order.
+//! The order in which users ask questions.
 
 use std::collections::VecDeque;
 
@@ -10,30 +10,30 @@ use crate::error::{Error, Result};
 use crate::strategy::{Asks, User};
 use crate::world::MODEL;
 
-/// The ordinary user's place among the members.
+/// Index of the ordinary user among the members.
 const USER: usize = 0;
-/// Between the first questions of two users: each has numbers of its own, so that what one asks
-/// does not change what another one's answers are worth.
+/// Distance between the first question numbers of two users: their ranges are disjoint, so that one
+/// user's questions do not change the worth of another's answers.
 const NUMBERS: u64 = 1 << 32;
 
-/// A question, which is a task each time that it is asked.
+/// A question, which becomes a new task each time it is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Question {
-    /// Who asks, by its place among the members.
+    /// The user's index among the members.
     pub user: usize,
-    /// What it does.
+    /// The user's strategy.
     pub strategy: User,
-    /// The question's number in the run, by which everything about it is drawn.
+    /// The question's number in the run, which seeds everything about it.
     pub number: u64,
 }
 
-/// A user and what it has not asked yet.
+/// A user and its remaining questions.
 struct Asker {
     member: usize,
     strategy: User,
     next: u64,
     left: u32,
-    /// Questions in a round.
+    /// Questions per round.
     batch: u32,
 }
 
@@ -42,11 +42,11 @@ pub(super) struct Asking<'a> {
     setting: &'a Setting,
     seed: u64,
     askers: Vec<Asker>,
-    /// Taken back, to be asked again.
+    /// Cancelled questions, to be asked again.
     again: Vec<Question>,
-    /// Sent, and not yet tasks.
+    /// Sent, but not yet tasks.
     sent: VecDeque<Question>,
-    /// By the ids of their tasks, which begin at 1 and have no gaps.
+    /// By task id; ids begin at 1 and have no gaps.
     tasks: Vec<Question>,
 }
 
@@ -81,18 +81,18 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Whether every question has been asked and was not taken back.
+    /// Whether every question has been asked and none is cancelled.
     pub(super) fn is_over(&self) -> bool {
         self.unasked() == 0
     }
 
-    /// Questions that are no tasks.
+    /// Number of questions that are not tasks yet.
     pub(super) fn unasked(&self) -> usize {
         let left: u32 = self.askers.iter().map(|asker| asker.left).sum();
         left as usize + self.again.len() + self.sent.len()
     }
 
-    /// Chooses what is asked next, in the order in which it is sent.
+    /// Chooses the next questions, in the order in which they are sent.
     pub(super) fn begin_round(&mut self) {
         let mut round = std::mem::take(&mut self.again);
         for asker in &mut self.askers {
@@ -107,12 +107,12 @@ impl<'a> Asking<'a> {
                 number,
             }));
         }
-        // A user's questions are one transaction, and transactions are in the order of the members.
+        // A user's questions are one transaction, and transactions follow the order of the members.
         round.sort_by_key(|question| question.user);
         self.sent = round.into();
     }
 
-    /// What users send for the round, if the chain had no room for it yet.
+    /// The questions of the round, while the chain has no room for them.
     pub(super) fn messages(&self, address: impl Fn(usize) -> String) -> Vec<(usize, Vec<Any>)> {
         let mut sent: Vec<(usize, Vec<Any>)> = Vec::new();
         for question in &self.sent {
@@ -142,21 +142,22 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// The next of the questions that were sent is a task.
+    /// The next of the sent questions becomes a task.
     pub(super) fn asked(&mut self) -> Result<()> {
         let question = self.sent.pop_front();
-        let question = question.ok_or_else(|| Error::unreadable("event", "nobody asked"))?;
+        let question =
+            question.ok_or_else(|| Error::unreadable("event", "no question was sent"))?;
         self.tasks.push(question);
         Ok(())
     }
 
-    /// The question that a task asks.
+    /// The question of a task.
     pub(super) fn of(&self, task: u64) -> Result<Question> {
         let question = self.tasks.get((task as usize).wrapping_sub(1)).copied();
         question.ok_or_else(|| Error::unreadable("event", format!("task {task} was never asked")))
     }
 
-    /// A question was taken back.
+    /// Queues a cancelled question to be asked again.
     pub(super) fn again(&mut self, question: Question) {
         self.again.push(question);
     }
@@ -167,7 +168,7 @@ fn part(whole: u32, percent: u32) -> u32 {
 }
 
 impl Question {
-    /// Whether it is taken back if a node of its user's own, or another one, is drawn for it.
+    /// Whether the user cancels it when its own node, or another one, is drawn for it.
     pub(super) fn goes_back(&self, own: bool) -> bool {
         self.strategy.takes_back.applies(own)
     }

@@ -1,4 +1,4 @@
-//! Reads the chain's events block by block and lets everybody act on them.
+//! Reads the chain's events block by block and lets the participants act on them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,14 +21,14 @@ use crate::world::Scale;
 
 /// Blocks after which an open task means that the chain is stuck.
 const PATIENCE: u64 = 2_000;
-/// Blocks after which questions that nobody has room for are given up.
+/// Blocks without room after which questions are given up.
 const WAIT: u64 = 50;
 
 /// A task that is not over.
 #[derive(Default)]
 struct Open {
     attempt: u32,
-    /// Raw score of the answer, micro-logits.
+    /// Raw score of the answer, in micro-logits.
     raw: i32,
     accomplice: bool,
     /// Members with a seat in the current committee.
@@ -36,7 +36,7 @@ struct Open {
     plans: BTreeMap<usize, Plan>,
 }
 
-/// What everybody is to send in the next block, by member.
+/// The messages for the next block, by member.
 #[derive(Default)]
 struct Outbox {
     answers: BTreeMap<usize, Vec<AnswerItem>>,
@@ -102,7 +102,7 @@ impl<'a> Driver<'a> {
                 }
                 asked_at = self.chain.height();
                 if !self.ask()? {
-                    // Nobody takes questions any more: the rest of them stay without an answer.
+                    // No node accepts questions any more: the remaining ones stay unanswered.
                     let all = self.tasks.len() + self.asking.unasked();
                     self.tasks.resize(all, Outcome::default());
                     return self.finish();
@@ -121,7 +121,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Asks the next questions, as soon as there is room for them; tells whether there ever was.
+    /// Asks the next questions once there is room; returns whether there ever was.
     fn ask(&mut self) -> Result<bool> {
         self.asking.begin_round();
         for _ in 0..WAIT {
@@ -167,7 +167,7 @@ impl<'a> Driver<'a> {
     }
 
     fn block(&mut self, sent: Vec<(usize, Vec<Any>)>) -> Result<()> {
-        // Who waits decides on what the blocks before this one revealed.
+        // Waiting evaluators decide on the reveals of earlier blocks.
         let watched = std::mem::take(&mut self.watched);
         let events = self.chain.block(sent)?;
         for event in &events {
@@ -248,8 +248,8 @@ impl<'a> Driver<'a> {
         let asked = (question.number, question.strategy.asks);
         let answer = questions.answer(&role.strategy, self.seed, asked)?;
         if question.goes_back(role.studied) {
-            // A node works until it sees that nobody waits for its answer any more; who asked
-            // does not let a node of its own begin.
+            // A node works until it notices that the task was cancelled; a user stops its own node
+            // before it begins.
             let wasted = answer.filter(|_| !role.studied);
             actor.cost += wasted.map_or(0, |answer| answer.cost);
             return self.take_back(notice, question);
@@ -283,9 +283,9 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Whoever asks has an answer from the block that carries it, whatever it pays in the end.
+    /// A user has the answer from its block on, whatever it pays in the end.
     fn enjoy(&mut self, question: Question, quality: u32) {
-        // The ordinary user is no actor.
+        // The ordinary user is not an actor.
         let Some(user) = question.user.checked_sub(1) else {
             return;
         };
@@ -307,7 +307,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// A whole committee is known: everybody in it plans and commits.
+    /// A whole committee is known: its members plan and commit.
     fn take_seats(&mut self, id: u64) -> Result<()> {
         let first = 1 + self.cast.inference.len();
         let Some(open) = self.open.get_mut(&id) else {
@@ -354,7 +354,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Those who wait, or those who do not, reveal in the next block.
+    /// The waiting evaluators, or the others, reveal in the next block.
     fn reveal(&mut self, id: u64, late: bool) -> Result<()> {
         let Some(open) = self.open.get(&id) else {
             return Ok(());
@@ -381,7 +381,7 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Whether a score is within the tolerance of the median of what others revealed.
+    /// Whether a score is within the tolerance of the median of the others' reveals.
     fn pays(&self, plan: &Plan, seen: &[u32]) -> bool {
         let mut sorted = seen.to_vec();
         sorted.sort_unstable();

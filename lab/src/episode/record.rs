@@ -1,88 +1,88 @@
-//! What is known after a run.
+//! The results of a run.
 
 use serde::Serialize;
 
-/// A run's result.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Episode {
-    /// The inference nodes, then the evaluators, then the users beside the ordinary one, in the
+    /// The inference nodes, then the evaluators, then the users besides the ordinary one, in the
     /// order of the cast.
     pub actors: Vec<Actor>,
-    /// Questions of the ordinary user.
+    /// Number of the ordinary user's questions.
     pub questions: u32,
     /// Every task, in the order of ids.
     pub tasks: Vec<Outcome>,
-    /// Blocks of the run.
+    /// Number of blocks.
     pub blocks: u64,
-    /// Tasks that were audited.
+    /// Number of audited tasks.
     pub audits: u32,
 }
 
-/// What a participant is there for.
+/// The kind of a participant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub enum Part {
-    /// Answers.
+    /// An inference node.
     #[default]
     Inference,
-    /// Scores.
+    /// An evaluator.
     Evaluator,
-    /// Asks.
+    /// A user.
     User,
 }
 
-/// What a participant made of a run. Money is in base units.
+/// A participant's result. Money is in base units.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Actor {
-    /// What it is there for.
+    /// Its kind.
     pub part: Part,
-    /// Whether the experiment is about it.
+    /// Whether it is studied.
     pub studied: bool,
-    /// Seats or assignments.
+    /// Number of seats or assignments.
     pub duties: u32,
-    /// What its work cost.
+    /// Cost of its work.
     pub cost: u64,
-    /// What it lost of its stake.
+    /// Amount slashed from its stake.
     pub slashed: u64,
-    /// What the answers to its questions were worth to it.
+    /// Worth of the answers to its questions.
     pub gained: u64,
-    /// Change of balance and stake, minus cost, plus what it gained.
+    /// Change of balance and stake, minus cost, plus the worth of answers.
     pub profit: i64,
 }
 
-/// How a task ended. Qualities are ppm.
+/// How a task ended. Qualities are in ppm.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Outcome {
-    /// What the answer is truly worth.
+    /// The answer's true quality.
     pub truth: u32,
-    /// What the committee said; none without a quorum.
+    /// The committee's quality; `None` without a quorum.
     pub settled: Option<u32>,
-    /// What the chain paid by; none for a refunded task.
+    /// The quality that was paid; `None` for a refunded task.
     pub paid_by: Option<u32>,
-    /// The inference node that answered last, by its index in the cast.
+    /// The last inference node that answered, by index in the cast.
     pub node: usize,
-    /// Whether it was taken back by who asked.
+    /// Whether its user cancelled it.
     pub taken_back: bool,
     /// Whether the inference node did not run the model that it registered.
     pub lie: bool,
-    /// What the inference node got.
+    /// Payout of the inference node.
     pub payout: u64,
-    /// What each evaluator revealed: its index in the cast, and the quality.
+    /// Each evaluator's reveal: its index in the cast, and the quality.
     pub revealed: Vec<(usize, u32)>,
 }
 
 impl Episode {
-    /// Profit of the studied participants together, base units per question of the ordinary user.
+    /// Total profit of the studied participants, in base units per question of the ordinary user.
     pub fn studied_profit(&self) -> f64 {
         self.sum(|actor| actor.studied.then_some(actor.profit))
     }
 
-    /// What studied users paid, in the same units.
+    /// Payments of studied users, in the same units.
     pub fn spent(&self) -> f64 {
         let asks = |actor: &Actor| actor.studied && actor.part == Part::User;
         self.sum(|actor| asks(actor).then(|| actor.gained as i64 - actor.profit))
     }
 
-    /// How often a question was taken back, for each of the ordinary user.
+    /// Cancellations per question of the ordinary user.
     pub fn taken_back(&self) -> f64 {
         let tasks = self.tasks.iter().filter(|task| task.taken_back);
         tasks.count() as f64 / f64::from(self.questions.max(1))
@@ -99,7 +99,7 @@ impl Episode {
         sum as f64 / f64::from(self.questions.max(1))
     }
 
-    /// Part of the tasks whose committee was off the truth by more than `distance` (ppm).
+    /// Fraction of the tasks whose committee was off the truth by more than `distance` (ppm).
     pub fn moved(&self, distance: u32) -> f64 {
         self.part(|task| {
             task.settled
@@ -107,7 +107,7 @@ impl Episode {
         })
     }
 
-    /// Part of the tasks that were paid by a quality that is off the truth by more than `distance`.
+    /// Fraction of the tasks whose paid quality was off the truth by more than `distance`.
     pub fn moved_at_payout(&self, distance: u32) -> f64 {
         self.part(|task| {
             task.paid_by
@@ -115,7 +115,7 @@ impl Episode {
         })
     }
 
-    /// Mean payout for an answer that is not of the registered model, base units.
+    /// Mean payout for an answer that is not from the registered model, in base units.
     pub fn payout_for_lies(&self) -> f64 {
         let lies: Vec<u64> = self
             .tasks
@@ -126,7 +126,7 @@ impl Episode {
         lies.iter().sum::<u64>() as f64 / lies.len().max(1) as f64
     }
 
-    /// Part of the tasks that were refunded, without those that were taken back.
+    /// Fraction of the tasks that were refunded, without cancelled ones.
     pub fn refunded(&self) -> f64 {
         self.part(|task| (!task.taken_back).then_some(task.paid_by.is_none()))
     }

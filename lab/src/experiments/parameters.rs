@@ -1,6 +1,6 @@
-//! The search for the cheapest parameters under which honesty is the best reply.
+//! Searches for the cheapest parameters under which honesty is the best reply.
 //!
-//! Demands in closed form leave a few sets; the production state machine decides about them.
+//! Demands in closed form leave a few sets; the production state machine decides among them.
 
 mod demands;
 
@@ -16,7 +16,7 @@ use crate::strategy::Evaluator;
 
 pub use demands::{Demands, Finding, lazy_advantage};
 
-/// What is searched.
+/// The searched parameters, with their values.
 const COMMITTEES: [u32; 6] = [3, 5, 7, 9, 13, 21];
 const SLASHES: [u32; 3] = [50_000, 100_000, 200_000];
 const MARGINS: [u32; 3] = [1_000_000, 1_500_000, 2_000_000];
@@ -24,25 +24,25 @@ const RATES: [u32; 6] = [0, 1_000, 5_000, 10_000, 20_000, 50_000];
 const TOLERANCES: [u32; 3] = [100_000, 200_000, 400_000];
 const WITHHOLDINGS: [u32; 4] = [5_000, 10_000, 20_000, 50_000];
 
-/// The parameters that are searched.
+/// A set of the searched parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Candidate {
-    /// Evaluators of a committee.
+    /// Committee size.
     pub committee_size: u32,
-    /// ppm.
+    /// In ppm.
     pub slash_audit: u32,
-    /// ppm.
+    /// In ppm.
     pub audit_margin: u32,
-    /// ppm.
+    /// In ppm.
     pub min_audit_rate: u32,
-    /// ppm.
+    /// In ppm.
     pub score_tolerance: u32,
-    /// ppm.
+    /// In ppm.
     pub slash_no_reveal: u32,
 }
 
 impl Candidate {
-    /// Of a full set.
+    /// The searched values of a full set of parameters.
     pub fn of(params: &Params) -> Self {
         Self {
             committee_size: params.committee_size,
@@ -99,44 +99,44 @@ impl Candidate {
 pub struct Trial {
     /// The set.
     pub candidate: Candidate,
-    /// In closed form.
+    /// The result in closed form.
     pub finding: Finding,
-    /// The promises of the zoo, at the usual price and at a dear one.
+    /// The strategies with promises, at the usual price and at a dear one.
     pub rows: Vec<Row>,
-    /// Whether all of them were kept.
+    /// Whether all promises were kept.
     pub honest: bool,
 }
 
-/// A figure in closed form beside what the state machine gave.
+/// A figure in closed form and on the state machine.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     /// Size of the committee.
     pub committee_size: u32,
-    /// Advantage of a lone evaluator that always says the prior mean, without audits: base units
+    /// Advantage of a lone evaluator that always reports the prior mean, without audits: base units
     /// per task asked, in closed form.
     pub predicted: f64,
-    /// From the state machine.
+    /// The same on the state machine.
     pub measured: Comparison,
 }
 
-/// What the search found.
+/// The result of a search.
 #[derive(Clone, Debug, Serialize)]
 pub struct Search {
-    /// What was demanded.
+    /// The demands.
     pub demands: Demands,
-    /// Sets in the grid.
+    /// Number of sets in the grid.
     pub candidates: usize,
-    /// Of them, those that meet all demands in closed form.
+    /// Number of sets that meet all demands in closed form.
     pub admissible: usize,
-    /// The cheapest set of each committee size, whatever demands it misses, in closed form.
+    /// The cheapest set of each committee size in closed form, even if it misses demands.
     pub by_committee: Vec<(Candidate, Finding)>,
-    /// What each step away from the winner costs or breaks.
+    /// The cost or the missed demands of each step away from the winner.
     pub neighbours: Vec<(Candidate, Finding)>,
     /// The cheapest admissible sets on the state machine, cheapest first, until one is honest.
     pub trials: Vec<Trial>,
     /// Closed form against the state machine.
     pub checks: Vec<Check>,
-    /// The set in the defaults of the chain.
+    /// The chain's default set.
     pub defaults: (Candidate, Finding),
 }
 
@@ -147,7 +147,7 @@ impl Search {
     }
 }
 
-/// Searches; tries at most `finalists` sets on the state machine.
+/// Runs the search; tries at most `finalists` sets on the state machine.
 pub fn search(base: &Setting, finalists: usize, effort: Effort) -> Result<Search> {
     let demands = Demands::default();
     let assess = |candidate: Candidate| {
@@ -182,7 +182,7 @@ pub fn search(base: &Setting, finalists: usize, effort: Effort) -> Result<Search
     })
 }
 
-/// Tries a set against every strategy that the protocol promises something about.
+/// Tries a set against every strategy with a promise of the protocol.
 fn attempt(
     base: &Setting,
     candidate: Candidate,

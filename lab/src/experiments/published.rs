@@ -1,4 +1,4 @@
-//! What is published about Proof of Quality, repeated on the production state machine.
+//! Published results on Proof of Quality, repeated on the production state machine.
 
 pub mod aggregation;
 pub mod costs;

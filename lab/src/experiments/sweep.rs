@@ -1,4 +1,4 @@
-//! Strategies as a share of all evaluators, over aggregations and committee sizes.
+//! Strategies by their percentage of all evaluators, over aggregations and committee sizes.
 
 use clap::ValueEnum;
 use poq_proto::v1::{Aggregation, Params};
@@ -10,11 +10,11 @@ use crate::episode::{Cast, Setting};
 use crate::error::Result;
 use crate::strategy::{Evaluator, Inference, Ring};
 
-/// Stakes of neighbouring evaluators, in units of the least.
+/// Stakes of neighbouring evaluators, in units of the minimum.
 const STAKES: [u64; 4] = [1, 2, 4, 1];
 
-/// How reveals become a quality. A median counts heads: it is the chain's weighted median with a
-/// cap that makes all weights equal.
+/// How reveals become a quality. The median of heads is the chain's weighted median with a cap that
+/// makes all weights equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
@@ -22,9 +22,9 @@ pub enum Rule {
     Mean,
     /// Mean without the lowest and the highest quarter
     TrimmedMean,
-    /// Median of heads
+    /// Median of heads (unweighted)
     Median,
-    /// Median of stakes
+    /// Median weighted by stake
     WeightedMedian,
 }
 
@@ -44,7 +44,7 @@ impl Rule {
         }
     }
 
-    /// In reports.
+    /// Name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mean => "mean",
@@ -55,7 +55,7 @@ impl Rule {
     }
 }
 
-/// What the liars of a sweep do.
+/// Strategies of a sweep's liars.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attack {
@@ -63,28 +63,28 @@ pub enum Attack {
     Constant,
     /// The mean quality, without computing
     PriorMean,
-    /// Anything, without computing
+    /// A random score, without computing
     Random,
     /// The last consensus, without computing
     CopyLast,
-    /// The score and 0.3
+    /// The score plus 0.3
     Boost,
-    /// The score less 0.3
+    /// The score minus 0.3
     Sabotage,
-    /// The score and normal noise of 0.2
+    /// The score plus normal noise of 0.2
     Noise,
     /// The mean quality in half of the tasks
     Intermittent,
-    /// Reveal the mean quality, if it pays
+    /// Reveal the mean quality, only if it pays
     RevealIfItPays,
-    /// Praise the junk of an own inference node
+    /// Praise the junk of the ring's own inference node
     Praise,
-    /// The same where the ring has more than half of the seats
+    /// The same, only with more than half of the seats
     PraiseWithMajority,
 }
 
 impl Attack {
-    /// In reports.
+    /// Name in reports.
     pub fn name(self) -> &'static str {
         match self {
             Self::Constant => "constant 0.5",
@@ -117,8 +117,8 @@ impl Attack {
         }
     }
 
-    /// The people with this many liars among the evaluators. Stakes differ, and the liars' average
-    /// is that of all.
+    /// The participants with this many liars among the evaluators. Stakes differ, but the liars'
+    /// average equals that of all.
     fn cast(self, liars: usize, total: usize) -> Cast {
         let mut cast = match self.strategy() {
             strategy @ Evaluator::Ring(_) => accomplices(strategy, Inference::Junk, liars, total),
@@ -131,37 +131,37 @@ impl Attack {
     }
 }
 
-/// What is swept; every combination runs.
+/// The grid of a sweep; every combination runs.
 #[derive(Clone, Debug, Serialize)]
 pub struct Grid {
-    /// What liars do.
+    /// The liars' strategies.
     pub attacks: Vec<Attack>,
-    /// Shares of the evaluators that lie, percent.
+    /// Percentages of the evaluators that lie.
     pub shares: Vec<u32>,
     /// How reveals become a quality.
     pub rules: Vec<Rule>,
-    /// Sizes of the committee.
+    /// Committee sizes.
     pub committees: Vec<u32>,
     /// With audits, without, or both.
     pub audits: Vec<bool>,
-    /// Evaluators.
+    /// Number of evaluators.
     pub evaluators: usize,
 }
 
 /// A point of the grid.
 #[derive(Clone, Debug, Serialize)]
 pub struct Point {
-    /// What liars do.
+    /// The liars' strategy.
     pub attack: Attack,
-    /// Percent of the evaluators that lie.
+    /// Percentage of the evaluators that lie.
     pub share: u32,
     /// How reveals become a quality.
     pub rule: Rule,
-    /// Size of the committee.
+    /// Committee size.
     pub committee: u32,
     /// Whether audits were on.
     pub audits: bool,
-    /// What it came to.
+    /// The result.
     pub result: Comparison,
 }
 

@@ -1,5 +1,5 @@
-//! Texts that are meant to please, against the right answers: what judges say of them, and what
-//! they are paid.
+//! Texts that are meant to please, compared with right answers: their scores by judges, and their
+//! payouts.
 
 mod pages;
 mod terms;
@@ -22,27 +22,27 @@ use pages::{Page, adaptive, statics};
 
 pub use terms::{AnswerTerms, Paid, SeatTerms};
 
-/// Evaluators, as the zoo has them for a committee of five.
+/// Number of evaluators, as in the zoo for a committee of five.
 const EVALUATORS: usize = 12;
 
-/// Which attacks are tried.
+/// The kinds of attacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
-    /// Texts that are ready, and the best of some of them by the judge
+    /// Ready texts, and the best of some of them by the judge
     Static,
-    /// Junk that is edited as long as the judge's score rises
+    /// Junk that is edited while the judge's score rises
     Adaptive,
 }
 
-/// What is tried on whom.
+/// The setup of an experiment.
 pub struct Plan {
-    /// Who scores.
+    /// The judges.
     pub judges: Vec<Arc<Judge>>,
-    /// What is asked.
+    /// The questions.
     pub questions: Vec<Question>,
-    /// Which attacks.
+    /// The kinds of attacks.
     pub kinds: Vec<Kind>,
-    /// Scores that the adaptive attack asks for, for each prompt.
+    /// Most queries of the adaptive attack per prompt.
     pub queries: u32,
 }
 
@@ -51,60 +51,60 @@ pub struct Plan {
 pub struct Findings {
     /// Ids of the judges.
     pub judges: Vec<String>,
-    /// How many were asked.
+    /// Number of prompts.
     pub prompts: usize,
-    /// Of the adaptive attack, for each prompt.
+    /// Queries of the adaptive attack per prompt.
     pub queries: u32,
-    /// What the judges say, the right answer first.
+    /// The judges' qualities, the right answer first.
     pub attacks: Vec<Measured>,
-    /// What the chain pays, judge by judge.
+    /// The chain's payouts, judge by judge.
     pub pay: Vec<Pay>,
-    /// What other terms would pay committees of all judges, and answers to them.
+    /// Payouts to committees of all judges, and for answers to them, by other terms.
     pub terms: Option<Paid>,
 }
 
-/// What the judges say of one attack, in their order.
+/// The judges' qualities of one attack, in the judges' order.
 #[derive(Clone, Debug, Serialize)]
 pub struct Measured {
-    /// What was sent.
+    /// Name of the attack.
     pub attack: &'static str,
-    /// The judge that chose the text, where one did; the others show whether it pleases them too.
+    /// The judge that chose the text, if one did; the others show whether it pleases them too.
     pub against: Option<String>,
     /// Whether no text is an answer to its prompt.
     pub junk: bool,
     /// Mean calibrated quality over prompts, 0 to 1.
     pub quality: Vec<Estimate>,
-    /// How often (0 to 1) the score is above that of the right answer; a tie counts one half.
+    /// How often (0 to 1) the score is above the right answer's; a tie counts one half.
     pub beats: Vec<Estimate>,
-    /// What was sent for each prompt.
+    /// The text for each prompt.
     pub texts: Vec<Text>,
 }
 
 /// One answer.
 #[derive(Clone, Debug, Serialize)]
 pub struct Text {
-    /// To what.
+    /// Its prompt.
     pub prompt: String,
-    /// What was sent.
+    /// Its text.
     pub answer: String,
     /// Its quality by each judge, 0 to 1.
     pub quality: Vec<f64>,
 }
 
-/// What a node earns with an attack on a chain with one judge, beside its honest twin.
+/// A node's earnings with an attack on a chain with one judge, compared with its honest twin.
 #[derive(Clone, Debug, Serialize)]
 pub struct Pay {
     /// Id of the judge.
     pub judge: String,
-    /// What was sent.
+    /// Name of the attack.
     pub attack: &'static str,
-    /// What a text cost the node, base units.
+    /// Cost of a text for the node, in base units.
     pub cost: u64,
-    /// What it came to.
+    /// The result.
     pub result: Comparison,
 }
 
-/// Writes the texts, has them scored by all judges, and pays for them on the state machine.
+/// Generates the texts, has all judges score them, and pays for them on the state machine.
 ///
 /// # Errors
 /// If a judge cannot compute, or a run fails.
@@ -129,7 +129,7 @@ pub fn run(plan: &Plan, base: &Setting, effort: Effort) -> Result<Findings> {
     })
 }
 
-/// All texts, known to all judges.
+/// All texts, with the qualities of all judges.
 fn write(plan: &Plan, base: &Setting, seed: u64) -> Result<Vec<Page>> {
     let has = |kind| plan.kinds.contains(&kind);
     let cost = base.world.evaluation_cost;
@@ -197,7 +197,7 @@ fn measure(plan: &Plan, page: &Page) -> Result<Measured> {
     })
 }
 
-/// For every page but the right answers: a node that sends it among honest ones, and its twin.
+/// For every page except the right answers: a node that sends it among honest ones, and its twin.
 fn economics(
     judge: &Arc<Judge>,
     questions: &[Question],

@@ -1,4 +1,4 @@
-//! Each strategy of protocol section 13.3 against its honest twin.
+//! Each strategy of protocol section 13.3 compared with its honest twin.
 
 use serde::Serialize;
 
@@ -9,28 +9,29 @@ use crate::error::Result;
 use crate::strategy::{Asks, Evaluator, Inference, Ring, TakesBack, User};
 use crate::world::{CHEAPER, STANDARD};
 
-/// Evaluators per seat of a committee, and some more.
+/// Evaluators per seat of a committee, and a few more.
 const EVALUATORS_PER_SEAT: usize = 2;
 const SPARE_EVALUATORS: usize = 2;
-/// Nodes that one stake is split into.
+/// Number of nodes that one stake is split into.
 const PARTS: usize = 4;
-/// Times more evaluators in a large crowd.
+/// Evaluators in a large crowd, as a multiple of the usual number.
 const CROWD: usize = 10;
-/// Nodes beside that of a user who has one.
+/// Nodes that compete with a user's own node.
 const FEW_COMPETITORS: usize = 3;
 const MANY_COMPETITORS: usize = 7;
-/// Hopeless questions of who floors competitors, percent of the ordinary user's.
+/// Hopeless questions of a user that lowers competitors' reputations, in percent of the ordinary
+/// user's.
 const HOPELESS: u32 = 30;
-/// What the protocol promises about a strategy.
+/// The protocol's promise about a strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Promise {
     /// It earns less than honesty, with audits and without.
     Loses,
-    /// It earns as much as honesty at most, with audits and without.
+    /// It earns at most as much as honesty, with audits and without.
     GainsNothing,
-    /// It earns less than honesty where audits are on.
+    /// It earns less than honesty if audits are on.
     LosesIfAudited,
-    /// Nothing; the text says why.
+    /// No promise; the text gives the reason.
     None(&'static str),
 }
 
@@ -45,16 +46,16 @@ impl Promise {
     }
 }
 
-/// A strategy with the people who follow it.
+/// A strategy and its participants.
 #[derive(Clone, Debug)]
 pub struct Entry {
-    /// In reports.
+    /// Name in reports.
     pub name: String,
-    /// What the protocol promises.
+    /// The protocol's promise.
     pub promise: Promise,
-    /// Who takes part when it is followed.
+    /// The participants when it is followed.
     pub lying: Cast,
-    /// Who takes part when it is not.
+    /// The participants when it is not.
     pub honest: Cast,
 }
 
@@ -65,13 +66,13 @@ pub struct Row {
     pub name: String,
     /// Whether audits were on.
     pub audits: bool,
-    /// Price of a task, base units.
+    /// Price of a task, in base units.
     pub price: u64,
-    /// What the protocol promises.
+    /// The protocol's promise.
     pub promise: Promise,
-    /// Whether it is one of users.
+    /// Whether it is a strategy of users.
     pub by_users: bool,
-    /// What it came to.
+    /// The result.
     pub result: Comparison,
 }
 
@@ -83,8 +84,8 @@ impl Entry {
 }
 
 impl Row {
-    /// Whether nothing was seen against what the protocol promises: the mean is below 0. Whether
-    /// that is significant is for [`Comparison::verdict`]; an audit is a rare event.
+    /// Whether the protocol's promise holds on average: the mean is below 0.
+    /// [`Comparison::verdict`] decides significance, since audits are rare events.
     pub fn keeps_promise(&self) -> bool {
         let is_even = self.promise == Promise::GainsNothing && self.result.verdict() == "even";
         !self.promise.covers(self.audits) || !self.pays() || is_even
@@ -233,7 +234,7 @@ fn splits(total: usize) -> Vec<Entry> {
     ]
 }
 
-/// Strategies of who asks; who has a node as well means its node by its own.
+/// Strategies of users; a user that also has a node is named together with it.
 fn users(total: usize) -> Vec<Entry> {
     let asks = |asks, takes_back| User { asks, takes_back };
     let alone = |name: &str, promise, way| {
@@ -297,7 +298,7 @@ fn users(total: usize) -> Vec<Entry> {
     ]
 }
 
-/// Runs entries against their honest twins, for each setting.
+/// Runs entries and their honest twins, for each setting.
 pub fn compare(settings: &[Setting], entries: &[Entry], effort: Effort) -> Result<Vec<Row>> {
     let mut cases = Vec::new();
     for setting in settings {

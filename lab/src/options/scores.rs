@@ -5,25 +5,26 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use poq_evaluator::{EngineArgs, ModelArgs};
 
-/// What is measured of models' scores.
+/// Measurements of models' scores.
 #[derive(Debug, Subcommand)]
 pub enum Scores {
-    /// How far scores agree with labelled answers, beside simple baselines
+    /// Measure how far scores agree with labelled answers, compared with simple baselines
     Validity(Validity),
-    /// Fits the table from raw scores to qualities and makes the registry entry
+    /// Fit the table from raw scores to qualities and write the registry entry
     Calibrate(Calibrate),
-    /// What answers that are made to please an evaluator get
+    /// Measure what answers that are made to please an evaluator get
     Attack(Attack),
-    /// Prints the evaluator card of a model, in Markdown
+    /// Print the evaluator card of a model, in Markdown
     Card(Card),
-    /// How far ONNX Runtime is from the reference evaluator, and the audit tolerance that follows
+    /// Measure how far ONNX Runtime is from the reference evaluator, and the resulting audit
+    /// tolerance
     Tolerance(Tolerance),
 }
 
 #[derive(Debug, Args)]
 pub struct Validity {
-    /// Labelled answers, one JSON object a line; once for each file. The project's own small sample
-    /// unless given
+    /// Labelled answers, one JSON object per line, repeatable; by default the project's own small
+    /// sample
     #[arg(long, value_name = "FILE")]
     pub data: Vec<PathBuf>,
     #[command(flatten)]
@@ -32,10 +33,10 @@ pub struct Validity {
 
 #[derive(Debug, Args)]
 pub struct Calibrate {
-    /// Labelled answers, one JSON object a line: preferences, or answers with a label
+    /// Labelled answers, one JSON object per line: preferences, or answers with a label
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
-    /// Where to write the registry entry with the new table; it is printed unless given
+    /// Output path of the registry entry with the new table; printed by default
     #[arg(long, value_name = "FILE")]
     pub entry: Option<PathBuf>,
     #[command(flatten)]
@@ -44,8 +45,8 @@ pub struct Calibrate {
 
 #[derive(Debug, Args)]
 pub struct Attack {
-    /// Answers with scores and labels, one JSON object a line, which are attacked; the project's
-    /// own small sample unless given
+    /// Answers with scores and labels to attack, one JSON object per line; by default the project's
+    /// own small sample
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
     #[command(flatten)]
@@ -54,15 +55,15 @@ pub struct Attack {
 
 #[derive(Debug, Args)]
 pub struct Card {
-    /// Preferences, one JSON object a line, for calibration and validity beside the project's own
-    /// small sample
+    /// Preferences, one JSON object per line, for calibration and validity in addition to the
+    /// project's own small sample
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
     #[command(flatten)]
     pub measuring: Measuring,
 }
 
-/// How models are measured.
+/// Common options of the measurements.
 #[derive(Debug, Args)]
 pub struct Measuring {
     #[command(flatten)]
@@ -76,14 +77,14 @@ pub struct Measuring {
 
 #[derive(Debug, Args)]
 pub struct Tolerance {
-    /// Prompts and answers, one JSON object a line, in one of the forms of `validity`; pairs of the
-    /// project's own sample unless given
+    /// Prompts and answers, one JSON object per line, in one of the forms of `validity`; by default
+    /// pairs of the project's own sample
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
-    /// How many pairs are compared, at most
+    /// Most pairs to compare
     #[arg(long, default_value_t = 2000, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub pairs: u32,
-    /// ONNX Runtime's other settings are compared on every so manieth pair
+    /// Compare ONNX Runtime's other settings on every Nth pair
     #[arg(long, default_value_t = 5, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub every: u32,
     #[command(flatten)]

@@ -1,10 +1,10 @@
-//! What is published, repeated, as tables.
+//! Repeated published results, as tables.
 
 use poq_lab::experiments::published::{aggregation, costs, earnings};
 
 use super::{head, line, money, on, percent};
 
-/// What participants earn.
+/// Earnings of participants.
 pub fn earnings_table(groups: &[earnings::Group]) -> String {
     let mut text = head(&[
         "participant",
@@ -23,7 +23,7 @@ pub fn earnings_table(groups: &[earnings::Group]) -> String {
     text
 }
 
-/// How far the consensus is from the truth.
+/// Distance of the consensus from the truth.
 pub fn aggregation_table(rows: &[aggregation::Row]) -> String {
     let mut text = head(&[
         "attack",
@@ -51,7 +51,7 @@ pub fn aggregation_table(rows: &[aggregation::Row]) -> String {
     text
 }
 
-/// What model classes earn.
+/// Results of model classes.
 pub fn costs_table(comparison: &costs::Comparison) -> String {
     let mut columns = vec!["class".to_owned(), "quality".into(), "cost".into()];
     columns.extend(costs::BETAS.map(|beta| format!("R, β = {beta}")));

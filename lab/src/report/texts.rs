@@ -1,11 +1,11 @@
-//! What pleases judges, as tables.
+//! Results for texts that are meant to please, as tables.
 
 use poq_lab::experiments::texts::{Findings, Measured, Paid};
 use poq_lab::statistics::Estimate;
 
 use super::{head, line, money, percent};
 
-/// What the judges say, what was found against each, and what the chain pays.
+/// The judges' qualities, the texts found against each, and the chain's payouts.
 pub fn tables(findings: &Findings) -> String {
     let terms = findings.terms.as_ref().map(terms).unwrap_or_default();
     let parts = [judged(findings), found(findings), paid(findings), terms];
@@ -77,7 +77,7 @@ fn paid(findings: &Findings) -> String {
     text
 }
 
-/// What seats and answers would earn by other terms.
+/// Earnings of seats and answers by other terms.
 fn terms(paid: &Paid) -> String {
     let mut text = format!(
         "Two judges' qualities of a right answer are {:.3} apart on average.\n\n",
@@ -120,7 +120,7 @@ fn terms(paid: &Paid) -> String {
     text
 }
 
-/// A part of a share.
+/// A fraction of a share.
 fn share(part: f64) -> String {
     format!("{:.0} %", 100.0 * part)
 }

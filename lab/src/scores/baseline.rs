@@ -1,4 +1,4 @@
-//! What anybody could score without a model: a score has to be better than these.
+//! Scores that need no model: a model's scores must be better than these.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ pub fn length(answer: &str) -> f64 {
     (answer.chars().count() as f64).ln_1p()
 }
 
-/// Part of the prompt's different words that the answer has, too; 0 for a prompt without words.
+/// Fraction of the prompt's distinct words that the answer contains; 0 for a prompt without words.
 pub fn overlap(prompt: &str, answer: &str) -> f64 {
     let (prompt, answer) = (words(prompt), words(answer));
     match prompt.len() {
@@ -16,7 +16,7 @@ pub fn overlap(prompt: &str, answer: &str) -> f64 {
     }
 }
 
-/// The different words of a text in lower case.
+/// The distinct words of a text in lower case.
 pub fn words(text: &str) -> BTreeSet<String> {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())

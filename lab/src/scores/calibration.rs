@@ -9,7 +9,8 @@ use super::data::Dataset;
 use crate::statistics::agreement::auc;
 use crate::statistics::isotonic::{Point, regression};
 
-/// Bins of equal weight whose means are fitted: more would fit the noise of a few hundred prompts.
+/// Number of bins of equal weight whose means are fitted: more would fit the noise of a few hundred
+/// prompts.
 const BINS: usize = 20;
 /// Qualities are rounded to this many ppm.
 const STEP: f64 = 1000.0;
@@ -19,21 +20,21 @@ const ERROR_BINS: usize = 10;
 /// A raw score, whether its answer was written for its prompt, and its weight.
 type Observation = (i32, bool, f64);
 
-/// A fitted table and how good it is.
+/// A fitted table and its accuracy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
     /// From raw scores to qualities.
     pub table: Vec<CalibrationPoint>,
-    /// Pairs that it was fitted to.
+    /// Number of pairs that it was fitted to.
     pub fitted: usize,
 }
 
-/// How well a table predicts.
+/// Accuracy of a table.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Held {
-    /// Pairs.
+    /// Number of pairs.
     pub pairs: usize,
-    /// Mean squared difference between quality and class; 0.25 for always one half.
+    /// Mean squared difference between quality and class; a constant one half gives 0.25.
     pub brier: f64,
     /// Mean difference between quality and frequency over ten bins.
     pub calibration_error: f64,
@@ -41,10 +42,10 @@ pub struct Held {
     pub auc: f64,
 }
 
-/// Fits a table to the raw scores of [`Dataset::pairs`], in ppm: the probability that an answer with
-/// this score was written for its prompt, if that is so for half of all answers. What is capped is left
-/// out, as no model gave it its score; every table makes the least of it. `None` if there are answers
-/// of one class only, or of one score.
+/// Fits a table to the raw scores of [`Dataset::pairs`], in ppm: the probability that an answer
+/// with this score was written for its prompt, if half of all answers are. Capped answers are
+/// excluded, because no model scored them; every table gives them the least quality. `None` if all
+/// answers have the same class or the same score.
 pub fn fit(dataset: &Dataset, raw: &[i32]) -> Option<Fit> {
     let observations = observations(dataset, raw, |raw| raw != LEAST)?;
     let fitted = observations.len();
@@ -60,7 +61,7 @@ pub fn fit(dataset: &Dataset, raw: &[i32]) -> Option<Fit> {
             table.push(CalibrationPoint { raw_score, quality });
         }
     };
-    // Beyond what was seen, a score is worth nothing or everything.
+    // Beyond the observed range, a score is worth nothing or everything.
     add(lowest, 0);
     for block in &blocks {
         let x = block.x.round() as i32;
@@ -72,8 +73,8 @@ pub fn fit(dataset: &Dataset, raw: &[i32]) -> Option<Fit> {
     (table.len() > 1).then_some(Fit { table, fitted })
 }
 
-/// How well a table predicts for the raw scores of [`Dataset::pairs`]. `None` if there are answers
-/// of one class only.
+/// Accuracy of a table for the raw scores of [`Dataset::pairs`]. `None` if all answers have the
+/// same class.
 pub fn held(dataset: &Dataset, raw: &[i32], table: &[CalibrationPoint]) -> Option<Held> {
     let observations = observations(dataset, raw, |_| true)?;
     let predicted = observations.iter().map(|(raw, on_topic, weight)| {
@@ -102,7 +103,7 @@ pub fn held(dataset: &Dataset, raw: &[i32], table: &[CalibrationPoint]) -> Optio
     })
 }
 
-/// Both classes with the same total weight, 1 each on average. `None` if a class is missing.
+/// Weights that give both classes the same total, 1 each on average. `None` if a class is missing.
 fn observations(
     dataset: &Dataset,
     raw: &[i32],
@@ -125,7 +126,7 @@ fn observations(
 }
 
 /// Means of about equal weight, in the order of raw scores. Half an observation of each class is
-/// added to each, as no frequency of few observations is certain to be 0 or 1.
+/// added to each bin, because a few observations cannot make a frequency of 0 or 1 certain.
 fn bins(mut observations: Vec<Observation>) -> Vec<Point> {
     observations.sort_by_key(|of| of.0);
     let total: f64 = observations.iter().map(|of| of.2).sum();
@@ -166,7 +167,7 @@ mod tests {
     use super::super::data::Item;
     use super::*;
 
-    /// Answers with scores from 0 to 999, which are on topic as often as their score says.
+    /// Answers with scores from 0 to 999, whose on-topic frequency equals their score.
     fn dataset() -> (Dataset, Vec<i32>) {
         let mut dataset = Dataset::default();
         let mut raw = Vec::new();

@@ -1,4 +1,4 @@
-//! The evaluator card: what a model is, what its scores mean, and what they do not.
+//! The evaluator card: a model, the meaning of its scores, and their limits.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -10,46 +10,46 @@ use super::measure::Agreement;
 use super::mitigation::{Effect, Mitigation};
 use crate::statistics::bootstrap::Interval;
 
-/// How long one score takes.
+/// Time of one score.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speed {
-    /// Of the pair.
+    /// Tokens of the pair.
     pub tokens: usize,
     /// Median, on one thread.
     pub milliseconds: f64,
 }
 
-/// How good the registry's table is.
+/// Accuracy of the registry's table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Calibrated {
     /// Name of the data.
     pub data: String,
-    /// Whether the table is what `calibrate` makes of the other half of the data.
+    /// Whether the table is the result of `calibrate` on the other half of the data.
     pub is_fitted: bool,
-    /// On prompts that it was not fitted to.
+    /// Accuracy on prompts that it was not fitted to.
     pub held: Held,
 }
 
-/// Everything that a card says. It is displayed as Markdown.
+/// The content of a card, which is displayed as Markdown.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Card {
     /// The registry entry.
     pub entry: EvaluatorModel,
-    /// What the figures were measured on.
+    /// The machine of the measurements.
     pub machine: String,
-    /// How.
+    /// The method of the measurements.
     pub method: String,
     /// Arguments of the program that made the card.
     pub command: String,
-    /// The registry's table.
+    /// Accuracy of the registry's table.
     pub calibrated: Calibrated,
-    /// Scores and labels.
+    /// Agreement of scores with labels.
     pub agreements: Vec<Agreement>,
-    /// Of corrections.
+    /// Effects of corrections.
     pub effects: Vec<Effect>,
-    /// What attacks get.
+    /// Results of attacks.
     pub attacks: Vec<AttackReport>,
-    /// By length.
+    /// Times by length.
     pub speed: Vec<Speed>,
 }
 

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::scoring::Pair;
 use crate::error::{Error, Result};
 
-/// Bytes of a file of labelled answers: a hundred thousand of them.
+/// Largest file of labelled answers in bytes: a hundred thousand answers.
 const MAX_BYTES: u64 = 256 << 20;
 /// The labelled answers that this project wrote itself.
 const SAMPLE: [(&str, &str); 2] = [
@@ -20,23 +20,23 @@ const SAMPLE: [(&str, &str); 2] = [
     ),
 ];
 
-/// One answer with what people say of it.
+/// One labelled answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// Place of the prompt in [`Dataset::prompts`].
+    /// Index of the prompt in [`Dataset::prompts`].
     pub prompt: usize,
-    /// What was answered.
+    /// The answer.
     pub answer: String,
-    /// How good it is; the higher the better, on any scale.
+    /// Its score on any scale; higher is better.
     pub score: Option<f64>,
-    /// Whether it does what was asked.
+    /// Whether it does what the prompt asks.
     pub label: Option<bool>,
 }
 
 /// Two answers to one prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preference {
-    /// Place of the prompt in [`Dataset::prompts`].
+    /// Index of the prompt in [`Dataset::prompts`].
     pub prompt: usize,
     /// The two answers.
     pub answers: [String; 2],
@@ -49,15 +49,15 @@ pub struct Preference {
 pub struct Dataset {
     /// Name of the file.
     pub name: String,
-    /// Each once.
+    /// Without duplicates.
     pub prompts: Vec<String>,
-    /// In the order of the file.
+    /// In the file's order.
     pub items: Vec<Item>,
-    /// In the order of the file.
+    /// In the file's order.
     pub preferences: Vec<Preference>,
 }
 
-/// A line; fields that are not listed are ignored.
+/// A line; unknown fields are ignored.
 #[derive(Deserialize)]
 struct Line {
     prompt: String,
@@ -77,7 +77,7 @@ enum Preferred {
     Tie,
 }
 
-/// The labelled answers of a file.
+/// Reads the labelled answers of a file.
 pub fn read(path: &Path) -> Result<Dataset> {
     let failed = |source| Error::Read {
         path: path.to_owned(),
@@ -101,7 +101,7 @@ pub fn sample() -> Result<Vec<Dataset>> {
     SAMPLE.iter().map(parse).collect()
 }
 
-/// The labelled answers of a file with this content.
+/// Parses the labelled answers of a file with this content.
 pub(crate) fn parse(name: &str, content: &str) -> Result<Dataset> {
     let mut dataset = Dataset {
         name: name.to_owned(),
@@ -126,15 +126,14 @@ pub(crate) fn parse(name: &str, content: &str) -> Result<Dataset> {
     }
 }
 
-/// Whether a prompt is one that tables and corrections are fitted to; what is claimed is measured
-/// on the others. It depends on the first byte of its SHA-256 only, which is even for half of all
-/// prompts.
+/// Whether tables and corrections are fitted to a prompt; results are measured on the others. It
+/// depends only on the first byte of the prompt's SHA-256, which is even for half of all prompts.
 fn is_fitted(prompt: &str) -> bool {
     Sha256::digest(prompt.as_bytes())[0].is_multiple_of(2)
 }
 
 impl Dataset {
-    /// The half that things are fitted to, and the one that they are measured on.
+    /// The half for fitting, and the half for measuring.
     pub fn halves(&self) -> [Self; 2] {
         [true, false].map(|fitted| {
             let is_in = |prompt: usize| is_fitted(&self.prompts[prompt]) == fitted;
@@ -146,8 +145,8 @@ impl Dataset {
         })
     }
 
-    /// Every pair that is scored: the items, then both answers of each preference, then prompts
-    /// with an answer to another prompt of the same [half](Self::halves).
+    /// Every pair to score: the items, then both answers of each preference, then prompts with an
+    /// answer to another prompt of the same [half](Self::halves).
     pub fn pairs(&self) -> Vec<Pair<'_>> {
         let prompt = |at: usize| self.prompts[at].as_str();
         let items = self
@@ -161,7 +160,7 @@ impl Dataset {
         items.chain(answers).chain(self.off_topic()).collect()
     }
 
-    /// For each of [`Self::pairs`], the place of its prompt.
+    /// The prompt's index for each of [`Self::pairs`].
     pub fn prompts_of_pairs(&self) -> Vec<usize> {
         let places: BTreeMap<&str, usize> = (0..)
             .zip(&self.prompts)
@@ -172,7 +171,7 @@ impl Dataset {
     }
 
     /// For each of [`Self::pairs`], whether its answer was written for its prompt: an item's label,
-    /// or what is known of preferences.
+    /// or true for preferences and false for swapped answers.
     pub fn on_topic(&self) -> Vec<Option<bool>> {
         let mut known: Vec<Option<bool>> = self.items.iter().map(|item| item.label).collect();
         known.extend(vec![Some(true); 2 * self.preferences.len()]);
@@ -180,8 +179,8 @@ impl Dataset {
         known
     }
 
-    /// The prompt of each preference with the first answer of the preference that is half of its
-    /// half's list away, or of the next one with another prompt.
+    /// The prompt of each preference with the first answer of the preference half its half's list
+    /// away, or of the next one with another prompt.
     fn off_topic(&self) -> Vec<Pair<'_>> {
         let mut pairs = Vec::new();
         for fitted in [true, false] {

@@ -1,4 +1,4 @@
-//! Agreement of scores with labels, beside baselines.
+//! Agreement of scores with labels, compared with baselines.
 
 use std::collections::BTreeMap;
 
@@ -14,31 +14,31 @@ use crate::statistics::bootstrap::{Interval, interval};
 pub struct Settings {
     /// Number of resamples.
     pub resamples: u32,
-    /// Of the random numbers.
+    /// Seed of the random numbers.
     pub seed: u64,
 }
 
-/// A measure of agreement, by who scores.
+/// A measure of agreement, for the model and the baselines.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Agreement {
     /// Name of the data.
     pub data: String,
-    /// What is measured.
+    /// Name of the measure.
     pub measure: &'static str,
-    /// How many answers, or pairs of answers.
+    /// Number of answers, or of pairs of answers.
     pub cases: usize,
-    /// The model's, if it is defined.
+    /// The model's value, if it is defined.
     pub model: Option<Interval>,
-    /// Of the answer's length.
+    /// The value of the answer's length.
     pub length: Option<Interval>,
-    /// Of the words that prompt and answer share.
+    /// The value of the fraction of the prompt's words.
     pub overlap: Option<Interval>,
 }
 
 /// Name of the measure that compares two answers to one prompt.
 pub const PREFERENCE: &str = "preference accuracy";
 
-/// What is compared with what, by places in [`Dataset::pairs`].
+/// The observations of a measure, by index in [`Dataset::pairs`].
 enum Cases {
     /// Scores of people.
     Spearman(Vec<(usize, f64)>),
@@ -48,7 +48,7 @@ enum Cases {
     Auc(Vec<(usize, bool)>),
 }
 
-/// Which observations belong to which prompt.
+/// Assigns observations to prompts.
 struct Question {
     measure: &'static str,
     cases: Cases,
@@ -86,8 +86,8 @@ impl Dataset {
             .collect()
     }
 
-    /// The better and the worse of two answers to one prompt: what people preferred, and items
-    /// with different scores.
+    /// The better and the worse of two answers to one prompt: preferences, and items with different
+    /// scores.
     fn preferred(&self) -> Vec<(usize, usize)> {
         let first = self.items.len();
         let of_pairs = self.preferences.iter().enumerate();
@@ -116,7 +116,7 @@ impl Dataset {
     }
 }
 
-/// Observations by the prompt that they are of.
+/// Observations grouped by prompt.
 fn clusters(prompts: &[usize]) -> Vec<Vec<usize>> {
     let mut clusters: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (observation, prompt) in prompts.iter().enumerate() {
@@ -152,7 +152,7 @@ impl Question {
     }
 }
 
-/// All that can be measured of `values`, which are the scores of [`Dataset::pairs`].
+/// All measures of `values`, which are the scores of [`Dataset::pairs`].
 pub fn measure(dataset: &Dataset, values: &[f64], settings: Settings) -> Vec<Agreement> {
     let pairs = dataset.pairs();
     let lengths: Vec<f64> = pairs
@@ -191,7 +191,7 @@ mod tests {
     ) -> Dataset {
         Dataset {
             name: "test".into(),
-            // All of the same half.
+            // All in the same half.
             prompts: PROMPTS.map(String::from).into(),
             items: items
                 .iter()

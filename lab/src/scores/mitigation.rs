@@ -1,5 +1,5 @@
-//! Corrections of scores that might make attacks pay less, to be measured before any of them is
-//! made a rule of the chain.
+//! Corrections of scores that might make attacks pay less, to be measured before any becomes a rule
+//! of the chain.
 
 use std::collections::BTreeSet;
 
@@ -11,41 +11,41 @@ use super::measure::{Settings, measure};
 use super::scoring::Pair;
 use crate::statistics::bootstrap::Interval;
 
-/// Strengths of the length correction that are tried.
+/// Tried strengths of the length correction.
 const STRENGTHS: [f64; 9] = [-1.0, -0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5, 1.0];
-/// Words in a row that count as copied.
+/// Consecutive words that count as copied.
 const COPIED_WORDS: usize = 3;
 
 /// A correction of scores.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Mitigation {
-    /// Adds to the score for the answer's length.
+    /// Adds a term for the answer's length to the score.
     Length {
-        /// For each unit of ln(1 + length in characters), in standard deviations of the score.
+        /// Per unit of ln(1 + length in characters), in standard deviations of the score.
         strength: f64,
     },
-    /// Takes away the part of the quality that the answer has copied from the prompt.
+    /// Subtracts the fraction of the answer that is copied from the prompt from the quality.
     Copied,
 }
 
-/// What a correction does to the agreement with labels.
+/// Effect of a correction on the agreement with labels.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Effect {
-    /// Which correction.
+    /// The correction.
     pub mitigation: Mitigation,
     /// Name of the data.
     pub data: String,
-    /// What is measured.
+    /// Name of the measure.
     pub measure: &'static str,
     /// Without the correction.
     pub before: Option<Interval>,
-    /// With it.
+    /// With the correction.
     pub after: Option<Interval>,
 }
 
 impl Mitigation {
-    /// The length correction that agrees best with preferences, of data to which it is fitted.
+    /// The length correction that agrees best with the preferences of the data.
     pub fn fitted_length(dataset: &Dataset, values: &[f64], settings: Settings) -> Self {
         let settings = Settings {
             resamples: 0,
@@ -70,7 +70,7 @@ impl Mitigation {
         Self::Length { strength }
     }
 
-    /// The values of pairs, corrected.
+    /// The corrected values of pairs.
     pub fn apply(self, pairs: &[Pair], values: &[f64]) -> Vec<f64> {
         let deviation = standard_deviation(values);
         let corrected = |((prompt, answer), value): (&Pair, &f64)| match self {
@@ -80,7 +80,7 @@ impl Mitigation {
         pairs.iter().zip(values).map(corrected).collect()
     }
 
-    /// What it does to the agreement with labels. `values` are those of [`Dataset::pairs`].
+    /// The effect on the agreement with labels. `values` are those of [`Dataset::pairs`].
     pub fn effects(self, dataset: &Dataset, values: &[f64], settings: Settings) -> Vec<Effect> {
         let after = self.apply(&dataset.pairs(), values);
         let before = measure(dataset, values, settings);
@@ -98,8 +98,8 @@ impl Mitigation {
     }
 }
 
-/// Part of the answer's runs of three words that the prompt has, too, from 0 to 1. Of an answer with
-/// fewer words, nothing is copied: an answer may well be a word of its question.
+/// Fraction of the answer's runs of three words that the prompt also contains, from 0 to 1. It is 0
+/// for answers with fewer words, which may legitimately be words of the question.
 pub fn copied(prompt: &str, answer: &str) -> f64 {
     let (prompt, answer) = (words(prompt), words(answer));
     let of_prompt: BTreeSet<&[String]> = prompt.windows(COPIED_WORDS).collect();
@@ -146,7 +146,7 @@ mod tests {
         assert!((corrected[1] - 3.0 - 0.5 * 3.0_f64.ln()).abs() < 1e-9);
     }
 
-    /// With scores that know nothing, the length that people prefer is all there is.
+    /// With uninformative scores, the length that people prefer decides.
     #[test]
     fn the_length_correction_is_fitted_to_preferences() {
         let settings = Settings {

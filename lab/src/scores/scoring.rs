@@ -1,4 +1,4 @@
-//! Scores of many pairs, as fast as the sessions allow.
+//! Scores many pairs as fast as the sessions allow.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,12 +12,12 @@ use crate::error::{Error, Result};
 /// A prompt and an answer.
 pub type Pair<'a> = (&'a str, &'a str);
 
-/// What scoring one pair gave.
+/// The score of one pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scored {
     /// Millionths of a logit or of a cosine.
     pub raw: i32,
-    /// In how many windows the answer was read.
+    /// Number of windows of the answer.
     pub windows: usize,
 }
 
@@ -26,7 +26,7 @@ pub struct Scored {
 pub struct Scores<'a>(BTreeMap<Pair<'a>, Scored>);
 
 impl<'a> Scores<'a> {
-    /// Of all pairs of these.
+    /// Scores all pairs of these data sets.
     pub fn new(
         model: &Model,
         pairs: &[Pair<'a>],
@@ -37,7 +37,7 @@ impl<'a> Scores<'a> {
         Ok(Self(pairs.iter().copied().zip(scored).collect()))
     }
 
-    /// The raw scores of `pairs`, in their order.
+    /// The raw scores of `pairs`, in order.
     pub fn raw(&self, pairs: &[Pair]) -> Result<Vec<i32>> {
         let raw = |pair: &Pair| Some(self.0.get(pair)?.raw);
         pairs
@@ -47,8 +47,8 @@ impl<'a> Scores<'a> {
     }
 }
 
-/// The score of every pair, in their order, from batches of at most `batch_tokens` tokens. Windows
-/// that are equal, such as a prompt's for several answers, are computed once. `bar` counts windows.
+/// The score of every pair, in order, from batches of at most `batch_tokens` tokens. Equal windows,
+/// such as a prompt's for several answers, are computed once. `bar` counts windows.
 pub fn score_all(
     model: &Model,
     pairs: &[Pair],

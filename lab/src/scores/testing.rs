@@ -1,12 +1,12 @@
-//! Models of the unit tests, where `make setup` puts them.
+//! Models of the unit tests, from the cache of `make setup`.
 
 use poq_evaluator::ModelArgs;
 use poq_evaluator::scorer::{Engine, Model, ModelFiles, ScorerBackend, open_all};
 use poq_proto::v1::EvaluatorModel;
 
-/// Id of a cross-encoder that is in the cache.
+/// Id of a cross-encoder in the cache.
 pub const CROSS_ENCODER: &str = "ms-marco-minilm-l-12-v2";
-/// Id of a bi-encoder that is in the cache, too.
+/// Id of a bi-encoder in the cache.
 pub const BI_ENCODER: &str = "bge-small-en-v1.5";
 
 /// The registry entry of a model, and its files.
@@ -23,7 +23,7 @@ pub fn find(id: &str) -> (EvaluatorModel, ModelFiles) {
     runtime.unwrap().block_on(args.find_one()).unwrap()
 }
 
-/// On one thread.
+/// Loads a model on one thread.
 pub fn open(model: (EvaluatorModel, ModelFiles)) -> Model {
     let engine = Engine {
         sessions: 1,

@@ -1,5 +1,5 @@
-//! How far ONNX Runtime's scores are from the reference evaluator's, and the audit tolerance that
-//! follows.
+//! Distance of ONNX Runtime's scores from the reference evaluator's, and the resulting audit
+//! tolerance.
 
 mod difference;
 mod pairs;

@@ -1,4 +1,4 @@
-//! Statistics of agreement. Each is `None` where it is not defined.
+//! Statistics of agreement. Each is `None` if it is not defined.
 
 use statrs::statistics::{Data, OrderStatistics, RankTieBreaker};
 
@@ -35,13 +35,13 @@ pub fn pearson(pairs: &[(f64, f64)]) -> Option<f64> {
     (scale > 0.0).then(|| products / scale)
 }
 
-/// Arithmetic mean; `None` of nothing.
+/// Arithmetic mean; `None` for an empty slice.
 pub fn mean(values: &[f64]) -> Option<f64> {
     (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
 }
 
 /// Area under the ROC curve: how often a value of the positive class is above one of the negative
-/// class; a tie counts one half. `None` if there is one class only.
+/// class; a tie counts one half. `None` if one class is missing.
 pub fn auc(values: &[(f64, bool)]) -> Option<f64> {
     let ranks = ranks(values.iter().map(|(value, _)| *value));
     let classes = values.iter().map(|(_, class)| *class);
@@ -70,7 +70,7 @@ mod tests {
         assert!((a.unwrap() - b).abs() < 1e-12, "{a:?} {b}");
     }
 
-    /// Of `scipy.stats.spearmanr`, version 1.16.
+    /// From `scipy.stats.spearmanr`, version 1.16.
     #[test]
     fn spearman_has_its_known_values() {
         let a = [
@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(pearson(&[(1.0, 1.0), (1.0, 0.0)]), None);
     }
 
-    /// Of `sklearn.metrics.roc_auc_score`.
+    /// From `sklearn.metrics.roc_auc_score`.
     #[test]
     fn auc_has_its_known_values() {
         let four = [(0.1, false), (0.4, false), (0.35, true), (0.8, true)];

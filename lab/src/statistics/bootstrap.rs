@@ -8,7 +8,7 @@ use serde::Serialize;
 /// An estimate and its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Interval {
-    /// Of all data.
+    /// The estimate from all data.
     pub value: f64,
     /// The 2.5th percentile of the resamples.
     pub low: f64,
@@ -18,9 +18,10 @@ pub struct Interval {
 
 /// The statistic of all observations, with the percentile interval of `resamples` resamples.
 ///
-/// `clusters` are the observations that belong together, such as the answers to one prompt; whole
-/// clusters are drawn with replacement, as observations of one cluster are not independent. The
-/// same `seed` gives the same interval on every machine. `None` where the statistic of all is.
+/// `clusters` are the observations that belong together, such as the answers to one prompt. Whole
+/// clusters are drawn with replacement, because observations of one cluster are not independent.
+/// The same `seed` gives the same interval on every machine. `None` if the statistic of all
+/// observations is.
 pub fn interval(
     clusters: &[Vec<usize>],
     resamples: u32,
@@ -47,7 +48,7 @@ pub fn interval(
     })
 }
 
-/// By nearest rank.
+/// Percentile by nearest rank.
 fn percentile(sorted: &[f64], part: f64) -> Option<f64> {
     let rank = (sorted.len() as f64 * part).ceil().max(1.0) as usize;
     sorted.get(rank - 1).copied()

@@ -1,14 +1,14 @@
-//! Isotonic regression by pooling adjacent violators, for want of a crate: `pav_regression` is
-//! under the LGPL, and `linfa-linear` brings a linear-algebra stack for it.
+//! Isotonic regression by pooling adjacent violators. No suitable crate exists: `pav_regression` is
+//! under the LGPL, and `linfa-linear` depends on a linear-algebra stack.
 
 /// One observation, or a block of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
-    /// Where.
+    /// The abscissa.
     pub x: f64,
-    /// What was observed there; of a block, the weighted mean.
+    /// The observed value; for a block, the weighted mean.
     pub y: f64,
-    /// More than 0.
+    /// Positive.
     pub weight: f64,
 }
 
@@ -24,8 +24,8 @@ impl Point {
     }
 }
 
-/// The blocks of the function that never falls and is nearest to the points in weighted squares,
-/// in the order of `x`; points of the same `x` are in the same block.
+/// The blocks of the non-decreasing function nearest to the points in weighted least squares, in
+/// the order of `x`; points with the same `x` are in the same block.
 pub fn regression(mut points: Vec<Point>) -> Vec<Point> {
     points.sort_by(|a, b| a.x.total_cmp(&b.x));
     let mut blocks: Vec<Point> = Vec::new();
@@ -60,7 +60,7 @@ mod tests {
         blocks.iter().map(|block| (block.y, block.weight)).collect()
     }
 
-    /// Of `sklearn.isotonic.isotonic_regression`.
+    /// From `sklearn.isotonic.isotonic_regression`.
     #[test]
     fn violators_are_pooled() {
         assert_eq!(fit(&[1.0, 2.0, 3.0]), [(1.0, 1.0), (2.0, 1.0), (3.0, 1.0)]);

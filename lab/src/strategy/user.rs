@@ -1,16 +1,16 @@
-//! What users who have strategies ask, and what they take back.
+//! Strategies of users: what they ask, and what they cancel.
 
 use poq_app::modules::params::limits::MIN_ANSWER_BYTES;
 
 use super::{Drawn, JUNK_SCORE, TRUNCATION_LOSS};
 use crate::world::World;
 
-/// What a user does.
+/// The strategy of a user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct User {
     /// What it asks.
     pub asks: Asks,
-    /// What it takes back.
+    /// What it cancels.
     pub takes_back: TakesBack,
 }
 
@@ -19,45 +19,45 @@ pub struct User {
 pub enum Asks {
     /// Nothing.
     Nothing,
-    /// What it wants to know, without a limit.
+    /// Real questions, without a limit.
     Plainly,
-    /// The same with the highest `min_quality` that the chain takes.
+    /// The same with the highest `min_quality` that the chain accepts.
     HighestLimit,
-    /// The same with the least `max_answer_bytes` that the chain takes.
+    /// The same with the smallest `max_answer_bytes` that the chain accepts.
     ShortestAnswer,
-    /// What nobody answers well, and what costs little to ask: its answers are short, and may be
-    /// long, so that they count in a reputation.
+    /// Questions that no node can answer well and that are cheap to ask: their answers are short,
+    /// but allowed to be long, so that they count in a reputation.
     Hopeless,
 }
 
-/// Which questions a user takes back once a node is drawn for them; it asks them again.
+/// The questions that a user cancels once a node is drawn for them; it asks them again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TakesBack {
     /// None.
     Nothing,
-    /// Those for which a node of its own is drawn.
+    /// Those for which its own node is drawn.
     Own,
-    /// Those for which a node of somebody else is drawn.
+    /// Those for which another node is drawn.
     Others,
 }
 
 /// The terms of a question that its user chooses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes.
+    /// In bytes.
     pub max_answer_bytes: u32,
-    /// Ppm.
+    /// In ppm.
     pub min_quality: u32,
 }
 
 impl User {
-    /// Asks what it wants to know and waits for the answer.
+    /// Asks real questions and waits for the answers.
     pub const HONEST: Self = Self {
         asks: Asks::Plainly,
         takes_back: TakesBack::Nothing,
     };
 
-    /// What it would do if it had no strategy: a user who wants no answers asks nothing.
+    /// Its behaviour without a strategy: a user that wants no answers asks nothing.
     pub fn honest(self) -> Self {
         let asks = match self.asks {
             Asks::Nothing | Asks::Hopeless => Asks::Nothing,
@@ -71,7 +71,7 @@ impl User {
 }
 
 impl TakesBack {
-    /// Whether a question goes back for which a node of the user's own, or another one, is drawn.
+    /// Whether it cancels a question for which its own node, or another one, is drawn.
     pub fn applies(self, own: bool) -> bool {
         match self {
             Self::Nothing => false,
@@ -82,7 +82,7 @@ impl TakesBack {
 }
 
 impl Asks {
-    /// What a question says, where answers may usually have `max_answer_bytes`.
+    /// The terms of a question if answers may usually have `max_answer_bytes`.
     pub fn limits(self, world: &World, max_answer_bytes: u32) -> Limits {
         match self {
             Self::Nothing | Self::Plainly | Self::Hopeless => Limits {
@@ -100,8 +100,8 @@ impl Asks {
         }
     }
 
-    /// What becomes of the answer that a node would have given to a plain question: each halving
-    /// of its length costs it what the half of an answer lacks, and its node half of the work.
+    /// The effect on the answer that a node would have given to a plain question: each halving of
+    /// its length costs the quality of half an answer, and saves the node half of the work.
     pub fn bend(self, plain: Drawn) -> Drawn {
         let short = shortened(plain);
         match self {
@@ -114,7 +114,7 @@ impl Asks {
         }
     }
 
-    /// Whether answers are of any worth to who asks.
+    /// Whether the user needs the answers.
     pub fn wants_answers(self) -> bool {
         self != Self::Hopeless
     }

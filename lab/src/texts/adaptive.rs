@@ -1,4 +1,4 @@
-//! An attack that asks the judge: junk is edited, word by word, as long as its score rises.
+//! An attack that queries the judge: it edits junk word by word while the score rises.
 
 use std::collections::BTreeSet;
 
@@ -9,32 +9,32 @@ use super::sample::Question;
 use super::wordings::frequent;
 use crate::error::Result;
 
-/// Edits in a row that a text may be no better for before the search begins anew.
+/// Consecutive edits without improvement after which the search restarts.
 const PATIENCE: u32 = 200;
-/// Words of the junk that a search begins with.
+/// Words of the junk that a search starts with.
 const FEWEST: usize = 4;
 const MOST: usize = 12;
-/// Words that a text may grow to.
+/// Most words of a text.
 const LONGEST: usize = 48;
 
-/// What an attacker makes texts of. It never sees an answer to its own prompt.
+/// The attacker's vocabulary. It never sees an answer to its own prompt.
 #[derive(Clone, Debug)]
 pub struct Words {
     prompt: Vec<String>,
     vocabulary: Vec<String>,
 }
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Found {
-    /// The text that the judge liked best.
+    /// The text with the highest score.
     pub text: String,
-    /// Its raw score by that judge.
+    /// Its raw score by the queried judge.
     pub raw: i32,
 }
 
 impl Words {
-    /// For the question at `place`: the prompt's own words, frequent English ones, and those of
+    /// For the question at `place`: the words of the prompt, frequent English words, and those of
     /// the answers to all other questions.
     pub fn new(questions: &[Question], place: usize) -> Self {
         let others = questions.iter().enumerate().filter(|(of, _)| *of != place);
@@ -50,11 +50,11 @@ impl Words {
         }
     }
 
-    /// The best text after `queries` scores: greedy steps uphill, and a new beginning where none
-    /// is found. It depends on its arguments alone.
+    /// The best text after `queries` scores: greedy steps uphill, with a restart when none is
+    /// found. It depends only on its arguments.
     ///
     /// # Errors
-    /// Those of `score`.
+    /// The errors of `score`.
     pub fn climb(
         &self,
         queries: u32,
@@ -113,7 +113,7 @@ impl Words {
         text
     }
 
-    /// As often one of the prompt as another one.
+    /// A word of the prompt or another one, with equal probability.
     fn word<'a>(&'a self, rng: &mut impl Rng) -> &'a str {
         match !self.prompt.is_empty() && rng.gen_bool(0.5) {
             true => any(&self.prompt, rng),
@@ -135,7 +135,7 @@ mod tests {
     /// From an answer to another prompt, and from the prompt.
     const PLANTED: [&str; 2] = ["carotenoids", "Australia"];
 
-    /// One point for each of the planted words, less a little for each word.
+    /// One point for each of the planted words, minus a little for each word.
     fn score(text: &str) -> Result<i32> {
         let found = PLANTED
             .iter()
@@ -166,7 +166,7 @@ mod tests {
         assert!(scores.is_sorted(), "{scores:?}");
     }
 
-    /// "Canberra" stands in no other answer.
+    /// "Canberra" is in no other answer.
     #[test]
     fn the_attacker_never_sees_an_answer_to_its_prompt() {
         let questions = sample().unwrap();

@@ -11,26 +11,26 @@ use super::wordings::{
 use crate::error::Result;
 use crate::world::STANDARD;
 
-/// Texts among which [`best`] chooses.
+/// Number of texts among which [`best`] chooses.
 pub const CHOICES: usize = 8;
 /// Words of gibberish.
 const GIBBERISH: usize = 14;
-/// Letters of a word that says what a prompt is about.
+/// Fewest letters of a keyword.
 const KEYWORD: usize = 4;
 
-/// A way to answer without the model that a node registered.
+/// A way to answer without the registered model.
 #[derive(Clone, Copy, Debug)]
 pub struct Attack {
-    /// In reports.
+    /// Name in reports.
     pub name: &'static str,
-    /// Whether no text of it is an answer to the prompt, not even a wrong one.
+    /// Whether none of its texts is an answer to the prompt, not even a wrong one.
     pub junk: bool,
-    /// What a text of it costs, base units.
+    /// Cost of a text, in base units.
     pub cost: u64,
     make: fn(&Question, &mut ChaCha8Rng) -> String,
 }
 
-/// All of them; the first [`CHOICES`] need nothing but the prompt.
+/// All attacks; the first [`CHOICES`] need nothing but the prompt.
 pub const ATTACKS: [Attack; 17] = [
     free("the prompt, copied", |question, _| question.prompt.clone()),
     free("the prompt, copied twice", |question, _| {
@@ -94,16 +94,16 @@ const fn free(name: &'static str, make: fn(&Question, &mut ChaCha8Rng) -> String
 }
 
 impl Attack {
-    /// The text. It depends on its arguments alone.
+    /// The text. It depends only on its arguments.
     pub fn text(&self, question: &Question, rng: &mut ChaCha8Rng) -> String {
         (self.make)(question, rng)
     }
 }
 
-/// That of the first [`CHOICES`] attacks which `score` likes best.
+/// The text that `score` rates highest among the first [`CHOICES`] attacks.
 ///
 /// # Errors
-/// Those of `score`.
+/// The errors of `score`.
 pub fn best(
     question: &Question,
     rng: &mut ChaCha8Rng,
@@ -120,7 +120,7 @@ pub fn best(
     Ok(found.1)
 }
 
-/// The words of a text, without what is around them.
+/// The words of a text, without surrounding punctuation.
 pub fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split_whitespace()
         .map(|word| word.trim_matches(|letter: char| !letter.is_alphanumeric()))
@@ -141,7 +141,7 @@ fn shuffled<'a>(words: impl Iterator<Item = &'a str>, rng: &mut ChaCha8Rng) -> S
     words.join(" ")
 }
 
-/// The prompt's long words once each, or all of them if it has no long ones.
+/// The prompt's distinct long words, or all of them if it has no long ones.
 fn keywords(prompt: &str) -> String {
     let mut found: Vec<&str> = Vec::new();
     for word in words(prompt).filter(|word| word.chars().count() >= KEYWORD) {
@@ -155,7 +155,7 @@ fn keywords(prompt: &str) -> String {
     }
 }
 
-/// Words that nobody uses.
+/// Invented words.
 fn gibberish(rng: &mut ChaCha8Rng) -> Vec<String> {
     let letter = |letters: &str, rng: &mut ChaCha8Rng| {
         let place = rng.gen_range(0..letters.len());
@@ -168,7 +168,7 @@ fn gibberish(rng: &mut ChaCha8Rng) -> Vec<String> {
     (0..GIBBERISH).map(|_| word(rng)).collect()
 }
 
-/// The first half of the words; of a single word, of its letters.
+/// The first half of the words; for a single word, of its letters.
 fn half(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.len() {
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(half("42."), "4");
     }
 
-    /// Only these two are made of the right answer, and they are not free.
+    /// Only these two are made from the right answer, and they are not free.
     #[test]
     fn attackers_do_not_know_the_right_answer_for_nothing() {
         let mut blind = question();

@@ -1,4 +1,4 @@
-//! What nodes answer to written prompts, and what a judge says of it.
+//! Answers of nodes to real prompts, and their scores by a judge.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::random::generator;
 use crate::strategy::Inference;
 use crate::world::{STANDARD, Scale};
 
-/// The texts of honest nodes.
+/// Name of the honest nodes' texts.
 pub const HONEST: &str = "the right answer";
 
 /// Prompts, and under each name an answer to every one of them, scored by one judge.
@@ -23,7 +23,7 @@ pub struct Book {
     pages: BTreeMap<&'static str, Vec<Answer>>,
 }
 
-/// A book is equal to itself only: two of them have judges, which cannot be compared.
+/// A book is equal only to itself: the judges of two books cannot be compared.
 impl PartialEq for Book {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self, other)
@@ -31,11 +31,11 @@ impl PartialEq for Book {
 }
 
 impl Book {
-    /// Every page is a name, what a text of it costs (base units), and one text for each prompt.
-    /// There must be one for [`HONEST`].
+    /// Every page is a name, the cost of a text (base units), and one text per prompt. There must
+    /// be one for [`HONEST`].
     ///
     /// # Errors
-    /// [`Error::NoTexts`] if there is no prompt or a text is missing, and what the judge says.
+    /// [`Error::NoTexts`] if there is no prompt or a text is missing, and the judge's errors.
     pub fn new(
         judge: Arc<Judge>,
         prompts: Vec<String>,
@@ -66,20 +66,20 @@ impl Book {
         })
     }
 
-    /// Who scores.
+    /// The judge.
     pub fn judge(&self) -> Arc<Judge> {
         Arc::clone(&self.judge)
     }
 
-    /// The prompt of a task of a run.
+    /// The prompt of a task in a run.
     pub fn prompt(&self, seed: u64, task: u64) -> &str {
         &self.prompts[self.place(seed, task)]
     }
 
-    /// What a node answers to a task of a run.
+    /// A node's answer to a task in a run.
     ///
     /// # Errors
-    /// [`Error::NoTexts`] if the book has nothing for the strategy.
+    /// [`Error::NoTexts`] if the book has no page for the strategy.
     pub fn answer(&self, strategy: &Inference, seed: u64, task: u64) -> Result<&Answer> {
         let page = match strategy {
             Inference::Texts(name) => self.pages.get(name),

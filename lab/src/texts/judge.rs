@@ -20,7 +20,7 @@ const ENTRY: &str = "entry.json";
 
 type Scoring = dyn Fn(&str, &str) -> Result<i32> + Send + Sync;
 
-/// Scores texts, each once: what it said is kept in memory, as a score takes 20 to 250 ms.
+/// Scores each text once: results are kept in memory, because a score takes 20 to 250 ms.
 pub struct Judge {
     entry: EvaluatorModel,
     scoring: Box<Scoring>,
@@ -29,7 +29,7 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// One that computes raw scores of a prompt and an answer with `scoring`.
+    /// A judge that computes raw scores of a prompt and an answer with `scoring`.
     pub fn new(
         entry: EvaluatorModel,
         scoring: impl Fn(&str, &str) -> Result<i32> + Send + Sync + 'static,
@@ -41,12 +41,12 @@ impl Judge {
         }
     }
 
-    /// The reference evaluator of a model: its id, if it is one that the set-up fetches; a
-    /// registry entry (`.json`) whose files are in the cache; or a folder with `entry.json`,
-    /// `model.onnx` and `tokenizer.json`.
+    /// The reference evaluator of a model: the id of one that `make setup` fetches; a registry
+    /// entry (`.json`) whose files are in the cache; or a folder with `entry.json`, `model.onnx`
+    /// and `tokenizer.json`.
     ///
     /// # Errors
-    /// If the entry or one of the files is missing or is not what it should be.
+    /// If the entry or one of the files is missing or not valid.
     pub fn open(model: &str) -> Result<Self> {
         let (entry, folder) = locate(model)?;
         let failed = |source| Error::Judge {
@@ -80,7 +80,7 @@ impl Judge {
         &self.entry
     }
 
-    /// Between its raw scores and qualities.
+    /// The conversion between its raw scores and qualities.
     pub fn scale(&self) -> Scale {
         Scale::of(&self.entry)
     }
@@ -100,7 +100,7 @@ impl Judge {
         if let Some(raw) = known().get(&key) {
             return Ok(*raw);
         }
-        // Without the lock, so that others can score meanwhile.
+        // Without the lock, so that others can score in parallel.
         let raw = (self.scoring)(prompt, answer)?;
         known().insert(key, raw);
         Ok(raw)
@@ -151,7 +151,7 @@ fn locate(model: &str) -> Result<(EvaluatorModel, PathBuf)> {
 fn built_in(id: &str) -> Result<EvaluatorModel> {
     registry::find(id)?.ok_or_else(|| {
         Error::Option(format!(
-            "{id} is neither a folder, nor a registry entry (.json), nor a model that the set-up fetches"
+            "{id} is neither a folder, nor a registry entry (.json), nor a model that `make setup` fetches"
         ))
     })
 }

@@ -1,4 +1,4 @@
-//! Prompts with right and wrong answers, from labelled answers as `poq-lab scores` takes them.
+//! Prompts with right and wrong answers, from the labelled answers of `poq-lab scores`.
 
 use std::path::Path;
 
@@ -8,15 +8,15 @@ use crate::error::{Error, Result};
 use crate::random::generator;
 use crate::scores::{self, Dataset, Item};
 
-/// Longer prompts and answers are left out: a block has as many of them as a batch.
+/// Longer prompts and answers are skipped: a block contains a whole batch of them.
 const MAX_BYTES: usize = 8 << 10;
 
-/// A prompt with what can be answered to it.
+/// A prompt with its possible answers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Question {
-    /// What is asked.
+    /// The prompt.
     pub prompt: String,
-    /// What an honest node answers.
+    /// The answer of an honest node.
     pub right: String,
     /// A worse answer on the topic.
     pub wrong: String,
@@ -24,7 +24,7 @@ pub struct Question {
     pub other: String,
 }
 
-/// Every prompt of a file that has a right and a wrong answer, in the order of the file.
+/// Every prompt of a file that has a right and a wrong answer, in the file's order.
 ///
 /// # Errors
 /// If the file cannot be read, or a line has neither form.
@@ -35,12 +35,12 @@ pub fn read(path: &Path) -> Result<Vec<Question>> {
 /// The project's own sample.
 ///
 /// # Errors
-/// None: it is checked by a test.
+/// None: a test checks it.
 pub fn sample() -> Result<Vec<Question>> {
     questions(&scores::sample()?.swap_remove(0))
 }
 
-/// `count` of the questions at most, drawn by the seed, in their order.
+/// At most `count` of the questions, drawn by the seed, in their order.
 pub fn draw(mut questions: Vec<Question>, count: usize, seed: u64) -> Vec<Question> {
     let mut places: Vec<usize> = (0..questions.len()).collect();
     places.shuffle(&mut generator(seed, "questions", 0, 0));
@@ -95,17 +95,17 @@ fn with_others(complete: Vec<(String, (String, String))>) -> Vec<Question> {
     complete.iter().enumerate().map(question).collect()
 }
 
-/// What is known of a prompt.
+/// The labelled answers to a prompt.
 #[derive(Clone, Default)]
 struct Known<'a> {
     items: Vec<&'a Item>,
-    /// Right and wrong, of the first preference that is no tie.
+    /// Right and wrong, from the first preference that is not a tie.
     pair: Option<[&'a str; 2]>,
 }
 
 impl Known<'_> {
     /// The best answer, and the best one that is labelled as wrong, or else the worst; those of the
-    /// preference where no answer is better than another.
+    /// preference if no answer is better than another.
     fn right_and_wrong(mut self) -> Option<(String, String)> {
         let score = |item: &Item| item.score.unwrap_or(f64::from(item.label == Some(true)));
         self.items

@@ -1,4 +1,4 @@
-//! What attackers have ready for every prompt.
+//! Ready wordings of attackers for any prompt.
 
 /// `{}` is the prompt.
 pub(super) const QUESTIONS_BACK: [&str; 4] = [
@@ -46,10 +46,10 @@ pub(super) const OTHER_LANGUAGES: [&str; 4] = [
     "Это хороший вопрос. Ответ зависит от многих обстоятельств, которые нужно рассмотреть по отдельности.",
 ];
 
-/// Frequent words of English; those after the blank line are of answers to instructions.
+/// Frequent English words; those after the blank line are typical of answers to instructions.
 const WORDS: &str = include_str!("../../judge/judge/frequent.txt");
 
-/// Frequent words of English.
+/// Frequent English words.
 pub(super) fn frequent<'a>() -> impl Iterator<Item = &'a str> {
     let (english, _) = WORDS.split_once("\n\n").unwrap_or((WORDS, ""));
     english.split_whitespace()

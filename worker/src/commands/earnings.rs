@@ -17,7 +17,7 @@ pub struct Earnings {
     pub output: OutputArg,
 }
 
-/// Shows what the operator earned and lost, and its newest payments.
+/// Shows the operator's earnings, its losses and its newest payments.
 ///
 /// # Errors
 /// If the operator is not registered, or the node does not answer.

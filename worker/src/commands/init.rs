@@ -11,26 +11,26 @@ use tokio::time::timeout;
 use crate::ChainConfig;
 use crate::program::{OutputArg, table};
 
-/// How long a new home waits for its node's word.
+/// How long to wait for the node when creating a home.
 const PREFIX_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What both workers' `init` is told.
+/// Options of both workers' `init`.
 #[derive(Debug, Args)]
 pub struct Init {
     /// CometBFT RPC of a node that you trust
     #[arg(long, default_value = "http://127.0.0.1:26657")]
     pub node: String,
-    /// Id of the chain; asked from the node unless given
+    /// Id of the chain; the node's chain unless given
     #[arg(long)]
     pub chain_id: Option<String>,
-    /// Name of the operator's key, which is made unless there is such a key; `inference` or `evaluator`
-    /// unless given
+    /// Name of the operator's key, which is created if it does not exist; `inference` or
+    /// `evaluator` unless given
     #[arg(long)]
     pub key: Option<String>,
     /// `file` (encrypted) or `test` (plain files)
     #[arg(long, default_value_t = Backend::File, value_name = "file|test")]
     pub keyring_backend: Backend,
-    /// Read the key's 12 to 24 words from stdin instead of making a new key
+    /// Read the key's 12 to 24 words from stdin instead of creating a new key
     #[arg(long)]
     pub recover: bool,
     /// Form of the result.
@@ -43,15 +43,15 @@ struct Made {
     home: String,
     chain_id: String,
     key: KeyInfo,
-    /// Only of a new key.
+    /// Only for a new key.
     #[serde(skip_serializing_if = "Option::is_none")]
     mnemonic: Option<String>,
 }
 
-/// Makes a home with the operator's key, and the `config.toml` that `render` writes.
+/// Creates a home with the operator's key and the `config.toml` that `render` returns.
 ///
 /// # Errors
-/// If there is a home already, or it cannot be made.
+/// If the home exists already or cannot be created.
 pub async fn init(
     home: &Path,
     args: Init,
@@ -101,14 +101,14 @@ pub async fn init(
     if let Some(words) = &made.mnemonic {
         lines.push((
             "mnemonic",
-            format!("{words}  (write it down; it is kept nowhere)"),
+            format!("{words}  (write it down; it is not stored)"),
         ));
     }
     args.output.output.print(&made, table(&lines))?;
     Ok(())
 }
 
-/// The mnemonic on the standard input, if the key is to be recovered.
+/// The mnemonic from the standard input, if the key is to be recovered.
 fn recovered(recover: bool) -> Result<Option<Mnemonic>> {
     if !recover {
         return Ok(None);
@@ -117,8 +117,8 @@ fn recovered(recover: bool) -> Result<Option<Mnemonic>> {
     Ok(Some(Mnemonic::parse(&words)?))
 }
 
-/// What addresses begin with on the chain of the node at `url`, or on most chains if the node does not
-/// answer soon: for a home that is made before its node runs.
+/// The address prefix of the chain at `url`, or the default if the node does not answer soon, since
+/// a home may be created before its node runs.
 async fn address_prefix(url: &str) -> String {
     let ask = async { Client::new(url).ok()?.params().await.ok() };
     let params = timeout(PREFIX_TIMEOUT, ask).await.ok().flatten();

@@ -1,4 +1,4 @@
-//! The commands that both workers have, for their command lines.
+//! The commands that both workers share.
 
 mod earnings;
 mod init;
@@ -17,7 +17,7 @@ pub use register::{Register, register};
 pub use start::{Setup, Start, start};
 pub use status::status;
 
-/// The client of a home's node, and the operator's address on its chain.
+/// A client of a home's node, and the operator's address on its chain.
 async fn operator(home: &WorkerHome, chain: &ChainConfig) -> Result<(Client, String)> {
     let client = Client::new(&chain.node)?;
     let prefix = client.params().await?.bech32_prefix;
@@ -25,7 +25,7 @@ async fn operator(home: &WorkerHome, chain: &ChainConfig) -> Result<(Client, Str
     Ok((client, operator))
 }
 
-/// The program of a role, as its users call it.
+/// The name of a role's program.
 fn program(role: Role) -> &'static str {
     match role {
         Role::Inference => "poq-inference-node",

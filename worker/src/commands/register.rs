@@ -11,16 +11,17 @@ use crate::{ChainConfig, WorkerHome};
 /// How long the registration may wait for its block.
 const INCLUSION: Duration = Duration::from_secs(60);
 
-/// What both workers' `register` is told.
+/// Options of both workers' `register`.
 #[derive(Debug, Args)]
 pub struct Register {
     /// Base units to stake from the operator's balance
     #[arg(long)]
     pub stake: u64,
-    /// Account that earns; the operator unless given
+    /// Account that receives the earnings; the operator unless given
     #[arg(long, default_value = "")]
     pub payout: String,
-    /// Duties that the node takes at once, so that it can do all of them in time; 0 means 64
+    /// Most duties that the node is assigned at once, few enough to do all of them in time; 0 means
+    /// 64
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     pub capacity: u32,
     /// Form of the result.
@@ -37,10 +38,10 @@ struct Registered {
     hash: String,
 }
 
-/// Registers the operator for these models, with the message for its address.
+/// Registers the operator for these models; `message` builds the message for its address.
 ///
 /// # Errors
-/// If the chain refuses it, or it is in no block in time.
+/// If the chain refuses it, or no block includes it in time.
 pub async fn register(
     home: &WorkerHome,
     chain: &ChainConfig,

@@ -17,17 +17,17 @@ pub struct Start {
     /// Where to serve Prometheus metrics, /health and /ready; as in config.toml unless given
     #[arg(long, value_name = "HOST:PORT")]
     pub metrics_address: Option<SocketAddr>,
-    /// Start although the operator is registered for models that config.toml does not have: their
+    /// Start even if the operator is registered for models that are not in config.toml; their
     /// duties will be missed and slashed
     #[arg(long)]
     pub allow_unserved: bool,
 }
 
-/// What a worker runs with.
+/// The parts of a running worker.
 pub struct Setup<'a> {
-    /// Locked while the worker runs: two of them would spend the same sequences.
+    /// Locked while the worker runs: two processes would use the same sequences.
     pub home: &'a WorkerHome,
-    /// The way onto the chain.
+    /// The connection to the chain.
     pub chain: &'a ChainConfig,
     /// Where metrics are served.
     pub metrics: Option<SocketAddr>,
@@ -35,22 +35,22 @@ pub struct Setup<'a> {
     pub allow_unserved: bool,
     /// Which duties are done.
     pub settings: Settings,
-    /// Tells others how the worker does.
+    /// Reports the worker's health.
     pub health: Health,
-    /// Ends the worker.
+    /// Stops the worker.
     pub shutdown: CancellationToken,
 }
 
-/// Runs the worker that `load` makes, once the operator is registered, until `shutdown`.
+/// Runs the worker that `load` returns, once the operator is registered, until `shutdown`.
 ///
 /// # Errors
-/// What a restart or a person must mend.
+/// Errors that need a restart or an operator.
 pub async fn start<W: Worker>(
     setup: Setup<'_>,
     load: impl AsyncFnOnce(&Chain) -> Result<W>,
 ) -> Result<()> {
     match serve(setup, load).await {
-        // Asked to stop before it was ready: that is a clean end.
+        // A stop before the worker was ready is a clean exit.
         Err(error) if matches!(error.downcast_ref(), Some(Error::Interrupted)) => Ok(()),
         result => result,
     }

@@ -19,11 +19,11 @@ struct Status {
     /// Models in config.toml.
     configured_models: Vec<String>,
     duties: Vec<Duty>,
-    /// Seats of which the journal has something.
+    /// Number of seats with an entry in the journal.
     journal: u32,
 }
 
-/// Shows the operator's registration as the chain has it, its duties and its journal.
+/// Shows the operator's registration on the chain, its duties and its journal.
 ///
 /// # Errors
 /// If the node does not answer, or the journal cannot be read.

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Of answers; scores have none.
+/// Margin for answers; scores have none.
 const MARGIN: u64 = 3;
 
 fn duty(task_id: u64, phase: TaskStatus, due_height: u64) -> Duty {
@@ -37,7 +37,7 @@ fn update(duties: &mut Duties<&'static str>, height: u64, listed: &[Duty]) -> Ve
     tasks(duties.update(height, listed, |_| false))
 }
 
-/// Begins all that can be begun.
+/// Begins everything that can begin.
 fn begin(duties: &mut Duties<&'static str>) -> Vec<(u64, CancellationToken)> {
     let begun = std::iter::from_fn(|| duties.begin(true));
     begun
@@ -122,12 +122,12 @@ fn each_stops_before_it_is_due_and_what_was_made_by_then_is_handed_in() {
     assert_eq!(stopped(), [true, false, false]);
     assert!(duties.made(key(&listed[0]), "cut", true));
     assert_eq!(tasks(duties.ready()), [1]);
-    // The third is cancelled by its user; nobody wants its answer.
+    // The third task is cancelled by its user; its answer is no longer needed.
     update(&mut duties, 18, &listed[..2]);
     assert_eq!(stopped(), [true, false, true]);
     assert!(!duties.made(key(&listed[2]), "late", true));
     assert_eq!(tasks(duties.ready()), [1]);
-    // No block can have the first any more.
+    // No block can include the first any more.
     update(&mut duties, 20, &listed[..2]);
     assert!(duties.ready().is_empty());
 }
@@ -182,7 +182,7 @@ fn while_the_journal_takes_nothing_no_commitment_begins() {
     assert_eq!(begun(&mut duties), [3]);
     duties.saved(key(&listed[0]));
     assert_eq!(begun(&mut duties), [2]);
-    // Nor may an answer that is not on disk hold anything up.
+    // An unsaved answer must not block anything either.
     let mut duties = Duties::new(0);
     update(&mut duties, 1, &[answer(1, 9), answer(2, 9)]);
     duties.begin(true).unwrap();

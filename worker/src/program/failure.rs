@@ -1,11 +1,11 @@
-//! How a program tells of its failure.
+//! Reports a program's failure.
 
 use std::error::Error as StdError;
 
 use poq_client::Error;
 use serde::Serialize;
 
-/// A failure, for people or as JSON. `code` and `codespace` are the application's, if it refused
+/// A failure, printed as text or JSON. `code` and `codespace` are the application's, if it refused
 /// something.
 #[derive(Debug, Serialize)]
 pub struct Failure {
@@ -22,7 +22,7 @@ pub struct Failure {
     exit_code: u8,
 }
 
-/// The client's error that a cause is, or that this crate has wrapped.
+/// The client error in a cause, directly or wrapped by this crate.
 fn client_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     match cause.downcast_ref() {
         Some(crate::Error::Client(error)) => Some(error),
@@ -30,7 +30,7 @@ fn client_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     }
 }
 
-/// With what a program exits: clap takes 2 for a command line that it does not understand.
+/// Exit statuses; clap uses 2 for an invalid command line.
 fn exit_code(cause: Option<&Error>) -> u8 {
     match cause {
         Some(Error::Unreachable { .. }) => 3,
@@ -45,7 +45,7 @@ fn exit_code(cause: Option<&Error>) -> u8 {
 }
 
 impl Failure {
-    /// Of an error and its causes, the error first.
+    /// From an error and its causes, the error first.
     pub fn new<'a>(chain: impl IntoIterator<Item = &'a (dyn StdError + 'static)>) -> Self {
         let chain: Vec<_> = chain.into_iter().collect();
         let mut failure = Self {
@@ -83,13 +83,13 @@ impl Failure {
         failure
     }
 
-    /// What the program exits with: 3 the node is not reached, 4 refused, 5 not found, 6 waited in
-    /// vain, 1 everything else.
+    /// The exit status: 3 no connection to the node, 4 refused, 5 not found, 6 timed out, 1
+    /// everything else.
     pub fn exit_code(&self) -> u8 {
         self.exit_code
     }
 
-    /// The error and its causes in one line.
+    /// The error and its causes on one line.
     pub fn message(&self) -> &str {
         &self.error
     }
@@ -101,7 +101,7 @@ impl Failure {
     }
 }
 
-/// An error and its causes. A cause that the error itself quotes is not said again.
+/// Joins an error and its causes, skipping causes that the error itself quotes.
 fn message(chain: &[&(dyn StdError + 'static)]) -> String {
     chain.iter().fold(String::new(), |text, cause| {
         let cause = cause.to_string();

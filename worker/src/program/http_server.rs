@@ -1,6 +1,6 @@
-//! HTTP servers that no client can hold up: one way to serve for every program.
+//! HTTP servers with limits, so that no client can block the others; used by every program.
 //!
-//! TLS ends at a proxy in front.
+//! TLS ends at a reverse proxy.
 
 mod cors;
 
@@ -26,22 +26,23 @@ use tracing::{debug, warn};
 
 pub use cors::share;
 
-/// Pause after which a connection is accepted again when the system has no room for one.
+/// Pause before accepting connections again when the system has no resources for one.
 const NO_ROOM: Duration = Duration::from_secs(1);
-/// Seconds after which a server is likely to have room again.
+/// Value of `retry-after` in seconds.
 const RETRY_AFTER: &str = "5";
 
-/// What clients may take of a server.
+/// Limits on what clients can use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at once; the system keeps further ones waiting.
+    /// Most connections at once; further ones stay in the listener's backlog.
     pub connections: u32,
-    /// Requests that are answered at once; further ones are refused with status 503.
+    /// Most requests in progress at once; further ones get status 503.
     pub requests: usize,
-    /// From a connection's start, or the end of an answer on it, to the end of a request's headers.
+    /// Time limit for a request's headers, from the connection's start or the end of the previous
+    /// answer.
     pub headers: Duration,
-    /// From a request's headers to those of its answer, the request's body included; then status
-    /// 408. What is streamed may take longer.
+    /// Time limit from a request's headers to the answer's, including the request's body; then
+    /// status 408. Streaming may take longer.
     pub request: Duration,
 }
 
@@ -56,10 +57,10 @@ impl Default for Limits {
     }
 }
 
-/// Serves `router` until `shutdown`, and what was asked before it to its end.
+/// Serves `router` until `shutdown`, then finishes the requests in progress.
 ///
 /// # Errors
-/// If the listener is lost.
+/// If the listener fails.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -81,12 +82,12 @@ pub async fn serve(
         });
     }
     drop(listener);
-    // All places are free again when the last connection has ended.
+    // All permits are free once the last connection has ended.
     let _ = places.acquire_many(limits.connections).await;
     Ok(())
 }
 
-/// A response in JSON, with integers of 64 bits as text: see [`json`].
+/// A JSON response with 64-bit integers as strings: see [`json`].
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
@@ -101,7 +102,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
 
 type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
 
-/// The next connection and its place, or none at shutdown.
+/// The next connection and its permit, or `None` at shutdown.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -142,7 +143,7 @@ async fn connection(
     headers: Duration,
     shutdown: CancellationToken,
 ) {
-    // Small answers go out at once; without it they are only slower.
+    // Disables Nagle's algorithm for small answers; a failure only makes them slower.
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -177,7 +178,7 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
         Ok(response) => response,
         Err(_) => {
             let message = "the request took too long";
-            // What was not read of it cannot be told from a next one.
+            // The unread rest of the body cannot be distinguished from the next request.
             let close = [(header::CONNECTION, "close")];
             (StatusCode::REQUEST_TIMEOUT, close, message).into_response()
         }
@@ -234,7 +235,7 @@ mod tests {
         }
     }
 
-    /// All that is answered to what is sent, until the server closes the connection.
+    /// Everything the server answers to `request` until it closes the connection.
     async fn said(address: SocketAddr, text: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(text.as_bytes()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Logs of every program of the chain: to stderr, filtered by `RUST_LOG`.
+//! Logging of every program: to stderr, filtered by `RUST_LOG`.
 
 use std::fmt;
 use std::io::IsTerminal;
@@ -39,8 +39,8 @@ impl fmt::Display for Format {
     }
 }
 
-/// Starts logging. Call once, first of all. `RUST_LOG` selects; without it everything from
-/// `info` up is shown. Does nothing if the process logs already.
+/// Starts logging; call it first, once. `RUST_LOG` is the filter; the default is `info`. Does
+/// nothing if logging was already started.
 pub fn init(format: Format) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let builder = tracing_subscriber::fmt()
@@ -52,6 +52,6 @@ pub fn init(format: Format) {
         Format::Json => builder.json().flatten_event(true).try_init(),
     };
     if let Err(error) = started {
-        tracing::debug!("logging was started before: {error}");
+        tracing::debug!("logging is already started: {error}");
     }
 }

@@ -1,4 +1,4 @@
-//! Metrics in the text format of Prometheus, over HTTP.
+//! Prometheus metrics over HTTP.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -18,23 +18,23 @@ use crate::{Error, Result};
 
 /// Media type of the text format.
 const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
-/// Upper bounds of the histograms of durations, seconds.
+/// Upper bounds of the buckets of duration histograms, in seconds.
 const SECONDS: [f64; 13] = [
     0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0,
 ];
-/// How often samples are folded into the histograms when nobody asks for them.
+/// How often samples are moved into the histograms between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// The table `[metrics]` of a worker's `config.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsConfig {
-    /// Where `GET /metrics` is served; `None` is nowhere.
+    /// Address of `GET /metrics`; `None` disables it.
     pub listen: Option<SocketAddr>,
 }
 
-/// Collects the process's metrics from now on until `shutdown`, and serves them at `GET /metrics`
-/// of the returned routes. Call inside the Tokio runtime, once in a process.
+/// Starts to collect the process's metrics, until `shutdown`, and returns routes that serve them at
+/// `GET /metrics`. Call it inside the Tokio runtime, once per process.
 ///
 /// # Errors
 /// [`Error::Recorder`] if metrics are collected already.
@@ -52,16 +52,16 @@ pub fn routes(shutdown: CancellationToken) -> Result<Router> {
     ))
 }
 
-/// Serves [`routes`] on an address of their own until `shutdown`. Returns the address, whose port
-/// the operating system chose if it was 0.
+/// Serves [`routes`] on a separate address until `shutdown`. Returns the address, whose port the
+/// operating system chose if it was 0.
 ///
 /// # Errors
-/// [`Error::Metrics`] if the address is taken, [`Error::Recorder`] as [`routes`] has it.
+/// [`Error::Metrics`] if the address is taken, [`Error::Recorder`] as in [`routes`].
 pub async fn serve(address: SocketAddr, shutdown: CancellationToken) -> Result<SocketAddr> {
     serve_with(address, Router::new(), shutdown).await
 }
 
-/// As [`serve`], with other routes on the same address.
+/// Like [`serve`], with additional routes on the same address.
 ///
 /// # Errors
 /// As [`serve`].

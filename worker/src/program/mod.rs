@@ -1,5 +1,5 @@
-//! What every program of the chain has, the workers and others: logs, results and failures, metrics,
-//! an HTTP server that no client can hold up, and signals.
+//! Parts that every program of the chain shares: logs, results and failures, metrics, an HTTP
+//! server with limits, and signals.
 
 mod failure;
 pub mod http_server;

@@ -1,4 +1,4 @@
-//! Results on stdout and failures on stderr, for people or as JSON.
+//! Results on stdout and failures on stderr, as text or JSON.
 
 use std::fmt::Display;
 use std::io;
@@ -18,10 +18,10 @@ pub struct OutputArg {
     pub output: Output,
 }
 
-/// How results and failures are printed.
+/// Format of results and failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// Text for people.
     #[default]
     Text,
     /// One JSON document.
@@ -29,10 +29,10 @@ pub enum Output {
 }
 
 impl Output {
-    /// Prints what the chain says: in JSON, integers of 64 bits are text.
+    /// Prints a result from the chain; in JSON, 64-bit integers are strings.
     ///
     /// # Errors
-    /// If nothing can be written.
+    /// If stdout cannot be written.
     pub fn print(self, result: &impl Serialize, text: impl Display) -> io::Result<()> {
         match self {
             Self::Text => write(text),
@@ -40,10 +40,10 @@ impl Output {
         }
     }
 
-    /// Prints what was counted and measured here, whose integers are short and stay numbers.
+    /// Prints local counts and measurements; integers are small and stay JSON numbers.
     ///
     /// # Errors
-    /// If nothing can be written.
+    /// If stdout cannot be written.
     pub fn print_figures(self, result: &impl Serialize, text: impl Display) -> io::Result<()> {
         match self {
             Self::Text => write(text),
@@ -56,14 +56,14 @@ fn write(result: impl Display) -> io::Result<()> {
     terminal::write(&format!("{result}\n"))
 }
 
-/// Names and values in two columns, for people.
+/// Labels and values in two columns.
 pub fn table(lines: &[(&str, String)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let line = |(name, value): &(&str, String)| format!("{name:width$}  {value}");
     lines.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Prints what failed to stderr, and returns what the program exits with.
+/// Prints a failure to stderr and returns the exit status.
 pub fn exit(result: anyhow::Result<()>, output: Output) -> ExitCode {
     let Err(error) = result else {
         return ExitCode::SUCCESS;

@@ -1,4 +1,4 @@
-//! How a program is asked to stop.
+//! Stops a program on a signal.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -6,8 +6,8 @@ use tracing::{info, warn};
 
 use crate::{Error, Result};
 
-/// A token that is cancelled by the first SIGINT or SIGTERM; a second one ends the process at
-/// once, with the exit status that shells know for the signal. Call inside the Tokio runtime.
+/// A token that the first SIGINT or SIGTERM cancels. A second signal ends the process at once, with
+/// the signal's usual exit status. Call it inside the Tokio runtime.
 pub fn shutdown_on_signals() -> Result<CancellationToken> {
     let listen = |kind| signal(kind).map_err(|source| Error::Signals { source });
     let mut interrupt = listen(SignalKind::interrupt())?;
@@ -25,7 +25,7 @@ pub fn shutdown_on_signals() -> Result<CancellationToken> {
     Ok(token)
 }
 
-/// The next signal's name, and the exit status of a process that it ends.
+/// The next signal's name, and its exit status.
 async fn first(interrupt: &mut Signal, terminate: &mut Signal) -> (&'static str, i32) {
     tokio::select! {
         _ = interrupt.recv() => ("SIGINT", 130),

@@ -1,9 +1,9 @@
-//! Results on the standard output, whoever wrote what is in them.
+//! Writes results to the standard output, including untrusted text.
 
 use std::io::{self, IsTerminal, Write};
 
-/// Writes to the standard output. On a terminal nothing in a text that comes from others may control
-/// it; whoever reads a file or a pipe gets every byte.
+/// Writes to the standard output. On a terminal, control characters in untrusted text are escaped;
+/// a file or a pipe gets every byte.
 ///
 /// # Errors
 /// If the output cannot be written.
@@ -14,13 +14,13 @@ pub fn write(text: &str) -> io::Result<()> {
         false => output.write_all(text.as_bytes()),
     };
     match written {
-        // Who closed a pipe, as `head` does, wants to read no more.
+        // A closed pipe, as with `head`, is not an error.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
 }
 
-/// A text whose control characters, but for line ends and tabs, are written out.
+/// Escapes control characters except line ends and tabs.
 pub fn without_controls(text: &str) -> String {
     let is_control = |letter: &char| letter.is_control() && !matches!(letter, '\n' | '\t');
     let mut shown = String::with_capacity(text.len());

@@ -1,4 +1,4 @@
-//! The loop with a worker that says what it was asked.
+//! The loop, with a worker that repeats its prompts.
 
 use std::path::Path;
 
@@ -55,7 +55,7 @@ impl Worker for Echo {
     }
 }
 
-/// A worker that runs, and what takes its voice.
+/// A running worker, and a token that makes it fail.
 struct Started {
     running: JoinHandle<Result<()>>,
     lost: CancellationToken,

@@ -1,5 +1,5 @@
-//! Deaths at every moment of a duty, for the tests of both workers and of their chassis: whatever was on its
-//! way, nobody is slashed while windows allow.
+//! Kills a worker at every moment of a duty; for the tests of both workers and of their chassis.
+//! Nobody may be slashed while windows allow, whatever was in progress.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,14 +10,15 @@ use tokio::task::AbortHandle;
 
 use super::{FakeChain, Point, State, wait};
 
-/// Blocks of a phase: more than a death costs.
+/// Blocks per phase: more than a crash costs.
 pub const WINDOW: u64 = 60;
-/// Tasks of a chain.
+/// Number of tasks per chain.
 pub const TASKS: u32 = 4;
 
-/// Kills a worker at each of these moments, 20 times or as often as `POQ_CRASH_RUNS` says. `chain` makes a chain
-/// with [`TASKS`] and [`WINDOW`]; `start` begins a life in a folder, on a machine whose scores are so much beside
-/// another's. Panics unless every task is done and nobody slashed.
+/// Kills a worker at each of these moments, 20 times or `POQ_CRASH_RUNS` times. `chain` creates a
+/// chain with [`TASKS`] and [`WINDOW`]; `start` starts a worker in a folder, on a machine whose
+/// scores differ from another's by the given amount. Panics unless every task is done and nobody is
+/// slashed.
 pub async fn die_at(
     points: &[Point],
     chain: impl AsyncFn() -> Arc<FakeChain>,
@@ -32,7 +33,7 @@ pub async fn die_at(
     join_all(points.iter().map(die_often)).await;
 }
 
-/// A life, a death at `point`, and a life that ends when nothing is left to do, with one home.
+/// One run, a crash at `point`, and a second run until nothing is left to do, with one home.
 async fn die_once(
     point: Point,
     seed: u64,
@@ -43,7 +44,7 @@ async fn die_once(
     let folder = tempfile::tempdir().unwrap();
     let nth = match point {
         Point::Seen | Point::Scored => random.gen_range(1..=TASKS),
-        // Once in the life of a process that loses nothing.
+        // Once in a run that loses nothing.
         Point::Journalled | Point::Committed | Point::Revealed => 1,
         Point::Signed | Point::Sent | Point::Included => random.gen_range(1..=2),
     };
@@ -52,7 +53,7 @@ async fn die_once(
     let first = start(chain, folder.path(), 0).await;
     tokio::select! {
         () = chain.killed() => {}
-        // The moment may not have come before all is done.
+        // Everything may be done before the moment comes.
         () = chain.until(State::is_over) => {}
     }
     first.abort();
@@ -71,7 +72,7 @@ async fn die_once(
     }
 }
 
-/// What happens between two lives.
+/// What happens between two runs.
 fn wait_dead(chain: &FakeChain, folder: &Path, random: &mut StdRng) {
     for _ in 0..random.gen_range(0..5) {
         chain.state().block();

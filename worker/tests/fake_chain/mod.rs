@@ -1,7 +1,7 @@
-//! A chain in memory with one operator, for the tests of both workers: it forgets transactions,
-//! kills the worker at a moment of choice, and says who would be slashed.
+//! A chain in memory with one operator, for the tests of both workers. It drops transactions, kills
+//! the worker at a chosen moment, and records who would be slashed.
 //!
-//! Its time are the worker's looks at the height, so that a slow machine misses no window.
+//! Its clock is the worker's queries of the height, so that a slow machine misses no window.
 
 pub mod crashes;
 mod record;
@@ -17,10 +17,10 @@ use tokio::time::timeout;
 use crate::fake_node::{FakeNode, RpcResult};
 pub use state::{CHAIN, Point, State};
 
-/// Long enough for any machine, short enough to see that a test hangs.
+/// Long enough for any machine, short enough to detect a test that hangs.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub async fn wait(holds: impl Fn() -> bool) {
     let reached = async {
         while !holds() {
@@ -30,7 +30,7 @@ pub async fn wait(holds: impl Fn() -> bool) {
     timeout(PATIENCE, reached).await.expect("it takes too long");
 }
 
-/// The chain and the node that tells of it.
+/// The chain and the node that serves it.
 pub struct FakeChain {
     node: FakeNode,
     state: Arc<Mutex<State>>,
@@ -38,7 +38,7 @@ pub struct FakeChain {
 }
 
 impl FakeChain {
-    /// A chain on which `state` came to be.
+    /// A chain in the state `state`.
     pub async fn start(state: State) -> Self {
         let state = Arc::new(Mutex::new(state));
         let killed = Arc::new(Notify::new());
@@ -54,17 +54,17 @@ impl FakeChain {
         }
     }
 
-    /// Where the node listens.
+    /// The node's address.
     pub fn url(&self) -> &str {
         &self.node.url
     }
 
-    /// Everything that the chain knows.
+    /// The chain's state.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    /// Tells the chain of a moment that it cannot see, and whether the worker lives on.
+    /// Reports a moment that the chain cannot see; returns whether the worker lives on.
     pub fn reach(&self, point: Point) -> bool {
         let lives = self.state().reach(point);
         if !lives {
@@ -73,7 +73,7 @@ impl FakeChain {
         lives
     }
 
-    /// Waits until the chain is as it should be.
+    /// Waits until the chain meets a condition.
     pub async fn until(&self, holds: impl Fn(&State) -> bool) {
         wait(|| holds(&self.state())).await;
     }
@@ -84,7 +84,7 @@ impl FakeChain {
     }
 }
 
-/// A dead process gets no answer, whatever of it still runs.
+/// A dead process gets no answer, even if parts of it still run.
 fn answer(state: &mut State, killed: &Notify, method: &str, params: Value) -> RpcResult {
     let dead = || Err("the process is dead".to_owned());
     if state.is_dead() {

@@ -1,4 +1,4 @@
-//! One task of the chain, as far as its one operator goes.
+//! One task of the chain, as its only operator sees it.
 
 use poq_client::TxHash;
 use poq_proto::code;
@@ -11,7 +11,7 @@ use super::state::MODEL;
 pub struct Record {
     pub(super) task: Task,
     pub(super) prompt: String,
-    /// Once it is there.
+    /// Empty until there is one.
     pub answer: Option<String>,
 }
 
@@ -49,7 +49,8 @@ impl Record {
         }
     }
 
-    /// Whether the answer is to this very prompt: what the tests' workers say ends as the prompt does.
+    /// Whether the answer belongs to this prompt: answers of the tests' workers end as the prompt
+    /// does.
     pub fn has_its_answer(&self) -> bool {
         let number = self.prompt.rsplit(' ').next();
         let answer = self.answer.as_deref().unwrap_or_default();
@@ -88,7 +89,7 @@ impl Record {
         self.task.status() == phase && !self.is_committed()
     }
 
-    /// Whether it waits for the others' commitments only.
+    /// Whether it waits only for the others' commitments.
     pub(super) fn is_committed(&self) -> bool {
         let seat = &self.task.committees[0].seats[0];
         self.task.status() == TaskStatus::Committing && !seat.commitment.is_empty()

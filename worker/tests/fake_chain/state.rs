@@ -1,4 +1,4 @@
-//! What the chain does, without the network.
+//! The fake chain's logic, without the network.
 
 use std::collections::BTreeMap;
 
@@ -21,29 +21,29 @@ use crate::fake_node::{RpcResult, checked, found, info, query_failure, status};
 
 /// The chain's id.
 pub const CHAIN: &str = "poq-local-1";
-/// Looks at the height between two blocks: in the meantime a worker gets a few words in.
+/// Height queries per block: a worker sends a few requests in between.
 const LOOKS: u64 = 3;
-/// What the tests' duties are for.
+/// The model of the tests' duties.
 pub(super) const MODEL: &str = "m";
 
 /// Moments at which a worker can be killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
-    /// It asks for a duty's texts.
+    /// It queries a duty's texts.
     Seen,
     /// It has computed a score or an answer.
     Scored,
-    /// It asks for its account, with which it signs what it has on disk.
+    /// It queries its account, to sign what it has on disk.
     Journalled,
     /// It sends a transaction, which is lost.
     Signed,
     /// It sends a transaction, which arrives.
     Sent,
-    /// A block has its transaction.
+    /// A block includes its transaction.
     Included,
-    /// Blocks have all of its commitments.
+    /// Blocks include all of its commitments.
     Committed,
-    /// A block has one of its reveals.
+    /// A block includes one of its reveals.
     Revealed,
 }
 
@@ -53,17 +53,17 @@ pub struct State {
     pub height: u64,
     /// Blocks of each phase.
     pub window: u64,
-    /// As the worker reads them.
+    /// The parameters that the worker reads.
     pub params: Params,
-    /// Transactions that the mempool loses from now on.
+    /// Number of transactions that the mempool will lose.
     pub lose: u32,
-    /// Whether the node does not answer for texts.
+    /// Whether the node refuses queries for texts.
     pub lacks_texts: bool,
-    /// What the operator would have been slashed for.
+    /// Reasons for which the operator would have been slashed.
     pub slashes: Vec<String>,
-    /// Sizes of all transactions that were sent, in items.
+    /// Number of items in each transaction that was sent.
     pub sent: Vec<usize>,
-    /// Sizes of those that the mempool refused because they mostly fail.
+    /// Number of items in each batch that the mempool refused because most would fail.
     pub mostly_failing: Vec<usize>,
     /// By id.
     pub tasks: BTreeMap<u64, Record>,
@@ -130,7 +130,7 @@ impl State {
         self.is_dead
     }
 
-    /// A new process may talk to the node.
+    /// Accepts a new process.
     pub fn revive(&mut self) {
         self.is_dead = false;
     }
@@ -148,18 +148,18 @@ impl State {
         !self.is_dead
     }
 
-    /// Whether no task asks for anything any more.
+    /// Whether no task needs anything any more.
     pub fn is_over(&self) -> bool {
         self.tasks.values().all(|record| !record.is_open())
     }
 
-    /// Tasks that were done to the end.
+    /// Number of completed tasks.
     pub fn done(&self) -> usize {
         let status = |record: &&Record| record.task.status() == TaskStatus::Final;
         self.tasks.values().filter(status).count()
     }
 
-    /// What the operator is asked for.
+    /// The operator's duties.
     pub fn duties(&self) -> Vec<Duty> {
         let open = self.tasks.values().filter(|record| record.is_open());
         let open = open.filter(|record| !record.is_committed());
@@ -174,7 +174,7 @@ impl State {
         .collect()
     }
 
-    /// The next block.
+    /// Produces the next block.
     pub fn block(&mut self) {
         self.height += 1;
         for pending in std::mem::take(&mut self.mempool) {
@@ -197,7 +197,7 @@ impl State {
         self.close_phases();
     }
 
-    /// Reveals begin together, once all commitments are there or their time is up.
+    /// Reveals begin together, once all commitments are there or the window is over.
     fn close_phases(&mut self) {
         let due_height = self.height + self.window;
         let mut open = self.tasks.values().filter(|record| record.is_open());
@@ -218,7 +218,7 @@ impl State {
         }
     }
 
-    /// Codes of the items.
+    /// Result codes of the items.
     fn execute(&mut self, message: &Any) -> Vec<u32> {
         let address = self.address;
         let mut apply = |id: u64, change: &dyn Fn(&mut Record) -> u32| match self.tasks.get_mut(&id)
@@ -250,7 +250,7 @@ impl State {
         message.items.iter().map(reveal).collect()
     }
 
-    /// One call of the worker.
+    /// Handles one call of the worker.
     pub fn handle(&mut self, method: &str, params: Value) -> RpcResult {
         match method {
             "status" => Ok(status(CHAIN, self.height)),
@@ -343,7 +343,7 @@ impl State {
         checked(params, 0, "", "").1
     }
 
-    /// Codes of the items after those that wait in the mempool.
+    /// Codes of the items after those in the mempool.
     fn simulate(&mut self, message: &Any) -> Vec<u32> {
         let tasks = self.tasks.clone();
         let waiting: Vec<Any> = self.mempool.iter().map(|one| one.message.clone()).collect();
@@ -376,7 +376,7 @@ fn unpack<M: Message + Name + Default>(message: &Any) -> Option<M> {
         .then(|| M::decode(message.value.as_slice()).unwrap())
 }
 
-/// The data of a transaction as the node gives it, in base64.
+/// A transaction's data in base64, as the node returns it.
 fn data(message: &Any, codes: Vec<u32>) -> Value {
     let results: Vec<ItemResult> = codes
         .into_iter()

@@ -15,7 +15,7 @@ use crate::{Any, Error, Result};
 /// Name of the field with a message's type URL.
 const TYPE: &str = "@type";
 
-/// Defines both directions for messages of the given names.
+/// Defines both conversions for the named messages.
 macro_rules! messages {
     ($($name:ident)*) => {
         /// A message as JSON.
@@ -32,7 +32,7 @@ macro_rules! messages {
         /// Reads a message.
         ///
         /// # Errors
-        /// [`Error::InvalidTx`] says what is not as it should be.
+        /// [`Error::InvalidTx`] says what is not valid.
         pub fn message_from_json(mut json: Value) -> Result<Any> {
             let type_url = json.as_object_mut().and_then(|fields| fields.remove(TYPE));
             let Some(Value::String(type_url)) = type_url else {
@@ -66,8 +66,8 @@ fn decode<M: Message + Name + DeserializeOwned>(json: Value) -> Result<Any> {
     Ok(any(&message))
 }
 
-/// JSON with the names of fields as the SDK and this chain have them: the SDK's types come in
-/// camelCase.
+/// Converts field names to snake_case, as the SDK and this chain write them; the SDK's types
+/// serialize to camelCase.
 pub fn snake_case(value: Value) -> Value {
     match value {
         Value::Object(fields) => fields

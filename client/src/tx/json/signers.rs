@@ -60,7 +60,7 @@ struct BitsJson {
     elems: String,
 }
 
-/// What `tx sign --multisig` writes, as the Cosmos SDK has it.
+/// The output of `tx sign --multisig`, in the Cosmos SDK's form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SignaturesJson {
@@ -106,7 +106,7 @@ pub(super) fn signer_from_json(json: SignerJson) -> Result<SignerInfo> {
     })
 }
 
-/// Signatures of keys of a multisignature account, as JSON.
+/// Signatures by keys of a multisignature account, as JSON.
 ///
 /// # Errors
 /// [`crate::Error::InvalidTx`] if the JSON cannot be written.
@@ -129,10 +129,10 @@ pub fn signatures_to_json(signatures: &[PartialSignature]) -> Result<Value> {
     serde_json::to_value(json).map_err(|error| invalid(error.to_string()))
 }
 
-/// Reads signatures of keys of a multisignature account.
+/// Reads signatures by keys of a multisignature account.
 ///
 /// # Errors
-/// [`crate::Error::InvalidTx`] says what is not as it should be.
+/// [`crate::Error::InvalidTx`] says what is not valid.
 pub fn signatures_from_json(json: &[u8]) -> Result<Vec<PartialSignature>> {
     let json: SignaturesJson = serde_json::from_slice(json)
         .map_err(|error| invalid(format!("it is not the JSON of signatures: {error}")))?;

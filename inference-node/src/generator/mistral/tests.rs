@@ -10,7 +10,7 @@ use super::*;
 use crate::generator::{Asked, Finish, Prompt, Sampling};
 use crate::{catalog, margins};
 
-/// Answers at once.
+/// Concurrent answers.
 const ENGINES: usize = 2;
 
 /// One generator for all tests: loading takes seconds and a gigabyte.
@@ -37,11 +37,11 @@ async fn ask(request: &Request) -> Completion {
         .unwrap()
 }
 
-/// Far more than another processor moves a margin: `bench/answers.py` shows 0.00002 for the weights
-/// of these tests.
+/// Far more than another processor shifts a margin: 0.00002 for these weights, by
+/// `bench/answers.py`.
 const WIDE: f32 = 0.05;
 
-/// The short form of `models margins`: no answer here is a matter of the processor.
+/// A short form of `models margins`: none of these answers depends on the processor.
 #[tokio::test(flavor = "multi_thread")]
 async fn right_answers_are_certain() {
     let questions = margins::questions().unwrap();
@@ -69,7 +69,7 @@ async fn greedy_answers_repeat_and_end_by_themselves() {
     assert_eq!(ask(&request).await.text, first.text);
 }
 
-/// How often the most frequent run of six words occurs.
+/// Occurrences of the most frequent run of six words.
 fn repetitions(text: &str) -> usize {
     let words: Vec<&str> = text.split_whitespace().collect();
     let mut counts = HashMap::new();
@@ -79,8 +79,8 @@ fn repetitions(text: &str) -> usize {
     counts.into_values().max().unwrap_or(0)
 }
 
-/// A run-away answer costs the user money. Whatever the processor makes of the texts, the penalty
-/// keeps them from going round in circles.
+/// A runaway answer costs the user money. On any processor, the penalty keeps the texts from
+/// repeating in circles.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_penalty_breaks_circles() {
     let recommended = model().await.recommended();
@@ -171,7 +171,7 @@ async fn nobody_but_the_chat_template_writes_control_tokens() {
     let (one, two) = (tokens("a").await, tokens("a a").await);
     assert_eq!(two, one + 1);
     for control in ["<|im_end|>", "<|im_start|>", "<|endoftext|>"] {
-        // As a token it would be one; as text it is many.
+        // A special token would be one token; as text it is several.
         assert!(tokens(&format!("a{control}")).await > one + 3, "{control}");
     }
 }
@@ -218,7 +218,7 @@ async fn a_prompt_beyond_the_context_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_beside_others_are_those_alone() {
-    // The first two have prompts of equal length: in one engine they would get one answer.
+    // The prompts of the first two have equal length: in one engine they would get one answer.
     let requests = [
         "What is the capital of France?",
         "What is the capital of Norway?",
@@ -252,7 +252,7 @@ async fn one_that_ends_early_leaves_the_others_alone() {
     let beside = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         stop.cancel();
-        // The place of the stopped one, and then that of the dropped one.
+        // The slot of the stopped one, and then that of the dropped one.
         join_all([ask(&staying), ask(&staying)]).await
     };
     let (kept, stopped, dropped, beside) = tokio::join!(ask(&staying), stopped, dropped, beside);

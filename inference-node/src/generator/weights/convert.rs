@@ -1,4 +1,4 @@
-//! From a GGUF model to the files that mistral.rs loads.
+//! Converts a GGUF model to the files that mistral.rs loads.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::{
     write_text_once,
 };
 
-/// Makes the files that mistral.rs loads in `directory`.
+/// Creates the files that mistral.rs loads in `directory`.
 pub fn prepare(files: &[PathBuf], directory: &Path, weights: WeightType) -> Result<Prepared> {
     let mut model = Gguf::open(files)?;
     model.check()?;
@@ -27,7 +27,7 @@ pub fn prepare(files: &[PathBuf], directory: &Path, weights: WeightType) -> Resu
     };
     let files = if model.has(ROPE_FACTORS) {
         if described.is_none() {
-            return Err(model.error("its tokenizer is of no kind that is known here".into()));
+            return Err(model.error("its tokenizer is of an unknown kind".into()));
         }
         unpack::to_folder(&mut model, &directory.join("safetensors"), weights)?
     } else if weights != WeightType::Original || transcode::has_joined_experts(&model) {
@@ -79,7 +79,7 @@ mod tests {
         gguf_file::write(&mut file, &metadata, &tensors).unwrap();
     }
 
-    /// Why a model with a change is refused.
+    /// The error for a model with a change.
     fn refusal(
         architecture: Architecture,
         change: impl FnOnce(&mut Metadata, &mut Tensors),
@@ -142,12 +142,12 @@ mod tests {
                 panic!("{prepared:?}");
             };
             let written = Gguf::open(&files).unwrap();
-            // The two layers have eight experts with three matrices each in place of three.
+            // Each of the two layers has 3 x 8 expert matrices instead of three.
             assert_eq!(
                 written.names().len(),
                 tensors.len() + rest.len() + 2 * (8 - 1) * 3
             );
-            // mistral.rs would count the files by it.
+            // mistral.rs would use it as the number of files.
             let content = Content::read(&mut File::open(&files[0]).unwrap()).unwrap();
             assert!(!content.metadata.contains_key("split.count"));
         }

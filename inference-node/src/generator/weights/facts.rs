@@ -1,4 +1,4 @@
-//! What the files of a model say about it, without loading it.
+//! Metadata of a model, read from its files without loading it.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -9,24 +9,24 @@ use super::shape::{Memory, Shape};
 use super::source::{CONFIG, Folder};
 use super::{Error, Result, Source, WeightType, tokenizer};
 
-/// What a model is.
+/// Metadata of a model.
 #[derive(Clone, Debug, Serialize)]
 pub struct Facts {
-    /// As the registry names it: "llama", "mixtral" or another that mistral.rs may know.
+    /// As in the registry: "llama", "mixtral" or another that mistral.rs may know.
     pub architecture: String,
-    /// Tokens of prompt and answer together.
+    /// Maximum tokens of prompt and answer together.
     pub context_tokens: u64,
     /// Its dimensions.
     pub shape: Shape,
-    /// Bytes of its weights on disk.
+    /// Size of its weights on disk in bytes.
     pub weight_bytes: u64,
     /// Whether its weights can stay in the blocks that they have on disk.
     pub keeps_blocks: bool,
 }
 
 impl Facts {
-    /// Reads the descriptions of a model and checks what can be checked without loading it: the
-    /// tokenizer and the chat template are there and can be used.
+    /// Reads the metadata of a model and checks, without loading it, that it has a usable tokenizer
+    /// and chat template.
     ///
     /// # Errors
     /// [`Error::Format`] with what is missing, [`Error::Io`].
@@ -43,8 +43,8 @@ impl Facts {
         let architecture = model.text("general.architecture").unwrap_or_default();
         if architecture != "llama" {
             return Err(model.error(format!(
-                "its architecture is `{architecture}`; of GGUF models only `llama` is known here, \
-                 which Llama and Mixtral are"
+                "its architecture is `{architecture}`; the only supported GGUF architecture is `llama`, \
+                 which Llama and Mixtral use"
             )));
         }
         tokenizer::files(&model.metadata).map_err(|reason| model.error(reason))?;
@@ -85,7 +85,7 @@ impl Facts {
         })
     }
 
-    /// Memory that it takes with weights of a type, as an estimate.
+    /// Estimated memory with weights of a type.
     pub fn memory(&self, weights: WeightType) -> Memory {
         let quantised = self.keeps_blocks.then_some(self.weight_bytes);
         self.shape.memory(weights, quantised)
@@ -114,7 +114,7 @@ mod tests {
             assert_eq!(hub.architecture, gguf.architecture);
             assert_eq!(hub.shape, gguf.shape);
             assert_eq!(hub.context_tokens, gguf.context_tokens);
-            // In single precision; what is more is names and tokens.
+            // In single precision; the rest is names and tokens.
             let weights = hub.shape.parameters() * 4;
             assert!(hub.weight_bytes > weights && hub.weight_bytes < weights + 10_000);
         }

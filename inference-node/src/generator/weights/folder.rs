@@ -1,4 +1,4 @@
-//! A folder in the layout of the Hugging Face hub.
+//! A model folder in the layout of the Hugging Face hub.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::source::{CONFIG, Folder, GENERATION_CONFIG, TEMPLATE, TOKENIZER, TOKENIZER_CONFIG};
 use super::{Error, Files, Prepared, Result, WeightType, format_error, io_error, write_text_once};
 
-/// Makes the files that mistral.rs loads; only the tokenizer is written again, to `directory`.
+/// Prepares the files that mistral.rs loads; only the tokenizer is rewritten, to `directory`.
 pub fn prepare(folder: &Folder, directory: &Path, weights: WeightType) -> Result<Prepared> {
     let mut chat = Chat::read(folder)?;
     if chat.template_begins {
@@ -31,7 +31,7 @@ pub fn prepare(folder: &Folder, directory: &Path, weights: WeightType) -> Result
     })
 }
 
-/// How the model reads a conversation.
+/// Tokenizer and chat settings of a model.
 pub struct Chat {
     tokenizer: Value,
     end_token: u32,
@@ -71,10 +71,10 @@ impl Chat {
     }
 }
 
-/// What a JSON file has.
+/// Parses a JSON file.
 ///
 /// # Errors
-/// [`Error::Io`], or [`Error::Format`] if it is another kind of file.
+/// [`Error::Io`], or [`Error::Format`] if it is not valid.
 pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read(path).map_err(io_error("read", path))?;
     serde_json::from_slice(&text).map_err(format_error(path))
@@ -85,7 +85,7 @@ struct Template {
     text: String,
 }
 
-/// Newer models have their chat template in a file of its own.
+/// Newer models have their chat template in a separate file.
 fn template(folder: &Folder, settings: &Value) -> Result<Option<Template>> {
     if let Some(path) = folder.find(TEMPLATE) {
         let text = fs::read_to_string(&path).map_err(io_error("read", &path))?;
@@ -98,7 +98,7 @@ fn template(folder: &Folder, settings: &Value) -> Result<Option<Template>> {
     }))
 }
 
-/// A special token is a text or an object with one.
+/// A special token is a string or an object with one.
 fn token_text(token: &Value) -> Option<&str> {
     token.as_str().or_else(|| token["content"].as_str())
 }
@@ -122,8 +122,8 @@ fn token_id(tokenizer: &Value, text: &str) -> Option<u32> {
     id.as_u64().and_then(|id| u32::try_from(id).ok())
 }
 
-/// mistral.rs runs the post-processor over chats too, whose template has begun the text already:
-/// with Llama 3's it would begin twice.
+/// mistral.rs also applies the post-processor to chats, although the chat template already writes
+/// the first token: Llama 3's would be there twice.
 fn drop_begin(post_processor: &mut Value) {
     let adds = |processor: &Value| processor["type"] == "TemplateProcessing";
     if adds(post_processor) {

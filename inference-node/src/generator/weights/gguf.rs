@@ -11,22 +11,22 @@ use candle_core::quantized::gguf_file::{Content, Value};
 
 use super::{Error, Result, format_error, io_error};
 
-/// Factors that llama.cpp divides the rotary frequencies by; mistral.rs does not read them.
+/// Divisors of the rotary frequencies in llama.cpp; mistral.rs does not read them.
 pub const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// An open model.
 pub struct Gguf {
     parts: Vec<(Content, BufReader<File>)>,
     path: PathBuf,
-    /// All metadata but that of the split.
+    /// All metadata except that of the split.
     pub metadata: HashMap<String, Value>,
 }
 
 impl Gguf {
-    /// Reads what is in front of the weights.
+    /// Reads everything before the weights.
     ///
     /// # Errors
-    /// [`Error::Io`], or [`Error::Format`] if a file is no GGUF.
+    /// [`Error::Io`], or [`Error::Format`] if a file is not GGUF.
     pub fn open(files: &[PathBuf]) -> Result<Self> {
         let mut parts = Vec::with_capacity(files.len());
         let mut metadata = HashMap::new();
@@ -71,7 +71,7 @@ impl Gguf {
     /// Reads one tensor.
     ///
     /// # Errors
-    /// [`Error::Format`] if it is not there or is damaged.
+    /// [`Error::Format`] if it is missing or damaged.
     pub fn tensor(&mut self, name: &str) -> Result<QTensor> {
         let found = self
             .parts
@@ -84,42 +84,42 @@ impl Gguf {
         tensor.map_err(format_error(&self.path))
     }
 
-    /// A text of the metadata.
+    /// A string in the metadata.
     pub fn text(&self, key: &str) -> Option<&str> {
         let text = self.metadata.get(key)?.to_string().ok()?;
         Some(text.as_str())
     }
 
-    /// A whole number of the metadata.
+    /// An integer in the metadata.
     ///
     /// # Errors
-    /// [`Error::Format`] if it is not there.
+    /// [`Error::Format`] if it is missing.
     pub fn number(&self, key: &str) -> Result<usize> {
         let number = self.metadata.get(key).and_then(|value| value.to_u64().ok());
         let number = number.and_then(|number| usize::try_from(number).ok());
         number.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
-    /// How many items a list of the metadata has.
+    /// Length of a list in the metadata.
     ///
     /// # Errors
-    /// [`Error::Format`] if it is not there.
+    /// [`Error::Format`] if it is missing.
     pub fn items(&self, key: &str) -> Result<usize> {
         let list = self.metadata.get(key).and_then(|value| value.to_vec().ok());
         let length = list.map(Vec::len);
         length.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
-    /// A fraction of the metadata.
+    /// A floating-point number in the metadata.
     ///
     /// # Errors
-    /// [`Error::Format`] if it is not there.
+    /// [`Error::Format`] if it is missing.
     pub fn fraction(&self, key: &str) -> Result<f32> {
         let number = self.metadata.get(key).and_then(|value| value.to_f32().ok());
         number.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
-    /// An [`Error::Format`] of this file.
+    /// An [`Error::Format`] for this file.
     pub fn error(&self, reason: String) -> Error {
         Error::Format {
             path: self.path.clone(),
@@ -127,7 +127,7 @@ impl Gguf {
         }
     }
 
-    /// Refuses what mistral.rs would pass over and answer wrongly.
+    /// Refuses features that mistral.rs would ignore, giving wrong answers.
     ///
     /// # Errors
     /// [`Error::Format`] with the reason.
@@ -135,7 +135,7 @@ impl Gguf {
         match self.text("llama.rope.scaling.type") {
             None | Some("none") => Ok(()),
             Some(kind) => Err(self.error(format!(
-                "mistral.rs does not scale its rotary embedding ({kind}); take the model as safetensors"
+                "mistral.rs does not scale its rotary embedding ({kind}); use the model as safetensors"
             ))),
         }
     }

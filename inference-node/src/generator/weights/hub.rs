@@ -1,4 +1,4 @@
-//! Models out of a hub that speaks Hugging Face's protocol.
+//! Fetches models from a hub with Hugging Face's protocol.
 
 use std::path::PathBuf;
 
@@ -7,20 +7,20 @@ use hf_hub::api::sync::{ApiBuilder, ApiError};
 use super::source::{CONFIG, GENERATION_CONFIG, TEMPLATE, TOKENIZER, TOKENIZER_CONFIG};
 use super::{Error, Result};
 
-/// Where models come from unless `HF_ENDPOINT` says otherwise.
+/// Default hub, unless `HF_ENDPOINT` is set.
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// The hub of this environment.
+/// The configured hub.
 pub fn endpoint() -> String {
     std::env::var("HF_ENDPOINT").unwrap_or_else(|_| ENDPOINT.into())
 }
 
 /// Fetches a model's files into the hub's cache (`HF_HOME`), unless they are there, and returns
-/// their folder. A token for models behind a licence is read from `HF_TOKEN`, or from where
-/// `hf auth login` leaves it.
+/// their folder. The token for gated models is read from `HF_TOKEN`, or from where `hf auth login`
+/// stores it.
 ///
 /// # Errors
-/// [`Error::Hub`] if the hub cannot be reached or does not have such a model.
+/// [`Error::Hub`] if the hub cannot be reached or does not have the model.
 pub fn fetch(model: &str, endpoint: &str) -> Result<PathBuf> {
     let error = |reason: String| Error::Hub {
         model: model.into(),
@@ -51,7 +51,7 @@ pub fn fetch(model: &str, endpoint: &str) -> Result<PathBuf> {
         let path = repository.get(&file.rfilename).map_err(failed)?;
         folder = path.parent().map(PathBuf::from);
     }
-    folder.ok_or_else(|| error("it has no such files as a model of safetensors has".into()))
+    folder.ok_or_else(|| error("it does not have the files of a safetensors model".into()))
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn without_a_hub_the_error_says_what_to_do() {
-        // Nothing listens there.
+        // A port without a listener.
         let error = fetch("meta-llama/Llama-3.2-1B-Instruct", "http://127.0.0.1:1");
         let error = error.unwrap_err().to_string();
         assert!(

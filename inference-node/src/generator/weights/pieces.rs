@@ -1,9 +1,9 @@
-//! The merges of a SentencePiece vocabulary, which has scores instead.
+//! Derives the merges of a SentencePiece vocabulary, which only has scores.
 
 use std::collections::HashMap;
 
-/// Every way to put a piece together from two others, the ones with the highest score in front:
-/// as Hugging Face's conversion of SentencePiece models does it.
+/// Every way to join two pieces into a third, highest score first, as in Hugging Face's conversion
+/// of SentencePiece models.
 pub fn merges(tokens: &[&str], scores: &[f32]) -> Vec<[String; 2]> {
     let ids: HashMap<&str, usize> = tokens.iter().enumerate().map(|(id, t)| (*t, id)).collect();
     let mut merges = Vec::new();

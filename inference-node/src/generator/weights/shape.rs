@@ -1,4 +1,4 @@
-//! The numbers that decide how large a model is.
+//! Dimensions of a model, and the memory that they need.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::gguf::Gguf;
 use super::{Result, WeightType};
 
-/// What the program, the tokenizer and a first answer take beside the weights.
+/// Memory of the program, the tokenizer and a first answer, besides the weights.
 const PROGRAM: u64 = 200 << 20;
 
 /// Dimensions of a model of the Llama family.
@@ -17,26 +17,26 @@ pub struct Shape {
     pub layers: u64,
     /// Size of the hidden state.
     pub hidden: u64,
-    /// Heads of queries.
+    /// Query heads.
     pub heads: u64,
-    /// Heads of keys and values.
+    /// Key and value heads.
     pub key_value_heads: u64,
-    /// Size between the matrices of a feed-forward network.
+    /// Inner size of a feed-forward network.
     pub feed_forward: u64,
-    /// Tokens.
+    /// Size of the vocabulary.
     pub vocabulary: u64,
-    /// Feed-forward networks of a layer; 0 where there is just one.
+    /// Experts per layer; 0 if it has one plain feed-forward network.
     pub experts: u64,
-    /// Whether the first and the last matrix are the same.
+    /// Whether the embedding and output matrices are the same.
     pub tied_embeddings: bool,
 }
 
-/// Memory that a model takes, as an estimate.
+/// Estimated memory of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Memory {
     /// Bytes once it is loaded.
     pub bytes: u64,
-    /// Bytes more for each token of prompt and answer.
+    /// Additional bytes per token of prompt and answer.
     pub bytes_per_token: u64,
 }
 
@@ -48,7 +48,7 @@ impl Memory {
 }
 
 impl Shape {
-    /// Of a GGUF model.
+    /// The dimensions of a GGUF model.
     ///
     /// # Errors
     /// [`super::Error::Format`] if its metadata lacks a number.
@@ -66,7 +66,7 @@ impl Shape {
         })
     }
 
-    /// Of the `config.json` of a folder; none if it lacks a number.
+    /// The dimensions in the `config.json` of a folder; `None` if a number is missing.
     pub fn of_config(config: &Value) -> Option<Self> {
         let number = |key: &str| config[key].as_u64();
         let heads = number("num_attention_heads")?;
@@ -87,7 +87,7 @@ impl Shape {
         self.hidden / self.heads.max(1)
     }
 
-    /// How many weights there are.
+    /// Number of weights.
     pub fn parameters(&self) -> u64 {
         let outer = self.embeddings() * if self.tied_embeddings { 1 } else { 2 };
         let keys = self.hidden * self.key_value_heads * self.head();
@@ -99,9 +99,9 @@ impl Shape {
     }
 
     /// Memory of the model with weights of a type. `quantised` is the size of the file that
-    /// [`WeightType::Original`] leaves as it is; without one they are in single precision.
+    /// [`WeightType::Original`] leaves unchanged; without one the weights are in single precision.
     ///
-    /// Embeddings are looked up in single precision; the attention cache is, too.
+    /// The embeddings and the attention cache are in single precision.
     pub fn memory(&self, weights: WeightType, quantised: Option<u64>) -> Memory {
         let single = |count: u64| count * 4;
         // 32 weights and their scale.

@@ -1,4 +1,4 @@
-//! What a model is made of, and its digest.
+//! The files of a model, and their digest.
 
 use std::fs;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Error, Result, io_error};
 
-/// Files of a folder that decide answers, beside its weights.
+/// Files of a folder, besides the weights, that affect answers.
 const DESCRIPTIONS: [&str; 5] = [
     CONFIG,
     GENERATION_CONFIG,
@@ -23,7 +23,7 @@ pub const TEMPLATE: &str = "chat_template.jinja";
 /// A model on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A GGUF file, or all parts of one in their order.
+    /// A GGUF file, or all parts of a split one in order.
     Gguf(Vec<PathBuf>),
     /// A folder in the layout of the Hugging Face hub.
     Folder(Folder),
@@ -32,19 +32,19 @@ pub enum Source {
 /// A folder with weights as safetensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folder {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     /// `model*.safetensors`, by name.
     pub shards: Vec<PathBuf>,
 }
 
 impl Source {
-    /// Looks what is at a path: a folder, a GGUF file, or the first part of a GGUF file that was
-    /// split (`NAME-00001-of-00004.gguf`).
+    /// Detects what is at a path: a folder, a GGUF file, or the first part of a split GGUF file
+    /// (`NAME-00001-of-00004.gguf`).
     ///
     /// # Errors
-    /// [`Error::Missing`] if nothing is there or a part is missing, [`Error::Format`] if a folder
-    /// has no weights or another part than the first was given.
+    /// [`Error::Missing`] if the path or a part does not exist, [`Error::Format`] if a folder has
+    /// no weights or the path is not the first part.
     pub fn open(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::Missing(path.to_owned()),
@@ -56,7 +56,7 @@ impl Source {
         }
     }
 
-    /// Every file that decides answers, by name.
+    /// Every file that affects answers, by name.
     pub fn files(&self) -> Vec<PathBuf> {
         match self {
             Self::Gguf(parts) => parts.clone(),
@@ -64,10 +64,11 @@ impl Source {
         }
     }
 
-    /// The digest that the registry has, 64 lower-case hex digits.
+    /// The digest in the registry, 64 lower-case hex digits.
     ///
-    /// A GGUF file in one part: its SHA-256. Else the SHA-256 of the lines that `sha256sum`
-    /// prints for the [files](Self::files): digest, two spaces and name each, sorted by name.
+    /// For a GGUF file in one part, its SHA-256. Otherwise the SHA-256 of the lines that
+    /// `sha256sum` prints for the [files](Self::files): digest, two spaces and name, sorted by
+    /// name.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be read.
@@ -85,7 +86,7 @@ impl Source {
         Ok(poq_client::digest::of_bytes(manifest.as_bytes()))
     }
 
-    /// How many bytes its weights have on disk.
+    /// Size of its weights on disk in bytes.
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be read.
@@ -109,7 +110,7 @@ impl Folder {
             let entry = entry.map_err(io_error("read", path))?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
-            // Mistral's own form of the same weights, `consolidated.safetensors`, lies beside.
+            // Skips `consolidated.safetensors`, Mistral's own form of the same weights.
             if name.starts_with("model") && name.ends_with(".safetensors") {
                 shards.push(entry.path());
             }
@@ -122,7 +123,7 @@ impl Folder {
         if folder.shards.is_empty() {
             return Err(Error::Format {
                 path: path.to_owned(),
-                reason: "the folder has no model*.safetensors; for a GGUF model give its file"
+                reason: "the folder has no model*.safetensors; for a GGUF model pass its file"
                     .into(),
             });
         }
@@ -134,7 +135,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// One of its files, if it is there.
+    /// One of its files, if it exists.
     pub fn find(&self, name: &str) -> Option<PathBuf> {
         Some(self.path.join(name)).filter(|path| path.is_file())
     }
@@ -152,7 +153,7 @@ pub fn file_digest(path: &Path) -> Result<String> {
     poq_client::digest::of_file(path).map_err(io_error("read", path))
 }
 
-/// All parts of a GGUF file, as llama.cpp names them.
+/// All parts of a GGUF file, by llama.cpp's naming.
 fn parts(path: &Path) -> Result<Vec<PathBuf>> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let Some((stem, index, count)) = split_name(&name) else {
@@ -161,7 +162,7 @@ fn parts(path: &Path) -> Result<Vec<PathBuf>> {
     if index != 1 {
         return Err(Error::Format {
             path: path.to_owned(),
-            reason: format!("it is part {index} of {count}: give the first part"),
+            reason: format!("it is part {index} of {count}: pass the first part"),
         });
     }
     let part = |index| path.with_file_name(format!("{stem}-{index:05}-of-{count:05}.gguf"));
@@ -237,7 +238,7 @@ mod tests {
         assert!(error(&first).contains("m-00002-of-00002.gguf is missing"));
         let second = folder.path().join("m-00002-of-00002.gguf");
         fs::write(&second, "").unwrap();
-        assert!(error(&second).contains("give the first part"));
+        assert!(error(&second).contains("pass the first part"));
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! A `tokenizer.json` out of a GGUF file.
+//! Converts the tokenizer of a GGUF file to a `tokenizer.json`.
 //!
-//! mistral.rs splits the text of every byte-pair model as Qwen does, and takes the most likely
-//! pieces where models of the SentencePiece kind merge pairs. Other tokens than the trained ones
-//! make a model worse. So the right tokenizer is written out for the kinds known here: SmolLM
-//! (single digits, then GPT-2's pattern), Llama 3 (its own pattern, up to three digits) and
-//! SentencePiece (Llama 2, Mistral and Mixtral).
+//! mistral.rs splits text for every byte-pair model as Qwen does, and takes the most likely pieces
+//! where SentencePiece models merge pairs. Tokens that differ from training make a model worse. The
+//! correct tokenizer is therefore written for the known kinds: SmolLM (single digits, then GPT-2's
+//! pattern), Llama 3 (its own pattern, up to three digits) and SentencePiece (Llama 2, Mistral and
+//! Mixtral).
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::pieces;
 
-/// `tokenizer.ggml.token_type` of a token that is no text.
+/// `tokenizer.ggml.token_type` of a control token.
 const CONTROL: i32 = 3;
 
 /// From the `tokenizer.json` of Llama 3.
@@ -22,7 +22,7 @@ const LLAMA3_SPLIT: &str = concat!(
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 );
 
-/// Contents of the two files that describe a tokenizer in Hugging Face's form.
+/// Contents of the two tokenizer files in Hugging Face's form.
 pub struct Files {
     /// `tokenizer.json`.
     pub tokenizer: String,
@@ -30,7 +30,7 @@ pub struct Files {
     pub config: String,
 }
 
-/// The kinds that are written.
+/// The known kinds.
 enum Kind {
     SmolLm,
     Llama3,
@@ -52,10 +52,10 @@ impl Kind {
     }
 }
 
-/// The tokenizer of a GGUF file, or none where mistral.rs reads it as well as it can be read here.
+/// The tokenizer of a GGUF file, or `None` if mistral.rs reads it as well as this conversion could.
 ///
 /// # Errors
-/// What is missing or malformed, in words.
+/// A message about a missing or malformed part.
 pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String> {
     let Some(kind) = Kind::of(metadata) else {
         return Ok(None);
@@ -115,7 +115,7 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
         "added_tokens": added.collect::<Vec<_>>(),
         "normalizer": text.normalizer,
         "pre_tokenizer": text.pre_tokenizer,
-        // Chat templates begin the text by themselves.
+        // Chat templates write the first token themselves.
         "post_processor": null,
         "decoder": text.decoder,
         "model": {
@@ -148,7 +148,7 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
 /// Texts of the special tokens.
 ///
 /// # Errors
-/// What is missing or malformed, in words.
+/// A message about a missing or malformed part.
 pub fn special(metadata: &HashMap<String, Value>) -> Result<Vec<String>, String> {
     let tokens = strings(metadata, "tokenizer.ggml.tokens")?;
     let types = list(metadata, "tokenizer.ggml.token_type")?;
@@ -161,7 +161,7 @@ fn is_control(kind: &Value) -> bool {
     kind.to_i32().is_ok_and(|kind| kind == CONTROL)
 }
 
-/// What happens to a text around the merges.
+/// Normalizer, pre-tokenizer and decoder around the merges.
 struct Text {
     normalizer: serde_json::Value,
     pre_tokenizer: serde_json::Value,

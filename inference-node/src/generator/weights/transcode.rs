@@ -1,4 +1,4 @@
-//! A GGUF model with other types of matrices.
+//! Rewrites a GGUF model with other matrix types.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -10,20 +10,20 @@ use candle_core::quantized::{GgmlDType, QStorage, QTensor};
 use super::gguf::Gguf;
 use super::{Result, WeightType, format_error, progress, write_once};
 
-/// How llama.cpp names the matrices of all experts of a layer, which it keeps in one tensor.
+/// llama.cpp's suffix for the tensor with the matrices of all experts of a layer.
 const JOINED: &str = "_exps.weight";
 
-/// Whether the experts of a layer lie in one tensor, which mistral.rs reads, but cannot multiply.
+/// Whether the experts of a layer share one tensor, which mistral.rs reads but cannot multiply.
 pub fn has_joined_experts(model: &Gguf) -> bool {
     model.names().iter().any(|name| name.ends_with(JOINED))
 }
 
-/// Writes the model again, unless it is there, with its quantised matrices as `weights` has them.
-/// Every expert gets matrices of its own.
+/// Rewrites the model, unless the file exists, with its quantised matrices converted to `weights`.
+/// Every expert gets its own matrices.
 pub fn write(model: &mut Gguf, weights: WeightType, target: &Path) -> Result<()> {
     write_once(target, |file| {
         let path = model.path().to_owned();
-        // Sorted, because the maps have no order and equal sources must give equal files.
+        // Sorted, because maps are unordered and equal sources must give equal files.
         let names = model.names();
         let bar = progress(names.len() as u64);
         let mut tensors: Vec<(String, QTensor)> = Vec::with_capacity(names.len());
@@ -49,8 +49,8 @@ pub fn write(model: &mut Gguf, weights: WeightType, target: &Path) -> Result<()>
     })
 }
 
-/// The matrices of the single experts, as older files of llama.cpp had them; any other tensor is
-/// left as it is. The blocks of an expert lie together, so nothing is rounded again.
+/// The matrices of the single experts, as in older llama.cpp files; any other tensor is left
+/// unchanged. The blocks of an expert are contiguous, so nothing is rounded again.
 fn split(name: String, tensor: QTensor) -> candle_core::Result<Vec<(String, QTensor)>> {
     let Some(stem) = name.strip_suffix(JOINED) else {
         return Ok(vec![(name, tensor)]);

@@ -1,8 +1,8 @@
-//! A GGUF model as a folder of safetensors.
+//! Converts a GGUF model to a folder of safetensors.
 //!
-//! mistral.rs does not read the factors of the rotary frequencies that Llama 3.1 and later have
-//! in their GGUF files, and would answer as if there were none. It reads them from `config.json`,
-//! so such a model is written again in the layout of the Hugging Face hub.
+//! mistral.rs ignores the rotary frequency factors in the GGUF files of Llama 3.1 and later, and
+//! its answers would be wrong. It does read them from `config.json`, so such a model is rewritten
+//! in the layout of the Hugging Face hub.
 
 use std::collections::HashMap;
 use std::f64::consts::TAU;
@@ -19,14 +19,14 @@ use super::{
     Files, Result, WeightType, format_error, io_error, progress, write_once, write_text_once,
 };
 
-/// What all models of the Llama 3 family have; their GGUF files hold only what follows from it.
+/// Constants of the Llama 3 family; its GGUF files only contain factors that follow from them.
 const LOW: f64 = 1.0;
 const HIGH: f64 = 4.0;
 const ORIGINAL_CONTEXT: f64 = 8192.0;
-/// Factors are single-precision numbers.
+/// Tolerance: factors are single-precision numbers.
 const TOLERANCE: f64 = 1e-3;
 
-/// Writes the folder, unless it is there. Matrices that the file has in blocks get half precision.
+/// Writes the folder, unless it exists. Quantised matrices become half precision.
 pub fn to_folder(model: &mut Gguf, folder: &Path, weights: WeightType) -> Result<Files> {
     std::fs::create_dir_all(folder).map_err(io_error("create", folder))?;
     let shape = shape_of(model)?;
@@ -40,7 +40,7 @@ pub fn to_folder(model: &mut Gguf, folder: &Path, weights: WeightType) -> Result
     for shard in 0..total {
         let path = folder.join(format!("model-{:05}-of-{total:05}.safetensors", shard + 1));
         write_once(&path, |file| {
-            // The first shard has what belongs to no layer.
+            // The first shard has everything outside the layers.
             let tensors = match shard.checked_sub(1) {
                 None => outer(model),
                 Some(index) => layer(model, &shape, index),
@@ -61,13 +61,13 @@ pub fn to_folder(model: &mut Gguf, folder: &Path, weights: WeightType) -> Result
     })
 }
 
-/// Its dimensions, if it is such a model as this conversion knows.
+/// Its dimensions, if this conversion supports the model.
 fn shape_of(model: &Gguf) -> Result<Shape> {
     let shape = Shape::of_gguf(model)?;
     let head = shape.head();
     let key = model.number("llama.attention.key_length");
     if shape.experts > 0 || key.is_ok_and(|key| key as u64 != head) {
-        let reason = "scaled rotary frequencies are known only of plain Llama models";
+        let reason = "scaled rotary frequencies are supported only for plain Llama models";
         return Err(model.error(reason.into()));
     }
     Ok(shape)
@@ -98,7 +98,7 @@ fn config(model: &Gguf, shape: &Shape, factor: f64) -> Result<Value> {
     }))
 }
 
-/// Embeddings and what else belongs to no layer.
+/// Embeddings and other tensors outside the layers.
 fn outer(model: &mut Gguf) -> Result<HashMap<String, Tensor>> {
     let mut names = vec![
         ("token_embd.weight", "model.embed_tokens.weight"),
@@ -140,10 +140,10 @@ fn layer(model: &mut Gguf, shape: &Shape, layer: u64) -> Result<HashMap<String, 
     tensors.collect()
 }
 
-/// By what the slowest frequencies are divided.
+/// The divisor of the slowest frequencies.
 ///
 /// # Errors
-/// If the factors are not those that Llama 3 computes.
+/// If the factors are not those of Llama 3's rule.
 fn rope_factor(model: &mut Gguf, shape: &Shape) -> Result<f64> {
     let theta = f64::from(model.fraction("llama.rope.freq_base")?);
     let found = model.tensor(ROPE_FACTORS)?;
@@ -164,7 +164,7 @@ fn rope_factor(model: &mut Gguf, shape: &Shape) -> Result<f64> {
     Ok(factor)
 }
 
-/// Llama 3's rule: long waves are stretched, short ones are not, those between in part.
+/// Llama 3's rule: long waves are stretched, short ones are not, those in between partly.
 fn divisor(wavelength: f64, factor: f64) -> f64 {
     let position = (ORIGINAL_CONTEXT / wavelength - LOW) / (HIGH - LOW);
     let smooth = position.clamp(0.0, 1.0);
@@ -179,7 +179,7 @@ fn unquantised(tensor: &QTensor) -> candle_core::Result<Tensor> {
     }
 }
 
-/// The rows of each head from pairs to two halves: the opposite of `permute` in llama.cpp's
+/// Reorders the rows of each head from pairs to two halves: the inverse of `permute` in llama.cpp's
 /// converter.
 fn halved(rows: &Tensor, heads: usize) -> candle_core::Result<Tensor> {
     let (length, width) = rows.dims2()?;

@@ -1,4 +1,4 @@
-//! What a set of parameters must bear, in closed form, and what it costs.
+//! Demands on a set of parameters in closed form, and its cost.
 
 use poq_app::modules::params::{max_price, validate};
 use poq_proto::v1::Params;
@@ -10,42 +10,42 @@ use crate::world::{STANDARD, World, prior, prior_mean};
 
 const PPM: f64 = 1e6;
 
-/// What is demanded of parameters; every number is a judgement, and printed with the result.
+/// The demands on parameters; every number is a judgement, and printed with the result.
 #[derive(Clone, Debug, Serialize)]
 pub struct Demands {
-    /// Price of the dearest task that must be allowed, base units: prompt and answer as long as the
-    /// defaults permit, at the template's prices.
+    /// Price of the dearest task that must be allowed, in base units: prompt and answer as long as
+    /// the defaults permit, at the template's prices.
     pub dearest: u64,
-    /// A seat must earn this many times what it costs.
+    /// A seat must earn this multiple of its cost.
     pub wage: f64,
-    /// An audited lie must lose this many times what a seat can gain by it, on average.
+    /// An audited lie must lose, on average, this multiple of what a seat can gain by it.
     pub deterrence: f64,
-    /// What a ring saves by not working, besides the price, must be covered too.
+    /// Whether the work that a ring saves must be covered in addition to the price.
     pub covers_savings: bool,
     /// A lone liar must be caught within `caught_within` seats with this probability.
     pub caught: f64,
-    /// Seats.
+    /// Number of seats.
     pub caught_within: u32,
-    /// Part of all evaluators that lie without regard to profit.
+    /// Fraction of all evaluators that lie without regard to profit.
     pub careless: f64,
-    /// Highest part of tasks that they may decide without an audit.
+    /// Highest fraction of tasks that they may decide without an audit.
     pub decided_by_careless: f64,
-    /// Honest evaluators of different models differ by about this much, ppm.
+    /// Typical difference between honest evaluators of different models, in ppm.
     pub plural_distance: u32,
-    /// They must still earn this part of the seat's share.
+    /// Fraction of the seat's share that they must still earn.
     pub plural_wage: f64,
-    /// Withholding must cost this many times what a seat of the dearest task earns.
+    /// Withholding must cost this multiple of what a seat of the dearest task earns.
     pub withholding: f64,
-    /// Highest `slash_audit`, ppm: the protocol's table of penalties. A fault of honest software
-    /// that many nodes run costs all of them as much.
+    /// Highest `slash_audit`, in ppm, from the protocol's table of penalties. A fault in honest
+    /// software that many nodes run costs all of them as much.
     pub highest_slash: u32,
-    /// Validators, each of whom computes every audit.
+    /// Number of validators, each of which computes every audit.
     pub validators: u32,
-    /// How often an honest seat reveals a wrong score (faulty hardware).
+    /// Rate of wrong reveals of honest seats (faulty hardware).
     pub faults: f64,
-    /// How often an honest seat commits and does not reveal (outages).
+    /// Rate of missed reveals of honest seats (outages).
     pub outages: f64,
-    /// Prices of the tasks that come, as multiples of the world's, and their parts.
+    /// Prices of incoming tasks, as multiples of the world's, and their fractions.
     pub prices: Vec<(u64, f64)>,
 }
 
@@ -72,24 +72,24 @@ impl Default for Demands {
     }
 }
 
-/// What a set of parameters costs, and what it does not bear.
+/// The cost of a set of parameters, and the demands that it misses.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// Base units per task: scores, audits by all validators, and what honest evaluators lose by
-    /// faults and outages.
+    /// Total in base units per task: scores, audits by all validators, and losses of honest
+    /// evaluators by faults and outages.
     pub cost: f64,
-    /// Of it: the committee's scores.
+    /// Part for the committee's scores.
     pub scores: f64,
-    /// Of it: audits.
+    /// Part for audits.
     pub audits: f64,
-    /// Of it: slashes of the honest.
+    /// Part for slashes of honest evaluators.
     pub accidents: f64,
-    /// The demands that it misses.
+    /// The missed demands.
     pub misses: Vec<String>,
 }
 
 impl Demands {
-    /// Weighs a set of parameters.
+    /// Evaluates a set of parameters.
     pub fn assess(&self, params: &Params, world: &World) -> Finding {
         let (seats, stake) = (f64::from(params.committee_size), STAKE as f64);
         let slash = f64::from(params.slash_audit) / PPM * stake;
@@ -175,7 +175,7 @@ impl Demands {
     }
 }
 
-/// Probability of an audit (0..=1) of a task with a price, where every seat has the least stake
+/// Probability (0..=1) of an audit of a task with this price, if every seat has the minimum stake
 /// (protocol section 9).
 fn audit_rate(params: &Params, price: u64) -> f64 {
     let weight = f64::from(params.committee_size) * STAKE as f64;
@@ -184,13 +184,13 @@ fn audit_rate(params: &Params, price: u64) -> f64 {
     rate.max(f64::from(params.min_audit_rate) / PPM).min(1.0)
 }
 
-/// What a seat earns at most, base units.
+/// Most that a seat earns, in base units.
 fn seat_share(params: &Params, price: u64) -> f64 {
     f64::from(params.evaluator_share) / PPM * price as f64 / f64::from(params.committee_size)
 }
 
-/// What a lone evaluator gains per seat by saying the prior mean instead of computing, without
-/// audits: the work that it saves, less the part of its share that its distance costs.
+/// Gain per seat of a lone evaluator that reports the prior mean instead of computing, without
+/// audits: the saved work, minus the part of its share that its distance costs.
 pub fn lazy_advantage(params: &Params, world: &World) -> f64 {
     let guess = prior_mean();
     let tolerance = f64::from(params.score_tolerance);
@@ -199,7 +199,7 @@ pub fn lazy_advantage(params: &Params, world: &World) -> f64 {
     world.evaluation_cost as f64 - seat_share(params, world.price()) * lost
 }
 
-/// Probability that more than half of the seats go to a part of all evaluators.
+/// Probability that a fraction of all evaluators gets more than half of the seats.
 fn majority(seats: u32, part: f64) -> f64 {
     Binomial::new(part, u64::from(seats)).map_or(1.0, |seated| seated.sf(u64::from(seats / 2)))
 }

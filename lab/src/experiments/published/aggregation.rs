@@ -1,8 +1,8 @@
 //! Four attacks, aggregations and committee sizes as in arXiv 2601.21189, and its trust weights.
 //!
-//! There evaluators differ; here a uniform committee agrees to a few micro-logits. So honest
-//! evaluators get normal noise in this experiment. Means and medians are the chain's; the trust
-//! weights, which the chain does not have, are computed beside it from the same reveals.
+//! In the paper evaluators differ, but here a uniform committee agrees to a few micro-logits.
+//! Honest evaluators therefore get normal noise in this experiment. Means and medians are the
+//! chain's; the trust weights, which the chain does not have, are computed from the same reveals.
 
 use poq_proto::v1::Params;
 use serde::Serialize;
@@ -16,12 +16,12 @@ use crate::statistics::Estimate;
 use crate::statistics::agreement::pearson;
 use crate::strategy::Evaluator;
 
-/// Standard deviation of an honest evaluator, ppm.
+/// Standard deviation of an honest evaluator's noise, in ppm.
 const HONEST_DEVIATION: u32 = 50_000;
 const EVALUATORS: usize = 30;
 const PPM: f64 = 1e6;
 
-/// The attacks, as the paper names them.
+/// The attacks, with the paper's names.
 const ATTACKS: [(&str, Evaluator); 4] = [
     ("noise", Evaluator::Noise(300_000)),
     ("boost", Evaluator::Boost(300_000)),
@@ -29,18 +29,18 @@ const ATTACKS: [(&str, Evaluator); 4] = [
     ("intermittent", Evaluator::Intermittent(500_000)),
 ];
 
-/// The trust weights of arXiv 2601.21189: after each task every member's weight is multiplied by
-/// `1 + rate · (0.5 − d)` and clipped, where d is its distance from the weighted mean as a part of
-/// the scale. Whoever stays within half the scale on average ends at the highest weight.
+/// The trust weights of arXiv 2601.21189. After each task every member's weight is multiplied by `1
+/// + rate · (0.5 − d)` and clipped, where d is its distance from the weighted mean as a fraction of
+/// the scale. A member within half the scale on average ends at the highest weight.
 #[derive(Clone, Debug)]
 pub struct TrustWeights(Vec<f64>);
 
 impl TrustWeights {
-    /// How fast weights move. The paper does not say; ours.
+    /// How fast weights move. The paper does not specify it; our choice.
     const RATE: f64 = 0.1;
-    /// Ours.
+    /// Our choice.
     const LOWEST: f64 = 0.1;
-    /// Ours.
+    /// Our choice.
     pub const HIGHEST: f64 = 2.0;
 
     /// Equal weights of 1.
@@ -48,7 +48,7 @@ impl TrustWeights {
         Self(vec![1.0; evaluators])
     }
 
-    /// The consensus (0..=1) on what members revealed (0..=1), by index; then the weights move.
+    /// Returns the consensus (0..=1) of the reveals (0..=1) by index, then updates the weights.
     pub fn settle(&mut self, revealed: &[(usize, f64)]) -> f64 {
         let total: f64 = revealed.iter().map(|(index, _)| self.0[*index]).sum();
         let sum: f64 = revealed
@@ -63,7 +63,7 @@ impl TrustWeights {
         consensus
     }
 
-    /// Part of the weights of `members` that are at the highest.
+    /// Fraction of `members` with the highest weight.
     pub fn saturated(&self, members: std::ops::Range<usize>) -> f64 {
         let weights = &self.0[members];
         let highest = weights.iter().filter(|weight| **weight >= Self::HIGHEST);
@@ -76,7 +76,7 @@ impl TrustWeights {
 pub struct Row {
     /// The paper's name.
     pub attack: &'static str,
-    /// Percent of the evaluators that attack.
+    /// Percentage of the evaluators that attack.
     pub share: u32,
     /// Size of the committee.
     pub committee: u32,
@@ -84,13 +84,13 @@ pub struct Row {
     pub rule: &'static str,
     /// Mean distance of the consensus from the truth, 0..=1.
     pub error: Estimate,
-    /// Pearson's correlation of both.
+    /// Pearson's correlation between consensus and truth.
     pub correlation: Estimate,
-    /// With trust weights: part of the attackers whose weight ends at the highest.
+    /// With trust weights: fraction of the attackers that end at the highest weight.
     pub saturated: Option<Estimate>,
 }
 
-/// Runs every attack, without audits, for the shares (percent) and committee sizes.
+/// Runs every attack, without audits, for the given percentages and committee sizes.
 pub fn run(base: &Setting, shares: &[u32], committees: &[u32], effort: Effort) -> Result<Vec<Row>> {
     let rules = [Rule::Mean, Rule::TrimmedMean, Rule::Median];
     let mut cases = Vec::new();
@@ -159,7 +159,7 @@ fn noisy(attack: Evaluator, liars: usize) -> Cast {
     cast
 }
 
-/// How a series of consensus qualities fits the truth.
+/// How well a series of consensus qualities fits the truth.
 #[derive(Clone, Copy, Debug)]
 struct Fit {
     error: f64,
@@ -202,7 +202,7 @@ impl Fit {
 mod tests {
     use super::*;
 
-    /// The published flaw: a liar that is off by 0.4 of the scale all the time is trusted most.
+    /// The published flaw: a liar that is always off by 0.4 of the scale is trusted most.
     #[test]
     fn trust_weights_trust_whoever_is_within_half_the_scale() {
         let mut weights = TrustWeights::new(3);

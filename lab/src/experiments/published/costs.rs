@@ -1,7 +1,7 @@
-//! The Monte Carlo of arXiv 2512.16317: 5,000 rounds over five model classes, with the reward
-//! R = α · quality − β · cost. Its constants are not published, so only orderings and signs can be
-//! compared. Here the qualities come from committees of the chain, and beside R stands what the
-//! chain itself pays.
+//! The Monte Carlo simulation of arXiv 2512.16317: 5,000 rounds over five model classes, with the
+//! reward R = α · quality − β · cost. Its constants are not published, so only orderings and signs
+//! can be compared. Here the qualities come from committees of the chain, and R is compared with
+//! the chain's own payments.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::statistics::agreement::spearman;
 use crate::strategy::{Evaluator, Inference};
 use crate::world::{ModelClass, STANDARD};
 
-/// Five classes with every combination that the paper speaks of. Qualities and costs are ours.
+/// Five classes with every combination that the paper mentions. Qualities and costs are our choice.
 pub const CLASSES: [ModelClass; 5] = [
     ModelClass {
         name: "good and cheap",
@@ -47,11 +47,11 @@ pub const CLASSES: [ModelClass; 5] = [
         ..STANDARD
     },
 ];
-/// β for a cost that is a part of the dearest class's; α is 1.
+/// β for a cost relative to the dearest class's; α is 1.
 pub const BETAS: [f64; 3] = [0.25, 0.5, 1.0];
 const PPM: f64 = 1e6;
 
-/// What a class gets.
+/// Results of a class.
 #[derive(Clone, Debug, Serialize)]
 pub struct Row {
     /// The class.
@@ -62,7 +62,7 @@ pub struct Row {
     pub cost: u64,
     /// R for each of [`BETAS`].
     pub rewards: Vec<Estimate>,
-    /// What its node makes on the chain, base units per answer.
+    /// Its node's profit on the chain, in base units per answer.
     pub profit: Estimate,
 }
 
@@ -71,11 +71,11 @@ pub struct Row {
 pub struct Comparison {
     /// In the order of [`CLASSES`].
     pub rows: Vec<Row>,
-    /// For each of [`BETAS`]: correlation of the ranks of R with those of the chain's profit.
+    /// For each of [`BETAS`]: rank correlation of R with the chain's profit.
     pub agreement: Vec<f64>,
 }
 
-/// Runs an inference node of each class beside one another.
+/// Runs an inference node of each class on one chain.
 pub fn run(base: &Setting, effort: Effort) -> Result<Comparison> {
     let cast = Cast {
         inference: CLASSES
@@ -137,7 +137,7 @@ pub fn run(base: &Setting, effort: Effort) -> Result<Comparison> {
     Ok(Comparison { rows, agreement })
 }
 
-/// Mean quality by which a node's answers were paid, 0..=1.
+/// Mean paid quality of a node's answers, 0..=1.
 fn quality(run: &Episode, node: usize) -> f64 {
     let of_node = run.tasks.iter().filter(|task| task.node == node);
     let qualities: Vec<f64> = of_node

@@ -13,20 +13,20 @@ use crate::world::STANDARD;
 const HONEST_EVALUATORS: usize = 12;
 const LIARS_OF_EACH_KIND: usize = 4;
 
-/// What a kind of participant earns.
+/// Earnings of a kind of participant.
 #[derive(Clone, Debug, Serialize)]
 pub struct Group {
-    /// In reports.
+    /// Name in reports.
     pub name: &'static str,
     /// Whether audits were on.
     pub audits: bool,
-    /// Profit of one participant, base units per task asked.
+    /// Profit of one participant, in base units per task asked.
     pub profit: Estimate,
-    /// The same, minus that of an honest one of the role.
+    /// The difference from an honest one of the same role.
     pub advantage: Estimate,
 }
 
-/// Everybody at once: honest, lazy and dishonest of both roles.
+/// A mixed population: honest, lazy and dishonest participants of both roles.
 fn cast() -> Cast {
     let evaluator = |strategy| EvaluatorRole {
         strategy,
@@ -52,7 +52,7 @@ fn cast() -> Cast {
     }
 }
 
-/// The groups by their places among the actors: inference nodes first.
+/// The groups by their indexes among the actors: inference nodes first.
 const GROUPS: [(&str, std::ops::Range<usize>, usize); 6] = [
     ("honest inference node", 0..2, 0),
     ("lazy inference node (canned answer)", 2..3, 0),
@@ -87,7 +87,7 @@ pub fn run(base: &Setting, effort: Effort) -> Result<Vec<Group>> {
     Ok(groups)
 }
 
-/// Mean profit of the members, per task, of each run.
+/// Mean profit of the members per task, for each run.
 fn profits(runs: &[Episode], members: std::ops::Range<usize>) -> Vec<f64> {
     let count = (members.len() as f64).max(1.0);
     runs.iter()

@@ -1,4 +1,4 @@
-//! The texts of an experiment: one of each attack for every prompt.
+//! The texts of an experiment: one per attack and prompt.
 
 use std::sync::Arc;
 
@@ -12,18 +12,18 @@ use crate::texts::attacks::{ATTACKS, CHOICES, best};
 use crate::texts::{HONEST, Judge, Question};
 use crate::world::STANDARD;
 
-/// In reports.
+/// Names in reports.
 const BEST: &str = "the best of eight by the judge";
 const ADAPTIVE: &str = "adaptive attack";
 
 /// One text for every prompt.
 pub(super) struct Page {
     pub name: &'static str,
-    /// Place of the judge that chose the texts; none if nobody was asked.
+    /// Index of the judge that chose the texts; `None` if there was none.
     pub against: Option<usize>,
     /// Whether no text is an answer to its prompt.
     pub junk: bool,
-    /// What one of them costs its node, base units.
+    /// Cost of one of them for its node, in base units.
     pub cost: u64,
     pub texts: Vec<String>,
 }
@@ -83,7 +83,7 @@ pub(super) fn statics(
     Ok(pages)
 }
 
-/// For each judge the texts that `queries` edits found. A score costs the attacker
+/// For each judge, the texts that `queries` edits found. A score costs the attacker
 /// `evaluation_cost`.
 pub(super) fn adaptive(
     judges: &[Arc<Judge>],

@@ -1,5 +1,5 @@
-//! What terms of payment mean for texts, by the production rules of aggregation and settlement in
-//! closed form: every way to seat the judges in a committee, each seat as likely of any of them.
+//! Effects of payment terms on texts, by the production rules of aggregation and settlement in
+//! closed form: over every way to seat the judges in a committee, each seat with equal probability.
 
 use poq_app::modules::params::default_params;
 use poq_app::modules::tasks::aggregate::{Opinion, aggregate};
@@ -13,46 +13,46 @@ use crate::texts::HONEST;
 
 /// Seats of a committee.
 const SEATS: usize = 5;
-/// Tolerances (ppm) that are compared.
+/// Tolerances (ppm) to compare.
 const TOLERANCES: [u32; 5] = [50_000, 100_000, 200_000, 400_000, 1_000_000];
-/// Floors and targets (ppm) that are compared.
+/// Floors and targets (ppm) to compare.
 const FLOORS: [u32; 4] = [0, 50_000, 100_000, 200_000];
 const TARGETS: [u32; 4] = [200_000, 300_000, 450_000, 700_000];
 
-/// The parts of their shares that evaluators earn for the right answers, 0 to 1.
+/// The fractions of their shares that evaluators earn for right answers, 0 to 1.
 #[derive(Clone, Debug, Serialize)]
 pub struct SeatTerms {
-    /// `score_tolerance`, ppm.
+    /// `score_tolerance` in ppm.
     pub tolerance: u32,
     /// Id of the seat's judge.
     pub judge: String,
-    /// By its judge's score.
+    /// With its judge's score.
     pub honest: f64,
-    /// By its judge's score, where it is the only seat of its judge.
+    /// With its judge's score, if it is the judge's only seat.
     pub alone: f64,
-    /// By its judge's mean quality of right answers, without a score.
+    /// With its judge's mean quality of right answers, without a score.
     pub guess: f64,
 }
 
-/// The parts of their share that answers earn, 0 to 1.
+/// The fractions of their share that answers earn, 0 to 1.
 #[derive(Clone, Debug, Serialize)]
 pub struct AnswerTerms {
-    /// ppm.
+    /// In ppm.
     pub floor: u32,
-    /// ppm.
+    /// In ppm.
     pub target: u32,
     /// The right answers.
     pub right: f64,
-    /// Of all attacks the one that earns most, and what.
+    /// The attack that earns most, and how much.
     pub most: (&'static str, f64),
-    /// Of the attacks that cost next to nothing the one that earns most, and what.
+    /// The almost free attack that earns most, and how much.
     pub most_of_junk: (&'static str, f64),
 }
 
-/// What the judges' qualities of the texts come to.
+/// Results of the judges' qualities.
 #[derive(Clone, Debug, Serialize)]
 pub struct Paid {
-    /// Mean distance of two judges' qualities of a right answer, 0 to 1; 0 with one judge.
+    /// Mean distance between two judges' qualities of a right answer, 0 to 1; 0 with one judge.
     pub distance: f64,
     /// By tolerance and judge.
     pub seats: Vec<SeatTerms>,
@@ -61,7 +61,7 @@ pub struct Paid {
 }
 
 impl Paid {
-    /// Of what the judges said; nothing without right answers.
+    /// Computes the results; empty without right answers.
     pub fn of(judges: &[String], attacks: &[Measured]) -> Option<Self> {
         let right = attacks.iter().find(|attack| attack.attack == HONEST)?;
         let right = qualities(right);
@@ -101,7 +101,7 @@ fn distance(texts: &[Vec<u32>]) -> f64 {
     mean(pairs.map(|apart| f64::from(apart) / PPM as f64))
 }
 
-/// Judges of `seats` seats: every way to fill them.
+/// Every way to fill `seats` seats with judges.
 fn committees(judges: usize, seats: usize) -> impl Iterator<Item = Vec<usize>> {
     (0..judges.pow(seats as u32)).map(move |number| {
         (0..seats)
@@ -204,8 +204,8 @@ mod tests {
         assert_eq!(committees(1, 4).collect::<Vec<_>>(), [[0, 0, 0, 0]]);
     }
 
-    /// Judges at 0.2 and 0.4: a seat has the majority in 11 of 16 committees, and loses half of
-    /// its share in the others at a tolerance of 0.4.
+    /// Judges at 0.2 and 0.4: a seat has the majority in 11 of 16 committees, and loses half of its
+    /// share in the others at a tolerance of 0.4.
     #[test]
     fn who_disagrees_with_the_majority_earns_less() {
         let right = [vec![200_000, 400_000]];
@@ -213,7 +213,7 @@ mod tests {
         assert!((terms.honest - (11.0 + 5.0 * 0.5) / 16.0).abs() < 1e-6);
         assert!((terms.alone - 0.5).abs() < 1e-6);
         assert!((distance(&right) - 0.2).abs() < 1e-9);
-        // One answer is its own mean.
+        // A single answer is its own mean.
         assert_eq!(terms.guess, terms.honest);
     }
 

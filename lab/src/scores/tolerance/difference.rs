@@ -1,19 +1,19 @@
-//! Differences of scores, and what may be allowed.
+//! Differences of scores, and the tolerance that they require.
 
 use serde::Serialize;
 
-/// What a tolerance allows beyond the largest difference that was seen: other processors, other
-/// versions of ONNX Runtime, and pairs that nobody tried.
+/// Factor of a tolerance over the largest observed difference: for other processors, other versions
+/// of ONNX Runtime, and untested pairs.
 const MARGIN: u32 = 50;
-/// No tolerance is smaller, in micro-logits or millionths of a cosine.
+/// The smallest tolerance, in micro-logits or millionths of a cosine.
 const LEAST: u32 = 50;
 
 /// Distribution of the magnitudes of differences, in millionths.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Differences {
-    /// What is compared.
+    /// Name of the comparison.
     pub of: &'static str,
-    /// How many pairs.
+    /// Number of pairs.
     pub pairs: usize,
     /// The median; percentiles are by nearest rank.
     pub p50: u32,
@@ -28,7 +28,7 @@ pub struct Differences {
 }
 
 impl Differences {
-    /// Between scores of the same pairs.
+    /// Compares scores of the same pairs.
     pub fn new(of: &'static str, a: &[i32], b: &[i32]) -> Self {
         let mut sorted: Vec<u32> = a.iter().zip(b).map(|(a, b)| a.abs_diff(*b)).collect();
         sorted.sort_unstable();
@@ -48,19 +48,19 @@ impl Differences {
     }
 }
 
-/// From the largest difference to the tolerance.
+/// The tolerance and its derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Derivation {
-    /// Between any of the settings and the reference evaluator.
+    /// Largest difference between any of the settings and the reference evaluator.
     pub largest: u32,
-    /// Factor for other processors, other versions and untried pairs.
+    /// Factor for other processors, other versions and untested pairs.
     pub margin: u32,
     /// `largest · margin`, rounded up to 1, 2 or 5 times a power of ten, and at least 50.
     pub audit_tolerance: u32,
 }
 
 impl Derivation {
-    /// Of the largest difference that was seen.
+    /// From the largest observed difference.
     pub fn new(largest: u32) -> Self {
         let product = u64::from(largest) * u64::from(MARGIN);
         let product = product.max(u64::from(LEAST));

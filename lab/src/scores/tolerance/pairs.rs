@@ -1,4 +1,4 @@
-//! The pairs that are compared.
+//! The compared pairs.
 
 use std::path::Path;
 
@@ -8,9 +8,9 @@ use crate::scores::{self, Dataset};
 /// A prompt and an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OwnedPair {
-    /// What was asked.
+    /// The prompt.
     pub prompt: String,
-    /// What was answered.
+    /// The answer.
     pub answer: String,
 }
 
@@ -20,8 +20,8 @@ pub fn of_file(path: &Path, number: usize) -> Result<Vec<OwnedPair>> {
     Ok(owned(&dataset).into_iter().take(number).collect())
 }
 
-/// `number` pairs from the project's own sample: as they are, then prompts with answers to other
-/// prompts, more and more of them one after the other, up to those that need several windows.
+/// `number` pairs from the project's own sample: first unchanged, then prompts with ever more
+/// concatenated answers to other prompts, up to several windows.
 pub fn built_in(number: usize) -> Result<Vec<OwnedPair>> {
     let mut pairs: Vec<OwnedPair> = scores::sample()?.iter().flat_map(owned).collect();
     let given = pairs.len();

@@ -1,4 +1,4 @@
-//! Scores of the same pairs by the reference evaluator and by settings of ONNX Runtime.
+//! Scores of the same pairs by the reference evaluator and by ONNX Runtime in several settings.
 
 use indicatif::ProgressBar;
 use poq_proto::v1::EvaluatorModel;
@@ -10,22 +10,22 @@ use poq_evaluator::scorer::{
     Window, kind,
 };
 
-/// Windows of one padded batch.
+/// Windows in one padded batch.
 const BATCH: usize = 8;
 
 /// All comparisons.
 pub struct Compared {
-    /// Of ONNX Runtime, in its settings, with the reference evaluator.
+    /// ONNX Runtime in each setting, compared with the reference evaluator.
     pub reference: Vec<Differences>,
-    /// Of ONNX Runtime's other settings with its usual ones.
+    /// ONNX Runtime's other settings, compared with its usual ones.
     pub settings: Vec<Differences>,
-    /// Windows of all pairs.
+    /// Number of windows of all pairs.
     pub windows: usize,
-    /// Tokens of them.
+    /// Number of their tokens.
     pub tokens: usize,
 }
 
-/// How windows are given to ONNX Runtime.
+/// A setting of ONNX Runtime.
 #[derive(Clone, Copy)]
 struct Setting {
     name: &'static str,
@@ -34,7 +34,7 @@ struct Setting {
     batch: usize,
 }
 
-/// What `start` does with a pair that comes alone.
+/// The setting of `start` for a single pair.
 const USUAL: Setting = Setting {
     name: "ONNX Runtime",
     threads: 1,
@@ -59,7 +59,7 @@ const OTHERS: [Setting; 3] = [
     },
 ];
 
-/// Compares on all pairs, and ONNX Runtime's other settings on each `every`-th of them. `bar` counts
+/// Compares all pairs, and ONNX Runtime's other settings on every `every`-th of them. `bar` counts
 /// scores.
 pub fn compare(
     entry: &EvaluatorModel,
@@ -81,7 +81,7 @@ pub fn compare(
     let mut scorer = ReferenceScorer::open(entry, kind, &files.weights, 1)?;
     let exact = scores(&mut scorer, kind, &all, 1, bar)?;
     drop(scorer);
-    // Its digest is that of the registry: the reference evaluator has just read it.
+    // Its digest matches the registry, since the reference evaluator has just read it.
     let weights = std::fs::read(&files.weights).map_err(|source| Error::Read {
         path: files.weights.clone(),
         source,
@@ -111,7 +111,7 @@ pub fn compare(
     Ok(compared)
 }
 
-/// Raw scores of all pairs, from batches of so many windows of neighbouring pairs.
+/// Raw scores of all pairs, from batches of this many windows of neighbouring pairs.
 fn scores(
     scorer: &mut dyn Scorer,
     kind: Kind,

@@ -1,4 +1,4 @@
-//! Which web pages may ask a server: those of its own origin, and of the origins that it is told.
+//! CORS: web pages of the server's own origin and of the configured origins may use it.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// How long a browser may keep the answer to a preflight, seconds.
+/// How long a browser may cache a preflight, in seconds.
 const PREFLIGHT_AGE: &str = "600";
 
-/// Answers preflights, and lets pages of the listed origins read what is answered; `*` is every origin.
+/// Answers preflights and lets pages of the listed origins read responses; `*` means every origin.
 pub async fn share(
     State(origins): State<Arc<Vec<String>>>,
     request: Request,
@@ -52,7 +52,7 @@ fn preflight(request: &HeaderMap, is_allowed: bool) -> Response {
         headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS);
         let age = HeaderValue::from_static(PREFLIGHT_AGE);
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, age);
-        // Clients send headers of their own; those of OpenAI a dozen.
+        // Clients send custom headers; OpenAI's clients send a dozen.
         if let Some(asked) = request.get(header::ACCESS_CONTROL_REQUEST_HEADERS) {
             headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, asked.clone());
         }
