@@ -1,6 +1,7 @@
 //! From the writes of a block to a committed version and its rows.
 
 mod batch;
+mod row_cache;
 mod stage;
 mod storage;
 mod store;
