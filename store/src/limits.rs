@@ -8,6 +8,12 @@ pub(crate) const MAX_KEY_LEN: usize = 512;
 
 /// Depth of the inner nodes that are in memory: 16^0 + … + 16^4, so at most 70,000 of 1.5 KB.
 pub(crate) const TREE_TOP_DEPTH: usize = 4;
+/// Newest rows that were written or read lately: more than a chain of a million accounts has.
+pub(crate) const ROW_CACHE_BYTES: u64 = 512 << 20;
+/// Rows that the row cache has room for, of about 256 bytes.
+pub(crate) const ROW_CACHE_ROWS: usize = 2 << 20;
+/// About the memory of a cached row beside its bytes.
+pub(crate) const ROW_CACHE_OVERHEAD: usize = 96;
 /// Blocks of RocksDB's tables, uncompressed.
 pub(crate) const BLOCK_CACHE_BYTES: usize = 256 << 20;
 /// Unflushed rows of one column family.

@@ -1,6 +1,7 @@
 //! Commits the writes of a block: a durable version first, then its rows.
 
 mod batch;
+mod row_cache;
 mod stage;
 mod storage;
 mod store;

@@ -4,7 +4,8 @@
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::write_set::WriteSet;
+use super::row_cache::RowCache;
+use super::write_set::{WriteSet, Writes};
 use crate::error::Result;
 use crate::rows::current::{self, CurrentRow};
 use crate::rows::{Database, key};
@@ -12,6 +13,7 @@ use crate::tree::TreeTop;
 
 pub(crate) struct Storage {
     pub db: Database,
+    rows: RowCache,
     pending: RwLock<Option<PendingCommit>>,
     /// The top of the newest tree.
     top: RwLock<TreeTop>,
@@ -27,6 +29,7 @@ impl Storage {
     pub fn open(path: &Path) -> Result<Self> {
         Ok(Self {
             db: Database::open(path)?,
+            rows: RowCache::new(),
             pending: RwLock::default(),
             top: RwLock::default(),
         })
@@ -37,7 +40,15 @@ impl Storage {
         if !key::is_valid(key) {
             return Ok(None);
         }
-        current::find(&self.db, key)
+        self.rows.get(key, || current::find(&self.db, key))
+    }
+
+    /// Caches the values that `version` wrote.
+    pub fn cache(&self, version: u64, values: &Writes) {
+        for (key, value) in values {
+            let row = CurrentRow::new(version, value.as_deref());
+            self.rows.insert(key.clone(), row);
+        }
     }
 
     /// The top of the newest tree.

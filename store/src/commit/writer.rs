@@ -52,9 +52,11 @@ impl Writer {
 }
 
 fn write(storage: &Storage, version: StagedCommit, pruned: Pruned) -> Result<Pruned> {
+    let (height, writes) = (version.height(), version.writes.clone());
     let Batch { rows, pruned } = Batch::of(&storage.db, version, pruned)?;
     storage.db.write(rows)?;
-    // After the rows: a reader that finds no pending commit reads the rows.
+    // In this order: a reader that finds no pending commit finds the rows.
+    storage.cache(height, &writes.values);
     storage.set_pending(None);
     Ok(pruned)
 }
