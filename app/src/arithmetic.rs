@@ -10,19 +10,19 @@ use poq_proto::PPM;
 use crate::error::{Error, Result};
 
 /// `⌊amount · ppm / 1_000_000⌋`; `ppm` above one million gives more than `amount`, saturating.
-pub fn share(amount: u64, ppm: u64) -> u64 {
+pub(crate) fn share(amount: u64, ppm: u64) -> u64 {
     saturate(u128::from(amount) * u128::from(ppm) / u128::from(PPM))
 }
 
 /// `⌊amount · numerator / denominator⌋`, saturating; a zero denominator gives 0.
-pub fn ratio(amount: u64, numerator: u64, denominator: u64) -> u64 {
+pub(crate) fn ratio(amount: u64, numerator: u64, denominator: u64) -> u64 {
     (u128::from(amount) * u128::from(numerator))
         .checked_div(u128::from(denominator))
         .map_or(0, saturate)
 }
 
 /// `⌊amount · part / whole⌋` for `part <= whole`, without overflow; a zero whole gives 0.
-pub fn portion(amount: u128, part: u64, whole: u64) -> u128 {
+pub(crate) fn portion(amount: u128, part: u64, whole: u64) -> u128 {
     let (part, whole) = (u128::from(part), u128::from(whole));
     match (amount.checked_div(whole), amount.checked_rem(whole)) {
         // Both factors of the second product are below 2^64.
@@ -32,7 +32,7 @@ pub fn portion(amount: u128, part: u64, whole: u64) -> u128 {
 }
 
 /// The sum of parts of the supply, which cannot overflow.
-pub fn sum(amounts: impl IntoIterator<Item = u64>) -> Result<u64> {
+pub(crate) fn sum(amounts: impl IntoIterator<Item = u64>) -> Result<u64> {
     amounts
         .into_iter()
         .try_fold(0u64, u64::checked_add)

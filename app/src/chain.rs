@@ -19,7 +19,7 @@ const BLOCK_HASH: &str = "chain/block-hash";
 const VOTE_EXTENSIONS: &str = "chain/vote-extensions-height";
 
 /// Writes the chain id and the first beacon.
-pub fn begin(state: &mut State, chain_id: &str) -> Result<()> {
+pub(crate) fn begin(state: &mut State, chain_id: &str) -> Result<()> {
     let first = beacon_after_hash(&[], chain_id.as_bytes());
     state.put(ID, chain_id.as_bytes())?;
     state.put(PREVIOUS_BEACON, first)?;
@@ -27,7 +27,7 @@ pub fn begin(state: &mut State, chain_id: &str) -> Result<()> {
 }
 
 /// The chain's id.
-pub fn id(state: &State) -> Result<String> {
+pub(crate) fn id(state: &State) -> Result<String> {
     state
         .get(ID)?
         .and_then(|bytes| String::from_utf8(bytes).ok())
@@ -35,12 +35,12 @@ pub fn id(state: &State) -> Result<String> {
 }
 
 /// The beacon of the last block.
-pub fn beacon(state: &State) -> Result<[u8; 32]> {
+pub(crate) fn beacon(state: &State) -> Result<[u8; 32]> {
     beacon_at(state, BEACON)
 }
 
 /// The beacon of the block before the last one; at genesis the first beacon.
-pub fn previous_beacon(state: &State) -> Result<[u8; 32]> {
+pub(crate) fn previous_beacon(state: &State) -> Result<[u8; 32]> {
     beacon_at(state, PREVIOUS_BEACON)
 }
 
@@ -52,7 +52,7 @@ fn beacon_at(state: &State, key: &str) -> Result<[u8; 32]> {
 }
 
 /// Sets the beacon of a new block.
-pub fn advance_beacon(state: &mut State, next: [u8; 32]) -> Result<()> {
+pub(crate) fn advance_beacon(state: &mut State, next: [u8; 32]) -> Result<()> {
     state.put(PREVIOUS_BEACON, beacon(state)?)?;
     Ok(state.put(BEACON, next)?)
 }
@@ -60,7 +60,7 @@ pub fn advance_beacon(state: &mut State, next: [u8; 32]) -> Result<()> {
 /// Advances the beacon without VRF outputs: by the hash of the block before. The hash of this block
 /// is unknown while it is prepared, and a proposal must be judged by the beacon that it was
 /// prepared with.
-pub fn advance_beacon_by_hash(state: &mut State, hash: &[u8]) -> Result<()> {
+pub(crate) fn advance_beacon_by_hash(state: &mut State, hash: &[u8]) -> Result<()> {
     let before = state.get(BLOCK_HASH)?.unwrap_or_default();
     let next = beacon_after_hash(&beacon(state)?, &before);
     // A proposer does not know the hash of its block, and nothing in the block depends on it.
@@ -82,17 +82,17 @@ pub fn beacon_after_hash(previous: &[u8], block_hash: &[u8]) -> [u8; 32] {
 }
 
 /// First height whose votes have extensions; 0 if there is none.
-pub fn vote_extensions_height(state: &State) -> Result<u64> {
+pub(crate) fn vote_extensions_height(state: &State) -> Result<u64> {
     Ok(state.get_u64(VOTE_EXTENSIONS)?.unwrap_or(0))
 }
 
 /// Sets the first height whose votes have extensions. It can be set once.
-pub fn set_vote_extensions_height(state: &mut State, height: u64) -> Result<()> {
+pub(crate) fn set_vote_extensions_height(state: &mut State, height: u64) -> Result<()> {
     Ok(state.put_u64(VOTE_EXTENSIONS, height)?)
 }
 
 /// The context of a block at `height`, as its messages see it.
-pub fn context(state: &State, height: u64) -> Result<BlockContext> {
+pub(crate) fn context(state: &State, height: u64) -> Result<BlockContext> {
     Ok(BlockContext {
         chain_id: id(state)?,
         height,

@@ -105,7 +105,7 @@ impl<'a> Execution<'a> {
 }
 
 /// Builds an event with indexed attributes.
-pub fn event(kind: &str, attributes: &[(&str, &dyn ToString)]) -> Event {
+pub(crate) fn event(kind: &str, attributes: &[(&str, &dyn ToString)]) -> Event {
     Event {
         r#type: kind.to_owned(),
         attributes: attributes

@@ -21,7 +21,7 @@ const MAX_PAID_BYTES: usize = 48 << 20;
 ///
 /// CometBFT's mempool is first come, first served and evicts nothing. Transactions other than
 /// duties get only a part of it, so that nobody can buy the room that duties need.
-pub struct Mempool {
+pub(crate) struct Mempool {
     state: State,
     next_block: BlockContext,
     paid_txs: usize,
@@ -30,7 +30,7 @@ pub struct Mempool {
 
 impl Mempool {
     /// An empty mempool before the next block.
-    pub fn new(state: State, next_block: BlockContext) -> Self {
+    pub(crate) fn new(state: State, next_block: BlockContext) -> Self {
         Self {
             state,
             next_block,
@@ -44,7 +44,7 @@ impl Mempool {
     /// # Errors
     /// Why the transaction may not enter a block; `MEMPOOL_FULL` if it is not a duty and the room
     /// for others is taken.
-    pub fn check(
+    pub(crate) fn check(
         &mut self,
         bytes: &[u8],
         signatures: Signatures,
@@ -72,7 +72,7 @@ impl Mempool {
 
     /// Answers a query on top of the mempool's transactions, and returns the height of the last
     /// block. The query leaves no trace.
-    pub fn query(&mut self, path: &str, data: &[u8]) -> Result<(Vec<u8>, u64)> {
+    pub(crate) fn query(&mut self, path: &str, data: &[u8]) -> Result<(Vec<u8>, u64)> {
         let height = self.state.version();
         // Always an error, so that the query's layer is dropped.
         let Err(answer) = self

@@ -11,7 +11,7 @@ const SCANNED: usize = 10_000;
 const CHUNK: usize = 500;
 
 /// The length of a page for the limit that a client asked for: 0 means 100, at most 1,000.
-pub fn page_limit(limit: u32) -> usize {
+pub(crate) fn page_limit(limit: u32) -> usize {
     match limit {
         0 => 100,
         limit => limit.min(1_000) as usize,
@@ -21,7 +21,7 @@ pub fn page_limit(limit: u32) -> usize {
 /// Cuts a page out of a complete list in key order. A request names the first key (from
 /// [`PageResponse::next_key`]) or how many items to skip. The total is counted if the client asks
 /// for it, or if there is no limit.
-pub fn page<T>(
+pub(crate) fn page<T>(
     items: Vec<T>,
     key: impl Fn(&T) -> &[u8],
     request: Option<PageRequest>,
@@ -61,7 +61,7 @@ pub fn page<T>(
 /// completely: `pick` returns the item of an entry that belongs to the list. The page ends early if
 /// few do, so that no request reads more than 10,000 entries. [`PageResponse::next_key`] names the
 /// last entry that was read. `total` is the length of the list, if it is counted.
-pub fn page_of_entries<T>(
+pub(crate) fn page_of_entries<T>(
     state: &State,
     prefix: &str,
     request: Option<PageRequest>,

@@ -10,10 +10,10 @@ use crate::error::Result;
 use crate::modules::audits::Auditor;
 
 /// The result of a block, and the staged version of the state.
-pub type Finalized = (Outcome, StagedCommit);
+pub(crate) type Finalized = (Outcome, StagedCommit);
 
 /// Ends a block and computes its app hash.
-pub fn finish(block: OpenBlock, store: &Store, auditor: &Auditor) -> Result<Finalized> {
+pub(crate) fn finish(block: OpenBlock, store: &Store, auditor: &Auditor) -> Result<Finalized> {
     let height = block.height();
     let (outcome, state) = block.end(auditor)?;
     let staged = store.stage(state.into_writes()?, height)?;
@@ -22,7 +22,7 @@ pub fn finish(block: OpenBlock, store: &Store, auditor: &Auditor) -> Result<Fina
 
 /// An accepted proposal whose transactions are executed. A thread does the rest; dropping the
 /// proposal waits for the thread.
-pub struct Proposal {
+pub(crate) struct Proposal {
     height: u64,
     hash: Vec<u8>,
     rest: Option<JoinHandle<Result<Finalized>>>,
@@ -30,7 +30,7 @@ pub struct Proposal {
 
 impl Proposal {
     /// Starts the rest of the execution.
-    pub fn of<T>(
+    pub(crate) fn of<T>(
         block: &Block<'_, T>,
         open: OpenBlock,
         store: &Store,
@@ -46,13 +46,13 @@ impl Proposal {
     }
 
     /// Whether this is the proposal of `block`: a hash identifies everything in a block.
-    pub fn is_of<T>(&self, block: &Block<'_, T>) -> bool {
+    pub(crate) fn is_of<T>(&self, block: &Block<'_, T>) -> bool {
         (self.height, self.hash.as_slice()) == (block.height, block.hash)
     }
 
     /// The result of the block. None if the execution failed: the caller then executes the block
     /// again and gets the error.
-    pub fn wait(mut self) -> Option<Finalized> {
+    pub(crate) fn wait(mut self) -> Option<Finalized> {
         self.rest.take()?.join().ok()?.ok()
     }
 }

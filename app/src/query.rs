@@ -15,10 +15,10 @@ use crate::modules::{audits, auth, bank, models, nodes, params, tasks, validator
 use crate::tx::{self, Signatures, Verifier};
 
 /// The gRPC path of simulations.
-pub const SIMULATE: &str = "/cosmos.tx.v1beta1.Service/Simulate";
+pub(crate) const SIMULATE: &str = "/cosmos.tx.v1beta1.Service/Simulate";
 
 /// Answers a query on a state that is dropped afterwards.
-pub fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8>> {
     match path {
         "/poq.v1.Query/Params" => answer(state, data, params::query::query_params),
         "/poq.v1.Query/Model" => answer(state, data, models::query::query_model),

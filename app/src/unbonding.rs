@@ -10,7 +10,7 @@ use crate::error::{Error, Result, ensure};
 const MAX_UNBONDINGS: usize = 8;
 
 /// The stake after adding `amount`, base units.
-pub fn increased(stake: u64, amount: u64) -> Result<u64> {
+pub(crate) fn increased(stake: u64, amount: u64) -> Result<u64> {
     stake.checked_add(amount).ok_or_else(|| {
         Error::rejected(
             code::INVALID_COINS,
@@ -20,7 +20,7 @@ pub fn increased(stake: u64, amount: u64) -> Result<u64> {
 }
 
 /// The stake after removing `amount`, base units.
-pub fn reduced(stake: u64, amount: u64) -> Result<u64> {
+pub(crate) fn reduced(stake: u64, amount: u64) -> Result<u64> {
     stake.checked_sub(amount).ok_or_else(|| {
         Error::rejected(
             code::INSUFFICIENT_FUNDS,
@@ -30,7 +30,7 @@ pub fn reduced(stake: u64, amount: u64) -> Result<u64> {
 }
 
 /// Adds an unbonding part; parts of one height are merged.
-pub fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Result<()> {
+pub(crate) fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Result<()> {
     let same = |part: &&mut Unbonding| part.release_height == release_height;
     if let Some(part) = parts.iter_mut().find(same) {
         part.amount = increased(part.amount, amount)?;
@@ -50,7 +50,7 @@ pub fn begin(parts: &mut Vec<Unbonding>, amount: u64, release_height: u64) -> Re
 
 /// Removes the parts that are due at a height and returns their sum, base units. They come from one
 /// stake, so the sum does not overflow.
-pub fn take(parts: &mut Vec<Unbonding>, height: u64) -> u64 {
+pub(crate) fn take(parts: &mut Vec<Unbonding>, height: u64) -> u64 {
     let due = |part: &Unbonding| part.release_height <= height;
     let amounts = parts
         .iter()
@@ -63,7 +63,7 @@ pub fn take(parts: &mut Vec<Unbonding>, height: u64) -> u64 {
 
 /// Removes the fraction (ppm) from the stake and from each unbonding part. Returns the base units
 /// lost.
-pub fn slash(stake: &mut u64, parts: &mut [Unbonding], ppm: u32) -> u64 {
+pub(crate) fn slash(stake: &mut u64, parts: &mut [Unbonding], ppm: u32) -> u64 {
     let amounts = parts.iter_mut().map(|part| &mut part.amount);
     let mut lost = 0u64;
     for amount in std::iter::once(stake).chain(amounts) {

@@ -15,22 +15,24 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 /// What a method returns; `Err` is the `data` of an internal error.
-pub type RpcResult = Result<Value, String>;
+pub(crate) type RpcResult = Result<Value, String>;
 
 type Handler = dyn Fn(&str, Value) -> RpcResult + Send + Sync;
 
-pub struct FakeNode {
+pub(crate) struct FakeNode {
     pub url: String,
     server: JoinHandle<()>,
 }
 
 impl FakeNode {
-    pub async fn start(handler: impl Fn(&str, Value) -> RpcResult + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        handler: impl Fn(&str, Value) -> RpcResult + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::serve(listener, handler)
     }
 
-    pub fn serve(
+    pub(crate) fn serve(
         listener: TcpListener,
         handler: impl Fn(&str, Value) -> RpcResult + Send + Sync + 'static,
     ) -> Self {
@@ -61,7 +63,7 @@ async fn answer(State(handler): State<Arc<Handler>>, body: String) -> Json<Value
     Json(response)
 }
 
-pub fn status(chain_id: &str, height: u64) -> Value {
+pub(crate) fn status(chain_id: &str, height: u64) -> Value {
     let hash = "00".repeat(32);
     json!({
         "node_info": {
@@ -96,11 +98,11 @@ pub fn status(chain_id: &str, height: u64) -> Value {
     })
 }
 
-pub fn info(height: u64) -> Value {
+pub(crate) fn info(height: u64) -> Value {
     json!({"response": {"data": "poq", "last_block_height": height.to_string()}})
 }
 
-pub fn found(message: &impl Message) -> Value {
+pub(crate) fn found(message: &impl Message) -> Value {
     let response = AbciQuery {
         value: message.encode_to_vec(),
         height: 1u32.into(),
@@ -109,12 +111,12 @@ pub fn found(message: &impl Message) -> Value {
     serde_json::to_value(abci_query::Response { response }).unwrap()
 }
 
-pub fn query_failure(code: u32, codespace: &str, log: &str) -> Value {
+pub(crate) fn query_failure(code: u32, codespace: &str, log: &str) -> Value {
     json!({"response": {"code": code, "codespace": codespace, "log": log, "height": "1"}})
 }
 
 /// CheckTx's answer to a broadcast, with the transaction's bytes.
-pub fn checked(params: Value, code: u32, codespace: &str, log: &str) -> (Vec<u8>, Value) {
+pub(crate) fn checked(params: Value, code: u32, codespace: &str, log: &str) -> (Vec<u8>, Value) {
     let tx = serde_json::from_value::<tx_sync::Request>(params)
         .unwrap()
         .tx;

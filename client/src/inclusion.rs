@@ -19,7 +19,7 @@ pub(crate) struct Inclusion<'a> {
 }
 
 impl<'a> Inclusion<'a> {
-    pub fn new(client: &'a Client, hash: TxHash) -> Self {
+    pub(crate) fn new(client: &'a Client, hash: TxHash) -> Self {
         Self {
             client,
             hash,
@@ -28,7 +28,7 @@ impl<'a> Inclusion<'a> {
     }
 
     /// The transaction, if it is in a block by now.
-    pub async fn look(&mut self) -> Result<Option<TxOutcome>> {
+    pub(crate) async fn look(&mut self) -> Result<Option<TxOutcome>> {
         if self.next.is_none() {
             match self.client.tx(self.hash).await {
                 Err(error) if error.is_without_index() => {

@@ -20,7 +20,7 @@ pub(crate) struct Rpc {
 
 impl Rpc {
     /// Accepts `http://`, `https://` and `tcp://`; connects on the first request.
-    pub fn new(url: &str) -> Result<Self> {
+    pub(crate) fn new(url: &str) -> Result<Self> {
         let url = match url.trim().strip_prefix("tcp://") {
             Some(rest) => format!("http://{rest}"),
             None => url.trim().to_owned(),
@@ -41,24 +41,24 @@ impl Rpc {
     }
 
     /// The node's address, `http://` or `https://`.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// The HTTP client for requests; pass their results to [`Self::check`].
-    pub fn http(&self) -> &HttpClient {
+    pub(crate) fn http(&self) -> &HttpClient {
         &self.http
     }
 
     /// The URL of the node's WebSocket.
-    pub fn websocket_url(&self) -> String {
+    pub(crate) fn websocket_url(&self) -> String {
         let base = self.url.trim_end_matches('/');
         // `http` becomes `ws`, `https` becomes `wss`.
         format!("{}/websocket", base.replacen("http", "ws", 1))
     }
 
     /// Converts the HTTP client's errors to this crate's.
-    pub fn check<T>(
+    pub(crate) fn check<T>(
         &self,
         method: &'static str,
         result: std::result::Result<T, tendermint_rpc::Error>,

@@ -17,7 +17,7 @@ use crate::scorer::ScorerBackend;
 /// scores on the chain.
 #[derive(Debug, Parser)]
 #[command(name = "poq-evaluator", version)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Folder of config.toml, keys and data
     #[arg(long, global = true, env = "POQ_EVALUATOR_HOME", default_value_os_t = default_home(".poq-evaluator"))]
     pub home: PathBuf,
@@ -29,7 +29,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Create a home with a commented config.toml and the operator's key
     Init(Init),
     /// Register the operator as an evaluator and lock its stake
@@ -54,7 +54,7 @@ pub enum Command {
 
 impl Command {
     /// How results and failures are printed.
-    pub fn output(&self) -> Output {
+    pub(crate) fn output(&self) -> Output {
         match self {
             Self::Init(args) => args.common.output.output,
             Self::Register(args) => args.common.output.output,
@@ -68,7 +68,7 @@ impl Command {
 }
 
 #[derive(Debug, Args)]
-pub struct Init {
+pub(crate) struct Init {
     #[command(flatten)]
     pub common: commands::Init,
     /// Id of an evaluator model to run; repeat for several
@@ -77,7 +77,7 @@ pub struct Init {
 }
 
 #[derive(Debug, Args)]
-pub struct Register {
+pub(crate) struct Register {
     #[command(flatten)]
     pub common: commands::Register,
     /// Ids of the evaluator models; those in config.toml unless given
@@ -86,7 +86,7 @@ pub struct Register {
 }
 
 #[derive(Debug, Args)]
-pub struct Score {
+pub(crate) struct Score {
     /// The prompt
     #[arg(long, allow_hyphen_values = true)]
     pub prompt: String,
@@ -106,7 +106,7 @@ pub struct Score {
 }
 
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     /// Listen address; there is no authentication
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "HOST:PORT")]
     pub listen: SocketAddr,
@@ -136,7 +136,7 @@ pub struct Serve {
 }
 
 #[derive(Debug, Args)]
-pub struct Tune {
+pub(crate) struct Tune {
     #[command(flatten)]
     pub model: ModelArgs,
     /// Longest time of one batch, in milliseconds
@@ -187,7 +187,7 @@ pub struct EngineArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct Transcode {
+pub(crate) struct Transcode {
     /// The published int8 ONNX file of one model; by default all known models in the cache
     #[arg(long, value_name = "FILE", requires = "output")]
     pub input: Option<PathBuf>,

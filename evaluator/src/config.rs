@@ -11,7 +11,7 @@ use crate::registry;
 use crate::scorer::{Engine, ModelFiles, ScorerBackend};
 
 /// File name of ONNX Runtime in the cache's `lib/`.
-pub const LIBRARY: &str = "libonnxruntime.so.1.31.1";
+pub(crate) const LIBRARY: &str = "libonnxruntime.so.1.31.1";
 
 const TEMPLATE: &str = include_str!("config.toml");
 
@@ -39,7 +39,7 @@ pub enum Error {
 /// The content of `config.toml`; the file that [`render`] returns explains the options.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// The chain and the operator's key.
     pub chain: ChainConfig,
     /// The evaluator models.
@@ -59,7 +59,7 @@ pub struct Config {
 /// One table of `[[models]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ModelConfig {
+pub(crate) struct ModelConfig {
     /// Id in the chain's registry.
     #[serde(default = "default_model")]
     pub id: String,
@@ -101,7 +101,7 @@ fn refuse_single_model<'de, D: Deserializer<'de>>(_: D) -> Result<(), D::Error> 
 
 impl Config {
     /// Checks what the types cannot express.
-    pub fn validate(&self) -> Result<(), Error> {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
         let mut ids = BTreeSet::new();
         if let Some(model) = self.models.iter().find(|model| !ids.insert(&model.id)) {
             return Err(Error::Twice(model.id.clone()));
@@ -113,7 +113,7 @@ impl Config {
     }
 
     /// Ids of the evaluator models, in order.
-    pub fn model_ids(&self) -> Vec<String> {
+    pub(crate) fn model_ids(&self) -> Vec<String> {
         self.models.iter().map(|model| model.id.clone()).collect()
     }
 }
@@ -167,7 +167,7 @@ impl ScoringConfig {
 }
 
 /// Paths of the configured model's files.
-pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> ModelFiles {
+pub(crate) fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> ModelFiles {
     let folder = model.folder.clone();
     let folder = folder.unwrap_or_else(|| registry::folder(&model.id));
     let library = scoring.library.clone();
@@ -180,7 +180,7 @@ pub fn model_files(model: &ModelConfig, scoring: &ScoringConfig) -> ModelFiles {
 }
 
 /// A commented `config.toml` with these settings; `models` are ids.
-pub fn render(chain: &ChainConfig, models: &[String]) -> String {
+pub(crate) fn render(chain: &ChainConfig, models: &[String]) -> String {
     let table = |model: &String| format!("[[models]]\nid = {}\n\n", quoted(model));
     let (first, others) = match models {
         [first, others @ ..] => (first.as_str(), others),

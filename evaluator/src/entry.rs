@@ -15,7 +15,7 @@ const REACH: i32 = 20_000;
 
 /// The evaluator's record of a seat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// The seat.
     #[serde(flatten)]
     pub seat: Seat,
@@ -35,7 +35,7 @@ impl Entry {
     /// `mac` is keyed ([`poq_client::Key::mac`]). The input is the domain, length and bytes of the
     /// chain's id, task, attempt (big-endian integers, the length a `u64`), and the digest of the
     /// pair, so that salts of an earlier network with the same id are of no use.
-    pub fn new(
+    pub(crate) fn new(
         mac: impl FnOnce(&[u8]) -> [u8; 32],
         seat: Seat,
         chain_id: &str,
@@ -60,7 +60,7 @@ impl Entry {
     }
 
     /// The commitment of the evaluator with this 20-byte account address.
-    pub fn commitment(&self, evaluator: &[u8; 20]) -> [u8; 32] {
+    pub(crate) fn commitment(&self, evaluator: &[u8; 20]) -> [u8; 32] {
         commitment(
             &self.chain_id,
             self.seat.task,
@@ -73,7 +73,7 @@ impl Entry {
 
     /// The entry that opens this evaluator's commitment `committed`: this one, or one with a nearby
     /// score. Another machine, or another batch on this one, rounds differently.
-    pub fn opening(self, committed: &[u8; 32], evaluator: &[u8; 20]) -> Option<Self> {
+    pub(crate) fn opening(self, committed: &[u8; 32], evaluator: &[u8; 20]) -> Option<Self> {
         let scores = (0..=REACH).flat_map(|distance| {
             let (up, down) = (
                 self.raw_score.saturating_add(distance),
@@ -94,7 +94,7 @@ impl Entry {
 
 /// SHA-256 of the lengths and bytes of both texts: distinguishes this task from one with the same
 /// number on a network that was restarted from genesis.
-pub fn pair_digest(prompt: &str, answer: &str) -> String {
+pub(crate) fn pair_digest(prompt: &str, answer: &str) -> String {
     let mut content = Vec::with_capacity(16 + prompt.len() + answer.len());
     for text in [prompt, answer] {
         content.extend((text.len() as u64).to_be_bytes());

@@ -10,12 +10,12 @@ use crate::scorer::{Engine, Model, ModelFiles, open_all};
 use crate::transcode::MODELS;
 
 /// The registry entry of a cross-encoder in the cache.
-pub fn published() -> EvaluatorModel {
+pub(crate) fn published() -> EvaluatorModel {
     entry(MODELS[0].id)
 }
 
 /// The registry entry of a bi-encoder in the cache.
-pub fn bi_encoder() -> EvaluatorModel {
+pub(crate) fn bi_encoder() -> EvaluatorModel {
     entry(MODELS[1].id)
 }
 
@@ -24,7 +24,7 @@ fn entry(id: &str) -> EvaluatorModel {
 }
 
 /// The files of [`published`].
-pub fn files() -> ModelFiles {
+pub(crate) fn files() -> ModelFiles {
     files_of(MODELS[0].id)
 }
 
@@ -45,7 +45,7 @@ fn files_of(id: &str) -> ModelFiles {
 }
 
 /// One file of a model's folder in the cache.
-pub fn model_file(id: &str, name: &str) -> PathBuf {
+pub(crate) fn model_file(id: &str, name: &str) -> PathBuf {
     let path = registry::folder(id).join(name);
     assert!(
         path.exists(),
@@ -56,7 +56,7 @@ pub fn model_file(id: &str, name: &str) -> PathBuf {
 }
 
 /// A second entry for the same files, with short windows.
-pub fn short() -> EvaluatorModel {
+pub(crate) fn short() -> EvaluatorModel {
     EvaluatorModel {
         id: "short".into(),
         max_tokens: 40,
@@ -66,13 +66,13 @@ pub fn short() -> EvaluatorModel {
 }
 
 /// A pair that fills all windows of [`short`].
-pub const LONG: (&str, &str) = (
+pub(crate) const LONG: (&str, &str) = (
     "Why is the sky blue?",
     "Air molecules scatter short-wavelength blue light more than red light, which is called Rayleigh scattering, so that blue light reaches the eye from every direction. At sunset the light takes a longer way through the air, most of the blue is lost on it, and the sky is red. On the Moon, which has no air, the sky is black by day, as the astronauts saw.",
 );
 
 /// Models of these entries on one thread.
-pub fn open(entries: &[EvaluatorModel]) -> Vec<Model> {
+pub(crate) fn open(entries: &[EvaluatorModel]) -> Vec<Model> {
     let engine = Engine {
         sessions: 1,
         threads: 1,
@@ -92,22 +92,22 @@ fn open_on(entries: &[EvaluatorModel], engine: Engine) -> Vec<Model> {
 }
 
 /// The published model on one thread.
-pub fn model() -> Model {
+pub(crate) fn model() -> Model {
     open(&[published()]).remove(0)
 }
 
 /// The published model, the same one with short windows, and a bi-encoder.
-pub fn models() -> Vec<Model> {
+pub(crate) fn models() -> Vec<Model> {
     open(&[published(), short(), bi_encoder()])
 }
 
 /// [`models`] on the backend `engine`.
-pub fn models_on(engine: Engine) -> Vec<Model> {
+pub(crate) fn models_on(engine: Engine) -> Vec<Model> {
     open_on(&[published(), short(), bi_encoder()], engine)
 }
 
 /// Realistic pairs of many lengths and relations.
-pub fn pairs() -> Vec<(String, String)> {
+pub(crate) fn pairs() -> Vec<(String, String)> {
     let texts = [
         (
             "How many people live in Berlin?",

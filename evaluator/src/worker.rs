@@ -19,7 +19,7 @@ use crate::entry::{Entry, pair_digest};
 const QUESTIONS: usize = 64;
 
 /// Scores answers with small models.
-pub struct Evaluator {
+pub(crate) struct Evaluator {
     sender: Arc<Sender>,
     /// Ids of the models behind `line`, in the same order.
     models: Vec<String>,
@@ -29,7 +29,7 @@ pub struct Evaluator {
 
 impl Evaluator {
     /// An evaluator whose operator is `sender`, with these models behind `line`.
-    pub fn new(sender: Arc<Sender>, models: Vec<String>, line: Line) -> Self {
+    pub(crate) fn new(sender: Arc<Sender>, models: Vec<String>, line: Line) -> Self {
         Self {
             sender,
             models,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// A generated answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The chain of the task; empty in entries of versions that did not write it.
     #[serde(default)]
     pub chain_id: String,
@@ -23,7 +23,7 @@ pub struct Answer {
 
 impl Answer {
     /// Whether it answers this task of this chain.
-    pub fn is_for(&self, chain_id: &str, task: &Task) -> bool {
+    pub(crate) fn is_for(&self, chain_id: &str, task: &Task) -> bool {
         self.chain_id == chain_id && self.prompt_sha256 == hex::encode(&task.prompt_sha256)
     }
 }

@@ -25,7 +25,7 @@ const ENTRIES: [&str; 7] = [
 /// A model of the catalog.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Entry {
+pub(crate) struct Entry {
     /// Id in a chain's registry.
     pub id: String,
     /// Display name.
@@ -57,7 +57,7 @@ pub struct Entry {
 /// A repository on the Hugging Face hub.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Hub {
+pub(crate) struct Hub {
     /// `organisation/name`.
     pub hub: String,
     /// Number of files that hold the weights.
@@ -67,7 +67,7 @@ pub struct Hub {
 /// A GGUF file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Quantisation {
+pub(crate) struct Quantisation {
     /// Type of most matrices, as named by llama.cpp.
     pub name: String,
     /// The file, or its first part.
@@ -83,7 +83,7 @@ pub struct Quantisation {
 /// units, qualities in ppm.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Terms {
+pub(crate) struct Terms {
     base_price: u64,
     price_per_prompt_byte: u64,
     price_per_answer_byte: u64,
@@ -106,7 +106,7 @@ struct Seat {
 ///
 /// # Errors
 /// If an entry is malformed, which a test rules out.
-pub fn all() -> anyhow::Result<Vec<Entry>> {
+pub(crate) fn all() -> anyhow::Result<Vec<Entry>> {
     let parsed = ENTRIES.iter().map(|text| toml::from_str(text));
     parsed
         .collect::<Result<_, _>>()
@@ -117,7 +117,7 @@ pub fn all() -> anyhow::Result<Vec<Entry>> {
 ///
 /// # Errors
 /// If there is none.
-pub fn find(id: &str) -> anyhow::Result<Entry> {
+pub(crate) fn find(id: &str) -> anyhow::Result<Entry> {
     let found = all()?.into_iter().find(|entry| entry.id == id);
     found.with_context(|| {
         format!("the catalog has no model `{id}`: see `poq-inference-node models list`")
@@ -126,7 +126,7 @@ pub fn find(id: &str) -> anyhow::Result<Entry> {
 
 impl Entry {
     /// The entry for a chain's registry, for files with this digest.
-    pub fn registered(&self, weights_sha256: String) -> Model {
+    pub(crate) fn registered(&self, weights_sha256: String) -> Model {
         let terms = &self.registry;
         let evaluator_models = terms
             .evaluator_models
@@ -152,14 +152,14 @@ impl Entry {
     }
 
     /// The digest of its files, if the catalog pins it.
-    pub fn pinned(&self) -> Option<&str> {
+    pub(crate) fn pinned(&self) -> Option<&str> {
         let digests = self.quantisations.iter();
         digests.filter_map(|file| file.sha256.as_deref()).next()
     }
 
     /// Default location of its files: its folder in the cache, under the name of a quantisation, or
     /// as safetensors.
-    pub fn default_file(&self) -> PathBuf {
+    pub(crate) fn default_file(&self) -> PathBuf {
         let folder = poq_client::cache().join("models").join(&self.id);
         let files = self
             .quantisations
@@ -170,7 +170,7 @@ impl Entry {
     }
 
     /// Estimated memory for the smallest quantisation.
-    pub fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> Memory {
         let smallest = self.quantisations.iter().map(|file| file.bytes).min();
         self.shape.memory(self.weights, smallest)
     }

@@ -17,7 +17,7 @@ use crate::generator::weights::WeightType;
 /// model on mistral.rs, and serves the model over an OpenAI-compatible HTTP interface.
 #[derive(Debug, Parser)]
 #[command(name = "poq-inference-node", version)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Folder of config.toml, keys and data.
     #[arg(long, global = true, env = "POQ_INFERENCE_HOME", default_value_os_t = default_home(".poq-inference-node"))]
     pub home: PathBuf,
@@ -31,7 +31,7 @@ pub struct Cli {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Create a home with config.toml and the operator's key.
     Init(Init),
     /// Register the operator's account as an inference node and lock its stake.
@@ -53,7 +53,7 @@ pub enum Command {
 
 impl Command {
     /// How results and failures are printed.
-    pub fn output(&self) -> Output {
+    pub(crate) fn output(&self) -> Output {
         match self {
             Self::Init(options) => options.common.output.output,
             Self::Register(options) => options.common.output.output,
@@ -72,7 +72,7 @@ impl Command {
 
 /// Options of `init`.
 #[derive(Debug, Args)]
-pub struct Init {
+pub(crate) struct Init {
     /// The chain and the operator's key.
     #[command(flatten)]
     pub common: commands::Init,
@@ -106,7 +106,7 @@ pub struct Init {
 
 /// Options of `register`.
 #[derive(Debug, Args)]
-pub struct Register {
+pub(crate) struct Register {
     /// Stake, payout and capacity.
     #[command(flatten)]
     pub common: commands::Register,
@@ -117,7 +117,7 @@ pub struct Register {
 
 /// Options of `generate`. Defaults are taken from config.toml if there is one.
 #[derive(Debug, Args)]
-pub struct Generate {
+pub(crate) struct Generate {
     /// The prompt.
     #[arg(long, allow_hyphen_values = true)]
     pub prompt: String,
@@ -172,7 +172,7 @@ pub struct Generate {
 
 /// Commands of `models`.
 #[derive(Debug, Subcommand)]
-pub enum Models {
+pub(crate) enum Models {
     /// List the catalog.
     List(OutputArg),
     /// Show a model, and the entry that the authority can register for it.
@@ -189,7 +189,7 @@ pub enum Models {
 
 /// Options of `models margins`.
 #[derive(Debug, Args)]
-pub struct Margins {
+pub(crate) struct Margins {
     /// Id of the model.
     pub id: String,
     /// Types of weights.
@@ -211,7 +211,7 @@ pub struct Margins {
 
 /// Options of `models show`.
 #[derive(Debug, Args)]
-pub struct ShowModel {
+pub(crate) struct ShowModel {
     /// Id of the model.
     pub id: String,
     /// The model's GGUF file or folder, whose digest goes into the entry.
@@ -227,7 +227,7 @@ pub struct ShowModel {
 
 /// Options of `models verify`.
 #[derive(Debug, Args)]
-pub struct VerifyModel {
+pub(crate) struct VerifyModel {
     /// Id of the model.
     pub id: String,
     /// Its GGUF file or folder. Default: its location in the cache.
@@ -249,7 +249,7 @@ pub struct VerifyModel {
 
 /// Options of `models run`.
 #[derive(Debug, Args)]
-pub struct RunModel {
+pub(crate) struct RunModel {
     /// Id of the model.
     pub id: String,
     /// The prompt and the other options of `generate`.

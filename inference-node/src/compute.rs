@@ -14,7 +14,7 @@ use crate::generator::{
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The queue is full.
     #[error("too many requests are waiting; try again later")]
     Busy,
@@ -34,7 +34,7 @@ pub enum Error {
 
 /// Limits for guests.
 #[derive(Clone, Copy, Debug)]
-pub struct GuestLimits {
+pub(crate) struct GuestLimits {
     /// Most queued requests.
     pub queue: usize,
     /// Time limit from a request to the end of its answer, which is cut then.
@@ -42,11 +42,11 @@ pub struct GuestLimits {
 }
 
 /// The pending outcome of a guest's request. Dropping it cancels the request.
-pub type Reply = oneshot::Receiver<Result<Completion, Error>>;
+pub(crate) type Reply = oneshot::Receiver<Result<Completion, Error>>;
 
 /// A handle on the model; clones share it.
 #[derive(Clone)]
-pub struct Compute {
+pub(crate) struct Compute {
     generator: Arc<dyn Generator>,
     slots: Arc<Slots>,
     deadline: Duration,
@@ -54,7 +54,7 @@ pub struct Compute {
 
 impl Compute {
     /// A handle on `generator`.
-    pub fn new(generator: Arc<dyn Generator>, guests: GuestLimits) -> Self {
+    pub(crate) fn new(generator: Arc<dyn Generator>, guests: GuestLimits) -> Self {
         Self {
             slots: Slots::new(generator.concurrency(), guests.queue),
             deadline: guests.deadline,
@@ -63,17 +63,17 @@ impl Compute {
     }
 
     /// Maximum tokens of prompt and answer together.
-    pub fn context_tokens(&self) -> usize {
+    pub(crate) fn context_tokens(&self) -> usize {
         self.generator.context_tokens()
     }
 
     /// Default sampling settings.
-    pub fn recommended(&self) -> Recommended {
+    pub(crate) fn recommended(&self) -> Recommended {
         self.generator.recommended()
     }
 
     /// Waits until only a new process can answer again.
-    pub async fn lost(&self) {
+    pub(crate) async fn lost(&self) {
         self.generator.lost().await;
     }
 
@@ -83,7 +83,7 @@ impl Compute {
     /// # Errors
     /// [`Error::Expired`] if `stop` is cancelled before the duty's turn, [`Error::Generator`],
     /// [`Error::ShuttingDown`].
-    pub async fn duty(
+    pub(crate) async fn duty(
         &self,
         asker: Asker,
         request: Request,
@@ -102,7 +102,7 @@ impl Compute {
     ///
     /// # Errors
     /// [`Error::Busy`].
-    pub fn guest(
+    pub(crate) fn guest(
         &self,
         request: Request,
         deltas: Option<mpsc::Sender<String>>,

@@ -10,12 +10,12 @@ use serde::Deserialize;
 use crate::generator::weights::WeightType;
 
 /// The model that `make setup` fetches.
-pub const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
+pub(crate) const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
 
 /// All settings. [`template`] is the file with a comment on each.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Config {
+pub(crate) struct Config {
     /// The connection to the chain.
     pub chain: ChainConfig,
     /// The language model.
@@ -35,7 +35,7 @@ pub struct Config {
 /// The table `[model]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct ModelConfig {
+pub(crate) struct ModelConfig {
     /// Id in the chain's registry.
     pub id: String,
     /// The GGUF file or folder of safetensors whose digest is in the registry.
@@ -74,7 +74,7 @@ impl Default for ModelConfig {
 /// The table `[duties]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct DutiesConfig {
+pub(crate) struct DutiesConfig {
     /// Most tokens of an answer, even if the task allows more; at least 1.
     pub max_tokens: usize,
     /// Most duties in progress or queued; further ones wait on the chain.
@@ -96,7 +96,7 @@ impl Default for DutiesConfig {
 /// The table `[http]`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct HttpConfig {
+pub(crate) struct HttpConfig {
     /// Listen address.
     pub listen: SocketAddr,
     /// Whether the server is enabled.
@@ -142,7 +142,7 @@ impl HttpConfig {
     /// # Errors
     /// A message about an unreadable file, a file without keys, or a blank key, so that no server
     /// is open by mistake.
-    pub fn keys(&self) -> Result<Vec<String>, String> {
+    pub(crate) fn keys(&self) -> Result<Vec<String>, String> {
         let mut keys: Vec<String> = self.api_key.iter().chain(&self.api_keys).cloned().collect();
         if keys.iter().any(|key| key.trim().is_empty()) {
             return Err("http.api_key and http.api_keys must not be blank".into());
@@ -171,7 +171,7 @@ impl Config {
     ///
     /// # Errors
     /// The setting and its range, as a message.
-    pub fn validate(&self) -> Result<(), String> {
+    pub(crate) fn validate(&self) -> Result<(), String> {
         let positive = [
             ("model.concurrency", self.model.concurrency),
             (
@@ -195,12 +195,12 @@ impl Config {
 }
 
 /// The file of SmolLM2-135M-Instruct in the layout of `make setup`.
-pub fn default_model_file() -> PathBuf {
+pub(crate) fn default_model_file() -> PathBuf {
     poq_client::cache().join("models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf")
 }
 
 /// Number of compute threads for a setting of `threads`: 0 means one per core.
-pub fn compute_threads(threads: usize) -> usize {
+pub(crate) fn compute_threads(threads: usize) -> usize {
     match threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads,
@@ -209,7 +209,7 @@ pub fn compute_threads(threads: usize) -> usize {
 
 /// Default of `concurrency` in a new `config.toml`: 2 if each engine has its own thread and the
 /// weights are small. The README has the measurements.
-pub fn suggested_concurrency(threads: usize, model_file: &Path) -> usize {
+pub(crate) fn suggested_concurrency(threads: usize, model_file: &Path) -> usize {
     const SMALL: u64 = 512 << 20;
     let is_small = std::fs::metadata(model_file)
         .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= SMALL);
@@ -226,7 +226,7 @@ fn default_converted() -> PathBuf {
 
 /// Values that `init` can set.
 #[derive(Clone, Debug)]
-pub struct Template {
+pub(crate) struct Template {
     /// `model.id`.
     pub model: String,
     /// `model.file`.
@@ -247,7 +247,7 @@ pub struct Template {
 
 impl Template {
     /// The text of a new `config.toml`.
-    pub fn render(&self, chain: &ChainConfig) -> String {
+    pub(crate) fn render(&self, chain: &ChainConfig) -> String {
         const TEMPLATE: &str = include_str!("config.toml");
         let (duties, http) = (DutiesConfig::default(), HttpConfig::default());
         let hub = match &self.hub {

@@ -16,7 +16,7 @@ const TOKENS: usize = 40;
 /// A question with a known answer.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Question {
+pub(crate) struct Question {
     /// The prompt.
     pub prompt: String,
     /// Words that make an answer right; one of them suffices.
@@ -33,14 +33,14 @@ struct Questions {
 ///
 /// # Errors
 /// If the list is malformed, which a test rules out.
-pub fn questions() -> anyhow::Result<Vec<Question>> {
+pub(crate) fn questions() -> anyhow::Result<Vec<Question>> {
     let questions: Questions = toml::from_str(include_str!("../questions.toml"))?;
     Ok(questions.question)
 }
 
 /// A token of an answer.
 #[derive(Clone, Debug, Serialize)]
-pub struct Token {
+pub(crate) struct Token {
     /// Its text.
     pub text: String,
     /// Margin of its logit over the next highest.
@@ -49,7 +49,7 @@ pub struct Token {
 
 /// A greedy answer.
 #[derive(Clone, Debug, Serialize)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// The prompt.
     pub prompt: String,
     /// Whether the answer is right.
@@ -64,7 +64,7 @@ pub struct Answered {
 ///
 /// # Errors
 /// As in [`Generator::generate`].
-pub async fn ask(generator: &dyn Generator, question: &Question) -> Result<Answered, Error> {
+pub(crate) async fn ask(generator: &dyn Generator, question: &Question) -> Result<Answered, Error> {
     let request = Request {
         prompt: Prompt::question(&question.prompt),
         sampling: Sampling {
@@ -107,7 +107,7 @@ impl Answered {
     }
 
     /// Its words.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.tokens
             .iter()
             .map(|token| token.text.as_str())
@@ -135,7 +135,7 @@ impl Question {
 
 /// Results for a type of weights.
 #[derive(Clone, Debug, Serialize)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Number of right answers.
     pub right: usize,
     /// The smallest margin of a right answer.
@@ -148,7 +148,7 @@ pub struct Summary {
 
 impl Summary {
     /// Summarizes answers.
-    pub fn new(answers: Vec<Answered>) -> Self {
+    pub(crate) fn new(answers: Vec<Answered>) -> Self {
         let right = answers.iter().filter(|answer| answer.is_right);
         let mut margins: Vec<f32> = right.map(|answer| answer.margin).collect();
         margins.sort_by(f32::total_cmp);

@@ -18,7 +18,7 @@ use crate::compute::{self, Compute};
 use crate::generator::{self, Asked, Completion, Prompt, Recommended, Request};
 
 /// Answers tasks with a language model.
-pub struct InferenceNode {
+pub(crate) struct InferenceNode {
     /// For tasks and their prompts.
     client: Client,
     operator: String,
@@ -31,7 +31,7 @@ pub struct InferenceNode {
 
 impl InferenceNode {
     /// A node whose operator is `sender`, with answers of at most `max_tokens`.
-    pub fn new(sender: &Sender, compute: Compute, max_tokens: usize) -> Self {
+    pub(crate) fn new(sender: &Sender, compute: Compute, max_tokens: usize) -> Self {
         Self {
             client: sender.client().clone(),
             operator: sender.address().to_owned(),

@@ -16,7 +16,7 @@ use crate::report::Report;
 type Lines = Vec<(&'static str, String)>;
 
 /// Runs a command of `scores`.
-pub fn measure(scores: &Scores, seed: u64, output: &Report) -> Result<()> {
+pub(crate) fn measure(scores: &Scores, seed: u64, output: &Report) -> Result<()> {
     match scores {
         Scores::Validity(options) => validity::validity(options, seed, output),
         Scores::Calibrate(options) => calibrate::calibrate(options, seed, output),

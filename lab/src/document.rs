@@ -22,7 +22,7 @@ const FIGURES: &str = "economics";
 ///
 /// # Errors
 /// If a run fails, or a file cannot be written.
-pub fn write(folder: &Path, search: &Search, base: &Setting, effort: Effort) -> Result<()> {
+pub(crate) fn write(folder: &Path, search: &Search, base: &Setting, effort: Effort) -> Result<()> {
     let figures = folder.join(FIGURES);
     std::fs::create_dir_all(&figures).map_err(Error::io(figures.display().to_string()))?;
     let winner = search.winner().ok_or_else(|| {

@@ -1,6 +1,6 @@
 //! The command line.
 
-pub mod scores;
+pub(crate) mod scores;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use scores::Scores;
 /// Attacks the chain's production state machine, in this process, through signed transactions, and
 /// measures the gains. Equal options give equal results.
 #[derive(Parser)]
-pub struct Options {
+pub(crate) struct Options {
     #[command(subcommand)]
     pub command: Command,
     /// Tasks per run
@@ -41,7 +41,7 @@ pub struct Options {
 
 /// An output format.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// Tables
     Text,
     /// One JSON document
@@ -49,7 +49,7 @@ pub enum Output {
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Every strategy against its honest twin; fails if a strategy that the protocol bounds does
     /// not lose
     Zoo(ZooOptions),
@@ -79,7 +79,7 @@ pub enum Command {
 }
 
 #[derive(Args)]
-pub struct ZooOptions {
+pub(crate) struct ZooOptions {
     /// Committee size
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=30))]
     pub committee: u32,
@@ -95,7 +95,7 @@ pub struct ZooOptions {
 }
 
 #[derive(Args)]
-pub struct SweepOptions {
+pub(crate) struct SweepOptions {
     /// Strategies of the liars
     #[arg(
         long,
@@ -127,7 +127,7 @@ pub struct SweepOptions {
 }
 
 #[derive(Args)]
-pub struct TextsOptions {
+pub(crate) struct TextsOptions {
     /// A judge, repeatable: the id of a model that `make setup` fetches, a registry entry (.json)
     /// whose files are in the cache, or a folder with entry.json, model.onnx and tokenizer.json
     #[arg(
@@ -165,7 +165,7 @@ pub struct TextsOptions {
 }
 
 #[derive(Subcommand)]
-pub enum Published {
+pub(crate) enum Published {
     /// arXiv 2405.17934: lazy and dishonest participants earn less
     Earnings,
     /// arXiv 2601.21189: attacks, aggregations, committee sizes, trust weights
@@ -200,11 +200,11 @@ impl Audits {
 
 impl Options {
     /// The chain's defaults.
-    pub fn setting(&self) -> Setting {
+    pub(crate) fn setting(&self) -> Setting {
         Setting::new(self.tasks)
     }
 
-    pub fn effort(&self) -> Effort {
+    pub(crate) fn effort(&self) -> Effort {
         Effort {
             tasks: self.tasks,
             runs: self.runs,
@@ -215,7 +215,7 @@ impl Options {
 
 impl ZooOptions {
     /// `base` with and without audits, at its price and at a dear one.
-    pub fn settings(&self, base: &Setting) -> Vec<Setting> {
+    pub(crate) fn settings(&self, base: &Setting) -> Vec<Setting> {
         let params = Params {
             committee_size: self.committee,
             ..base.params.clone()
@@ -241,7 +241,7 @@ impl ZooOptions {
 impl SweepOptions {
     /// # Errors
     /// [`Error::Option`] if a committee is larger than two thirds of the evaluators.
-    pub fn grid(&self) -> Result<Grid> {
+    pub(crate) fn grid(&self) -> Result<Grid> {
         let largest = self.committees.iter().max().copied().unwrap_or(0);
         if largest * 3 > self.evaluators * 2 + 2 {
             return Err(Error::Option(format!(
@@ -265,7 +265,7 @@ impl TextsOptions {
     ///
     /// # Errors
     /// If a file is missing or not valid.
-    pub fn plan(&self, seed: u64) -> Result<Plan> {
+    pub(crate) fn plan(&self, seed: u64) -> Result<Plan> {
         let open = |model: &String| Judge::open(model).map(Arc::new);
         let questions = match &self.data {
             Some(path) => read(path)?,

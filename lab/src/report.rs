@@ -19,33 +19,33 @@ use crate::options::{Options, Output};
 use published::{aggregation_table, costs_table, earnings_table};
 
 /// Base units around which the scale of profits turns from linear to logarithmic.
-pub const PROFIT_UNIT: f64 = 100.0;
+pub(crate) const PROFIT_UNIT: f64 = 100.0;
 
 /// The output of results.
-pub struct Report<'a> {
+pub(crate) struct Report<'a> {
     output: Output,
     figures: Option<&'a Path>,
 }
 
 impl<'a> Report<'a> {
-    pub fn new(options: &'a Options) -> Self {
+    pub(crate) fn new(options: &'a Options) -> Self {
         Self {
             output: options.output,
             figures: options.figures.as_deref(),
         }
     }
 
-    pub fn zoo(&self, rows: &[Row]) -> Result<()> {
+    pub(crate) fn zoo(&self, rows: &[Row]) -> Result<()> {
         self.print(&rows, || [zoo_table(rows), users_table(rows)].join("\n"))?;
         self.draw(|folder| zoo_figures(folder, rows).map(drop))
     }
 
-    pub fn sweep(&self, grid: &Grid, points: &[Point]) -> Result<()> {
+    pub(crate) fn sweep(&self, grid: &Grid, points: &[Point]) -> Result<()> {
         self.print(&points, || sweep_table(points))?;
         self.draw(|folder| sweep_figures(folder, grid, points).map(drop))
     }
 
-    pub fn earnings(&self, groups: &[earnings::Group]) -> Result<()> {
+    pub(crate) fn earnings(&self, groups: &[earnings::Group]) -> Result<()> {
         self.print(&groups, || earnings_table(groups))?;
         self.draw(|folder| {
             for audits in [false, true] {
@@ -64,7 +64,7 @@ impl<'a> Report<'a> {
         })
     }
 
-    pub fn aggregation(&self, rows: &[aggregation::Row]) -> Result<()> {
+    pub(crate) fn aggregation(&self, rows: &[aggregation::Row]) -> Result<()> {
         self.print(&rows, || aggregation_table(rows))?;
         self.draw(|folder| {
             let label = |row: &aggregation::Row| {
@@ -86,7 +86,7 @@ impl<'a> Report<'a> {
         })
     }
 
-    pub fn costs(&self, comparison: &costs::Comparison) -> Result<()> {
+    pub(crate) fn costs(&self, comparison: &costs::Comparison) -> Result<()> {
         self.print(comparison, || costs_table(comparison))?;
         self.draw(|folder| {
             let rows: Vec<Bar> = comparison
@@ -103,16 +103,20 @@ impl<'a> Report<'a> {
         })
     }
 
-    pub fn texts(&self, findings: &Findings) -> Result<()> {
+    pub(crate) fn texts(&self, findings: &Findings) -> Result<()> {
         self.print(findings, || texts::tables(findings))
     }
 
-    pub fn parameters(&self, search: &Search) -> Result<()> {
+    pub(crate) fn parameters(&self, search: &Search) -> Result<()> {
         self.print(search, || parameters_table(search))
     }
 
     /// Prints in the chosen format, JSON or a table.
-    pub fn print(&self, result: &impl Serialize, table: impl FnOnce() -> String) -> Result<()> {
+    pub(crate) fn print(
+        &self,
+        result: &impl Serialize,
+        table: impl FnOnce() -> String,
+    ) -> Result<()> {
         match self.output {
             Output::Text => print!("{}", table()),
             Output::Json => println!("{}", serde_json::to_string_pretty(result)?),
@@ -130,7 +134,7 @@ impl<'a> Report<'a> {
 }
 
 /// The zoo as a Markdown table.
-pub fn zoo_table(rows: &[Row]) -> String {
+pub(crate) fn zoo_table(rows: &[Row]) -> String {
     let mut text = head(&[
         "strategy",
         "audits",
@@ -164,7 +168,7 @@ pub fn zoo_table(rows: &[Row]) -> String {
 }
 
 /// The costs of users' strategies and who bears them, as a Markdown table.
-pub fn users_table(rows: &[Row]) -> String {
+pub(crate) fn users_table(rows: &[Row]) -> String {
     let mut text = head(&[
         "strategy",
         "audits",
@@ -213,7 +217,7 @@ fn promise(row: &Row) -> String {
 }
 
 /// A picture of the zoo for each setting; returns their files.
-pub fn zoo_figures(folder: &Path, rows: &[Row]) -> Result<Vec<PathBuf>> {
+pub(crate) fn zoo_figures(folder: &Path, rows: &[Row]) -> Result<Vec<PathBuf>> {
     let mut settings: Vec<(bool, u64)> = rows.iter().map(|row| (row.audits, row.price)).collect();
     settings.dedup();
     let mut paths = Vec::new();
@@ -238,7 +242,7 @@ pub fn zoo_figures(folder: &Path, rows: &[Row]) -> Result<Vec<PathBuf>> {
 }
 
 /// A sweep as a Markdown table.
-pub fn sweep_table(points: &[Point]) -> String {
+pub(crate) fn sweep_table(points: &[Point]) -> String {
     let mut text = head(&[
         "attack",
         "liars",
@@ -275,7 +279,7 @@ pub fn sweep_table(points: &[Point]) -> String {
 
 /// Two pictures for each rule, committee and audits, by percentage: how often the quality is moved,
 /// and the gain of lying. Returns their files.
-pub fn sweep_figures(folder: &Path, grid: &Grid, points: &[Point]) -> Result<Vec<PathBuf>> {
+pub(crate) fn sweep_figures(folder: &Path, grid: &Grid, points: &[Point]) -> Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for &rule in &grid.rules {
         for &committee in &grid.committees {
@@ -348,7 +352,7 @@ fn parameters_table(search: &Search) -> String {
 }
 
 /// Parameter sets with their costs and a remark each.
-pub fn candidates_table<'a>(
+pub(crate) fn candidates_table<'a>(
     rows: impl Iterator<Item = (Candidate, &'a Finding, String)>,
 ) -> String {
     let mut text = head(&[
@@ -383,7 +387,7 @@ pub fn candidates_table<'a>(
 }
 
 /// The head of a Markdown table.
-pub fn head(columns: &[&str]) -> String {
+pub(crate) fn head(columns: &[&str]) -> String {
     format!(
         "| {} |\n|{}\n",
         columns.join(" | "),
@@ -392,12 +396,12 @@ pub fn head(columns: &[&str]) -> String {
 }
 
 /// A line of a Markdown table.
-pub fn line(cells: &[String]) -> String {
+pub(crate) fn line(cells: &[String]) -> String {
     format!("| {} |\n", cells.join(" | "))
 }
 
 /// Base units with their confidence interval.
-pub fn money(estimate: &Estimate) -> String {
+pub(crate) fn money(estimate: &Estimate) -> String {
     format!("{:.0} ± {:.0}", estimate.mean, estimate.margin)
 }
 

@@ -16,7 +16,7 @@ const EXP_MOST: f32 = 88.0;
 
 /// `e^x`, within 1.2 units in the last place; `x` is clamped to -87..=88.
 #[inline(always)]
-pub fn exp<L: Lanes>(x: L) -> L {
+pub(crate) fn exp<L: Lanes>(x: L) -> L {
     let x = x.max(L::splat(EXP_LEAST)).min(L::splat(EXP_MOST));
     let round = L::splat(ROUND);
     // x = n · ln 2 + r with |r| <= ln 2 / 2
@@ -40,7 +40,7 @@ const ERF_BREAK: f32 = 0.927_734_4;
 
 /// The error function, within 2e-7.
 #[inline(always)]
-pub fn erf<L: Lanes>(x: L) -> L {
+pub(crate) fn erf<L: Lanes>(x: L) -> L {
     let t = x.abs();
     let s = x.mul(x);
     // Minimax polynomials of N. Juffa (public domain), one for each side of the break.
@@ -65,7 +65,7 @@ pub fn erf<L: Lanes>(x: L) -> L {
 
 /// `x · (1 + erf(x / √2)) / 2`.
 #[inline(always)]
-pub fn gelu<L: Lanes>(x: L) -> L {
+pub(crate) fn gelu<L: Lanes>(x: L) -> L {
     let erf = erf(x.mul(L::splat(std::f32::consts::FRAC_1_SQRT_2)));
     let half = x.mul(L::splat(0.5));
     half.mul_add(erf, half)
@@ -73,7 +73,7 @@ pub fn gelu<L: Lanes>(x: L) -> L {
 
 /// The hyperbolic tangent, within 2e-7.
 #[inline(always)]
-pub fn tanh<L: Lanes>(x: L) -> L {
+pub(crate) fn tanh<L: Lanes>(x: L) -> L {
     let one = L::splat(1.0);
     let t = exp(x.abs().mul(L::splat(-2.0)));
     one.sub(t).div(one.add(t)).with_sign_of(x)
@@ -81,7 +81,7 @@ pub fn tanh<L: Lanes>(x: L) -> L {
 
 /// The sum of the lanes: the halves are added until one lane is left.
 #[inline(always)]
-pub fn sum(lanes: [f32; LANES]) -> f32 {
+pub(crate) fn sum(lanes: [f32; LANES]) -> f32 {
     let mut sums = lanes;
     let mut half = LANES / 2;
     while half > 0 {
@@ -96,7 +96,7 @@ pub fn sum(lanes: [f32; LANES]) -> f32 {
 /// The dot product of two slices of equal length: lane `i` has the chain of the elements `i`, `i + 16`,
 /// ..., padded with zeros.
 #[inline(always)]
-pub fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn dot<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
     let mut lanes = L::splat(0.0);
     let (a, rest_of_a) = a.as_chunks();
     let (b, rest_of_b) = b.as_chunks();

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 /// What is read of two texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cut {
+pub(crate) struct Cut {
     /// Tokens of the prompt that are read, from its first on.
     pub prompt: usize,
     /// Tokens of the answer that each window has; at least one window.
@@ -15,14 +15,14 @@ pub struct Cut {
 
 impl Cut {
     /// Tokens of the answer that are read, from its first on.
-    pub fn answer(&self) -> usize {
+    pub(crate) fn answer(&self) -> usize {
         self.windows.last().map_or(0, |window| window.end)
     }
 }
 
 /// The windows of a cross-encoder, which reads at most `room` tokens of both texts at once. A text of
 /// `prompt` tokens and one of `answer` tokens; at most `max_windows`, where 0 is 1.
-pub fn together(room: usize, max_windows: usize, prompt: usize, answer: usize) -> Cut {
+pub(crate) fn together(room: usize, max_windows: usize, prompt: usize, answer: usize) -> Cut {
     // Each text has half of the room, and the answer what the prompt leaves.
     let half = room / 2 + room % 2;
     let spare = room.saturating_sub(prompt);
@@ -39,7 +39,7 @@ pub fn together(room: usize, max_windows: usize, prompt: usize, answer: usize) -
 }
 
 /// The windows of a bi-encoder, which reads at most `room` tokens of a text at once.
-pub fn apart(room: usize, max_windows: usize, prompt: usize, answer: usize) -> Cut {
+pub(crate) fn apart(room: usize, max_windows: usize, prompt: usize, answer: usize) -> Cut {
     Cut {
         prompt: prompt.min(room),
         windows: parts(room, max_windows, answer),

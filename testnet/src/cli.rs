@@ -8,7 +8,7 @@ use poq_worker::program::logging::Format;
 /// Runs a local network of a Proof of Quality chain with real models.
 #[derive(Debug, Parser)]
 #[command(name = "poq-testnet", version)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Format of the log on stderr; RUST_LOG filters it
     #[arg(long, global = true, default_value_t = Format::Text, value_name = "text|json")]
     pub log_format: Format,
@@ -18,7 +18,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Create a new network, ask it a question, show the steps and the receipt, and stay up
     Run(Run),
     /// Show the status of every process of the running network
@@ -37,7 +37,7 @@ pub enum Command {
 
 /// Selects the network.
 #[derive(Debug, Args)]
-pub struct InFolder {
+pub(crate) struct InFolder {
     /// Folder of the homes and logs
     #[arg(long, env = "POQ_TESTNET_ROOT", default_value = ".testnet")]
     pub root: PathBuf,
@@ -45,7 +45,7 @@ pub struct InFolder {
 
 /// Options of `status`.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(crate) struct Status {
     #[command(flatten)]
     pub network: InFolder,
     /// Format of the result on stdout
@@ -55,7 +55,7 @@ pub struct Status {
 
 /// Options of `logs`.
 #[derive(Debug, Args)]
-pub struct Logs {
+pub(crate) struct Logs {
     /// Name of the process, for example node1, inference-1 or evaluator-1
     pub name: String,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub struct Logs {
 
 /// Options of `start` and `stop`.
 #[derive(Debug, Args)]
-pub struct Named {
+pub(crate) struct Named {
     /// Name of the process, for example node1, inference-1 or evaluator-1
     pub name: String,
     #[command(flatten)]
@@ -79,7 +79,7 @@ pub struct Named {
 
 /// Options of `add`.
 #[derive(Debug, Args)]
-pub struct Add {
+pub(crate) struct Add {
     /// Role of the worker
     #[arg(value_enum)]
     pub role: NewWorker,
@@ -89,7 +89,7 @@ pub struct Add {
 
 /// The role of an added worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum NewWorker {
+pub(crate) enum NewWorker {
     /// Answers.
     InferenceNode,
     /// Scores.
@@ -98,7 +98,7 @@ pub enum NewWorker {
 
 /// Options of `prompt`.
 #[derive(Debug, Args)]
-pub struct Prompt {
+pub(crate) struct Prompt {
     /// The question
     #[arg(env = "PROMPT")]
     pub prompt: String,
@@ -114,7 +114,7 @@ pub struct Prompt {
 
 /// Options of `run`. An empty environment variable counts as not set.
 #[derive(Debug, Args)]
-pub struct Run {
+pub(crate) struct Run {
     /// Stop after the receipt
     #[arg(long)]
     pub once: bool,
@@ -143,7 +143,7 @@ pub struct Run {
 
 /// Format of a result on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// Text for people.
     Text,
     /// A JSON value.

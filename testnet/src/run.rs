@@ -23,7 +23,7 @@ const CRASH_PAUSE: Duration = Duration::from_millis(500);
 const MAX_ANSWER_BYTES: u32 = 2048;
 
 /// Runs a network until its receipt or until it is stopped.
-pub async fn run(options: &Run) -> anyhow::Result<()> {
+pub(crate) async fn run(options: &Run) -> anyhow::Result<()> {
     let shutdown = shutdown_on_signals()?;
     let program = std::env::current_exe().context("cannot find the folder of the programs")?;
     let spec = Spec::new(
@@ -121,7 +121,7 @@ async fn crash(network: &mut Network) -> Error {
 }
 
 /// Sends a question, shows its steps, and returns its receipt.
-pub async fn ask(
+pub(crate) async fn ask(
     network: &Description,
     user: &Sender,
     question: &Question,

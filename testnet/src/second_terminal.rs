@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 const HEALTHY: Duration = Duration::from_secs(120);
 
 /// `status`.
-pub async fn status(options: &Status) -> anyhow::Result<()> {
+pub(crate) async fn status(options: &Status) -> anyhow::Result<()> {
     let all = request(&options.network.root, &Request::Status).await?;
     match options.output {
         Output::Text => show::statuses(&options.network.root, &all),
@@ -34,14 +34,14 @@ pub async fn status(options: &Status) -> anyhow::Result<()> {
 }
 
 /// `start`.
-pub async fn start(options: &Named) -> anyhow::Result<()> {
+pub(crate) async fn start(options: &Named) -> anyhow::Result<()> {
     let name = options.name.clone();
     request(&options.network.root, &Request::Start { name }).await?;
     wait_healthy(&options.network.root, &options.name).await
 }
 
 /// `stop`.
-pub async fn stop(options: &Named) -> anyhow::Result<()> {
+pub(crate) async fn stop(options: &Named) -> anyhow::Result<()> {
     let name = options.name.clone();
     let stopped = request(&options.network.root, &Request::Stop { name }).await?;
     show::statuses(&options.network.root, &stopped);
@@ -49,7 +49,7 @@ pub async fn stop(options: &Named) -> anyhow::Result<()> {
 }
 
 /// `add`.
-pub async fn add(options: &Add) -> anyhow::Result<()> {
+pub(crate) async fn add(options: &Add) -> anyhow::Result<()> {
     let role = match options.role {
         NewWorker::InferenceNode => Role::Inference,
         NewWorker::Evaluator => Role::Evaluator,
@@ -87,7 +87,7 @@ async fn wait_healthy(root: &Path, name: &str) -> anyhow::Result<()> {
 }
 
 /// `logs`.
-pub async fn logs(options: &Logs) -> anyhow::Result<()> {
+pub(crate) async fn logs(options: &Logs) -> anyhow::Result<()> {
     let root = &options.network.root;
     let network = Description::read(root).map_err(|_| Error::NotRunning(root.clone()))?;
     ensure!(
@@ -124,7 +124,7 @@ pub async fn logs(options: &Logs) -> anyhow::Result<()> {
 }
 
 /// `prompt`.
-pub async fn prompt(options: &Prompt) -> anyhow::Result<()> {
+pub(crate) async fn prompt(options: &Prompt) -> anyhow::Result<()> {
     let root = &options.network.root;
     let network = Description::read(root).map_err(|_| Error::NotRunning(root.clone()))?;
     let client = reachable(&network)

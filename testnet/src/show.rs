@@ -11,13 +11,13 @@ use poq_worker::program::terminal::without_controls;
 use crate::cli::Output;
 
 /// Prints the question before it is sent.
-pub fn question(question: &Question) {
+pub(crate) fn question(question: &Question) {
     eprintln!("\nAsking: {}\n", question.prompt);
     eprintln!("  height        ms  step");
 }
 
 /// Prints the task once it is in a block.
-pub fn submitted(submitted: &Submitted, denom: &str) {
+pub(crate) fn submitted(submitted: &Submitted, denom: &str) {
     let Submitted { task, escrow, .. } = submitted;
     eprintln!(
         "{:18}  task {task} submitted, {escrow} {denom} set aside",
@@ -26,7 +26,7 @@ pub fn submitted(submitted: &Submitted, denom: &str) {
 }
 
 /// Prints a step of the task.
-pub fn step(network: &Description, seen: &Seen) {
+pub(crate) fn step(network: &Description, seen: &Seen) {
     let text = describe(network, &seen.step);
     eprintln!("{:>8}  {:>8}  {text}", seen.height, seen.after.as_millis());
 }
@@ -71,7 +71,7 @@ fn describe(network: &Description, step: &Step) -> String {
 }
 
 /// Prints the result of a question to stdout.
-pub fn receipt(receipt: &Receipt, output: Output) -> anyhow::Result<()> {
+pub(crate) fn receipt(receipt: &Receipt, output: Output) -> anyhow::Result<()> {
     match output {
         Output::Text => println!("\n{receipt}"),
         Output::Json => println!("{}", json::to_string_pretty(receipt)?),
@@ -80,7 +80,7 @@ pub fn receipt(receipt: &Receipt, output: Output) -> anyhow::Result<()> {
 }
 
 /// Prints a table of processes to stdout.
-pub fn statuses(root: &Path, all: &[ProcessStatus]) {
+pub(crate) fn statuses(root: &Path, all: &[ProcessStatus]) {
     println!(
         "{:14} {:8} {:>8} {:>8}  address",
         "name", "state", "pid", "height"
@@ -122,7 +122,7 @@ fn jail(root: &Path, name: &str, until: u64) -> String {
 }
 
 /// Prints the addresses of the network and commands to try.
-pub fn addresses(network: &Network) {
+pub(crate) fn addresses(network: &Network) {
     let description = network.description();
     eprintln!("\nThe network stays up; Ctrl-C stops it.\n");
     for node in &description.validators {

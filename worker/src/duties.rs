@@ -129,7 +129,7 @@ pub(crate) struct Duties<P> {
 
 impl<P> Duties<P> {
     /// No duties yet. Work is stopped `margin` blocks before it is due.
-    pub fn new(margin: u64) -> Self {
+    pub(crate) fn new(margin: u64) -> Self {
         Self {
             margin,
             height: 0,
@@ -140,7 +140,12 @@ impl<P> Duties<P> {
     /// Updates to the list of the chain at `height`. Stops duties that are due or no longer listed,
     /// and returns those that were not done in time. A duty that the journal `has` may begin until it
     /// is due.
-    pub fn update(&mut self, height: u64, listed: &[Duty], has: impl Fn(Seat) -> bool) -> Vec<Key> {
+    pub(crate) fn update(
+        &mut self,
+        height: u64,
+        listed: &[Duty],
+        has: impl Fn(Seat) -> bool,
+    ) -> Vec<Key> {
         self.height = height;
         for record in self.records.values_mut() {
             record.is_listed = false;
@@ -166,11 +171,14 @@ impl<P> Duties<P> {
             let is_late = |margin| height.saturating_add(margin) >= record.duty.due_height;
             match &record.state {
                 State::Working(stop) if !record.is_listed || is_late(self.margin) => stop.cancel(),
-                State::Idle(_) if record.product.is_none() && is_late(self.margin) => {
-                    if is_late(0) || !has(key.seat) {
-                        record.state = State::Over;
-                        expired.push(*key);
-                    }
+                // In the margin a product that is on disk is still handed in.
+                State::Idle(_)
+                    if record.product.is_none()
+                        && is_late(self.margin)
+                        && (is_late(0) || !has(key.seat)) =>
+                {
+                    record.state = State::Over;
+                    expired.push(*key);
                 }
                 _ => {}
             }
@@ -181,7 +189,7 @@ impl<P> Duties<P> {
     /// The duty to begin now: reveals first, then by due height. Without room only reveals begin,
     /// since they only need the journal. While the journal cannot be written, no step begins that
     /// must be in it.
-    pub fn begin(&mut self, has_room: bool) -> Option<Begun> {
+    pub(crate) fn begin(&mut self, has_room: bool) -> Option<Begun> {
         let (height, can_save) = (self.height, !self.is_journal_behind());
         let may_begin = |key: &Key| {
             let has_room = has_room || key.step == Step::Reveal;
@@ -205,7 +213,7 @@ impl<P> Duties<P> {
     }
 
     /// Stores a duty's product. Returns whether the chain still asks for it.
-    pub fn made(&mut self, key: Key, value: P, is_saved: bool) -> bool {
+    pub(crate) fn made(&mut self, key: Key, value: P, is_saved: bool) -> bool {
         let height = self.height;
         self.records.get_mut(&key).is_some_and(|record| {
             record.state = State::Idle(0);
@@ -215,7 +223,7 @@ impl<P> Duties<P> {
     }
 
     /// Records that a duty failed. Returns whether it will be retried; if not, it is over.
-    pub fn failed(&mut self, key: Key) -> bool {
+    pub(crate) fn failed(&mut self, key: Key) -> bool {
         let next = self.height.saturating_add(1);
         self.records.get_mut(&key).is_some_and(|record| {
             record.failures += 1;
@@ -229,7 +237,7 @@ impl<P> Duties<P> {
     }
 
     /// Products that can be handed in, in the order of their steps.
-    pub fn ready(&self) -> Vec<Key> {
+    pub(crate) fn ready(&self) -> Vec<Key> {
         let records = self.records.iter();
         let is_ready = |record: &Record<P>| record.product.is_some() && record.is_idle(self.height);
         records
@@ -239,49 +247,49 @@ impl<P> Duties<P> {
     }
 
     /// The product of a duty.
-    pub fn product(&self, key: Key) -> Option<&P> {
+    pub(crate) fn product(&self, key: Key) -> Option<&P> {
         let product = self.records.get(&key)?.product.as_ref()?;
         Some(&product.value)
     }
 
     /// The product of a duty if it is not on disk yet.
-    pub fn unsaved(&self, key: Key) -> Option<&P> {
+    pub(crate) fn unsaved(&self, key: Key) -> Option<&P> {
         let product = self.records.get(&key)?.product.as_ref()?;
         (!product.is_saved).then_some(&product.value)
     }
 
     /// Records that a product is on disk.
-    pub fn saved(&mut self, key: Key) {
+    pub(crate) fn saved(&mut self, key: Key) {
         if let Some(product) = self.record(key).and_then(|record| record.product.as_mut()) {
             product.is_saved = true;
         }
     }
 
     /// Whether a product that must be on disk is not.
-    pub fn is_journal_behind(&self) -> bool {
+    pub(crate) fn is_journal_behind(&self) -> bool {
         let mut records = self.records.iter();
         records.any(|(key, record)| key.step.needs_disk() && record.is_unsaved())
     }
 
     /// Records that a product is on its way to the chain.
-    pub fn sending(&mut self, key: Key) {
+    pub(crate) fn sending(&mut self, key: Key) {
         self.set(key, State::Sending);
     }
 
     /// Records that a duty is done, or never will be.
-    pub fn finish(&mut self, key: Key) {
+    pub(crate) fn finish(&mut self, key: Key) {
         self.set(key, State::Over);
     }
 
     /// The submission had no effect: the next block finds the duty as it was, as long as the chain
     /// lists it.
-    pub fn release(&mut self, key: Key) {
+    pub(crate) fn release(&mut self, key: Key) {
         self.set(key, State::Idle(self.height.saturating_add(1)));
     }
 
     /// The chain refused a batch because most of it would fail: its duties are retried in batches
     /// of half the size.
-    pub fn split(&mut self, batch: &[Key]) {
+    pub(crate) fn split(&mut self, batch: &[Key]) {
         for key in batch {
             self.release(*key);
             if let Some(record) = self.record(*key) {
@@ -291,7 +299,7 @@ impl<P> Duties<P> {
     }
 
     /// The chain refused the journal's product: the duty is done again.
-    pub fn doubt(&mut self, key: Key) {
+    pub(crate) fn doubt(&mut self, key: Key) {
         self.release(key);
         if let Some(record) = self.record(key) {
             record.is_doubted = true;
@@ -300,19 +308,19 @@ impl<P> Duties<P> {
     }
 
     /// Batch limit for this duty, if lower than the chain's.
-    pub fn most(&self, key: Key) -> Option<usize> {
+    pub(crate) fn most(&self, key: Key) -> Option<usize> {
         self.records.get(&key)?.most
     }
 
     /// The last block that may include it.
-    pub fn due_height(&self, key: Key) -> u64 {
+    pub(crate) fn due_height(&self, key: Key) -> u64 {
         self.records
             .get(&key)
             .map_or(0, |record| record.duty.due_height)
     }
 
     /// Number of duties that are not over.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         let records = self.records.values();
         records
             .filter(|record| !matches!(record.state, State::Over))
@@ -320,7 +328,7 @@ impl<P> Duties<P> {
     }
 
     /// Stops all work.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         for record in self.records.values() {
             if let State::Working(stop) = &record.state {
                 stop.cancel();

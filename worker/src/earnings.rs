@@ -8,7 +8,7 @@ use serde::Serialize;
 /// A node's money on the chain. Amounts are in base units of `denom`; print with
 /// [`poq_client::json`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Earnings {
+pub(crate) struct Earnings {
     /// The node's operator.
     pub operator: String,
     /// Denom of all amounts.
@@ -37,7 +37,7 @@ pub struct Earnings {
 
 /// One payment to a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Payment {
+pub(crate) struct Payment {
     /// Height of the block that paid.
     pub height: u64,
     /// The paid task.
@@ -51,7 +51,7 @@ pub struct Payment {
 impl Earnings {
     /// Queries a node's earnings and its newest payments, at most `recent` (up to 100). `None` if
     /// there is no such node.
-    pub async fn read(
+    pub(crate) async fn read(
         client: &Client,
         role: Role,
         operator: &str,
@@ -78,7 +78,7 @@ impl Earnings {
     }
 
     /// Labels and values for display.
-    pub fn lines(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn lines(&self) -> Vec<(&'static str, String)> {
         let money = |amount: u128| format!("{amount} {}", self.denom);
         let mut lines = vec![
             ("operator", self.operator.clone()),

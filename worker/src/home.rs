@@ -185,19 +185,19 @@ pub(crate) mod tests {
     use super::*;
 
     #[derive(Debug, Deserialize)]
-    pub struct Config {
+    pub(crate) struct Config {
         pub chain: ChainConfig,
         threads: u32,
     }
 
-    pub fn home(config: &str) -> (tempfile::TempDir, WorkerHome) {
+    pub(crate) fn home(config: &str) -> (tempfile::TempDir, WorkerHome) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("config.toml"), config).unwrap();
         let home = WorkerHome::open(folder.path()).unwrap();
         (folder, home)
     }
 
-    pub const CONFIG: &str = "threads = 2\n[chain]\nid = \"poq-local-1\"\nnode = \
+    pub(crate) const CONFIG: &str = "threads = 2\n[chain]\nid = \"poq-local-1\"\nnode = \
         \"http://127.0.0.1:26657\"\nkey = \"evaluator-0\"\nkeyring = \"test\"\n";
 
     #[test]

@@ -14,12 +14,12 @@ pub(crate) struct RecentParams {
 
 impl RecentParams {
     /// Parameters that were read before the chain is followed.
-    pub fn new(params: Params) -> Self {
+    pub(crate) fn new(params: Params) -> Self {
         Self { params, read_at: 0 }
     }
 
     /// Queries the parameters if they are old. If the node does not answer, the old ones are kept.
-    pub async fn refresh(&mut self, client: &Client, height: u64) {
+    pub(crate) async fn refresh(&mut self, client: &Client, height: u64) {
         if height < self.read_at.saturating_add(READ_AFTER) {
             return;
         }
@@ -33,7 +33,7 @@ impl RecentParams {
     }
 
     /// The newest known parameters.
-    pub fn get(&self) -> &Params {
+    pub(crate) fn get(&self) -> &Params {
         &self.params
     }
 }

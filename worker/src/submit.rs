@@ -43,7 +43,7 @@ pub(crate) struct Verdict {
 
 impl Submission {
     /// Broadcasts, waits for the block, and reads the result of every item.
-    pub async fn run(self, sender: Arc<Sender>, heights: watch::Receiver<u64>) -> Verdict {
+    pub(crate) async fn run(self, sender: Arc<Sender>, heights: watch::Receiver<u64>) -> Verdict {
         let items = self.keys.len();
         let sent = send(self.message, self.step, self.due_height, &sender, heights).await;
         match sent {

@@ -36,7 +36,7 @@ pub(crate) struct Watch {
 impl Watch {
     /// Checks forever that the node has caught up, and that the operator is registered, is not
     /// jailed, and has no model that is not served.
-    pub async fn run(self) {
+    pub(crate) async fn run(self) {
         let mut ticks = interval(PAUSE);
         let mut jail = Jail::default();
         loop {

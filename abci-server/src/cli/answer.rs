@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 /// A found answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub(super) struct Found {
     /// Text of the answer.
     pub text: String,
     /// Height of its block.
@@ -21,7 +21,7 @@ pub struct Found {
 /// # Errors
 /// If there is no answer yet, if the node no longer has its block, or if the record is compact and the
 /// node does not index transactions.
-pub async fn find(client: &Client, task: &Task) -> anyhow::Result<Found> {
+pub(super) async fn find(client: &Client, task: &Task) -> anyhow::Result<Found> {
     let id = task.id;
     let Some(answer) = &task.answer else {
         bail!("task {id} has no answer; `poqd query poq task {id}` shows why");

@@ -10,7 +10,7 @@ use crate::home::settings::Format;
 
 /// Flags of `ask`: those of a transaction and of `tx poq submit-task`.
 #[derive(Debug, clap::Args)]
-pub struct Ask {
+pub(super) struct Ask {
     #[command(flatten)]
     flags: TxFlags,
     #[command(flatten)]
@@ -22,7 +22,7 @@ impl Ask {
     ///
     /// # Errors
     /// The reason why there is no answer.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         runtime()?.block_on(async {
             let account = Account::open(self.flags, home, &settings).await?;
@@ -31,7 +31,7 @@ impl Ask {
     }
 
     /// Value of `--output`.
-    pub fn output(&self) -> Option<Format> {
+    pub(super) fn output(&self) -> Option<Format> {
         self.flags.node.output
     }
 }

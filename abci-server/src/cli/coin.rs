@@ -15,11 +15,11 @@ pub struct Coin {
 
 /// Comma-separated coins with distinct denoms, sorted by denom.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Coins(pub Vec<Coin>);
+pub(super) struct Coins(pub Vec<Coin>);
 
 /// A price of one unit of gas: `digits / 10^decimals` base units.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GasPrice {
+pub(super) struct GasPrice {
     digits: u128,
     decimals: u32,
     /// For example `upoq`.
@@ -75,7 +75,7 @@ impl FromStr for GasPrice {
 
 impl GasPrice {
     /// The price of a million units of gas; `None` unless it is a whole number of at most 64 bits.
-    pub fn of_million(&self) -> Option<u64> {
+    pub(super) fn of_million(&self) -> Option<u64> {
         let scale = 10_u128.checked_pow(self.decimals)?;
         let product = self.digits.checked_mul(1_000_000)?;
         let is_whole = product.checked_rem(scale) == Some(0);
@@ -84,7 +84,7 @@ impl GasPrice {
     }
 
     /// The price of `gas`, rounded up; `None` beyond 128 bits.
-    pub fn of(&self, gas: u64) -> Option<u128> {
+    pub(super) fn of(&self, gas: u64) -> Option<u128> {
         let product = self.digits.checked_mul(gas.into())?;
         Some(product.div_ceil(10_u128.checked_pow(self.decimals)?))
     }

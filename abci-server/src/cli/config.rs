@@ -15,7 +15,7 @@ use crate::home::settings::{AppSettings, ClientSettings};
 
 /// Commands of `config`.
 #[derive(Debug, clap::Args)]
-pub struct Config {
+pub(super) struct Config {
     /// Format of results; default: as in client.toml.
     #[arg(long, short = 'o', global = true, value_enum)]
     pub output: Option<Format>,
@@ -88,7 +88,7 @@ impl Config {
     ///
     /// # Errors
     /// If a file is invalid, or would be with the new value.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         if let ConfigCommand::Set { key, value } = &self.command {
             return set(home, key, value);
         }

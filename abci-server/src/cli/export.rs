@@ -11,7 +11,7 @@ use crate::home::settings::{AppSettings, Format};
 
 /// Flags of `export`.
 #[derive(Debug, clap::Args)]
-pub struct Export {
+pub(super) struct Export {
     /// Height of the state, one of those that the node keeps; default: the last one.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     height: Option<u64>,
@@ -26,7 +26,7 @@ impl Export {
     ///
     /// # Errors
     /// If there is no such state.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let mut genesis = Genesis::read(&home.genesis())?;
         let data = home.app_data();
         anyhow::ensure!(

@@ -41,7 +41,7 @@ const MAX_BODY: usize = 4096;
 
 /// Flags of `faucet`.
 #[derive(Debug, clap::Args)]
-pub struct Faucet {
+pub(super) struct Faucet {
     #[command(flatten)]
     node: NodeFlags,
     #[command(flatten)]
@@ -108,7 +108,7 @@ impl Faucet {
     ///
     /// # Errors
     /// If the key, the node or the address cannot be used.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         runtime()?.block_on(async {
             let shutdown = shutdown_on_signals()?;

@@ -9,7 +9,7 @@ use crate::home::settings::Format;
 
 /// Flags of commands that connect to a node.
 #[derive(Debug, clap::Args)]
-pub struct NodeFlags {
+pub(super) struct NodeFlags {
     /// RPC address of the node: http://, https:// or tcp://; default: as in client.toml.
     #[arg(long, global = true, value_name = "URL")]
     pub node: Option<String>,
@@ -23,7 +23,7 @@ impl NodeFlags {
     ///
     /// # Errors
     /// If the settings or the address are invalid.
-    pub fn open(&self, settings: &ClientSettings) -> anyhow::Result<(Client, Format)> {
+    pub(super) fn open(&self, settings: &ClientSettings) -> anyhow::Result<(Client, Format)> {
         let node = self.node.as_deref().unwrap_or(&settings.node);
         Ok((Client::new(node)?, self.output.unwrap_or(settings.output)))
     }
@@ -31,7 +31,7 @@ impl NodeFlags {
 
 /// Flags of commands that use keys.
 #[derive(Debug, clap::Args)]
-pub struct KeyringFlags {
+pub(super) struct KeyringFlags {
     /// Backend of the keyring: file or test; default: as in client.toml.
     #[arg(long, global = true, value_name = "BACKEND")]
     pub keyring_backend: Option<Backend>,
@@ -42,7 +42,7 @@ impl KeyringFlags {
     ///
     /// # Errors
     /// If the keyring or the genesis cannot be read.
-    pub fn open(&self, home: &Home, settings: &ClientSettings) -> anyhow::Result<Keyring> {
+    pub(super) fn open(&self, home: &Home, settings: &ClientSettings) -> anyhow::Result<Keyring> {
         let backend = self.keyring_backend.unwrap_or(settings.keyring_backend);
         let keyring = Keyring::open(home.path(), backend, ask)?;
         Ok(keyring.with_prefix(settings.address_prefix(home)?))

@@ -26,7 +26,7 @@ use crate::home::validator_keys::{
 
 /// Commands of `genesis`.
 #[derive(Debug, clap::Args)]
-pub struct Genesis {
+pub(super) struct Genesis {
     #[command(flatten)]
     keyring: KeyringFlags,
     /// Format of the result; default: as in client.toml.
@@ -121,7 +121,7 @@ impl Genesis {
     ///
     /// # Errors
     /// If the application would refuse the genesis.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         let path = home.genesis();
         let mut genesis = genesis::Genesis::read(&path).with_context(

@@ -25,7 +25,7 @@ const MEMPOOL_BYTES: i64 = 64 << 20;
 
 /// Flags of `init`.
 #[derive(Debug, clap::Args)]
-pub struct Init {
+pub(super) struct Init {
     /// Display name of the node.
     moniker: String,
     /// Id of the chain.
@@ -78,7 +78,7 @@ impl Init {
     ///
     /// # Errors
     /// If the home cannot be created.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let genesis_path = home.genesis();
         if genesis_path.exists() && !self.overwrite {
             bail!(

@@ -18,7 +18,7 @@ use crate::home::settings::Format;
 
 /// Commands of `keys`.
 #[derive(Debug, clap::Args)]
-pub struct Keys {
+pub(super) struct Keys {
     #[command(flatten)]
     keyring: KeyringFlags,
     /// Format of results; default: as in client.toml.
@@ -129,7 +129,7 @@ impl Keys {
     ///
     /// # Errors
     /// Errors of the keyring.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         let format = self.output.unwrap_or(settings.output);
         let keyring = self.keyring.open(home, &settings)?;
@@ -181,7 +181,7 @@ impl Keys {
     }
 
     /// Value of `--output`.
-    pub fn output(&self) -> Option<Format> {
+    pub(super) fn output(&self) -> Option<Format> {
         self.output
     }
 }

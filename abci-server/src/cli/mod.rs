@@ -14,7 +14,7 @@ mod init;
 mod input;
 mod keys;
 mod models;
-pub mod output;
+pub(crate) mod output;
 mod query;
 mod role;
 mod start;
@@ -38,7 +38,7 @@ use crate::home::{Home, default_home};
 /// Node daemon and command line of the Proof of Quality chain.
 #[derive(Debug, Parser)]
 #[command(name = "poqd", version, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Folder of settings, keys and data.
     #[arg(long, global = true, env = "POQD_HOME", default_value_os_t = default_home())]
     home: PathBuf,
@@ -91,7 +91,7 @@ impl Cli {
     ///
     /// # Errors
     /// The command's failure.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
         let home = Home::new(self.home);
         match self.command {
             Command::Init(command) => command.run(&home),
@@ -117,7 +117,7 @@ impl Cli {
     }
 
     /// Format of a failure, the same as that of results.
-    pub fn error_format(&self) -> Format {
+    pub(crate) fn error_format(&self) -> Format {
         let flag = match &self.command {
             Command::Init(command) => command.output,
             Command::Start(_)

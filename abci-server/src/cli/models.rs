@@ -17,7 +17,7 @@ const PAGE: u32 = 100;
 
 /// Commands of `models`.
 #[derive(Debug, clap::Args)]
-pub struct Models {
+pub(super) struct Models {
     #[command(subcommand)]
     command: ModelsCommand,
 }
@@ -53,7 +53,7 @@ impl Models {
     ///
     /// # Errors
     /// If a file is missing, or the node does not answer.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let ModelsCommand::Check(check) = self.command;
         let mut settings = AppSettings::load(home)?;
         settings.evaluator_models = check.evaluator_models.or(settings.evaluator_models);
@@ -84,7 +84,7 @@ impl Models {
     }
 
     /// Value of `--output`.
-    pub fn output(&self) -> Option<Format> {
+    pub(super) fn output(&self) -> Option<Format> {
         let ModelsCommand::Check(check) = &self.command;
         check.node.output
     }

@@ -14,7 +14,7 @@ impl Format {
     ///
     /// # Errors
     /// If the output is closed.
-    pub fn print(self, value: &impl Serialize) -> io::Result<()> {
+    pub(crate) fn print(self, value: &impl Serialize) -> io::Result<()> {
         terminal::write(&self.render(value)?)
     }
 
@@ -22,7 +22,7 @@ impl Format {
     ///
     /// # Errors
     /// If the output is closed.
-    pub fn print_json(self, value: &Value) -> io::Result<()> {
+    pub(crate) fn print_json(self, value: &Value) -> io::Result<()> {
         terminal::write(&match self {
             Self::Text => self.render(value)?,
             Self::Json => serde_json::to_string_pretty(value)? + "\n",
@@ -33,7 +33,7 @@ impl Format {
     ///
     /// # Errors
     /// If the output is closed.
-    pub fn print_told(self, value: &impl Serialize, text: &str) -> io::Result<()> {
+    pub(crate) fn print_told(self, value: &impl Serialize, text: &str) -> io::Result<()> {
         match self {
             Self::Text => terminal::write(text),
             Self::Json => self.print(value),
@@ -49,12 +49,12 @@ impl Format {
 }
 
 /// Converts a length to a number that JSON writes as a number.
-pub fn count(length: usize) -> u32 {
+pub(crate) fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Prints a failure to standard error, as text or as one JSON line, and returns the exit status.
-pub fn print_error(format: Format, error: &anyhow::Error) -> u8 {
+pub(crate) fn print_error(format: Format, error: &anyhow::Error) -> u8 {
     let failure = Failure::new(error.chain());
     match format {
         Format::Text => eprintln!("Error: {}", failure.message()),

@@ -11,7 +11,7 @@ use crate::transport::Address;
 
 /// Flags of `start`; the defaults are in app.toml.
 #[derive(Debug, clap::Args)]
-pub struct Start {
+pub(super) struct Start {
     /// Address to serve ABCI on: unix:///PATH or tcp://HOST:PORT; default: the socket abci.sock in the
     /// home with --with-comet, else tcp://127.0.0.1:26658.
     #[arg(long, value_name = "ADDRESS")]
@@ -51,7 +51,7 @@ impl Start {
     ///
     /// # Errors
     /// The part that could not start or that ended by itself.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = self.settings(home)?;
         let risks = AcceptedRisks {
             remote_abci: self.allow_remote_abci,

@@ -7,7 +7,7 @@ use crate::home::settings::ClientSettings;
 
 /// Flags of `status`.
 #[derive(Debug, clap::Args)]
-pub struct Status {
+pub(super) struct Status {
     #[command(flatten)]
     pub node: NodeFlags,
 }
@@ -17,7 +17,7 @@ impl Status {
     ///
     /// # Errors
     /// If the node does not answer.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let (client, format) = self.node.open(&ClientSettings::load(home)?)?;
         Ok(format.print(&runtime()?.block_on(client.status())?)?)
     }

@@ -6,7 +6,7 @@ use crate::home::settings::Format;
 
 /// Flags of `version`.
 #[derive(Debug, clap::Args)]
-pub struct Version {
+pub(super) struct Version {
     /// Also print build information.
     #[arg(long)]
     long: bool,
@@ -43,7 +43,7 @@ impl Version {
     ///
     /// # Errors
     /// If the output is closed.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(self) -> anyhow::Result<()> {
         Ok(self.output.unwrap_or_default().print(&Versions {
             name: env!("CARGO_PKG_NAME"),
             version: env!("CARGO_PKG_VERSION"),

@@ -12,7 +12,7 @@ use crate::home::vrf_keys::VrfKeys;
 
 /// Commands of `vrf-key`.
 #[derive(Debug, clap::Args)]
-pub struct VrfKey {
+pub(super) struct VrfKey {
     /// Format of the result.
     #[arg(long, short = 'o', global = true, value_enum)]
     pub output: Option<Format>,
@@ -40,7 +40,7 @@ impl VrfKey {
     ///
     /// # Errors
     /// If the file cannot be used.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let mut keys = VrfKeys::read(home.vrf_key())?;
         if matches!(self.command, VrfKeyCommand::Add) {
             keys.add()?;

@@ -9,7 +9,7 @@ use toml_edit::{DocumentMut, Item, Value};
 
 /// The reason why CometBFT's settings cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {
@@ -58,7 +58,7 @@ pub enum Error {
 
 /// An open `config.toml`.
 #[derive(Debug)]
-pub struct CometConfig {
+pub(crate) struct CometConfig {
     path: PathBuf,
     document: DocumentMut,
 }
@@ -68,7 +68,7 @@ impl CometConfig {
     ///
     /// # Errors
     /// [`Error::Read`], [`Error::Invalid`].
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
+    pub(crate) fn open(path: impl Into<PathBuf>) -> Result<Self, Error> {
         let path = path.into();
         let text = std::fs::read_to_string(&path).map_err(|source| Error::Read {
             path: path.clone(),
@@ -87,7 +87,7 @@ impl CometConfig {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the file does not have the option, because it is from another version.
-    pub fn set(&mut self, option: &str, value: impl Into<Value>) -> Result<(), Error> {
+    pub(crate) fn set(&mut self, option: &str, value: impl Into<Value>) -> Result<(), Error> {
         let mut item: Option<&mut Item> = Some(self.document.as_item_mut());
         for part in option.split('.') {
             item = item.and_then(|item| item.get_mut(part));
@@ -108,7 +108,7 @@ impl CometConfig {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the file does not have the option, [`Error::Value`] for another type.
-    pub fn set_text(&mut self, option: &str, text: &str) -> Result<(), Error> {
+    pub(crate) fn set_text(&mut self, option: &str, text: &str) -> Result<(), Error> {
         let old = self.value(option)?;
         let value = match old {
             Value::String(_) => Some(Value::from(text)),
@@ -130,7 +130,7 @@ impl CometConfig {
     ///
     /// # Errors
     /// [`Error::Invalid`].
-    pub fn values(&self) -> Result<toml::Table, Error> {
+    pub(crate) fn values(&self) -> Result<toml::Table, Error> {
         let text = self.document.to_string();
         toml::from_str(&text).map_err(|error| Error::Invalid {
             path: self.path.clone(),
@@ -151,13 +151,13 @@ impl CometConfig {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the file does not have the option.
-    pub fn text(&self, option: &str) -> Result<&str, Error> {
+    pub(crate) fn text(&self, option: &str) -> Result<&str, Error> {
         let value = self.value(option)?;
         value.as_str().ok_or_else(|| self.missing(option))
     }
 
     /// The URL of the RPC on this machine, `http://HOST:PORT`; `None` if the RPC is off.
-    pub fn rpc_url(&self) -> Option<String> {
+    pub(crate) fn rpc_url(&self) -> Option<String> {
         let listen = self.text("rpc.laddr").ok()?;
         (!listen.is_empty()).then(|| url(listen))
     }
@@ -166,7 +166,7 @@ impl CometConfig {
     ///
     /// # Errors
     /// [`Error::Client`].
-    pub fn save(&self) -> Result<(), Error> {
+    pub(crate) fn save(&self) -> Result<(), Error> {
         Ok(durable::replace(
             &self.path,
             self.document.to_string().as_bytes(),
@@ -177,7 +177,7 @@ impl CometConfig {
     ///
     /// # Errors
     /// [`Error::Listen`] with the taken address.
-    pub fn check_addresses(&self) -> Result<(), Error> {
+    pub(crate) fn check_addresses(&self) -> Result<(), Error> {
         for option in ["rpc.laddr", "p2p.laddr"] {
             let address = self.text(option)?;
             check_free(address).map_err(|reason| Error::Listen {

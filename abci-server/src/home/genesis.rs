@@ -26,7 +26,7 @@ const ADDRESS_BYTES: usize = 20;
 
 /// CometBFT's genesis document. Fields that this program does not use stay as CometBFT wrote them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Genesis {
+pub(crate) struct Genesis {
     genesis_time: String,
     /// Id of the chain, 1..=50 bytes.
     pub chain_id: String,
@@ -42,7 +42,7 @@ pub struct Genesis {
 
 /// A validator of the genesis document.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Validator {
+pub(crate) struct Validator {
     /// Consensus address, 40 hex digits.
     pub address: String,
     pub_key: Value,
@@ -54,7 +54,7 @@ pub struct Validator {
 
 /// The reason why a genesis cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// It cannot be read or written.
     #[error("cannot {action} {path}: {source}", path = path.display())]
     File {
@@ -103,12 +103,17 @@ impl Genesis {
     ///
     /// # Errors
     /// [`Error::File`], [`Error::Invalid`].
-    pub fn read(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         read_json(path)
     }
 
     /// Turns a new document from CometBFT into the genesis of a chain.
-    pub fn found(&mut self, chain_id: &str, validators: Vec<Validator>, app_state: GenesisState) {
+    pub(crate) fn found(
+        &mut self,
+        chain_id: &str,
+        validators: Vec<Validator>,
+        app_state: GenesisState,
+    ) {
         self.chain_id = chain_id.to_owned();
         self.initial_height = "1".into();
         self.consensus_params["block"]["max_bytes"] = json!(COMETBFT_MAX_BLOCK_BYTES.to_string());
@@ -130,7 +135,7 @@ impl Genesis {
     ///
     /// # Errors
     /// [`Error::Extensions`].
-    pub fn vote_extensions_height(&self) -> Result<u64, Error> {
+    pub(crate) fn vote_extensions_height(&self) -> Result<u64, Error> {
         let height = &self.consensus_params["abci"]["vote_extensions_enable_height"];
         match height {
             Value::Null => Ok(0),
@@ -141,7 +146,7 @@ impl Genesis {
     }
 
     /// Sets the first height whose votes carry VRF outputs.
-    pub fn set_vote_extensions_height(&mut self, height: u64) {
+    pub(crate) fn set_vote_extensions_height(&mut self, height: u64) {
         let height = json!({ "vote_extensions_enable_height": height.to_string() });
         self.consensus_params["abci"] = height;
     }
@@ -151,7 +156,7 @@ impl Genesis {
     /// # Errors
     /// [`Error::Refused`] with the cause; [`Error::InitialHeight`], [`Error::Validator`],
     /// [`Error::Check`].
-    pub fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         if !["", "0", "1"].contains(&self.initial_height.as_str()) {
             return Err(Error::InitialHeight(self.initial_height.clone()));
         }
@@ -169,7 +174,7 @@ impl Genesis {
     ///
     /// # Errors
     /// [`Error::File`].
-    pub fn write(&self, path: &Path) -> Result<(), Error> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), Error> {
         serde_json::to_vec_pretty(self)
             .map_err(std::io::Error::other)
             .and_then(|json| replace(path, &json))
@@ -183,7 +188,7 @@ impl Genesis {
 
 impl Validator {
     /// Creates a validator with an Ed25519 key of 32 bytes.
-    pub fn new(public_key: &[u8], power: u64, name: String) -> Self {
+    pub(crate) fn new(public_key: &[u8], power: u64, name: String) -> Self {
         let digest = Sha256::digest(public_key);
         Self {
             address: hex::encode_upper(&digest[..ADDRESS_BYTES]),
@@ -197,7 +202,7 @@ impl Validator {
     }
 
     /// Whether it has this key.
-    pub fn has_key(&self, public_key: &[u8]) -> bool {
+    pub(crate) fn has_key(&self, public_key: &[u8]) -> bool {
         self.pub_key["value"] == BASE64.encode(public_key)
     }
 
@@ -205,7 +210,7 @@ impl Validator {
     ///
     /// # Errors
     /// [`Error::Validator`].
-    pub fn public_key(&self) -> Result<Vec<u8>, Error> {
+    pub(crate) fn public_key(&self) -> Result<Vec<u8>, Error> {
         match serde_json::from_value(self.pub_key.clone()) {
             Ok(public_key::Sum::Ed25519(key)) => Ok(key),
             _ => Err(self.unusable()),
@@ -242,7 +247,7 @@ fn replace(path: &Path, content: &[u8]) -> std::io::Result<()> {
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Invalid`].
-pub fn read_app_state(path: &Path) -> Result<GenesisState, Error> {
+pub(crate) fn read_app_state(path: &Path) -> Result<GenesisState, Error> {
     read_json(path)
 }
 
@@ -250,7 +255,7 @@ pub fn read_app_state(path: &Path) -> Result<GenesisState, Error> {
 ///
 /// # Errors
 /// [`Error::File`], [`Error::Invalid`].
-pub fn read_address_prefix(path: &Path) -> Result<Option<String>, Error> {
+pub(crate) fn read_address_prefix(path: &Path) -> Result<Option<String>, Error> {
     /// The other fields of a large document are skipped.
     #[derive(Deserialize)]
     struct Document {
@@ -273,7 +278,7 @@ pub fn read_address_prefix(path: &Path) -> Result<Option<String>, Error> {
 ///
 /// # Errors
 /// [`Error::Refused`] with the cause; [`Error::Check`].
-pub fn validate(chain_id: &str, app_state: &GenesisState) -> Result<(), Error> {
+pub(crate) fn validate(chain_id: &str, app_state: &GenesisState) -> Result<(), Error> {
     let json = serde_json::to_vec(app_state).map_err(|error| Error::Check(error.into()))?;
     let (_folder, app) = scratch()?;
     Ok(app.check_genesis(chain_id, &json)?)
@@ -294,7 +299,7 @@ fn scratch() -> Result<(tempfile::TempDir, poq_app::App), Error> {
 ///
 /// # Errors
 /// [`Error::ChainId`].
-pub fn parse_chain_id(text: &str) -> Result<String, Error> {
+pub(crate) fn parse_chain_id(text: &str) -> Result<String, Error> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if (1..=50).contains(&text.len()) && text.bytes().all(allowed) {
         Ok(text.to_owned())

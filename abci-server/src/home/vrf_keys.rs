@@ -15,7 +15,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// The reason why a file of VRF keys cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// It cannot be read or written.
     #[error("cannot {action} {path}: {source}", path = path.display())]
     File {
@@ -57,7 +57,7 @@ struct KeyPair {
 }
 
 /// The keys of a home, in `config/priv_vrf_key.json`.
-pub struct VrfKeys {
+pub(crate) struct VrfKeys {
     path: PathBuf,
     file: KeyFile,
     secrets: Vec<Secret>,
@@ -68,7 +68,7 @@ impl VrfKeys {
     ///
     /// # Errors
     /// [`Error::File`], [`Error::Invalid`].
-    pub fn read(path: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn read(path: PathBuf) -> Result<Self, Error> {
         let file = match fs::read(&path).map(Zeroizing::new) {
             Ok(json) => parse(&path, &json)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => KeyFile::default(),
@@ -90,7 +90,7 @@ impl VrfKeys {
     ///
     /// # Errors
     /// [`Error`].
-    pub fn read_or_create(path: PathBuf) -> Result<Self, Error> {
+    pub(crate) fn read_or_create(path: PathBuf) -> Result<Self, Error> {
         let mut keys = Self::read(path)?;
         if keys.secrets.is_empty() {
             keys.add()?;
@@ -102,7 +102,7 @@ impl VrfKeys {
     ///
     /// # Errors
     /// [`Error::Random`], [`Error::File`].
-    pub fn add(&mut self) -> Result<[u8; KEY_BYTES], Error> {
+    pub(crate) fn add(&mut self) -> Result<[u8; KEY_BYTES], Error> {
         let mut seed = Zeroizing::new([0; KEY_BYTES]);
         OsRng.try_fill_bytes(&mut *seed).map_err(Error::Random)?;
         let key = KeyPair {
@@ -121,17 +121,17 @@ impl VrfKeys {
     }
 
     /// The public keys, oldest first.
-    pub fn public_keys(&self) -> Vec<[u8; KEY_BYTES]> {
+    pub(crate) fn public_keys(&self) -> Vec<[u8; KEY_BYTES]> {
         self.secrets.iter().map(Secret::public_key).collect()
     }
 
     /// Path of the file.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// The secrets with which the application computes VRF outputs.
-    pub fn into_secrets(self) -> Secrets {
+    pub(crate) fn into_secrets(self) -> Secrets {
         Secrets::new(self.secrets)
     }
 

@@ -26,7 +26,7 @@ const BUDGET: Duration = Duration::from_millis(400);
 /// The application as served over ABCI. Like the Cosmos SDK, it also answers queries that need CometBFT,
 /// such as `cosmos.tx.v1beta1.Service/GetTx`, if that takes less than `BUDGET`.
 #[derive(Clone)]
-pub struct ServedApp {
+pub(super) struct ServedApp {
     app: App,
     comet: CometQueries,
     runtime: Handle,
@@ -34,7 +34,7 @@ pub struct ServedApp {
 
 impl ServedApp {
     /// Requests to CometBFT run on `runtime`, which another thread drives or drops.
-    pub fn new(app: App, comet: CometQueries, runtime: Handle) -> Self {
+    pub(super) fn new(app: App, comet: CometQueries, runtime: Handle) -> Self {
         Self {
             app,
             comet,

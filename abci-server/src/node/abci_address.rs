@@ -11,7 +11,7 @@ use crate::home::settings::AppSettings;
 use crate::transport::{Address, MAX_SOCKET_PATH};
 
 /// The address at which a node serves ABCI.
-pub struct AbciAddress {
+pub(super) struct AbciAddress {
     address: Address,
     /// Temporary folder of a socket outside the home.
     _folder: Option<TempDir>,
@@ -23,7 +23,11 @@ impl AbciAddress {
     ///
     /// # Errors
     /// If other machines could reach the address, unless `allow_remote`.
-    pub fn choose(home: &Home, settings: &AppSettings, allow_remote: bool) -> anyhow::Result<Self> {
+    pub(super) fn choose(
+        home: &Home,
+        settings: &AppSettings,
+        allow_remote: bool,
+    ) -> anyhow::Result<Self> {
         if settings.comet.supervise && settings.abci.is_none() {
             return Self::private(home);
         }
@@ -70,7 +74,7 @@ impl AbciAddress {
     }
 
     /// Returns the address.
-    pub fn get(&self) -> &Address {
+    pub(super) fn get(&self) -> &Address {
         &self.address
     }
 }

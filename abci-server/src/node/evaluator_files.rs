@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// The first model whose files are missing.
-pub fn load(home: &Home, app: &App, reference: &Reference) -> anyhow::Result<()> {
+pub(super) fn load(home: &Home, app: &App, reference: &Reference) -> anyhow::Result<()> {
     for model in registered(home, app)?
         .iter()
         .filter(|model| !model.deprecated)
@@ -40,7 +40,7 @@ pub fn load(home: &Home, app: &App, reference: &Reference) -> anyhow::Result<()>
 
 /// Reports missing models in the log and in the metric `poqd_evaluator_models_missing` until their files
 /// are found.
-pub async fn watch(app: App, reference: Arc<Reference>) {
+pub(super) async fn watch(app: App, reference: Arc<Reference>) {
     loop {
         let (app, reference) = (app.clone(), Arc::clone(&reference));
         let missing = tokio::task::spawn_blocking(move || missing(&app, &reference)).await;

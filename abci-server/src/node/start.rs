@@ -23,7 +23,7 @@ use crate::transport::{Address, Listener, Server};
 
 /// Risks that an operator accepts explicitly.
 #[derive(Clone, Copy, Debug)]
-pub struct AcceptedRisks {
+pub(crate) struct AcceptedRisks {
     /// Other machines may reach ABCI, which has no authentication.
     pub remote_abci: bool,
     /// The validator's VRF key may be missing in this home, so that its votes do not count.
@@ -40,7 +40,7 @@ struct CometPlan {
 ///
 /// # Errors
 /// The part that could not start or that ended by itself.
-pub fn start(
+pub(crate) fn start(
     home: &Home,
     settings: &AppSettings,
     risks: AcceptedRisks,

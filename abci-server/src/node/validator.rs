@@ -18,7 +18,7 @@ use crate::home::vrf_keys::VrfKeys;
 const WATCH_PAUSE: Duration = Duration::from_secs(10);
 
 /// The validator whose votes a node extends.
-pub struct Voting {
+pub(super) struct Voting {
     /// Address of the validator; `None` for a node without one.
     address: Option<String>,
     /// Whether the node runs even if its votes do not count.
@@ -30,7 +30,7 @@ pub struct Voting {
 /// # Errors
 /// If the home lacks the validator's registered VRF key, so that its votes would not count, or if the
 /// validator is unknown; unless `without_key` allows both.
-pub fn vote(app: App, home: &Home, without_key: bool) -> anyhow::Result<(App, Voting)> {
+pub(super) fn vote(app: App, home: &Home, without_key: bool) -> anyhow::Result<(App, Voting)> {
     let public_key = match own_key_if_any(home) {
         Err(error) if without_key => {
             tracing::error!("{error:#}");
@@ -76,7 +76,7 @@ fn vote_as(app: App, home: &Home, public_key: Vec<u8>, without_key: bool) -> any
 impl Voting {
     /// Polls the validator for which CometBFT signs. Returns once it is another one with power, because
     /// its votes would not count.
-    pub async fn watch(self, rpc: Option<Client>) -> anyhow::Error {
+    pub(super) async fn watch(self, rpc: Option<Client>) -> anyhow::Error {
         let Some(rpc) = rpc else {
             tracing::warn!(
                 "config.toml has no address of CometBFT's RPC: poqd cannot check that CometBFT signs for \

@@ -11,7 +11,7 @@ use tendermint_proto::v0_38::abci::{
 const TASK_EVENTS: &str = "poq_task_";
 
 /// The height of the block that a request executes, if it executes one.
-pub fn executed_height(asked: &Asked) -> Option<i64> {
+pub(super) fn executed_height(asked: &Asked) -> Option<i64> {
     match asked {
         Asked::FinalizeBlock(request) => Some(request.height),
         _ => None,
@@ -19,7 +19,7 @@ pub fn executed_height(asked: &Asked) -> Option<i64> {
 }
 
 /// Records an answer of the application. `height` is the height of the executed block.
-pub fn record(height: Option<i64>, answered: &Answered, elapsed: Duration) {
+pub(super) fn record(height: Option<i64>, answered: &Answered, elapsed: Duration) {
     let Some(method) = method(answered) else {
         return;
     };

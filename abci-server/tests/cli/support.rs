@@ -17,7 +17,7 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// The program with these words, separated by spaces, without the user's own settings.
-pub fn poqd(words: &str) -> Command {
+pub(crate) fn poqd(words: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_poqd"));
     command.args(words.split_whitespace());
     for name in ["POQD_HOME", "POQ_KEYRING_PASSPHRASE", "RUST_LOG"] {
@@ -26,7 +26,7 @@ pub fn poqd(words: &str) -> Command {
     command
 }
 
-pub trait Run {
+pub(crate) trait Run {
     fn finish(&mut self) -> Output;
     /// Runs it successfully and returns its JSON output.
     fn json(&mut self) -> Value;
@@ -63,7 +63,7 @@ impl Run for Command {
 }
 
 /// Runs a command with this standard input.
-pub fn feed(command: &mut Command, input: &str) -> Output {
+pub(crate) fn feed(command: &mut Command, input: &str) -> Output {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -79,19 +79,19 @@ pub fn feed(command: &mut Command, input: &str) -> Output {
     child.wait_with_output().unwrap()
 }
 
-pub fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// A 64-bit integer, which is a string in JSON.
-pub fn number(value: &Value) -> u64 {
+pub(crate) fn number(value: &Value) -> u64 {
     let text = value.as_str();
     let number = text.and_then(|text| text.parse().ok());
     number.unwrap_or_else(|| panic!("{value} is not an integer in text"))
 }
 
 /// Waits until `look` finds something.
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = look() {
@@ -103,13 +103,13 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The files of a network of one validator.
-pub struct Network {
+pub(crate) struct Network {
     folder: TempDir,
     pub description: Value,
 }
 
 impl Network {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let template = concat!(
             env!("CARGO_MANIFEST_DIR"),
@@ -127,16 +127,16 @@ impl Network {
         }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn node(&self) -> PathBuf {
+    pub(crate) fn node(&self) -> PathBuf {
         self.path().join("node1")
     }
 
     /// A command of the user's home.
-    pub fn user(&self, words: &str) -> Command {
+    pub(crate) fn user(&self, words: &str) -> Command {
         let mut command = poqd("--home");
         command
             .arg(self.path().join("user"))
@@ -145,7 +145,7 @@ impl Network {
     }
 
     /// A string of the description.
-    pub fn get(&self, pointer: &str) -> String {
+    pub(crate) fn get(&self, pointer: &str) -> String {
         let value = self.description.pointer(pointer);
         value
             .and_then(Value::as_str)
@@ -154,7 +154,7 @@ impl Network {
     }
 
     /// Starts the node with these flags; it need not live.
-    pub fn spawn(&self, flags: &[&OsStr]) -> Running {
+    pub(crate) fn spawn(&self, flags: &[&OsStr]) -> Running {
         let log = self.path().join("poqd.log");
         let file = std::fs::File::create(&log).unwrap();
         let child = poqd("start --with-comet --home")
@@ -168,12 +168,12 @@ impl Network {
     }
 
     /// Starts the node and waits for the first blocks.
-    pub fn start(&self) -> Running {
+    pub(crate) fn start(&self) -> Running {
         self.start_with(&[])
     }
 
     /// Like [`Self::start`], with these flags.
-    pub fn start_with(&self, flags: &[&OsStr]) -> Running {
+    pub(crate) fn start_with(&self, flags: &[&OsStr]) -> Running {
         let mut running = self.spawn(flags);
         eventually("the second block", || {
             running.assert_lives();
@@ -186,28 +186,28 @@ impl Network {
 }
 
 /// A running node; killed with its CometBFT when dropped.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     log: PathBuf,
 }
 
 impl Running {
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
 
-    pub fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.child.id() as i32), signal).unwrap();
     }
 
     /// The exit status once it has ended.
-    pub fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let status = eventually("the end of poqd", || self.child.try_wait().unwrap());
         status.code()
     }
 
     /// The process id of its CometBFT.
-    pub fn comet(&self) -> Pid {
+    pub(crate) fn comet(&self) -> Pid {
         let children = format!("/proc/{0}/task/{0}/children", self.child.id());
         eventually("the start of CometBFT", || {
             let pid = std::fs::read_to_string(&children)
@@ -219,7 +219,7 @@ impl Running {
         })
     }
 
-    pub fn assert_lives(&mut self) {
+    pub(crate) fn assert_lives(&mut self) {
         if let Some(status) = self.child.try_wait().unwrap() {
             panic!("poqd ended ({status}): {}", self.log());
         }
@@ -234,7 +234,7 @@ impl Drop for Running {
 }
 
 /// The first of thirty free ports.
-pub fn free_ports() -> u16 {
+pub(crate) fn free_ports() -> u16 {
     let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
     // Tests run in parallel, in one process and in several.
     let mut random = [0; 2];

@@ -19,7 +19,7 @@ const BATCH: usize = 512;
 /// The signed document also depends on the signer's account, which is read from the state before
 /// the block. A signature that does not fit is verified again in its turn, with the account as it
 /// is then, so this changes no result.
-pub fn in_turn<T: AsRef<[u8]> + Sync>(
+pub(crate) fn in_turn<T: AsRef<[u8]> + Sync>(
     txs: &[T],
     state: &mut State,
     block: &BlockContext,

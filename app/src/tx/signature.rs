@@ -66,7 +66,7 @@ impl Verifier {
 }
 
 /// Whether a key of 33 bytes is a compressed point of the curve.
-pub fn is_compressed_key(key: &[u8]) -> bool {
+pub(super) fn is_compressed_key(key: &[u8]) -> bool {
     key.len() == 33 && PublicKey::from_slice(key).is_ok()
 }
 

@@ -25,10 +25,10 @@ use tendermint_proto::v0_38::types::{AbciParams, BlockIdFlag, ConsensusParams};
 use crate::support::{CHAIN_ID, People, TextScorer, Wallet, params};
 
 /// Room for everything that a test includes in a block.
-pub const ROOM: i64 = 1 << 22;
+pub(crate) const ROOM: i64 = 1 << 22;
 
 /// One validator and its node.
-pub struct Node {
+pub(crate) struct Node {
     pub app: App,
     pub wallet: Wallet,
     pub power: i64,
@@ -37,7 +37,7 @@ pub struct Node {
     _folder: tempfile::TempDir,
 }
 
-pub struct Network {
+pub(crate) struct Network {
     pub nodes: Vec<Node>,
     pub height: i64,
     pub user: Wallet,
@@ -46,12 +46,12 @@ pub struct Network {
 }
 
 /// The genesis secret of validator `index`.
-pub fn secret(index: usize) -> Secret {
+pub(crate) fn secret(index: usize) -> Secret {
     Secret::from_seed(&[index as u8 + 1; 32]).unwrap()
 }
 
 /// Another secret of the same validator.
-pub fn next_secret(index: usize) -> Secret {
+pub(crate) fn next_secret(index: usize) -> Secret {
     let mut seed = [index as u8 + 1; 32];
     seed[0] = 255;
     Secret::from_seed(&seed).unwrap()
@@ -69,7 +69,7 @@ fn people(validators: usize) -> People {
 }
 
 /// A genesis in which every validator has a VRF key.
-pub fn genesis(validators: usize) -> GenesisState {
+pub(crate) fn genesis(validators: usize) -> GenesisState {
     let mut genesis = people(validators).genesis(params());
     for (index, validator) in genesis.validators.iter_mut().enumerate() {
         validator.vrf_key = secret(index).public_key().to_vec();
@@ -78,7 +78,7 @@ pub fn genesis(validators: usize) -> GenesisState {
 }
 
 /// A voting node without a chain.
-pub fn app(wallet: &Wallet, index: usize, options: Options) -> (App, tempfile::TempDir) {
+pub(crate) fn app(wallet: &Wallet, index: usize, options: Options) -> (App, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let own = OwnValidator {
         address: consensus_address(&wallet.consensus_key()).to_vec(),
@@ -90,11 +90,11 @@ pub fn app(wallet: &Wallet, index: usize, options: Options) -> (App, tempfile::T
 
 impl Network {
     /// Validators with these powers, whose votes have extensions from height `extensions` on.
-    pub fn new(powers: &[i64], extensions: i64) -> Self {
+    pub(crate) fn new(powers: &[i64], extensions: i64) -> Self {
         Self::from_genesis(&genesis(powers.len()), powers, extensions)
     }
 
-    pub fn from_genesis(genesis: &GenesisState, powers: &[i64], extensions: i64) -> Self {
+    pub(crate) fn from_genesis(genesis: &GenesisState, powers: &[i64], extensions: i64) -> Self {
         let People {
             user, validators, ..
         } = people(powers.len());
@@ -126,7 +126,7 @@ impl Network {
     }
 
     /// CometBFT's InitChain request.
-    pub fn init_chain(&self, genesis: &GenesisState, extensions: i64) -> RequestInitChain {
+    pub(crate) fn init_chain(&self, genesis: &GenesisState, extensions: i64) -> RequestInitChain {
         let key = |node: &Node| PublicKey {
             sum: Some(public_key::Sum::Ed25519(node.wallet.consensus_key())),
         };
@@ -151,11 +151,11 @@ impl Network {
         }
     }
 
-    pub fn everybody(&self) -> Vec<usize> {
+    pub(crate) fn everybody(&self) -> Vec<usize> {
         (0..self.nodes.len()).collect()
     }
 
-    pub fn address(&self, index: usize) -> Vec<u8> {
+    pub(crate) fn address(&self, index: usize) -> Vec<u8> {
         consensus_address(&self.nodes[index].wallet.consensus_key()).to_vec()
     }
 
@@ -167,7 +167,7 @@ impl Network {
     }
 
     /// The commit of the last block, with the signatures of these validators.
-    pub fn commit(&self, signers: &[usize]) -> Option<CommitInfo> {
+    pub(crate) fn commit(&self, signers: &[usize]) -> Option<CommitInfo> {
         let votes = self.everybody().into_iter().map(|index| VoteInfo {
             validator: self.validator(index),
             block_id_flag: flag(signers, index).into(),
@@ -179,7 +179,7 @@ impl Network {
     }
 
     /// The same in the form that the proposer of the next block gets.
-    pub fn extended_commit(&self, signers: &[usize]) -> Option<ExtendedCommitInfo> {
+    pub(crate) fn extended_commit(&self, signers: &[usize]) -> Option<ExtendedCommitInfo> {
         let votes = self.everybody().into_iter().map(|index| ExtendedVoteInfo {
             validator: self.validator(index),
             vote_extension: match signers.contains(&index) {
@@ -196,7 +196,7 @@ impl Network {
     }
 
     /// A node's proposal for the next block.
-    pub fn propose(
+    pub(crate) fn propose(
         &self,
         node: usize,
         txs: &[Vec<u8>],
@@ -214,11 +214,11 @@ impl Network {
     }
 
     /// Whether a node accepts a proposal for the next block.
-    pub fn accepts(&self, node: usize, txs: &[Bytes], signers: &[usize]) -> bool {
+    pub(crate) fn accepts(&self, node: usize, txs: &[Bytes], signers: &[usize]) -> bool {
         accepts(&self.nodes[node].app, self.process(txs, signers))
     }
 
-    pub fn process(&self, txs: &[Bytes], signers: &[usize]) -> RequestProcessProposal {
+    pub(crate) fn process(&self, txs: &[Bytes], signers: &[usize]) -> RequestProcessProposal {
         RequestProcessProposal {
             txs: txs.to_vec(),
             proposed_last_commit: self.commit(signers),
@@ -228,7 +228,7 @@ impl Network {
     }
 
     /// The node's extension of its vote for the next block.
-    pub fn extend(&self, node: usize) -> Bytes {
+    pub(crate) fn extend(&self, node: usize) -> Bytes {
         let request = RequestExtendVote {
             height: self.height + 1,
             ..RequestExtendVote::default()
@@ -237,7 +237,7 @@ impl Network {
     }
 
     /// Whether a node accepts a validator's vote for the next block.
-    pub fn verifies(&self, node: usize, validator: usize, extension: &[u8]) -> bool {
+    pub(crate) fn verifies(&self, node: usize, validator: usize, extension: &[u8]) -> bool {
         verifies(
             &self.nodes[node].app,
             RequestVerifyVoteExtension {
@@ -250,18 +250,18 @@ impl Network {
     }
 
     /// All nodes vote for the next block.
-    pub fn vote(&mut self) {
+    pub(crate) fn vote(&mut self) {
         for index in self.everybody() {
             self.nodes[index].extension = self.extend(index);
         }
     }
 
     /// Every node executes the next block; all results must be equal.
-    pub fn decide(&mut self, txs: &[Bytes], signers: &[usize]) {
+    pub(crate) fn decide(&mut self, txs: &[Bytes], signers: &[usize]) {
         self.decide_with_hash(txs, signers, [self.height as u8 + 1; 32]);
     }
 
-    pub fn decide_with_hash(&mut self, txs: &[Bytes], signers: &[usize], hash: [u8; 32]) {
+    pub(crate) fn decide_with_hash(&mut self, txs: &[Bytes], signers: &[usize], hash: [u8; 32]) {
         let request = RequestFinalizeBlock {
             txs: txs.to_vec(),
             decided_last_commit: self.commit(signers),
@@ -282,7 +282,7 @@ impl Network {
     }
 
     /// One regular height: one node proposes, all accept and vote.
-    pub fn block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
+    pub(crate) fn block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let everybody = self.everybody();
         let proposal = self.propose(
             self.height as usize % self.nodes.len(),
@@ -308,17 +308,17 @@ impl Network {
         self.decided.tx_results[carried..].to_vec()
     }
 
-    pub fn blocks(&mut self, count: usize) {
+    pub(crate) fn blocks(&mut self, count: usize) {
         for _ in 0..count {
             self.block(&[]);
         }
     }
 
-    pub fn beacon(&self) -> QueryBeaconResponse {
+    pub(crate) fn beacon(&self) -> QueryBeaconResponse {
         self.query("/poq.v1.Query/Beacon", &QueryBeaconRequest {})
     }
 
-    pub fn query<A: Message + Default>(&self, path: &str, request: &impl Message) -> A {
+    pub(crate) fn query<A: Message + Default>(&self, path: &str, request: &impl Message) -> A {
         let (answer, _) = self.nodes[0]
             .app
             .query(path, &request.encode_to_vec(), None)
@@ -326,7 +326,7 @@ impl Network {
         A::decode(answer.as_slice()).unwrap()
     }
 
-    pub fn registered(&self, index: usize) -> Validator {
+    pub(crate) fn registered(&self, index: usize) -> Validator {
         let operator = self.nodes[index].wallet.address.clone();
         let path = "/poq.v1.Query/Validator";
         let answer: QueryValidatorResponse = self.query(path, &QueryValidatorRequest { operator });
@@ -341,21 +341,21 @@ fn flag(signers: &[usize], index: usize) -> BlockIdFlag {
     }
 }
 
-pub fn accepts(app: &App, request: RequestProcessProposal) -> bool {
+pub(crate) fn accepts(app: &App, request: RequestProcessProposal) -> bool {
     Application::process_proposal(app, request).status() == ProposalStatus::Accept
 }
 
-pub fn verifies(app: &App, request: RequestVerifyVoteExtension) -> bool {
+pub(crate) fn verifies(app: &App, request: RequestVerifyVoteExtension) -> bool {
     Application::verify_vote_extension(app, request).status() == VerifyStatus::Accept
 }
 
 /// The message in a block's first entry.
-pub fn outputs(txs: &[Bytes]) -> MsgVoteOutputs {
+pub(crate) fn outputs(txs: &[Bytes]) -> MsgVoteOutputs {
     parse(&txs[0]).unwrap()
 }
 
 /// The outputs themselves.
-pub fn values(outputs: &MsgVoteOutputs) -> Vec<[u8; 32]> {
+pub(crate) fn values(outputs: &MsgVoteOutputs) -> Vec<[u8; 32]> {
     let values = outputs.outputs.iter();
     values
         .map(|output| *output.extension.first_chunk().unwrap())

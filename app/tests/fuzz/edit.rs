@@ -4,7 +4,7 @@ use bolero::TypeGenerator;
 
 /// One edit of bytes.
 #[derive(Clone, Debug, TypeGenerator)]
-pub enum Edit {
+pub(crate) enum Edit {
     /// Replaces the byte at a position.
     Replace(u16, u8),
     /// Flips one bit.
@@ -20,7 +20,7 @@ pub enum Edit {
 }
 
 /// The bytes after all edits.
-pub fn edited(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
+pub(crate) fn edited(bytes: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for edit in edits {
         apply(&mut bytes, edit);

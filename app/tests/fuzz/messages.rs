@@ -11,7 +11,7 @@ use crate::support::{
 const SCORE: i32 = 4_000_000;
 
 /// Every query path.
-pub const QUERIES: &[&str] = &[
+pub(crate) const QUERIES: &[&str] = &[
     "/poq.v1.Query/Params",
     "/poq.v1.Query/Model",
     "/poq.v1.Query/Models",
@@ -43,7 +43,7 @@ pub const QUERIES: &[&str] = &[
 ];
 
 /// Tasks 1 to 4 are settled, revealing, committing and assigned.
-pub fn chain(params: Params) -> Chain {
+pub(crate) fn chain(params: Params) -> Chain {
     let params = Params {
         answer_window: 60,
         commit_window: 30,
@@ -66,7 +66,7 @@ pub fn chain(params: Params) -> Chain {
 }
 
 /// All signers, in the order of the indices in [`messages`].
-pub fn signers(chain: &Chain) -> Vec<Wallet> {
+pub(crate) fn signers(chain: &Chain) -> Vec<Wallet> {
     let mut wallets = vec![chain.user.clone()];
     wallets.extend(chain.inference.iter().cloned());
     wallets.extend(chain.evaluators.iter().cloned());
@@ -75,7 +75,7 @@ pub fn signers(chain: &Chain) -> Vec<Wallet> {
 }
 
 /// Messages that succeed, each with the index of its signer.
-pub fn messages(chain: &mut Chain) -> Vec<(usize, Any)> {
+pub(crate) fn messages(chain: &mut Chain) -> Vec<(usize, Any)> {
     let user = chain.user.address.clone();
     let authority = user.clone();
     let mut messages = vec![
@@ -165,7 +165,7 @@ pub fn messages(chain: &mut Chain) -> Vec<(usize, Any)> {
 }
 
 /// A transaction for each message, in an order in which all of them succeed.
-pub fn transactions(chain: &mut Chain) -> Vec<Vec<u8>> {
+pub(crate) fn transactions(chain: &mut Chain) -> Vec<Vec<u8>> {
     let messages = messages(chain);
     let mut signers = signers(chain);
     messages

@@ -7,7 +7,7 @@ use tendermint_proto::google::protobuf::Any;
 use crate::support::{self, Chain, FUNDS, MODEL, SCORER, STAKE, Wallet, any, find, params};
 use crate::{GOOD, check, evaluator, inference, run, user};
 
-pub fn unbond(wallet: &Wallet, role: Role, amount: u64) -> Any {
+pub(crate) fn unbond(wallet: &Wallet, role: Role, amount: u64) -> Any {
     any(&MsgUnbond {
         operator: wallet.address.clone(),
         role: role.into(),
@@ -15,7 +15,7 @@ pub fn unbond(wallet: &Wallet, role: Role, amount: u64) -> Any {
     })
 }
 
-pub fn add_stake(wallet: &Wallet, role: Role, amount: u64) -> Any {
+pub(crate) fn add_stake(wallet: &Wallet, role: Role, amount: u64) -> Any {
     any(&MsgAddStake {
         operator: wallet.address.clone(),
         role: role.into(),
@@ -23,7 +23,7 @@ pub fn add_stake(wallet: &Wallet, role: Role, amount: u64) -> Any {
     })
 }
 
-pub fn unjail(wallet: &Wallet, role: Role) -> Any {
+pub(crate) fn unjail(wallet: &Wallet, role: Role) -> Any {
     any(&MsgUnjail {
         operator: wallet.address.clone(),
         role: role.into(),
@@ -31,7 +31,7 @@ pub fn unjail(wallet: &Wallet, role: Role) -> Any {
 }
 
 /// An unbonding window that a test can wait for.
-pub fn short_unbonding() -> Params {
+pub(crate) fn short_unbonding() -> Params {
     Params {
         unbonding_window: 110,
         max_inference_attempts: 2,

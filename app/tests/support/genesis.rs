@@ -7,7 +7,7 @@ use poq_proto::v1::*;
 use super::{CAPACITY, DENOM, FUNDS, MODEL, POWER, SCORER, STAKE, Wallet};
 
 /// Short windows and no minimum audit rate; the user is the authority.
-pub fn params() -> Params {
+pub(crate) fn params() -> Params {
     Params {
         authority: Wallet::new(1, 0).address,
         answer_window: 4,
@@ -22,7 +22,7 @@ pub fn params() -> Params {
 }
 
 /// The wallets of a chain's genesis. Account numbers are in this order, from 0.
-pub struct People {
+pub(crate) struct People {
     pub user: Wallet,
     pub inference: Vec<Wallet>,
     pub evaluators: Vec<Wallet>,
@@ -30,7 +30,7 @@ pub struct People {
 }
 
 impl People {
-    pub fn new(inference: u8, evaluators: u8) -> Self {
+    pub(crate) fn new(inference: u8, evaluators: u8) -> Self {
         let wallets = |first: u8, count: u8, number: u8| {
             (0..count)
                 .map(|index| Wallet::new(first + index, (number + index).into()))
@@ -44,7 +44,7 @@ impl People {
         }
     }
 
-    pub fn genesis(&self, params: Params) -> GenesisState {
+    pub(crate) fn genesis(&self, params: Params) -> GenesisState {
         let account = |wallet: &Wallet| GenesisAccount {
             address: wallet.address.clone(),
             coins: vec![GenesisCoin {
@@ -91,7 +91,7 @@ impl People {
 }
 
 /// CometBFT's initial voting powers.
-pub fn powers(validators: &[Wallet]) -> Vec<ValidatorPower> {
+pub(crate) fn powers(validators: &[Wallet]) -> Vec<ValidatorPower> {
     let power = |wallet: &Wallet| ValidatorPower {
         public_key: wallet.consensus_key(),
         power: POWER,
@@ -100,7 +100,7 @@ pub fn powers(validators: &[Wallet]) -> Vec<ValidatorPower> {
 }
 
 /// The language model.
-pub fn model() -> Model {
+pub(crate) fn model() -> Model {
     Model {
         deprecated: false,
         id: MODEL.into(),
@@ -121,7 +121,7 @@ pub fn model() -> Model {
 }
 
 /// The evaluator model: quality rises from 0 at -10 logits to 1 at 10.
-pub fn scorer() -> EvaluatorModel {
+pub(crate) fn scorer() -> EvaluatorModel {
     EvaluatorModel {
         deprecated: false,
         id: SCORER.into(),

@@ -9,21 +9,21 @@ use tendermint_proto::google::protobuf::Any;
 
 use super::{CHAIN_ID, DENOM, MODEL, Wallet};
 
-pub fn any<M: Message + Name>(message: &M) -> Any {
+pub(crate) fn any<M: Message + Name>(message: &M) -> Any {
     Any {
         type_url: M::type_url(),
         value: message.encode_to_vec(),
     }
 }
 
-pub fn coin(amount: u64) -> Coin {
+pub(crate) fn coin(amount: u64) -> Coin {
     Coin {
         denom: DENOM.into(),
         amount: amount.to_string(),
     }
 }
 
-pub fn send(from: &Wallet, to: &str, amount: u64) -> Any {
+pub(crate) fn send(from: &Wallet, to: &str, amount: u64) -> Any {
     any(&MsgSend {
         from_address: from.address.clone(),
         to_address: to.into(),
@@ -31,7 +31,7 @@ pub fn send(from: &Wallet, to: &str, amount: u64) -> Any {
     })
 }
 
-pub fn submit_message(user: &Wallet) -> MsgSubmitTask {
+pub(crate) fn submit_message(user: &Wallet) -> MsgSubmitTask {
     MsgSubmitTask {
         user: user.address.clone(),
         model: MODEL.into(),
@@ -42,7 +42,7 @@ pub fn submit_message(user: &Wallet) -> MsgSubmitTask {
     }
 }
 
-pub fn challenge_message(challenger: &Wallet, task_id: u64, deposit: u64) -> Any {
+pub(crate) fn challenge_message(challenger: &Wallet, task_id: u64, deposit: u64) -> Any {
     any(&MsgChallenge {
         challenger: challenger.address.clone(),
         task_id,
@@ -50,7 +50,12 @@ pub fn challenge_message(challenger: &Wallet, task_id: u64, deposit: u64) -> Any
     })
 }
 
-pub fn commit_message(wallet: &Wallet, task: u64, attempt: u32, score: i32) -> MsgCommitScores {
+pub(crate) fn commit_message(
+    wallet: &Wallet,
+    task: u64,
+    attempt: u32,
+    score: i32,
+) -> MsgCommitScores {
     let address = Address::parse(&wallet.address, "poq").unwrap();
     let commitment =
         poq_proto::commitment(CHAIN_ID, task, attempt, address.bytes(), score, &[9; 32]);
@@ -63,7 +68,7 @@ pub fn commit_message(wallet: &Wallet, task: u64, attempt: u32, score: i32) -> M
     }
 }
 
-pub fn reveal_message(wallet: &Wallet, task: u64, score: i32) -> MsgRevealScores {
+pub(crate) fn reveal_message(wallet: &Wallet, task: u64, score: i32) -> MsgRevealScores {
     MsgRevealScores {
         operator: wallet.address.clone(),
         items: vec![RevealItem {
@@ -75,7 +80,7 @@ pub fn reveal_message(wallet: &Wallet, task: u64, score: i32) -> MsgRevealScores
 }
 
 /// A worker's message for duties of one phase: the answer, commitments to the score, or reveals.
-pub fn duty_message(wallet: &Wallet, duties: &[Duty], answer: &str, score: i32) -> Any {
+pub(crate) fn duty_message(wallet: &Wallet, duties: &[Duty], answer: &str, score: i32) -> Any {
     let operator = wallet.address.clone();
     match duties[0].phase() {
         TaskStatus::Assigned => any(&MsgSubmitAnswers {

@@ -29,28 +29,28 @@ use poq_proto::v1::*;
 use prost::Message;
 use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 
-pub use genesis::{People, model, params, powers, scorer};
-pub use messages::*;
-pub use outputs::secret;
-pub use scorer::TextScorer;
-pub use wallet::{Draft, Wallet};
+pub(crate) use genesis::{People, model, params, powers, scorer};
+pub(crate) use messages::*;
+pub(crate) use outputs::secret;
+pub(crate) use scorer::TextScorer;
+pub(crate) use wallet::{Draft, Wallet};
 
-pub const CHAIN_ID: &str = "poq-test-1";
-pub const DENOM: &str = "upoq";
-pub const MODEL: &str = "llm";
-pub const SCORER: &str = "cross-encoder";
+pub(crate) const CHAIN_ID: &str = "poq-test-1";
+pub(crate) const DENOM: &str = "upoq";
+pub(crate) const MODEL: &str = "llm";
+pub(crate) const SCORER: &str = "cross-encoder";
 /// An evaluator model with another reference score than [`SCORER`].
-pub const STRICT_SCORER: &str = "strict-encoder";
-pub const GAS: u64 = 400_000;
-pub const FUNDS: u64 = 1_000_000_000;
-pub const STAKE: u64 = 100_000_000;
+pub(crate) const STRICT_SCORER: &str = "strict-encoder";
+pub(crate) const GAS: u64 = 400_000;
+pub(crate) const FUNDS: u64 = 1_000_000_000;
+pub(crate) const STAKE: u64 = 100_000_000;
 /// The capacity of nodes: in most tests they work infinitely fast.
-pub const CAPACITY: u32 = 100_000;
+pub(crate) const CAPACITY: u32 = 100_000;
 /// The power of each validator in genesis.
-pub const POWER: u64 = 10;
+pub(crate) const POWER: u64 = 10;
 
 /// One application with a user, inference nodes and evaluators from genesis.
-pub struct Chain {
+pub(crate) struct Chain {
     pub app: App,
     pub height: u64,
     pub app_hash: [u8; 32],
@@ -74,32 +74,42 @@ pub struct Chain {
 }
 
 impl Chain {
-    pub fn new(inference: u8, evaluators: u8) -> Self {
+    pub(crate) fn new(inference: u8, evaluators: u8) -> Self {
         Self::with_params(params(), inference, evaluators)
     }
 
-    pub fn with_params(params: Params, inference: u8, evaluators: u8) -> Self {
+    pub(crate) fn with_params(params: Params, inference: u8, evaluators: u8) -> Self {
         Self::with_options(params, Options::default(), inference, evaluators)
     }
 
-    pub fn with_options(params: Params, options: Options, inference: u8, evaluators: u8) -> Self {
+    pub(crate) fn with_options(
+        params: Params,
+        options: Options,
+        inference: u8,
+        evaluators: u8,
+    ) -> Self {
         let people = People::new(inference, evaluators);
         Self::from_genesis(&people.genesis(params), options, people)
     }
 
     /// A chain whose votes carry no outputs and whose validators need no VRF keys.
-    pub fn without_outputs(params: Params, inference: u8, evaluators: u8) -> Self {
+    pub(crate) fn without_outputs(params: Params, inference: u8, evaluators: u8) -> Self {
         let people = People::new(inference, evaluators);
         Self::begin(&people.genesis(params), Options::default(), people, false)
     }
 
     /// A chain with its first block.
-    pub fn from_genesis(genesis: &GenesisState, options: Options, people: People) -> Self {
+    pub(crate) fn from_genesis(genesis: &GenesisState, options: Options, people: People) -> Self {
         Self::begin(genesis, options, people, true)
     }
 
     /// The same, with or without outputs in votes.
-    pub fn begin(genesis: &GenesisState, options: Options, people: People, extends: bool) -> Self {
+    pub(crate) fn begin(
+        genesis: &GenesisState,
+        options: Options,
+        people: People,
+        extends: bool,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let app = App::open(folder.path(), options, Arc::new(TextScorer)).unwrap();
         let People {
@@ -136,7 +146,7 @@ impl Chain {
     }
 
     /// Closes the application and opens it again, like a node that restarts.
-    pub fn restart(&mut self, scorer: Arc<dyn ReferenceScorer>) {
+    pub(crate) fn restart(&mut self, scorer: Arc<dyn ReferenceScorer>) {
         let elsewhere = tempfile::tempdir().unwrap();
         let other = App::open(elsewhere.path(), Options::default(), Arc::new(TextScorer));
         drop(std::mem::replace(&mut self.app, other.unwrap()));
@@ -144,7 +154,7 @@ impl Chain {
     }
 
     /// Finalizes and commits a block, like a node that catches up.
-    pub fn block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
+    pub(crate) fn block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let height = self.height + 1;
         let hash = self.next_hash();
         let entries = self.carrying(txs);
@@ -165,7 +175,7 @@ impl Chain {
     }
 
     /// The same after accepting the proposal, like a validator.
-    pub fn proposed_block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
+    pub(crate) fn proposed_block(&mut self, txs: &[Vec<u8>]) -> Vec<ExecTxResult> {
         let hash = self.next_hash();
         let entries = self.carrying(txs);
         let block = self.next(&hash, &entries);
@@ -174,12 +184,12 @@ impl Chain {
     }
 
     /// The hash of the block that is decided next.
-    pub fn next_hash(&self) -> [u8; 32] {
+    pub(crate) fn next_hash(&self) -> [u8; 32] {
         [(self.height + 1) as u8; 32]
     }
 
     /// A block on top of the last one.
-    pub fn next<'a, T>(&self, hash: &'a [u8], txs: &'a [T]) -> Block<'a, T> {
+    pub(crate) fn next<'a, T>(&self, hash: &'a [u8], txs: &'a [T]) -> Block<'a, T> {
         Block {
             last_commit: self.last_commit(),
             offenders: self.offenders.clone(),
@@ -189,7 +199,7 @@ impl Chain {
 
     /// Whether a block of these transactions is accepted, and the transactions that a proposer
     /// would select. The block is never decided.
-    pub fn judge(&self, txs: &[Vec<u8>]) -> (poq_app::Result<()>, Vec<Vec<u8>>) {
+    pub(crate) fn judge(&self, txs: &[Vec<u8>]) -> (poq_app::Result<()>, Vec<Vec<u8>>) {
         let proposed = self.prepare(txs, 1 << 22);
         let entries = self.carrying(txs);
         let judged = self.app.process_proposal(&self.next(&[], &entries));
@@ -198,7 +208,7 @@ impl Chain {
 
     /// The transactions that a proposer selects for the next block, at most `max_bytes` besides the
     /// outputs.
-    pub fn prepare(&self, txs: &[Vec<u8>], max_bytes: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn prepare(&self, txs: &[Vec<u8>], max_bytes: usize) -> Vec<Vec<u8>> {
         let outputs = self.carrying(&[]);
         let room = outputs.iter().map(|entry| proposal_bytes(entry.len()));
         let room = room.sum::<usize>().saturating_add(max_bytes);
@@ -212,21 +222,21 @@ impl Chain {
     }
 
     /// The commit of the last block: exactly the validators in `votes` signed.
-    pub fn last_commit(&self) -> LastCommit {
+    pub(crate) fn last_commit(&self) -> LastCommit {
         LastCommit {
             votes: self.votes.clone(),
             total_power: self.votes.iter().map(|vote| vote.power).sum(),
         }
     }
 
-    pub fn blocks(&mut self, count: u64) {
+    pub(crate) fn blocks(&mut self, count: u64) {
         for _ in 0..count {
             self.block(&[]);
         }
     }
 
     /// Submits a task, lets its inference node be drawn and returns its id.
-    pub fn submit(&mut self) -> u64 {
+    pub(crate) fn submit(&mut self) -> u64 {
         let message = submit_message(&self.user);
         let tx = self.user.sign(vec![any(&message)]);
         let results = self.block(&[tx]);
@@ -236,20 +246,20 @@ impl Chain {
     }
 
     /// Answers a task and lets its committee be drawn.
-    pub fn answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
+    pub(crate) fn answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
         let result = self.send_answer(task, answer);
         self.block(&[]);
         result
     }
 
     /// Answers a task in one block.
-    pub fn send_answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
+    pub(crate) fn send_answer(&mut self, task: u64, answer: &str) -> ExecTxResult {
         let tx = self.answer_tx(task, answer);
         self.block(&[tx]).remove(0)
     }
 
     /// The transaction with which the drawn node answers a task.
-    pub fn answer_tx(&mut self, task: u64, answer: &str) -> Vec<u8> {
+    pub(crate) fn answer_tx(&mut self, task: u64, answer: &str) -> Vec<u8> {
         let operator = self.task(task).assignments.last().unwrap().operator.clone();
         let wallet = find(&mut self.inference, &operator);
         let message = MsgSubmitAnswers {
@@ -264,7 +274,7 @@ impl Chain {
     }
 
     /// All seats commit to `score`, except the silent ones.
-    pub fn commit(&mut self, task: u64, score: i32, silent: &[String]) {
+    pub(crate) fn commit(&mut self, task: u64, score: i32, silent: &[String]) {
         let record = self.task(task);
         let attempt = record.committees.len() as u32 - 1;
         let mut txs = Vec::new();
@@ -281,7 +291,7 @@ impl Chain {
     }
 
     /// All seats that committed reveal `score`, except the silent ones.
-    pub fn reveal(&mut self, task: u64, score: i32, silent: &[String]) {
+    pub(crate) fn reveal(&mut self, task: u64, score: i32, silent: &[String]) {
         let record = self.task(task);
         let mut txs = Vec::new();
         for seat in &record.committees.last().unwrap().seats {
@@ -298,7 +308,7 @@ impl Chain {
 
     /// Takes a task to its settlement with the answer and the score that all seats commit to and
     /// reveal.
-    pub fn settle(&mut self, answer: &str, score: i32) -> u64 {
+    pub(crate) fn settle(&mut self, answer: &str, score: i32) -> u64 {
         let id = self.submit();
         self.answer(id, answer);
         self.commit(id, score, &[]);
@@ -309,7 +319,7 @@ impl Chain {
 }
 
 /// A vote for a block.
-pub fn vote(wallet: &Wallet, power: u64) -> Vote {
+pub(crate) fn vote(wallet: &Wallet, power: u64) -> Vote {
     Vote {
         address: consensus_address(&wallet.consensus_key()).to_vec(),
         power,
@@ -317,18 +327,18 @@ pub fn vote(wallet: &Wallet, power: u64) -> Vote {
 }
 
 /// The deposit of a challenge that is neither returned nor lost yet.
-pub fn held_deposit(task: &Task) -> u64 {
+pub(crate) fn held_deposit(task: &Task) -> u64 {
     match &task.audit {
         Some(audit) if audit.result.is_none() => audit.deposit,
         _ => 0,
     }
 }
 
-pub fn is_over(task: &Task) -> bool {
+pub(crate) fn is_over(task: &Task) -> bool {
     matches!(task.status(), TaskStatus::Final | TaskStatus::Refunded)
 }
 
-pub fn find<'w>(wallets: &'w mut [Wallet], address: &str) -> &'w mut Wallet {
+pub(crate) fn find<'w>(wallets: &'w mut [Wallet], address: &str) -> &'w mut Wallet {
     wallets
         .iter_mut()
         .find(|wallet| wallet.address == address)
@@ -336,7 +346,7 @@ pub fn find<'w>(wallets: &'w mut [Wallet], address: &str) -> &'w mut Wallet {
 }
 
 /// Reads the wallets' next sequences: a transaction that never entered a block used none.
-pub fn read_sequences(chain: &mut Chain) {
+pub(crate) fn read_sequences(chain: &mut Chain) {
     let sequence = |app: &App, wallet: &Wallet| {
         let request = QueryAccountRequest {
             address: wallet.address.clone(),

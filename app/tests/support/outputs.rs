@@ -6,14 +6,14 @@ use poq_proto::v1::{MsgVoteOutputs, QueryBeaconRequest, QueryBeaconResponse, Vot
 use super::{CHAIN_ID, Chain, Wallet};
 
 /// The secret of a validator's outputs.
-pub fn secret(wallet: &Wallet) -> Secret {
+pub(crate) fn secret(wallet: &Wallet) -> Secret {
     Secret::from_seed(&wallet.consensus_key()).unwrap()
 }
 
 impl Chain {
     /// The extensions of the votes for the last block: an output per validator in `votes`, by
     /// address. None in a chain without outputs, and before the first vote with one.
-    pub fn extensions(&self) -> Vec<ExtendedVote> {
+    pub(crate) fn extensions(&self) -> Vec<ExtendedVote> {
         if !self.extends || self.height == 0 {
             return Vec::new();
         }
@@ -43,7 +43,7 @@ impl Chain {
     }
 
     /// The entries of the next block: the outputs that are due, then the transactions.
-    pub fn carrying(&self, txs: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    pub(crate) fn carrying(&self, txs: &[Vec<u8>]) -> Vec<Vec<u8>> {
         let extensions = self.extensions();
         if extensions.is_empty() {
             return txs.to_vec();

@@ -10,13 +10,13 @@ use prost::Message;
 use super::{Chain, DENOM, FUNDS, STAKE, held_deposit, is_over};
 
 impl Chain {
-    pub fn audits(&self) -> Vec<PendingAudit> {
+    pub(crate) fn audits(&self) -> Vec<PendingAudit> {
         let request = QueryAuditsRequest::default();
         let answer: QueryAuditsResponse = self.query("/poq.v1.Query/Audits", &request);
         answer.audits
     }
 
-    pub fn query<Q: Message, A: Message + Default>(&self, path: &str, request: &Q) -> A {
+    pub(crate) fn query<Q: Message, A: Message + Default>(&self, path: &str, request: &Q) -> A {
         let (answer, _) = self
             .app
             .query(path, &request.encode_to_vec(), None)
@@ -24,12 +24,12 @@ impl Chain {
         A::decode(answer.as_slice()).unwrap()
     }
 
-    pub fn task(&self, id: u64) -> Task {
+    pub(crate) fn task(&self, id: u64) -> Task {
         let answer: QueryTaskResponse = self.query("/poq.v1.Query/Task", &QueryTaskRequest { id });
         answer.task.unwrap()
     }
 
-    pub fn tasks(&self) -> Vec<Task> {
+    pub(crate) fn tasks(&self) -> Vec<Task> {
         let request = QueryTasksRequest {
             limit: 1_000,
             ..QueryTasksRequest::default()
@@ -38,7 +38,7 @@ impl Chain {
         answer.tasks
     }
 
-    pub fn nodes(&self, role: Role) -> Vec<Node> {
+    pub(crate) fn nodes(&self, role: Role) -> Vec<Node> {
         let request = QueryNodesRequest {
             role: role.into(),
             limit: 1_000,
@@ -48,20 +48,20 @@ impl Chain {
         answer.nodes
     }
 
-    pub fn node(&self, role: Role, operator: &str) -> Node {
+    pub(crate) fn node(&self, role: Role, operator: &str) -> Node {
         self.nodes(role)
             .into_iter()
             .find(|node| node.operator == operator)
             .unwrap()
     }
 
-    pub fn validators(&self) -> Vec<Validator> {
+    pub(crate) fn validators(&self) -> Vec<Validator> {
         let request = QueryValidatorsRequest::default();
         let answer: QueryValidatorsResponse = self.query("/poq.v1.Query/Validators", &request);
         answer.validators
     }
 
-    pub fn validator(&self, operator: &str) -> Validator {
+    pub(crate) fn validator(&self, operator: &str) -> Validator {
         let request = QueryValidatorRequest {
             operator: operator.into(),
         };
@@ -69,7 +69,7 @@ impl Chain {
         answer.validator.unwrap()
     }
 
-    pub fn duties(&self, role: Role, operator: &str) -> Vec<Duty> {
+    pub(crate) fn duties(&self, role: Role, operator: &str) -> Vec<Duty> {
         let request = QueryDutiesRequest {
             role: role.into(),
             operator: operator.into(),
@@ -79,7 +79,7 @@ impl Chain {
         answer.duties
     }
 
-    pub fn balance(&self, address: &str) -> u128 {
+    pub(crate) fn balance(&self, address: &str) -> u128 {
         let request = QueryBalanceRequest {
             address: address.into(),
             denom: DENOM.into(),
@@ -89,7 +89,7 @@ impl Chain {
         answer.balance.unwrap().amount.parse().unwrap()
     }
 
-    pub fn supply(&self) -> u128 {
+    pub(crate) fn supply(&self) -> u128 {
         let request = QuerySupplyOfRequest {
             denom: DENOM.into(),
         };
@@ -98,7 +98,7 @@ impl Chain {
         answer.amount.unwrap().amount.parse().unwrap()
     }
 
-    pub fn burnt(&self) -> u128 {
+    pub(crate) fn burnt(&self) -> u128 {
         let (proven, _) = self.app.prove(b"bank/burnt/upoq", None).unwrap();
         proven
             .value
@@ -106,7 +106,7 @@ impl Chain {
     }
 
     /// Invariant 1 of protocol section 13.
-    pub fn assert_money_is_conserved(&self) {
+    pub(crate) fn assert_money_is_conserved(&self) {
         let protocol = Address::of_module("protocol", "poq").unwrap();
         let wallets = self
             .inference

@@ -7,7 +7,7 @@ use super::STRICT_SCORER;
 
 /// The raw score is the first number in the answer, one less for [`STRICT_SCORER`]. An answer
 /// without a number has no score.
-pub struct TextScorer;
+pub(crate) struct TextScorer;
 
 impl ReferenceScorer for TextScorer {
     fn score(&self, model: &EvaluatorModel, _: &str, answer: &str) -> Result<i32, ScoreError> {

@@ -15,7 +15,7 @@ use super::{CHAIN_ID, GAS, coin};
 
 /// A key with the sequence of its next transaction.
 #[derive(Clone)]
-pub struct Wallet {
+pub(crate) struct Wallet {
     pub key: SigningKey,
     pub address: String,
     pub sequence: u64,
@@ -23,11 +23,11 @@ pub struct Wallet {
 }
 
 impl Wallet {
-    pub fn new(seed: u8, number: u64) -> Self {
+    pub(crate) fn new(seed: u8, number: u64) -> Self {
         Self::from_secret([seed; 32], number)
     }
 
-    pub fn from_secret(secret: [u8; 32], number: u64) -> Self {
+    pub(crate) fn from_secret(secret: [u8; 32], number: u64) -> Self {
         let key = SigningKey::from_slice(&secret).unwrap();
         let public = key.verifying_key().to_encoded_point(true);
         let address = Address::from_public_key(public.as_bytes(), "poq").unwrap();
@@ -40,13 +40,13 @@ impl Wallet {
     }
 
     /// 32 bytes in place of an Ed25519 key; the application never verifies with it.
-    pub fn consensus_key(&self) -> Vec<u8> {
+    pub(crate) fn consensus_key(&self) -> Vec<u8> {
         let public = self.key.verifying_key().to_encoded_point(true);
         public.as_bytes()[1..].to_vec()
     }
 
     /// Signs with the next sequence and counts it.
-    pub fn sign(&mut self, messages: Vec<Any>) -> Vec<u8> {
+    pub(crate) fn sign(&mut self, messages: Vec<Any>) -> Vec<u8> {
         let tx = Draft::new(self, messages).sign(self);
         self.sequence += 1;
         tx
@@ -54,7 +54,7 @@ impl Wallet {
 }
 
 /// The parts of a transaction that a test may change.
-pub struct Draft {
+pub(crate) struct Draft {
     pub body: TxBody,
     pub auth_info: AuthInfo,
     pub chain_id: String,
@@ -62,7 +62,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    pub fn new(wallet: &Wallet, messages: Vec<Any>) -> Self {
+    pub(crate) fn new(wallet: &Wallet, messages: Vec<Any>) -> Self {
         let public = wallet.key.verifying_key().to_encoded_point(true);
         let mode = mode_info::Single {
             mode: SignMode::Direct.into(),
@@ -98,7 +98,7 @@ impl Draft {
         }
     }
 
-    pub fn free(mut self) -> Self {
+    pub(crate) fn free(mut self) -> Self {
         if let Some(fee) = &mut self.auth_info.fee {
             fee.amount.clear();
         }
@@ -106,7 +106,7 @@ impl Draft {
     }
 
     /// Declares another sign mode; the signed document stays the protobuf one.
-    pub fn mode(mut self, mode: SignMode) -> Self {
+    pub(crate) fn mode(mut self, mode: SignMode) -> Self {
         let single = mode_info::Single { mode: mode.into() };
         self.auth_info.signer_infos[0].mode_info = Some(ModeInfo {
             sum: Some(mode_info::Sum::Single(single)),
@@ -114,7 +114,7 @@ impl Draft {
         self
     }
 
-    pub fn sign(&self, wallet: &Wallet) -> Vec<u8> {
+    pub(crate) fn sign(&self, wallet: &Wallet) -> Vec<u8> {
         let (body_bytes, auth_info_bytes) =
             (self.body.encode_to_vec(), self.auth_info.encode_to_vec());
         let document = SignDoc {

@@ -33,7 +33,7 @@ pub(super) enum Secret {
 pub(super) struct SecretKey(pub Zeroizing<[u8; 32]>);
 
 impl Record {
-    pub fn encode(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
+    pub(super) fn encode(&self) -> Result<Zeroizing<Vec<u8>>, serde_json::Error> {
         // Large enough never to be reallocated: a freed buffer is not erased.
         let mut json = Zeroizing::new(Vec::with_capacity(4096));
         serde_json::to_writer_pretty(&mut *json, self)?;
@@ -42,7 +42,7 @@ impl Record {
     }
 
     /// Parses the file of the key `name`.
-    pub fn decode(json: &[u8], name: &str) -> Result<Self, String> {
+    pub(super) fn decode(json: &[u8], name: &str) -> Result<Self, String> {
         let record: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         if record.version != VERSION {
             return Err(format!(

@@ -66,7 +66,7 @@ pub(super) struct Vault(XChaCha20Poly1305);
 
 impl Vault {
     /// A new vault and the header that opens it.
-    pub fn generate(passphrase: &Passphrase) -> crate::Result<(Self, Header)> {
+    pub(super) fn generate(passphrase: &Passphrase) -> crate::Result<(Self, Header)> {
         let mut salt = vec![0; SALT_BYTES];
         OsRng.fill_bytes(&mut salt);
         let vault = derive(passphrase, &salt, COST).map_err(crate::Error::Key)?;
@@ -81,7 +81,7 @@ impl Vault {
     }
 
     /// Creates a vault and its file, which must not exist.
-    pub fn create(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
+    pub(super) fn create(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
         let (vault, header) = Self::generate(passphrase)?;
         let json = serde_json::to_vec_pretty(&header)
             .map_err(|error| crate::Error::Key(error.to_string()))?;
@@ -90,7 +90,7 @@ impl Vault {
     }
 
     /// Opens the vault of a file.
-    pub fn unlock(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
+    pub(super) fn unlock(path: &Path, passphrase: &Passphrase) -> crate::Result<Self> {
         let json = fs::read(path).map_err(|source| crate::Error::file("read", path, source))?;
         let header: Header =
             serde_json::from_slice(&json).map_err(|error| corrupted(path, error.to_string()))?;
@@ -106,7 +106,7 @@ impl Vault {
     }
 
     /// Encrypts; decryption needs the same `context`.
-    pub fn seal(&self, secret: &[u8], context: &[u8]) -> crate::Result<Sealed> {
+    pub(super) fn seal(&self, secret: &[u8], context: &[u8]) -> crate::Result<Sealed> {
         let mut nonce = vec![0; NONCE_BYTES];
         OsRng.fill_bytes(&mut nonce);
         let payload = Payload {
@@ -121,7 +121,7 @@ impl Vault {
     }
 
     /// Decrypts; `None` if anything was changed.
-    pub fn open(&self, sealed: &Sealed, context: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub(super) fn open(&self, sealed: &Sealed, context: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         if sealed.nonce.len() != NONCE_BYTES {
             return None;
         }
@@ -138,7 +138,7 @@ impl Vault {
 
 impl Header {
     /// The vault; `None` if the passphrase is wrong.
-    pub fn open(&self, passphrase: &Passphrase) -> Result<Option<Vault>, String> {
+    pub(super) fn open(&self, passphrase: &Passphrase) -> Result<Option<Vault>, String> {
         if self.version != VERSION || self.kdf != "argon2id" {
             return Err(format!(
                 "it has version {} and key derivation `{}`, this program supports version {VERSION} \

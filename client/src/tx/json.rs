@@ -210,9 +210,9 @@ fn invalid(reason: impl Into<String>) -> Error {
 mod decimal {
     use serde::Serializer;
 
-    pub use crate::json::integer as deserialize;
+    pub(super) use crate::json::integer as deserialize;
 
-    pub fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    pub(super) fn serialize<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(number)
     }
 }

@@ -7,7 +7,7 @@ use crate::cli::Init;
 use crate::config;
 
 /// Creates a home.
-pub async fn init(home: &Path, args: Init) -> Result<()> {
+pub(super) async fn init(home: &Path, args: Init) -> Result<()> {
     let Init { common, models } = args;
     commands::init(home, common, "evaluator", |chain| {
         config::render(chain, &models)

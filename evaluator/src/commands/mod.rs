@@ -26,7 +26,7 @@ const ROLE: Role = Role::Evaluator;
 ///
 /// # Errors
 /// Failures with their remedies, for the user.
-pub async fn run(cli: Cli) -> Result<()> {
+pub(crate) async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         Command::Init(args) => init::init(&cli.home, args).await,
         Command::Register(args) => register::register(&cli.home, args).await,

@@ -9,7 +9,7 @@ use super::settings;
 use crate::cli::Register;
 
 /// Registers the operator.
-pub async fn register(home: &Path, args: Register) -> Result<()> {
+pub(super) async fn register(home: &Path, args: Register) -> Result<()> {
     let (home, config) = settings(home)?;
     let Register {
         common,

@@ -38,7 +38,7 @@ struct Scored {
 }
 
 /// Scores one pair.
-pub async fn score(args: cli::Score) -> Result<()> {
+pub(super) async fn score(args: cli::Score) -> Result<()> {
     let scoring = ScoringConfig {
         threads: args.threads,
         ..ScoringConfig::default()

@@ -20,7 +20,7 @@ use crate::scorer::open_all;
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// Serves scores over HTTP until SIGINT or SIGTERM.
-pub async fn serve(args: cli::Serve) -> Result<()> {
+pub(super) async fn serve(args: cli::Serve) -> Result<()> {
     let limits = limits(&args)?;
     let scoring = ScoringConfig {
         sessions: args.engine.sessions,

@@ -13,7 +13,7 @@ use crate::scorer::open_all;
 use crate::worker::Evaluator;
 
 /// Does the operator's duties until SIGINT or SIGTERM.
-pub async fn start(home: &Path, args: &Start) -> Result<()> {
+pub(super) async fn start(home: &Path, args: &Start) -> Result<()> {
     let shutdown = shutdown_on_signals()?;
     let (home, config) = settings(home)?;
     let setup = Setup {

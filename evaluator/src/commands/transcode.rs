@@ -6,7 +6,7 @@ use crate::transcode::{self, JUDGES, MODELS};
 use crate::{cli, registry};
 
 /// Creates canonical models.
-pub fn transcode(args: &cli::Transcode) -> Result<()> {
+pub(super) fn transcode(args: &cli::Transcode) -> Result<()> {
     if let (Some(input), Some(output)) = (&args.input, &args.output) {
         return make(input, args.adapter.as_deref(), output, None);
     }

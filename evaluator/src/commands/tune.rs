@@ -53,7 +53,7 @@ struct Tuned {
 
 /// Measures settings with the real model, in rounds, and names the fastest whose batches are short
 /// enough.
-pub async fn tune(args: cli::Tune) -> Result<()> {
+pub(super) async fn tune(args: cli::Tune) -> Result<()> {
     let (entry, files) = args.model.find_one().await?;
     let (max_batch_ms, rounds) = (args.max_batch_ms, args.rounds);
     let tuned = tokio::task::spawn_blocking(move || measure(&entry, &files, max_batch_ms, rounds));

@@ -17,7 +17,7 @@ struct Version {
 }
 
 /// Prints the program's version and its default model.
-pub fn version(args: &OutputArg) -> Result<()> {
+pub(super) fn version(args: &OutputArg) -> Result<()> {
     let entry = registry::default_entry()?;
     let version = Version {
         name: env!("CARGO_PKG_NAME"),

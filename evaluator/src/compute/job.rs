@@ -10,7 +10,7 @@ use crate::scorer::{Error, Score};
 
 /// A pair to score.
 #[derive(Debug)]
-pub struct Job {
+pub(crate) struct Job {
     /// The model's index among those passed to [`super::start`].
     pub model: usize,
     /// The seat of a duty, for the log.
@@ -28,4 +28,4 @@ pub struct Job {
 }
 
 /// The result; one error may belong to a whole batch.
-pub type Outcome = Result<Score, Arc<Error>>;
+pub(crate) type Outcome = Result<Score, Arc<Error>>;

@@ -18,7 +18,7 @@ const IN_HAND: usize = 32;
 const STUCK: Duration = Duration::from_secs(600);
 
 /// Passes pairs to the model, reveals first, then by due height.
-pub struct Line {
+pub(crate) struct Line {
     slots: Arc<Slots>,
     jobs: mpsc::Sender<Job>,
     patience: Duration,
@@ -29,7 +29,7 @@ pub struct Line {
 
 impl Line {
     /// A queue for the model that receives `jobs`.
-    pub fn new(jobs: mpsc::Sender<Job>) -> Self {
+    pub(crate) fn new(jobs: mpsc::Sender<Job>) -> Self {
         Self {
             slots: Slots::new(jobs.max_capacity().min(IN_HAND), 0),
             jobs,
@@ -40,7 +40,7 @@ impl Line {
     }
 
     /// The raw score of a duty's pair; dropping the future cancels it.
-    pub async fn score(
+    pub(crate) async fn score(
         &self,
         duty: &Duty<Entry>,
         model: usize,
@@ -84,7 +84,7 @@ impl Line {
     }
 
     /// Waits until the model is stuck or gone, and returns the reason.
-    pub async fn lost(&self) -> String {
+    pub(crate) async fn lost(&self) -> String {
         tokio::select! {
             () = self.stuck.cancelled() => {
                 let seconds = self.patience.as_secs();

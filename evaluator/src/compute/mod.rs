@@ -11,12 +11,12 @@ use tracing::debug;
 use crate::scorer::Model;
 use round::Round;
 
-pub use job::{Job, Outcome};
-pub use line::Line;
+pub(crate) use job::{Job, Outcome};
+pub(crate) use line::Line;
 
 /// Starts the compute thread behind a queue for `queue` jobs, with batches of `batch_tokens`. It
 /// stops when the queue is dropped; if it ends earlier, the queue is closed.
-pub fn start(
+pub(crate) fn start(
     models: Vec<Model>,
     queue: usize,
     batch_tokens: usize,

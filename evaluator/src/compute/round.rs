@@ -11,7 +11,7 @@ use super::job::{Job, Outcome};
 use crate::scorer::{Batch, Encoded, Error, Model, Row, Score, Window, in_lanes};
 
 /// Pairs and their windows; the windows may share batches with those of other pairs.
-pub struct Round<'a> {
+pub(super) struct Round<'a> {
     models: &'a [Model],
     windows: Vec<Part>,
     /// `None` once it is finished.
@@ -43,7 +43,7 @@ struct Pair {
 
 impl<'a> Round<'a> {
     /// Tokenizes the pairs; those that cannot be scored get their errors at once.
-    pub fn new(models: &'a [Model], jobs: Vec<Job>) -> Self {
+    pub(super) fn new(models: &'a [Model], jobs: Vec<Job>) -> Self {
         let mut round = Self {
             models,
             windows: Vec::new(),
@@ -56,7 +56,7 @@ impl<'a> Round<'a> {
     }
 
     /// Scores all windows, in batches of at most `batch_tokens`.
-    pub fn run(&self, batch_tokens: usize) {
+    pub(super) fn run(&self, batch_tokens: usize) {
         let windows: Vec<(usize, usize)> = self
             .windows
             .iter()

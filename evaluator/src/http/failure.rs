@@ -16,7 +16,7 @@ const RETRY_AFTER: header::HeaderValue = header::HeaderValue::from_static("5");
 
 /// TEI's kinds of errors; each has a status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum ErrorType {
+pub(super) enum ErrorType {
     /// The model has stopped: 503.
     Unhealthy,
     /// The model failed: 424.
@@ -33,7 +33,7 @@ pub enum ErrorType {
 
 /// A failed request.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     status: StatusCode,
     error_type: ErrorType,
     error: String,
@@ -47,7 +47,7 @@ struct Body<'a> {
 
 impl Failure {
     /// With the kind's default status.
-    pub fn new(error_type: ErrorType, error: impl Into<String>) -> Self {
+    pub(super) fn new(error_type: ErrorType, error: impl Into<String>) -> Self {
         let status = match error_type {
             ErrorType::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
             ErrorType::Backend => StatusCode::FAILED_DEPENDENCY,
@@ -64,7 +64,7 @@ impl Failure {
     }
 
     /// A malformed request.
-    pub fn invalid(status: StatusCode, error: impl Into<String>) -> Self {
+    pub(super) fn invalid(status: StatusCode, error: impl Into<String>) -> Self {
         Self {
             status,
             ..Self::new(ErrorType::Validation, error)
@@ -72,7 +72,7 @@ impl Failure {
     }
 
     /// The model has stopped.
-    pub fn unhealthy() -> Self {
+    pub(super) fn unhealthy() -> Self {
         Self::new(
             ErrorType::Unhealthy,
             "the model has stopped; restart the server",

@@ -25,7 +25,7 @@ use tei::{
     RerankRequest, Settings,
 };
 
-pub use tei::Limits;
+pub(crate) use tei::Limits;
 
 /// Most bytes of a text per token that the model reads in all windows; longer texts only cost time,
 /// even if they are cut off.
@@ -50,7 +50,7 @@ struct ServedModel {
 
 /// The server's routes: scores of `models`, computed by the thread behind `jobs`, which has them in
 /// the same order.
-pub fn router(jobs: mpsc::Sender<Job>, models: &[EvaluatorModel], limits: Limits) -> Router {
+pub(crate) fn router(jobs: mpsc::Sender<Job>, models: &[EvaluatorModel], limits: Limits) -> Router {
     let served = |model: &EvaluatorModel| {
         let windows = model.max_windows.max(1) as usize;
         ServedModel {

@@ -14,7 +14,7 @@ const LABEL: &str = "LABEL_0";
 /// Common settings of requests. Unknown settings are ignored; known ones that would change the
 /// scores and are not supported are refused.
 #[derive(Debug, Deserialize)]
-pub struct Settings {
+pub(super) struct Settings {
     /// Id of the evaluator model; the server's first one by default.
     pub model: Option<String>,
     /// Whether long texts are cut off; the server's setting by default.
@@ -36,7 +36,7 @@ enum TruncationDirection {
 
 /// Body of `POST /rerank`.
 #[derive(Debug, Deserialize)]
-pub struct RerankRequest {
+pub(super) struct RerankRequest {
     /// The prompt.
     pub query: String,
     /// Answers to it.
@@ -51,7 +51,7 @@ pub struct RerankRequest {
 
 /// Body of `POST /predict`.
 #[derive(Debug, Deserialize)]
-pub struct PredictRequest {
+pub(super) struct PredictRequest {
     /// The pairs to score.
     pub inputs: PredictInput,
     /// Common settings.
@@ -65,7 +65,7 @@ pub struct PredictRequest {
     untagged,
     expecting = "`inputs` must be a pair [\"question\", \"answer\"] or a list of pairs"
 )]
-pub enum PredictInput {
+pub(super) enum PredictInput {
     /// One pair.
     Single((String, String)),
     /// Several.
@@ -75,7 +75,7 @@ pub enum PredictInput {
 /// One item of the response to [`RerankRequest`].
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(Deserialize))]
-pub struct Rank {
+pub(super) struct Rank {
     /// Its index in the request, from 0.
     pub index: usize,
     /// The text, if requested.
@@ -88,7 +88,7 @@ pub struct Rank {
 /// A pair's score by class; the models here have one class.
 #[derive(Debug, Serialize)]
 #[cfg_attr(test, derive(Deserialize))]
-pub struct Prediction {
+pub(super) struct Prediction {
     /// The score, see [`shown`].
     pub score: f32,
     /// Name of the class.
@@ -97,7 +97,7 @@ pub struct Prediction {
 
 impl Prediction {
     /// All classes of one pair.
-    pub fn of(score: f32) -> [Self; 1] {
+    pub(super) fn of(score: f32) -> [Self; 1] {
         [Self {
             score,
             label: LABEL.to_owned(),
@@ -108,7 +108,7 @@ impl Prediction {
 /// The response to [`PredictRequest`].
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-pub enum PredictResponse {
+pub(super) enum PredictResponse {
     /// For one pair.
     Single([Prediction; 1]),
     /// For several, in order.
@@ -119,7 +119,7 @@ pub enum PredictResponse {
 /// otherwise the logistic function of the logit, between 0 and 1. Floats are for people and for
 /// programs off the chain; the chain's raw score is computed from the logit in one place only,
 /// `millionths` in the reference evaluator.
-pub fn shown(value: f32, raw: bool) -> f32 {
+pub(super) fn shown(value: f32, raw: bool) -> f32 {
     match raw {
         true => value,
         false => 1.0 / (1.0 + (-value).exp()),
@@ -128,7 +128,7 @@ pub fn shown(value: f32, raw: bool) -> f32 {
 
 /// Limits of a server; larger requests are refused.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// Texts or pairs in one request.
     pub texts: usize,
     /// Bytes of a request's body.
@@ -143,7 +143,7 @@ pub struct Limits {
 
 /// The query of `GET /info`.
 #[derive(Debug, Deserialize)]
-pub struct InfoQuery {
+pub(super) struct InfoQuery {
     /// Id of the evaluator model; the server's first one by default.
     pub model: Option<String>,
 }
@@ -151,7 +151,7 @@ pub struct InfoQuery {
 /// The response to `GET /info`. In addition to TEI's members it has `files`, `licence`, `models`,
 /// `max_windows` and `payload_limit`.
 #[derive(Debug, Serialize)]
-pub struct Info {
+pub(super) struct Info {
     model_id: String,
     /// SHA-256 of the ONNX file; TEI has a commit here.
     model_sha: String,
@@ -180,7 +180,7 @@ pub struct Info {
 
 impl Info {
     /// The information on `model` on a server with `models`.
-    pub fn new(model: &EvaluatorModel, models: &[EvaluatorModel], limits: &Limits) -> Self {
+    pub(super) fn new(model: &EvaluatorModel, models: &[EvaluatorModel], limits: &Limits) -> Self {
         Self {
             model_id: model.id.clone(),
             model_sha: model.weights_sha256.clone(),

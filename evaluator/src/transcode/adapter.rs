@@ -25,7 +25,7 @@ const FORMAT: &str = "poq-adapter-1";
 const MOST_SUM: f64 = 32.0;
 
 /// Merges `adapter` into `graph`, turning a bi-encoder into a cross-encoder.
-pub fn merge(graph: &mut GraphProto, adapter: &[u8]) -> Result<()> {
+pub(super) fn merge(graph: &mut GraphProto, adapter: &[u8]) -> Result<()> {
     let (_, metadata) = SafeTensors::read_metadata(adapter).map_err(refused)?;
     let format = metadata.metadata().as_ref().and_then(|of| of.get("format"));
     if format.map(String::as_str) != Some(FORMAT) {
@@ -56,7 +56,7 @@ pub fn merge(graph: &mut GraphProto, adapter: &[u8]) -> Result<()> {
 }
 
 /// The error for an unusable adapter.
-pub fn refused(reason: impl std::fmt::Display) -> Error {
+pub(super) fn refused(reason: impl std::fmt::Display) -> Error {
     Error::Adapter {
         reason: reason.to_string(),
     }

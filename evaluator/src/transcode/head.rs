@@ -17,11 +17,14 @@ const INT: i32 = 2;
 const DIM_VALUE_1: &[u8] = &[0x08, 0x01];
 
 /// Shape and values of a part of an adapter; a matrix has a row for each output.
-pub type Part = (Vec<usize>, Vec<f32>);
+pub(super) type Part = (Vec<usize>, Vec<f32>);
 
 /// Replaces the graph's head by one whose parts have their names in transformers; adds one to a
 /// bi-encoder.
-pub fn replace(graph: &mut GraphProto, mut part: impl FnMut(&str) -> Result<Part>) -> Result<()> {
+pub(super) fn replace(
+    graph: &mut GraphProto,
+    mut part: impl FnMut(&str) -> Result<Part>,
+) -> Result<()> {
     let [output] = graph.output.as_slice() else {
         return Err(refused("the model has more than one output"));
     };

@@ -23,7 +23,7 @@ use crate::registry;
 
 /// A model that is published in int8.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Published {
+pub(crate) struct Published {
     /// Id in the registry.
     pub id: &'static str,
     /// SHA-256 of the published ONNX file.
@@ -31,7 +31,7 @@ pub struct Published {
 }
 
 /// The models that `make setup` fetches.
-pub const MODELS: [Published; 2] = [
+pub(crate) const MODELS: [Published; 2] = [
     // cross-encoder/ms-marco-MiniLM-L-12-v2
     Published {
         id: "ms-marco-minilm-l-12-v2",
@@ -46,7 +46,7 @@ pub const MODELS: [Published; 2] = [
 
 /// The judges trained by `lab/judge`, with the published models that they adapt. An id names the
 /// licence of the adapter: `nc` is CC BY-NC 4.0, `open` Apache-2.0.
-pub const JUDGES: [(&str, &str); 3] = [
+pub(crate) const JUDGES: [(&str, &str); 3] = [
     ("judge-minilm-nc-2", "ms-marco-minilm-l-12-v2"),
     ("judge-bge-nc-2", "bge-small-en-v1.5"),
     ("judge-minilm-open-1", "ms-marco-minilm-l-12-v2"),
@@ -54,7 +54,7 @@ pub const JUDGES: [(&str, &str); 3] = [
 
 /// Why a model was not transcoded.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// A file cannot be read.
     #[error("cannot read {path}: {source}; run `make setup` to fetch the model files", path = path.display())]
     Read {
@@ -110,7 +110,7 @@ type Result<T> = std::result::Result<T, Error>;
 
 /// A canonical file.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Canonical {
+pub(crate) struct Canonical {
     /// SHA-256 of the file.
     pub sha256: String,
     /// Its size if it is new; `None` if it already existed.
@@ -120,7 +120,7 @@ pub struct Canonical {
 /// Writes the canonical form of the published model at `input`, with the adapter merged in if one
 /// is given, to `output`, atomically. `id` is that of the registry entry that the result must
 /// match; without an adapter it is known.
-pub fn transcode(
+pub(crate) fn transcode(
     input: &Path,
     adapter: Option<&Path>,
     output: &Path,

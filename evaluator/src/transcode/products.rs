@@ -27,7 +27,7 @@ struct Product {
 }
 
 /// Rewrites every quantised product. `None` if the graph does not have this form.
-pub fn dequantize(graph: &mut GraphProto) -> Option<()> {
+pub(super) fn dequantize(graph: &mut GraphProto) -> Option<()> {
     let products = products(&graph.node);
     let mut weights = BTreeMap::new();
     let mut replaced = BTreeSet::new();

@@ -3,12 +3,12 @@
 use poq_reference_evaluator::onnx_proto::{FLOAT, GraphProto, INT8, TensorProto};
 
 /// The constant with this name.
-pub fn named<'a>(graph: &'a mut GraphProto, name: &str) -> Option<&'a mut TensorProto> {
+pub(super) fn named<'a>(graph: &'a mut GraphProto, name: &str) -> Option<&'a mut TensorProto> {
     graph.initializer.iter_mut().find(|of| of.name() == name)
 }
 
 /// A little-endian f32 tensor.
-pub fn float_tensor(
+pub(super) fn float_tensor(
     name: &str,
     dims: Vec<i64>,
     values: impl IntoIterator<Item = f32>,
@@ -26,7 +26,7 @@ pub fn float_tensor(
 /// `(quantized − zero_point) · scale`. Every difference is exact and every product is rounded once,
 /// so the bytes are the same on every machine. Zero point and scale are one number each, or one per
 /// column. `None` for any other number of them.
-pub fn dequantized(
+pub(super) fn dequantized(
     name: String,
     quantized: TensorProto,
     zero_point: &TensorProto,
@@ -59,7 +59,7 @@ fn integers(tensor: &TensorProto) -> Vec<i32> {
 }
 
 /// The elements of single-precision numbers, in either of their two storage forms.
-pub fn floats(tensor: &TensorProto) -> Vec<f32> {
+pub(super) fn floats(tensor: &TensorProto) -> Vec<f32> {
     match tensor.raw_data().as_chunks().0 {
         [] => tensor.float_data.clone(),
         raw => raw.iter().copied().map(f32::from_le_bytes).collect(),

@@ -18,14 +18,14 @@ use crate::fake_chain::{CHAIN, FakeChain, PATIENCE, Point, State, wait};
 use crate::scorer::{Error, Score};
 
 /// A model without weights.
-pub type Scorer = Box<dyn FnMut(&Pair) -> Option<i32> + Send>;
+pub(super) type Scorer = Box<dyn FnMut(&Pair) -> Option<i32> + Send>;
 
 fn key() -> Key {
     Key::from_bytes(&[7; 32]).unwrap()
 }
 
 /// A chain with `tasks` to score and phases of `window` blocks.
-pub async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
+pub(super) async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
     let mut state = State::new(&key(), window);
     for task in 1..=tasks {
         let (prompt, answer) = (format!("prompt {task}"), format!("answer {task}"));
@@ -35,7 +35,7 @@ pub async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
 }
 
 /// Scores that differ by `noise` from another machine's.
-pub fn scorer(noise: i32) -> Scorer {
+pub(super) fn scorer(noise: i32) -> Scorer {
     Box::new(move |job| Some(score_of(job) + noise))
 }
 
@@ -65,7 +65,7 @@ fn line(chain: Arc<FakeChain>, mut score: Scorer) -> Line {
 }
 
 /// An evaluator with its home in `folder`.
-pub async fn start(
+pub(super) async fn start(
     chain: &Arc<FakeChain>,
     folder: &Path,
     score: Scorer,

@@ -11,7 +11,7 @@ use crate::generator::{Error, Generator, Prompt, Request};
 
 /// The measurements.
 #[derive(Debug, Serialize)]
-pub struct AtOnce {
+pub(super) struct AtOnce {
     /// Milliseconds from the requests to each answer's first token, queueing included.
     first_token_ms: Vec<f64>,
     /// Milliseconds from the requests to each answer's end.
@@ -26,7 +26,7 @@ pub struct AtOnce {
 ///
 /// # Errors
 /// The error of the first request that fails.
-pub async fn measure(
+pub(super) async fn measure(
     generator: &dyn Generator,
     request: &Request,
     requests: usize,

@@ -8,7 +8,7 @@ use crate::config::ModelConfig;
 use crate::generator::{Asked, Generator, Message, Prompt, Request, Speaker};
 
 /// Answers one prompt, without a chain.
-pub async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<()> {
+pub(super) async fn generate(model: &ModelConfig, options: Generate) -> anyhow::Result<()> {
     let located = Located::find(model).await?;
     let digest = located.digest().await?;
     let generator = located.load(model, digest).await?;

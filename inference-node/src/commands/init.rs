@@ -6,7 +6,7 @@ use crate::cli::Init;
 use crate::{catalog, config};
 
 /// Creates a home with `config.toml` and the operator's key.
-pub async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
+pub(super) async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
     let concurrency = match (options.concurrency, &options.hub) {
         (Some(given), _) => given,
         // The file's size is not known yet.

@@ -10,7 +10,7 @@ use crate::generator::weights::WeightType;
 use crate::margins::{self, Question, Summary};
 
 /// Asks questions with known answers for every type of weights.
-pub async fn margins(options: Margins) -> anyhow::Result<()> {
+pub(super) async fn margins(options: Margins) -> anyhow::Result<()> {
     let mut questions = margins::questions()?;
     questions.truncate(options.questions.unwrap_or(usize::MAX));
     let bar = bar(questions.len() * options.weights.len());

@@ -4,7 +4,7 @@ mod at_once;
 mod generate;
 mod init;
 mod margins;
-pub mod model;
+pub(crate) mod model;
 mod models;
 mod register;
 mod start;
@@ -25,7 +25,7 @@ const ROLE: Role = Role::Inference;
 ///
 /// # Errors
 /// Failures with their remedies, for the user.
-pub async fn run(cli: Cli) -> anyhow::Result<()> {
+pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Init(options) => init::init(&cli.home, options).await,
         Command::Register(options) => register::register(&cli.home, options).await,
@@ -64,7 +64,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// If there is no readable config.toml, or a setting is out of range.
-pub fn settings(home: &Path) -> anyhow::Result<(WorkerHome, Config)> {
+pub(crate) fn settings(home: &Path) -> anyhow::Result<(WorkerHome, Config)> {
     let home = WorkerHome::open(home)?;
     let config: Config = home.config()?;
     config.validate().map_err(|reason| home.invalid(&reason))?;

@@ -17,7 +17,7 @@ use crate::{catalog, commands};
 ///
 /// # Errors
 /// If there is a config.toml that is not valid.
-pub fn settings(home: &Path, options: &Generate) -> anyhow::Result<ModelConfig> {
+pub(crate) fn settings(home: &Path, options: &Generate) -> anyhow::Result<ModelConfig> {
     let model = match home.join("config.toml").exists() {
         true => commands::settings(home)?.1.model,
         false => ModelConfig::default(),
@@ -29,7 +29,7 @@ pub fn settings(home: &Path, options: &Generate) -> anyhow::Result<ModelConfig> 
 ///
 /// # Errors
 /// If it is not in the catalog.
-pub fn of_catalog(id: &str) -> anyhow::Result<ModelConfig> {
+pub(crate) fn of_catalog(id: &str) -> anyhow::Result<ModelConfig> {
     let entry = catalog::find(id)?;
     Ok(ModelConfig {
         file: entry.default_file(),
@@ -40,7 +40,7 @@ pub fn of_catalog(id: &str) -> anyhow::Result<ModelConfig> {
 }
 
 /// Applies a command's options to a model.
-pub fn changed(mut model: ModelConfig, options: &Generate) -> ModelConfig {
+pub(crate) fn changed(mut model: ModelConfig, options: &Generate) -> ModelConfig {
     if let Some(file) = &options.model_file {
         model.file.clone_from(file);
         model.hub = None;
@@ -69,7 +69,7 @@ fn recommended(id: &str, files: &Files) -> anyhow::Result<Recommended> {
 }
 
 /// A model whose files are on this machine.
-pub struct Located {
+pub(crate) struct Located {
     /// A GGUF file or a folder.
     pub path: PathBuf,
 }
@@ -79,7 +79,7 @@ impl Located {
     ///
     /// # Errors
     /// If they do not exist.
-    pub async fn find(model: &ModelConfig) -> anyhow::Result<Self> {
+    pub(crate) async fn find(model: &ModelConfig) -> anyhow::Result<Self> {
         let path = match model.hub.clone() {
             None => model.file.clone(),
             Some(name) => spawn_blocking(move || hub::fetch(&name, &hub::endpoint())).await??,
@@ -92,7 +92,7 @@ impl Located {
     ///
     /// # Errors
     /// If a file cannot be read.
-    pub async fn digest(&self) -> anyhow::Result<String> {
+    pub(crate) async fn digest(&self) -> anyhow::Result<String> {
         let path = self.path.clone();
         Ok(spawn_blocking(move || weights::digest(&path)).await??)
     }
@@ -101,7 +101,7 @@ impl Located {
     ///
     /// # Errors
     /// If it does not match, or the chain has no such model.
-    pub async fn expect_registered(
+    pub(crate) async fn expect_registered(
         &self,
         registered: Option<Model>,
         id: &str,
@@ -118,7 +118,7 @@ impl Located {
     ///
     /// # Errors
     /// If its files are not usable.
-    pub async fn load(
+    pub(crate) async fn load(
         &self,
         model: &ModelConfig,
         digest: String,

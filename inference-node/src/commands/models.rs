@@ -18,7 +18,7 @@ use crate::generator::weights::{Facts, Source};
 const CONVERSATION: u64 = 4096;
 
 /// Lists the catalog.
-pub fn list(output: Output) -> Result<()> {
+pub(super) fn list(output: Output) -> Result<()> {
     let entries = catalog::all()?;
     let with_memory = entries
         .iter()
@@ -46,7 +46,7 @@ pub fn list(output: Output) -> Result<()> {
 }
 
 /// Shows a model, and the entry that the authority can register for it.
-pub async fn show(options: ShowModel) -> Result<()> {
+pub(super) async fn show(options: ShowModel) -> Result<()> {
     let entry = catalog::find(&options.id)?;
     let digest = match &options.model_file {
         Some(file) => Some(Located { path: file.clone() }.digest().await?),
@@ -143,7 +143,7 @@ fn words(value: &impl Serialize) -> String {
 }
 
 /// Checks the files of a model against the catalog, a chain and this machine.
-pub async fn verify(options: VerifyModel) -> Result<()> {
+pub(super) async fn verify(options: VerifyModel) -> Result<()> {
     let entry = catalog::find(&options.id)?;
     let model = ModelConfig {
         file: options.model_file.unwrap_or_else(|| entry.default_file()),

@@ -9,7 +9,7 @@ use super::settings;
 use crate::cli::Register;
 
 /// Registers the operator's account, if the model matches the chain's registry.
-pub async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
+pub(super) async fn register(home: &Path, options: Register) -> anyhow::Result<()> {
     let (home, config) = settings(home)?;
     let client = Client::new(&config.chain.node)?;
     let registered = found(client.model(&config.model.id).await)?;

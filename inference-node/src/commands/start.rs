@@ -27,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 const OVERHEAD: Duration = Duration::from_secs(15);
 
 /// Answers tasks until it is stopped.
-pub async fn start(home: &Path, options: &Start) -> Result<()> {
+pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
     let shutdown = shutdown_on_signals()?;
     let (home, config) = settings(home)?;
     let guests = guests(&config.http)?;

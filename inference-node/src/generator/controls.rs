@@ -12,14 +12,14 @@ const MARKS: [&str; 4] = ["[INST]", "[/INST]", "<<SYS>>", "<</SYS>>"];
 
 /// The control texts of a model: those that its tokenizer always maps to one token, and the markers
 /// of its chat template.
-pub struct Controls(Option<AhoCorasick>);
+pub(crate) struct Controls(Option<AhoCorasick>);
 
 impl Controls {
     /// For a model with these special tokens and this chat template.
     ///
     /// # Errors
     /// If there are too many to search for.
-    pub fn new(tokens: &[String], template: &str) -> Result<Self, aho_corasick::BuildError> {
+    pub(crate) fn new(tokens: &[String], template: &str) -> Result<Self, aho_corasick::BuildError> {
         let marks = MARKS.iter().filter(|mark| template.contains(**mark));
         let texts: Vec<&str> = tokens
             .iter()
@@ -35,7 +35,7 @@ impl Controls {
     }
 
     /// The text with a zero-width space after the first letter of every control text.
-    pub fn broken<'a>(&self, text: &'a str) -> Cow<'a, str> {
+    pub(crate) fn broken<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let Some(search) = &self.0 else {
             return Cow::Borrowed(text);
         };

@@ -10,14 +10,14 @@ use mistralrs::{CustomLogitsProcessor, Device, Result, Tensor};
 
 /// A logits processor that, once triggered, leaves only the end token possible.
 #[derive(Clone)]
-pub struct Ending {
+pub(super) struct Ending {
     end_token: u32,
     requested: Arc<AtomicBool>,
 }
 
 impl Ending {
     /// For one answer of a model whose end token is `end_token`.
-    pub fn new(end_token: u32) -> Self {
+    pub(super) fn new(end_token: u32) -> Self {
         Self {
             end_token,
             requested: Arc::default(),
@@ -25,7 +25,7 @@ impl Ending {
     }
 
     /// Makes the next token the last one.
-    pub fn request(&self) {
+    pub(super) fn request(&self) {
         self.requested.store(true, Ordering::Relaxed);
     }
 }

@@ -33,7 +33,7 @@ use super::{Completion, Error, Finish, Message, Prompt, Request, Sampling, Speak
 const LOADING: Duration = Duration::from_secs(3600);
 
 /// A loaded model with its own thread.
-pub struct Engine {
+pub(super) struct Engine {
     model: Model,
     context_tokens: usize,
     end_token: u32,
@@ -47,7 +47,7 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Load`] if mistral.rs refuses the files.
-    pub async fn load(prepared: &Prepared, threads: usize) -> Result<Self, Error> {
+    pub(super) async fn load(prepared: &Prepared, threads: usize) -> Result<Self, Error> {
         let Loaded {
             model,
             context_tokens,
@@ -73,7 +73,7 @@ impl Engine {
     }
 
     /// Maximum tokens of prompt and answer together.
-    pub fn context_tokens(&self) -> usize {
+    pub(super) fn context_tokens(&self) -> usize {
         self.context_tokens
     }
 
@@ -82,7 +82,7 @@ impl Engine {
     ///
     /// # Errors
     /// As in [`super::Generator::generate`]; [`Error::Lost`] after `patience` without progress.
-    pub async fn answer(
+    pub(super) async fn answer(
         &self,
         request: &Request,
         start: Instant,

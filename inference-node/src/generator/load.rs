@@ -26,7 +26,7 @@ const EIGHT_BITS_ALL: &str = r"'/(lm_head|(q|k|v|o|gate|up|down)_proj|experts\.\
 ";
 
 /// A model loaded into mistral.rs.
-pub struct Loaded {
+pub(super) struct Loaded {
     /// Its engine.
     pub model: Model,
     /// Maximum tokens of prompt and answer together.
@@ -37,7 +37,7 @@ pub struct Loaded {
 ///
 /// # Errors
 /// [`Error::Load`] if mistral.rs refuses the files.
-pub async fn load(prepared: &Prepared) -> Result<Loaded, Error> {
+pub(super) async fn load(prepared: &Prepared) -> Result<Loaded, Error> {
     let load_error = |reason: String| Error::Load {
         path: prepared.path().to_owned(),
         reason,

@@ -17,7 +17,7 @@ use crate::config;
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// A model that is loaded into mistral.rs once per concurrent answer.
-pub struct MistralGenerator {
+pub(crate) struct MistralGenerator {
     engines: Pool<Engine>,
     patience: Duration,
     concurrency: usize,
@@ -31,7 +31,7 @@ impl MistralGenerator {
     ///
     /// # Errors
     /// [`Error::Load`] if mistral.rs refuses the files.
-    pub async fn load(
+    pub(crate) async fn load(
         prepared: &Prepared,
         concurrency: usize,
         threads: usize,
@@ -55,12 +55,12 @@ impl MistralGenerator {
 
     /// Sets the time without progress after which an engine counts as lost; it must exceed the
     /// processing time of the longest prompt.
-    pub fn with_patience(self, patience: Duration) -> Self {
+    pub(crate) fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
 
     /// Sets the sampling that its makers recommend, for requests that leave it open.
-    pub fn recommending(self, recommended: Recommended) -> Self {
+    pub(crate) fn recommending(self, recommended: Recommended) -> Self {
         Self {
             recommended,
             ..self

@@ -11,10 +11,10 @@ mod output;
 mod pool;
 mod sampler;
 mod sampling;
-pub mod stops;
+pub(crate) mod stops;
 mod text;
 mod threads;
-pub mod weights;
+pub(crate) mod weights;
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-pub use mistral::MistralGenerator;
-pub use sampling::{Asked, Recommended, Sampling};
+pub(crate) use mistral::MistralGenerator;
+pub(crate) use sampling::{Asked, Recommended, Sampling};
 
 /// Author of a message in a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
+pub(crate) enum Speaker {
     /// Instructions for the whole conversation.
     System,
     /// The user.
@@ -39,7 +39,7 @@ pub enum Speaker {
 
 /// One message of a conversation.
 #[derive(Clone, Debug)]
-pub struct Message {
+pub(crate) struct Message {
     /// Its author.
     pub speaker: Speaker,
     /// Its text.
@@ -48,7 +48,7 @@ pub struct Message {
 
 /// The input of a language model.
 #[derive(Clone, Debug)]
-pub enum Prompt {
+pub(crate) enum Prompt {
     /// The conversation so far, oldest message first, never empty.
     Chat(Vec<Message>),
     /// Plain text, without the chat template.
@@ -57,7 +57,7 @@ pub enum Prompt {
 
 impl Prompt {
     /// One question.
-    pub fn question(text: impl Into<String>) -> Self {
+    pub(crate) fn question(text: impl Into<String>) -> Self {
         Self::Chat(vec![Message {
             speaker: Speaker::User,
             text: text.into(),
@@ -67,7 +67,7 @@ impl Prompt {
 
 /// A request to a language model.
 #[derive(Clone, Debug)]
-pub struct Request {
+pub(crate) struct Request {
     /// The prompt. All of it is read as text: special tokens come only from the chat template.
     pub prompt: Prompt,
     /// How tokens are chosen.
@@ -83,7 +83,7 @@ pub struct Request {
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Finish {
+pub(crate) enum Finish {
     /// The model ended its answer, or a stop text followed.
     Stop,
     /// The token limit or the end of the context was reached.
@@ -96,7 +96,7 @@ pub enum Finish {
 
 /// A generated answer.
 #[derive(Clone, Debug, Serialize)]
-pub struct Completion {
+pub(crate) struct Completion {
     /// The text, within the request's limits.
     pub text: String,
     /// Why it ended.
@@ -117,7 +117,7 @@ pub struct Completion {
 
 impl Completion {
     /// Tokens per second after the first token; `None` with fewer than two tokens.
-    pub fn tokens_per_second(&self) -> Option<f64> {
+    pub(crate) fn tokens_per_second(&self) -> Option<f64> {
         let seconds = self.total.saturating_sub(self.first_token).as_secs_f64();
         (self.answer_tokens > 1 && seconds > 0.0).then(|| (self.answer_tokens - 1) as f64 / seconds)
     }
@@ -125,7 +125,7 @@ impl Completion {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The prompt leaves no room for an answer.
     #[error(
         "the prompt has {prompt} tokens and the model reads at most {context}: shorten the prompt"
@@ -160,7 +160,7 @@ pub enum Error {
 
 /// A language model.
 #[async_trait]
-pub trait Generator: Send + Sync {
+pub(crate) trait Generator: Send + Sync {
     /// Maximum tokens of prompt and answer together.
     fn context_tokens(&self) -> usize;
 
@@ -206,4 +206,4 @@ async fn hand_over(part: &str, reader: &mpsc::Sender<String>, stop: &Cancellatio
 }
 
 #[cfg(test)]
-pub mod testing;
+pub(crate) mod testing;

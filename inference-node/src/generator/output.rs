@@ -5,14 +5,14 @@ use super::text::BoundedText;
 use super::{Finish, Request};
 
 /// The visible text of an answer.
-pub struct Output {
+pub(super) struct Output {
     stops: Stops,
     text: BoundedText,
 }
 
 impl Output {
     /// For the answer to `request`.
-    pub fn new(request: &Request) -> Self {
+    pub(super) fn new(request: &Request) -> Self {
         Self {
             stops: Stops::new(&request.stop),
             text: BoundedText::new(request.max_bytes),
@@ -20,17 +20,17 @@ impl Output {
     }
 
     /// Adds the next part and returns the text that can be shown now.
-    pub fn push(&mut self, part: &str) -> String {
+    pub(super) fn push(&mut self, part: &str) -> String {
         self.text.push(&self.stops.push(part)).to_owned()
     }
 
     /// The text that was held back, once no more parts follow.
-    pub fn rest(&mut self) -> String {
+    pub(super) fn rest(&mut self) -> String {
         self.text.push(&self.stops.rest()).to_owned()
     }
 
     /// The limit that ended the answer, if one did.
-    pub fn finish(&self) -> Option<Finish> {
+    pub(super) fn finish(&self) -> Option<Finish> {
         match (self.text.is_full(), self.stops.is_found()) {
             (true, _) => Some(Finish::Bytes),
             (false, true) => Some(Finish::Stop),
@@ -39,7 +39,7 @@ impl Output {
     }
 
     /// The whole answer.
-    pub fn into_string(self) -> String {
+    pub(super) fn into_string(self) -> String {
         self.text.into_string()
     }
 }

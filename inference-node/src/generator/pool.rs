@@ -12,7 +12,7 @@ use super::Error;
 const FAILURES: u32 = 3;
 
 /// Idle engines; each returns when it is done.
-pub struct Pool<E> {
+pub(super) struct Pool<E> {
     done: mpsc::UnboundedSender<Arc<E>>,
     idle: Mutex<mpsc::UnboundedReceiver<Arc<E>>>,
     failures: Arc<AtomicU32>,
@@ -22,7 +22,7 @@ pub struct Pool<E> {
 
 impl<E: Send + Sync + 'static> Pool<E> {
     /// A pool of these engines.
-    pub fn new(engines: Vec<E>) -> Self {
+    pub(super) fn new(engines: Vec<E>) -> Self {
         let (done, idle) = mpsc::unbounded_channel();
         for engine in engines {
             // The receiver exists, so sending cannot fail.
@@ -42,7 +42,7 @@ impl<E: Send + Sync + 'static> Pool<E> {
     ///
     /// # Errors
     /// The errors of `work`; [`Error::Lost`] if any engine is lost.
-    pub async fn lend<T, F>(&self, work: impl FnOnce(Arc<E>) -> F) -> Result<T, Error>
+    pub(super) async fn lend<T, F>(&self, work: impl FnOnce(Arc<E>) -> F) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
@@ -78,7 +78,7 @@ impl<E: Send + Sync + 'static> Pool<E> {
     }
 
     /// Waits until an engine is lost.
-    pub async fn lost(&self) {
+    pub(super) async fn lost(&self) {
         self.lost.cancelled().await;
     }
 }

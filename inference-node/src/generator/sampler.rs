@@ -15,7 +15,7 @@ const DOMAIN: &[u8] = b"poq/sample/v1";
 /// The random number of a step depends only on the seed and the number of earlier steps, so equal
 /// requests get equal answers whatever else runs before or in parallel.
 #[derive(Clone)]
-pub struct Sampler {
+pub(super) struct Sampler {
     sampling: Sampling,
     margins: Arc<Mutex<Vec<f32>>>,
     first: Arc<OnceLock<u32>>,
@@ -23,7 +23,7 @@ pub struct Sampler {
 
 impl Sampler {
     /// A sampler for one request.
-    pub fn new(sampling: Sampling) -> Self {
+    pub(super) fn new(sampling: Sampling) -> Self {
         Self {
             sampling,
             margins: Arc::default(),
@@ -32,17 +32,17 @@ impl Sampler {
     }
 
     /// The first chosen token.
-    pub fn first(&self) -> Option<u32> {
+    pub(super) fn first(&self) -> Option<u32> {
         self.first.get().copied()
     }
 
     /// Margin between the two highest logits at each step so far, after penalties.
-    pub fn margins(&self) -> Vec<f32> {
+    pub(super) fn margins(&self) -> Vec<f32> {
         self.lock().clone()
     }
 
     /// Number of tokens chosen so far.
-    pub fn steps(&self) -> usize {
+    pub(super) fn steps(&self) -> usize {
         self.lock().len()
     }
 

@@ -9,7 +9,7 @@ use super::weights;
 
 /// How the next token is chosen.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Sampling {
+pub(crate) struct Sampling {
     /// 0 is greedy; at most 2.
     pub temperature: f64,
     /// Nucleus mass, above 0 and at most 1.
@@ -22,7 +22,7 @@ pub struct Sampling {
 
 impl Sampling {
     /// Always the most likely token, without a penalty.
-    pub const GREEDY: Self = Self {
+    pub(crate) const GREEDY: Self = Self {
         temperature: 0.0,
         top_p: 1.0,
         repetition_penalty: 1.0,
@@ -32,7 +32,7 @@ impl Sampling {
 
 /// The sampling settings in a request.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Asked {
+pub(crate) struct Asked {
     /// [`Sampling::temperature`].
     pub temperature: Option<f64>,
     /// [`Sampling::top_p`].
@@ -44,7 +44,7 @@ pub struct Asked {
 /// The recommendation of a model's makers, for settings that a request leaves open.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Recommended {
+pub(crate) struct Recommended {
     /// [`Sampling::temperature`].
     pub temperature: f64,
     /// [`Sampling::top_p`].
@@ -66,7 +66,7 @@ impl Default for Recommended {
 
 impl Recommended {
     /// The sampling of a request.
-    pub fn complete(self, asked: Asked, seed: u64) -> Sampling {
+    pub(crate) fn complete(self, asked: Asked, seed: u64) -> Sampling {
         Sampling {
             temperature: asked.temperature.unwrap_or(self.temperature),
             top_p: asked.top_p.unwrap_or(self.top_p),
@@ -79,7 +79,7 @@ impl Recommended {
     ///
     /// # Errors
     /// [`weights::Error::Io`] or [`weights::Error::Format`].
-    pub fn read(generation_config: &Path) -> Result<Self, weights::Error> {
+    pub(crate) fn read(generation_config: &Path) -> Result<Self, weights::Error> {
         let file: GenerationConfig = weights::read_json(generation_config)?;
         let recommended = Self {
             temperature: match file.do_sample {
@@ -99,7 +99,7 @@ impl Recommended {
     }
 
     /// A message about the first setting that is out of range.
-    pub fn out_of_range(&self) -> Option<String> {
+    pub(crate) fn out_of_range(&self) -> Option<String> {
         let settings = [
             ("temperature", self.temperature, 0.0..=2.0),
             ("top_p", self.top_p, f64::MIN_POSITIVE..=1.0),

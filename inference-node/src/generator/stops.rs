@@ -2,7 +2,7 @@
 
 /// Finds stop texts in an answer that arrives in parts, and holds back a possible beginning of one.
 #[derive(Debug, Default)]
-pub struct Stops {
+pub(crate) struct Stops {
     texts: Vec<String>,
     held: String,
     is_found: bool,
@@ -10,7 +10,7 @@ pub struct Stops {
 
 impl Stops {
     /// For one answer; empty texts are ignored.
-    pub fn new(texts: &[String]) -> Self {
+    pub(crate) fn new(texts: &[String]) -> Self {
         Self {
             texts: texts
                 .iter()
@@ -22,7 +22,7 @@ impl Stops {
     }
 
     /// Adds the next part and returns the text that certainly belongs to the answer.
-    pub fn push(&mut self, part: &str) -> String {
+    pub(crate) fn push(&mut self, part: &str) -> String {
         if self.is_found {
             return String::new();
         }
@@ -37,12 +37,12 @@ impl Stops {
     }
 
     /// The text that was held back, once no more parts follow.
-    pub fn rest(&mut self) -> String {
+    pub(crate) fn rest(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 
     /// Whether a stop text was found.
-    pub fn is_found(&self) -> bool {
+    pub(crate) fn is_found(&self) -> bool {
         self.is_found
     }
 

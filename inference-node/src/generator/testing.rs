@@ -13,7 +13,7 @@ use super::{
 };
 
 /// A greedy request with one message, for an answer of at most 64 tokens.
-pub fn question(text: &str) -> Request {
+pub(crate) fn question(text: &str) -> Request {
     Request {
         prompt: Prompt::question(text),
         sampling: Sampling::GREEDY,
@@ -24,7 +24,7 @@ pub fn question(text: &str) -> Request {
 }
 
 /// Repeats the last message word by word; each word costs one permit.
-pub struct Parrot {
+pub(crate) struct Parrot {
     /// Permits for words.
     pub permits: Semaphore,
     /// Prompts in the order of their start.
@@ -38,12 +38,12 @@ pub struct Parrot {
 
 impl Parrot {
     /// A parrot with `permits` words that answers one request at a time.
-    pub fn new(permits: usize) -> Arc<Self> {
+    pub(crate) fn new(permits: usize) -> Arc<Self> {
         Self::with_concurrency(permits, 1)
     }
 
     /// A parrot that answers `concurrency` requests at a time.
-    pub fn with_concurrency(permits: usize, concurrency: usize) -> Arc<Self> {
+    pub(crate) fn with_concurrency(permits: usize, concurrency: usize) -> Arc<Self> {
         Arc::new(Self {
             permits: Semaphore::new(permits),
             seen: Mutex::default(),
@@ -54,7 +54,7 @@ impl Parrot {
     }
 
     /// Waits until exactly these prompts have been started, in any order.
-    pub async fn has_begun(&self, prompts: &[&str]) {
+    pub(crate) async fn has_begun(&self, prompts: &[&str]) {
         let mut expected = prompts.to_vec();
         expected.sort_unstable();
         loop {

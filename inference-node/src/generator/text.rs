@@ -2,7 +2,7 @@
 
 /// Collects generated text up to a number of bytes and never splits a character.
 #[derive(Debug)]
-pub struct BoundedText {
+pub(super) struct BoundedText {
     text: String,
     limit: usize,
     full: bool,
@@ -10,7 +10,7 @@ pub struct BoundedText {
 
 impl BoundedText {
     /// An empty text that grows to at most `limit` bytes.
-    pub fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize) -> Self {
         Self {
             text: String::new(),
             limit,
@@ -19,7 +19,7 @@ impl BoundedText {
     }
 
     /// Appends as much of `delta` as fits and returns that part.
-    pub fn push<'a>(&mut self, delta: &'a str) -> &'a str {
+    pub(super) fn push<'a>(&mut self, delta: &'a str) -> &'a str {
         if self.full {
             return "";
         }
@@ -31,12 +31,12 @@ impl BoundedText {
     }
 
     /// True once something did not fit.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.full
     }
 
     /// The collected text.
-    pub fn into_string(self) -> String {
+    pub(super) fn into_string(self) -> String {
         self.text
     }
 }

@@ -13,13 +13,13 @@ use tracing::warn;
 
 /// A logits processor that changes nothing. It is called on the engine's thread, once per token, so
 /// it can enrol that thread.
-pub struct Enrolment {
+pub(super) struct Enrolment {
     threads: usize,
 }
 
 impl Enrolment {
     /// For a pool of `threads` threads, including the engine's own; 0 means one per core.
-    pub fn new(threads: usize) -> Self {
+    pub(super) fn new(threads: usize) -> Self {
         Self { threads }
     }
 }

@@ -10,7 +10,7 @@ mod convert;
 mod facts;
 mod folder;
 mod gguf;
-pub mod hub;
+pub(crate) mod hub;
 mod pieces;
 mod shape;
 mod source;
@@ -28,10 +28,10 @@ use serde::{Deserialize, Serialize};
 
 use super::controls::Controls;
 
-pub use facts::Facts;
-pub use folder::read as read_json;
-pub use shape::{Memory, Shape};
-pub use source::Source;
+pub(crate) use facts::Facts;
+pub(crate) use folder::read as read_json;
+pub(crate) use shape::{Memory, Shape};
+pub(crate) use source::Source;
 
 /// Incremented when a conversion changes, so that older results are not reused.
 const CONVERSION: u32 = 1;
@@ -40,7 +40,7 @@ const CONVERSION: u32 = 1;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 #[value(rename_all = "snake_case")]
-pub enum WeightType {
+pub(crate) enum WeightType {
     /// Single precision: answers do not depend on the processor, and prompts are processed fastest.
     /// Takes four times the memory.
     #[default]
@@ -57,7 +57,7 @@ pub enum WeightType {
 
 impl WeightType {
     /// The name in settings.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Q8_0 => "q8_0",
@@ -88,7 +88,7 @@ impl WeightType {
 
 /// Files to load into mistral.rs.
 #[derive(Clone, Debug)]
-pub struct Prepared {
+pub(crate) struct Prepared {
     /// The weights.
     pub files: Files,
     /// The tokenizer; `None` if mistral.rs reads that of the GGUF file correctly.
@@ -103,7 +103,7 @@ pub struct Prepared {
 
 /// The weights in one of the forms that mistral.rs reads.
 #[derive(Clone, Debug)]
-pub enum Files {
+pub(crate) enum Files {
     /// One GGUF file, or all parts of one.
     Gguf(Vec<PathBuf>),
     /// The layout of the Hugging Face hub.
@@ -121,7 +121,7 @@ pub enum Files {
 
 impl Prepared {
     /// The path of the model, for messages.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match &self.files {
             Files::Gguf(files) => files.first().map_or(Path::new(""), PathBuf::as_path),
             Files::Folder { config, .. } => config.parent().unwrap_or(config),
@@ -133,7 +133,7 @@ impl Prepared {
     /// # Errors
     /// [`Error::Io`] if the template cannot be read, [`Error::Format`] if there are too many
     /// tokens.
-    pub fn controls(&self) -> Result<Controls> {
+    pub(crate) fn controls(&self) -> Result<Controls> {
         let template = match &self.template {
             Some(path) => fs::read_to_string(path).map_err(io_error("read", path))?,
             None => String::new(),
@@ -144,7 +144,7 @@ impl Prepared {
 
 /// Why weights are not usable.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The file does not exist.
     #[error(
         "the model file {0} is missing: run make setup, or name another file with --model-file"
@@ -220,7 +220,7 @@ fn format_error<E: std::fmt::Display>(path: &Path) -> impl Fn(E) -> Error {
 ///
 /// # Errors
 /// [`Error::Missing`], [`Error::Format`] or [`Error::Io`].
-pub fn digest(path: &Path) -> Result<String> {
+pub(crate) fn digest(path: &Path) -> Result<String> {
     Source::open(path)?.digest()
 }
 
@@ -228,7 +228,7 @@ pub fn digest(path: &Path) -> Result<String> {
 ///
 /// # Errors
 /// [`Error::Digest`] if they differ.
-pub fn expect(path: &Path, found: &str, expected: &str) -> Result<()> {
+pub(crate) fn expect(path: &Path, found: &str, expected: &str) -> Result<()> {
     if found == expected {
         return Ok(());
     }
@@ -246,7 +246,12 @@ pub fn expect(path: &Path, found: &str, expected: &str) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Format`] if `source` is not a model, [`Error::Io`] if the cache cannot be written.
-pub fn prepare(source: &Path, digest: &str, cache: &Path, weights: WeightType) -> Result<Prepared> {
+pub(crate) fn prepare(
+    source: &Path,
+    digest: &str,
+    cache: &Path,
+    weights: WeightType,
+) -> Result<Prepared> {
     let directory = cache.join(format!("{digest}-v{CONVERSION}"));
     fs::create_dir_all(&directory).map_err(io_error("create", &directory))?;
     match Source::open(source)? {

@@ -13,7 +13,7 @@ use super::failure::Failure;
 
 /// Who may use the server.
 #[derive(Clone)]
-pub enum Guests {
+pub(crate) enum Guests {
     /// Everyone.
     Everybody,
     /// Holders of one of these keys; nobody if there are none. Keys are kept as digests, so that
@@ -23,7 +23,7 @@ pub enum Guests {
 
 impl Guests {
     /// Admits holders of these keys.
-    pub fn with(keys: &[String]) -> Self {
+    pub(crate) fn with(keys: &[String]) -> Self {
         Self::WithKey(keys.iter().map(|key| Sha256::digest(key).into()).collect())
     }
 }
@@ -37,7 +37,7 @@ fn has(keys: &[[u8; 32]], key: &str) -> bool {
 }
 
 /// Middleware that refuses requests without a valid key, if one is needed.
-pub async fn authorize(
+pub(super) async fn authorize(
     State(guests): State<Arc<Guests>>,
     request: Request,
     next: Next,

@@ -7,7 +7,7 @@ use crate::generator::{Completion, Finish};
 
 /// The endpoint that an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(super) enum Kind {
     /// `/v1/chat/completions`.
     Chat,
     /// `/v1/completions`.
@@ -42,7 +42,7 @@ fn finish_reason(finish: Finish) -> &'static str {
 
 /// The common part of all chunks of one answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(super) struct Answer {
     /// The endpoint.
     pub kind: Kind,
     /// Unique id.
@@ -55,7 +55,7 @@ pub struct Answer {
 
 impl Answer {
     /// The whole answer.
-    pub fn completion(&self, completion: &Completion) -> Value {
+    pub(super) fn completion(&self, completion: &Completion) -> Value {
         let reason = finish_reason(completion.finish);
         let (object, choice) = match self.kind {
             Kind::Chat => (
@@ -78,13 +78,13 @@ impl Answer {
     }
 
     /// The first chunk of a chat stream, which names the role.
-    pub fn opening(&self) -> Option<Value> {
+    pub(super) fn opening(&self) -> Option<Value> {
         let delta = json!({ "role": "assistant", "content": "" });
         (self.kind == Kind::Chat).then(|| self.chunk(json!([chat_choice(delta, None)])))
     }
 
     /// A chunk of text.
-    pub fn delta(&self, text: &str) -> Value {
+    pub(super) fn delta(&self, text: &str) -> Value {
         self.chunk(json!([match self.kind {
             Kind::Chat => chat_choice(json!({ "content": text }), None),
             Kind::Text => text_choice(text, None),
@@ -92,7 +92,7 @@ impl Answer {
     }
 
     /// The last chunk of text, with the finish reason.
-    pub fn ending(&self, finish: Finish) -> Value {
+    pub(super) fn ending(&self, finish: Finish) -> Value {
         let reason = Some(finish_reason(finish));
         self.chunk(json!([match self.kind {
             Kind::Chat => chat_choice(json!({}), reason),
@@ -101,7 +101,7 @@ impl Answer {
     }
 
     /// The final chunk, with the token counts.
-    pub fn usage(&self, completion: &Completion) -> Value {
+    pub(super) fn usage(&self, completion: &Completion) -> Value {
         let mut value = self.chunk(json!([]));
         value["usage"] = json!(Usage::from(completion));
         value

@@ -7,7 +7,7 @@ use crate::generator::{Message, Prompt, Speaker};
 
 /// A conversation to continue.
 #[derive(Debug, Deserialize)]
-pub struct ChatRequest {
+pub(super) struct ChatRequest {
     /// Id of the model.
     pub model: String,
     messages: Vec<ChatMessage>,
@@ -44,7 +44,7 @@ impl ChatRequest {
     ///
     /// # Errors
     /// The first invalid message.
-    pub fn parts(self) -> Result<(Prompt, Settings), Invalid> {
+    pub(super) fn parts(self) -> Result<(Prompt, Settings), Invalid> {
         if self.messages.is_empty() {
             return Err(invalid("messages", "must have at least one message"));
         }

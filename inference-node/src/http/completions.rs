@@ -6,11 +6,11 @@ use super::settings::{Invalid, Settings, invalid};
 use crate::generator::Prompt;
 
 /// OpenAI's default for the most tokens of an answer.
-pub const TOKENS: usize = 16;
+pub(super) const TOKENS: usize = 16;
 
 /// A text to continue.
 #[derive(Debug, Deserialize)]
-pub struct CompletionRequest {
+pub(super) struct CompletionRequest {
     /// Id of the model.
     pub model: String,
     prompt: Texts,
@@ -34,7 +34,7 @@ impl CompletionRequest {
     ///
     /// # Errors
     /// An invalid prompt.
-    pub fn parts(self) -> Result<(Prompt, Settings), Invalid> {
+    pub(super) fn parts(self) -> Result<(Prompt, Settings), Invalid> {
         let text = match self.prompt {
             Texts::One(text) => text,
             Texts::Many(texts) => match <[String; 1]>::try_from(texts) {

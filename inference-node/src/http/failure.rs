@@ -12,7 +12,7 @@ use crate::generator::Error as GeneratorError;
 
 /// An error in OpenAI's form.
 #[derive(Debug)]
-pub struct Failure {
+pub(super) struct Failure {
     status: StatusCode,
     message: String,
     param: Option<&'static str>,
@@ -21,7 +21,7 @@ pub struct Failure {
 
 impl Failure {
     /// A failure with a status and a remedy.
-    pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self {
             status,
             message: message.into(),
@@ -31,7 +31,7 @@ impl Failure {
     }
 
     /// Names the invalid setting.
-    pub fn param(self, param: &'static str) -> Self {
+    pub(super) fn param(self, param: &'static str) -> Self {
         Self {
             param: Some(param),
             ..self
@@ -39,7 +39,7 @@ impl Failure {
     }
 
     /// Adds OpenAI's error code.
-    pub fn code(self, code: &'static str) -> Self {
+    pub(super) fn code(self, code: &'static str) -> Self {
         Self {
             code: Some(code),
             ..self
@@ -47,7 +47,7 @@ impl Failure {
     }
 
     /// The response's body.
-    pub fn body(&self) -> Value {
+    pub(super) fn body(&self) -> Value {
         let kind = match self.status {
             StatusCode::TOO_MANY_REQUESTS => "requests",
             status if status.is_client_error() => "invalid_request_error",

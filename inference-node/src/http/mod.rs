@@ -32,8 +32,8 @@ use failure::Failure;
 use settings::{Defaults, Settings};
 use stream::Generation;
 
-pub use access::Guests;
-pub use stream::Pauses;
+pub(crate) use access::Guests;
+pub(crate) use stream::Pauses;
 
 /// Largest request body in bytes; more than any prompt that fits a context.
 const MAX_BODY: usize = 1 << 20;
@@ -41,7 +41,7 @@ const MAX_BODY: usize = 1 << 20;
 const DELTAS: usize = 64;
 
 /// Settings of the server.
-pub struct Service {
+pub(crate) struct Service {
     /// Id of the model.
     pub model: String,
     /// Most tokens of an answer.
@@ -65,7 +65,7 @@ struct Server {
 }
 
 /// The server's routes; `health` reports the node's health.
-pub fn router(compute: Compute, health: &Health, service: Service) -> Router {
+pub(crate) fn router(compute: Compute, health: &Health, service: Service) -> Router {
     let server = Arc::new(Server {
         compute,
         model: service.model,

@@ -32,7 +32,7 @@ const UNSERVED: [&str; 18] = [
 
 /// The settings of a request. Unknown ones are ignored, as in other servers.
 #[derive(Debug, Deserialize)]
-pub struct Settings {
+pub(super) struct Settings {
     temperature: Option<f64>,
     top_p: Option<f64>,
     /// The older name of `max_completion_tokens`; many clients send both.
@@ -62,7 +62,7 @@ enum Stop {
 
 /// The server's defaults for a request.
 #[derive(Clone, Copy, Debug)]
-pub struct Defaults {
+pub(super) struct Defaults {
     /// Default token limit of an answer.
     pub tokens: usize,
     /// Most tokens of an answer.
@@ -75,7 +75,7 @@ pub struct Defaults {
 
 /// An invalid setting.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Invalid {
+pub(super) struct Invalid {
     /// Name of the setting.
     pub param: &'static str,
     /// The reason.
@@ -83,7 +83,7 @@ pub struct Invalid {
 }
 
 /// The error for an invalid setting.
-pub fn invalid(param: &'static str, message: impl Into<String>) -> Invalid {
+pub(super) fn invalid(param: &'static str, message: impl Into<String>) -> Invalid {
     Invalid {
         param,
         message: message.into(),
@@ -92,12 +92,12 @@ pub fn invalid(param: &'static str, message: impl Into<String>) -> Invalid {
 
 impl Settings {
     /// Whether the answer is streamed.
-    pub fn is_stream(&self) -> bool {
+    pub(super) fn is_stream(&self) -> bool {
         self.stream == Some(true)
     }
 
     /// Whether a stream ends with the token counts.
-    pub fn include_usage(&self) -> bool {
+    pub(super) fn include_usage(&self) -> bool {
         let options = self.stream_options.as_ref();
         options.and_then(|options| options.include_usage) == Some(true)
     }
@@ -106,7 +106,11 @@ impl Settings {
     ///
     /// # Errors
     /// The first invalid setting.
-    pub fn into_request(self, prompt: Prompt, defaults: Defaults) -> Result<Request, Invalid> {
+    pub(super) fn into_request(
+        self,
+        prompt: Prompt,
+        defaults: Defaults,
+    ) -> Result<Request, Invalid> {
         self.check_unserved()?;
         let asked = Asked {
             temperature: within("temperature", self.temperature, 0.0..=2.0)?,

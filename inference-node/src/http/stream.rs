@@ -18,7 +18,7 @@ use crate::generator::Completion;
 
 /// Timing of a stream without text.
 #[derive(Clone, Copy, Debug)]
-pub struct Pauses {
+pub(crate) struct Pauses {
     /// Until the headers are sent: an earlier refusal is an error with a status.
     pub headers: Duration,
     /// Between two keep-alive comments: proxies cut connections that are silent for a minute.
@@ -35,7 +35,7 @@ impl Default for Pauses {
 }
 
 /// An answer in progress.
-pub struct Generation {
+pub(super) struct Generation {
     /// Its endpoint and id.
     pub answer: Answer,
     /// Its text in chunks.
@@ -53,7 +53,7 @@ impl Generation {
     ///
     /// # Errors
     /// A failure before the first text and before the headers are due.
-    pub async fn open(mut self) -> Result<Response, Failure> {
+    pub(super) async fn open(mut self) -> Result<Response, Failure> {
         let first = timeout(self.pauses.headers, self.deltas.recv()).await;
         let (first, ended) = match first {
             Ok(Some(text)) => (Some(text), None),

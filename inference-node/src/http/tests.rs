@@ -9,15 +9,15 @@ use crate::compute::GuestLimits;
 use crate::generator::testing::{Parrot, question as asked};
 
 /// Long enough never to pass in a test.
-pub const NEVER: Duration = Duration::from_secs(3600);
+pub(super) const NEVER: Duration = Duration::from_secs(3600);
 /// Short enough to wait for.
 const SOON: Duration = Duration::from_millis(20);
 
-pub fn compute(parrot: Arc<Parrot>, deadline: Duration) -> Compute {
+pub(super) fn compute(parrot: Arc<Parrot>, deadline: Duration) -> Compute {
     Compute::new(parrot, GuestLimits { queue: 1, deadline })
 }
 
-pub fn service() -> Service {
+pub(super) fn service() -> Service {
     Service {
         model: "m".into(),
         max_tokens: 100,
@@ -27,15 +27,20 @@ pub fn service() -> Service {
     }
 }
 
-pub fn serving(compute: Compute) -> Router {
+pub(super) fn serving(compute: Compute) -> Router {
     router(compute, &Health::default(), service())
 }
 
-pub fn app(permits: usize) -> Router {
+pub(super) fn app(permits: usize) -> Router {
     serving(compute(Parrot::new(permits), NEVER))
 }
 
-pub async fn send(app: &Router, method: &str, path: &str, body: String) -> (StatusCode, String) {
+pub(super) async fn send(
+    app: &Router,
+    method: &str,
+    path: &str,
+    body: String,
+) -> (StatusCode, String) {
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -48,16 +53,16 @@ pub async fn send(app: &Router, method: &str, path: &str, body: String) -> (Stat
     (status, String::from_utf8(body.to_vec()).unwrap())
 }
 
-pub async fn chat(app: &Router, body: Value) -> (StatusCode, String) {
+pub(super) async fn chat(app: &Router, body: Value) -> (StatusCode, String) {
     send(app, "POST", "/v1/chat/completions", body.to_string()).await
 }
 
-pub fn question(text: &str) -> Value {
+pub(super) fn question(text: &str) -> Value {
     json!({ "model": "m", "messages": [{ "role": "user", "content": text }] })
 }
 
 /// The events of a complete stream.
-pub fn chunks(body: &str) -> Vec<Value> {
+pub(super) fn chunks(body: &str) -> Vec<Value> {
     let mut events: Vec<&str> = body
         .split("\n\n")
         .filter_map(|event| event.strip_prefix("data: "))

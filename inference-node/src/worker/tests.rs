@@ -67,7 +67,7 @@ fn key() -> Key {
 }
 
 /// A chain with `tasks` to answer within `window` blocks.
-pub async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
+pub(super) async fn chain(tasks: u64, window: u64) -> Arc<FakeChain> {
     let mut state = State::new(&key(), window);
     for task in 1..=tasks {
         state.add(task, TaskStatus::Assigned, &format!("prompt {task}"), None);
@@ -80,7 +80,7 @@ fn journal(folder: &Path) -> Journal<Answer> {
 }
 
 /// A worker with its home in `folder`.
-pub async fn start_with(
+pub(super) async fn start_with(
     chain: &Arc<FakeChain>,
     folder: &Path,
     parrot: Arc<Parrot>,
@@ -116,7 +116,7 @@ pub async fn start_with(
 }
 
 /// A worker whose model has enough words.
-pub async fn start(chain: &Arc<FakeChain>, folder: &Path) -> JoinHandle<Result<(), Error>> {
+pub(super) async fn start(chain: &Arc<FakeChain>, folder: &Path) -> JoinHandle<Result<(), Error>> {
     start_with(chain, folder, Parrot::new(MANY), &Health::default()).await
 }
 

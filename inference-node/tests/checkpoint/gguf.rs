@@ -18,7 +18,7 @@ use super::{
 };
 
 /// Writes a model as one file.
-pub fn write(architecture: Architecture, path: &Path) -> Result<()> {
+pub(super) fn write(architecture: Architecture, path: &Path) -> Result<()> {
     let tokens = Tokens::of(architecture);
     let metadata = metadata(architecture, &tokens);
     let metadata: Vec<(&str, &Value)> = metadata.iter().map(|(k, v)| (k.as_str(), v)).collect();

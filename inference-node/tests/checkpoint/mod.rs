@@ -27,7 +27,7 @@ const LAYERS: usize = 2;
 const EXPERTS: usize = 8;
 const EXPERTS_PER_TOKEN: usize = 2;
 /// Maximum tokens of prompt and answer.
-pub const CONTEXT: usize = 16_384;
+pub(crate) const CONTEXT: usize = 16_384;
 const NORM_EPSILON: f32 = 1e-5;
 
 /// The divisor of slow rotary frequencies in Llama 3.1 and later; that of 3.2 is 32.
@@ -38,7 +38,7 @@ const ROPE_ORIGINAL: f64 = 8192.0;
 
 /// A supported architecture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Architecture {
+pub(crate) enum Architecture {
     /// `LlamaForCausalLM` as in Llama 3.2.
     Llama3,
     /// `MixtralForCausalLM`.
@@ -48,7 +48,7 @@ pub enum Architecture {
 impl Architecture {
     /// Writes `config.json`, `model.safetensors`, `tokenizer.json`, `tokenizer_config.json` and
     /// `generation_config.json` into a folder.
-    pub fn write_folder(self, folder: &Path) -> io::Result<()> {
+    pub(crate) fn write_folder(self, folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
         let tokens = Tokens::of(self);
         let json = [
@@ -69,7 +69,7 @@ impl Architecture {
     }
 
     /// Writes the same model as one GGUF file in single precision.
-    pub fn write_gguf(self, file: &Path) -> io::Result<()> {
+    pub(crate) fn write_gguf(self, file: &Path) -> io::Result<()> {
         gguf::write(self, file).map_err(io::Error::other)
     }
 

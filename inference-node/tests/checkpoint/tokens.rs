@@ -57,7 +57,7 @@ const MIXTRAL_MERGES: [(&str, &str); 7] = [
 ];
 
 /// A tokenizer with its settings.
-pub struct Tokens {
+pub(super) struct Tokens {
     architecture: Architecture,
     /// Text and type of each token, by id.
     pub list: Vec<(String, i32)>,
@@ -70,7 +70,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    pub fn of(architecture: Architecture) -> Self {
+    pub(super) fn of(architecture: Architecture) -> Self {
         match architecture {
             Architecture::Llama3 => Self::llama3(),
             Architecture::Mixtral => Self::mixtral(),
@@ -120,17 +120,17 @@ impl Tokens {
     }
 
     /// Number of tokens.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.list.len()
     }
 
     /// Id of the token that begins a text.
-    pub fn bos(&self) -> u32 {
+    pub(super) fn bos(&self) -> u32 {
         self.id(self.bos)
     }
 
     /// Id of the token that ends an answer.
-    pub fn eos(&self) -> u32 {
+    pub(super) fn eos(&self) -> u32 {
         self.id(self.eos)
     }
 
@@ -140,7 +140,7 @@ impl Tokens {
     }
 
     /// `tokenizer.json`.
-    pub fn tokenizer(&self) -> Value {
+    pub(super) fn tokenizer(&self) -> Value {
         let vocabulary: Map<_, _> = self
             .list
             .iter()
@@ -234,7 +234,7 @@ impl Tokens {
     }
 
     /// `tokenizer_config.json`.
-    pub fn config(&self) -> Value {
+    pub(super) fn config(&self) -> Value {
         let mut config = json!({
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": self.bos,

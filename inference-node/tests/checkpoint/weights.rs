@@ -10,7 +10,7 @@ use super::{Architecture, EXPERTS, FEED_FORWARD, HEADS, HIDDEN, KEY_VALUE_HEADS,
 const SPREAD: f32 = 0.2;
 
 /// All tensors of a model with this vocabulary size.
-pub fn tensors(architecture: Architecture, vocabulary: usize) -> HashMap<String, Tensor> {
+pub(super) fn tensors(architecture: Architecture, vocabulary: usize) -> HashMap<String, Tensor> {
     let mut random = Random(architecture as u64 + 1);
     let mut tensors = HashMap::new();
     let head = HIDDEN / HEADS;

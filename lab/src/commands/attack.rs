@@ -23,7 +23,7 @@ struct ModelReport {
 }
 
 /// Measures what attacks get.
-pub fn attack(options: &Attack, seed: u64, output: &Output) -> Result<()> {
+pub(super) fn attack(options: &Attack, seed: u64, output: &Output) -> Result<()> {
     let dataset = match &options.data {
         Some(path) => read(path)?,
         None => sample()?.remove(0),
@@ -53,7 +53,7 @@ fn report(bench: &Bench, attacks: &Attacks) -> Result<Report> {
 }
 
 /// The results of the attacks for one model.
-pub fn attack_model(
+pub(super) fn attack_model(
     bench: &Bench,
     (entry, files): &(EvaluatorModel, ModelFiles),
     attacks: &Attacks,

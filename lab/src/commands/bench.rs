@@ -11,7 +11,7 @@ use poq_proto::v1::EvaluatorModel;
 use crate::options::scores::Measuring;
 
 /// The setup of a measurement.
-pub struct Bench {
+pub(super) struct Bench {
     /// Entries and files of at least one model.
     pub models: Vec<(EvaluatorModel, ModelFiles)>,
     pub engine: Engine,
@@ -22,7 +22,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    pub fn new(measuring: &Measuring, seed: u64) -> Result<Self> {
+    pub(super) fn new(measuring: &Measuring, seed: u64) -> Result<Self> {
         let EngineArgs { sessions, threads } = measuring.engine;
         let scoring = ScoringConfig {
             sessions,
@@ -43,7 +43,7 @@ impl Bench {
     }
 
     /// The models, loaded one at a time, so that memory for one is enough.
-    pub fn each(&self) -> impl Iterator<Item = Result<Model>> {
+    pub(super) fn each(&self) -> impl Iterator<Item = Result<Model>> {
         self.models.iter().map(|model| self.open(model))
     }
 
@@ -53,7 +53,7 @@ impl Bench {
     }
 
     /// For reports: machine, resampling and engine.
-    pub fn method(&self) -> String {
+    pub(super) fn method(&self) -> String {
         let Settings { resamples, seed } = self.settings;
         let Engine { sessions, threads } = self.engine;
         format!(
@@ -63,7 +63,7 @@ impl Bench {
 }
 
 /// The only model of a command that accepts just one.
-pub fn find_one(models: &ModelArgs) -> Result<(EvaluatorModel, ModelFiles)> {
+pub(super) fn find_one(models: &ModelArgs) -> Result<(EvaluatorModel, ModelFiles)> {
     wait(models.find_one())
 }
 
@@ -77,7 +77,7 @@ fn wait<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
 }
 
 /// Progress over windows.
-pub fn progress(message: impl Into<String>) -> Result<ProgressBar> {
+pub(super) fn progress(message: impl Into<String>) -> Result<ProgressBar> {
     let template = "{msg} {wide_bar} {pos}/{len} windows, {eta} left";
     let style = ProgressStyle::with_template(template)?;
     Ok(ProgressBar::no_length()
@@ -86,7 +86,7 @@ pub fn progress(message: impl Into<String>) -> Result<ProgressBar> {
 }
 
 /// An interval as text.
-pub fn shown(interval: Option<Interval>) -> String {
+pub(super) fn shown(interval: Option<Interval>) -> String {
     match interval {
         Some(Interval { value, low, high }) => format!("{value:.3} [{low:.3}, {high:.3}]"),
         None => "not defined".to_owned(),

@@ -23,7 +23,7 @@ struct Calibrated {
 }
 
 /// Fits the table from raw scores to qualities.
-pub fn calibrate(options: &Calibrate, seed: u64, output: &Output) -> Result<()> {
+pub(super) fn calibrate(options: &Calibrate, seed: u64, output: &Output) -> Result<()> {
     let dataset = read(&options.data)?;
     let bench = Bench::new(&options.measuring, seed)?;
     let calibrated = calibrated(&bench, &dataset)?;

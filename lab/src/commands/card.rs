@@ -18,7 +18,7 @@ const LENGTHS: [usize; 3] = [128, 256, 512];
 const REPEAT: usize = 20;
 
 /// Prints the card of one model.
-pub fn card(options: &CardOptions, seed: u64) -> Result<()> {
+pub(super) fn card(options: &CardOptions, seed: u64) -> Result<()> {
     let preferences = read(&options.data)?;
     let bench = Bench::new(&options.measuring, seed)?;
     anyhow::ensure!(

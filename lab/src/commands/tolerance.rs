@@ -28,7 +28,7 @@ struct Report {
 }
 
 /// Compares ONNX Runtime with the reference evaluator.
-pub fn tolerance(options: &Tolerance, output: &Output) -> Result<()> {
+pub(super) fn tolerance(options: &Tolerance, output: &Output) -> Result<()> {
     let (entry, files) = find_one(&options.model)?;
     let number = options.pairs as usize;
     let (data, pairs) = match &options.data {

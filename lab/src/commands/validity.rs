@@ -21,7 +21,7 @@ struct ModelReport {
 }
 
 /// Measures how far scores agree with labels.
-pub fn validity(options: &Validity, seed: u64, output: &Output) -> Result<()> {
+pub(super) fn validity(options: &Validity, seed: u64, output: &Output) -> Result<()> {
     let datasets = match options.data.is_empty() {
         true => sample()?,
         false => options

@@ -7,7 +7,7 @@ use poq_evaluator::{EngineArgs, ModelArgs};
 
 /// Measurements of models' scores.
 #[derive(Debug, Subcommand)]
-pub enum Scores {
+pub(crate) enum Scores {
     /// Measure how far scores agree with labelled answers, compared with simple baselines
     Validity(Validity),
     /// Fit the table from raw scores to qualities and write the registry entry
@@ -22,7 +22,7 @@ pub enum Scores {
 }
 
 #[derive(Debug, Args)]
-pub struct Validity {
+pub(crate) struct Validity {
     /// Labelled answers, one JSON object per line, repeatable; by default the project's own small
     /// sample
     #[arg(long, value_name = "FILE")]
@@ -32,7 +32,7 @@ pub struct Validity {
 }
 
 #[derive(Debug, Args)]
-pub struct Calibrate {
+pub(crate) struct Calibrate {
     /// Labelled answers, one JSON object per line: preferences, or answers with a label
     #[arg(long, value_name = "FILE")]
     pub data: PathBuf,
@@ -44,7 +44,7 @@ pub struct Calibrate {
 }
 
 #[derive(Debug, Args)]
-pub struct Attack {
+pub(crate) struct Attack {
     /// Answers with scores and labels to attack, one JSON object per line; by default the project's
     /// own small sample
     #[arg(long, value_name = "FILE")]
@@ -54,7 +54,7 @@ pub struct Attack {
 }
 
 #[derive(Debug, Args)]
-pub struct Card {
+pub(crate) struct Card {
     /// Preferences, one JSON object per line, for calibration and validity in addition to the
     /// project's own small sample
     #[arg(long, value_name = "FILE")]
@@ -65,7 +65,7 @@ pub struct Card {
 
 /// Common options of the measurements.
 #[derive(Debug, Args)]
-pub struct Measuring {
+pub(crate) struct Measuring {
     #[command(flatten)]
     pub model: ModelArgs,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub struct Measuring {
 }
 
 #[derive(Debug, Args)]
-pub struct Tolerance {
+pub(crate) struct Tolerance {
     /// Prompts and answers, one JSON object per line, in one of the forms of `validity`; by default
     /// pairs of the project's own sample
     #[arg(long, value_name = "FILE")]

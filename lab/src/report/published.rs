@@ -5,7 +5,7 @@ use poq_lab::experiments::published::{aggregation, costs, earnings};
 use super::{head, line, money, on, percent};
 
 /// Earnings of participants.
-pub fn earnings_table(groups: &[earnings::Group]) -> String {
+pub(super) fn earnings_table(groups: &[earnings::Group]) -> String {
     let mut text = head(&[
         "participant",
         "audits",
@@ -24,7 +24,7 @@ pub fn earnings_table(groups: &[earnings::Group]) -> String {
 }
 
 /// Distance of the consensus from the truth.
-pub fn aggregation_table(rows: &[aggregation::Row]) -> String {
+pub(super) fn aggregation_table(rows: &[aggregation::Row]) -> String {
     let mut text = head(&[
         "attack",
         "liars",
@@ -52,7 +52,7 @@ pub fn aggregation_table(rows: &[aggregation::Row]) -> String {
 }
 
 /// Results of model classes.
-pub fn costs_table(comparison: &costs::Comparison) -> String {
+pub(super) fn costs_table(comparison: &costs::Comparison) -> String {
     let mut columns = vec!["class".to_owned(), "quality".into(), "cost".into()];
     columns.extend(costs::BETAS.map(|beta| format!("R, β = {beta}")));
     columns.push("profit on the chain".into());

@@ -6,7 +6,7 @@ use poq_lab::statistics::Estimate;
 use super::{head, line, money, percent};
 
 /// The judges' qualities, the texts found against each, and the chain's payouts.
-pub fn tables(findings: &Findings) -> String {
+pub(super) fn tables(findings: &Findings) -> String {
     let terms = findings.terms.as_ref().map(terms).unwrap_or_default();
     let parts = [judged(findings), found(findings), paid(findings), terms];
     let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();

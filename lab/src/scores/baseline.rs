@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 /// Natural logarithm of 1 + the answer's length in characters.
-pub fn length(answer: &str) -> f64 {
+pub(super) fn length(answer: &str) -> f64 {
     (answer.chars().count() as f64).ln_1p()
 }
 
 /// Fraction of the prompt's distinct words that the answer contains; 0 for a prompt without words.
-pub fn overlap(prompt: &str, answer: &str) -> f64 {
+pub(super) fn overlap(prompt: &str, answer: &str) -> f64 {
     let (prompt, answer) = (words(prompt), words(answer));
     match prompt.len() {
         0 => 0.0,
@@ -17,7 +17,7 @@ pub fn overlap(prompt: &str, answer: &str) -> f64 {
 }
 
 /// The distinct words of a text in lower case.
-pub fn words(text: &str) -> BTreeSet<String> {
+pub(super) fn words(text: &str) -> BTreeSet<String> {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
         .map(str::to_lowercase)

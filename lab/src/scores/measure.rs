@@ -36,7 +36,7 @@ pub struct Agreement {
 }
 
 /// Name of the measure that compares two answers to one prompt.
-pub const PREFERENCE: &str = "preference accuracy";
+pub(super) const PREFERENCE: &str = "preference accuracy";
 
 /// The observations of a measure, by index in [`Dataset::pairs`].
 enum Cases {

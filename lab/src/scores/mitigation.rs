@@ -100,7 +100,7 @@ impl Mitigation {
 
 /// Fraction of the answer's runs of three words that the prompt also contains, from 0 to 1. It is 0
 /// for answers with fewer words, which may legitimately be words of the question.
-pub fn copied(prompt: &str, answer: &str) -> f64 {
+pub(super) fn copied(prompt: &str, answer: &str) -> f64 {
     let (prompt, answer) = (words(prompt), words(answer));
     let of_prompt: BTreeSet<&[String]> = prompt.windows(COPIED_WORDS).collect();
     let of_answer = answer.windows(COPIED_WORDS);

@@ -5,12 +5,12 @@ use poq_evaluator::scorer::{Engine, Model, ModelFiles, ScorerBackend, open_all};
 use poq_proto::v1::EvaluatorModel;
 
 /// Id of a cross-encoder in the cache.
-pub const CROSS_ENCODER: &str = "ms-marco-minilm-l-12-v2";
+pub(super) const CROSS_ENCODER: &str = "ms-marco-minilm-l-12-v2";
 /// Id of a bi-encoder in the cache.
-pub const BI_ENCODER: &str = "bge-small-en-v1.5";
+pub(super) const BI_ENCODER: &str = "bge-small-en-v1.5";
 
 /// The registry entry of a model, and its files.
-pub fn find(id: &str) -> (EvaluatorModel, ModelFiles) {
+pub(super) fn find(id: &str) -> (EvaluatorModel, ModelFiles) {
     let args = ModelArgs {
         node: None,
         registry: Vec::new(),
@@ -24,7 +24,7 @@ pub fn find(id: &str) -> (EvaluatorModel, ModelFiles) {
 }
 
 /// Loads a model on one thread.
-pub fn open(model: (EvaluatorModel, ModelFiles)) -> Model {
+pub(super) fn open(model: (EvaluatorModel, ModelFiles)) -> Model {
     let engine = Engine {
         sessions: 1,
         threads: 1,

@@ -9,7 +9,7 @@ use crate::math;
 use crate::simd::{LANES, Lanes};
 
 /// Input and output of attention.
-pub struct Attention<'a> {
+pub(crate) struct Attention<'a> {
     /// Rows: the queries of all heads, then their keys, then their values.
     pub rows: &'a [f32],
     /// Width of a row's queries; keys and values have the same width.
@@ -26,7 +26,7 @@ pub struct Attention<'a> {
 
 /// Buffers of attention, reused between calls.
 #[derive(Default)]
-pub struct Workspace {
+pub(crate) struct Workspace {
     keys: Vec<f32>,
     values: Vec<f32>,
     query: Vec<Row>,
@@ -43,7 +43,7 @@ impl<L: Lanes> Sink<L> for &mut [Row] {
 
 /// Softmax(queries · keysᵀ / √d) · values, for each head.
 #[inline(always)]
-pub fn attention<L: Lanes, const MAIN: usize, const HALVES: usize>(
+pub(super) fn attention<L: Lanes, const MAIN: usize, const HALVES: usize>(
     task: Attention<'_>,
     space: &mut Workspace,
 ) {

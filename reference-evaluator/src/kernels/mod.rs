@@ -10,10 +10,10 @@ mod pack;
 mod product;
 mod rows;
 
-pub use attention::{Attention, Workspace};
-pub use pack::{PANEL, Panels, View};
-pub use product::{Dense, Output};
-pub use rows::Norm;
+pub(crate) use attention::{Attention, Workspace};
+pub(crate) use pack::{PANEL, Panels, View};
+pub(crate) use product::{Dense, Output};
+pub(crate) use rows::Norm;
 
 use crate::math;
 use crate::simd::Instructions;
@@ -23,7 +23,7 @@ use crate::simd::Instructions;
 /// Calling them on a processor without these instructions is unsound. [`Kernels::new`] is the only
 /// constructor and returns only kernels that the processor supports.
 #[derive(Clone, Copy)]
-pub struct Kernels {
+pub(crate) struct Kernels {
     pack: unsafe fn(View<'_>, usize, &mut Vec<f32>),
     dense: unsafe fn(&Dense, &[f32], Output<'_>),
     attention: unsafe fn(Attention<'_>, &mut Workspace),
@@ -84,7 +84,7 @@ macro_rules! kernels {
 
 impl Kernels {
     /// The kernels for these instructions; the portable ones if the processor lacks them.
-    pub fn new(instructions: Instructions) -> Self {
+    pub(crate) fn new(instructions: Instructions) -> Self {
         let portable = kernels!(crate::simd::portable::Portable, 4, 1);
         if !Instructions::available().contains(&instructions) {
             return portable;
@@ -101,49 +101,49 @@ impl Kernels {
     }
 
     /// Packs rows for [`Self::dense`].
-    pub fn pack(&self, matrix: View<'_>, rows: usize, packed: &mut Vec<f32>) {
+    pub(crate) fn pack(&self, matrix: View<'_>, rows: usize, packed: &mut Vec<f32>) {
         // SAFETY: the processor has the instructions; so below.
         unsafe { (self.pack)(matrix, rows, packed) }
     }
 
     /// Computes some columns of a dense layer.
-    pub fn dense(&self, layer: &Dense, packed: &[f32], output: Output<'_>) {
+    pub(crate) fn dense(&self, layer: &Dense, packed: &[f32], output: Output<'_>) {
         // SAFETY: see `pack`.
         unsafe { (self.dense)(layer, packed, output) }
     }
 
     /// Computes the attention of all heads.
-    pub fn attention(&self, task: Attention<'_>, space: &mut Workspace) {
+    pub(crate) fn attention(&self, task: Attention<'_>, space: &mut Workspace) {
         // SAFETY: see `pack`.
         unsafe { (self.attention)(task, space) }
     }
 
     /// Normalises rows.
-    pub fn normalize(&self, norm: &Norm, values: &mut [f32]) {
+    pub(crate) fn normalize(&self, norm: &Norm, values: &mut [f32]) {
         // SAFETY: see `pack`.
         unsafe { (self.normalize)(norm, values) }
     }
 
     /// Adds rows to rows and normalises the sums.
-    pub fn add_and_normalize(&self, norm: &Norm, values: &mut [f32], other: &[f32]) {
+    pub(crate) fn add_and_normalize(&self, norm: &Norm, values: &mut [f32], other: &[f32]) {
         // SAFETY: see `pack`.
         unsafe { (self.add_and_normalize)(norm, values, other) }
     }
 
     /// Applies [`math::gelu`] to each number.
-    pub fn gelu(&self, values: &mut [f32]) {
+    pub(crate) fn gelu(&self, values: &mut [f32]) {
         // SAFETY: see `pack`.
         unsafe { (self.gelu)(values) }
     }
 
     /// Applies [`math::tanh`] to each number.
-    pub fn tanh(&self, values: &mut [f32]) {
+    pub(crate) fn tanh(&self, values: &mut [f32]) {
         // SAFETY: see `pack`.
         unsafe { (self.tanh)(values) }
     }
 
     /// [`math::dot`].
-    pub fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
+    pub(crate) fn dot(&self, a: &[f32], b: &[f32]) -> f32 {
         // SAFETY: see `pack`.
         unsafe { (self.dot)(a, b) }
     }

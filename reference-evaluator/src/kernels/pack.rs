@@ -3,39 +3,39 @@
 use std::ops::Range;
 
 /// Columns of a panel.
-pub const PANEL: usize = 2 * crate::simd::LANES;
+pub(crate) const PANEL: usize = 2 * crate::simd::LANES;
 
 /// One row of a panel, aligned to a cache line.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
-pub struct Row(pub [[f32; crate::simd::LANES]; 2]);
+pub(crate) struct Row(pub [[f32; crate::simd::LANES]; 2]);
 
 impl Row {
     /// Zeros.
-    pub const ZERO: Self = Self([[0.0; crate::simd::LANES]; 2]);
+    pub(crate) const ZERO: Self = Self([[0.0; crate::simd::LANES]; 2]);
 
     /// Its numbers.
     #[inline(always)]
-    pub fn values(&self) -> &[f32] {
+    pub(crate) fn values(&self) -> &[f32] {
         self.0.as_flattened()
     }
 
     /// Its numbers.
     #[inline(always)]
-    pub fn values_mut(&mut self) -> &mut [f32] {
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
         self.0.as_flattened_mut()
     }
 }
 
 /// The right factor of a product: `depth` rows, in panels of [`PANEL`] columns, one after the other.
-pub struct Panels {
+pub(crate) struct Panels {
     depth: usize,
     rows: Vec<Row>,
 }
 
 impl Panels {
     /// Creates panels without columns.
-    pub fn new(depth: usize) -> Self {
+    pub(crate) fn new(depth: usize) -> Self {
         Self {
             depth,
             rows: Vec::new(),
@@ -43,7 +43,7 @@ impl Panels {
     }
 
     /// Appends the columns of a row-major matrix; `columns`, its width, is a multiple of [`PANEL`].
-    pub fn append(&mut self, matrix: &[f32], columns: usize) {
+    pub(crate) fn append(&mut self, matrix: &[f32], columns: usize) {
         debug_assert!(columns.is_multiple_of(PANEL) && matrix.len() == self.depth * columns);
         self.rows.reserve_exact(matrix.len() / PANEL);
         for start in (0..columns).step_by(PANEL) {
@@ -57,12 +57,12 @@ impl Panels {
     }
 
     /// Rows of the matrix.
-    pub fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.depth
     }
 
     /// The panels of these columns, whose bounds are multiples of [`PANEL`].
-    pub fn columns(&self, columns: Range<usize>) -> impl Iterator<Item = &[Row]> {
+    pub(crate) fn columns(&self, columns: Range<usize>) -> impl Iterator<Item = &[Row]> {
         let rows = columns.start / PANEL * self.depth..columns.end / PANEL * self.depth;
         self.rows[rows].chunks_exact(self.depth)
     }
@@ -70,7 +70,7 @@ impl Panels {
 
 /// Part of a row-major matrix: `width` numbers of each row, `stride` numbers apart.
 #[derive(Clone, Copy)]
-pub struct View<'a> {
+pub(crate) struct View<'a> {
     /// The matrix, from the first number of the part on.
     pub values: &'a [f32],
     /// Distance between the starts of two rows.
@@ -81,7 +81,7 @@ pub struct View<'a> {
 
 impl<'a> View<'a> {
     /// A whole matrix with rows of `width`.
-    pub fn whole(values: &'a [f32], width: usize) -> Self {
+    pub(crate) fn whole(values: &'a [f32], width: usize) -> Self {
         Self {
             values,
             stride: width,
@@ -91,14 +91,14 @@ impl<'a> View<'a> {
 
     /// One row.
     #[inline(always)]
-    pub fn row(&self, row: usize) -> &'a [f32] {
+    pub(crate) fn row(&self, row: usize) -> &'a [f32] {
         &self.values[row * self.stride..][..self.width]
     }
 }
 
 /// The size of the next block of rows: `MAIN` while so many are left, then four, two and one.
 #[inline(always)]
-pub fn block<const MAIN: usize>(left: usize) -> usize {
+pub(super) fn block<const MAIN: usize>(left: usize) -> usize {
     match left {
         left if left >= MAIN => MAIN,
         4.. => 4,
@@ -110,7 +110,7 @@ pub fn block<const MAIN: usize>(left: usize) -> usize {
 /// Packs rows as the left factor of a product, in [`block`]s: first the first number of each row, then
 /// the second number of each row, and so on.
 #[inline(always)]
-pub fn rows<const MAIN: usize>(matrix: View<'_>, rows: usize, packed: &mut Vec<f32>) {
+pub(super) fn rows<const MAIN: usize>(matrix: View<'_>, rows: usize, packed: &mut Vec<f32>) {
     packed.resize(rows * matrix.width, 0.0);
     let mut start = 0;
     while start < rows {
@@ -128,7 +128,7 @@ pub fn rows<const MAIN: usize>(matrix: View<'_>, rows: usize, packed: &mut Vec<f
 
 /// Like [`rows`], for the transpose of a matrix with `depth` rows.
 #[inline(always)]
-pub fn columns<const MAIN: usize>(matrix: View<'_>, depth: usize, packed: &mut Vec<f32>) {
+pub(super) fn columns<const MAIN: usize>(matrix: View<'_>, depth: usize, packed: &mut Vec<f32>) {
     packed.resize(depth * matrix.width, 0.0);
     let mut start = 0;
     while start < matrix.width {

@@ -33,14 +33,14 @@ fn tile<L: Lanes, const ROWS: usize, const HALVES: usize>(
 }
 
 /// Receives the rows of a [`tile`].
-pub trait Sink<L: Lanes> {
+pub(super) trait Sink<L: Lanes> {
     /// Receives sixteen columns of a row, in this half of the panel.
     fn put(&mut self, row: usize, half: usize, values: L);
 }
 
 /// Computes the product of packed rows (see [`pack::rows`]) and one panel, from `start` on.
 #[inline(always)]
-pub fn panel<L: Lanes, const MAIN: usize, const HALVES: usize>(
+pub(super) fn panel<L: Lanes, const MAIN: usize, const HALVES: usize>(
     left: &[f32],
     rows: usize,
     right: &[Row],
@@ -105,7 +105,7 @@ impl<L: Lanes> Sink<L> for Rows<'_> {
 }
 
 /// A dense layer: `rows · weights + bias`. Each chain begins with the bias.
-pub struct Dense {
+pub(crate) struct Dense {
     /// The weights.
     pub weights: Panels,
     /// One number per column.
@@ -113,7 +113,7 @@ pub struct Dense {
 }
 
 /// Part of a [`Dense`] layer's output for packed rows.
-pub struct Output<'a> {
+pub(crate) struct Output<'a> {
     /// Row-major matrix that contains the computed columns.
     pub values: &'a mut [f32],
     /// Distance between the starts of two rows.
@@ -124,7 +124,7 @@ pub struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// Selects columns of a row-major matrix with rows of `stride` numbers.
-    pub fn new(values: &'a mut [f32], stride: usize, columns: Range<usize>) -> Self {
+    pub(crate) fn new(values: &'a mut [f32], stride: usize, columns: Range<usize>) -> Self {
         Self {
             values,
             stride,
@@ -135,7 +135,7 @@ impl<'a> Output<'a> {
 
 /// Computes some columns of a dense layer for packed rows (see [`pack::rows`]).
 #[inline(always)]
-pub fn dense<L: Lanes, const MAIN: usize, const HALVES: usize>(
+pub(super) fn dense<L: Lanes, const MAIN: usize, const HALVES: usize>(
     layer: &Dense,
     packed: &[f32],
     output: Output<'_>,

@@ -4,7 +4,7 @@ use crate::math;
 use crate::simd::{LANES, Lanes};
 
 /// Gain, shift and epsilon of a layer normalisation.
-pub struct Norm {
+pub(crate) struct Norm {
     /// Factor of each column.
     pub gain: Vec<f32>,
     /// Summand of each column.
@@ -15,7 +15,7 @@ pub struct Norm {
 
 /// Normalises each row.
 #[inline(always)]
-pub fn normalize<L: Lanes>(norm: &Norm, rows: &mut [f32]) {
+pub(super) fn normalize<L: Lanes>(norm: &Norm, rows: &mut [f32]) {
     for row in rows.chunks_exact_mut(norm.gain.len()) {
         normalize_row::<L>(norm, row);
     }
@@ -23,7 +23,7 @@ pub fn normalize<L: Lanes>(norm: &Norm, rows: &mut [f32]) {
 
 /// Adds `other` to `rows` and normalises each row.
 #[inline(always)]
-pub fn add_and_normalize<L: Lanes>(norm: &Norm, rows: &mut [f32], other: &[f32]) {
+pub(super) fn add_and_normalize<L: Lanes>(norm: &Norm, rows: &mut [f32], other: &[f32]) {
     let width = norm.gain.len();
     for (row, other) in rows.chunks_exact_mut(width).zip(other.chunks_exact(width)) {
         for (values, other) in chunks_mut(row).iter_mut().zip(chunks(other)) {
@@ -60,7 +60,7 @@ fn normalize_row<L: Lanes>(norm: &Norm, row: &mut [f32]) {
 
 /// Replaces each number by its [`math::gelu`].
 #[inline(always)]
-pub fn gelu<L: Lanes>(values: &mut [f32]) {
+pub(super) fn gelu<L: Lanes>(values: &mut [f32]) {
     for values in chunks_mut(values) {
         math::gelu(L::load(values)).store(values);
     }
@@ -68,7 +68,7 @@ pub fn gelu<L: Lanes>(values: &mut [f32]) {
 
 /// Replaces each number by its [`math::tanh`].
 #[inline(always)]
-pub fn tanh<L: Lanes>(values: &mut [f32]) {
+pub(super) fn tanh<L: Lanes>(values: &mut [f32]) {
     for values in chunks_mut(values) {
         math::tanh(L::load(values)).store(values);
     }

@@ -15,7 +15,7 @@ use crate::kernels::{Dense, Norm, PANEL, Panels};
 type Result<T> = std::result::Result<T, Error>;
 
 /// A BERT encoder; the fields are in the order of the computation.
-pub struct Encoder {
+pub(crate) struct Encoder {
     /// Embeddings of tokens, segments and positions.
     pub tables: [Table; 3],
     /// Normalisation of the sum of the embeddings.
@@ -29,7 +29,7 @@ pub struct Encoder {
 }
 
 /// A transformer layer.
-pub struct Layer {
+pub(crate) struct Layer {
     /// Projections to queries, keys and values, side by side.
     pub attention: Dense,
     /// Output projection of the attention.
@@ -45,7 +45,7 @@ pub struct Layer {
 }
 
 /// The computation on the first token's row.
-pub enum Head {
+pub(crate) enum Head {
     /// The row itself (a bi-encoder).
     Row,
     /// `tanh` of a dense layer, then one number (a cross-encoder).
@@ -83,7 +83,7 @@ struct Shared<'a> {
 }
 
 /// Reads an encoder whose output is either `logits` or the rows of the last layer.
-pub fn read(file: Bytes) -> Result<Encoder> {
+pub(crate) fn read(file: Bytes) -> Result<Encoder> {
     let model = ModelProto::decode(file)?;
     let graph = model.graph.unwrap_or_default();
     let [output] = graph.output.as_slice() else {

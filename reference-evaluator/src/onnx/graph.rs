@@ -9,14 +9,14 @@ use super::tensor;
 type Result<T> = std::result::Result<T, Error>;
 
 /// A graph, indexed by the names of its values.
-pub struct Graph<'a> {
+pub(super) struct Graph<'a> {
     nodes: BTreeMap<&'a str, &'a NodeProto>,
     constants: BTreeMap<&'a str, &'a TensorProto>,
     inputs: BTreeSet<&'a str>,
 }
 
 /// Returns the error "`tensor` is not `expected`".
-pub fn not<T>(tensor: &str, expected: &'static str) -> Result<T> {
+pub(super) fn not<T>(tensor: &str, expected: &'static str) -> Result<T> {
     Err(Error::Graph {
         tensor: tensor.to_owned(),
         expected,
@@ -25,7 +25,7 @@ pub fn not<T>(tensor: &str, expected: &'static str) -> Result<T> {
 
 impl<'a> Graph<'a> {
     /// Indexes a graph. Every value must be defined once.
-    pub fn new(graph: &'a GraphProto) -> Result<Self> {
+    pub(super) fn new(graph: &'a GraphProto) -> Result<Self> {
         let mut nodes = BTreeMap::new();
         let mut constants = BTreeMap::new();
         for constant in &graph.initializer {
@@ -56,13 +56,13 @@ impl<'a> Graph<'a> {
     }
 
     /// The node that computes `value`, if it is this operator of the standard ONNX domain.
-    pub fn find(&self, value: &str, operator: &str) -> Option<&'a NodeProto> {
+    pub(super) fn find(&self, value: &str, operator: &str) -> Option<&'a NodeProto> {
         let node = *self.nodes.get(value)?;
         (node.op_type() == operator && node.domain().is_empty()).then_some(node)
     }
 
     /// The inputs of the node that computes `value`, which must be this operator with `COUNT` inputs.
-    pub fn inputs<const COUNT: usize>(
+    pub(super) fn inputs<const COUNT: usize>(
         &self,
         value: &str,
         operator: &'static str,
@@ -79,7 +79,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The integers of an attribute, or its single integer.
-    pub fn attribute(&self, value: &str, name: &str) -> Vec<i64> {
+    pub(super) fn attribute(&self, value: &str, name: &str) -> Vec<i64> {
         let node = self.nodes.get(value);
         let attribute =
             node.and_then(|node| node.attribute.iter().find(|found| found.name() == name));
@@ -91,7 +91,7 @@ impl<'a> Graph<'a> {
     }
 
     /// A constant.
-    pub fn constant(&self, name: &str) -> Result<&'a TensorProto> {
+    pub(super) fn constant(&self, name: &str) -> Result<&'a TensorProto> {
         match self.constants.get(name) {
             Some(constant) => Ok(constant),
             None => not(name, "a constant"),
@@ -99,12 +99,12 @@ impl<'a> Graph<'a> {
     }
 
     /// The number of a scalar constant.
-    pub fn number(&self, name: &str) -> Result<f32> {
+    pub(super) fn number(&self, name: &str) -> Result<f32> {
         tensor::float(self.constant(name)?)
     }
 
     /// Checks that the constant `name` is `expected`.
-    pub fn check(&self, name: &str, expected: f32, what: &'static str) -> Result<()> {
+    pub(super) fn check(&self, name: &str, expected: f32, what: &'static str) -> Result<()> {
         if self.number(name)?.to_bits() == expected.to_bits() {
             Ok(())
         } else {
@@ -113,7 +113,7 @@ impl<'a> Graph<'a> {
     }
 
     /// The two inputs of a commutative operator, with the constant last.
-    pub fn with_constant(
+    pub(super) fn with_constant(
         &self,
         value: &str,
         operator: &'static str,
@@ -127,7 +127,7 @@ impl<'a> Graph<'a> {
     }
 
     /// Checks that `value` depends on the input `name` and, except for shapes, on no other input.
-    pub fn depends_only_on(&self, value: &str, name: &str) -> Result<()> {
+    pub(super) fn depends_only_on(&self, value: &str, name: &str) -> Result<()> {
         let mut seen = BTreeSet::new();
         let mut open = vec![value];
         while let Some(next) = open.pop() {

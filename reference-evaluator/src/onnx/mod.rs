@@ -5,7 +5,7 @@ mod graph;
 pub mod proto;
 mod tensor;
 
-pub use bert::{Encoder, Head, Layer, read};
+pub(crate) use bert::{Encoder, Head, Layer, read};
 
 /// The reason why the reference evaluator cannot compute the model of a file.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use super::proto::{FLOAT, INT8, INT64, TensorProto, UINT8};
 type Result<T> = std::result::Result<T, Error>;
 
 /// Reads finite numbers with these dimensions.
-pub fn floats(tensor: &TensorProto, dims: &[usize]) -> Result<Vec<f32>> {
+pub(super) fn floats(tensor: &TensorProto, dims: &[usize]) -> Result<Vec<f32>> {
     let elements = elements(tensor, dims)?;
     if tensor.data_type() != FLOAT {
         return Err(unexpected(tensor, "of 32-bit floats"));
@@ -30,13 +30,13 @@ pub fn floats(tensor: &TensorProto, dims: &[usize]) -> Result<Vec<f32>> {
 }
 
 /// The only number of a tensor.
-pub fn float(tensor: &TensorProto) -> Result<f32> {
+pub(super) fn float(tensor: &TensorProto) -> Result<f32> {
     let dims = one(tensor)?;
     floats(tensor, &dims).map(|values| values[0])
 }
 
 /// The only 64-bit integer of a tensor.
-pub fn integer(tensor: &TensorProto) -> Result<i64> {
+pub(super) fn integer(tensor: &TensorProto) -> Result<i64> {
     one(tensor)?;
     match (tensor.raw_data(), tensor.int64_data.as_slice()) {
         _ if tensor.data_type() != INT64 => Err(unexpected(tensor, "a 64-bit integer")),
@@ -50,7 +50,7 @@ pub fn integer(tensor: &TensorProto) -> Result<i64> {
 }
 
 /// A table of 8-bit numbers `(quantized - zero_point) · scale`.
-pub struct Table {
+pub(crate) struct Table {
     quantized: Vec<u8>,
     values: Vec<f32>,
     columns: usize,
@@ -59,7 +59,7 @@ pub struct Table {
 impl Table {
     /// Reads the three constants of a `DequantizeLinear` with a single scale. Every difference is exact
     /// and every product is rounded once.
-    pub fn new(
+    pub(crate) fn new(
         quantized: &TensorProto,
         scale: &TensorProto,
         zero_point: &TensorProto,
@@ -104,17 +104,17 @@ impl Table {
     }
 
     /// Numbers per row.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
     /// The number of rows.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.quantized.len() / self.columns
     }
 
     /// The row at this index, if it exists.
-    pub fn row(&self, row: usize) -> Option<impl Iterator<Item = f32>> {
+    pub(crate) fn row(&self, row: usize) -> Option<impl Iterator<Item = f32>> {
         let row = self.quantized.chunks_exact(self.columns).nth(row)?;
         Some(row.iter().map(|byte| self.values[usize::from(*byte)]))
     }

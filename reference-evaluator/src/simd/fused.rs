@@ -8,7 +8,7 @@
 /// more than f32 (Boldo and Melquiond, "Emulation of FMA and correctly rounded
 /// sums: proved algorithms using rounding to odd", IEEE Transactions on Computers 57, 2008).
 #[inline(always)]
-pub fn mul_add(a: f32, b: f32, c: f32) -> f32 {
+pub(super) fn mul_add(a: f32, b: f32, c: f32) -> f32 {
     let product = f64::from(a) * f64::from(b);
     let summand = f64::from(c);
     let sum = product + summand;

@@ -6,19 +6,19 @@
 mod fused;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
-pub mod portable;
+pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
-pub mod x86;
+pub(crate) mod x86;
 
 /// Lanes of a [`Lanes`].
-pub const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// Sixteen f32. All operations are lane by lane and rounded once.
 ///
 /// Implementations use instructions that the processor may lack: the caller of a function that is
 /// generic over this trait must have detected them. The functions are `inline(always)`, because only
 /// then they become single instructions in the functions that enable the target feature.
-pub trait Lanes: Copy {
+pub(crate) trait Lanes: Copy {
     /// The same value in each lane.
     fn splat(value: f32) -> Self;
     /// Loads the lanes from memory.

@@ -4,7 +4,7 @@ use super::{LANES, Lanes, fused};
 
 /// Sixteen numbers, one after the other.
 #[derive(Clone, Copy)]
-pub struct Portable([f32; LANES]);
+pub(crate) struct Portable([f32; LANES]);
 
 impl Portable {
     #[inline(always)]

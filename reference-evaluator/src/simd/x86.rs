@@ -14,11 +14,11 @@ use super::{LANES, Lanes};
 
 /// Two registers of AVX2, with FMA.
 #[derive(Clone, Copy)]
-pub struct Avx2(__m256, __m256);
+pub(crate) struct Avx2(__m256, __m256);
 
 /// One register of AVX-512F.
 #[derive(Clone, Copy)]
-pub struct Avx512(__m512);
+pub(crate) struct Avx512(__m512);
 
 const SIGN: i32 = i32::MIN;
 const ONE: i32 = 0x3F80_0000;

@@ -1,7 +1,7 @@
 //! Helpers of the tests with real models.
 #![allow(dead_code)]
 
-pub mod pairs;
+pub(crate) mod pairs;
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use pairs::Pair;
 
 /// The files of a model in the cache, with their SHA-256.
-pub struct Files {
+pub(crate) struct Files {
     pub kind: Kind,
     pub weights: PathBuf,
     pub weights_sha256: &'static str,
@@ -39,7 +39,7 @@ impl Files {
         }
     }
 
-    pub fn cross_encoder() -> Self {
+    pub(crate) fn cross_encoder() -> Self {
         let digests = [
             "e1d085f4a02bfd0b2d3968c29336c8512dc9a899b29f546432c5f9981ae9f382",
             "cb374d6bc042c22455946f4e09a89d29882a199fdaf8fb25be00dc8b8857a448",
@@ -47,7 +47,7 @@ impl Files {
         Self::new(Kind::CrossEncoder, "ms-marco-minilm-l-12-v2", digests)
     }
 
-    pub fn bi_encoder() -> Self {
+    pub(crate) fn bi_encoder() -> Self {
         let digests = [
             "568b0b80887e48e88af23cf399e250b6cd3bcebe29c8b3e49d5184a1c50d4fef",
             "d241a60d5e8f04cc1b2b3e9ef7a4921b27bf526d9f6050ab90f9267a1f9e5c66",
@@ -56,7 +56,7 @@ impl Files {
     }
 
     /// The shipped judges, by their registry entries.
-    pub fn judges() -> [(&'static str, Self); 3] {
+    pub(crate) fn judges() -> [(&'static str, Self); 3] {
         let of = |id: &'static str, entry: &'static str| {
             let digests = ["weights_sha256", "tokenizer_sha256"].map(|field| text(entry, field));
             (id, Self::new(Kind::CrossEncoder, id, digests))
@@ -77,7 +77,7 @@ impl Files {
         ]
     }
 
-    pub fn source(&self) -> Source<'_> {
+    pub(crate) fn source(&self) -> Source<'_> {
         Source {
             kind: self.kind,
             weights: &self.weights,
@@ -90,7 +90,7 @@ impl Files {
         }
     }
 
-    pub fn open(&self) -> Evaluator {
+    pub(crate) fn open(&self) -> Evaluator {
         Evaluator::open(&self.source()).unwrap()
     }
 }
@@ -111,7 +111,7 @@ fn cache() -> PathBuf {
 
 /// A line of the golden file: name, windows, tokens, SHA-256 of the token ids, score, and SHA-256 of the
 /// bits of the windows' values.
-pub fn row(evaluator: &Evaluator, pair: &Pair) -> String {
+pub(crate) fn row(evaluator: &Evaluator, pair: &Pair) -> String {
     let windows = evaluator
         .tokenizer()
         .windows(&pair.prompt, &pair.answer)

@@ -1,7 +1,7 @@
 //! Pairs of many kinds, equal on every machine.
 
 /// A prompt and an answer.
-pub struct Pair {
+pub(crate) struct Pair {
     /// Its kind and its number.
     pub name: String,
     pub prompt: String,
@@ -183,7 +183,7 @@ const SPECIAL: &[&str] = &[
 ];
 
 /// All 541 pairs.
-pub fn all() -> Vec<Pair> {
+pub(crate) fn all() -> Vec<Pair> {
     let mut random = Random(2026);
     let mut pairs = Vec::new();
     let mut add = |kind: &str, prompt: String, answer: String| {
@@ -283,7 +283,7 @@ pub fn all() -> Vec<Pair> {
 }
 
 /// The first pairs of each kind, without slow ones.
-pub fn few(of_each_kind: usize) -> Vec<Pair> {
+pub(crate) fn few(of_each_kind: usize) -> Vec<Pair> {
     let kind = |pair: &Pair| pair.name[4..].to_owned();
     let mut taken: Vec<String> = Vec::new();
     let mut few = all();

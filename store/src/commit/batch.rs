@@ -39,7 +39,11 @@ pub(super) struct Batch {
 
 impl Batch {
     /// The rows of a version, and the removal of obsolete rows after the stale entry `pruned`.
-    pub fn of(db: &Database, version: StagedCommit, pruned: Option<Vec<u8>>) -> Result<Self> {
+    pub(super) fn of(
+        db: &Database,
+        version: StagedCommit,
+        pruned: Option<Vec<u8>>,
+    ) -> Result<Self> {
         let writes = &version.writes;
         // Reserving the bytes avoids copying a growing batch repeatedly.
         let reserved = writes.len().saturating_mul(BATCH_BYTES_PER_KEY);

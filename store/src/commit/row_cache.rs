@@ -22,13 +22,13 @@ impl Weighter<Vec<u8>, Option<CurrentRow>> for Size {
 }
 
 impl RowCache {
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Cache::with_weighter(ROW_CACHE_ROWS, ROW_CACHE_BYTES, Size))
     }
 
     /// The cached row of a key or the one that `load` reads, which is cached unless a newer one was
     /// inserted meanwhile.
-    pub fn get(
+    pub(super) fn get(
         &self,
         key: &[u8],
         load: impl FnOnce() -> Result<Option<CurrentRow>>,
@@ -36,7 +36,7 @@ impl RowCache {
         self.0.get_or_insert_with(key, load)
     }
 
-    pub fn insert(&self, key: Vec<u8>, row: Option<CurrentRow>) {
+    pub(super) fn insert(&self, key: Vec<u8>, row: Option<CurrentRow>) {
         self.0.insert(key, row);
     }
 }

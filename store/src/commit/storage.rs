@@ -26,7 +26,7 @@ pub(crate) struct PendingCommit {
 }
 
 impl Storage {
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         Ok(Self {
             db: Database::open(path)?,
             rows: RowCache::new(),
@@ -36,7 +36,7 @@ impl Storage {
     }
 
     /// The newest value of `key` in the database; none for bytes that are not a valid key.
-    pub fn value(&self, key: &[u8]) -> Result<Option<CurrentRow>> {
+    pub(crate) fn value(&self, key: &[u8]) -> Result<Option<CurrentRow>> {
         if !key::is_valid(key) {
             return Ok(None);
         }
@@ -44,7 +44,7 @@ impl Storage {
     }
 
     /// Caches the values that `version` wrote.
-    pub fn cache(&self, version: u64, values: &Writes) {
+    pub(crate) fn cache(&self, version: u64, values: &Writes) {
         for (key, value) in values {
             let row = CurrentRow::new(version, value.as_deref());
             self.rows.insert(key.clone(), row);
@@ -52,25 +52,25 @@ impl Storage {
     }
 
     /// The top of the newest tree.
-    pub fn top(&self) -> TreeTop {
+    pub(crate) fn top(&self) -> TreeTop {
         self.top
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
     }
 
-    pub fn set_top(&self, top: TreeTop) {
+    pub(crate) fn set_top(&self, top: TreeTop) {
         *self.top.write().unwrap_or_else(PoisonError::into_inner) = top;
     }
 
     /// The writes of `version`, if its rows are not written yet.
-    pub fn pending(&self, version: u64) -> Option<Arc<WriteSet>> {
+    pub(crate) fn pending(&self, version: u64) -> Option<Arc<WriteSet>> {
         let pending = self.pending.read().unwrap_or_else(PoisonError::into_inner);
         let of_version = pending.as_ref().filter(|commit| commit.version == version);
         of_version.map(|commit| commit.writes.clone())
     }
 
-    pub fn set_pending(&self, pending: Option<PendingCommit>) {
+    pub(crate) fn set_pending(&self, pending: Option<PendingCommit>) {
         *self.pending.write().unwrap_or_else(PoisonError::into_inner) = pending;
     }
 }

@@ -61,13 +61,13 @@ pub(crate) struct RedoRecord {
 
 impl RedoRecord {
     /// The stored form (Borsh).
-    pub fn encode(head: &Head, writes: &WriteSet) -> Result<Vec<u8>> {
+    pub(crate) fn encode(head: &Head, writes: &WriteSet) -> Result<Vec<u8>> {
         let WriteSet { values, payloads } = writes;
         borsh::to_vec(&(head.height, head.app_hash, values, payloads))
             .map_err(|error| StoreError::corrupt(b"redo", error))
     }
 
-    pub fn decode(bytes: &[u8]) -> Result<Self> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self> {
         let (height, app_hash, values, payloads) =
             borsh::from_slice(bytes).map_err(|error| StoreError::corrupt(b"redo", error))?;
         Ok(Self {

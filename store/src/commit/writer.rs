@@ -23,7 +23,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts writing a version; earlier versions must be finished.
-    pub fn begin(&mut self, storage: &Arc<Storage>, version: StagedCommit) {
+    pub(super) fn begin(&mut self, storage: &Arc<Storage>, version: StagedCommit) {
         let (storage, height, pruned) = (storage.clone(), version.height(), self.pruned.take());
         let work = move || write(&storage, version, pruned);
         match Builder::new().name("store-writer".into()).spawn(work) {
@@ -36,7 +36,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`StoreError::NotWritten`], also on every later call.
-    pub fn finish(&mut self) -> Result<()> {
+    pub(super) fn finish(&mut self) -> Result<()> {
         if let Some((height, thread)) = self.running.take() {
             match thread.join() {
                 Ok(Ok(pruned)) => self.pruned = pruned,

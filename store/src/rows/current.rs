@@ -22,7 +22,7 @@ pub(crate) struct CurrentRow {
 
 impl CurrentRow {
     /// The row that a version writes for a key; `None` for a deletion.
-    pub fn new(version: u64, value: Option<&[u8]>) -> Option<Self> {
+    pub(crate) fn new(version: u64, value: Option<&[u8]>) -> Option<Self> {
         let bytes = value?.into();
         Some(Self { version, bytes })
     }
@@ -54,7 +54,7 @@ pub(crate) struct CurrentScan<'a> {
 }
 
 impl<'a> CurrentScan<'a> {
-    pub fn new(db: &'a Database, range: &KeyRange) -> Result<Self> {
+    pub(crate) fn new(db: &'a Database, range: &KeyRange) -> Result<Self> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(range.end.as_slice());
         let mut rows = db

@@ -35,7 +35,7 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         std::fs::create_dir_all(path).map_err(|error| StoreError::Open {
             path: path.into(),
             reason: error.to_string(),
@@ -59,15 +59,15 @@ impl Database {
         Ok(self.rocks.set_options_cf(self.family(CURRENT)?, &trigger)?)
     }
 
-    pub fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn get(&self, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
         Ok(self.rocks.get_cf(self.family(family)?, key)?)
     }
 
-    pub fn rocks(&self) -> &DB {
+    pub(crate) fn rocks(&self) -> &DB {
         &self.rocks
     }
 
-    pub fn family(&self, name: &str) -> Result<&ColumnFamily> {
+    pub(crate) fn family(&self, name: &str) -> Result<&ColumnFamily> {
         // It cannot fail: `open` opened every family.
         self.rocks
             .cf_handle(name)
@@ -75,7 +75,7 @@ impl Database {
     }
 
     /// Writes all or nothing, durably.
-    pub fn write(&self, batch: WriteBatch) -> Result<()> {
+    pub(crate) fn write(&self, batch: WriteBatch) -> Result<()> {
         let mut options = WriteOptions::default();
         options.set_sync(true);
         // Most rows of a family are written in key order.

@@ -69,7 +69,7 @@ pub(crate) struct HistoryScan<'a> {
 }
 
 impl<'a> HistoryScan<'a> {
-    pub fn new(db: &'a Database, range: &KeyRange, version: u64) -> Result<Self> {
+    pub(crate) fn new(db: &'a Database, range: &KeyRange, version: u64) -> Result<Self> {
         let mut options = ReadOptions::default();
         options.set_total_order_seek(true);
         options.set_iterate_upper_bound(range.end.as_slice());

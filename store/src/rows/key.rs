@@ -71,7 +71,7 @@ pub(crate) struct KeyRange {
 
 impl KeyRange {
     /// The keys that begin with `prefix` and sort after `start_after`; `None` if no key can.
-    pub fn new(prefix: &[u8], start_after: Option<&[u8]>) -> Option<Self> {
+    pub(crate) fn new(prefix: &[u8], start_after: Option<&[u8]>) -> Option<Self> {
         if !prefix.iter().all(u8::is_ascii_graphic) {
             return None;
         }
@@ -90,7 +90,7 @@ impl KeyRange {
     }
 
     /// The bounds of the range in an ordered map.
-    pub fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
+    pub(crate) fn bounds(&self) -> (Bound<&[u8]>, Bound<&[u8]>) {
         (Bound::Included(&self.start), Bound::Excluded(&self.end))
     }
 }

@@ -46,7 +46,7 @@ impl Head {
 
 impl Database {
     /// The newest version whose rows are written, and the oldest one that can be read.
-    pub fn head(&self) -> Result<Option<(Head, u64)>> {
+    pub(crate) fn head(&self) -> Result<Option<(Head, u64)>> {
         let Some(bytes) = self.get(db::META, HEAD_KEY)? else {
             return Ok(None);
         };
@@ -55,18 +55,18 @@ impl Database {
         Ok(Some(head))
     }
 
-    pub fn put_head(&self, batch: &mut WriteBatch, head: &Head, oldest: u64) -> Result<()> {
+    pub(crate) fn put_head(&self, batch: &mut WriteBatch, head: &Head, oldest: u64) -> Result<()> {
         batch.put_cf(self.family(db::META)?, HEAD_KEY, head.encode(oldest));
         Ok(())
     }
 
     /// The redo record of the version that was committed last.
-    pub fn redo(&self) -> Result<Option<Vec<u8>>> {
+    pub(crate) fn redo(&self) -> Result<Option<Vec<u8>>> {
         self.get(db::META, REDO_KEY)
     }
 
     /// Writes a redo record durably.
-    pub fn write_redo(&self, record: &[u8]) -> Result<()> {
+    pub(crate) fn write_redo(&self, record: &[u8]) -> Result<()> {
         let mut batch = WriteBatch::default();
         batch.put_cf(self.family(db::META)?, REDO_KEY, record);
         self.write(batch)

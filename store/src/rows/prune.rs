@@ -56,13 +56,18 @@ const LENGTH_BYTES: usize = 2;
 pub(crate) struct StaleEntries(Vec<(StaleKind, Vec<u8>)>);
 
 impl StaleEntries {
-    pub fn add(&mut self, kind: StaleKind, row: Vec<u8>) {
+    pub(crate) fn add(&mut self, kind: StaleKind, row: Vec<u8>) {
         self.0.push((kind, row));
     }
 
     /// Adds the entries to a batch: the rows are obsolete since `version`. Several rows of a kind
     /// share an entry: its key has the first row, its value lists the others.
-    pub fn write(mut self, db: &Database, version: u64, batch: &mut WriteBatch) -> Result<()> {
+    pub(crate) fn write(
+        mut self,
+        db: &Database,
+        version: u64,
+        batch: &mut WriteBatch,
+    ) -> Result<()> {
         let family = db.family(db::STALE)?;
         self.0.sort_unstable();
         self.0.dedup();

@@ -47,7 +47,7 @@ pub(super) struct Leaf {
 }
 
 impl Leaf {
-    pub fn hash(&self) -> Hash {
+    pub(super) fn hash(&self) -> Hash {
         hash(LEAF_DOMAIN, &self.key, &self.value)
     }
 }
@@ -144,7 +144,7 @@ fn hash(domain: &[u8], left: &Hash, right: &Hash) -> Hash {
 
 impl Node {
     /// The stored form: Borsh, as `jmt` defines it.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(super) fn encode(&self) -> Vec<u8> {
         match self {
             Self::Null => vec![NULL],
             Self::Leaf(leaf) => [&[LEAF], &leaf.key[..], &leaf.value].concat(),
@@ -153,7 +153,7 @@ impl Node {
     }
 
     /// Reads the stored form of the node under `key`.
-    pub fn decode(key: &[u8], bytes: &[u8]) -> Result<Self> {
+    pub(super) fn decode(key: &[u8], bytes: &[u8]) -> Result<Self> {
         let mut rest = bytes;
         match decode(&mut rest) {
             Some(node) if rest.is_empty() => Ok(node),

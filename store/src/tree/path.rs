@@ -9,12 +9,12 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    pub const ROOT: Self = Self {
+    pub(super) const ROOT: Self = Self {
         depth: 0,
         nibbles: [0; 32],
     };
 
-    pub fn child(mut self, nibble: usize) -> Self {
+    pub(super) fn child(mut self, nibble: usize) -> Self {
         if let Some(byte) = self.nibbles.get_mut(self.depth / 2) {
             // A nibble is below 16.
             *byte |= (nibble as u8) << (4 * (1 - self.depth % 2));
@@ -27,7 +27,7 @@ impl Path {
     ///
     /// `version ‖ number of nibbles ‖ nibbles`, big-endian: the nodes of a version follow each
     /// other.
-    pub fn key(&self, version: u64) -> Vec<u8> {
+    pub(super) fn key(&self, version: u64) -> Vec<u8> {
         let bytes = self.depth.div_ceil(2);
         let mut key = Vec::with_capacity(9 + bytes);
         key.extend_from_slice(&version.to_be_bytes());

@@ -15,7 +15,7 @@ pub(super) struct MergeIter<'a> {
 
 impl<'a> MergeIter<'a> {
     /// Merges `layers`, newest first, on top of `base`.
-    pub fn new(layers: impl IntoIterator<Item = WriteIter<'a>>, base: Entries<'a>) -> Self {
+    pub(super) fn new(layers: impl IntoIterator<Item = WriteIter<'a>>, base: Entries<'a>) -> Self {
         Self {
             layers: layers.into_iter().map(Iterator::peekable).collect(),
             base,

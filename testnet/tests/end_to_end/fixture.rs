@@ -12,12 +12,12 @@ use tokio::sync::{Mutex, MutexGuard};
 /// Serialises tests: the processes of several networks would miss deadlines on a small machine.
 static TURN: Mutex<()> = Mutex::const_new(());
 /// Time limit for slow machines; a healthy network is much faster.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// Ports of a network, more than any test needs.
 const PORTS: u16 = 100;
 
 /// Different short questions.
-pub const PROMPTS: [&str; 4] = [
+pub(crate) const PROMPTS: [&str; 4] = [
     "What is the capital of France?",
     "Name a primary colour.",
     "How many legs does a spider have?",
@@ -25,14 +25,14 @@ pub const PROMPTS: [&str; 4] = [
 ];
 
 /// A network whose folder stays after the test, with its logs.
-pub struct Fixture {
+pub(crate) struct Fixture {
     pub network: Network,
     _turn: MutexGuard<'static, ()>,
 }
 
 impl Fixture {
     /// Creates a network without starting it. `change` may alter its spec.
-    pub async fn create(
+    pub(crate) async fn create(
         name: &str,
         [validators, inference_nodes, evaluators]: [usize; 3],
         change: impl FnOnce(&mut Spec),
@@ -52,14 +52,18 @@ impl Fixture {
     }
 
     /// Creates and starts a network, and waits until all of its processes are healthy.
-    pub async fn start(name: &str, size: [usize; 3], change: impl FnOnce(&mut Spec)) -> Self {
+    pub(crate) async fn start(
+        name: &str,
+        size: [usize; 3],
+        change: impl FnOnce(&mut Spec),
+    ) -> Self {
         let mut fixture = Self::create(name, size, change).await;
         fixture.start_all().await;
         fixture
     }
 
     /// Starts the stopped processes and waits until all are healthy.
-    pub async fn start_all(&mut self) {
+    pub(crate) async fn start_all(&mut self) {
         self.network.start_all().unwrap();
         self.network
             .wait_healthy(PATIENCE, |_, _| {})
@@ -67,11 +71,11 @@ impl Fixture {
             .unwrap();
     }
 
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.network.client(0).unwrap()
     }
 
-    pub async fn user(&self) -> Sender {
+    pub(crate) async fn user(&self) -> Sender {
         self.network
             .sender(&self.network.description().user)
             .await
@@ -79,7 +83,7 @@ impl Fixture {
     }
 
     /// Sends coins from the network's user to an address.
-    pub async fn pay(&self, address: &str, upoq: u64) {
+    pub(crate) async fn pay(&self, address: &str, upoq: u64) {
         let user = self.user().await;
         let payment = MsgSend {
             from_address: user.address().into(),
@@ -93,18 +97,18 @@ impl Fixture {
     }
 
     /// Asks a question and waits for its receipt.
-    pub async fn ask(&self, user: &Sender, question: &Question) -> Result<Receipt> {
+    pub(crate) async fn ask(&self, user: &Sender, question: &Question) -> Result<Receipt> {
         self.receipt(question.submit(user).await?).await
     }
 
     /// Waits for the receipt of a question.
-    pub async fn receipt(&self, submitted: Submitted) -> Result<Receipt> {
+    pub(crate) async fn receipt(&self, submitted: Submitted) -> Result<Receipt> {
         let description = self.network.description();
         submitted.receipt(self.client(), description, |_| {}).await
     }
 
     /// Asserts that every validator has the same state after the block at `height`.
-    pub async fn assert_equal_hashes(&mut self, height: u64) {
+    pub(crate) async fn assert_equal_hashes(&mut self, height: u64) {
         let mut hashes = Vec::new();
         for validator in 0..self.network.description().validators.len() {
             // The hash is in the header of the next block.
@@ -121,13 +125,13 @@ impl Fixture {
         );
     }
 
-    pub async fn shut_down(self) {
+    pub(crate) async fn shut_down(self) {
         self.network.shut_down().await.unwrap();
     }
 }
 
 /// Sends a message and waits until it is in a block.
-pub async fn send(sender: &Sender, message: Any, fee: Fee) {
+pub(crate) async fn send(sender: &Sender, message: Any, fee: Fee) {
     sender
         .send_and_wait(vec![message], fee, PATIENCE)
         .await
@@ -135,7 +139,7 @@ pub async fn send(sender: &Sender, message: Any, fee: Fee) {
 }
 
 /// A question with a short answer.
-pub fn short(prompt: &str) -> Question {
+pub(crate) fn short(prompt: &str) -> Question {
     Question {
         prompt: prompt.into(),
         max_answer_bytes: 512,

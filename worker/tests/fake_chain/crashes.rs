@@ -11,15 +11,15 @@ use tokio::task::AbortHandle;
 use super::{FakeChain, Point, State, wait};
 
 /// Blocks per phase: more than a crash costs.
-pub const WINDOW: u64 = 60;
+pub(crate) const WINDOW: u64 = 60;
 /// Number of tasks per chain.
-pub const TASKS: u32 = 4;
+pub(crate) const TASKS: u32 = 4;
 
 /// Kills a worker at each of these moments, 20 times or `POQ_CRASH_RUNS` times. `chain` creates a
 /// chain with [`TASKS`] and [`WINDOW`]; `start` starts a worker in a folder, on a machine whose
 /// scores differ from another's by the given amount. Panics unless every task is done and nobody is
 /// slashed.
-pub async fn die_at(
+pub(crate) async fn die_at(
     points: &[Point],
     chain: impl AsyncFn() -> Arc<FakeChain>,
     start: impl AsyncFn(&Arc<FakeChain>, &Path, i32) -> AbortHandle,

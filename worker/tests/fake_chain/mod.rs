@@ -3,7 +3,7 @@
 //!
 //! Its clock is the worker's queries of the height, so that a slow machine misses no window.
 
-pub mod crashes;
+pub(crate) mod crashes;
 mod record;
 mod state;
 
@@ -15,13 +15,13 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::fake_node::{FakeNode, RpcResult};
-pub use state::{CHAIN, Point, State};
+pub(crate) use state::{CHAIN, Point, State};
 
 /// Long enough for any machine, short enough to detect a test that hangs.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits until a condition holds.
-pub async fn wait(holds: impl Fn() -> bool) {
+pub(crate) async fn wait(holds: impl Fn() -> bool) {
     let reached = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -31,7 +31,7 @@ pub async fn wait(holds: impl Fn() -> bool) {
 }
 
 /// The chain and the node that serves it.
-pub struct FakeChain {
+pub(crate) struct FakeChain {
     node: FakeNode,
     state: Arc<Mutex<State>>,
     killed: Arc<Notify>,
@@ -39,7 +39,7 @@ pub struct FakeChain {
 
 impl FakeChain {
     /// A chain in the state `state`.
-    pub async fn start(state: State) -> Self {
+    pub(crate) async fn start(state: State) -> Self {
         let state = Arc::new(Mutex::new(state));
         let killed = Arc::new(Notify::new());
         let (shared, notify) = (state.clone(), killed.clone());
@@ -55,17 +55,17 @@ impl FakeChain {
     }
 
     /// The node's address.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.node.url
     }
 
     /// The chain's state.
-    pub fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
     /// Reports a moment that the chain cannot see; returns whether the worker lives on.
-    pub fn reach(&self, point: Point) -> bool {
+    pub(crate) fn reach(&self, point: Point) -> bool {
         let lives = self.state().reach(point);
         if !lives {
             self.killed.notify_one();
@@ -74,12 +74,12 @@ impl FakeChain {
     }
 
     /// Waits until the chain meets a condition.
-    pub async fn until(&self, holds: impl Fn(&State) -> bool) {
+    pub(crate) async fn until(&self, holds: impl Fn(&State) -> bool) {
         wait(|| holds(&self.state())).await;
     }
 
     /// Waits for the worker's death.
-    pub async fn killed(&self) {
+    pub(crate) async fn killed(&self) {
         self.killed.notified().await;
     }
 }

@@ -8,7 +8,7 @@ use super::state::MODEL;
 
 /// A task and its texts.
 #[derive(Clone)]
-pub struct Record {
+pub(crate) struct Record {
     pub(super) task: Task,
     pub(super) prompt: String,
     /// Empty until there is one.
@@ -51,7 +51,7 @@ impl Record {
 
     /// Whether the answer belongs to this prompt: answers of the tests' workers end as the prompt
     /// does.
-    pub fn has_its_answer(&self) -> bool {
+    pub(crate) fn has_its_answer(&self) -> bool {
         let number = self.prompt.rsplit(' ').next();
         let answer = self.answer.as_deref().unwrap_or_default();
         number.is_some_and(|number| answer.ends_with(number))

@@ -20,7 +20,7 @@ use super::record::Record;
 use crate::fake_node::{RpcResult, checked, found, info, query_failure, status};
 
 /// The chain's id.
-pub const CHAIN: &str = "poq-local-1";
+pub(crate) const CHAIN: &str = "poq-local-1";
 /// Height queries per block: a worker sends a few requests in between.
 const LOOKS: u64 = 3;
 /// The model of the tests' duties.
@@ -28,7 +28,7 @@ pub(super) const MODEL: &str = "m";
 
 /// Moments at which a worker can be killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Point {
+pub(crate) enum Point {
     /// It queries a duty's texts.
     Seen,
     /// It has computed a score or an answer.
@@ -48,7 +48,7 @@ pub enum Point {
 }
 
 /// The whole chain.
-pub struct State {
+pub(crate) struct State {
     /// The newest block.
     pub height: u64,
     /// Blocks of each phase.
@@ -85,7 +85,7 @@ struct Pending {
 
 impl State {
     /// A chain without tasks, whose operator has this key.
-    pub fn new(key: &Key, window: u64) -> Self {
+    pub(crate) fn new(key: &Key, window: u64) -> Self {
         Self {
             height: 10,
             window,
@@ -114,29 +114,29 @@ impl State {
     }
 
     /// A task in `phase`: assigned to be answered, or committing with an answer to score.
-    pub fn add(&mut self, id: u64, phase: TaskStatus, prompt: &str, answer: Option<&str>) {
+    pub(crate) fn add(&mut self, id: u64, phase: TaskStatus, prompt: &str, answer: Option<&str>) {
         let due_height = self.height + self.window;
         let record = Record::new(&self.operator, id, phase, due_height, prompt, answer);
         self.tasks.insert(id, record);
     }
 
     /// Kills the worker when it reaches `point` for the `nth` time, from 1.
-    pub fn kill_at(&mut self, point: Point, nth: u32) {
+    pub(crate) fn kill_at(&mut self, point: Point, nth: u32) {
         self.kill = Some((point, nth));
     }
 
     /// Whether the worker is dead.
-    pub fn is_dead(&self) -> bool {
+    pub(crate) fn is_dead(&self) -> bool {
         self.is_dead
     }
 
     /// Accepts a new process.
-    pub fn revive(&mut self) {
+    pub(crate) fn revive(&mut self) {
         self.is_dead = false;
     }
 
     /// Whether the worker lives on after this moment.
-    pub fn reach(&mut self, point: Point) -> bool {
+    pub(crate) fn reach(&mut self, point: Point) -> bool {
         match &mut self.kill {
             Some((at, left)) if *at == point && *left > 1 => *left -= 1,
             Some((at, _)) if *at == point => {
@@ -149,18 +149,18 @@ impl State {
     }
 
     /// Whether no task needs anything any more.
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.tasks.values().all(|record| !record.is_open())
     }
 
     /// Number of completed tasks.
-    pub fn done(&self) -> usize {
+    pub(crate) fn done(&self) -> usize {
         let status = |record: &&Record| record.task.status() == TaskStatus::Final;
         self.tasks.values().filter(status).count()
     }
 
     /// The operator's duties.
-    pub fn duties(&self) -> Vec<Duty> {
+    pub(crate) fn duties(&self) -> Vec<Duty> {
         let open = self.tasks.values().filter(|record| record.is_open());
         let open = open.filter(|record| !record.is_committed());
         open.map(|record| Duty {
@@ -175,7 +175,7 @@ impl State {
     }
 
     /// Produces the next block.
-    pub fn block(&mut self) {
+    pub(crate) fn block(&mut self) {
         self.height += 1;
         for pending in std::mem::take(&mut self.mempool) {
             if pending.timeout_height != 0 && pending.timeout_height < self.height {
@@ -251,7 +251,7 @@ impl State {
     }
 
     /// Handles one call of the worker.
-    pub fn handle(&mut self, method: &str, params: Value) -> RpcResult {
+    pub(crate) fn handle(&mut self, method: &str, params: Value) -> RpcResult {
         match method {
             "status" => Ok(status(CHAIN, self.height)),
             "abci_info" => {

@@ -12,7 +12,7 @@ use super::{Amount, audit_result, fraction};
 
 /// Every amount of a settled task with its computation, and a note if the parameters do not result in the
 /// recorded amounts.
-pub fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
+pub(super) fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<String>) {
     let (Some(settlement), Some(committee)) = (&task.settlement, task.committees.last()) else {
         return (compact_amounts(task), None);
     };

@@ -5,7 +5,7 @@ use poq_proto::v1::{Audit, AuditCause, AuditResult, Settlement};
 use super::{CHAIN, Happening, fraction};
 
 /// The cause of the audit and its outcome.
-pub fn audited(audit: &Audit, settlement: &Settlement, denom: &str) -> Vec<Happening> {
+pub(super) fn audited(audit: &Audit, settlement: &Settlement, denom: &str) -> Vec<Happening> {
     let due = format!("its result counts from block {}", audit.due_height);
     let asked = match audit.cause() {
         AuditCause::Challenged => Happening::new(

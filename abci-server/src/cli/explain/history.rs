@@ -4,7 +4,7 @@ use super::audit::audited;
 use super::{CHAIN, Draw, Happening, audit_result, fraction};
 
 /// The events of a task, oldest first.
-pub fn history(task: &Task, denom: &str) -> Vec<Happening> {
+pub(super) fn history(task: &Task, denom: &str) -> Vec<Happening> {
     let mut all = vec![Happening::new(
         task.submitted_height,
         &task.user,
@@ -130,7 +130,7 @@ fn scored(seat: &Seat, reveal_height: u64) -> Vec<Happening> {
 }
 
 /// The draws of a task.
-pub fn draws(task: &Task) -> Vec<Draw> {
+pub(super) fn draws(task: &Task) -> Vec<Draw> {
     let draw = |role, attempt: usize, height, beacon: &[u8], drawn| Draw {
         role,
         attempt: u32::try_from(attempt).unwrap_or(u32::MAX),
@@ -154,7 +154,7 @@ pub fn draws(task: &Task) -> Vec<Draw> {
 }
 
 /// A reason in words.
-pub fn refund_reason(reason: RefundReason) -> &'static str {
+pub(super) fn refund_reason(reason: RefundReason) -> &'static str {
     match reason {
         RefundReason::NoInferenceNode => "there was no (other) node to answer it",
         RefundReason::NoAnswer => "no drawn node answered in time",

@@ -13,14 +13,14 @@ use poq_proto::event;
 use poq_proto::v1::{AuditResult, Params, Seat, Task, TaskStatus};
 use serde::Serialize;
 
-pub use text::render;
+pub(super) use text::render;
 
 /// The actor of events that the chain causes.
 const CHAIN: &str = "chain";
 
 /// The explanation of a task's record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Explanation {
+pub(super) struct Explanation {
     /// Status in one sentence.
     pub summary: String,
     /// Events, oldest first.
@@ -38,7 +38,7 @@ pub struct Explanation {
 
 /// An event of a task.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Happening {
+pub(super) struct Happening {
     /// Height of its block.
     pub height: u64,
     /// Actor: an account, or `chain`.
@@ -59,7 +59,7 @@ impl Happening {
 
 /// A draw and the command that repeats it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Draw {
+pub(super) struct Draw {
     /// `inference` or `evaluator`.
     pub role: &'static str,
     /// Number of the draw, from 0.
@@ -76,7 +76,7 @@ pub struct Draw {
 
 /// An amount and its computation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Amount {
+pub(super) struct Amount {
     /// Receiving account, or the name of the amount.
     pub of: String,
     /// Base units, decimal.
@@ -87,7 +87,7 @@ pub struct Amount {
 
 /// Lost stake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Slash {
+pub(super) struct Slash {
     /// Height of its block.
     pub height: u64,
     /// Operator.
@@ -101,7 +101,7 @@ pub struct Slash {
 }
 
 /// Explains a record. `params` are the parameters that settled it, if it is settled.
-pub fn explain(task: &Task, params: &Params) -> Explanation {
+pub(super) fn explain(task: &Task, params: &Params) -> Explanation {
     let (amounts, mismatch) = amounts::amounts(task, params);
     let mut notes: Vec<String> = mismatch.into_iter().collect();
     if !task.record_sha256.is_empty() {
@@ -123,12 +123,12 @@ pub fn explain(task: &Task, params: &Params) -> Explanation {
 }
 
 /// The result of a task's audit, if it is over.
-pub fn audit_result(task: &Task) -> Option<&AuditResult> {
+pub(super) fn audit_result(task: &Task) -> Option<&AuditResult> {
     task.audit.as_ref().and_then(|audit| audit.result.as_ref())
 }
 
 /// Heights at whose end nodes may have been slashed for the task.
-pub fn slash_heights(task: &Task) -> BTreeSet<u64> {
+pub(super) fn slash_heights(task: &Task) -> BTreeSet<u64> {
     let audited = audit_result(task).filter(|result| !result.penalties.is_empty());
     let mut heights = silence_heights(task);
     heights.extend(audited.map(|result| result.height));
@@ -155,7 +155,7 @@ fn silence_heights(task: &Task) -> BTreeSet<u64> {
 }
 
 /// The slashes for a task in the events of a block.
-pub fn slashes(task: u64, height: u64, events: &[Event]) -> Vec<Slash> {
+pub(super) fn slashes(task: u64, height: u64, events: &[Event]) -> Vec<Slash> {
     let id = task.to_string();
     events
         .iter()

@@ -7,7 +7,7 @@ use poq_proto::v1::Task;
 use super::Explanation;
 
 /// Renders an explanation as lines, with the largest parts last.
-pub fn render(task: &Task, explanation: &Explanation) -> String {
+pub(crate) fn render(task: &Task, explanation: &Explanation) -> String {
     let mut text = String::new();
     // Writing to a string cannot fail.
     let _ = write(&mut text, task, explanation);

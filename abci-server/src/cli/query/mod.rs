@@ -21,7 +21,7 @@ use crate::home::settings::Format;
 
 /// Commands of `query`.
 #[derive(Debug, clap::Args)]
-pub struct Query {
+pub(super) struct Query {
     #[command(flatten)]
     node: NodeFlags,
     /// Height of the state; default: the newest.
@@ -68,7 +68,7 @@ impl Query {
     ///
     /// # Errors
     /// Errors of the node or the application.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let (client, format) = self.node.open(&ClientSettings::load(home)?)?;
         let node = Node {
             client,
@@ -91,7 +91,7 @@ impl Query {
     }
 
     /// Value of `--output`.
-    pub fn output(&self) -> Option<Format> {
+    pub(super) fn output(&self) -> Option<Format> {
         self.node.output
     }
 }

@@ -12,7 +12,7 @@ use crate::home::settings::Format;
 
 /// Commands of `testnet`.
 #[derive(Debug, clap::Args)]
-pub struct Testnet {
+pub(super) struct Testnet {
     #[command(subcommand)]
     command: TestnetCommand,
 }
@@ -80,7 +80,7 @@ impl Testnet {
     ///
     /// # Errors
     /// If the files cannot be created.
-    pub fn run(self) -> anyhow::Result<()> {
+    pub(super) fn run(self) -> anyhow::Result<()> {
         match self.command {
             TestnetCommand::InitFiles(command) => {
                 let network = files::create(&command)?;
@@ -90,7 +90,7 @@ impl Testnet {
     }
 
     /// Value of `--output`.
-    pub fn output(&self) -> Option<Format> {
+    pub(super) fn output(&self) -> Option<Format> {
         match &self.command {
             TestnetCommand::InitFiles(command) => command.output,
         }

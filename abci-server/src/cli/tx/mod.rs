@@ -23,7 +23,7 @@ use crate::home::settings::Format;
 
 /// Commands of `tx`.
 #[derive(Debug, clap::Args)]
-pub struct Tx {
+pub(super) struct Tx {
     #[command(flatten)]
     flags: TxFlags,
     #[command(subcommand)]
@@ -145,7 +145,7 @@ impl Tx {
     ///
     /// # Errors
     /// The reason why the transaction was not sent or failed.
-    pub fn run(self, home: &Home) -> anyhow::Result<()> {
+    pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         let flags = self.flags;
         runtime()?.block_on(async {
@@ -168,7 +168,7 @@ impl Tx {
     }
 
     /// Value of `--output`.
-    pub fn output(&self) -> Option<Format> {
+    pub(super) fn output(&self) -> Option<Format> {
         self.flags.node.output
     }
 }

@@ -17,7 +17,7 @@ const DEFAULT_GRPC: &str = "127.0.0.1:9090";
 /// `app.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct AppSettings {
+pub(crate) struct AppSettings {
     /// Address of ABCI; `None` means a socket in the home for a supervised CometBFT, else
     /// [`Self::abci_for_others`].
     pub abci: Option<Address>,
@@ -38,7 +38,7 @@ pub struct AppSettings {
 /// The table `[comet]` of `app.toml`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct CometSettings {
+pub(crate) struct CometSettings {
     /// Whether `start` runs CometBFT as a child.
     pub supervise: bool,
     /// The program; `None` means the default.
@@ -63,7 +63,7 @@ impl Default for AppSettings {
 
 impl AppSettings {
     /// The folder of the evaluator models' files: as set, else in the home, else in the cache.
-    pub fn evaluator_models_folder(&self, home: &Home) -> PathBuf {
+    pub(crate) fn evaluator_models_folder(&self, home: &Home) -> PathBuf {
         let in_home = home.evaluator_models();
         match &self.evaluator_models {
             Some(folder) => folder.clone(),
@@ -73,7 +73,7 @@ impl AppSettings {
     }
 
     /// The address of ABCI for an unsupervised CometBFT.
-    pub fn abci_for_others(&self) -> Address {
+    pub(crate) fn abci_for_others(&self) -> Address {
         let default = || Address::Tcp(DEFAULT_ABCI.into());
         self.abci.clone().unwrap_or_else(default)
     }
@@ -82,12 +82,12 @@ impl AppSettings {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn load(home: &Home) -> Result<Self, Error> {
+    pub(crate) fn load(home: &Home) -> Result<Self, Error> {
         load(&home.app_toml())
     }
 
     /// The file's text, with a comment for every option.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         let optional = |name: &str, value: Option<String>| match value {
             Some(value) => format!("{name} = {}", quoted(value)),
             None => format!("# {name} = \"\""),

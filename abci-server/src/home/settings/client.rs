@@ -13,7 +13,7 @@ use crate::home::genesis;
 /// The format of results.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub(crate) enum Format {
     /// Indented text.
     #[default]
     Text,
@@ -33,7 +33,7 @@ impl fmt::Display for Format {
 /// `client.toml`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub struct ClientSettings {
+pub(crate) struct ClientSettings {
     /// Chain of the transactions; empty means the node's.
     pub chain_id: String,
     /// RPC address of the node.
@@ -73,7 +73,7 @@ impl ClientSettings {
     ///
     /// # Errors
     /// See [`Error`].
-    pub fn load(home: &Home) -> Result<Self, Error> {
+    pub(crate) fn load(home: &Home) -> Result<Self, Error> {
         let of_worker = home.worker_toml();
         if home.client_toml().is_file() || !of_worker.is_file() {
             return load(&home.client_toml());
@@ -91,7 +91,7 @@ impl ClientSettings {
     ///
     /// # Errors
     /// If the genesis cannot be read.
-    pub fn address_prefix(&self, home: &Home) -> Result<String, genesis::Error> {
+    pub(crate) fn address_prefix(&self, home: &Home) -> Result<String, genesis::Error> {
         if !self.bech32_prefix.is_empty() {
             return Ok(self.bech32_prefix.clone());
         }
@@ -106,7 +106,7 @@ impl ClientSettings {
     ///
     /// # Errors
     /// Names the wrong setting.
-    pub fn validate(&self) -> poq_client::Result<()> {
+    pub(crate) fn validate(&self) -> poq_client::Result<()> {
         // Only the factor can be wrong here, not the gas.
         adjusted(0, self.gas_adjustment)?;
         Client::new(&self.node)?;
@@ -118,7 +118,7 @@ impl ClientSettings {
     }
 
     /// The file's text, with a comment for every option.
-    pub fn to_toml(&self) -> String {
+    pub(crate) fn to_toml(&self) -> String {
         format!(
             r#"# Defaults of the commands that connect to a node: keys, status, tx, query. Flags of the same
 # names override them.

@@ -3,8 +3,8 @@
 mod app;
 mod client;
 
-pub use app::AppSettings;
-pub use client::{ClientSettings, Format};
+pub(crate) use app::AppSettings;
+pub(crate) use client::{ClientSettings, Format};
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 /// The reason why a settings file cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// It cannot be read.
     #[error("cannot read {path}: {source}", path = path.display())]
     Read {

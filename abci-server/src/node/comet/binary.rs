@@ -7,14 +7,14 @@ use super::Error;
 use crate::home::Home;
 
 /// The release series whose ABCI this server implements.
-pub const SERIES: &str = "0.38";
+pub(crate) const SERIES: &str = "0.38";
 /// The release that the project is tested with.
 pub(super) const TESTED: &str = "0.38.26";
 const PROGRAM: &str = "cometbft";
 
 /// A `cometbft` program of the right version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Binary {
+pub(crate) struct Binary {
     path: PathBuf,
     version: String,
 }
@@ -24,7 +24,7 @@ impl Binary {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Version`], [`Error::Run`], [`Error::Command`].
-    pub fn find(explicit: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) fn find(explicit: Option<&Path>) -> Result<Self, Error> {
         let path = match explicit {
             Some(path) if is_program(path) => path.to_owned(),
             Some(path) => {
@@ -57,12 +57,12 @@ impl Binary {
     }
 
     /// Its path.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Its version, for example `0.38.26`.
-    pub fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.version
     }
 
@@ -70,7 +70,7 @@ impl Binary {
     ///
     /// # Errors
     /// [`Error::Run`], [`Error::Command`].
-    pub fn init(&self, home: &Home) -> Result<(), Error> {
+    pub(crate) fn init(&self, home: &Home) -> Result<(), Error> {
         self.run([
             OsStr::new("init"),
             OsStr::new("--home"),
@@ -83,7 +83,7 @@ impl Binary {
     ///
     /// # Errors
     /// [`Error::Run`], [`Error::Command`].
-    pub fn node_id(&self, home: &Home) -> Result<String, Error> {
+    pub(crate) fn node_id(&self, home: &Home) -> Result<String, Error> {
         let arguments = ["show-node-id", "--home"].map(OsStr::new);
         self.run([arguments[0], arguments[1], home.path().as_os_str()])
     }

@@ -3,15 +3,15 @@
 mod binary;
 mod process;
 
-pub use binary::{Binary, SERIES};
-pub use process::{Comet, Log};
+pub(crate) use binary::{Binary, SERIES};
+pub(crate) use process::{Comet, Log};
 
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
 /// An error of finding or running CometBFT.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The program was not found.
     #[error(
         "cannot find CometBFT {series}: {searched}; run `make setup`, or `go install \

@@ -35,7 +35,7 @@ const CONSENSUS_FAILURE: &str = "CONSENSUS FAILURE!!!";
 
 /// The destination of CometBFT's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Log {
+pub(crate) enum Log {
     /// Standard error.
     Stderr,
     /// A file, to which it is appended.
@@ -43,7 +43,7 @@ pub enum Log {
 }
 
 /// A running CometBFT. Dropping it kills it.
-pub struct Comet {
+pub(crate) struct Comet {
     child: Child,
     output: Arc<Mutex<Output>>,
     failed: Arc<Notify>,
@@ -52,7 +52,7 @@ pub struct Comet {
 
 /// How CometBFT ended without being stopped.
 #[derive(Debug)]
-pub enum End {
+pub(crate) enum End {
     /// The process exited.
     Exited(ExitStatus),
     /// Its consensus failed, but the process stayed alive.
@@ -81,7 +81,7 @@ impl Comet {
     ///
     /// # Errors
     /// [`Error::Run`], or [`Error::Log`].
-    pub fn start(
+    pub(crate) fn start(
         binary: &Binary,
         home: &Home,
         proxy_app: &Address,
@@ -135,7 +135,7 @@ impl Comet {
     ///
     /// # Errors
     /// I/O errors.
-    pub async fn ended(&mut self) -> io::Result<End> {
+    pub(crate) async fn ended(&mut self) -> io::Result<End> {
         tokio::select! {
             status = self.child.wait() => status.map(End::Exited),
             () = self.failed.notified() => Ok(End::ConsensusFailed),
@@ -143,7 +143,7 @@ impl Comet {
     }
 
     /// Returns the last lines of its output after its end.
-    pub async fn last_lines(&mut self) -> String {
+    pub(crate) async fn last_lines(&mut self) -> String {
         for forwarder in self.forwarders.drain(..) {
             let _ = timeout(DRAIN_TIMEOUT, forwarder).await;
         }
@@ -155,7 +155,7 @@ impl Comet {
     ///
     /// # Errors
     /// I/O errors.
-    pub async fn stop(&mut self) -> io::Result<()> {
+    pub(crate) async fn stop(&mut self) -> io::Result<()> {
         let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) else {
             return Ok(());
         };

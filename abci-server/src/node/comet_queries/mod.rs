@@ -57,14 +57,14 @@ struct ConsensusParamsResponse {
 
 /// The methods that CometBFT answers through its RPC.
 #[derive(Clone)]
-pub struct CometQueries {
+pub(super) struct CometQueries {
     /// `None` if its address is not known.
     rpc: Option<HttpClient>,
 }
 
 impl CometQueries {
     /// Uses the CometBFT RPC at this URL. Sends nothing yet.
-    pub fn new(url: Option<&str>) -> Self {
+    pub(super) fn new(url: Option<&str>) -> Self {
         let rpc = url.and_then(|url| client(url).ok());
         Self { rpc }
     }

@@ -10,7 +10,7 @@
 mod codec;
 mod router;
 
-pub use router::Router;
+pub(super) use router::Router;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -40,14 +40,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
     "cannot serve gRPC on `{address}`: {source}; set `grpc-address` in app.toml or --grpc-address \
      to a free HOST:PORT, or to \"\" to turn gRPC off"
 )]
-pub struct Error {
+pub(super) struct Error {
     address: String,
     source: std::io::Error,
 }
 
 /// A bound address that is not served yet.
 #[derive(Debug)]
-pub struct Listener {
+pub(super) struct Listener {
     listener: TcpListener,
     address: SocketAddr,
 }
@@ -57,7 +57,7 @@ impl Listener {
     ///
     /// # Errors
     /// If the address is invalid or taken.
-    pub fn bind(address: &str) -> Result<Self, Error> {
+    pub(super) fn bind(address: &str) -> Result<Self, Error> {
         let bind = || {
             let listener = TcpListener::bind(address)?;
             listener.set_nonblocking(true)?;
@@ -74,7 +74,7 @@ impl Listener {
     ///
     /// # Errors
     /// If the socket cannot be registered with the runtime.
-    pub async fn serve(self, router: Router) -> Result<Infallible, Error> {
+    pub(super) async fn serve(self, router: Router) -> Result<Infallible, Error> {
         let address = self.address;
         let listener =
             tokio::net::TcpListener::from_std(self.listener).map_err(|source| Error {

@@ -23,14 +23,14 @@ const SIMULATE: &str = "/cosmos.tx.v1beta1.Service/Simulate";
 
 /// Routes calls to CometBFT's RPC or to the application.
 #[derive(Clone)]
-pub struct Router {
+pub(crate) struct Router {
     app: App,
     comet: CometQueries,
 }
 
 impl Router {
     /// Routes to the application in this process, and to CometBFT's RPC.
-    pub fn new(app: App, comet: CometQueries) -> Self {
+    pub(crate) fn new(app: App, comet: CometQueries) -> Self {
         Self { app, comet }
     }
 

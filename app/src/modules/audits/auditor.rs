@@ -63,7 +63,7 @@ impl ReferenceScorer for NoReference {
 }
 
 /// Raw scores by evaluator model; none if the model gives the text no score.
-pub type Scores = BTreeMap<String, Option<i32>>;
+pub(super) type Scores = BTreeMap<String, Option<i32>>;
 /// The due height and the task: the order in which results are used.
 type Order = (u64, u64);
 

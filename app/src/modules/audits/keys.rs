@@ -1,14 +1,14 @@
 use poq_proto::v1::AuditCause;
 
 /// Prefix of the queue of settled tasks by the height whose beacon is the first to draw.
-pub const LOTTERY: &str = "audits/lottery/";
+pub(super) const LOTTERY: &str = "audits/lottery/";
 /// The causes of audits in the order in which results are used: challenges, which anyone can pay
 /// for, come after the audits that the beacon draws.
-pub const CAUSES: [AuditCause; 2] = [AuditCause::Drawn, AuditCause::Challenged];
+pub(super) const CAUSES: [AuditCause; 2] = [AuditCause::Drawn, AuditCause::Challenged];
 
 /// Prefix of the queue of the audits scheduled for a cause, by the height at whose end their result
 /// is used.
-pub fn queue(cause: AuditCause) -> &'static str {
+pub(super) fn queue(cause: AuditCause) -> &'static str {
     match cause {
         AuditCause::Challenged => "audits/challenged/",
         AuditCause::Drawn | AuditCause::Unspecified => "audits/drawn/",
@@ -17,12 +17,12 @@ pub fn queue(cause: AuditCause) -> &'static str {
 
 /// The probability and the last height of the draws for a task's audit. The beacon of `height`
 /// draws first.
-pub fn lottery(height: u64, id: u64) -> String {
+pub(super) fn lottery(height: u64, id: u64) -> String {
     format!("{LOTTERY}{height:020}/{id:020}")
 }
 
 /// Marks that the result of a task's audit is used at the end of a height, at the earliest.
-pub fn due(cause: AuditCause, height: u64, id: u64) -> String {
+pub(super) fn due(cause: AuditCause, height: u64, id: u64) -> String {
     format!("{}{height:020}/{id:020}", queue(cause))
 }
 

@@ -13,7 +13,7 @@ use crate::modules::{models, tasks};
 
 /// Schedules an audit `audit_delay` blocks from now and stores the task. The task is not paid
 /// before the result is used.
-pub fn schedule(ctx: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Result<()> {
+pub(super) fn schedule(ctx: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Result<()> {
     let due_height = ctx
         .block
         .height
@@ -40,7 +40,7 @@ pub fn schedule(ctx: &mut Execution<'_>, task: &mut Task, audit: Audit) -> Resul
 
 /// A scheduled audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Scheduled {
+pub(super) struct Scheduled {
     /// Why the audit is scheduled.
     pub cause: AuditCause,
     /// The earliest height at whose end the result is used.
@@ -51,18 +51,18 @@ pub struct Scheduled {
 
 impl Scheduled {
     /// The audit's key in the queue.
-    pub fn key(&self) -> String {
+    pub(super) fn key(&self) -> String {
         keys::due(self.cause, self.due_height, self.task)
     }
 }
 
 /// Scheduled audits in the order in which their results are used, at most `limit`.
-pub fn pending(state: &State, limit: usize) -> Result<Vec<Scheduled>> {
+pub(super) fn pending(state: &State, limit: usize) -> Result<Vec<Scheduled>> {
     due(state, u64::MAX, limit)
 }
 
 /// Scheduled audits that are due at the end of height `now`, at most `limit`.
-pub fn due(state: &State, now: u64, limit: usize) -> Result<Vec<Scheduled>> {
+pub(super) fn due(state: &State, now: u64, limit: usize) -> Result<Vec<Scheduled>> {
     let mut found = Vec::new();
     for cause in keys::CAUSES {
         let of_cause = of_cause(state, cause, None, limit.saturating_sub(found.len()))?;
@@ -72,7 +72,7 @@ pub fn due(state: &State, now: u64, limit: usize) -> Result<Vec<Scheduled>> {
 }
 
 /// Scheduled audits of a cause after another one, the oldest first, at most `limit`.
-pub fn of_cause(
+pub(super) fn of_cause(
     state: &State,
     cause: AuditCause,
     after: Option<Scheduled>,

@@ -1,13 +1,13 @@
 use crate::address::Address;
 
 /// Account number of the next new account, `u64`.
-pub const NEXT_NUMBER: &str = "auth/next-number";
+pub(super) const NEXT_NUMBER: &str = "auth/next-number";
 
 /// Prefix of all accounts; the address follows.
-pub const ACCOUNTS: &str = "auth/account/";
+pub(super) const ACCOUNTS: &str = "auth/account/";
 
 /// `poq.v1.Account` of an address.
-pub fn account(address: &Address) -> String {
+pub(super) fn account(address: &Address) -> String {
     [ACCOUNTS, address.as_str()].concat()
 }
 

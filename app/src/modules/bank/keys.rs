@@ -1,36 +1,36 @@
 use crate::address::Address;
 
 /// Prefix of all balances; address and denom follow.
-pub const BALANCES: &str = "bank/balance/";
+pub(super) const BALANCES: &str = "bank/balance/";
 
 /// Prefix of the balances of an account; the denom follows.
-pub fn balances(address: &Address) -> String {
+pub(super) fn balances(address: &Address) -> String {
     [BALANCES, address.as_str(), "/"].concat()
 }
 
 /// `u128`, absent when zero.
-pub fn balance(address: &Address, denom: &str) -> String {
+pub(super) fn balance(address: &Address, denom: &str) -> String {
     [BALANCES, address.as_str(), "/", denom].concat()
 }
 
 /// Prefix of all supplies; the denom follows.
-pub const SUPPLIES: &str = "bank/supply/";
+pub(super) const SUPPLIES: &str = "bank/supply/";
 
 /// `u128`.
-pub fn supply(denom: &str) -> String {
+pub(super) fn supply(denom: &str) -> String {
     format!("{SUPPLIES}{denom}")
 }
 
 /// `u128`, absent when nothing was burnt.
-pub fn burnt(denom: &str) -> String {
+pub(super) fn burnt(denom: &str) -> String {
     format!("bank/burnt/{denom}")
 }
 
 /// Prefix of the denoms' metadata; the denom follows.
-pub const METADATA: &str = "bank/metadata/";
+pub(super) const METADATA: &str = "bank/metadata/";
 
 /// `poq.v1.DenomMetadata`.
-pub fn metadata(denom: &str) -> String {
+pub(super) fn metadata(denom: &str) -> String {
     format!("{METADATA}{denom}")
 }
 

@@ -81,7 +81,7 @@ pub fn parse(entry: &[u8]) -> Option<MsgVoteOutputs> {
 /// knows; none if outputs are not due. Votes with an invalid extension are left out: CometBFT
 /// includes votes that arrive after a block is decided in its commit, without verifying their
 /// extensions.
-pub fn propose(
+pub(crate) fn propose(
     state: &State,
     height: u64,
     votes: &[ExtendedVote],
@@ -111,7 +111,7 @@ pub fn propose(
 }
 
 /// Verifies the first entry of a block.
-pub fn accept(
+pub(crate) fn accept(
     state: &State,
     height: u64,
     first: Option<&[u8]>,

@@ -29,7 +29,7 @@ pub struct OwnValidator {
 
 /// The own validator's vote extension for the block at `height`, computed on the state of the block
 /// before.
-pub fn extension(state: &State, height: u64, own: &OwnValidator) -> Result<Vec<u8>> {
+pub(crate) fn extension(state: &State, height: u64, own: &OwnValidator) -> Result<Vec<u8>> {
     let key = key_of(state, height, &own.address)?;
     let Some(secret) = own.secrets.find(&key) else {
         reject!(
@@ -52,7 +52,7 @@ pub fn extension(state: &State, height: u64, own: &OwnValidator) -> Result<Vec<u
 
 /// Checks that a vote extension is the validator's output for the block at `height`, on the state
 /// of the block before.
-pub fn verify_extension(
+pub(crate) fn verify_extension(
     state: &State,
     height: u64,
     vote: &ExtendedVote,
@@ -111,7 +111,7 @@ fn key_of(state: &State, height: u64, address: &[u8]) -> Result<Vec<u8>> {
 
 /// Refuses a node whose validator has power, if the node has the secret neither for the VRF key
 /// that its votes need now nor for the next one.
-pub fn check_own_key(state: &State, own: &OwnValidator) -> Result<()> {
+pub(crate) fn check_own_key(state: &State, own: &OwnValidator) -> Result<()> {
     if chain::vote_extensions_height(state)? == 0 {
         return Ok(());
     }

@@ -1,15 +1,15 @@
 /// Prefix of the language models; the id follows.
-pub const MODELS: &str = "models/model/";
+pub(super) const MODELS: &str = "models/model/";
 /// Prefix of the evaluator models; the id follows.
-pub const EVALUATOR_MODELS: &str = "models/evaluator-model/";
+pub(super) const EVALUATOR_MODELS: &str = "models/evaluator-model/";
 
 /// `poq.v1.Model`.
-pub fn model(id: &str) -> String {
+pub(super) fn model(id: &str) -> String {
     format!("{MODELS}{id}")
 }
 
 /// `poq.v1.EvaluatorModel`.
-pub fn evaluator_model(id: &str) -> String {
+pub(super) fn evaluator_model(id: &str) -> String {
     format!("{EVALUATOR_MODELS}{id}")
 }
 

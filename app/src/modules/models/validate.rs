@@ -12,7 +12,7 @@ const MAX_WINDOWS: u32 = 64;
 const MAX_LICENCE_BYTES: usize = 64;
 
 /// Checks a language model's registry entry by itself.
-pub fn model(model: &Model) -> Result<()> {
+pub(super) fn model(model: &Model) -> Result<()> {
     validate_id(&model.id)?;
     validate_id(&model.architecture)?;
     digest(&model.id, "weights_sha256", &model.weights_sha256)?;
@@ -55,7 +55,7 @@ pub fn model(model: &Model) -> Result<()> {
 }
 
 /// Checks an evaluator model's registry entry.
-pub fn evaluator_model(model: &EvaluatorModel) -> Result<()> {
+pub(super) fn evaluator_model(model: &EvaluatorModel) -> Result<()> {
     validate_id(&model.id)?;
     ensure!(
         model.kind() != EvaluatorKind::Unspecified,

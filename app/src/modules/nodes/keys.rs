@@ -4,42 +4,42 @@ use super::name;
 use crate::selection::WeightedIndex;
 
 /// Prefix of a role's nodes; the operator follows.
-pub fn nodes(role: Role) -> String {
+pub(super) fn nodes(role: Role) -> String {
     format!("nodes/{}/node/", name(role))
 }
 
 /// `poq.v1.Node` of an operator.
-pub fn node(role: Role, operator: &str) -> String {
+pub(super) fn node(role: Role, operator: &str) -> String {
     format!("{}{operator}", nodes(role))
 }
 
 /// Operator of the node that a payout account belongs to.
-pub fn payout(role: Role, payout: &str) -> String {
+pub(super) fn payout(role: Role, payout: &str) -> String {
     format!("nodes/{}/payout/{payout}", name(role))
 }
 
 /// Operator of the node at a slot of the weighted indexes.
-pub fn slot(role: Role, slot: u64) -> String {
+pub(super) fn slot(role: Role, slot: u64) -> String {
     format!("nodes/{}/slot/{slot:07}", name(role))
 }
 
 /// Prefix of the free slots; the slot follows.
-pub fn free_slots(role: Role) -> String {
+pub(super) fn free_slots(role: Role) -> String {
     format!("nodes/{}/free-slot/", name(role))
 }
 
 /// Marks a free slot, which the next new node takes.
-pub fn free_slot(role: Role, slot: u64) -> String {
+pub(super) fn free_slot(role: Role, slot: u64) -> String {
     format!("{}{slot:07}", free_slots(role))
 }
 
 /// The next new slot, `u64`, used if none is free.
-pub fn next_slot(role: Role) -> String {
+pub(super) fn next_slot(role: Role) -> String {
     format!("nodes/{}/next-slot", name(role))
 }
 
 /// The weighted index of the nodes that serve a model.
-pub fn index(role: Role, model: &str) -> WeightedIndex {
+pub(super) fn index(role: Role, model: &str) -> WeightedIndex {
     WeightedIndex::new(format!("nodes/{}/index/{model}/", name(role)))
 }
 

@@ -99,7 +99,7 @@ fn wait_and(patience: u64, work: u64) -> u64 {
 
 /// Checks that lying, withholding and leaving early cost more than they gain. The ranges must have
 /// been checked before.
-pub fn validate(params: &Params) -> Result<()> {
+pub(super) fn validate(params: &Params) -> Result<()> {
     ensure!(
         params.slash_no_reveal >= params.slash_no_commit,
         code::INVALID_REQUEST,

@@ -1,5 +1,5 @@
 /// `poq.v1.Params`.
-pub const PARAMS: &str = "params/params";
+pub(super) const PARAMS: &str = "params/params";
 
 #[cfg(test)]
 mod tests {

@@ -4,15 +4,15 @@ use crate::error::{Error, Result};
 use crate::modules::nodes::name;
 
 /// Prefix of the queue of stakes by the height at whose end they are released.
-pub const RELEASES: &str = "stake/release/";
+pub(super) const RELEASES: &str = "stake/release/";
 
 /// Marks that a part of an operator's stake is released at the end of a height.
-pub fn release(height: u64, role: Role, operator: &str) -> String {
+pub(super) fn release(height: u64, role: Role, operator: &str) -> String {
     format!("{RELEASES}{height:020}/{}/{operator}", name(role))
 }
 
 /// The height, role and operator in a key of the queue.
-pub fn parse_release(key: &[u8]) -> Result<(u64, Role, String)> {
+pub(super) fn parse_release(key: &[u8]) -> Result<(u64, Role, String)> {
     let parsed = std::str::from_utf8(key).ok().and_then(|key| {
         let (height, rest) = key.strip_prefix(RELEASES)?.split_once('/')?;
         let (word, operator) = rest.split_once('/')?;

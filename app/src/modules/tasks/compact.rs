@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::execution::Execution;
 
 /// Queues the record of a task that ends now.
-pub fn schedule(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
+pub(super) fn schedule(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
     let height = ctx
         .block
         .height
@@ -17,7 +17,7 @@ pub fn schedule(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
 }
 
 /// Compacts the records that are due, at most `max_transitions_per_block`.
-pub fn compact_due(ctx: &mut Execution<'_>) -> Result<()> {
+pub(super) fn compact_due(ctx: &mut Execution<'_>) -> Result<()> {
     let limit = ctx.block.params.max_transitions_per_block as usize;
     for (key, _) in ctx.state.scan(keys::COMPACT, None, limit)? {
         let (height, id) = keys::parse_queued(keys::COMPACT, &key)?;

@@ -14,7 +14,7 @@ use crate::selection::RandomStream;
 
 /// Draws an inference node that has not missed the task before. None if no other node serves the
 /// model, or if earlier draws of this block have filled the drawn node.
-pub fn inference_node(ctx: &Execution<'_>, task: &Task) -> Result<Option<Assignment>> {
+pub(super) fn inference_node(ctx: &Execution<'_>, task: &Task) -> Result<Option<Assignment>> {
     let excluded = excluded_nodes(ctx, task)?;
     let mut stream = stream(ctx, task, Role::Inference, task.assignments.len());
     let node = nodes::draw(
@@ -37,7 +37,7 @@ pub fn inference_node(ctx: &Execution<'_>, task: &Task) -> Result<Option<Assignm
 /// is paid for the answer, and evaluators that were silent in an earlier committee of the task get
 /// no seat. None if there are fewer than a quorum, or if earlier draws of this block have filled
 /// one of them: a replacement could not be verified from the weights of the height before.
-pub fn committee(ctx: &Execution<'_>, task: &Task) -> Result<Option<Committee>> {
+pub(super) fn committee(ctx: &Execution<'_>, task: &Task) -> Result<Option<Committee>> {
     let mut excluded = excluded_evaluators(ctx, task)?;
     let mut stream = stream(ctx, task, Role::Evaluator, task.committees.len());
     let mut choices = task.evaluator_models.clone();
@@ -70,7 +70,7 @@ pub fn committee(ctx: &Execution<'_>, task: &Task) -> Result<Option<Committee>> 
 }
 
 /// The slots of the inference nodes that missed the task.
-pub fn excluded_nodes(ctx: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
+pub(super) fn excluded_nodes(ctx: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
     let tried: Vec<&str> = task
         .assignments
         .iter()
@@ -112,7 +112,7 @@ fn evaluator_model<'m>(
 }
 
 /// The slots of the evaluators that must not judge the task.
-pub fn excluded_evaluators(ctx: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
+pub(super) fn excluded_evaluators(ctx: &Execution<'_>, task: &Task) -> Result<BTreeSet<u64>> {
     let mut accounts = vec![task.user.clone()];
     if let Some(answer) = &task.answer {
         accounts.extend([answer.operator.clone(), answer.payout.clone()]);

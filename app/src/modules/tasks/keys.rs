@@ -4,34 +4,34 @@ use crate::error::{Error, Result};
 use crate::modules::nodes;
 
 /// Id of the next task, `u64`; ids start at 1.
-pub const NEXT_ID: &str = "tasks/next-id";
+pub(super) const NEXT_ID: &str = "tasks/next-id";
 /// Prefix of all tasks; the id follows.
-pub const TASKS: &str = "tasks/task/";
+pub(super) const TASKS: &str = "tasks/task/";
 /// Prefix of the queue of tasks that need a draw, by the height of the next try.
-pub const DRAW: &str = "tasks/draw/";
+pub(super) const DRAW: &str = "tasks/draw/";
 /// Prefix of the queue of tasks by the height at whose end they advance.
-pub const DUE: &str = "tasks/due/";
+pub(super) const DUE: &str = "tasks/due/";
 
 /// Prefix of the queue of ended tasks by the height at whose end their record becomes compact.
-pub const COMPACT: &str = "tasks/compact/";
+pub(super) const COMPACT: &str = "tasks/compact/";
 
 /// `poq.v1.Task`.
-pub fn task(id: u64) -> String {
+pub(super) fn task(id: u64) -> String {
     format!("{TASKS}{id:020}")
 }
 
 /// Marks that a task draws nodes at the beginning of a height.
-pub fn draw(height: u64, id: u64) -> String {
+pub(super) fn draw(height: u64, id: u64) -> String {
     format!("{DRAW}{height:020}/{id:020}")
 }
 
 /// Marks that a task advances at the end of a height, at the latest.
-pub fn due(height: u64, id: u64) -> String {
+pub(super) fn due(height: u64, id: u64) -> String {
     format!("{DUE}{height:020}/{id:020}")
 }
 
 /// Marks that the record of an ended task becomes compact at the end of a height.
-pub fn compact(height: u64, id: u64) -> String {
+pub(super) fn compact(height: u64, id: u64) -> String {
     format!("{COMPACT}{height:020}/{id:020}")
 }
 
@@ -45,37 +45,37 @@ pub fn parse_queued(queue: &str, key: &[u8]) -> Result<(u64, u64)> {
 }
 
 /// Prefix of the tasks of a user; the id follows.
-pub fn tasks_of(user: &str) -> String {
+pub(super) fn tasks_of(user: &str) -> String {
     format!("tasks/user/{user}/")
 }
 
 /// Marks that a task belongs to the user.
-pub fn task_of(user: &str, id: u64) -> String {
+pub(super) fn task_of(user: &str, id: u64) -> String {
     format!("{}{id:020}", tasks_of(user))
 }
 
 /// Number of a user's open tasks, `u64`, absent when zero.
-pub fn open(user: &str) -> String {
+pub(super) fn open(user: &str) -> String {
     format!("tasks/open/{user}")
 }
 
 /// Prefix of a node's open duties; the task id follows.
-pub fn duties(role: Role, operator: &str) -> String {
+pub(super) fn duties(role: Role, operator: &str) -> String {
     format!("tasks/duty/{}/{operator}/", nodes::name(role))
 }
 
 /// Marks that a node has an open duty for a task.
-pub fn duty(role: Role, operator: &str, id: u64) -> String {
+pub(super) fn duty(role: Role, operator: &str, id: u64) -> String {
     format!("{}{id:020}", duties(role, operator))
 }
 
 /// Payload: the prompt's bytes.
-pub fn prompt(id: u64) -> String {
+pub(super) fn prompt(id: u64) -> String {
     format!("tasks/prompt/{id:020}")
 }
 
 /// Payload: the answer's bytes.
-pub fn answer(id: u64) -> String {
+pub(super) fn answer(id: u64) -> String {
     format!("tasks/answer/{id:020}")
 }
 

@@ -25,7 +25,7 @@ const TELLING_BYTES: u32 = 512;
 
 /// Ends the phase of a task that is due, and returns the settlement if that settled the task. A
 /// task that then needs a draw waits for the next block.
-pub fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
+pub(super) fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
     let mut task = get(ctx.state, id)?;
     let mut settled = None;
     match task.status() {
@@ -44,7 +44,7 @@ pub fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
 }
 
 /// The result of a draw.
-pub enum Drawn {
+pub(super) enum Drawn {
     /// These operators got a duty.
     Nodes(Role, Vec<String>),
     /// Too few nodes have room; the task tries again.
@@ -54,7 +54,7 @@ pub enum Drawn {
 }
 
 /// Draws the nodes that work on a task next. Nothing here may change a weight.
-pub fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
+pub(super) fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
     let mut task = get(ctx.state, id)?;
     let drawn = match task.status() {
         TaskStatus::Submitted => assign(ctx, &mut task)?,
@@ -71,7 +71,7 @@ pub fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
 }
 
 /// Ends a task for which no node had room during the whole window of the phase that it waits for.
-pub fn give_up(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
+pub(super) fn give_up(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
     let mut task = get(ctx.state, id)?;
     let reason = match task.status() {
         TaskStatus::Submitted => RefundReason::NoInferenceNode,
@@ -379,7 +379,7 @@ fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
 }
 
 /// Pays the account that collects the validators' income.
-pub fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
+pub(super) fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
     let protocol = Address::of_module(PROTOCOL_ACCOUNT, &ctx.block.params.bech32_prefix)?;
     bank::pay(ctx, protocol.as_str(), amount)
 }
@@ -404,7 +404,7 @@ pub(super) fn pay(ctx: &mut Execution<'_>, task: u64, payout: &Payout) -> Result
 /// Ends a task without a quality. The escrow returns to the user; if there is an answer that nobody
 /// judged, half of its price goes to its node. So neither the user nor the node gains more than
 /// half of a price by keeping evaluators silent (`params::max_price`).
-pub fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
+pub(super) fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
     task.set_refund_reason(reason);
     ctx.emit(
         event::TASK_REFUNDED,

@@ -10,10 +10,10 @@ use crate::error::{Error, Result};
 /// Blocks until CometBFT uses a changed power.
 pub const POWER_DELAY: u64 = 2;
 /// The most validators with power, so that the work of a block is bounded.
-pub const MAX_ACTIVE: usize = 200;
+pub(super) const MAX_ACTIVE: usize = 200;
 
 /// The operators with voting power, and their powers.
-pub fn active(state: &State) -> Result<BTreeMap<String, u64>> {
+pub(super) fn active(state: &State) -> Result<BTreeMap<String, u64>> {
     state
         .scan(keys::ACTIVE, None, MAX_ACTIVE + 1)?
         .into_iter()
@@ -26,7 +26,7 @@ pub fn active(state: &State) -> Result<BTreeMap<String, u64>> {
 }
 
 /// The operator in a key under `prefix`.
-pub fn operator_of(key: &[u8], prefix: &str) -> Result<String> {
+pub(super) fn operator_of(key: &[u8], prefix: &str) -> Result<String> {
     key.strip_prefix(prefix.as_bytes())
         .and_then(|operator| String::from_utf8(operator.to_vec()).ok())
         .ok_or_else(|| Error::broken(format!("a key under {prefix} is corrupt")))

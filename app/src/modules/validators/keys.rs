@@ -1,27 +1,27 @@
 /// Prefix of the validators; the operator follows.
-pub const VALIDATORS: &str = "validators/validator/";
+pub(super) const VALIDATORS: &str = "validators/validator/";
 /// Prefix of the validators that have voting power; the operator follows.
-pub const ACTIVE: &str = "validators/active/";
+pub(super) const ACTIVE: &str = "validators/active/";
 /// Prefix of the changes of power that the end of the block reports; the operator follows.
-pub const CHANGED: &str = "validators/changed/";
+pub(super) const CHANGED: &str = "validators/changed/";
 
 /// `poq.v1.Validator` of an operator.
-pub fn validator(operator: &str) -> String {
+pub(super) fn validator(operator: &str) -> String {
     format!("{VALIDATORS}{operator}")
 }
 
 /// Operator of the validator whose key has this consensus address.
-pub fn address(address: &[u8]) -> String {
+pub(super) fn address(address: &[u8]) -> String {
     format!("validators/address/{}", hex::encode(address))
 }
 
 /// Voting power, `u64`, absent when zero.
-pub fn active(operator: &str) -> String {
+pub(super) fn active(operator: &str) -> String {
     format!("{ACTIVE}{operator}")
 }
 
 /// The power before the block, `u64`; only during a block that changes it.
-pub fn changed(operator: &str) -> String {
+pub(super) fn changed(operator: &str) -> String {
     format!("{CHANGED}{operator}")
 }
 

@@ -13,13 +13,13 @@ use poq_proto::v1::*;
 use super::support::{self, Chain, People, SCORER, Wallet, any, duty_message, submit_message};
 
 /// The prompt of [`submit_message`].
-pub const PROMPT: &str = "What is the capital of France?";
+pub(crate) const PROMPT: &str = "What is the capital of France?";
 const EVALUATORS: u8 = 8;
 const INFERENCE_NODES: u8 = 2;
 const WORDS: &str = "Paris is the capital and the largest city of France, on the river Seine. ";
 
 /// One of the two chains.
-pub struct Flow {
+pub(crate) struct Flow {
     chain: Chain,
     tasks: u32,
     answer: String,
@@ -31,7 +31,7 @@ pub struct Flow {
 impl Flow {
     /// Creates a chain that audits at least this part of its tasks (ppm) with `scorer`, and whose
     /// evaluators reveal `score` for `answer`.
-    pub fn new(
+    pub(crate) fn new(
         min_audit_rate: u32,
         tasks: u32,
         scorer: Arc<dyn ReferenceScorer>,
@@ -84,7 +84,7 @@ impl Flow {
     ///
     /// # Errors
     /// If a transaction fails, or an audit slashes a node: all are honest.
-    pub fn block(&mut self) -> Result<Duration, Box<dyn Error>> {
+    pub(crate) fn block(&mut self) -> Result<Duration, Box<dyn Error>> {
         let txs = self.transactions();
         let chain = &mut self.chain;
         let height = chain.height + 1;
@@ -151,7 +151,7 @@ impl Flow {
 }
 
 /// An answer of `bytes` bytes.
-pub fn answer(bytes: usize) -> String {
+pub(crate) fn answer(bytes: usize) -> String {
     WORDS.chars().cycle().take(bytes).collect()
 }
 
@@ -159,7 +159,7 @@ pub fn answer(bytes: usize) -> String {
 ///
 /// # Errors
 /// If the genesis template of local networks has none.
-pub fn evaluator_model() -> Result<EvaluatorModel, Box<dyn Error>> {
+pub(crate) fn evaluator_model() -> Result<EvaluatorModel, Box<dyn Error>> {
     let template = include_bytes!("../../../../testnet/config/genesis-template.json");
     let genesis = poq_app::genesis::parse(template)?;
     let model = genesis.evaluator_models.into_iter().next();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 /// CPU time of a number of tasks.
 #[derive(Clone, Copy, Default)]
-pub struct Costs {
+pub(crate) struct Costs {
     /// Number of finished tasks.
     pub tasks: u32,
     /// Submissions and draws of inference nodes.
@@ -63,14 +63,14 @@ const COLUMNS: [&str; 12] = [
 ];
 
 /// Prints the head of the table; all times are microseconds per task.
-pub fn print_header() {
+pub(crate) fn print_header() {
     println!("| {} |", COLUMNS.join(" | "));
     println!("|{}", " --- |".repeat(COLUMNS.len()));
 }
 
 impl Costs {
     /// Prints the row of a committee size.
-    pub fn print(&self, committee_size: u32) {
+    pub(crate) fn print(&self, committee_size: u32) {
         let consensus = self.consensus();
         let cells = [
             committee_size.to_string(),

@@ -11,7 +11,7 @@ use super::signatures::{Signed, verify};
 use super::support::{Chain, Draft, Wallet, any, duty_message, submit_message};
 
 /// Blocks of a round: submission, draw, answers, draw, commits, reveals, lottery of audits, payout.
-pub const BLOCKS: u64 = 8;
+pub(crate) const BLOCKS: u64 = 8;
 
 const ANSWER_BYTES: usize = 500;
 /// Raw score of the first evaluator; the others' differ slightly.
@@ -20,7 +20,7 @@ const SCORE: i32 = 4_000_000;
 const PAGE: u32 = 1_000;
 
 /// The work of one round.
-pub struct Round {
+pub(crate) struct Round {
     /// Tasks in flight.
     pub tasks: usize,
     /// Seats of each committee.
@@ -34,7 +34,7 @@ impl Round {
     ///
     /// # Errors
     /// If a transaction fails, or a task does not take the undisturbed path.
-    pub fn run(&self, chain: &mut Chain) -> Result<Costs, Box<dyn Error>> {
+    pub(crate) fn run(&self, chain: &mut Chain) -> Result<Costs, Box<dyn Error>> {
         let mut costs = Costs {
             tasks: u32::try_from(self.tasks)?,
             ..Costs::default()

@@ -17,7 +17,7 @@ struct Parts {
 }
 
 /// A transaction as its node signed it.
-pub struct Signed {
+pub(crate) struct Signed {
     /// The bytes that enter a block.
     pub tx: Vec<u8>,
     /// The signer's account number.
@@ -26,7 +26,7 @@ pub struct Signed {
 
 impl Signed {
     /// Creates a transaction that `wallet` has signed.
-    pub fn new(wallet: &Wallet, tx: Vec<u8>) -> Self {
+    pub(crate) fn new(wallet: &Wallet, tx: Vec<u8>) -> Self {
         Self {
             tx,
             account_number: wallet.number,
@@ -59,7 +59,7 @@ impl Signed {
 ///
 /// # Errors
 /// If one is not valid, or the system has no such clock.
-pub fn verify(signed: &[Signed]) -> Result<Duration, Box<dyn std::error::Error>> {
+pub(crate) fn verify(signed: &[Signed]) -> Result<Duration, Box<dyn std::error::Error>> {
     let parts = signed
         .iter()
         .map(Signed::parts)

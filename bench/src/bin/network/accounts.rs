@@ -21,7 +21,7 @@ const GAS_ADJUSTMENT: f64 = 1.3;
 const QUESTIONS: usize = 16;
 
 /// The accounts that send transactions.
-pub struct Accounts {
+pub(crate) struct Accounts {
     keys: Vec<Key>,
     prefix: String,
 }
@@ -31,7 +31,7 @@ impl Accounts {
     ///
     /// # Errors
     /// Never, because every number except 0 is a key.
-    pub fn new(count: u32, prefix: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(count: u32, prefix: &str) -> anyhow::Result<Self> {
         let key = |index: u32| {
             let mut secret = [7; 32];
             secret[28..].copy_from_slice(&index.to_be_bytes());
@@ -47,7 +47,7 @@ impl Accounts {
     ///
     /// # Errors
     /// If the prefix is invalid.
-    pub fn genesis(&self, denom: &str) -> anyhow::Result<Vec<Value>> {
+    pub(crate) fn genesis(&self, denom: &str) -> anyhow::Result<Vec<Value>> {
         let entry = |key: &Key| -> anyhow::Result<Value> {
             let address = key.address(&self.prefix)?;
             Ok(json!({"address": address, "coins": [{"denom": denom, "amount": BALANCE}]}))
@@ -59,7 +59,7 @@ impl Accounts {
     ///
     /// # Errors
     /// If the node cannot be reached or refuses the message.
-    pub async fn sign(
+    pub(crate) async fn sign(
         &self,
         client: &Client,
         count: usize,
@@ -87,7 +87,7 @@ impl Accounts {
 }
 
 /// A transfer of one base unit.
-pub fn transfer(from: &str, to: &str, denom: &str) -> Any {
+pub(crate) fn transfer(from: &str, to: &str, denom: &str) -> Any {
     any(&MsgSend {
         from_address: from.into(),
         to_address: to.into(),

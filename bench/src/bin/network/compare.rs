@@ -35,7 +35,7 @@ const MAX_ANSWER_BYTES: u32 = 1_000;
 
 /// The figures of all loads.
 #[derive(Default)]
-pub struct Compared {
+pub(crate) struct Compared {
     /// Size of each transfer, and of each transaction of kvstore.
     pub tx_bytes: usize,
     /// The loads in the order of measurement.
@@ -46,7 +46,10 @@ pub struct Compared {
 ///
 /// # Errors
 /// The failure or the interruption.
-pub async fn run(options: &Options, shutdown: &CancellationToken) -> anyhow::Result<Compared> {
+pub(crate) async fn run(
+    options: &Options,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Compared> {
     let temporary = tempfile::tempdir()?;
     let root = options.root.as_deref().unwrap_or(temporary.path());
     // Creating a network removes these folders, like all files of an earlier network.

@@ -8,14 +8,14 @@ use nix::unistd::Pid;
 use serde::Serialize;
 
 /// Processes by kind.
-pub struct Processes {
+pub(crate) struct Processes {
     cometbft: Vec<i32>,
     application: Vec<i32>,
 }
 
 /// CPU time, or the number of busy processors.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub struct Cpu {
+pub(crate) struct Cpu {
     /// CometBFT, including a built-in application.
     pub cometbft: f64,
     /// The application's processes.
@@ -26,7 +26,7 @@ pub struct Cpu {
 
 impl Processes {
     /// Sorts processes by the names of their programs.
-    pub fn new(pids: impl IntoIterator<Item = i32>) -> Self {
+    pub(crate) fn new(pids: impl IntoIterator<Item = i32>) -> Self {
         let is_cometbft = |pid: &i32| {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             name.trim_end() == "cometbft"
@@ -42,7 +42,7 @@ impl Processes {
     ///
     /// # Errors
     /// If a process has ended.
-    pub fn cpu(&self) -> nix::Result<Cpu> {
+    pub(crate) fn cpu(&self) -> nix::Result<Cpu> {
         Ok(Cpu {
             cometbft: seconds(&self.cometbft)?,
             application: seconds(&self.application)?,
@@ -53,7 +53,7 @@ impl Processes {
 
 impl Cpu {
     /// The average number of busy processors since `before`.
-    pub fn busy_since(self, before: Self, time: Duration) -> Self {
+    pub(crate) fn busy_since(self, before: Self, time: Duration) -> Self {
         let share = |now: f64, before: f64| (now - before) / time.as_secs_f64();
         Self {
             cometbft: share(self.cometbft, before.cometbft),

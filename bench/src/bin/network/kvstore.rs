@@ -24,14 +24,14 @@ const FILES: [&str; 5] = [
 ];
 
 /// Running nodes.
-pub struct Kvstore(Vec<Process>);
+pub(crate) struct Kvstore(Vec<Process>);
 
 impl Kvstore {
     /// Copies the homes of the validators of `network`, which must not have run yet, from `from` to `to`.
     ///
     /// # Errors
     /// I/O errors.
-    pub fn copy(network: &Description, from: &Path, to: &Path) -> anyhow::Result<()> {
+    pub(crate) fn copy(network: &Description, from: &Path, to: &Path) -> anyhow::Result<()> {
         for node in &network.validators {
             let (from, to) = (from.join(&node.account.home), to.join(&node.name));
             for folder in ["config", "data"] {
@@ -55,7 +55,7 @@ impl Kvstore {
     ///
     /// # Errors
     /// If one cannot be started.
-    pub fn start(network: &Description, root: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(network: &Description, root: &Path) -> anyhow::Result<Self> {
         let start = |name: &str| {
             let mut command = Command::new(poq_client::cache().join("bin/cometbft"));
             command.arg("start").arg("--home").arg(root.join(name));
@@ -68,7 +68,7 @@ impl Kvstore {
     }
 
     /// Ids of the processes.
-    pub fn pids(&self) -> impl Iterator<Item = i32> {
+    pub(crate) fn pids(&self) -> impl Iterator<Item = i32> {
         self.0.iter().flat_map(Process::pids)
     }
 
@@ -76,7 +76,7 @@ impl Kvstore {
     ///
     /// # Errors
     /// If a node has stopped; the error has the end of its log.
-    pub fn check(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn check(&mut self) -> anyhow::Result<()> {
         Ok(self.0.iter_mut().try_for_each(Process::check)?)
     }
 
@@ -84,7 +84,7 @@ impl Kvstore {
     ///
     /// # Errors
     /// If one cannot be stopped.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         for process in &mut self.0 {
             process.terminate()?;
         }
@@ -96,7 +96,7 @@ impl Kvstore {
 }
 
 /// Transactions of `bytes` bytes in lanes; each sets a new key.
-pub fn transactions(lanes: usize, count: usize, bytes: usize, run: usize) -> Lanes {
+pub(crate) fn transactions(lanes: usize, count: usize, bytes: usize, run: usize) -> Lanes {
     let tx = |lane: usize, index: usize| {
         let mut tx = format!("{run}.{lane}.{index}=").into_bytes();
         tx.resize(bytes.max(tx.len() + 1), b'v');

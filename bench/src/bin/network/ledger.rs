@@ -8,7 +8,7 @@ use poq_client::TxHash;
 
 /// Pending transactions and tasks, and those that arrived since the last [`Ledger::take`].
 #[derive(Clone, Default)]
-pub struct Ledger(Arc<Mutex<Entries>>);
+pub(crate) struct Ledger(Arc<Mutex<Entries>>);
 
 #[derive(Default)]
 struct Entries {
@@ -21,7 +21,7 @@ struct Entries {
 
 /// The arrived transactions and tasks.
 #[derive(Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// Transactions in blocks.
     pub txs: Arrivals,
     /// Paid tasks.
@@ -34,7 +34,7 @@ pub struct Seen {
 
 /// Arrivals of one kind.
 #[derive(Default)]
-pub struct Arrivals {
+pub(crate) struct Arrivals {
     /// Seconds between the due time and the arrival.
     pub latencies: Vec<f64>,
     /// Blocks with arrivals: the time at which each was seen, and the number of arrivals.
@@ -43,7 +43,7 @@ pub struct Arrivals {
 
 impl Arrivals {
     /// Arrivals per second between the first and the last block with arrivals; 0 for a single block.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         let (Some((first, _)), Some((last, _))) = (self.blocks.first(), self.blocks.last()) else {
             return 0.0;
         };
@@ -70,17 +70,17 @@ impl Arrivals {
 
 impl Ledger {
     /// Records a transaction that is sent now and was due at `due`.
-    pub fn send(&self, hash: TxHash, due: Instant) {
+    pub(crate) fn send(&self, hash: TxHash, due: Instant) {
         self.entries().waiting.insert(hash, due);
     }
 
     /// Removes a transaction that was not accepted.
-    pub fn withdraw(&self, hash: TxHash) {
+    pub(crate) fn withdraw(&self, hash: TxHash) {
         self.entries().waiting.remove(&hash);
     }
 
     /// Records a block, and returns the due times of those of its transactions that are ours.
-    pub fn block(&self, seen: Instant, hashes: &[TxHash]) -> Vec<Option<Instant>> {
+    pub(crate) fn block(&self, seen: Instant, hashes: &[TxHash]) -> Vec<Option<Instant>> {
         let mut entries = self.entries();
         let due: Vec<_> = hashes
             .iter()
@@ -92,12 +92,12 @@ impl Ledger {
     }
 
     /// Records an accepted task whose transaction was due at `due`.
-    pub fn open(&self, task: u64, due: Instant) {
+    pub(crate) fn open(&self, task: u64, due: Instant) {
         self.entries().open.insert(task, due);
     }
 
     /// Records tasks that were paid out, and tasks that ended without a payout.
-    pub fn close(&self, seen: Instant, paid: &[u64], refunded: &[u64]) {
+    pub(crate) fn close(&self, seen: Instant, paid: &[u64], refunded: &[u64]) {
         let mut entries = self.entries();
         let due: Vec<_> = paid
             .iter()
@@ -112,13 +112,13 @@ impl Ledger {
     }
 
     /// Number of pending transactions and tasks.
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         let entries = self.entries();
         entries.waiting.len() + entries.open.len()
     }
 
     /// Returns the arrivals and the number of those that did not arrive, and forgets both.
-    pub fn take(&self) -> (Seen, usize) {
+    pub(crate) fn take(&self) -> (Seen, usize) {
         let mut entries = self.entries();
         let lost = entries.waiting.len() + entries.open.len();
         (std::mem::take(&mut *entries).seen, lost)

@@ -15,11 +15,11 @@ use crate::ledger::Ledger;
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Signed transactions, by lane.
-pub type Lanes = Vec<Vec<Vec<u8>>>;
+pub(crate) type Lanes = Vec<Vec<Vec<u8>>>;
 
 /// Transactions in lanes. Those of one lane are sent one after the other, as the sequence numbers of an
 /// account require; lanes are independent.
-pub struct Load {
+pub(crate) struct Load {
     /// Transactions to send.
     pub lanes: Lanes,
     /// Transactions per second of all lanes together.
@@ -30,7 +30,7 @@ pub struct Load {
 
 /// The result of sending.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Sent {
+pub(crate) struct Sent {
     /// Number of transactions that a mempool accepted.
     pub accepted: u64,
     /// Number of refusals by mempools; the transactions were sent again.
@@ -42,7 +42,7 @@ pub struct Sent {
 impl Load {
     /// Sends every transaction when it is due, until the duration is over. Lane i uses client i modulo
     /// the number of clients.
-    pub async fn run(self, clients: &[Client], ledger: &Ledger) -> Sent {
+    pub(crate) async fn run(self, clients: &[Client], ledger: &Ledger) -> Sent {
         let counts = Arc::new(Counts::default());
         let start = Instant::now();
         let interval = Duration::from_secs_f64(1.0 / f64::from(self.rate));

@@ -14,14 +14,14 @@ use crate::ledger::Ledger;
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Polls for blocks until it is dropped.
-pub struct Observer {
+pub(crate) struct Observer {
     heights: watch::Receiver<u64>,
     task: AbortHandle,
 }
 
 impl Observer {
     /// Records every block above `height` in the ledger; with `tasks`, also their tasks.
-    pub fn start(client: Client, height: u64, ledger: Ledger, tasks: bool) -> Self {
+    pub(crate) fn start(client: Client, height: u64, ledger: Ledger, tasks: bool) -> Self {
         let (sender, heights) = watch::channel(height);
         let task = tokio::spawn(async move {
             let mut height = height;
@@ -44,7 +44,7 @@ impl Observer {
     }
 
     /// The newest height.
-    pub fn heights(&self) -> watch::Receiver<u64> {
+    pub(crate) fn heights(&self) -> watch::Receiver<u64> {
         self.heights.clone()
     }
 }

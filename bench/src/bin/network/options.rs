@@ -10,7 +10,7 @@ const PORTS_PER_NODE: u16 = 10;
 
 /// Measures a network of poqd under load, beside CometBFT's kvstore in the same CometBFT.
 #[derive(Parser)]
-pub struct Options {
+pub(crate) struct Options {
     /// Validators of each network
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=40))]
     pub validators: u16,
@@ -48,7 +48,7 @@ pub struct Options {
 
 /// Format of the result.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// Tables in Markdown.
     Text,
     /// A JSON object.
@@ -57,7 +57,7 @@ pub enum Output {
 
 /// A number per second; an empty text means none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate(Option<u32>);
+pub(crate) struct Rate(Option<u32>);
 
 impl std::str::FromStr for Rate {
     type Err = String;
@@ -76,24 +76,24 @@ impl Options {
     ///
     /// # Errors
     /// If there are not enough consecutive free ports.
-    pub fn first_port(&self) -> poq_testnet::Result<u16> {
+    pub(crate) fn first_port(&self) -> poq_testnet::Result<u16> {
         let count = self.validators * PORTS_PER_NODE + self.inference_nodes + self.evaluators;
         self.base_port
             .map_or_else(|| poq_testnet::free_range(count), Ok)
     }
 
     /// Loads of transfers, per second.
-    pub fn transfers(&self) -> Vec<u32> {
+    pub(crate) fn transfers(&self) -> Vec<u32> {
         self.transfers.iter().filter_map(|rate| rate.0).collect()
     }
 
     /// Loads of tasks, per second.
-    pub fn tasks(&self) -> Vec<u32> {
+    pub(crate) fn tasks(&self) -> Vec<u32> {
         self.tasks.iter().filter_map(|rate| rate.0).collect()
     }
 
     /// The length of each load.
-    pub fn duration(&self) -> Duration {
+    pub(crate) fn duration(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
 }

@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// The last error.
-pub async fn insist<T>(ask: impl AsyncFn() -> Result<T>) -> Result<T> {
+pub(crate) async fn insist<T>(ask: impl AsyncFn() -> Result<T>) -> Result<T> {
     let started = Instant::now();
     loop {
         match ask().await {

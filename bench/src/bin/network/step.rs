@@ -22,7 +22,7 @@ const TASK_PATIENCE: Duration = Duration::from_secs(40);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A network under load.
-pub struct Site {
+pub(crate) struct Site {
     /// Name of the network.
     pub name: &'static str,
     /// A client of each node.
@@ -36,7 +36,7 @@ pub struct Site {
 /// The kind of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub(crate) enum Kind {
     /// Transactions in blocks.
     Transfers,
     /// Paid tasks.
@@ -45,7 +45,7 @@ pub enum Kind {
 
 /// The figures of one load.
 #[derive(Debug, Serialize)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Name of the network.
     pub network: &'static str,
     /// Kind of the load.
@@ -79,7 +79,7 @@ impl Site {
     ///
     /// # Errors
     /// If there are no nodes.
-    pub fn client(&self) -> anyhow::Result<&Client> {
+    pub(crate) fn client(&self) -> anyhow::Result<&Client> {
         self.clients.first().context("a network needs a node")
     }
 
@@ -87,7 +87,7 @@ impl Site {
     ///
     /// # Errors
     /// If the first node cannot be reached.
-    pub async fn observe(&self, tasks: bool) -> anyhow::Result<Observer> {
+    pub(crate) async fn observe(&self, tasks: bool) -> anyhow::Result<Observer> {
         let client = self.client()?.clone();
         let status = insist(async || client.status().await).await?;
         Ok(Observer::start(
@@ -102,7 +102,7 @@ impl Site {
     ///
     /// # Errors
     /// If a process of the network has ended.
-    pub async fn measure(&self, kind: Kind, load: Load) -> anyhow::Result<Figures> {
+    pub(crate) async fn measure(&self, kind: Kind, load: Load) -> anyhow::Result<Figures> {
         let (offered, before, started) = (load.rate, self.processes.cpu()?, Instant::now());
         let sent = load.run(&self.clients, &self.ledger).await;
         let cpu = self.processes.cpu()?.busy_since(before, started.elapsed());
@@ -168,7 +168,7 @@ fn interval(times: &[Instant]) -> f64 {
 
 impl Figures {
     /// Names of the cells of [`Self::row`].
-    pub const COLUMNS: [&str; 10] = [
+    pub(crate) const COLUMNS: [&str; 10] = [
         "network",
         "offered/s",
         "**arrived/s**",
@@ -182,7 +182,7 @@ impl Figures {
     ];
 
     /// A row of the table.
-    pub fn row(&self) -> Vec<String> {
+    pub(crate) fn row(&self) -> Vec<String> {
         let Cpu {
             cometbft,
             application,

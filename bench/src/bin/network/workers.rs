@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::warn;
 
 /// Length of an answer, bytes.
-pub const ANSWER_BYTES: usize = 500;
+pub(crate) const ANSWER_BYTES: usize = 500;
 /// Revealed score, micro-logits.
 const SCORE: i32 = 4_000_000;
 const SALT: [u8; 32] = [9; 32];
@@ -20,7 +20,7 @@ const SALT: [u8; 32] = [9; 32];
 const PATIENCE: u64 = 6;
 
 /// One operator.
-pub struct Worker {
+pub(crate) struct Worker {
     client: Client,
     sender: Sender,
     role: Role,
@@ -39,7 +39,7 @@ impl Worker {
     ///
     /// # Errors
     /// If the node cannot be reached.
-    pub async fn new(
+    pub(crate) async fn new(
         client: Client,
         key: Key,
         role: Role,
@@ -56,7 +56,7 @@ impl Worker {
     }
 
     /// Does duties at every new height and never returns.
-    pub async fn run(mut self, mut heights: watch::Receiver<u64>) {
+    pub(crate) async fn run(mut self, mut heights: watch::Receiver<u64>) {
         while heights.changed().await.is_ok() {
             let height = *heights.borrow_and_update();
             if let Err(error) = self.look(height).await {

@@ -13,9 +13,9 @@ use super::measure::{Before, block};
 use super::support::{self, Chain, Draft, People, Wallet, any, coin, find, submit_message};
 
 /// Number of sending accounts. In a block with more transfers they send several times.
-pub const SENDERS: u64 = 5_000;
+pub(crate) const SENDERS: u64 = 5_000;
 /// Smallest number of accounts of a chain: as many receive in a block as send.
-pub const MIN_ACCOUNTS: u64 = 2 * SENDERS;
+pub(crate) const MIN_ACCOUNTS: u64 = 2 * SENDERS;
 /// Number of kept versions, small so that every measured block also prunes.
 const KEPT_VERSIONS: u64 = 8;
 /// Blocks until a finished task is compact.
@@ -40,7 +40,7 @@ const FILLING: usize = 4;
 
 /// The size of a chain's state before the measurement.
 #[derive(Clone, Copy)]
-pub struct Size {
+pub(crate) struct Size {
     /// Accounts with a balance, at least [`MIN_ACCOUNTS`].
     pub accounts: u64,
     /// Nodes, half of them inference nodes, half evaluators.
@@ -50,7 +50,7 @@ pub struct Size {
 }
 
 /// A chain and its sending accounts.
-pub struct Ledger {
+pub(crate) struct Ledger {
     pub chain: Chain,
     size: Size,
     senders: Vec<Wallet>,
@@ -65,7 +65,7 @@ impl Ledger {
     ///
     /// # Errors
     /// If a transaction fails.
-    pub fn new(size: Size) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn new(size: Size) -> Result<Self, Box<dyn Error>> {
         let mut ledger = Self {
             chain: chain(size.nodes),
             size,
@@ -81,7 +81,7 @@ impl Ledger {
     /// Transfers, one transaction each. The senders are used one after the other, and so are as many
     /// receivers, which are spread over all other accounts. So the number of keys that a block changes
     /// depends only on the number of its transfers.
-    pub fn transfers(&mut self, senders: Range<usize>, count: usize) -> Vec<Vec<u8>> {
+    pub(crate) fn transfers(&mut self, senders: Range<usize>, count: usize) -> Vec<Vec<u8>> {
         let receivers: Vec<_> = senders.clone().map(|_| self.next_receiver()).collect();
         senders
             .zip(receivers)
@@ -96,7 +96,7 @@ impl Ledger {
     }
 
     /// Tasks of the user, one transaction each.
-    pub fn submissions(&mut self, count: u64) -> Vec<Vec<u8>> {
+    pub(crate) fn submissions(&mut self, count: u64) -> Vec<Vec<u8>> {
         self.next_task += count;
         let user = &mut self.chain.user;
         let message = any(&submit_message(user));
@@ -106,7 +106,7 @@ impl Ledger {
     }
 
     /// Answers to the last `count` tasks, one transaction each.
-    pub fn answers(&mut self, count: u64) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
+    pub(crate) fn answers(&mut self, count: u64) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
         let answer = |id| {
             let operator = match self.chain.task(id).assignments.last() {
                 Some(assignment) => assignment.operator.clone(),

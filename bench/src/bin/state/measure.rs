@@ -13,7 +13,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// A duration on the clock and in CPU time.
 #[derive(Clone, Copy, Default)]
-pub struct Time {
+pub(crate) struct Time {
     /// Time on the clock, including waits for the disk.
     pub wall: Duration,
     /// CPU time of all threads, including RocksDB's background threads.
@@ -22,7 +22,7 @@ pub struct Time {
 
 impl Time {
     /// Measures `work`.
-    pub fn of<T>(work: impl FnOnce() -> T) -> nix::Result<(T, Self)> {
+    pub(crate) fn of<T>(work: impl FnOnce() -> T) -> nix::Result<(T, Self)> {
         let (wall, cpu) = (Instant::now(), poq_bench::process_cpu()?);
         let done = work();
         let time = Self {
@@ -40,7 +40,7 @@ impl Time {
     }
 
     /// The medians of clock and CPU time, each on its own; zero without samples.
-    pub fn median(times: impl Iterator<Item = Self> + Clone) -> Self {
+    pub(crate) fn median(times: impl Iterator<Item = Self> + Clone) -> Self {
         let median = |mut all: Vec<Duration>| {
             all.sort_unstable();
             all.get(all.len() / 2).copied().unwrap_or_default()
@@ -54,7 +54,7 @@ impl Time {
 
 /// Times of one block.
 #[derive(Clone, Copy, Default)]
-pub struct BlockTime {
+pub(crate) struct BlockTime {
     /// The mempool's checks of its transactions; zero if they were not checked.
     pub check: Time,
     /// `ProcessProposal`, with the CPU time of the work during votes; zero if the block was not proposed.
@@ -70,7 +70,7 @@ pub struct BlockTime {
 impl BlockTime {
     /// The time that consensus waits, on the clock: `FinalizeBlock`, `Commit` and, for a proposed block,
     /// `ProcessProposal`. The CPU time is that of the whole block.
-    pub fn whole(&self) -> Time {
+    pub(crate) fn whole(&self) -> Time {
         let waited = self.process.plus(self.finalize).plus(self.commit);
         Time {
             cpu: waited.cpu + self.behind.cpu,
@@ -79,7 +79,7 @@ impl BlockTime {
     }
 
     /// The sum of two blocks' times.
-    pub fn plus(self, other: Self) -> Self {
+    pub(crate) fn plus(self, other: Self) -> Self {
         Self {
             check: self.check.plus(other.check),
             process: self.process.plus(other.process),
@@ -90,7 +90,7 @@ impl BlockTime {
     }
 
     /// The median of each part.
-    pub fn median(times: &[Self]) -> Self {
+    pub(crate) fn median(times: &[Self]) -> Self {
         Self {
             check: Time::median(times.iter().map(|time| time.check)),
             process: Time::median(times.iter().map(|time| time.process)),
@@ -103,7 +103,7 @@ impl BlockTime {
 
 /// The treatment of a block's transactions before the block is decided.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Before {
+pub(crate) enum Before {
     /// None, as on a node that catches up.
     Nothing,
     /// The mempool checked them.
@@ -117,7 +117,7 @@ pub enum Before {
 ///
 /// # Errors
 /// If one fails, or the store does.
-pub fn block(
+pub(crate) fn block(
     chain: &mut Chain,
     txs: &[Vec<u8>],
     before: Before,
@@ -179,7 +179,7 @@ fn settle() -> nix::Result<Duration> {
 ///
 /// # Errors
 /// If one is refused.
-pub fn check(
+pub(crate) fn check(
     chain: &Chain,
     txs: &[Vec<u8>],
     signatures: Signatures,

@@ -23,7 +23,7 @@ fn ratio(large: Time, small: Time) -> String {
 }
 
 /// Blocks of transfers on one chain.
-pub struct Transfers {
+pub(crate) struct Transfers {
     /// Transfers per block.
     pub count: u64,
     /// Accounts of the chain.
@@ -35,7 +35,7 @@ pub struct Transfers {
 }
 
 /// Prints the tables of transfers.
-pub fn print_transfers(rows: &[Transfers]) {
+pub(crate) fn print_transfers(rows: &[Transfers]) {
     println!("\nBlocks of transfers; ms on the clock, and of CPU in brackets:\n");
     println!(
         "| transfers | accounts | checks before | FinalizeBlock | Commit | together | written behind | µs per transfer | ratio |"
@@ -109,14 +109,14 @@ impl Transfers {
 }
 
 /// Prints the head of the table of growth.
-pub fn print_growth_header() {
+pub(crate) fn print_growth_header() {
     println!("\nWhat consensus waits for; ms on the clock, and of CPU in brackets:\n");
     println!("| what grows | from | to | block | transactions | small | large | ratio |");
     println!("|{}", " --- |".repeat(8));
 }
 
 /// Prints a row of the table of growth.
-pub fn print_growth(
+pub(crate) fn print_growth(
     what: &str,
     [from, to]: [u64; 2],
     block: impl fmt::Display,

@@ -14,7 +14,7 @@ use tower_abci::BoxError;
 
 /// Accepts everything.
 #[derive(Clone)]
-pub struct Accept;
+pub(crate) struct Accept;
 
 impl Application for Accept {
     fn finalize_block(&self, request: RequestFinalizeBlock) -> ResponseFinalizeBlock {

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A connection.
-pub struct Client {
+pub(crate) struct Client {
     requests: Stream,
     responses: BufReader<Stream>,
 }
@@ -34,7 +34,7 @@ impl Client {
     ///
     /// # Errors
     /// If the server does not listen in time.
-    pub fn connect(address: &Address) -> anyhow::Result<Self> {
+    pub(crate) fn connect(address: &Address) -> anyhow::Result<Self> {
         let started = Instant::now();
         let stream = loop {
             match Stream::connect(address) {
@@ -56,7 +56,11 @@ impl Client {
     ///
     /// # Errors
     /// If an answer is unexpected, or the connection fails.
-    pub fn pipelined_checks(&mut self, count: usize, bytes: usize) -> anyhow::Result<Duration> {
+    pub(crate) fn pipelined_checks(
+        &mut self,
+        count: usize,
+        bytes: usize,
+    ) -> anyhow::Result<Duration> {
         let (check, flush) = (encoded(check(bytes)), encoded(flush()));
         let mut requests = io::BufWriter::with_capacity(BUFFER_BYTES, self.requests.try_clone()?);
         let started = Instant::now();
@@ -89,7 +93,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Self::pipelined_checks`].
-    pub fn check(&mut self, bytes: usize) -> anyhow::Result<Duration> {
+    pub(crate) fn check(&mut self, bytes: usize) -> anyhow::Result<Duration> {
         let request = [encoded(check(bytes)), encoded(flush())].concat();
         self.ask(&request, 0)
     }
@@ -98,7 +102,7 @@ impl Client {
     ///
     /// # Errors
     /// See [`Self::pipelined_checks`].
-    pub fn block(&mut self, txs: usize, bytes: usize) -> anyhow::Result<Duration> {
+    pub(crate) fn block(&mut self, txs: usize, bytes: usize) -> anyhow::Result<Duration> {
         let request = [encoded(block(txs, bytes)), encoded(flush())].concat();
         self.ask(&request, txs)
     }

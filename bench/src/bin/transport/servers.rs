@@ -15,7 +15,7 @@ const TOWER_QUEUE: usize = 1024;
 
 /// A server and its transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Server {
+pub(crate) enum Server {
     /// The server of tendermint-abci.
     Tendermint,
     /// tower-abci over TCP.
@@ -30,7 +30,7 @@ pub enum Server {
 
 impl Server {
     /// All compared servers.
-    pub const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self::Tendermint,
         Self::TowerTcp,
         Self::TowerUnix,
@@ -39,7 +39,7 @@ impl Server {
     ];
 
     /// Its name and transport.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tendermint => "tendermint-abci, TCP",
             Self::TowerTcp => "tower-abci, TCP",
@@ -53,7 +53,7 @@ impl Server {
     ///
     /// # Errors
     /// If the address is not available.
-    pub fn start(self, folder: &Path) -> anyhow::Result<Address> {
+    pub(crate) fn start(self, folder: &Path) -> anyhow::Result<Address> {
         let socket = folder.join(format!("{self:?}.sock"));
         match self {
             Self::Tendermint => tendermint(),

@@ -9,7 +9,11 @@ use super::{
 };
 
 /// Creates the files that mistral.rs loads in `directory`.
-pub fn prepare(files: &[PathBuf], directory: &Path, weights: WeightType) -> Result<Prepared> {
+pub(super) fn prepare(
+    files: &[PathBuf],
+    directory: &Path,
+    weights: WeightType,
+) -> Result<Prepared> {
     let mut model = Gguf::open(files)?;
     model.check()?;
     let end_token = model.number("tokenizer.ggml.eos_token_id")?;

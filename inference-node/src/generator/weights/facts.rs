@@ -11,7 +11,7 @@ use super::{Error, Result, Source, WeightType, tokenizer};
 
 /// Metadata of a model.
 #[derive(Clone, Debug, Serialize)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// As in the registry: "llama", "mixtral" or another that mistral.rs may know.
     pub architecture: String,
     /// Maximum tokens of prompt and answer together.
@@ -30,7 +30,7 @@ impl Facts {
     ///
     /// # Errors
     /// [`Error::Format`] with what is missing, [`Error::Io`].
-    pub fn read(source: &Source) -> Result<Self> {
+    pub(crate) fn read(source: &Source) -> Result<Self> {
         let weight_bytes = source.weight_bytes()?;
         match source {
             Source::Gguf(parts) => Self::of_gguf(&Gguf::open(parts)?, weight_bytes),
@@ -86,7 +86,7 @@ impl Facts {
     }
 
     /// Estimated memory with weights of a type.
-    pub fn memory(&self, weights: WeightType) -> Memory {
+    pub(crate) fn memory(&self, weights: WeightType) -> Memory {
         let quantised = self.keeps_blocks.then_some(self.weight_bytes);
         self.shape.memory(weights, quantised)
     }

@@ -10,7 +10,7 @@ use super::source::{CONFIG, Folder, GENERATION_CONFIG, TEMPLATE, TOKENIZER, TOKE
 use super::{Error, Files, Prepared, Result, WeightType, format_error, io_error, write_text_once};
 
 /// Prepares the files that mistral.rs loads; only the tokenizer is rewritten, to `directory`.
-pub fn prepare(folder: &Folder, directory: &Path, weights: WeightType) -> Result<Prepared> {
+pub(super) fn prepare(folder: &Folder, directory: &Path, weights: WeightType) -> Result<Prepared> {
     let mut chat = Chat::read(folder)?;
     if chat.template_begins {
         drop_begin(&mut chat.tokenizer["post_processor"]);
@@ -32,7 +32,7 @@ pub fn prepare(folder: &Folder, directory: &Path, weights: WeightType) -> Result
 }
 
 /// Tokenizer and chat settings of a model.
-pub struct Chat {
+pub(super) struct Chat {
     tokenizer: Value,
     end_token: u32,
     template: PathBuf,
@@ -45,7 +45,7 @@ impl Chat {
     ///
     /// # Errors
     /// [`Error::Format`] with what is missing, [`Error::Io`].
-    pub fn read(folder: &Folder) -> Result<Self> {
+    pub(super) fn read(folder: &Folder) -> Result<Self> {
         let tokenizer: Value = read(&folder.path.join(TOKENIZER))?;
         let settings: Value = read(&folder.path.join(TOKENIZER_CONFIG))?;
         let format = |reason: &str| Error::Format {
@@ -75,7 +75,7 @@ impl Chat {
 ///
 /// # Errors
 /// [`Error::Io`], or [`Error::Format`] if it is not valid.
-pub fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let text = fs::read(path).map_err(io_error("read", path))?;
     serde_json::from_slice(&text).map_err(format_error(path))
 }

@@ -12,10 +12,10 @@ use candle_core::quantized::gguf_file::{Content, Value};
 use super::{Error, Result, format_error, io_error};
 
 /// Divisors of the rotary frequencies in llama.cpp; mistral.rs does not read them.
-pub const ROPE_FACTORS: &str = "rope_freqs.weight";
+pub(super) const ROPE_FACTORS: &str = "rope_freqs.weight";
 
 /// An open model.
-pub struct Gguf {
+pub(crate) struct Gguf {
     parts: Vec<(Content, BufReader<File>)>,
     path: PathBuf,
     /// All metadata except that of the split.
@@ -27,7 +27,7 @@ impl Gguf {
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Format`] if a file is not GGUF.
-    pub fn open(files: &[PathBuf]) -> Result<Self> {
+    pub(crate) fn open(files: &[PathBuf]) -> Result<Self> {
         let mut parts = Vec::with_capacity(files.len());
         let mut metadata = HashMap::new();
         for path in files {
@@ -46,12 +46,12 @@ impl Gguf {
     }
 
     /// The first file.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Names of all tensors, sorted.
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let names = self
             .parts
             .iter()
@@ -62,7 +62,7 @@ impl Gguf {
     }
 
     /// Whether there is a tensor of this name.
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.parts
             .iter()
             .any(|(part, _)| part.tensor_infos.contains_key(name))
@@ -72,7 +72,7 @@ impl Gguf {
     ///
     /// # Errors
     /// [`Error::Format`] if it is missing or damaged.
-    pub fn tensor(&mut self, name: &str) -> Result<QTensor> {
+    pub(crate) fn tensor(&mut self, name: &str) -> Result<QTensor> {
         let found = self
             .parts
             .iter_mut()
@@ -85,7 +85,7 @@ impl Gguf {
     }
 
     /// A string in the metadata.
-    pub fn text(&self, key: &str) -> Option<&str> {
+    pub(crate) fn text(&self, key: &str) -> Option<&str> {
         let text = self.metadata.get(key)?.to_string().ok()?;
         Some(text.as_str())
     }
@@ -94,7 +94,7 @@ impl Gguf {
     ///
     /// # Errors
     /// [`Error::Format`] if it is missing.
-    pub fn number(&self, key: &str) -> Result<usize> {
+    pub(crate) fn number(&self, key: &str) -> Result<usize> {
         let number = self.metadata.get(key).and_then(|value| value.to_u64().ok());
         let number = number.and_then(|number| usize::try_from(number).ok());
         number.ok_or_else(|| self.error(format!("{key} is missing")))
@@ -104,7 +104,7 @@ impl Gguf {
     ///
     /// # Errors
     /// [`Error::Format`] if it is missing.
-    pub fn items(&self, key: &str) -> Result<usize> {
+    pub(crate) fn items(&self, key: &str) -> Result<usize> {
         let list = self.metadata.get(key).and_then(|value| value.to_vec().ok());
         let length = list.map(Vec::len);
         length.ok_or_else(|| self.error(format!("{key} is missing")))
@@ -114,13 +114,13 @@ impl Gguf {
     ///
     /// # Errors
     /// [`Error::Format`] if it is missing.
-    pub fn fraction(&self, key: &str) -> Result<f32> {
+    pub(crate) fn fraction(&self, key: &str) -> Result<f32> {
         let number = self.metadata.get(key).and_then(|value| value.to_f32().ok());
         number.ok_or_else(|| self.error(format!("{key} is missing")))
     }
 
     /// An [`Error::Format`] for this file.
-    pub fn error(&self, reason: String) -> Error {
+    pub(crate) fn error(&self, reason: String) -> Error {
         Error::Format {
             path: self.path.clone(),
             reason,
@@ -131,7 +131,7 @@ impl Gguf {
     ///
     /// # Errors
     /// [`Error::Format`] with the reason.
-    pub fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         match self.text("llama.rope.scaling.type") {
             None | Some("none") => Ok(()),
             Some(kind) => Err(self.error(format!(

@@ -11,7 +11,7 @@ use super::{Error, Result};
 const ENDPOINT: &str = "https://huggingface.co";
 
 /// The configured hub.
-pub fn endpoint() -> String {
+pub(crate) fn endpoint() -> String {
     std::env::var("HF_ENDPOINT").unwrap_or_else(|_| ENDPOINT.into())
 }
 
@@ -21,7 +21,7 @@ pub fn endpoint() -> String {
 ///
 /// # Errors
 /// [`Error::Hub`] if the hub cannot be reached or does not have the model.
-pub fn fetch(model: &str, endpoint: &str) -> Result<PathBuf> {
+pub(crate) fn fetch(model: &str, endpoint: &str) -> Result<PathBuf> {
     let error = |reason: String| Error::Hub {
         model: model.into(),
         endpoint: endpoint.into(),

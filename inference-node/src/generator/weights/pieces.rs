@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 /// Every way to join two pieces into a third, highest score first, as in Hugging Face's conversion
 /// of SentencePiece models.
-pub fn merges(tokens: &[&str], scores: &[f32]) -> Vec<[String; 2]> {
+pub(super) fn merges(tokens: &[&str], scores: &[f32]) -> Vec<[String; 2]> {
     let ids: HashMap<&str, usize> = tokens.iter().enumerate().map(|(id, t)| (*t, id)).collect();
     let mut merges = Vec::new();
     for (token, score) in tokens.iter().zip(scores) {

@@ -12,7 +12,7 @@ const PROGRAM: u64 = 200 << 20;
 /// Dimensions of a model of the Llama family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Transformer blocks.
     pub layers: u64,
     /// Size of the hidden state.
@@ -33,7 +33,7 @@ pub struct Shape {
 
 /// Estimated memory of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// Bytes once it is loaded.
     pub bytes: u64,
     /// Additional bytes per token of prompt and answer.
@@ -42,7 +42,7 @@ pub struct Memory {
 
 impl Memory {
     /// Bytes with this many tokens in the context.
-    pub fn with(&self, tokens: u64) -> u64 {
+    pub(crate) fn with(&self, tokens: u64) -> u64 {
         self.bytes + tokens * self.bytes_per_token
     }
 }
@@ -52,7 +52,7 @@ impl Shape {
     ///
     /// # Errors
     /// [`super::Error::Format`] if its metadata lacks a number.
-    pub fn of_gguf(model: &Gguf) -> Result<Self> {
+    pub(crate) fn of_gguf(model: &Gguf) -> Result<Self> {
         let number = |key: &str| Ok(model.number(&format!("llama.{key}"))? as u64);
         Ok(Self {
             layers: number("block_count")?,
@@ -67,7 +67,7 @@ impl Shape {
     }
 
     /// The dimensions in the `config.json` of a folder; `None` if a number is missing.
-    pub fn of_config(config: &Value) -> Option<Self> {
+    pub(crate) fn of_config(config: &Value) -> Option<Self> {
         let number = |key: &str| config[key].as_u64();
         let heads = number("num_attention_heads")?;
         Some(Self {
@@ -83,12 +83,12 @@ impl Shape {
     }
 
     /// Size of one head.
-    pub fn head(&self) -> u64 {
+    pub(crate) fn head(&self) -> u64 {
         self.hidden / self.heads.max(1)
     }
 
     /// Number of weights.
-    pub fn parameters(&self) -> u64 {
+    pub(crate) fn parameters(&self) -> u64 {
         let outer = self.embeddings() * if self.tied_embeddings { 1 } else { 2 };
         let keys = self.hidden * self.key_value_heads * self.head();
         let attention = 2 * self.hidden * self.hidden + 2 * keys;
@@ -102,7 +102,7 @@ impl Shape {
     /// [`WeightType::Original`] leaves unchanged; without one the weights are in single precision.
     ///
     /// The embeddings and the attention cache are in single precision.
-    pub fn memory(&self, weights: WeightType, quantised: Option<u64>) -> Memory {
+    pub(crate) fn memory(&self, weights: WeightType, quantised: Option<u64>) -> Memory {
         let single = |count: u64| count * 4;
         // 32 weights and their scale.
         let eight_bits = |count: u64| count * 34 / 32;

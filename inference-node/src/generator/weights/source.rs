@@ -14,15 +14,15 @@ const DESCRIPTIONS: [&str; 5] = [
     TOKENIZER_CONFIG,
     TEMPLATE,
 ];
-pub const CONFIG: &str = "config.json";
-pub const GENERATION_CONFIG: &str = "generation_config.json";
-pub const TOKENIZER: &str = "tokenizer.json";
-pub const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
-pub const TEMPLATE: &str = "chat_template.jinja";
+pub(super) const CONFIG: &str = "config.json";
+pub(super) const GENERATION_CONFIG: &str = "generation_config.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+pub(super) const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
+pub(super) const TEMPLATE: &str = "chat_template.jinja";
 
 /// A model on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
+pub(crate) enum Source {
     /// A GGUF file, or all parts of a split one in order.
     Gguf(Vec<PathBuf>),
     /// A folder in the layout of the Hugging Face hub.
@@ -31,7 +31,7 @@ pub enum Source {
 
 /// A folder with weights as safetensors.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folder {
+pub(crate) struct Folder {
     /// Its path.
     pub path: PathBuf,
     /// `model*.safetensors`, by name.
@@ -45,7 +45,7 @@ impl Source {
     /// # Errors
     /// [`Error::Missing`] if the path or a part does not exist, [`Error::Format`] if a folder has
     /// no weights or the path is not the first part.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let metadata = fs::metadata(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::Missing(path.to_owned()),
             _ => io_error("open", path)(error),
@@ -57,7 +57,7 @@ impl Source {
     }
 
     /// Every file that affects answers, by name.
-    pub fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         match self {
             Self::Gguf(parts) => parts.clone(),
             Self::Folder(folder) => folder.files(),
@@ -72,7 +72,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be read.
-    pub fn digest(&self) -> Result<String> {
+    pub(crate) fn digest(&self) -> Result<String> {
         if let Self::Gguf(parts) = self
             && let [file] = parts.as_slice()
         {
@@ -90,7 +90,7 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Io`] if a file cannot be read.
-    pub fn weight_bytes(&self) -> Result<u64> {
+    pub(crate) fn weight_bytes(&self) -> Result<u64> {
         let files = match self {
             Self::Gguf(parts) => parts,
             Self::Folder(folder) => &folder.shards,
@@ -136,7 +136,7 @@ impl Folder {
     }
 
     /// One of its files, if it exists.
-    pub fn find(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn find(&self, name: &str) -> Option<PathBuf> {
         Some(self.path.join(name)).filter(|path| path.is_file())
     }
 
@@ -149,7 +149,7 @@ impl Folder {
 }
 
 /// SHA-256 of a file, 64 lower-case hex digits.
-pub fn file_digest(path: &Path) -> Result<String> {
+pub(super) fn file_digest(path: &Path) -> Result<String> {
     poq_client::digest::of_file(path).map_err(io_error("read", path))
 }
 

@@ -23,7 +23,7 @@ const LLAMA3_SPLIT: &str = concat!(
 );
 
 /// Contents of the two tokenizer files in Hugging Face's form.
-pub struct Files {
+pub(super) struct Files {
     /// `tokenizer.json`.
     pub tokenizer: String,
     /// `tokenizer_config.json`: special tokens and chat template.
@@ -56,7 +56,7 @@ impl Kind {
 ///
 /// # Errors
 /// A message about a missing or malformed part.
-pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String> {
+pub(super) fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String> {
     let Some(kind) = Kind::of(metadata) else {
         return Ok(None);
     };
@@ -149,7 +149,7 @@ pub fn files(metadata: &HashMap<String, Value>) -> Result<Option<Files>, String>
 ///
 /// # Errors
 /// A message about a missing or malformed part.
-pub fn special(metadata: &HashMap<String, Value>) -> Result<Vec<String>, String> {
+pub(super) fn special(metadata: &HashMap<String, Value>) -> Result<Vec<String>, String> {
     let tokens = strings(metadata, "tokenizer.ggml.tokens")?;
     let types = list(metadata, "tokenizer.ggml.token_type")?;
     let special = tokens.iter().zip(types);

@@ -14,13 +14,13 @@ use super::{Result, WeightType, format_error, progress, write_once};
 const JOINED: &str = "_exps.weight";
 
 /// Whether the experts of a layer share one tensor, which mistral.rs reads but cannot multiply.
-pub fn has_joined_experts(model: &Gguf) -> bool {
+pub(super) fn has_joined_experts(model: &Gguf) -> bool {
     model.names().iter().any(|name| name.ends_with(JOINED))
 }
 
 /// Rewrites the model, unless the file exists, with its quantised matrices converted to `weights`.
 /// Every expert gets its own matrices.
-pub fn write(model: &mut Gguf, weights: WeightType, target: &Path) -> Result<()> {
+pub(super) fn write(model: &mut Gguf, weights: WeightType, target: &Path) -> Result<()> {
     write_once(target, |file| {
         let path = model.path().to_owned();
         // Sorted, because maps are unordered and equal sources must give equal files.

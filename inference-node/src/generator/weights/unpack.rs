@@ -27,7 +27,7 @@ const ORIGINAL_CONTEXT: f64 = 8192.0;
 const TOLERANCE: f64 = 1e-3;
 
 /// Writes the folder, unless it exists. Quantised matrices become half precision.
-pub fn to_folder(model: &mut Gguf, folder: &Path, weights: WeightType) -> Result<Files> {
+pub(super) fn to_folder(model: &mut Gguf, folder: &Path, weights: WeightType) -> Result<Files> {
     std::fs::create_dir_all(folder).map_err(io_error("create", folder))?;
     let shape = shape_of(model)?;
     let factor = rope_factor(model, &shape)?;

@@ -29,7 +29,7 @@ pub(super) struct Page {
 }
 
 impl Page {
-    pub fn right(questions: &[Question]) -> Self {
+    pub(super) fn right(questions: &[Question]) -> Self {
         Self {
             name: HONEST,
             against: None,
