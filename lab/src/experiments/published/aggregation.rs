@@ -29,9 +29,9 @@ const ATTACKS: [(&str, Evaluator); 4] = [
     ("intermittent", Evaluator::Intermittent(500_000)),
 ];
 
-/// The trust weights of arXiv 2601.21189. After each task every member's weight is multiplied by `1
-/// + rate · (0.5 − d)` and clipped, where d is its distance from the weighted mean as a fraction of
-/// the scale. A member within half the scale on average ends at the highest weight.
+/// The trust weights of arXiv 2601.21189. After each task every member's weight is multiplied by
+/// `1 + rate · (0.5 − d)` and clipped, where d is its distance from the weighted mean as a fraction
+/// of the scale. A member within half the scale on average ends at the highest weight.
 #[derive(Clone, Debug)]
 pub struct TrustWeights(Vec<f64>);
 
