@@ -12,7 +12,7 @@ use crate::generator::weights::WeightType;
 /// The model that `make setup` fetches.
 pub(crate) const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
 
-/// All settings. [`template`] is the file with a comment on each.
+/// All settings. `config.toml` beside this file is the template, with a comment on each.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {

@@ -1,5 +1,5 @@
 //! The chassis of the inference node and the evaluator. [`Worker`] defines the parts that differ;
-//! [`start`] runs a worker. [`program`] is shared with the chain's other programs.
+//! [`run()`] runs a worker. [`program`] is shared with the chain's other programs.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
