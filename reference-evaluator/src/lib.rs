@@ -4,6 +4,15 @@
 //! README.md has the rules that ensure this.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::indexing_slicing
+    )
+)]
 
 mod error;
 #[cfg(feature = "text")]

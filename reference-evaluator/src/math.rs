@@ -3,6 +3,12 @@
 //! They are part of the definition of a score: changing a coefficient or the order of operations
 //! changes scores.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "positions within sixteen lanes"
+)]
+
 use crate::simd::{LANES, Lanes};
 
 /// `1.5 · 2^23`: a number added to it is rounded to the nearest integer, ties to even.

@@ -1,5 +1,11 @@
 //! The encoder on token ids.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "widths of the model, which the reader of its file has checked, times at most max_tokens"
+)]
+
 use std::path::{Path, PathBuf};
 
 use prost::bytes::Bytes;

@@ -1,5 +1,11 @@
 //! Combines the values of windows into a raw score, in integers.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    reason = "conversions saturate; twice a sum of 32-bit scores has fewer than 64 bits, and a mean has 32"
+)]
+
 /// The raw score of plain junk, far below any score of a model.
 pub const LEAST: i32 = i32::MIN;
 

@@ -1,5 +1,11 @@
 //! From texts to the windows that the model reads.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "counts of the tokens of two texts in memory; a cut is within both, and max_tokens is above the special tokens"
+)]
+
 use std::path::Path;
 
 use tokenizers::Tokenizer;

@@ -2,6 +2,11 @@
 //!
 //! The rule is in `evaluator/README.md`.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    reason = "counts of the tokens of two texts in memory, and of windows, which have room for one token at least"
+)]
+
 use std::ops::Range;
 
 /// What is read of two texts.

@@ -4,6 +4,11 @@
     unsafe_code,
     reason = "functions compiled for instructions that their caller has detected"
 )]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "positions within matrices whose lengths are products of their dimensions"
+)]
 
 mod attention;
 mod pack;

@@ -374,8 +374,8 @@ impl<'a> Reader<'a> {
         let [rows, shape] = self.graph.inputs(reshaped, "Reshape")?;
         let [.., heads, width] = self.graph.inputs::<4>(shape, "Concat")?;
         let length = |name| -> Result<usize> {
-            match tensor::integer(self.graph.constant(name)?)? {
-                length @ 1..=65_536 => Ok(length as usize),
+            match usize::try_from(tensor::integer(self.graph.constant(name)?)?) {
+                Ok(length @ 1..=65_536) => Ok(length),
                 _ => not(name, "a number of heads or columns"),
             }
         };

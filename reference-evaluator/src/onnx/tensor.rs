@@ -32,7 +32,10 @@ pub(super) fn floats(tensor: &TensorProto, dims: &[usize]) -> Result<Vec<f32>> {
 /// The only number of a tensor.
 pub(super) fn float(tensor: &TensorProto) -> Result<f32> {
     let dims = one(tensor)?;
-    floats(tensor, &dims).map(|values| values[0])
+    match floats(tensor, &dims)?.as_slice() {
+        [value] => Ok(*value),
+        _ => Err(unexpected(tensor, "one number")),
+    }
 }
 
 /// The only 64-bit integer of a tensor.
@@ -85,12 +88,12 @@ impl Table {
             return Err(unexpected(quantized, "a table"));
         };
         let columns = usize::try_from(columns).unwrap_or(0);
-        elements(quantized, &[usize::try_from(rows).unwrap_or(0), columns])?;
-        let difference = |byte| i64::from(value_of(byte)) - i64::from(zero_point);
+        let length = elements(quantized, &[usize::try_from(rows).unwrap_or(0), columns])?;
+        let difference = |byte| i64::from(value_of(byte)).saturating_sub(zero_point.into());
         let values: Vec<f32> = (0..=u8::MAX)
             .map(|byte| difference(byte) as f32 * scale)
             .collect();
-        if columns == 0 || quantized.raw_data().len() != quantized.dims[0] as usize * columns {
+        if columns == 0 || quantized.raw_data().len() != length {
             return Err(unexpected(quantized, "as long as its dimensions say"));
         }
         if !values.iter().all(|value| value.is_finite()) {
@@ -110,13 +113,14 @@ impl Table {
 
     /// The number of rows.
     pub(crate) fn rows(&self) -> usize {
-        self.quantized.len() / self.columns
+        self.quantized.len().checked_div(self.columns).unwrap_or(0)
     }
 
     /// The row at this index, if it exists.
     pub(crate) fn row(&self, row: usize) -> Option<impl Iterator<Item = f32>> {
         let row = self.quantized.chunks_exact(self.columns).nth(row)?;
-        Some(row.iter().map(|byte| self.values[usize::from(*byte)]))
+        let value = |byte: &u8| self.values.get(usize::from(*byte)).copied();
+        Some(row.iter().filter_map(value))
     }
 }
 

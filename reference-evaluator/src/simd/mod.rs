@@ -3,6 +3,13 @@
 //! IEEE 754 defines every operation used here to the last bit, as the number nearest to the exact
 //! result. Operations are lane by lane, so the number of lanes of an instruction does not matter.
 
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "positions within sixteen lanes; a rounded f64 becomes the nearest f32"
+)]
+
 mod fused;
 #[cfg(target_arch = "aarch64")]
 pub mod neon;
