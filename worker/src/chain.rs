@@ -95,12 +95,7 @@ async fn join(
     let sender = loop {
         match Sender::new(client.clone(), key.clone(), Some(&config.id)).await {
             Ok(sender) => break sender,
-            // Before its first block, a node refuses queries.
-            Err(
-                error @ (ClientError::Unreachable { .. }
-                | ClientError::Rpc { .. }
-                | ClientError::Query { .. }),
-            ) => {
+            Err(error) if error.is_retryable() || refuses_all(&client, &error).await => {
                 waiting
                     .pause(format!("waiting for the node: {error}"))
                     .await;
@@ -125,6 +120,12 @@ async fn join(
         "on the chain"
     );
     Ok(sender)
+}
+
+/// Whether the node refused because it has no block yet: it then refuses every query.
+async fn refuses_all(client: &Client, error: &ClientError) -> bool {
+    let is_refusal = matches!(error, ClientError::Query { .. });
+    is_refusal && client.height().await.is_ok_and(|height| height == 0)
 }
 
 /// What a worker still has to wait for.
@@ -222,7 +223,10 @@ pub(crate) fn unserved(node: &Node, served: &[String]) -> Vec<String> {
 mod tests {
     use poq_client::keyring::{Backend, Keyring, ask};
 
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::fake_node::{self, FakeNode};
     use crate::home::tests::{CONFIG, Config, home};
 
     #[test]
@@ -265,5 +269,37 @@ mod tests {
         assert!(matches!(connected, Err(Error::Interrupted)));
         let problem = &health.problems()["node"];
         assert!(problem.contains("waiting for the node"), "{problem}");
+    }
+
+    /// Connects to a node that refuses every query at a height, for at most half a second.
+    async fn refused_at(height: u64) -> Option<Result<Chain>> {
+        let node = FakeNode::start(move |method, _| {
+            Ok(match method {
+                "status" => fake_node::status("poq-test-1", height),
+                "abci_info" => fake_node::info(height),
+                _ => fake_node::query_failure(6, "sdk", "unknown query path"),
+            })
+        })
+        .await;
+        let (folder, home) = home(CONFIG);
+        Keyring::open(folder.path(), Backend::Test, ask)
+            .unwrap()
+            .add("evaluator-0")
+            .unwrap();
+        let mut chain = home.config::<Config>().unwrap().chain;
+        chain.node = node.url.clone();
+        chain.id = "poq-test-1".into();
+        let (health, shutdown) = (Health::default(), CancellationToken::new());
+        let connecting = Chain::connect(&home, &chain, Role::Evaluator, &health, &shutdown);
+        timeout(Duration::from_millis(500), connecting).await.ok()
+    }
+
+    #[tokio::test]
+    async fn only_a_node_without_blocks_is_waited_for_when_it_refuses() {
+        assert!(refused_at(0).await.is_none());
+        let Some(Err(error)) = refused_at(5).await else {
+            panic!("a node of another chain's application was waited for");
+        };
+        assert!(error.to_string().contains("unknown query path"), "{error}");
     }
 }
