@@ -5,13 +5,14 @@ use std::path::PathBuf;
 
 use prost::Message;
 
-const FILES: [&str; 10] = [
+const FILES: [&str; 11] = [
     "poq/v1/beacon.proto",
     "poq/v1/genesis.proto",
     "poq/v1/model.proto",
     "poq/v1/node.proto",
     "poq/v1/params.proto",
     "poq/v1/query.proto",
+    "poq/v1/session.proto",
     "poq/v1/state.proto",
     "poq/v1/task.proto",
     "poq/v1/tx.proto",

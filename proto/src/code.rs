@@ -155,6 +155,29 @@ codes! {
     INVALID_VOTE_OUTPUTS = 156, POQ;
     /// `MsgVoteOutputs` is not a transaction: only proposers add it to blocks.
     NOT_A_TRANSACTION = 157, POQ;
+
+    /// The session does not exist.
+    UNKNOWN_SESSION = 160, POQ;
+    /// The chain has no sessions yet.
+    SESSIONS_DISABLED = 161, POQ;
+    /// The user has too many open sessions.
+    TOO_MANY_OPEN_SESSIONS = 162, POQ;
+    /// The key is not a compressed point of secp256k1.
+    INVALID_KEY = 163, POQ;
+    /// The address, key or certificate digest of a node's sessions has the wrong form.
+    INVALID_STREAM = 164, POQ;
+    /// The session is not in the phase that the message is for.
+    WRONG_SESSION_PHASE = 165, POQ;
+    /// The voucher is malformed, or its signature is not the session key's.
+    INVALID_VOUCHER = 166, POQ;
+    /// The settlement exceeds what the voucher authorizes or what the session holds.
+    SETTLEMENT_TOO_HIGH = 167, POQ;
+    /// The leaf is not in the session's log.
+    NOT_IN_LOG = 168, POQ;
+    /// The leaf is not drawn.
+    NOT_DRAWN = 169, POQ;
+    /// The leaf does not match its chat, its answer or its price.
+    INVALID_LEAF = 170, POQ;
 }
 
 #[cfg(test)]

@@ -36,11 +36,30 @@ pub const TASK_FINAL: &str = "poq_task_final";
 pub const TASK_REFUNDED: &str = "poq_task_refunded";
 /// A bug keeps a task from its next phase; attribute `task`.
 pub const TASK_SET_ASIDE: &str = "poq_task_set_aside";
-/// A node was paid; attributes `task node payout amount`.
+/// Sessions were opened, one event per session; attributes `session user model`.
+pub const SESSION_OPENED: &str = "poq_session_opened";
+/// The node of a session was drawn; attributes `session user node due_height`.
+pub const SESSION_DRAWN: &str = "poq_session_drawn";
+/// A session takes no more orders; attributes `session user node due_height`.
+pub const SESSION_CLOSING: &str = "poq_session_closing";
+/// A session was settled; attributes `session user node amount`.
+pub const SESSION_SETTLED: &str = "poq_session_settled";
+/// The leaves to reveal were drawn; attributes `session user node due_height`.
+pub const SESSION_SAMPLED: &str = "poq_session_sampled";
+/// A drawn leaf was revealed; attributes `session user node number`, and `task` if a task scores it.
+pub const LEAF_REVEALED: &str = "poq_leaf_revealed";
+/// A session was paid out; attributes `session user node amount price`: the amount is the node's, the
+/// price that of all answers.
+pub const SESSION_FINAL: &str = "poq_session_final";
+/// A session ended without a settlement; attributes `session user reason`.
+pub const SESSION_REFUNDED: &str = "poq_session_refunded";
+/// A bug keeps a session from its next phase; attribute `session`.
+pub const SESSION_SET_ASIDE: &str = "poq_session_set_aside";
+/// A node was paid; attributes `task node payout amount`, or `session` in place of `task`.
 pub const NODE_PAID: &str = "poq_node_paid";
-/// A node lost stake; attributes `task node role amount reason`.
+/// A node lost stake; attributes `task node role amount reason`, or `session` in place of `task`.
 pub const NODE_SLASHED: &str = "poq_node_slashed";
-/// A node missed a duty; attributes `task node role reason`.
+/// A node missed a duty; attributes `task node role reason`, or `session` in place of `task`.
 pub const DUTY_MISSED: &str = "poq_duty_missed";
 /// A node was registered; attributes `node role stake`.
 pub const NODE_REGISTERED: &str = "poq_node_registered";
@@ -77,7 +96,11 @@ pub const PARAMS_UPDATED: &str = "poq_params_updated";
 
 /// Task id, decimal.
 pub const TASK: &str = "task";
-/// The task's user.
+/// Session id, decimal.
+pub const SESSION: &str = "session";
+/// Position of a leaf in the log of its session, from 0.
+pub const NUMBER: &str = "number";
+/// The user of the task or session.
 pub const USER: &str = "user";
 /// Id of a model or of an evaluator model.
 pub const MODEL: &str = "model";

@@ -1,17 +1,26 @@
-//! Wire types of the Proof of Quality chain, its result codes and event names, and the hash of a score
-//! commitment.
+//! Wire types of the Proof of Quality chain, its result codes and event names, and the digests that
+//! parties commit to and sign.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 mod calibration;
+mod chat;
 pub mod code;
 mod commitment;
 pub mod event;
+mod leaf;
+pub mod merkle;
 mod multisig;
+mod signed;
+mod voucher;
 
 pub use calibration::calibrate;
+pub use chat::{MAX_CHAT_MESSAGES, MAX_STOP_BYTES, MAX_STOP_TEXTS};
 pub use commitment::{SCORE_COMMITMENT_DOMAIN, commitment};
+pub use leaf::Leaf;
 pub use multisig::{MAX_MULTISIG_KEYS, amino_multisig_key};
+pub use signed::Call;
+pub use voucher::{Voucher, WrongLength};
 
 /// Types generated from `proto/poq/v1`.
 ///
