@@ -3,6 +3,7 @@ use std::fmt;
 use bip32::{DerivationPath, XPrv};
 use cosmrs::AccountId;
 use hmac::{Hmac, Mac as _};
+use k256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
 use k256::ecdsa::signature::{Signer as _, Verifier as _};
 use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use rand::RngCore;
@@ -87,6 +88,26 @@ impl Key {
         let signature = signature.normalize_s().unwrap_or(signature);
         Ok(signature.to_bytes().to_vec())
     }
+
+    /// Deterministic ECDSA (RFC 6979) over a digest: 64 bytes `r ‖ s`, low `s`.
+    pub fn sign_digest(&self, digest: &[u8; 32]) -> Result<[u8; 64]> {
+        let signature: Signature = self
+            .0
+            .sign_prehash(digest)
+            .map_err(|error| Error::Key(error.to_string()))?;
+        let signature = signature.normalize_s().unwrap_or(signature);
+        Ok(signature.to_bytes().into())
+    }
+}
+
+/// Whether 64 bytes `r ‖ s` with a low `s` are the signature of a digest by a compressed key.
+pub fn is_signature(public_key: &[u8], digest: &[u8; 32], signature: &[u8]) -> bool {
+    let key = Some(public_key).filter(|key| key.len() == COMPRESSED);
+    let key = key.and_then(|key| VerifyingKey::from_sec1_bytes(key).ok());
+    let signature = Signature::from_slice(signature).ok();
+    let low = signature.filter(|signature| signature.normalize_s().is_none());
+    key.zip(low)
+        .is_some_and(|(key, signature)| key.verify_prehash(digest, &signature).is_ok())
 }
 
 impl fmt::Debug for Key {

@@ -12,6 +12,7 @@ mod leaf;
 pub mod merkle;
 mod multisig;
 mod signed;
+mod terms;
 mod voucher;
 
 pub use calibration::calibrate;

@@ -87,15 +87,8 @@ impl Question {
     }
 
     fn longest_price(&self, model: &Model) -> u64 {
-        let prompt = u64::try_from(self.prompt.len()).unwrap_or(u64::MAX);
-        let prompt = model.price_per_prompt_byte.saturating_mul(prompt);
-        let answer = model
-            .price_per_answer_byte
-            .saturating_mul(self.max_answer_bytes.into());
-        model
-            .base_price
-            .saturating_add(prompt)
-            .saturating_add(answer)
+        let prompt_bytes = u64::try_from(self.prompt.len()).unwrap_or(u64::MAX);
+        model.terms().price(prompt_bytes, self.max_answer_bytes.into())
     }
 }
 

@@ -109,7 +109,7 @@ fn consensus(params: &Params, committee: &Committee, quality: u32) -> Amount {
 
 fn price(task: &Task, bill: &Bill<'_>, settlement: &Settlement) -> Amount {
     let terms = &bill.terms;
-    let full = settlement::price(terms, bill.prompt_bytes, bill.answer_bytes);
+    let full = terms.price(bill.prompt_bytes, bill.answer_bytes);
     let mut how = format!(
         "{} + {} × {} prompt bytes + {} × {} answer bytes",
         terms.base_price,

@@ -168,14 +168,7 @@ impl SubmitTask {
 /// The price of the longest allowed answer (protocol section 9). The chain checks the escrow.
 fn longest_price(model: &Model, prompt: &str, max_answer_bytes: u32) -> u64 {
     let prompt_bytes = u64::try_from(prompt.len()).unwrap_or(u64::MAX);
-    let prompt = model.price_per_prompt_byte.saturating_mul(prompt_bytes);
-    let answer = model
-        .price_per_answer_byte
-        .saturating_mul(max_answer_bytes.into());
-    model
-        .base_price
-        .saturating_add(prompt)
-        .saturating_add(answer)
+    model.terms().price(prompt_bytes, max_answer_bytes.into())
 }
 
 fn read_prompt(file: &Path) -> anyhow::Result<String> {

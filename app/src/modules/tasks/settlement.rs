@@ -62,20 +62,12 @@ pub struct Amounts {
     pub refund: u64,
 }
 
-/// `base + per_prompt_byte · |prompt| + per_answer_byte · |answer|`, saturating: an amount that
-/// nobody can escrow remains one.
-pub fn price(terms: &Terms, prompt_bytes: u64, answer_bytes: u64) -> u64 {
-    terms
-        .base_price
-        .saturating_add(terms.price_per_prompt_byte.saturating_mul(prompt_bytes))
-        .saturating_add(terms.price_per_answer_byte.saturating_mul(answer_bytes))
-}
-
 /// The price of an answered task, base units: at most its escrow.
 pub fn price_of(task: &Task) -> u64 {
     let answer_bytes = task.answer.as_ref().map_or(0, |answer| answer.bytes);
     let terms = task.terms.unwrap_or_default();
-    price(&terms, task.prompt_bytes.into(), answer_bytes.into()).min(task.escrow)
+    terms.price(task.prompt_bytes.into(), answer_bytes.into())
+        .min(task.escrow)
 }
 
 /// The part of its full share that an inference node earns, ppm: 0 at or below the floor, 1 from
@@ -114,11 +106,7 @@ fn withheld(bill: &Bill<'_>, full: u64, paid: u64) -> u64 {
 pub fn cancellation_fee(params: &Params, task: &Task) -> u64 {
     let is_first = task.status() == TaskStatus::Assigned && task.assignments.len() == 1;
     let terms = task.terms.unwrap_or_default();
-    let longest = price(
-        &terms,
-        task.prompt_bytes.into(),
-        task.max_answer_bytes.into(),
-    );
+    let longest = terms.price(task.prompt_bytes.into(), task.max_answer_bytes.into());
     let shares = u64::from(params.evaluator_share).saturating_add(params.protocol_share.into());
     match is_first {
         true => share(longest.min(task.escrow), shares),
@@ -175,7 +163,8 @@ pub fn seat_amount(params: &Params, per_seat: u64, quality: u32, revealed: Optio
 
 /// Splits the escrow.
 pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
-    let price = price(&bill.terms, bill.prompt_bytes, bill.answer_bytes).min(bill.escrow);
+    let price = bill.terms.price(bill.prompt_bytes, bill.answer_bytes);
+    let price = price.min(bill.escrow);
     let shares = shares(bill.params, price, bill.revealed.len())?;
     let earned = earned_part(&bill.terms, bill.min_quality, bill.quality);
     let inference = share(shares.inference, earned);

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use poq_proto::v1::{
-    Model, MsgSubmitTask, MsgSubmitTaskResponse, Role, Sampling, Task, TaskStatus, Terms,
+    Model, MsgSubmitTask, MsgSubmitTaskResponse, Role, Sampling, Task, TaskStatus,
 };
 use poq_proto::{PPM, code, event};
 use sha2::{Digest, Sha256};
@@ -11,7 +11,7 @@ use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
 use crate::modules::params::{limits::MIN_ANSWER_BYTES, quorum};
-use crate::modules::tasks::{await_draw, keys, put, settlement};
+use crate::modules::tasks::{await_draw, keys, put};
 use crate::modules::{bank, models, nodes, params};
 
 /// Highest sampling temperature, ppm.
@@ -36,9 +36,9 @@ pub fn submit_task(
         model.id
     );
     validate(ctx, &message, &model)?;
-    let terms = terms(&model);
+    let terms = model.terms();
     let prompt_bytes = message.prompt.len() as u64;
-    let highest = settlement::price(&terms, prompt_bytes, message.max_answer_bytes.into());
+    let highest = terms.price(prompt_bytes, message.max_answer_bytes.into());
     let secured = params::max_price(params);
     ensure!(
         highest <= secured,
@@ -173,16 +173,6 @@ fn validate_sampling(sampling: Sampling) -> Result<()> {
         REPETITION_PENALTIES.end()
     );
     Ok(())
-}
-
-fn terms(model: &Model) -> Terms {
-    Terms {
-        base_price: model.base_price,
-        price_per_prompt_byte: model.price_per_prompt_byte,
-        price_per_answer_byte: model.price_per_answer_byte,
-        quality_floor: model.quality_floor,
-        quality_target: model.quality_target,
-    }
 }
 
 fn count_open(ctx: &mut Execution<'_>, user: &str) -> Result<()> {
