@@ -7,6 +7,10 @@ use poq_proto::{PPM, code};
 use super::economics::{longest_scoring, max_price};
 use crate::error::{Result, ensure};
 
+/// The most bytes of a transaction that reveals one leaf, besides its texts: 256 messages with their
+/// roles, stop texts, the leaf, its path and the signature.
+const AROUND_TEXTS: u32 = 8 << 10;
+
 /// Default parameters of sessions, for blocks of about one second and the stakes of
 /// [`super::default_params`].
 pub fn default_sessions() -> SessionParams {
@@ -81,6 +85,17 @@ pub(super) fn validate(params: &Params) -> Result<()> {
         "sessions.max_order_price + 2 · sample_value is {at_stake}, more than the {secured} that the \
          stakes of a committee secure"
     );
+    // A node must be able to reveal any leaf.
+    let texts = params
+        .max_prompt_bytes
+        .saturating_add(params.max_answer_bytes);
+    let revealed = texts.saturating_add(AROUND_TEXTS);
+    ensure!(
+        revealed <= params.max_tx_bytes,
+        code::INVALID_REQUEST,
+        "max_tx_bytes must be at least {revealed} with sessions: max_prompt_bytes + max_answer_bytes + \
+         {AROUND_TEXTS}"
+    );
     // A node must not leave before the end of a session that it could be slashed for.
     let longest = longest_session(params, sessions);
     ensure!(
@@ -152,6 +167,12 @@ mod tests {
             let error = validate(&with(sessions)).unwrap_err().to_string();
             assert!(error.contains(reason), "{error}");
         }
+        let small = Params {
+            max_tx_bytes: (96 << 10) + AROUND_TEXTS - 1,
+            ..with(default_sessions())
+        };
+        let error = validate(&small).unwrap_err().to_string();
+        assert!(error.contains("at least 106496"), "{error}");
         let sessions = SessionParams {
             max_session_blocks: 18_928,
             ..default_sessions()
