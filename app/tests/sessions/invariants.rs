@@ -177,16 +177,8 @@ impl World {
 
     /// Evaluators do all their duties.
     fn score(&mut self) {
-        let mut txs = Vec::new();
-        for index in 0..self.chain.evaluators.len() {
-            let operator = self.chain.evaluators[index].address.clone();
-            for duty in self.chain.duties(Role::Evaluator, &operator) {
-                let score = score_of(&self.chain, duty.task_id);
-                let wallet = &mut self.chain.evaluators[index];
-                let message = support::duty_message(wallet, &[duty], "", score);
-                txs.push(sign(wallet, message));
-            }
-        }
+        let mut txs = scores(&mut self.chain, TaskStatus::Committing);
+        txs.extend(scores(&mut self.chain, TaskStatus::Revealing));
         self.chain.block(&txs);
     }
 }

@@ -206,19 +206,31 @@ fn reveal_drawn(chain: &mut Chain, log: &Log) {
 /// Has the leaves' committees score each answer by its number, and waits for the end of the session.
 fn score(chain: &mut Chain, session: u64) {
     chain.block(&[]);
-    let tasks: Vec<u64> = chain
-        .tasks()
-        .iter()
-        .filter(|task| task.leaf.is_some() && task.status() == TaskStatus::Committing)
-        .map(|task| task.id)
-        .collect();
-    for id in tasks {
-        let score = score_of(chain, id);
-        chain.commit(id, score, &[]);
-        chain.reveal(id, score, &[]);
+    for phase in [TaskStatus::Committing, TaskStatus::Revealing] {
+        let txs = scores(chain, phase);
+        for result in chain.block(&txs) {
+            is_ok(&result);
+        }
     }
     chain.blocks(5);
     assert_eq!(chain.session(session).status(), SessionStatus::Final);
+}
+
+/// The honest evaluators' transactions for their duties of a phase.
+fn scores(chain: &mut Chain, phase: TaskStatus) -> Vec<Vec<u8>> {
+    let mut txs = Vec::new();
+    for index in 0..chain.evaluators.len() {
+        let operator = chain.evaluators[index].address.clone();
+        let mut duties = chain.duties(Role::Evaluator, &operator);
+        duties.retain(|duty| duty.phase() == phase);
+        for duty in duties {
+            let score = score_of(chain, duty.task_id);
+            let wallet = &mut chain.evaluators[index];
+            let message = support::duty_message(wallet, &[duty], "", score);
+            txs.push(sign(wallet, message));
+        }
+    }
+    txs
 }
 
 /// The score that honest evaluators give: the number in the answer.

@@ -75,29 +75,8 @@ fn every_answer_is_scored_if_the_user_asks_for_it() {
     assert!(chain.session(id).settlement.unwrap().all_drawn);
     reveal_drawn(&mut chain, &log);
     assert_eq!(chain.tasks().len(), 9);
-    score_in_parallel(&mut chain);
-    assert_eq!(chain.session(id).status(), SessionStatus::Final);
+    score(&mut chain, id);
     chain.assert_money_is_conserved();
-}
-
-/// Commits and reveals for all tasks within their windows.
-fn score_in_parallel(chain: &mut Chain) {
-    chain.block(&[]);
-    for phase in [TaskStatus::Committing, TaskStatus::Revealing] {
-        let mut txs = Vec::new();
-        for index in 0..chain.evaluators.len() {
-            let operator = chain.evaluators[index].address.clone();
-            let duties = chain.duties(Role::Evaluator, &operator);
-            assert!(duties.iter().all(|duty| duty.phase() == phase));
-            let wallet = &mut chain.evaluators[index];
-            let message = support::duty_message(wallet, &duties, "", GOOD);
-            txs.push(sign(wallet, message));
-        }
-        for result in chain.block(&txs) {
-            is_ok(&result);
-        }
-    }
-    chain.blocks(5);
 }
 
 /// Nobody judged the answer: it does not count, and the pot returns.

@@ -85,15 +85,20 @@ fn leaves_that_do_not_match_are_refused() {
         (|item| item.chat = None, code::INVALID_LEAF),
         (|item| item.session = 99, code::UNKNOWN_SESSION),
     ];
-    for (change, code) in cases {
+    let mut txs = Vec::new();
+    for (change, _) in cases {
         let mut item = good.clone();
         change(&mut item);
-        let message = MsgRevealLeaves {
+        let message = any(&MsgRevealLeaves {
             items: vec![item],
             ..revealing(&chain, &log, &[])
-        };
-        is(&by_node(&mut chain, id, &message), code);
+        });
+        txs.push(sign(&mut chain.inference[0], message));
     }
+    for ((_, code), result) in cases.iter().zip(chain.block(&txs)) {
+        is(&result, *code);
+    }
+    assert_eq!(chain.session(id).status(), SessionStatus::Revealing);
 }
 
 /// A log that node and user sign together may say anything; the chain believes only what it can check.
