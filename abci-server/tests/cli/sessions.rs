@@ -17,8 +17,8 @@ fn session_params() -> String {
     params.to_string()
 }
 
-/// A network whose only inference node offers sessions; the node's answer to the offer is checked.
-fn offered(network: &Network) {
+/// Turns sessions on, and lets the only inference node offer them.
+fn offer_sessions(network: &Network) {
     let set = format!("sessions={}", session_params());
     let set = network
         .user("tx poq update-params --from authority --yes --set")
@@ -42,8 +42,10 @@ fn offered(network: &Network) {
     // Another field changes, and the offer stays.
     assert_eq!(update("--capacity 5").json()["code"], 0);
     let operator = network.get("/inference_nodes/0/address");
-    let node = network.user(&format!("query poq node inference {operator}"));
-    let node = { node }.json()["node"].clone();
+    let node = network
+        .user(&format!("query poq node inference {operator}"))
+        .json();
+    let node = &node["node"];
     assert_eq!(node["stream"]["url"], "https://node.example");
     assert_eq!(node["capacity"], 5);
 }
@@ -69,7 +71,7 @@ fn a_session_is_opened_drawn_proven_and_closed() {
     );
     let error = network.user(&open).failure();
     assert!(error.contains("no sessions yet"), "{error}");
-    offered(&network);
+    offer_sessions(&network);
 
     let opened = network.user(&format!("{open} --nodes 2")).json();
     let ids: Vec<u64> = opened["sessions"]
