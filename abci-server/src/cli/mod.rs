@@ -218,7 +218,10 @@ mod tests {
             &open,
             &format!("{open} --scoring all --from a"),
             &update,
-            &format!("{update} --stream-url https://a --stream-tls-spki {}", "07".repeat(32)),
+            &format!(
+                "{update} --stream-url https://a --stream-tls-spki {}",
+                "07".repeat(32)
+            ),
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }

@@ -88,14 +88,18 @@ fn a_session_is_opened_drawn_proven_and_closed() {
     let refunded = status(&network, 2, "SESSION_STATUS_REFUNDED");
     assert_eq!(refunded["refund_reason"], "SESSION_REFUND_REASON_NO_NODE");
 
-    let draw = network
-        .user("query poq draw --session 1 --verify")
-        .json();
+    let draw = network.user("query poq draw --session 1 --verify").json();
     assert_eq!(draw["session_id"], "1");
     let shown = &draw["draws"][0];
-    assert_eq!((&shown["role"], &shown["matches"]), (&json!("inference"), &json!(true)));
+    assert_eq!(
+        (&shown["role"], &shown["matches"]),
+        (&json!("inference"), &json!(true))
+    );
     assert_eq!(shown["recorded"][0]["operator"], operator.as_str());
-    assert_eq!(shown["pools"][0]["candidates"][0]["operator"], operator.as_str());
+    assert_eq!(
+        shown["pools"][0]["candidates"][0]["operator"],
+        operator.as_str()
+    );
     assert!(shown["proof"]["values"].as_u64() > Some(0), "{shown}");
     let error = network.user("query poq draw --session 2").failure();
     assert!(error.contains("has no node"), "{error}");
@@ -103,7 +107,10 @@ fn a_session_is_opened_drawn_proven_and_closed() {
     let ids_of = |flags: &str| -> Vec<u64> {
         let found = network.user(&format!("query poq sessions {flags}")).json();
         let sessions = found["sessions"].as_array().cloned().unwrap_or_default();
-        sessions.iter().map(|session| number(&session["id"])).collect()
+        sessions
+            .iter()
+            .map(|session| number(&session["id"]))
+            .collect()
     };
     let user = network.get("/user/address");
     assert_eq!(ids_of(&format!("--user {user}")), [1, 2]);

@@ -378,7 +378,12 @@ fn every_message_can_be_generated() {
             "{message}"
         );
         // Duties are free of fees.
-        let duties = ["submit-answers", "-scores", "settle-sessions", "reveal-leaves"];
+        let duties = [
+            "submit-answers",
+            "-scores",
+            "settle-sessions",
+            "reveal-leaves",
+        ];
         let is_duty = duties.iter().any(|duty| words.contains(duty));
         let gas = if is_duty { "0" } else { "5" };
         assert_eq!(tx["auth_info"]["fee"]["gas_limit"], gas, "{words}");

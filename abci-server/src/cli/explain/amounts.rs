@@ -4,9 +4,7 @@ use poq_app::modules::audits::verdict;
 use poq_app::modules::tasks::aggregate::{Opinion, aggregate, opinions};
 use poq_app::modules::tasks::reveals::without_punished;
 use poq_app::modules::tasks::settlement::{Bill, Shares, earned_part, seat_amount, split};
-use poq_proto::v1::{
-    Aggregation, Committee, LeafOfSession, Params, Payout, Settlement, Task,
-};
+use poq_proto::v1::{Aggregation, Committee, LeafOfSession, Params, Payout, Settlement, Task};
 
 use super::{Amount, audit_result, fraction};
 

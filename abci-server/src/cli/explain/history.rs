@@ -1,6 +1,4 @@
-use poq_proto::v1::{
-    Assignment, Committee, LeafOfSession, RefundReason, Seat, Task, TaskStatus,
-};
+use poq_proto::v1::{Assignment, Committee, LeafOfSession, RefundReason, Seat, Task, TaskStatus};
 
 use super::audit::audited;
 use super::{CHAIN, Draw, Happening, audit_result, fraction};

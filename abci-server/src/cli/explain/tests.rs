@@ -306,7 +306,10 @@ fn a_task_that_scores_an_answer_of_a_session_is_explained() {
     task.set_status(TaskStatus::Refunded);
     task.set_refund_reason(RefundReason::NoQuorum);
     let text = render(&task, &explain(&task, &default_params()));
-    assert!(text.contains("2000upoq of its escrow of 2000upoq went back"), "{text}");
+    assert!(
+        text.contains("2000upoq of its escrow of 2000upoq went back"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -190,9 +190,9 @@ impl Draw {
             |state| session_replay::record(state, id),
             session_replay::replay,
         );
-        let (replay, proof) = repeated
-            .await
-            .with_context(|| format!("cannot repeat the draw of session {id} at height {height}"))?;
+        let (replay, proof) = repeated.await.with_context(|| {
+            format!("cannot repeat the draw of session {id} at height {height}")
+        })?;
         Ok(vec![Shown::of_session(replay, proof)])
     }
 }

@@ -60,7 +60,12 @@ pub(super) enum Poq {
     /// Sessions in the order of their ids.
     Sessions {
         /// Only sessions of this user.
-        #[arg(long, default_value = "", value_name = "ADDRESS", conflicts_with = "operator")]
+        #[arg(
+            long,
+            default_value = "",
+            value_name = "ADDRESS",
+            conflicts_with = "operator"
+        )]
         user: String,
         /// Only sessions of this inference node that are not over.
         #[arg(long, default_value = "", value_name = "ADDRESS")]

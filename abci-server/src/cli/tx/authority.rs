@@ -214,7 +214,9 @@ mod tests {
     fn groups_of_parameters_are_set_as_json_and_changed_by_field() {
         let change = |params: &Params, text: &str| changed(params, vec![assignment(text).unwrap()]);
         let off = Params::default();
-        let error = change(&off, "sessions.leaf_window=60").unwrap_err().to_string();
+        let error = change(&off, "sessions.leaf_window=60")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("no sessions yet"), "{error}");
         let on = change(&off, r#"sessions={"leaf_window": "7", "min_samples": 8}"#).unwrap();
         let expected = SessionParams {
