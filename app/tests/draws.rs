@@ -1,5 +1,7 @@
 //! Anyone can repeat every draw from the state before it.
 
+#[path = "support/proven.rs"]
+mod proven;
 mod support;
 
 use poq_app::modules::tasks::replay::{Record, Replay, draw_height, record, replay};
@@ -8,7 +10,8 @@ use poq_proto::code;
 use poq_proto::v1::{MsgUnbond, Params, Role, Seat, Task, TaskStatus};
 use proptest::arbitrary::any as arbitrary;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_oneof, proptest};
-use support::{Chain, any, proven, submit_message};
+use proven::proven;
+use support::{Chain, any, submit_message};
 
 const GOOD: i32 = 4_000_000;
 

@@ -1,6 +1,8 @@
 //! Sessions (protocol section 15): from the opening to the payment, and every way in which a party
 //! may fail.
 
+#[path = "../support/proven.rs"]
+mod proven;
 #[path = "../support/mod.rs"]
 mod support;
 

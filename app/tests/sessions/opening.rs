@@ -7,7 +7,8 @@ use poq_app::modules::sessions::replay::{draw_height, record, replay};
 use poq_proto::code;
 use poq_proto::v1::*;
 
-use super::support::{self, Wallet, find, proven};
+use super::proven::proven;
+use super::support::{self, Wallet, find};
 use super::*;
 
 #[test]
