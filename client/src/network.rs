@@ -25,6 +25,9 @@ pub struct Description {
     pub inference_nodes: Vec<Worker>,
     /// Run with `poq-evaluator start --home HOME`.
     pub evaluators: Vec<Worker>,
+    /// Run with `poq-gateway start --home HOME`; absent if the chain has no sessions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<Gateway>,
     /// A funded account; its home also has client.toml.
     pub user: Account,
     /// The account that may register models and change parameters.
@@ -74,11 +77,30 @@ pub struct Worker {
     pub rpc: String,
     /// Host and port of its own server.
     pub http: String,
+    /// Host and port of an inference node's stream API; empty for evaluators.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub stream: String,
     /// Ids of the models that it is registered for.
     pub models: Vec<String>,
     /// Stake in base units.
     #[serde(deserialize_with = "json::integer")]
     pub stake: u64,
+}
+
+/// The gateway.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Gateway {
+    /// Display name: `gateway`.
+    pub name: String,
+    /// Its home and the key that pays for sessions.
+    #[serde(flatten)]
+    pub account: Account,
+    /// Base URL of the RPC of the node that it uses.
+    pub rpc: String,
+    /// Host and port of its API.
+    pub http: String,
+    /// Ids of the models whose sessions it opens ahead of requests.
+    pub models: Vec<String>,
 }
 
 impl Description {
@@ -111,7 +133,10 @@ impl Description {
     /// The names of all processes, validators first.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let validators = self.validators.iter().map(|node| node.name.as_str());
-        validators.chain(self.workers().map(|worker| worker.name.as_str()))
+        let gateway = self.gateway.iter().map(|gateway| gateway.name.as_str());
+        validators
+            .chain(self.workers().map(|worker| worker.name.as_str()))
+            .chain(gateway)
     }
 
     /// Every home; repeated for accounts that share one.
@@ -119,6 +144,7 @@ impl Description {
         let validators = self.validators.iter().map(|node| &node.account);
         validators
             .chain(self.workers().map(|worker| &worker.account))
+            .chain(self.gateway.iter().map(|gateway| &gateway.account))
             .chain([&self.user, &self.authority])
             .map(|account| account.home.as_str())
     }

@@ -88,7 +88,9 @@ impl Question {
 
     fn longest_price(&self, model: &Model) -> u64 {
         let prompt_bytes = u64::try_from(self.prompt.len()).unwrap_or(u64::MAX);
-        model.terms().price(prompt_bytes, self.max_answer_bytes.into())
+        model
+            .terms()
+            .price(prompt_bytes, self.max_answer_bytes.into())
     }
 }
 

@@ -13,10 +13,11 @@ mod ports;
 mod process;
 mod programs;
 mod receipt;
+mod sessions;
 mod status;
 mod watch;
 
-pub use poq_client::network::{Account, Description, Validator, Worker};
+pub use poq_client::network::{Account, Description, Gateway, Validator, Worker};
 
 pub use ask::{Question, Submitted};
 pub use control::{Control, Request, obey, request};

@@ -221,6 +221,7 @@ impl Network {
             validators,
             inference_nodes,
             evaluators,
+            gateway,
             ..
         } = &self.description;
         let (root, programs) = (&self.root, &self.programs);
@@ -233,6 +234,9 @@ impl Network {
         }
         if let Some(worker) = evaluators.iter().find(named) {
             return Ok(programs.start_evaluator(root, worker));
+        }
+        if let Some(gateway) = gateway.iter().find(|gateway| gateway.name == name) {
+            return Ok(programs.start_gateway(root, gateway));
         }
         Err(Error::NoProcess(name.into()))
     }
@@ -255,6 +259,10 @@ impl Network {
         for worker in &self.description.evaluators {
             let mut command = self.programs.init_evaluator(root, chain_id, worker);
             process::output("poq-evaluator init", &mut command).await?;
+        }
+        if let Some(gateway) = &self.description.gateway {
+            let mut command = self.programs.init_gateway(root, chain_id, gateway);
+            process::output("poq-gateway init", &mut command).await?;
         }
         Ok(())
     }

@@ -14,8 +14,14 @@ pub(crate) fn of(network: &Description) -> Vec<(u16, String)> {
     });
     let workers = network.workers();
     let workers = workers.map(|worker| (&worker.http, format!("HTTP of {}", worker.name)));
+    let nodes = network.inference_nodes.iter();
+    let streams = nodes.map(|node| (&node.stream, format!("sessions of {}", node.name)));
+    let gateway = network.gateway.iter();
+    let gateway = gateway.map(|gateway| (&gateway.http, format!("HTTP of {}", gateway.name)));
     validators
         .chain(workers)
+        .chain(streams)
+        .chain(gateway)
         .filter_map(|(address, user)| Some((port(address)?, user)))
         .collect()
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::{Error, Result};
-use poq_client::network::{Validator, Worker};
+use poq_client::network::{Account, Gateway, Validator, Worker};
 
 /// The programs that a network runs.
 #[derive(Clone, Debug)]
@@ -12,6 +12,7 @@ pub struct Programs {
     poqd: PathBuf,
     inference_node: PathBuf,
     evaluator: PathBuf,
+    gateway: PathBuf,
     cometbft: PathBuf,
 }
 
@@ -24,12 +25,14 @@ impl Programs {
             poqd: folder.join("poqd"),
             inference_node: folder.join("poq-inference-node"),
             evaluator: folder.join("poq-evaluator"),
+            gateway: folder.join("poq-gateway"),
             cometbft: poq_client::cache().join("bin/cometbft"),
         };
         let all = [
             &programs.poqd,
             &programs.inference_node,
             &programs.evaluator,
+            &programs.gateway,
             &programs.cometbft,
         ];
         if let Some(missing) = all.into_iter().find(|path| !path.is_file()) {
@@ -65,17 +68,50 @@ impl Programs {
         chain_id: &str,
         worker: &Worker,
     ) -> Command {
-        let mut command = init(&self.inference_node, root, chain_id, worker);
+        let mut command = init_worker(&self.inference_node, root, chain_id, worker);
+        command.args(["--stream-listen", &worker.stream]);
         // Processes of a local network share few cores, so a second engine would only slow the first down.
         command.args(["--listen", &worker.http, "--open", "--concurrency", "1"]);
         command
     }
 
     pub(crate) fn init_evaluator(&self, root: &Path, chain_id: &str, worker: &Worker) -> Command {
-        let mut command = init(&self.evaluator, root, chain_id, worker);
+        let mut command = init_worker(&self.evaluator, root, chain_id, worker);
         for model in &worker.models {
             command.args(["--model", model]);
         }
+        command
+    }
+
+    pub(crate) fn init_gateway(&self, root: &Path, chain_id: &str, gateway: &Gateway) -> Command {
+        let Gateway {
+            account, rpc, http, ..
+        } = gateway;
+        let mut command = init(&self.gateway, root, chain_id, account, rpc);
+        // The nodes of a local network are on this machine.
+        command.args(["--listen", http, "--allow-private-endpoints"]);
+        for model in &gateway.models {
+            command.args(["--model", model]);
+        }
+        command
+    }
+
+    pub(crate) fn create_api_key(&self, root: &Path, gateway: &Gateway, name: &str) -> Command {
+        let mut command = Command::new(&self.gateway);
+        command
+            .args([
+                "keys", "create", "--name", name, "--output", "json", "--home",
+            ])
+            .arg(root.join(&gateway.account.home));
+        command
+    }
+
+    /// Prints what the chain must know about a node's sessions.
+    pub(crate) fn show_stream(&self, root: &Path, worker: &Worker) -> Command {
+        let mut command = Command::new(&self.inference_node);
+        command
+            .args(["stream", "--output", "json", "--home"])
+            .arg(root.join(&worker.account.home));
         command
     }
 
@@ -88,22 +124,30 @@ impl Programs {
     }
 
     pub(crate) fn start_inference_node(&self, root: &Path, worker: &Worker) -> Command {
-        start(&self.inference_node, root, worker)
+        start(&self.inference_node, root, &worker.account)
     }
 
     pub(crate) fn start_evaluator(&self, root: &Path, worker: &Worker) -> Command {
-        start(&self.evaluator, root, worker)
+        start(&self.evaluator, root, &worker.account)
+    }
+
+    pub(crate) fn start_gateway(&self, root: &Path, gateway: &Gateway) -> Command {
+        start(&self.gateway, root, &gateway.account)
     }
 }
 
-fn init(program: &Path, root: &Path, chain_id: &str, worker: &Worker) -> Command {
+fn init_worker(program: &Path, root: &Path, chain_id: &str, worker: &Worker) -> Command {
+    init(program, root, chain_id, &worker.account, &worker.rpc)
+}
+
+fn init(program: &Path, root: &Path, chain_id: &str, account: &Account, rpc: &str) -> Command {
     let mut command = Command::new(program);
     command
         .arg("init")
         .arg("--home")
-        .arg(root.join(&worker.account.home))
-        .args(["--chain-id", chain_id, "--node", &worker.rpc])
-        .args(["--key", &worker.account.key, "--keyring-backend", "test"]);
+        .arg(root.join(&account.home))
+        .args(["--chain-id", chain_id, "--node", rpc])
+        .args(["--key", &account.key, "--keyring-backend", "test"]);
     command
 }
 
@@ -117,12 +161,12 @@ fn register(program: &Path, root: &Path, worker: &Worker) -> Command {
     command
 }
 
-fn start(program: &Path, root: &Path, worker: &Worker) -> Command {
+fn start(program: &Path, root: &Path, account: &Account) -> Command {
     let mut command = Command::new(program);
     command
         .arg("start")
         .arg("--home")
-        .arg(root.join(&worker.account.home));
+        .arg(root.join(&account.home));
     command
 }
 

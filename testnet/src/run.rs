@@ -19,6 +19,8 @@ use crate::show;
 const HEALTHY: Duration = Duration::from_secs(300);
 /// Pause between two checks for crashed processes.
 const CRASH_PAUSE: Duration = Duration::from_millis(500);
+/// Name of the gateway's API key.
+const API_KEY: &str = "local";
 /// Limits of the answer, in bytes and in tokens; an answer of this many tokens fits into the bytes.
 const MAX_ANSWER_BYTES: u32 = 2048;
 
@@ -63,12 +65,14 @@ async fn serve(
     if options.once {
         return Ok(());
     }
-    show::addresses(network);
+    let key = network.create_api_key(API_KEY).await?;
+    show::addresses(network, key.as_deref());
     stay_up(network, shutdown).await
 }
 
 async fn first_receipt(network: &mut Network, options: &Run) -> Result<Receipt, Error> {
     start(network).await?;
+    network.offer_sessions().await?;
     let question = Question {
         prompt: options.prompt.clone(),
         max_answer_bytes: MAX_ANSWER_BYTES,

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use poq_client::json;
 use poq_testnet::{
-    Description, Network, ProcessStatus, Question, Receipt, Seen, Step, Submitted, logits, ratio,
+    Description, Gateway, Network, ProcessStatus, Question, Receipt, Seen, Step, Submitted, logits,
+    ratio,
 };
 use poq_worker::program::terminal::without_controls;
 
@@ -122,7 +123,7 @@ fn jail(root: &Path, name: &str, until: u64) -> String {
 }
 
 /// Prints the addresses of the network and commands to try.
-pub(crate) fn addresses(network: &Network) {
+pub(crate) fn addresses(network: &Network, api_key: Option<&str>) {
     let description = network.description();
     eprintln!("\nThe network stays up; Ctrl-C stops it.\n");
     for node in &description.validators {
@@ -137,8 +138,30 @@ pub(crate) fn addresses(network: &Network) {
     for worker in &description.evaluators {
         eprintln!("  {:14} {}", worker.name, worker.account.address);
     }
+    if let Some(gateway) = &description.gateway {
+        let Gateway { name, account, .. } = gateway;
+        eprintln!(
+            "  {name:14} {}  OpenAI API http://{}/v1",
+            account.address, gateway.http
+        );
+    }
     eprintln!("  {:14} {}", "user", description.user.address);
     eprintln!("\n{}", examples(network));
+    if let (Some(gateway), Some(key)) = (&description.gateway, api_key) {
+        eprintln!("{}", examples_of_gateway(gateway, key));
+    }
+}
+
+fn examples_of_gateway(gateway: &Gateway, key: &str) -> String {
+    let base = format!("http://{}/v1", gateway.http);
+    let model = gateway.models.first().map_or("", String::as_str);
+    format!(
+        r#"Or with any OpenAI client, from the gateway (its first session is open after some seconds):
+  curl -sN {base}/chat/completions -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \
+    -d '{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Why is the sky blue?"}}]}}'
+  python3 -c 'from openai import OpenAI; print(OpenAI(base_url="{base}", api_key="{key}").chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "Why is the sky blue?"}}]).choices[0].message.content)'
+"#
+    )
 }
 
 fn examples(network: &Network) -> String {

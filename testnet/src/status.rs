@@ -6,9 +6,10 @@ use std::path::Path;
 use poq_client::Client;
 use poq_proto::v1::{NodeStatus, Role};
 use serde::{Deserialize, Serialize};
+use tokio::net::TcpStream;
 
 use crate::health::HEALTHY_HEIGHT;
-use crate::{Network, Result, Worker};
+use crate::{Gateway, Network, Result, Worker};
 
 /// The status of a process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -24,7 +25,7 @@ pub struct ProcessStatus {
     /// Height until which a worker is jailed; absent if it is not jailed, or if no node answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jailed_until: Option<u64>,
-    /// RPC of a validator, HTTP server of an inference node, or the RPC that an evaluator uses.
+    /// RPC of a validator, HTTP server of an inference node or gateway, or the RPC that an evaluator uses.
     pub address: String,
 }
 
@@ -65,6 +66,9 @@ impl Network {
             let address = worker.rpc.clone();
             all.push(self.worker_status(Role::Evaluator, worker, address).await?);
         }
+        if let Some(gateway) = &self.description().gateway {
+            all.push(self.gateway_status(gateway).await);
+        }
         Ok(all)
     }
 
@@ -88,6 +92,20 @@ impl Network {
             jailed_until,
             address,
         })
+    }
+
+    /// A gateway counts as healthy while it accepts connections.
+    async fn gateway_status(&self, gateway: &Gateway) -> ProcessStatus {
+        let pid = self.pid(&gateway.name);
+        let healthy = pid.is_some() && TcpStream::connect(&gateway.http).await.is_ok();
+        ProcessStatus {
+            name: gateway.name.clone(),
+            pid,
+            healthy,
+            height: None,
+            jailed_until: None,
+            address: format!("http://{}", gateway.http),
+        }
     }
 
     fn pid(&self, name: &str) -> Option<i32> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use poq_client::keyring::{Keyring, ask};
-use poq_client::network::{Account, Description, Validator, Worker};
+use poq_client::network::{Account, Description, Gateway, Validator, Worker};
 use poq_proto::v1::{
     GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator, Params, Role,
 };
@@ -52,6 +52,8 @@ struct Ports {
     nodes: Vec<u16>,
     inference_nodes: Vec<u16>,
     evaluators: Vec<u16>,
+    streams: Vec<u16>,
+    gateway: u16,
 }
 
 impl Ports {
@@ -60,8 +62,10 @@ impl Ports {
             .base_port
             .checked_add(PORTS_PER_NODE * flags.validators);
         let evaluators = workers.and_then(|first| first.checked_add(flags.inference_nodes));
-        let end = evaluators.and_then(|first| first.checked_add(flags.evaluators));
-        let (Some(workers), Some(evaluators), Some(end)) = (workers, evaluators, end) else {
+        let streams = evaluators.and_then(|first| first.checked_add(flags.evaluators));
+        let gateway = streams.and_then(|first| first.checked_add(flags.inference_nodes));
+        let ends = (workers, evaluators, streams, gateway);
+        let (Some(workers), Some(evaluators), Some(streams), Some(gateway)) = ends else {
             bail!(
                 "the ports of the network would go beyond 65535; choose a --base-port below {}",
                 flags.base_port
@@ -72,7 +76,9 @@ impl Ports {
                 .map(|index| flags.base_port + PORTS_PER_NODE * index)
                 .collect(),
             inference_nodes: (workers..evaluators).collect(),
-            evaluators: (evaluators..end).collect(),
+            evaluators: (evaluators..streams).collect(),
+            streams: (streams..gateway).collect(),
+            gateway,
         })
     }
 }
@@ -82,6 +88,7 @@ struct Accounts {
     validators: Vec<Account>,
     inference_nodes: Vec<Account>,
     evaluators: Vec<Account>,
+    gateway: Option<Account>,
     user: Account,
     authority: Account,
 }
@@ -99,7 +106,10 @@ impl Accounts {
                 .map(|index| account(format!("{home}{index}"), format!("{key}-{index}")))
                 .collect()
         };
+        let has_gateway = params.sessions.is_some() && flags.inference_nodes > 0;
+        let gateway = has_gateway.then(|| account("gateway".into(), "gateway".into()));
         Ok(Self {
+            gateway: gateway.transpose()?,
             validators: several(flags.validators, "node", "validator")?,
             inference_nodes: several(flags.inference_nodes, "inference-", "inference")?,
             evaluators: several(flags.evaluators, "evaluator-", "evaluator")?,
@@ -141,23 +151,37 @@ fn describe(
             account,
             rpc: rpc(*node),
             http: format!("{HOST}:{http}"),
+            stream: String::new(),
             models: models.clone(),
             stake: flags.stake.unwrap_or(least.saturating_mul(2)),
         }))
     };
     let models = app_state.models.iter().map(|model| &model.id);
     let evaluator_models = app_state.evaluator_models.iter().map(|model| &model.id);
+    let models = sorted(models);
+    let mut inference_nodes = workers(
+        accounts.inference_nodes,
+        &ports.inference_nodes,
+        models.clone(),
+        params.min_inference_stake,
+    );
+    for (node, port) in inference_nodes.iter_mut().zip(&ports.streams) {
+        node.stream = format!("{HOST}:{port}");
+    }
+    let gateway = accounts.gateway.map(|account| Gateway {
+        name: account.home.clone(),
+        account,
+        rpc: rpc(ports.nodes[0]),
+        http: format!("{HOST}:{}", ports.gateway),
+        models,
+    });
     Description {
         chain_id: flags.chain_id.clone(),
         denom: params.denom.clone(),
         keyring_backend: flags.keyring_backend,
         validators,
-        inference_nodes: workers(
-            accounts.inference_nodes,
-            &ports.inference_nodes,
-            sorted(models),
-            params.min_inference_stake,
-        ),
+        inference_nodes,
+        gateway,
         evaluators: workers(
             accounts.evaluators,
             &ports.evaluators,
@@ -188,7 +212,8 @@ fn complete(
     let accounts = [&network.user, &network.authority]
         .into_iter()
         .chain(validators)
-        .chain(workers.map(|worker| &worker.account));
+        .chain(workers.map(|worker| &worker.account))
+        .chain(network.gateway.iter().map(|gateway| &gateway.account));
     app_state
         .accounts
         .extend(accounts.map(|account| GenesisAccount {

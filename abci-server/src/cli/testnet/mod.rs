@@ -48,7 +48,8 @@ struct InitFiles {
     #[arg(long, value_name = "FILE")]
     genesis_template: PathBuf,
     /// First port. With p = base + 10 (i - 1), node i uses p for peer-to-peer, p + 1 for RPC and p + 3 for
-    /// gRPC. Each inference node and evaluator has one port after those of the nodes.
+    /// gRPC. Each inference node and evaluator has one port after those of the nodes, then each inference
+    /// node one for sessions, then the gateway.
     #[arg(long, default_value_t = 26656, value_parser = clap::value_parser!(u16).range(1024..))]
     base_port: u16,
     /// Duties that each inference node and evaluator takes at once; 0 means the chain's default.
