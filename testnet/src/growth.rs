@@ -47,7 +47,14 @@ impl Network {
         let last = taken.iter().map(|(port, _)| *port).max().unwrap_or(0);
         let port = last.checked_add(1).ok_or(Error::NoPorts(1))?;
         let name = format!("{kind}-{number}");
-        ports::check(base, [(port, format!("HTTP of {name}"))])?;
+        let mut own = vec![(port, format!("HTTP of {name}"))];
+        let mut stream = String::new();
+        if role == Role::Inference {
+            let port = port.checked_add(1).ok_or(Error::NoPorts(1))?;
+            own.push((port, format!("sessions of {name}")));
+            stream = format!("127.0.0.1:{port}");
+        }
+        ports::check(base, own)?;
 
         let home = self.root().join(&name);
         std::fs::create_dir(&home).map_err(Error::file(&home))?;
@@ -64,6 +71,7 @@ impl Network {
             name,
             rpc: node.rpc.clone(),
             http: format!("127.0.0.1:{port}"),
+            stream,
             models: colleague.models.clone(),
             stake: colleague.stake,
         })
@@ -97,6 +105,9 @@ impl Network {
         for (what, mut command) in [("init", init), ("register", register)] {
             process::output(&format!("{what} of {}", worker.name), &mut command).await?;
         }
-        Ok(())
+        match role {
+            Role::Inference => self.offer_sessions_of(worker).await,
+            _ => Ok(()),
+        }
     }
 }

@@ -31,16 +31,17 @@ struct Created {
 impl Network {
     /// Has every inference node offer sessions, unless the chain has none.
     pub async fn offer_sessions(&self) -> Result<()> {
-        if self.description().gateway.is_none() {
-            return Ok(());
-        }
         for worker in &self.description().inference_nodes {
             self.offer_sessions_of(worker).await?;
         }
         Ok(())
     }
 
-    async fn offer_sessions_of(&self, worker: &Worker) -> Result<()> {
+    /// Has an inference node offer sessions, unless the chain has none.
+    pub(crate) async fn offer_sessions_of(&self, worker: &Worker) -> Result<()> {
+        if self.description().gateway.is_none() {
+            return Ok(());
+        }
         let mut command = self.programs().show_stream(self.root(), worker);
         let name = "poq-inference-node stream";
         let shown: Shown = parse(name, &process::output(name, &mut command).await?)?;
