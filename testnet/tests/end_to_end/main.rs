@@ -16,4 +16,5 @@ mod outages;
 mod plural;
 mod questions;
 mod refusals;
+mod sessions;
 mod validators;
