@@ -208,7 +208,7 @@ fn session(
     let waiting = compute.reserve().unwrap();
     let (compute, request) = (compute.clone(), question(text));
     tokio::spawn(async move {
-        let (deltas, mut parts) = mpsc::channel(1);
+        let (deltas, mut parts) = mpsc::channel::<String>(1);
         let collected = async {
             let mut text = String::new();
             while let Some(part) = parts.recv().await {

@@ -333,18 +333,22 @@ impl Log {
         })
     }
 
-    /// The hashes of the inclusion proof of a leaf in the tree over the first `count` leaves.
-    pub(super) fn path(&self, number: u64, count: u64) -> Option<Vec<[u8; 32]>> {
-        let settled = self.leaves.get(..usize::try_from(count).ok()?)?;
-        let index = usize::try_from(number).ok()?;
-        settled.get(index)?;
+    /// Leaves with the hashes of their inclusion proofs in the tree over the first `count` leaves; those
+    /// of `numbers` that are there.
+    pub(super) fn proofs(&self, numbers: &[u64], count: u64) -> Vec<(Leaf, Vec<[u8; 32]>)> {
+        let most = usize::try_from(count).unwrap_or(usize::MAX);
         let mut tree = Tree::new();
-        for leaf in settled {
+        for leaf in self.leaves.iter().take(most) {
             tree.push(leaf.encode());
         }
-        let proof = tree.prove_inclusion(index);
-        let hashes = proof.as_bytes().chunks_exact(32);
-        hashes.map(|hash| hash.try_into().ok()).collect()
+        let proof = |number: &u64| {
+            let leaf = self.leaf(*number).filter(|_| *number < tree.len())?;
+            let proof = tree.prove_inclusion(usize::try_from(*number).ok()?);
+            let hashes = proof.as_bytes().chunks_exact(32);
+            let path = hashes.map(|hash| hash.try_into().ok());
+            Some((*leaf, path.collect::<Option<_>>()?))
+        };
+        numbers.iter().filter_map(proof).collect()
     }
 
     /// Numbers of the leaves that the chain waits for, ascending.

@@ -44,6 +44,7 @@ use records::Records;
 use tls::Tls;
 
 pub(crate) use settings::StreamConfig;
+pub(crate) use tls::{make_certificate, spki_sha256};
 
 /// Purpose of the MAC that is the secret of accepts and receipts.
 const KEY_PURPOSE: &[u8] = b"poq/stream-key/v1";
@@ -88,11 +89,14 @@ pub(crate) async fn start(setup: Setup<'_>) -> Result<JoinHandle<Result<()>>> {
         poll_interval,
         shutdown,
     } = setup;
-    let tls = match (&config.certificate, &config.private_key) {
-        (Some(certificate), Some(key)) => Some(Tls::read(certificate, key)?),
-        _ => None,
+    let (tls, spki) = match (&config.certificate, &config.private_key) {
+        (Some(certificate), Some(key)) => {
+            let tls = Tls::read(certificate, key)?;
+            (Some(tls), Some(hex::encode(spki_sha256(certificate)?)))
+        }
+        _ => (None, None),
     };
-    let key = signing_key(&sender)?;
+    let key = signing_key(|purpose| sender.mac(purpose))?;
     let public_key = hex::encode(key.public_key());
     let heights = watch::Sender::new(0);
     let chain = Arc::new(LiveChain {
@@ -141,17 +145,16 @@ pub(crate) async fn start(setup: Setup<'_>) -> Result<JoinHandle<Result<()>>> {
     };
     let router = api::router(desk, surroundings);
     let address = listener.local_addr()?;
-    let spki = tls.as_ref().map(|tls| hex::encode(tls.spki_sha256));
     info!(%address, key = public_key, tls_spki_sha256 = spki.as_deref(), "serving sessions");
     Ok(tokio::spawn(serve(listener, router, tls, shutdown)))
 }
 
-/// The key of accepts and receipts, which follows from the operator's.
+/// The key of accepts and receipts, which follows from the operator's: `mac` is [`Key::mac`] with it.
 ///
 /// # Errors
 /// With a probability of 2^-128.
-pub(crate) fn signing_key(sender: &Sender) -> Result<Key> {
-    Ok(Key::from_bytes(&sender.mac(KEY_PURPOSE))?)
+pub(crate) fn signing_key(mac: impl FnOnce(&[u8]) -> [u8; 32]) -> poq_client::Result<Key> {
+    Key::from_bytes(&mac(KEY_PURPOSE))
 }
 
 async fn serve(

@@ -279,10 +279,20 @@ impl Desk {
             let node = record.node.as_ref();
             node.is_some_and(|node| node.key == self.identity.key.public_key())
         };
-        found.filter(is_signed_here).ok_or_else(|| {
+        let record = found.filter(is_signed_here).ok_or_else(|| {
             let message = "this node has no such session: look up the session's node on the chain";
             refusal(RefusalCode::NotFound, message)
-        })
+        })?;
+        let kept = self.find(id);
+        if kept.is_some_and(|kept| kept.record.node != record.node) {
+            error!(
+                session = id,
+                "the journal has another session with this number: if the chain was restarted from genesis \
+                 under the same id, delete stream.db in the data folder and restart"
+            );
+            return Err(failed());
+        }
+        Ok(record)
     }
 
     /// The session, which is opened in the journal unless it is there.

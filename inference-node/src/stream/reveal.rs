@@ -58,20 +58,15 @@ pub(super) async fn reveal(
 /// The leaves of a session that the chain waits for.
 async fn drawn(desk: &Desk, session: &Session, settlement: &SessionSettlement) -> Vec<LeafItem> {
     let id = session.record.id;
-    let leaves: Vec<_> = {
+    let leaves = {
         let state = session.lock();
         let own = state.log.root(settlement.count);
         if own.as_ref().map(<[u8; 32]>::as_slice) != Some(settlement.root.as_slice()) {
             error!(session = id, "the chain has another log than the journal");
             return Vec::new();
         }
-        let numbers = state.log.drawn(settlement).into_iter();
-        numbers
-            .filter_map(|number| {
-                let path = state.log.path(number, settlement.count)?;
-                Some((*state.log.leaf(number)?, path))
-            })
-            .collect()
+        let numbers = state.log.drawn(settlement);
+        state.log.proofs(&numbers, settlement.count)
     };
     let mut items = Vec::with_capacity(leaves.len());
     for (leaf, path) in leaves {

@@ -126,7 +126,7 @@ impl Desk {
     }
 
     /// Stores an answer, however long the disk does not work: without it there is no receipt. Returns
-    /// false if the node stops before.
+    /// false if the node stops or the session is over before.
     async fn keep(&self, session: u64, number: u64, text: String, ended: Ended) -> bool {
         loop {
             let written = self.journal.write(Write::End {
@@ -138,6 +138,10 @@ impl Desk {
             let Err(reason) = written.stored().await else {
                 return true;
             };
+            if self.find(session).is_none() {
+                // It is over on the chain: there is nothing to keep.
+                return false;
+            }
             warn!(session, number, "{reason}; trying again");
             tokio::select! {
                 biased;

@@ -47,7 +47,7 @@ impl Default for StreamConfig {
             private_key: None,
             behind_proxy: false,
             max_tokens: 1024,
-            queue: 4,
+            queue: 2,
             deadline_seconds: 300,
             duty_wait_seconds: 15,
             max_min_quality: None,

@@ -178,12 +178,12 @@ fn price_escrow_and_window_bound_an_order() {
     };
     assert_eq!(check(&log, &ask, 0, 9), Err(fault));
     log.finish(0, answer(0));
-    let small = asked(0, 90);
+    let small = asked(0, 80);
     let window = Fault::Window { window: WINDOW };
     assert_eq!(
         check(&log, &small, 0, WINDOW),
         Err(Fault::Escrow {
-            authorized: 5_440,
+            authorized: 5_340,
             escrow: 4_440
         })
     );
@@ -251,12 +251,12 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let index = any::<prop::sample::Index>();
+    let index = any::<prop::sample::Index>;
     prop_oneof![
         3 => (0..500u32, 0..400u32).prop_map(|(prompt, most)| Step::Order(prompt, most)),
-        3 => (index, 0..400u32).prop_map(|(which, bytes)| Step::Finish(which, bytes)),
-        1 => index.prop_map(Step::Lose),
-        1 => index.prop_map(Step::Acknowledge),
+        3 => (index(), 0..400u32).prop_map(|(which, bytes)| Step::Finish(which, bytes)),
+        1 => index().prop_map(Step::Lose),
+        1 => index().prop_map(Step::Acknowledge),
     ]
 }
 
@@ -313,12 +313,13 @@ proptest! {
             let leaf = *log.leaf(number as u64).unwrap();
             prop_assert_eq!((leaf.number, leaf.total), (number as u64, total));
             for count in [number as u64 + 1, log.count()] {
-                let path = log.path(number as u64, count).unwrap();
-                let found = root_of_path(&leaf.encode(), number as u64, count, &path);
+                let proofs = log.proofs(&[number as u64, count], count);
+                prop_assert_eq!(proofs.len(), 1);
+                prop_assert_eq!(proofs[0].0, leaf);
+                let found = root_of_path(&leaf.encode(), number as u64, count, &proofs[0].1);
                 prop_assert_eq!(found, log.root(count));
             }
         }
-        prop_assert_eq!(log.path(log.count(), log.count()), None);
         let open = account[acknowledged as usize..].iter();
         let ceilings = open.map(|(ask, _)| terms.price(ask.prompt_bytes.into(), ask.max_answer_bytes.into()));
         prop_assert_eq!(voucher(&log, acknowledged, None).authorized, log.amount(acknowledged) + ceilings.sum::<u64>());

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::generator::testing::Parrot;
 use crate::stream::testing::{
-    CHAIN_ID, Played, SESSION, User, chat, desk, record, renew, signature, text, user_key,
+    CHAIN_ID, Played, SESSION, User, chat, desk, record, renew, signature, text as shown, user_key,
 };
 
 struct Scene {
@@ -113,12 +113,8 @@ async fn an_order_is_accepted_streamed_and_receipted() {
     assert_eq!(state.unwrap(), expected);
     // Read again, from anywhere.
     let frames: Vec<Frame> = scene.read(0, 4).await.unwrap().collect().await;
-    assert_eq!(text_of(&frames), "two three");
+    assert_eq!(shown(&frames), "two three");
     assert!(matches!(frames.last(), Some(Frame::Receipt { leaf, .. }) if leaf.number == 0));
-}
-
-fn text_of(frames: &[Frame]) -> String {
-    text(frames)
 }
 
 #[tokio::test]
@@ -126,7 +122,7 @@ async fn a_client_that_leaves_ends_nothing_and_can_come_back() {
     let mut scene = scene(1, 2).await;
     let mut frames = scene.ordered("one two three").await;
     let first = frames.next().await.unwrap();
-    assert_eq!(text_of(&[first]), "one ");
+    assert_eq!(shown(&[first]), "one ");
     drop(frames);
     let again = scene.read(0, 0).await.unwrap();
     let rest = scene.read(0, 4).await.unwrap();
@@ -134,7 +130,7 @@ async fn a_client_that_leaves_ends_nothing_and_can_come_back() {
     let (text, _) = scene.user.finished(again).await;
     assert_eq!(text, "one two three");
     let rest: Vec<Frame> = rest.collect().await;
-    assert_eq!(text_of(&rest), "two three");
+    assert_eq!(shown(&rest), "two three");
     assert_eq!(
         scene.read(1, 0).await.err().unwrap().code,
         RefusalCode::NotFound
@@ -145,7 +141,7 @@ async fn a_client_that_leaves_ends_nothing_and_can_come_back() {
 async fn only_the_signed_stop_ends_an_answer_with_the_text_so_far() {
     let mut scene = scene(1, 2).await;
     let mut frames = scene.ordered("one two three").await;
-    assert_eq!(text_of(&[frames.next().await.unwrap()]), "one ");
+    assert_eq!(shown(&[frames.next().await.unwrap()]), "one ");
     let wrong = scene.desk.stop((SESSION, 0), &read_signature(0, 0)).await;
     assert_eq!(wrong.unwrap_err().code, RefusalCode::Unauthorized);
     let unknown = scene.desk.stop((SESSION, 1), &stop_signature(1)).await;
@@ -197,23 +193,6 @@ async fn a_receipt_waits_for_the_answers_before_it() {
     let (_, second) = scene.user.finished(fast).await;
     assert_eq!((first.number, second.number), (0, 1));
     assert_eq!(second.total, first.price + second.price);
-}
-
-#[tokio::test]
-async fn the_bytes_of_an_answer_are_bounded_at_a_letter() {
-    let mut scene = scene(9, 2).await;
-    let question = "é".repeat(100);
-    let chat = v1::Chat {
-        max_answer_bytes: 75,
-        stop: vec!["never".into()],
-        ..chat(&question)
-    };
-    let order = scene.user.order(chat);
-    let mut frames = scene.desk.order(order).await.unwrap();
-    frames.next().await;
-    let (text, leaf) = scene.user.finished(frames).await;
-    // The parrot knows no limit of bytes: see the engine's own tests for it.
-    assert_eq!(u64::from(leaf.answer_bytes), text.len() as u64);
 }
 
 #[tokio::test]
@@ -388,6 +367,20 @@ async fn a_model_that_fails_gives_a_void_leaf() {
     let frames = scene.ordered("one").await;
     let (_, leaf) = scene.user.finished(frames).await;
     assert_eq!((leaf.finish, leaf.price), (Finish::Void, 0));
+}
+
+#[tokio::test]
+async fn another_session_with_the_same_number_is_not_taken_for_the_kept_one() {
+    let mut scene = scene(99, 2).await;
+    let frames = scene.ordered("one").await;
+    scene.user.finished(frames).await;
+    scene.chain.change(|session| {
+        let node = session.node.as_mut().unwrap();
+        node.beacon = vec![9; 32];
+    });
+    renew(&scene.desk).await;
+    let order = User::new(SESSION).order(chat("one"));
+    assert_eq!(scene.code(order).await, RefusalCode::Failed);
 }
 
 #[tokio::test]
