@@ -10,7 +10,7 @@ use crate::execution::{BlockContext, Execution};
 use crate::modules::audits::{self, Auditor};
 use crate::modules::beacon::{self, Accepted, Carried, LastCommit};
 use crate::modules::validators::{self, ValidatorPower, Vote};
-use crate::modules::{stake, tasks};
+use crate::modules::{sessions, stake, tasks};
 use crate::tx::{Signatures, Unverified, Verifier, decode, in_turn};
 
 /// Gas of a transaction: the limit that its sender set, and the amount that it needs.
@@ -98,7 +98,9 @@ impl OpenBlock {
         let mut ctx = Execution::new(&mut state, &context);
         // Draws come first: nothing in this block may change the weights that its beacon draws by
         // (ADR 33).
+        sessions::draw_due(&mut ctx)?;
         let drawn = tasks::draw_due(&mut ctx)?;
+        sessions::note_ended(&mut ctx, &drawn.ended)?;
         for offender in &block.offenders {
             step(&mut ctx, |ctx| validators::punish(ctx, offender))?;
         }
@@ -110,7 +112,7 @@ impl OpenBlock {
             context,
             results,
             events,
-            drawn,
+            drawn: drawn.tasks,
             extensions_before,
         })
     }
@@ -194,7 +196,8 @@ impl OpenBlock {
         self.context.height
     }
 
-    /// Ends the block: concludes audits, advances the tasks that are due, and releases stakes.
+    /// Ends the block: concludes audits, advances the tasks and sessions that are due, and releases
+    /// stakes.
     pub fn end(self, auditor: &Auditor) -> Result<(Outcome, State)> {
         let Self {
             mut state,
@@ -209,8 +212,10 @@ impl OpenBlock {
         let context = chain::context(&state, context.height)?;
         let mut ctx = Execution::new(&mut state, &context);
         audits::conclude_due(&mut ctx, auditor)?;
-        let settled = tasks::advance_due(&mut ctx, drawn)?;
-        audits::enter(&mut ctx, &settled)?;
+        let advanced = tasks::advance_due(&mut ctx, drawn)?;
+        audits::enter(&mut ctx, &advanced.settled)?;
+        sessions::note_ended(&mut ctx, &advanced.ended)?;
+        sessions::advance_due(&mut ctx)?;
         stake::release_due(&mut ctx)?;
         events.extend(ctx.into_events());
         let outcome = Outcome {

@@ -11,7 +11,7 @@ use crate::chain;
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::validators::ValidatorPower;
-use crate::modules::{audits, bank, beacon, models, nodes, params, tasks, validators};
+use crate::modules::{audits, bank, beacon, models, nodes, params, sessions, tasks, validators};
 
 /// The state of a chain as the genesis of another one.
 #[derive(Debug)]
@@ -66,6 +66,7 @@ pub fn export(mut state: State) -> Result<Exported> {
     let block = chain::context(&state, state.version())?;
     let mut ctx = Execution::new(&mut state, &block);
     let (mut app_state, mut notes) = (GenesisState::default(), Vec::new());
+    sessions::genesis::export(&mut ctx, &mut notes)?;
     audits::genesis::export(&mut ctx, &mut notes)?;
     tasks::genesis::export(&mut ctx, &mut notes)?;
     nodes::genesis::export(&mut ctx, &mut app_state, &mut notes)?;

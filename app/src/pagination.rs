@@ -4,7 +4,7 @@ use cosmos_sdk_proto::cosmos::base::query::v1beta1::{PageRequest, PageResponse};
 use poq_proto::code;
 use poq_store::State;
 
-use crate::error::{Result, ensure};
+use crate::error::{Error, Result, ensure};
 
 /// The most entries that a page of a long list reads.
 const SCANNED: usize = 10_000;
@@ -16,6 +16,20 @@ pub(crate) fn page_limit(limit: u32) -> usize {
         0 => 100,
         limit => limit.min(1_000) as usize,
     }
+}
+
+/// The numbers that follow a prefix in keys of 20 digits, after `after`, at most `limit`.
+pub(crate) fn ids_under(state: &State, prefix: &str, after: u64, limit: usize) -> Result<Vec<u64>> {
+    let start = format!("{prefix}{after:020}");
+    let id = |key: &[u8]| {
+        let id = key.strip_prefix(prefix.as_bytes())?;
+        std::str::from_utf8(id).ok()?.parse().ok()
+    };
+    let corrupt = || Error::broken(format!("a key under {prefix} is corrupt"));
+    let page = state.scan(prefix, Some(start.as_bytes()), limit)?;
+    page.into_iter()
+        .map(|(key, _)| id(&key).ok_or_else(corrupt))
+        .collect()
 }
 
 /// Cuts a page out of a complete list in key order. A request names the first key (from

@@ -11,7 +11,7 @@ use crate::chain;
 use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
 use crate::modules::beacon;
-use crate::modules::{audits, auth, bank, models, nodes, params, tasks, validators};
+use crate::modules::{audits, auth, bank, models, nodes, params, sessions, tasks, validators};
 use crate::tx::{self, Signatures, Verifier};
 
 /// The gRPC path of simulations.
@@ -34,6 +34,8 @@ pub(crate) fn route(state: &mut State, path: &str, data: &[u8]) -> Result<Vec<u8
         "/poq.v1.Query/Payload" => answer(state, data, tasks::query::query_payload),
         "/poq.v1.Query/Duties" => answer(state, data, tasks::query::query_duties),
         "/poq.v1.Query/Audits" => answer(state, data, audits::query::query_audits),
+        "/poq.v1.Query/Session" => answer(state, data, sessions::query::query_session),
+        "/poq.v1.Query/Sessions" => answer(state, data, sessions::query::query_sessions),
         "/poq.v1.Query/Validator" => answer(state, data, validators::query::query_validator),
         "/poq.v1.Query/Validators" => answer(state, data, validators::query::query_validators),
         "/poq.v1.Query/Beacon" => answer(state, data, beacon::query::query_beacon),

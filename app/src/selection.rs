@@ -208,6 +208,8 @@ fn total(sums: &Sums) -> Result<u128> {
 
 /// Domain separator of draws.
 pub const DRAW_DOMAIN: &str = "poq/select/v1";
+/// Domain separator of the draws of sessions' nodes.
+pub const SESSION_DOMAIN: &str = "poq/session/v1";
 
 /// The random numbers of one draw: `SHA-256(seed ‖ counter)` for counter 0, 1, …, with
 /// `seed = SHA-256("poq/select/v1" ‖ beacon ‖ task ‖ role ‖ attempt)`, integers big-endian.
@@ -233,10 +235,26 @@ impl RandomStream {
     /// The stream that decides whether a task is audited: its seed is
     /// `SHA-256("poq/audit/v1" ‖ beacon ‖ task)`.
     pub fn of_audit(beacon: &[u8; 32], task: u64) -> Self {
+        Self::of("poq/audit/v1", beacon, task)
+    }
+
+    /// The stream that draws the node of a session: its seed is `SHA-256("poq/session/v1" ‖ beacon ‖
+    /// session)`.
+    pub fn of_session(beacon: &[u8; 32], session: u64) -> Self {
+        Self::of(SESSION_DOMAIN, beacon, session)
+    }
+
+    /// The stream that draws the leaves of a session: its seed is `SHA-256("poq/leaves/v1" ‖ beacon ‖
+    /// session)`.
+    pub fn of_leaves(beacon: &[u8; 32], session: u64) -> Self {
+        Self::of("poq/leaves/v1", beacon, session)
+    }
+
+    fn of(domain: &str, beacon: &[u8; 32], number: u64) -> Self {
         let seed = Sha256::new()
-            .chain_update("poq/audit/v1")
+            .chain_update(domain)
             .chain_update(beacon)
-            .chain_update(task.to_be_bytes())
+            .chain_update(number.to_be_bytes())
             .finalize()
             .into();
         Self { seed, counter: 0 }

@@ -6,26 +6,11 @@ use poq_app::modules::tasks::replay::{Record, Replay, draw_height, record, repla
 use poq_app::{App, Error};
 use poq_proto::code;
 use poq_proto::v1::{MsgUnbond, Params, Role, Seat, Task, TaskStatus};
-use poq_store::{ReadSet, State, StoreError};
 use proptest::arbitrary::any as arbitrary;
 use proptest::prelude::{Just, ProptestConfig, Strategy, prop, prop_oneof, proptest};
-use support::{Chain, any, submit_message};
+use support::{Chain, any, proven, submit_message};
 
 const GOOD: i32 = 4_000_000;
-
-/// Reads like a client: only from proven values of one height.
-fn proven<T>(app: &App, height: u64, read: impl Fn(State) -> Result<T, Error>) -> Result<T, Error> {
-    let mut given = ReadSet::new(height);
-    loop {
-        match read(State::of(given.clone())) {
-            Err(Error::Store(StoreError::NotInReadSet { key })) => {
-                let (proven, _) = app.prove(&key, Some(height))?;
-                given.insert(key, proven.value);
-            }
-            outcome => return outcome,
-        }
-    }
-}
 
 fn repeat(app: &App, height: u64, id: u64, role: Role, attempt: u32) -> Result<Replay, Error> {
     let record = proven(app, height, |state| record(&state, id, role, attempt))?;

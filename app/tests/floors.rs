@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of `app` from the ground up: files and folders of `src`, and the modules by their own
 /// names. A new room goes above everything that it imports.
-const APP: [&str; 33] = [
+const APP: [&str; 36] = [
     // The ground: files that do not depend on the chain's state.
     "error",
     "arithmetic",
@@ -17,7 +17,9 @@ const APP: [&str; 33] = [
     "selection",
     "unbonding",
     "vrf",
+    "ecdsa",
     "execution",
+    "batch",
     // The modules.
     "params",
     "chain",
@@ -30,6 +32,7 @@ const APP: [&str; 33] = [
     "stake",
     "tasks",
     "audits",
+    "sessions",
     "modules",
     // The callers of the modules.
     "tx",

@@ -11,6 +11,7 @@ pub mod beacon;
 pub mod models;
 pub mod nodes;
 pub mod params;
+pub mod sessions;
 pub mod stake;
 pub mod tasks;
 pub mod validators;

@@ -8,7 +8,7 @@ use super::strict::strict;
 use crate::error::{Result, reject};
 use crate::execution::Execution;
 use crate::modules::beacon;
-use crate::modules::{audits, bank, models, nodes, params, stake, tasks, validators};
+use crate::modules::{audits, bank, models, nodes, params, sessions, stake, tasks, validators};
 
 /// Gas of a message that moves or escrows money.
 const TRANSFER_GAS: u64 = 20_000;
@@ -34,7 +34,7 @@ macro_rules! messages {
     ($($name:ident { signer: $signer:tt, gas: $gas:expr, run: $run:path })*) => {
         /// Every message that this chain executes.
         #[derive(Clone, Debug)]
-        #[allow(clippy::enum_variant_names, missing_docs)]
+        #[allow(clippy::enum_variant_names, clippy::large_enum_variant, missing_docs)]
         pub enum Message {
             $($name($name),)*
         }
@@ -84,12 +84,16 @@ macro_rules! messages {
 
 messages! {
     MsgSend { signer: from_address, gas: |_| TRANSFER_GAS, run: bank::msgs::send }
-    MsgMultiSend { signer: (bank::msgs::payer), gas: |m| transfers(m.outputs.len()), run: bank::msgs::multi_send }
+    MsgMultiSend { signer: (bank::msgs::payer), gas: |m| each(TRANSFER_GAS, m.outputs.len()), run: bank::msgs::multi_send }
     MsgSubmitTask { signer: user, gas: |_| TASK_GAS, run: tasks::msgs::submit_task }
     MsgCancelTask { signer: user, gas: |_| TRANSFER_GAS, run: tasks::msgs::cancel_task }
-    MsgSubmitAnswers { signer: operator, gas: |m| duties(m.items.len()), run: tasks::msgs::submit_answers }
-    MsgCommitScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::msgs::commit_scores }
-    MsgRevealScores { signer: operator, gas: |m| duties(m.items.len()), run: tasks::msgs::reveal_scores }
+    MsgSubmitAnswers { signer: operator, gas: |m| each(DUTY_GAS, m.items.len()), run: tasks::msgs::submit_answers }
+    MsgCommitScores { signer: operator, gas: |m| each(DUTY_GAS, m.items.len()), run: tasks::msgs::commit_scores }
+    MsgRevealScores { signer: operator, gas: |m| each(DUTY_GAS, m.items.len()), run: tasks::msgs::reveal_scores }
+    MsgOpenSessions { signer: user, gas: |m| each(TASK_GAS, m.nodes as usize), run: sessions::msgs::open_sessions }
+    MsgCloseSessions { signer: user, gas: |m| each(TRANSFER_GAS, m.sessions.len()), run: sessions::msgs::close_sessions }
+    MsgSettleSessions { signer: operator, gas: |m| each(DUTY_GAS, m.items.len()), run: sessions::msgs::settle_sessions }
+    MsgRevealLeaves { signer: operator, gas: |m| each(DUTY_GAS, m.items.len()), run: sessions::msgs::reveal_leaves }
     MsgRegisterInferenceNode { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::register_inference_node }
     MsgRegisterEvaluator { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::register_evaluator }
     MsgUpdateNode { signer: operator, gas: |_| REGISTER_GAS, run: nodes::msgs::update_node }
@@ -112,17 +116,17 @@ impl Message {
     pub fn is_duty(&self) -> bool {
         matches!(
             self,
-            Self::MsgSubmitAnswers(_) | Self::MsgCommitScores(_) | Self::MsgRevealScores(_)
+            Self::MsgSubmitAnswers(_)
+                | Self::MsgCommitScores(_)
+                | Self::MsgRevealScores(_)
+                | Self::MsgSettleSessions(_)
+                | Self::MsgRevealLeaves(_)
         )
     }
 }
 
-fn transfers(outputs: usize) -> u64 {
-    TRANSFER_GAS.saturating_mul(outputs as u64)
-}
-
-fn duties(items: usize) -> u64 {
-    DUTY_GAS.saturating_mul(items as u64)
+fn each(gas: u64, items: usize) -> u64 {
+    gas.saturating_mul(items as u64)
 }
 
 fn pack<M: prost::Message + Name>(message: &M) -> Any {

@@ -12,9 +12,9 @@ use prost::Name;
 use tendermint_proto::google::protobuf::Any;
 
 use super::sign_mode;
-use super::signature::is_compressed_key;
 use super::strict::strict;
 use crate::address::Address;
+use crate::ecdsa::is_compressed_key;
 use crate::error::{Result, ensure, reject};
 
 /// Length of a compressed key, bytes.

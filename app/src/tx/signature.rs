@@ -1,11 +1,11 @@
-//! ECDSA signatures over secp256k1, and the memory of the valid ones.
+//! The signatures of transactions, and the memory of the valid ones.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indexmap::IndexMap;
-use secp256k1::ecdsa::Signature;
-use secp256k1::{Message, PublicKey};
 use sha2::{Digest as _, Sha256};
+
+use crate::ecdsa::verify;
 
 /// Signatures in one generation of the memory: those of several full blocks. Two generations take
 /// about 10 MiB.
@@ -65,26 +65,6 @@ impl Verifier {
     }
 }
 
-/// Whether a key of 33 bytes is a compressed point of the curve.
-pub(super) fn is_compressed_key(key: &[u8]) -> bool {
-    key.len() == 33 && PublicKey::from_slice(key).is_ok()
-}
-
-/// ECDSA over a digest: a compressed key; 64 bytes `r ‖ s` with a low `s`, so that only the signer
-/// can create a second valid form.
-fn verify(key: &[u8; 33], signature: &[u8; 64], message: [u8; 32]) -> bool {
-    // libsecp256k1 itself refuses a high `s`.
-    match (
-        PublicKey::from_slice(key),
-        Signature::from_compact(signature),
-    ) {
-        (Ok(key), Ok(signature)) => {
-            secp256k1::ecdsa::verify(&signature, Message::from_digest(message), &key).is_ok()
-        }
-        _ => false,
-    }
-}
-
 fn digest(key: &[u8; 33], signature: &[u8; 64], message: &[u8; 32]) -> [u8; 32] {
     Sha256::new()
         .chain_update(key)
@@ -125,6 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::ecdsa::is_compressed_key;
 
     /// The order of the curve's group.
     const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";

@@ -330,6 +330,7 @@ fn an_operator_changes_what_it_declared() {
         endpoint: "http://10.0.0.1".into(),
         models: models.iter().map(|model| (*model).to_owned()).collect(),
         capacity: 9,
+        stream: None,
     };
     let taken = chain.inference[1].address.clone();
     let with_role = |role: Role| MsgUpdateNode {

@@ -12,6 +12,7 @@
 mod genesis;
 mod messages;
 mod outputs;
+mod proven;
 mod queries;
 mod scorer;
 mod wallet;
@@ -32,6 +33,7 @@ use tendermint_proto::v0_38::abci::{Event, ExecTxResult};
 pub(crate) use genesis::{People, model, params, powers, scorer};
 pub(crate) use messages::*;
 pub(crate) use outputs::secret;
+pub(crate) use proven::proven;
 pub(crate) use scorer::TextScorer;
 pub(crate) use wallet::{Draft, Wallet};
 

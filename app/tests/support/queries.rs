@@ -4,6 +4,7 @@ use cosmos_sdk_proto::cosmos::bank::v1beta1::{
     QueryBalanceRequest, QueryBalanceResponse, QuerySupplyOfRequest, QuerySupplyOfResponse,
 };
 use poq_app::Address;
+use poq_app::modules::sessions::held;
 use poq_proto::v1::*;
 use prost::Message;
 
@@ -36,6 +37,21 @@ impl Chain {
         };
         let answer: QueryTasksResponse = self.query("/poq.v1.Query/Tasks", &request);
         answer.tasks
+    }
+
+    pub(crate) fn session(&self, id: u64) -> Session {
+        let request = QuerySessionRequest { id };
+        let answer: QuerySessionResponse = self.query("/poq.v1.Query/Session", &request);
+        answer.session.unwrap()
+    }
+
+    pub(crate) fn sessions(&self) -> Vec<Session> {
+        let request = QuerySessionsRequest {
+            limit: 1_000,
+            ..QuerySessionsRequest::default()
+        };
+        let answer: QuerySessionsResponse = self.query("/poq.v1.Query/Sessions", &request);
+        answer.sessions
     }
 
     pub(crate) fn nodes(&self, role: Role) -> Vec<Node> {
@@ -125,6 +141,9 @@ impl Chain {
             .filter(|task| !is_over(task))
             .map(|task| u128::from(task.escrow) + u128::from(held_deposit(task)))
             .sum();
+        let sessions = self.sessions();
+        let held = sessions.iter().map(|session| u128::from(held(session)));
+        let escrow = escrow + held.sum::<u128>();
         let nodes = [Role::Inference, Role::Evaluator]
             .into_iter()
             .flat_map(|role| self.nodes(role))

@@ -52,6 +52,14 @@ impl State {
         self.put(key, value.to_be_bytes())
     }
 
+    /// Subtracts one from the integer stored under `key`; none is stored for 0.
+    pub fn count_down(&mut self, key: impl AsRef<[u8]>) -> Result<()> {
+        match self.get_u64(&key)?.unwrap_or(0).saturating_sub(1) {
+            0 => self.delete(key),
+            rest => self.put_u64(key, rest),
+        }
+    }
+
     /// The integer stored under `key`.
     pub fn get_u128(&self, key: impl AsRef<[u8]>) -> Result<Option<u128>> {
         self.get_bytes(key.as_ref())

@@ -69,7 +69,12 @@ pub fn complete_duty(
     node.duties_done = node.duties_done.saturating_add(1);
     node.earned = node.earned.saturating_add(earned);
     if let Some(quality) = quality {
-        update_reputation(ctx, &mut node, quality);
+        update_reputation(
+            ctx,
+            &mut node,
+            quality,
+            ctx.block.params.reputation_step.into(),
+        );
     }
     put_weighted(ctx, &mut node)
 }
@@ -89,28 +94,44 @@ pub fn miss_duty(
     let mut node = get(ctx.state, duty.role, duty.operator)?;
     end(&mut node, duty);
     node.pending_duties = node.pending_duties.saturating_sub(1);
+    let status = node.status();
+    punish_miss(ctx, &mut node, (event::TASK, task), slash_ppm, reason)?;
+    put_weighted(ctx, &mut node)?;
+    Ok(matches!(status, NodeStatus::Jailed | NodeStatus::Unbonding))
+}
+
+/// What an event about a node is due to: the attribute and the number of a task or session.
+pub(super) type Cause = (&'static str, u64);
+
+/// The effects of a missed duty on its node, which the caller stores.
+pub(super) fn punish_miss(
+    ctx: &mut Execution<'_>,
+    node: &mut Node,
+    (kind, number): Cause,
+    slash_ppm: u32,
+    reason: &str,
+) -> Result<()> {
     node.duties_missed = node.duties_missed.saturating_add(1);
     ctx.emit(
         event::DUTY_MISSED,
         &[
-            (event::TASK, &task),
+            (kind, &number),
             (event::NODE, &node.operator),
             (event::ROLE, &name(node.role())),
             (event::REASON, &reason),
         ],
     );
-    let status = node.status();
-    if status != NodeStatus::Jailed {
-        let ppm = count_miss(ctx, &mut node, slash_ppm);
-        let lost = slash(ctx, &mut node, task, ppm, reason);
-        bank::burn_held(ctx.state, &ctx.block.params.denom, lost.into())?;
-        update_reputation(ctx, &mut node, 0);
-        if node.missed_in_window >= ctx.block.params.jail_after_misses {
-            jail::confine(ctx, &mut node, "missed_duties");
-        }
+    if node.status() == NodeStatus::Jailed {
+        return Ok(());
     }
-    put_weighted(ctx, &mut node)?;
-    Ok(matches!(status, NodeStatus::Jailed | NodeStatus::Unbonding))
+    let ppm = count_miss(ctx, node, slash_ppm);
+    let lost = slash(ctx, node, (kind, number), ppm, reason);
+    bank::burn_held(ctx.state, &ctx.block.params.denom, lost.into())?;
+    update_reputation(ctx, node, 0, ctx.block.params.reputation_step.into());
+    if node.missed_in_window >= ctx.block.params.jail_after_misses {
+        jail::confine(ctx, node, "missed_duties");
+    }
+    Ok(())
 }
 
 /// Ends the duty of an evaluator whose revealed score an audit refutes: its stake is slashed, its
@@ -119,8 +140,9 @@ pub fn fail_audit(ctx: &mut Execution<'_>, duty: Duty<'_>, task: u64) -> Result<
     let mut node = get(ctx.state, duty.role, duty.operator)?;
     end(&mut node, duty);
     node.duties_missed = node.duties_missed.saturating_add(1);
-    let lost = slash(ctx, &mut node, task, ctx.block.params.slash_audit, AUDIT);
-    update_reputation(ctx, &mut node, 0);
+    let (cause, ppm) = ((event::TASK, task), ctx.block.params.slash_audit);
+    let lost = slash(ctx, &mut node, cause, ppm, AUDIT);
+    update_reputation(ctx, &mut node, 0, ctx.block.params.reputation_step.into());
     jail::confine(ctx, &mut node, AUDIT);
     put_weighted(ctx, &mut node)?;
     Ok(lost)
@@ -150,14 +172,20 @@ fn count_miss(ctx: &Execution<'_>, node: &mut Node, slash_ppm: u32) -> u32 {
 }
 
 /// Slashes the stake by `ppm` and returns the base units lost.
-fn slash(ctx: &mut Execution<'_>, node: &mut Node, task: u64, ppm: u32, reason: &str) -> u64 {
+fn slash(
+    ctx: &mut Execution<'_>,
+    node: &mut Node,
+    (kind, number): Cause,
+    ppm: u32,
+    reason: &str,
+) -> u64 {
     let lost = unbonding::slash(&mut node.stake, &mut node.unbonding, ppm);
     node.slashed = node.slashed.saturating_add(lost);
     if lost > 0 {
         ctx.emit(
             event::NODE_SLASHED,
             &[
-                (event::TASK, &task),
+                (kind, &number),
                 (event::NODE, &node.operator),
                 (event::ROLE, &name(node.role())),
                 (event::AMOUNT, &lost),
@@ -191,8 +219,8 @@ fn change(
     }
 }
 
-fn update_reputation(ctx: &Execution<'_>, node: &mut Node, outcome: u64) {
-    let step = u64::from(ctx.block.params.reputation_step);
+/// Moves the reputation towards an outcome, both in ppm, by a step of at most 1 in ppm.
+pub(super) fn update_reputation(ctx: &Execution<'_>, node: &mut Node, outcome: u64, step: u64) {
     let kept = share(u64::from(node.reputation), PPM.saturating_sub(step));
     let updated = kept
         .saturating_add(share(outcome.min(PPM), step))

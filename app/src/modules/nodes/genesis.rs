@@ -66,5 +66,6 @@ fn carry_over(
         models,
         stake: node.stake,
         capacity: node.capacity,
+        stream: node.stream,
     }))
 }

@@ -38,6 +38,11 @@ pub(super) fn next_slot(role: Role) -> String {
     format!("nodes/{}/next-slot", name(role))
 }
 
+/// The weighted index of the inference nodes that offer sessions of a model.
+pub(super) fn stream_index(model: &str) -> WeightedIndex {
+    WeightedIndex::new(format!("nodes/inference/stream/{model}/"))
+}
+
 /// The weighted index of the nodes that serve a model.
 pub(super) fn index(role: Role, model: &str) -> WeightedIndex {
     WeightedIndex::new(format!("nodes/{}/index/{model}/", name(role)))

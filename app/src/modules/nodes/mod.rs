@@ -7,6 +7,7 @@ mod keys;
 pub mod msgs;
 pub mod query;
 mod registration;
+mod sessions;
 mod stake;
 
 pub use duties::{
@@ -14,6 +15,10 @@ pub use duties::{
 };
 pub use jail::jail;
 pub use registration::register;
+pub use sessions::{
+    SessionEnd, begin_session, draw_for_session, end_session, serves_sessions, session_candidates,
+    session_weight,
+};
 pub use stake::{add_stake, leaves_on_duty, release, unbond};
 
 use std::collections::BTreeSet;
@@ -207,15 +212,19 @@ fn put_weighted(ctx: &mut Execution<'_>, node: &mut Node) -> Result<()> {
         });
     }
     put(ctx.state, node)?;
-    let weight = match node.status() {
-        NodeStatus::Active if has_room(&ctx.block.params, node) => {
+    let active = match node.status() {
+        NodeStatus::Active => {
             u128::from(capped_stake(ctx, node)).saturating_mul(node.reputation.into())
         }
-        NodeStatus::Active
-        | NodeStatus::Understaked
+        NodeStatus::Understaked
         | NodeStatus::Jailed
         | NodeStatus::Unbonding
         | NodeStatus::Unspecified => 0,
+    };
+    sessions::put_stream_weights(ctx.state, node, active)?;
+    let weight = match has_room(&ctx.block.params, node) {
+        true => active,
+        false => 0,
     };
     for model in &node.models {
         keys::index(node.role(), model).set_weight(ctx.state, node.slot, weight)?;

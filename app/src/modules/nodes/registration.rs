@@ -4,6 +4,7 @@ use poq_proto::v1::{GenesisNode, Node, NodeStatus, Role};
 use poq_proto::{code, event};
 use poq_store::State;
 
+use super::sessions::check_stream;
 use super::{find, keys, min_stake, name, operator_of_payout, put_weighted, require_role};
 use crate::address::Address;
 use crate::error::{Error, Result, ensure};
@@ -53,6 +54,7 @@ pub fn register(ctx: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
     );
     check_endpoint(role, &request.endpoint)?;
     check_models(ctx, role, &request.models, &[])?;
+    check_stream(role, request.stream.as_ref())?;
     let capacity = capacity_of_request(request.capacity)?;
 
     let slot = claim_slot(ctx.state, role)?;
@@ -71,6 +73,7 @@ pub fn register(ctx: &mut Execution<'_>, request: GenesisNode) -> Result<()> {
         status: NodeStatus::Active.into(),
         registered_height: ctx.block.height,
         slot,
+        stream: request.stream,
         ..Node::default()
     };
     put_weighted(ctx, &mut node)?;

@@ -84,13 +84,21 @@ fn narrowed(numerator: u128, denominator: u128) -> u64 {
 /// before it.
 fn longest_task(params: &Params) -> u64 {
     let answer = wait_and(params.answer_window, params.answer_window);
+    let answers = all_attempts(params.max_inference_attempts, answer);
+    answers.saturating_add(longest_scoring(params))
+}
+
+/// The part of these blocks after the answer.
+pub(super) fn longest_scoring(params: &Params) -> u64 {
     let scores = params.commit_window.saturating_add(params.reveal_window);
     let scores = wait_and(params.commit_window, scores);
-    let times = |attempts: u32, one: u64| one.saturating_mul(ATTEMPTS * u64::from(attempts));
-    times(params.max_inference_attempts, answer)
-        .saturating_add(times(params.max_committee_attempts, scores))
+    all_attempts(params.max_committee_attempts, scores)
         .saturating_add(params.audit_window)
         .saturating_add(params.audit_delay)
+}
+
+fn all_attempts(attempts: u32, one: u64) -> u64 {
+    one.saturating_mul(ATTEMPTS * u64::from(attempts))
 }
 
 fn wait_and(patience: u64, work: u64) -> u64 {

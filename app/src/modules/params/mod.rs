@@ -6,8 +6,10 @@ mod keys;
 pub mod limits;
 pub mod msgs;
 pub mod query;
+mod sessions;
 
 pub use economics::{DRAW_RETRY, max_expected_audits, max_price, quorum};
+pub use sessions::default_sessions;
 
 use poq_proto::v1::{Aggregation, Params};
 use poq_proto::{PPM, code};
@@ -89,6 +91,7 @@ pub fn default_params() -> Params {
         challenger_share: 500_000,
         model_activation_delay: 86_400,
         max_block_bytes: 4 << 20,
+        sessions: None,
     }
 }
 
@@ -257,7 +260,8 @@ pub fn validate(params: &Params) -> Result<()> {
         "max_tx_bytes must be at most a quarter of max_block_bytes {}",
         params.max_block_bytes
     );
-    economics::validate(params)
+    economics::validate(params)?;
+    sessions::validate(params)
 }
 
 #[cfg(test)]

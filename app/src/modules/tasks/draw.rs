@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use poq_proto::v1::{Assignment, Committee, Node, Role, Seat, Task, WeightedEvaluatorModel};
+use poq_proto::code;
+use poq_proto::v1::{Assignment, Committee, Model, Node, Role, Seat, Task, WeightedEvaluatorModel};
 
 use super::audit_risk::expected_audits;
-use super::settlement::price_of;
-use crate::error::{Error, Result};
+use super::settlement::at_stake;
+use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
 use crate::modules::nodes;
 use crate::modules::params::quorum;
@@ -59,7 +60,7 @@ pub(super) fn committee(ctx: &Execution<'_>, task: &Task) -> Result<Option<Commi
     if seats.len() < quorum(ctx.block.params.committee_size as usize) {
         return Ok(None);
     }
-    let expected_audits = expected_audits(&ctx.block.params, price_of(task), &seats);
+    let expected_audits = expected_audits(&ctx.block.params, at_stake(task), &seats);
     Ok(Some(Committee {
         height: ctx.block.height,
         beacon: ctx.block.beacon.to_vec(),
@@ -67,6 +68,26 @@ pub(super) fn committee(ctx: &Execution<'_>, task: &Task) -> Result<Option<Commi
         expected_audits,
         ..Committee::default()
     }))
+}
+
+/// Refuses what no committee could judge, before a node works on it.
+pub fn require_committee(ctx: &Execution<'_>, user: &str, model: &Model) -> Result<()> {
+    let needed = quorum(ctx.block.params.committee_size as usize);
+    let excluded = nodes::slots_of(ctx.state, Role::Evaluator, &[user])?;
+    let mut eligible = BTreeSet::new();
+    for evaluator in &model.evaluator_models {
+        let most = needed.saturating_add(excluded.len());
+        let slots = nodes::slots(ctx.state, Role::Evaluator, &evaluator.id, most)?;
+        eligible.extend(slots.into_iter().filter(|slot| !excluded.contains(slot)));
+    }
+    ensure!(
+        eligible.len() >= needed,
+        code::NO_NODES,
+        "{} evaluators that may judge an answer of model {} have room, {needed} are needed; try again later",
+        eligible.len(),
+        model.id
+    );
+    Ok(())
 }
 
 /// The slots of the inference nodes that missed the task.

@@ -12,7 +12,8 @@ use std::collections::BTreeSet;
 use poq_proto::event;
 use poq_proto::v1::Role;
 
-use super::lifecycle::{self, Drawn};
+use super::leaf::EndedLeaf;
+use super::lifecycle::{self, Draw, Step};
 use super::{compact, keys};
 use crate::error::Result;
 use crate::execution::Execution;
@@ -21,36 +22,49 @@ use crate::modules::nodes;
 /// An entry of a queue: its key and the task.
 type Due = (Vec<u8>, u64);
 
-/// Draws for the waiting tasks, at most half of `max_transitions_per_block`, and returns their
-/// number. It must run before anything else in a block that concerns nodes: weights change only
-/// after the last draw.
-pub fn draw_due(ctx: &mut Execution<'_>) -> Result<usize> {
+/// What the draws at the beginning of a block did.
+#[derive(Debug)]
+pub struct Drawn {
+    /// The number of tasks that drew.
+    pub tasks: usize,
+    /// The leaves whose tasks ended because no committee could be drawn.
+    pub ended: Vec<EndedLeaf>,
+}
+
+/// Draws for the waiting tasks, at most half of `max_transitions_per_block`. It must run before
+/// anything in a block that changes weights: they change only after the last draw.
+pub fn draw_due(ctx: &mut Execution<'_>) -> Result<Drawn> {
     let due = due(ctx, keys::DRAW, limit(ctx).div_ceil(2))?;
     let (mut drawn, mut given_up) = (BTreeSet::new(), Vec::new());
     for one in &due {
         match step(ctx, one, lifecycle::draw)? {
-            Some(Drawn::Nodes(role, operators)) => {
+            Some(Draw::Nodes(role, operators)) => {
                 drawn.extend(
                     operators
                         .into_iter()
                         .map(|operator| (role as i32, operator)),
                 );
             }
-            Some(Drawn::GivenUp) => given_up.push(one),
-            Some(Drawn::NoRoom) | None => {}
+            Some(Draw::GivenUp) => given_up.push(one),
+            Some(Draw::NoRoom) | None => {}
         }
     }
     for (role, operator) in &drawn {
         let role = Role::try_from(*role).unwrap_or_default();
         nodes::close_if_full(ctx, role, operator)?;
     }
+    let mut ended = Vec::new();
     for one in given_up {
-        step(ctx, one, lifecycle::give_up)?;
+        ended.extend(step(ctx, one, lifecycle::give_up)?.flatten());
     }
-    Ok(due.len())
+    Ok(Drawn {
+        tasks: due.len(),
+        ended,
+    })
 }
 
 /// A task that has just settled.
+#[derive(Debug)]
 pub struct Settled {
     /// The task's id.
     pub task: u64,
@@ -58,16 +72,29 @@ pub struct Settled {
     pub audit_probability: u32,
 }
 
+/// What the end of a block did.
+#[derive(Debug, Default)]
+pub struct Advanced {
+    /// The tasks that settled.
+    pub settled: Vec<Settled>,
+    /// The leaves whose tasks ended.
+    pub ended: Vec<EndedLeaf>,
+}
+
 /// Advances the other tasks that are due, as many as the block's draws leave of
 /// `max_transitions_per_block`, and compacts old records. Tasks beyond the limit stay due, the
-/// oldest first. Returns the tasks that settled.
-pub fn advance_due(ctx: &mut Execution<'_>, drawn: usize) -> Result<Vec<Settled>> {
-    let mut settled = Vec::new();
+/// oldest first.
+pub fn advance_due(ctx: &mut Execution<'_>, drawn: usize) -> Result<Advanced> {
+    let mut advanced = Advanced::default();
     for due in due(ctx, keys::DUE, limit(ctx).saturating_sub(drawn))? {
-        settled.extend(step(ctx, &due, lifecycle::advance)?.flatten());
+        match step(ctx, &due, lifecycle::advance)? {
+            Some(Step::Settled(settled)) => advanced.settled.push(settled),
+            Some(Step::Ended(leaf)) => advanced.ended.push(leaf),
+            Some(Step::Other) | None => {}
+        }
     }
     compact::compact_due(ctx)?;
-    Ok(settled)
+    Ok(advanced)
 }
 
 fn limit(ctx: &Execution<'_>) -> usize {

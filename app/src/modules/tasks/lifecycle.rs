@@ -6,8 +6,9 @@ use poq_proto::v1::{Committee, Payout, RefundReason, Role, Seat, Settlement, Tas
 use super::aggregate::{aggregate, opinions};
 use super::audit_risk::audit_probability;
 use super::due::Settled;
+use super::leaf::EndedLeaf;
 use super::reveals::without_punished;
-use super::settlement::{Bill, delivered_part, price_of, returned, split};
+use super::settlement::{Bill, at_stake, delivered_part, price_of, returned, split};
 use super::{
     await_draw, committee_attempt, compact, current_committee, draw, enter, get, keys, leave_queue,
     put, reschedule,
@@ -23,9 +24,18 @@ use crate::modules::{bank, nodes};
 /// chose the length, so a short answer says too little about the node.
 const TELLING_BYTES: u32 = 512;
 
-/// Ends the phase of a task that is due, and returns the settlement if that settled the task. A
-/// task that then needs a draw waits for the next block.
-pub(super) fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled>> {
+/// What a step did that others act on.
+pub(super) enum Step {
+    /// The task is settled.
+    Settled(Settled),
+    /// The task of a session's leaf is over.
+    Ended(EndedLeaf),
+    /// Anything else.
+    Other,
+}
+
+/// Ends the phase of a task that is due. A task that then needs a draw waits for the next block.
+pub(super) fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Step> {
     let mut task = get(ctx.state, id)?;
     let mut settled = None;
     match task.status() {
@@ -40,11 +50,15 @@ pub(super) fn advance(ctx: &mut Execution<'_>, id: u64) -> Result<Option<Settled
         }
     }
     put(ctx.state, &task)?;
-    Ok(settled)
+    Ok(match (settled, EndedLeaf::of(&task)) {
+        (Some(settled), _) => Step::Settled(settled),
+        (None, Some(leaf)) => Step::Ended(leaf),
+        (None, None) => Step::Other,
+    })
 }
 
 /// The result of a draw.
-pub(super) enum Drawn {
+pub(super) enum Draw {
     /// These operators got a duty.
     Nodes(Role, Vec<String>),
     /// Too few nodes have room; the task tries again.
@@ -54,7 +68,7 @@ pub(super) enum Drawn {
 }
 
 /// Draws the nodes that work on a task next. Nothing here may change a weight.
-pub(super) fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
+pub(super) fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Draw> {
     let mut task = get(ctx.state, id)?;
     let drawn = match task.status() {
         TaskStatus::Submitted => assign(ctx, &mut task)?,
@@ -71,26 +85,28 @@ pub(super) fn draw(ctx: &mut Execution<'_>, id: u64) -> Result<Drawn> {
 }
 
 /// Ends a task for which no node had room during the whole window of the phase that it waits for.
-pub(super) fn give_up(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
+/// Returns the leaf whose task it was, if any.
+pub(super) fn give_up(ctx: &mut Execution<'_>, id: u64) -> Result<Option<EndedLeaf>> {
     let mut task = get(ctx.state, id)?;
     let reason = match task.status() {
         TaskStatus::Submitted => RefundReason::NoInferenceNode,
         _ => RefundReason::NoCommittee,
     };
     refund(ctx, &mut task, reason)?;
-    put(ctx.state, &task)
+    put(ctx.state, &task)?;
+    Ok(EndedLeaf::of(&task))
 }
 
-fn wait_for_room(ctx: &mut Execution<'_>, task: &mut Task, patience: u64) -> Result<Drawn> {
+fn wait_for_room(ctx: &mut Execution<'_>, task: &mut Task, patience: u64) -> Result<Draw> {
     let now = ctx.block.height;
     if now > task.updated_height.saturating_add(patience) {
-        return Ok(Drawn::GivenUp);
+        return Ok(Draw::GivenUp);
     }
     reschedule(ctx, task, now.saturating_add(DRAW_RETRY))?;
-    Ok(Drawn::NoRoom)
+    Ok(Draw::NoRoom)
 }
 
-fn assign(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
+fn assign(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Draw> {
     let Some(assignment) = draw::inference_node(ctx, task)? else {
         return wait_for_room(ctx, task, ctx.block.params.answer_window);
     };
@@ -114,7 +130,7 @@ fn assign(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
     let drawn = vec![assignment.operator.clone()];
     task.assignments.push(assignment);
     enter(ctx, task, TaskStatus::Assigned, due)?;
-    Ok(Drawn::Nodes(Role::Inference, drawn))
+    Ok(Draw::Nodes(Role::Inference, drawn))
 }
 
 fn miss_answer(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
@@ -147,7 +163,7 @@ fn may_try_again(excused: impl ExactSizeIterator<Item = bool>, limit: u32) -> bo
     attempts.saturating_sub(excused.min(limit)) < limit
 }
 
-fn seat_committee(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
+fn seat_committee(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Draw> {
     let Some(committee) = draw::committee(ctx, task)? else {
         return wait_for_room(ctx, task, ctx.block.params.commit_window);
     };
@@ -175,7 +191,7 @@ fn seat_committee(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Drawn> {
     let drawn = seats.map(|seat| seat.operator.clone()).collect();
     task.committees.push(committee);
     enter(ctx, task, TaskStatus::Committing, due)?;
-    Ok(Drawn::Nodes(Role::Evaluator, drawn))
+    Ok(Draw::Nodes(Role::Evaluator, drawn))
 }
 
 /// The duty of a seat.
@@ -289,6 +305,11 @@ fn settle(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
     let Some(answer) = &task.answer else {
         return Err(without(task, "an answer"));
     };
+    let inference = |amount| Payout {
+        operator: answer.operator.clone(),
+        payout: answer.payout.clone(),
+        amount,
+    };
     let amounts = split(&Bill::of(params, task, &committee, quality))?;
     let seat_payout = |operator: &str, amount| -> Result<Payout> {
         Ok(Payout {
@@ -301,11 +322,8 @@ fn settle(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
     let settlement = Settlement {
         quality,
         price: amounts.price,
-        inference: Some(Payout {
-            operator: answer.operator.clone(),
-            payout: answer.payout.clone(),
-            amount: amounts.inference,
-        }),
+        // The node of a leaf is paid with its session.
+        inference: task.leaf.is_none().then(|| inference(amounts.inference)),
         evaluators: committee
             .seats
             .iter()
@@ -316,7 +334,7 @@ fn settle(ctx: &mut Execution<'_>, task: &mut Task) -> Result<Settled> {
         refund: amounts.refund,
         height: ctx.block.height,
         final_height,
-        audit_probability: audit_probability(params, amounts.price, &committee),
+        audit_probability: audit_probability(params, at_stake(task), &committee),
     };
     ctx.emit(
         event::TASK_SETTLED,
@@ -379,7 +397,7 @@ fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
 }
 
 /// Pays the account that collects the validators' income.
-pub(super) fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
+pub fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
     let protocol = Address::of_module(PROTOCOL_ACCOUNT, &ctx.block.params.bech32_prefix)?;
     bank::pay(ctx, protocol.as_str(), amount)
 }
@@ -403,7 +421,8 @@ pub(super) fn pay(ctx: &mut Execution<'_>, task: u64, payout: &Payout) -> Result
 
 /// Ends a task without a quality. The escrow returns to the user; if there is an answer that nobody
 /// judged, half of its price goes to its node. So neither the user nor the node gains more than
-/// half of a price by keeping evaluators silent (`params::max_price`).
+/// half of a price by keeping evaluators silent (`params::max_price`). A leaf without a quality does
+/// not count in its session.
 pub(super) fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundReason) -> Result<()> {
     task.set_refund_reason(reason);
     ctx.emit(
@@ -414,7 +433,7 @@ pub(super) fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundRea
             (event::REASON, &reason.as_str_name()),
         ],
     );
-    if let Some(answer) = &task.answer {
+    if let (Some(answer), None) = (&task.answer, task.leaf) {
         task.unjudged_pay = price_of(task) / 2;
         let payout = Payout {
             operator: answer.operator.clone(),
@@ -432,10 +451,8 @@ pub(super) fn refund(ctx: &mut Execution<'_>, task: &mut Task, reason: RefundRea
 /// compact later.
 fn end(ctx: &mut Execution<'_>, task: &mut Task, status: TaskStatus, to_user: u64) -> Result<()> {
     bank::pay(ctx, &task.user, to_user)?;
-    let open = ctx.state.get_u64(keys::open(&task.user))?.unwrap_or(0);
-    match open.saturating_sub(1) {
-        0 => ctx.state.delete(keys::open(&task.user))?,
-        rest => ctx.state.put_u64(keys::open(&task.user), rest)?,
+    if task.leaf.is_none() {
+        ctx.state.count_down(keys::open(&task.user))?;
     }
     leave_queue(ctx, task)?;
     ctx.state.delete_payload(keys::prompt(task.id))?;

@@ -8,6 +8,7 @@ mod draw;
 mod due;
 pub mod genesis;
 mod keys;
+mod leaf;
 mod lifecycle;
 pub mod msgs;
 pub mod query;
@@ -17,15 +18,18 @@ mod seats;
 pub mod settlement;
 
 pub use audited::{hold, resume, settle_again, texts};
-pub use due::{Settled, advance_due, draw_due};
+pub use draw::require_committee;
+pub use due::{Advanced, Drawn, Settled, advance_due, draw_due};
 pub use keys::parse_queued;
-pub use lifecycle::seat_duty;
+pub use leaf::{EndedLeaf, LeafTask, begin_leaf_task};
+pub use lifecycle::{pay_protocol, seat_duty};
 
 use poq_proto::code;
 use poq_proto::v1::{Audit, Committee, ItemResult, Task, TaskStatus};
 use poq_store::State;
 use prost::Message;
 
+use crate::batch;
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
 
@@ -47,6 +51,13 @@ pub fn all(state: &State) -> Result<Vec<Task>> {
 pub fn open_audit(task: &Task) -> Option<&Audit> {
     let audit = task.audit.as_ref().filter(|audit| audit.result.is_none());
     audit.filter(|_| task.status() == TaskStatus::Settled)
+}
+
+/// The id of a new task.
+fn new_id(ctx: &mut Execution<'_>) -> Result<u64> {
+    let id = ctx.state.get_u64(keys::NEXT_ID)?.unwrap_or(1);
+    ctx.state.put_u64(keys::NEXT_ID, id.saturating_add(1))?;
+    Ok(id)
 }
 
 fn put(state: &mut State, task: &Task) -> Result<()> {
@@ -119,39 +130,13 @@ fn committee_attempt(task: &Task) -> u32 {
     u32::try_from(task.committees.len().saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
-/// Runs the items of a batch one by one. The message succeeds if any item does; otherwise it fails
-/// with the error of the first item.
+/// Runs the items of a batch about tasks one by one.
 fn run_batch<T: Message>(
     ctx: &mut Execution<'_>,
     items: Vec<(u64, T)>,
-    mut run: impl FnMut(&mut Execution<'_>, u64, T) -> Result<()>,
+    run: impl FnMut(&mut Execution<'_>, u64, T) -> Result<()>,
 ) -> Result<Vec<ItemResult>> {
-    let limit = ctx.block.params.max_batch_items as usize;
-    ensure!(
-        (1..=limit).contains(&items.len()),
-        code::INVALID_BATCH,
-        "a batch has 1 to {limit} items, got {}",
-        items.len()
-    );
-    let mut results = Vec::with_capacity(items.len());
-    let mut first_failure = None;
-    for (task_id, item) in items {
-        let bytes = item.encoded_len();
-        let code = match ctx.attempt(|ctx| run(ctx, task_id, item)) {
-            Ok(()) => 0,
-            Err(error) => {
-                let Some(code) = error.code() else {
-                    return Err(error);
-                };
-                first_failure.get_or_insert(error);
-                code.number
-            }
-        };
-        ctx.items.count(bytes, code == 0);
-        results.push(ItemResult { task_id, code });
-    }
-    match first_failure {
-        Some(failure) if results.iter().all(|result| result.code != 0) => Err(failure),
-        _ => Ok(results),
-    }
+    let results = batch::run_batch(ctx, items, run)?;
+    let result = |(task_id, code)| ItemResult { task_id, code };
+    Ok(results.into_iter().map(result).collect())
 }

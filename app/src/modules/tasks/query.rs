@@ -10,7 +10,7 @@ use poq_store::State;
 use super::{committee_attempt, get, keys};
 use crate::error::{Error, Result, reject};
 use crate::modules::nodes::query::check_role;
-use crate::pagination::page_limit;
+use crate::pagination::{ids_under, page_limit};
 
 /// `poq.v1.Query/Task`.
 pub fn query_task(state: &State, request: QueryTaskRequest) -> Result<QueryTaskResponse> {
@@ -91,19 +91,8 @@ fn duty(role: Role, operator: &str, task: &Task) -> Duty {
 
 /// The tasks whose ids follow the prefix.
 fn tasks_under(state: &State, prefix: &str, after: u64, limit: usize) -> Result<Vec<Task>> {
-    let start = format!("{prefix}{after:020}");
-    state
-        .scan(prefix, Some(start.as_bytes()), limit)?
-        .into_iter()
-        .map(|(key, _)| {
-            let id = key
-                .strip_prefix(prefix.as_bytes())
-                .and_then(|id| std::str::from_utf8(id).ok())
-                .and_then(|id| id.parse().ok())
-                .ok_or_else(|| Error::broken(format!("a key under {prefix} is corrupt")))?;
-            get(state, id)
-        })
-        .collect()
+    let ids = ids_under(state, prefix, after, limit)?;
+    ids.into_iter().map(|id| get(state, id)).collect()
 }
 
 fn text(bytes: Vec<u8>) -> Result<String> {

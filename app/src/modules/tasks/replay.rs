@@ -15,7 +15,7 @@ use crate::execution::{BlockContext, Execution};
 use crate::modules::nodes;
 
 /// The most candidates that are listed per model.
-const MAX_CANDIDATES: usize = 1_000;
+pub const MAX_CANDIDATES: usize = 1_000;
 
 /// A draw as the chain recorded it.
 #[derive(Clone, Debug, PartialEq, Eq)]

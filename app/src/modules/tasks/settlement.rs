@@ -25,6 +25,8 @@ pub struct Bill<'a> {
     pub quality: u32,
     /// The quality that each seat revealed, ppm; none for a silent seat.
     pub revealed: Vec<Option<u32>>,
+    /// Whether the escrow is only the pot of a committee that scores a session's answer.
+    pub is_pot: bool,
 }
 
 impl<'a> Bill<'a> {
@@ -43,6 +45,25 @@ impl<'a> Bill<'a> {
                 .iter()
                 .map(|seat| seat.reveal.map(|reveal| reveal.quality))
                 .collect(),
+            is_pot: task.leaf.is_some(),
+        }
+    }
+
+    /// The price, base units: at most the escrow.
+    fn price(&self) -> u64 {
+        let price = self.terms.price(self.prompt_bytes, self.answer_bytes);
+        price.min(self.escrow)
+    }
+
+    /// The division of the price, or of the pot.
+    ///
+    /// # Errors
+    /// `INTERNAL` if the parameters give away more than the price.
+    pub fn shares(&self) -> Result<Shares> {
+        let seats = self.revealed.len();
+        match self.is_pot {
+            true => Ok(Shares::of_pot(self.escrow, seats)),
+            false => Shares::of_price(self.params, self.price(), seats),
         }
     }
 }
@@ -66,8 +87,15 @@ pub struct Amounts {
 pub fn price_of(task: &Task) -> u64 {
     let answer_bytes = task.answer.as_ref().map_or(0, |answer| answer.bytes);
     let terms = task.terms.unwrap_or_default();
-    terms.price(task.prompt_bytes.into(), answer_bytes.into())
+    terms
+        .price(task.prompt_bytes.into(), answer_bytes.into())
         .min(task.escrow)
+}
+
+/// The base units that a false quality of the task could move: what audits secure.
+pub fn at_stake(task: &Task) -> u64 {
+    task.leaf
+        .map_or_else(|| price_of(task), |leaf| leaf.at_stake)
 }
 
 /// The part of its full share that an inference node earns, ppm: 0 at or below the floor, 1 from
@@ -134,23 +162,31 @@ pub struct Shares {
     pub protocol: u64,
 }
 
-/// Divides a price among the roles and the seats of the committee.
-///
-/// # Errors
-/// `INTERNAL` if the parameters give away more than the price.
-pub fn shares(params: &Params, price: u64, seats: usize) -> Result<Shares> {
-    let evaluators = share(price, params.evaluator_share.into());
-    let protocol = share(price, params.protocol_share.into());
-    let inference = price
-        .checked_sub(evaluators)
-        .and_then(|rest| rest.checked_sub(protocol))
-        .ok_or_else(|| Error::broken("the shares exceed the price"))?;
-    Ok(Shares {
-        evaluators,
-        per_seat: evaluators.checked_div(seats as u64).unwrap_or(0),
-        inference,
-        protocol,
-    })
+impl Shares {
+    fn of_price(params: &Params, price: u64, seats: usize) -> Result<Self> {
+        let evaluators = share(price, params.evaluator_share.into());
+        let protocol = share(price, params.protocol_share.into());
+        let inference = price
+            .checked_sub(evaluators)
+            .and_then(|rest| rest.checked_sub(protocol))
+            .ok_or_else(|| Error::broken("the shares exceed the price"))?;
+        Ok(Self {
+            evaluators,
+            per_seat: evaluators.checked_div(seats as u64).unwrap_or(0),
+            inference,
+            protocol,
+        })
+    }
+
+    /// All of a pot is the committee's.
+    fn of_pot(pot: u64, seats: usize) -> Self {
+        Self {
+            evaluators: pot,
+            per_seat: pot.checked_div(seats as u64).unwrap_or(0),
+            inference: 0,
+            protocol: 0,
+        }
+    }
 }
 
 /// The amount that a seat earns of its share: all of it at the consensus quality, nothing from
@@ -163,9 +199,7 @@ pub fn seat_amount(params: &Params, per_seat: u64, quality: u32, revealed: Optio
 
 /// Splits the escrow.
 pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
-    let price = bill.terms.price(bill.prompt_bytes, bill.answer_bytes);
-    let price = price.min(bill.escrow);
-    let shares = shares(bill.params, price, bill.revealed.len())?;
+    let (price, shares) = (bill.price(), bill.shares()?);
     let earned = earned_part(&bill.terms, bill.min_quality, bill.quality);
     let inference = share(shares.inference, earned);
     let withheld = withheld(bill, shares.inference, inference);
@@ -217,6 +251,7 @@ mod tests {
             min_quality: 0,
             quality: 700_000,
             revealed: vec![Some(700_000), Some(600_000), Some(900_001), None],
+            is_pot: false,
         }
     }
 
@@ -231,6 +266,23 @@ mod tests {
                 evaluators: vec![500, 250, 0, 0],
                 protocol: 500,
                 refund: 11_250,
+            }
+        );
+    }
+
+    #[test]
+    fn a_pot_is_for_the_committee_alone() {
+        let (params, terms) = (default_params(), terms());
+        let mut bill = bill(&params, terms);
+        (bill.escrow, bill.is_pot, bill.min_quality) = (2_000, true, 900_000);
+        assert_eq!(
+            split(&bill).unwrap(),
+            Amounts {
+                price: 2_000,
+                inference: 0,
+                evaluators: vec![500, 250, 0, 0],
+                protocol: 0,
+                refund: 1_250,
             }
         );
     }
@@ -267,6 +319,7 @@ mod tests {
             revealed in prop::collection::vec(prop::option::of(0u32..=1_000_000), 1..64),
             (evaluator_share, protocol_share) in (0u32..=500_000, 0u32..=500_000),
             score_tolerance in 1u32..=1_000_000,
+            is_pot in any::<bool>(),
         ) {
             let params = Params { evaluator_share, protocol_share, score_tolerance, ..default_params() };
             let terms = Terms {
@@ -277,7 +330,7 @@ mod tests {
             };
             let bill = Bill {
                 params: &params, terms, prompt_bytes, answer_bytes, escrow, min_quality,
-                quality, revealed,
+                quality, revealed, is_pot,
             };
             let amounts = split(&bill).unwrap();
             let out = u128::from(amounts.inference)

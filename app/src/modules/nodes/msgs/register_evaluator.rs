@@ -21,6 +21,7 @@ pub fn register_evaluator(
             models: message.evaluator_models,
             stake: message.stake,
             capacity: message.capacity,
+            stream: None,
         },
     )?;
     Ok(MsgRegisterEvaluatorResponse {})

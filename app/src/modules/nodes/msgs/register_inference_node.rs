@@ -23,6 +23,7 @@ pub fn register_inference_node(
             models: message.models,
             stake: message.stake,
             capacity: message.capacity,
+            stream: None,
         },
     )?;
     Ok(MsgRegisterInferenceNodeResponse {})

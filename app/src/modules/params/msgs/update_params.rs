@@ -35,6 +35,12 @@ pub fn update_params(
         "unbonding_window cannot fall below {}: CometBFT accepts evidence of that age",
         now.unbonding_window
     );
+    // Open sessions end by their windows.
+    ensure!(
+        params.sessions.is_some() || now.sessions.is_none(),
+        code::INVALID_REQUEST,
+        "sessions cannot be removed once they are enabled"
+    );
     validate(&params)?;
     set(ctx.state, &params)?;
     ctx.emit(event::PARAMS_UPDATED, &[]);

@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use poq_proto::v1::{
@@ -10,8 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
-use crate::modules::params::{limits::MIN_ANSWER_BYTES, quorum};
-use crate::modules::tasks::{await_draw, keys, put};
+use crate::modules::params::limits::MIN_ANSWER_BYTES;
+use crate::modules::tasks::{await_draw, keys, new_id, put, require_committee};
 use crate::modules::{bank, models, nodes, params};
 
 /// Highest sampling temperature, ppm.
@@ -63,8 +62,7 @@ pub fn submit_task(
     bank::debit(ctx.state, &user, &params.denom, message.max_fee.into())?;
     count_open(ctx, &message.user)?;
 
-    let id = ctx.state.get_u64(keys::NEXT_ID)?.unwrap_or(1);
-    ctx.state.put_u64(keys::NEXT_ID, id.saturating_add(1))?;
+    let id = new_id(ctx)?;
     ctx.state.mark(keys::task_of(&message.user, id))?;
     ctx.state
         .put_payload(keys::prompt(id), message.prompt.as_bytes())?;
@@ -95,26 +93,6 @@ pub fn submit_task(
         ],
     );
     Ok(MsgSubmitTaskResponse { task_id: id })
-}
-
-/// Refuses a task that no committee could judge, before a node works on it.
-fn require_committee(ctx: &Execution<'_>, user: &str, model: &Model) -> Result<()> {
-    let needed = quorum(ctx.block.params.committee_size as usize);
-    let excluded = nodes::slots_of(ctx.state, Role::Evaluator, &[user])?;
-    let mut eligible = BTreeSet::new();
-    for evaluator in &model.evaluator_models {
-        let most = needed.saturating_add(excluded.len());
-        let slots = nodes::slots(ctx.state, Role::Evaluator, &evaluator.id, most)?;
-        eligible.extend(slots.into_iter().filter(|slot| !excluded.contains(slot)));
-    }
-    ensure!(
-        eligible.len() >= needed,
-        code::NO_NODES,
-        "{} evaluators that may judge an answer of model {} have room, {needed} are needed; try again later",
-        eligible.len(),
-        model.id
-    );
-    Ok(())
 }
 
 fn validate(ctx: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result<()> {
