@@ -20,6 +20,8 @@ pub(super) struct Allowed {
     pub escrow: u64,
     /// Highest price of one answer, base units.
     pub max_order_price: u64,
+    /// Most orders, because a log with more leaves could not be settled; none if all sizes can.
+    pub max_orders: Option<u64>,
 }
 
 /// What an order asks for, as far as its price and its leaf depend on it.
@@ -101,6 +103,12 @@ pub(super) enum Fault {
         /// Base units.
         escrow: u64,
     },
+    /// The log has as many orders as the chain settles.
+    #[error("the session has had all of its {most} orders: use another one")]
+    Full {
+        /// Most orders.
+        most: u64,
+    },
     /// Too many orders are not acknowledged.
     #[error("at most {window} orders may be beyond the acknowledged ones: acknowledge first")]
     Window {
@@ -147,6 +155,12 @@ impl Log {
         self.orders.len() as u64
     }
 
+    /// Whether it takes no more orders.
+    pub(super) fn is_full(&self) -> bool {
+        let most = self.allowed.max_orders;
+        most.is_some_and(|most| self.next() >= most)
+    }
+
     /// Leaves: the longest finished prefix of the orders.
     pub(super) fn count(&self) -> u64 {
         self.leaves.len() as u64
@@ -190,6 +204,11 @@ impl Log {
         window: u32,
     ) -> Result<(), Fault> {
         self.check_log(voucher)?;
+        if let Some(most) = self.allowed.max_orders
+            && self.is_full()
+        {
+            return Err(Fault::Full { most });
+        }
         let ceiling = self.ceiling(asked);
         let most = self.allowed.max_order_price;
         if ceiling > most {

@@ -427,6 +427,7 @@ fn refused(fault: Fault) -> Refusal {
         Fault::Log { .. } => (RefusalCode::WrongLog, None),
         Fault::Price { .. } => (RefusalCode::Price, None),
         Fault::Authorized { .. } | Fault::Escrow { .. } => (RefusalCode::Escrow, None),
+        Fault::Full { .. } => (RefusalCode::Closed, None),
         Fault::Window { .. } => (RefusalCode::Busy, None),
     };
     Refusal {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use poq_client::session::SessionState;
-use poq_proto::v1;
+use poq_proto::v1::{self, SessionScoring};
 
 use super::answer::Live;
 use super::journal::{Kept, Signed};
@@ -101,6 +101,7 @@ fn allowed(record: &v1::Session) -> Allowed {
         terms: record.terms.unwrap_or_default(),
         escrow: record.escrow,
         max_order_price: rules.max_order_price,
+        max_orders: (record.scoring() == SessionScoring::All).then(|| rules.max_all_leaves.into()),
     }
 }
 

@@ -206,6 +206,7 @@ impl User {
             terms: record.terms.unwrap(),
             escrow: record.escrow,
             max_order_price: record.rules.unwrap().max_order_price,
+            max_orders: None,
         };
         Self {
             session,

@@ -17,6 +17,7 @@ fn allowed() -> Allowed {
         },
         escrow: ESCROW,
         max_order_price: 5_000,
+        max_orders: None,
     }
 }
 
@@ -191,6 +192,27 @@ fn price_escrow_and_window_bound_an_order() {
     assert_eq!(check(&log, &small, 1, WINDOW), Ok(()));
     log.order(small);
     assert_eq!(check(&log, &asked(0, 0), 1, WINDOW), Err(window));
+}
+
+#[test]
+fn a_log_that_is_scored_as_a_whole_has_a_last_number() {
+    let mut log = Log::new(Allowed {
+        max_orders: Some(2),
+        ..allowed()
+    });
+    let ask = asked(10, 100);
+    for _ in 0..2 {
+        assert!(!log.is_full());
+        let voucher = voucher(&log, 0, Some(&ask));
+        assert_eq!(log.check_order(&voucher, &ask, WINDOW), Ok(()));
+        log.order(ask);
+    }
+    assert!(log.is_full());
+    let more = voucher(&log, 0, Some(&ask));
+    let fault = Fault::Full { most: 2 };
+    assert_eq!(log.check_order(&more, &ask, WINDOW), Err(fault));
+    let bare = voucher(&log, 0, None);
+    assert_eq!(log.check_acknowledgement(&bare), Ok(()));
 }
 
 #[test]
