@@ -121,3 +121,51 @@ pub(super) fn is_over(record: &Session) -> bool {
         SessionStatus::Final | SessionStatus::Refunded
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use poq_proto::v1::SessionNode;
+
+    use super::*;
+    use crate::stream::testing::{OPERATOR, Played, SESSION, record};
+
+    #[tokio::test]
+    async fn a_new_session_is_found_before_the_next_block_and_another_node_s_is_not() {
+        let chain = Played::new();
+        let records = Records::new(chain.clone(), OPERATOR);
+        records.renew(&[]).await.unwrap();
+        assert!(records.copy(SESSION).is_some());
+        chain.sessions().insert(8, record(8));
+        let foreign = Session {
+            node: Some(SessionNode {
+                operator: "poq1other".into(),
+                ..SessionNode::default()
+            }),
+            ..record(9)
+        };
+        let waiting = Session {
+            node: None,
+            ..record(10)
+        };
+        chain.sessions().extend([(9, foreign), (10, waiting)]);
+        assert_eq!(records.find(8).await.unwrap().unwrap().id, 8);
+        for id in [9, 10, 11] {
+            assert!(records.find(id).await.unwrap().is_none(), "{id}");
+            assert!(records.copy(id).is_none());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_kept_session_is_followed_to_its_end() {
+        let chain = Played::new();
+        let records = Records::new(chain.clone(), OPERATOR);
+        chain.change(|session| {
+            session.node = None;
+            session.status = SessionStatus::Final.into();
+        });
+        records.renew(&[]).await.unwrap();
+        assert!(records.copy(SESSION).is_none());
+        records.renew(&[SESSION, 99]).await.unwrap();
+        assert!(is_over(&records.copy(SESSION).unwrap()));
+    }
+}
