@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -106,29 +106,30 @@ struct Offset {
 
 async fn read(
     State(desk): State<Arc<Desk>>,
-    Path(order): Path<(u64, u64)>,
-    Query(Offset { offset }): Query<Offset>,
+    order: Result<Path<(u64, u64)>, PathRejection>,
+    from: Result<Query<Offset>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, Refused> {
-    let by = signed(&headers)?;
+    let Query(Offset { offset }) = from.map_err(|wrong| malformed(wrong.body_text()))?;
+    let (order, by) = (named(order)?, signed(&headers)?);
     Ok(streamed(desk.read(order, offset, &by).await?))
 }
 
 async fn stop(
     State(desk): State<Arc<Desk>>,
-    Path(order): Path<(u64, u64)>,
+    order: Result<Path<(u64, u64)>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<SessionState>, Refused> {
-    let by = signed(&headers)?;
+    let (order, by) = (named(order)?, signed(&headers)?);
     Ok(Json(desk.stop(order, &by).await?))
 }
 
 async fn look(
     State(desk): State<Arc<Desk>>,
-    Path(session): Path<u64>,
+    session: Result<Path<u64>, PathRejection>,
     headers: HeaderMap,
 ) -> Result<Json<SessionState>, Refused> {
-    let by = signed(&headers)?;
+    let (session, by) = (named(session)?, signed(&headers)?);
     Ok(Json(desk.look(session, &by).await?))
 }
 
@@ -149,6 +150,11 @@ fn json<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, R
         _ => malformed(rejection.body_text()),
     })?;
     serde_json::from_slice(&body).map_err(|error| malformed(error.to_string()).into())
+}
+
+fn named<T>(path: Result<Path<T>, PathRejection>) -> Result<T, Refused> {
+    let Path(numbers) = path.map_err(|wrong| malformed(wrong.body_text()))?;
+    Ok(numbers)
 }
 
 fn signed(headers: &HeaderMap) -> Result<[u8; 64], Refused> {

@@ -107,3 +107,95 @@ impl Chain for LiveChain {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use poq_client::{Client, Key};
+    use poq_proto::v1::{
+        QueryParamsResponse, QuerySessionRequest, QuerySessionResponse, QuerySessionsRequest,
+        QuerySessionsResponse,
+    };
+
+    use super::*;
+    use crate::fake_node::{self, FakeNode, RpcResult};
+
+    /// A node whose chain answers queries of sessions like this.
+    async fn chain(
+        answer: impl Fn(&str, Vec<u8>) -> RpcResult + Send + Sync + 'static,
+    ) -> (FakeNode, LiveChain) {
+        let node = FakeNode::start(move |method, params| {
+            if method == "status" {
+                return Ok(fake_node::status("poq-test-1", 5));
+            }
+            let path = params["path"].as_str().unwrap_or_default().to_owned();
+            let data = hex::decode(params["data"].as_str().unwrap_or_default());
+            match path.as_str() {
+                "/poq.v1.Query/Params" => Ok(fake_node::found(&QueryParamsResponse {
+                    params: Some(Params {
+                        bech32_prefix: "poq".into(),
+                        ..Params::default()
+                    }),
+                })),
+                path => answer(path, data.unwrap()),
+            }
+        })
+        .await;
+        let client = Client::new(&node.url).unwrap();
+        let key = Key::from_bytes(&[1; 32]).unwrap();
+        let sender = Sender::new(client, key, None).await.unwrap();
+        let heights = watch::Sender::new(0).subscribe();
+        let sender = Arc::new(sender);
+        (node, LiveChain { sender, heights })
+    }
+
+    fn refusal(code: code::Code) -> RpcResult {
+        Ok(fake_node::query_failure(code.number, code.codespace, "no"))
+    }
+
+    #[tokio::test]
+    async fn all_pages_of_this_node_s_sessions_are_read() {
+        let (_node, chain) = chain(|path, data| {
+            assert_eq!(path, "/poq.v1.Query/Sessions");
+            let request = QuerySessionsRequest::decode(data.as_slice()).unwrap();
+            assert!(request.node.starts_with("poq1") && request.user.is_empty());
+            let ids = request.after + 1..=(request.after + u64::from(request.limit)).min(1_500);
+            let session = |id| Session {
+                id,
+                ..Session::default()
+            };
+            let sessions = ids.map(session).collect();
+            Ok(fake_node::found(&QuerySessionsResponse { sessions }))
+        })
+        .await;
+        let ids: Vec<u64> = chain
+            .sessions()
+            .await
+            .unwrap()
+            .iter()
+            .map(|one| one.id)
+            .collect();
+        assert_eq!(ids, (1..=1_500).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn no_session_and_no_sessions_are_not_failures() {
+        let (_node, chain) = chain(|path, data| match path {
+            "/poq.v1.Query/Sessions" => refusal(code::SESSIONS_DISABLED),
+            _ => match QuerySessionRequest::decode(data.as_slice()).unwrap().id {
+                7 => Ok(fake_node::found(&QuerySessionResponse {
+                    session: Some(Session {
+                        id: 7,
+                        ..Session::default()
+                    }),
+                })),
+                8 => refusal(code::UNKNOWN_SESSION),
+                _ => refusal(code::INVALID_REQUEST),
+            },
+        })
+        .await;
+        assert!(chain.sessions().await.unwrap().is_empty());
+        assert_eq!(chain.session(7).await.unwrap().unwrap().id, 7);
+        assert!(chain.session(8).await.unwrap().is_none());
+        assert!(chain.session(9).await.is_err());
+    }
+}

@@ -149,6 +149,17 @@ async fn what_is_no_call_is_refused_in_the_same_form() {
         (401, "unauthorized")
     );
     assert_eq!(app.get(&path, "zz").await.0, StatusCode::BAD_REQUEST);
+    for wrong in [
+        "/poq/v1/orders/7/x",
+        "/poq/v1/orders/7/0?offset=-1",
+        "/poq/v1/sessions/x",
+    ] {
+        let (status, refused) = app.get(wrong, &signed_call(Call::Read, 0, 0)).await;
+        assert_eq!(
+            (status.as_u16(), code(&refused).as_str()),
+            (400, "malformed")
+        );
+    }
     let (status, refused) = app.get("/poq/v2", "").await;
     assert_eq!(
         (status.as_u16(), code(&refused).as_str()),
