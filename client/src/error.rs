@@ -206,6 +206,7 @@ impl Error {
                 code::NOT_FOUND,
                 code::UNKNOWN_ADDRESS,
                 code::UNKNOWN_TASK,
+                code::UNKNOWN_SESSION,
                 code::UNKNOWN_MODEL,
                 code::UNKNOWN_EVALUATOR_MODEL,
                 code::NOT_REGISTERED,

@@ -18,8 +18,9 @@ use poq_proto::v1::{
     QueryEvaluatorModelResponse, QueryEvaluatorModelsRequest, QueryEvaluatorModelsResponse,
     QueryModelRequest, QueryModelResponse, QueryModelsRequest, QueryModelsResponse,
     QueryNodeRequest, QueryNodeResponse, QueryNodesRequest, QueryNodesResponse, QueryParamsRequest,
-    QueryParamsResponse, QueryPayloadRequest, QueryPayloadResponse, QueryTaskRequest,
-    QueryTaskResponse, QueryTasksRequest, QueryTasksResponse, Role, Task,
+    QueryParamsResponse, QueryPayloadRequest, QueryPayloadResponse, QuerySessionRequest,
+    QuerySessionResponse, QuerySessionsRequest, QuerySessionsResponse, QueryTaskRequest,
+    QueryTaskResponse, QueryTasksRequest, QueryTasksResponse, Role, Session, Task,
 };
 use prost::{Message, Name};
 use serde::Serialize;
@@ -159,6 +160,40 @@ impl Client {
             if is_last {
                 return Ok(Answer {
                     value: duties,
+                    height,
+                });
+            }
+        }
+    }
+
+    /// A session.
+    pub async fn session(&self, id: u64) -> Result<Session> {
+        let path = "/poq.v1.Query/Session";
+        let answer: Answer<QuerySessionResponse> =
+            self.query(path, &QuerySessionRequest { id }, None).await?;
+        present(answer.value.session, path)
+    }
+
+    /// All open sessions of an inference node, in the order of their ids. `height` is that of the
+    /// state the first page was read from.
+    pub async fn sessions_of_node(&self, operator: &str) -> Result<Answer<Vec<Session>>> {
+        let mut sessions: Vec<Session> = Vec::new();
+        let mut first_height = None;
+        loop {
+            let request = QuerySessionsRequest {
+                user: String::new(),
+                node: operator.into(),
+                after: sessions.last().map_or(0, |session| session.id),
+                limit: PAGE,
+            };
+            let page: Answer<QuerySessionsResponse> =
+                self.query("/poq.v1.Query/Sessions", &request, None).await?;
+            let height = *first_height.get_or_insert(page.height);
+            let is_last = page.value.sessions.len() < PAGE as usize;
+            sessions.extend(page.value.sessions);
+            if is_last {
+                return Ok(Answer {
+                    value: sessions,
                     height,
                 });
             }

@@ -40,6 +40,9 @@ pub(crate) enum Command {
     Start(Start),
     /// Show the node as the chain sees it, and its journal.
     Status(OutputArg),
+    /// Print the key and the certificate's digest that offer sessions on the chain; makes a self-signed
+    /// certificate unless there is one.
+    Stream(OutputArg),
     /// Show the operator's earnings, its losses and its newest payments.
     Earnings(Earnings),
     /// Answer one prompt, without a chain.
@@ -57,7 +60,9 @@ impl Command {
         match self {
             Self::Init(options) => options.common.output.output,
             Self::Register(options) => options.common.output.output,
-            Self::Status(options) | Self::Version(options) => options.output,
+            Self::Status(options) | Self::Stream(options) | Self::Version(options) => {
+                options.output
+            }
             Self::Earnings(options) => options.output.output,
             Self::Generate(options) => options.output.output,
             Self::Models(Models::List(options)) => options.output,

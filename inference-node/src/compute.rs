@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::{counter, histogram};
-use poq_worker::{Asker, Slots, Waiting};
+use poq_worker::{Asker, Queue, Slot, Slots, Waiting};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -21,8 +21,8 @@ pub(crate) enum Error {
     /// The time limit passed while it was queued: nothing was computed.
     #[error("the request timed out in the queue; try again later")]
     Expired,
-    /// A duty preempted it before its first text.
-    #[error("a duty of the chain preempted the request; try again later")]
+    /// A duty or an answer of a session preempted it before its first text.
+    #[error("a duty or a session of the chain preempted the request; try again later")]
     Preempted,
     /// The node is stopping.
     #[error("the node is shutting down")]
@@ -41,6 +41,19 @@ pub(crate) struct GuestLimits {
     pub deadline: Duration,
 }
 
+/// Limits for answers of sessions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SessionLimits {
+    /// Most queued answers.
+    pub queue: usize,
+    /// Most time in the queue.
+    pub start: Duration,
+    /// Time limit of an answer from its start, which is cut then.
+    pub deadline: Duration,
+    /// Time after which a waiting duty cuts an answer.
+    pub duty_wait: Duration,
+}
+
 /// The pending outcome of a guest's request. Dropping it cancels the request.
 pub(crate) type Reply = oneshot::Receiver<Result<Completion, Error>>;
 
@@ -50,15 +63,39 @@ pub(crate) struct Compute {
     generator: Arc<dyn Generator>,
     slots: Arc<Slots>,
     deadline: Duration,
+    /// Absent if the node has no sessions.
+    sessions: Option<SessionLimits>,
 }
 
 impl Compute {
     /// A handle on `generator`.
     pub(crate) fn new(generator: Arc<dyn Generator>, guests: GuestLimits) -> Self {
+        let queue = Queue {
+            guests: guests.queue,
+            sessions: 0,
+        };
         Self {
-            slots: Slots::new(generator.concurrency(), guests.queue),
+            slots: Slots::new(generator.concurrency(), queue),
             deadline: guests.deadline,
             generator,
+            sessions: None,
+        }
+    }
+
+    /// A handle on `generator` that answers sessions too.
+    pub(crate) fn with_sessions(
+        generator: Arc<dyn Generator>,
+        guests: GuestLimits,
+        sessions: SessionLimits,
+    ) -> Self {
+        let queue = Queue {
+            guests: guests.queue,
+            sessions: sessions.queue,
+        };
+        Self {
+            slots: Slots::new(generator.concurrency(), queue),
+            sessions: Some(sessions),
+            ..Self::new(generator, guests)
         }
     }
 
@@ -77,8 +114,8 @@ impl Compute {
         self.generator.lost().await;
     }
 
-    /// Answers a duty until `stop` is cancelled. Duties come before all requests of guests and
-    /// preempt running ones.
+    /// Answers a duty until `stop` is cancelled. Duties come before all other requests. They preempt
+    /// running ones of guests at once, and those of sessions after a while.
     ///
     /// # Errors
     /// [`Error::Expired`] if `stop` is cancelled before the duty's turn, [`Error::Generator`],
@@ -89,13 +126,60 @@ impl Compute {
         request: Request,
         stop: CancellationToken,
     ) -> Result<Completion, Error> {
-        let waiting = self.slots.join(asker).map_err(|_| Error::Busy)?;
+        let mut waiting = self.slots.join(asker).map_err(|_| Error::Busy)?;
+        if let Some(sessions) = &self.sessions {
+            waiting = waiting.pressing_after(sessions.duty_wait);
+        }
         let job = Job {
             request,
             stop,
             deltas: None,
         };
         self.answer(waiting, job).await
+    }
+
+    /// Takes a place in the queue for an answer of a session.
+    ///
+    /// # Errors
+    /// [`Error::Busy`].
+    pub(crate) fn reserve(&self) -> Result<Waiting, Error> {
+        self.slots.join(Asker::Session).map_err(|_| Error::Busy)
+    }
+
+    /// Answers a request of a session, whose place `waiting` is, until `stop` is cancelled. All text
+    /// goes to `deltas`, whose receiver must stay.
+    ///
+    /// # Errors
+    /// [`Error::Expired`] if it could not begin in time or `stop` is cancelled before,
+    /// [`Error::Preempted`], [`Error::Generator`], [`Error::ShuttingDown`].
+    pub(crate) async fn session(
+        &self,
+        waiting: Waiting,
+        request: Request,
+        stop: CancellationToken,
+        deltas: mpsc::Sender<String>,
+    ) -> Result<Completion, Error> {
+        let limits = self.sessions.unwrap_or_default();
+        let slot = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Err(Error::Expired),
+            slot = waiting.slot() => slot.ok_or(Error::ShuttingDown)?,
+            () = tokio::time::sleep(limits.start) => return Err(Error::Expired),
+        };
+        let job = Job {
+            request,
+            stop: stop.child_token(),
+            deltas: Some(deltas),
+        };
+        let end = job.stop.clone();
+        let answer = self.generate(slot, job);
+        tokio::pin!(answer);
+        tokio::select! {
+            biased;
+            outcome = &mut answer => outcome,
+            // Stopped, not dropped: the text so far is the answer.
+            () = tokio::time::sleep(limits.deadline) => { end.cancel(); answer.await }
+        }
     }
 
     /// Queues a guest's request; its time limit starts now.
@@ -139,6 +223,10 @@ impl Compute {
             () = job.stop.cancelled() => return Err(Error::Expired),
             slot = waiting.slot() => slot.ok_or(Error::ShuttingDown)?,
         };
+        self.generate(slot, job).await
+    }
+
+    async fn generate(&self, slot: Slot, job: Job) -> Result<Completion, Error> {
         let stop = job.stop.child_token();
         let generation = self.generator.generate(&job.request, &stop, job.deltas);
         tokio::pin!(generation);

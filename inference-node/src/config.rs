@@ -8,6 +8,7 @@ use poq_worker::{ChainConfig, fill, quoted};
 use serde::Deserialize;
 
 use crate::generator::weights::WeightType;
+use crate::stream::StreamConfig;
 
 /// The model that `make setup` fetches.
 pub(crate) const DEFAULT_MODEL: &str = "smollm2-135m-instruct";
@@ -27,6 +28,9 @@ pub(crate) struct Config {
     /// The OpenAI-compatible server.
     #[serde(default)]
     pub http: HttpConfig,
+    /// The stream API.
+    #[serde(default)]
+    pub stream: StreamConfig,
     /// Where metrics are served.
     #[serde(default)]
     pub metrics: MetricsConfig,
@@ -189,7 +193,7 @@ impl Config {
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("{name} must be at least 1")),
-            None => Ok(()),
+            None => self.stream.validate(),
         }
     }
 }
@@ -250,6 +254,7 @@ impl Template {
     pub(crate) fn render(&self, chain: &ChainConfig) -> String {
         const TEMPLATE: &str = include_str!("config.toml");
         let (duties, http) = (DutiesConfig::default(), HttpConfig::default());
+        let stream = StreamConfig::default();
         let hub = match &self.hub {
             Some(hub) => format!("hub = {}", quoted(hub)),
             None => "# hub = \"meta-llama/Llama-3.2-1B-Instruct\"".into(),
@@ -274,6 +279,13 @@ impl Template {
             ("{http_queue}", http.queue.to_string()),
             ("{deadline}", http.deadline_seconds.to_string()),
             ("{open}", self.open.to_string()),
+            ("{stream_enabled}", stream.enabled.to_string()),
+            ("{stream_listen}", quoted(&stream.listen.to_string())),
+            ("{stream_proxy}", stream.behind_proxy.to_string()),
+            ("{stream_tokens}", stream.max_tokens.to_string()),
+            ("{stream_queue}", stream.queue.to_string()),
+            ("{stream_deadline}", stream.deadline_seconds.to_string()),
+            ("{stream_wait}", stream.duty_wait_seconds.to_string()),
         ];
         fill(TEMPLATE, &values)
     }
@@ -324,6 +336,7 @@ mod tests {
                 ..HttpConfig::default()
             }
         );
+        assert_eq!(config.stream, StreamConfig::default());
         config.validate().unwrap();
         let hub = Template {
             hub: Some("mistralai/Mixtral-8x7B-Instruct-v0.1".into()),

@@ -11,6 +11,7 @@ mod config;
 mod generator;
 mod http;
 mod margins;
+mod stream;
 mod worker;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ const ITEM_OVERHEAD: usize = 8;
 
 /// Splits items, in order, by the chain's limits. `bytes` is an item's encoded length; `most` is
 /// the batch limit of an item whose last batch mostly failed.
-pub(crate) fn batches<T>(
+pub fn batches<T>(
     items: Vec<T>,
     params: &Params,
     bytes: impl Fn(&T) -> usize,

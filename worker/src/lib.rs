@@ -26,6 +26,7 @@ mod submit;
 mod watch;
 mod worker;
 
+pub use batches::batches;
 pub use chain::Chain;
 pub use duties::{Key, Seat, Step};
 pub use error::{Error, Result};
@@ -33,5 +34,5 @@ pub use health::Health;
 pub use home::{ChainConfig, HomeLock, WorkerHome, default_home, fill, quoted};
 pub use journal::Journal;
 pub use run::{Settings, run};
-pub use slots::{Asker, Full, Slot, Slots, Waiting};
+pub use slots::{Asker, Full, Queue, Slot, Slots, Waiting};
 pub use worker::{Job, Undone, Worker};

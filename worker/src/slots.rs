@@ -1,21 +1,25 @@
-//! Priority queue for a model: duties first, by due height, then guests by arrival. A duty that
-//! finds no free slot preempts a guest.
+//! Priority queue for a model: duties first, by due height, then answers of sessions and then guests,
+//! both by arrival. Who finds no free slot preempts a guest; a duty that has waited too long preempts
+//! an answer of a session.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use metrics::{counter, gauge, histogram};
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::Step;
 
-/// The origin of a request. Duties come before guests.
+/// The origin of a request, in the order of precedence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Asker {
     /// The chain, for a step with this due height: a missed duty costs stake.
     Duty(Step, u64),
+    /// The user of a session, who pays by the chain.
+    Session,
     /// An HTTP client.
     Guest,
 }
@@ -25,22 +29,32 @@ impl Asker {
     pub fn name(self) -> &'static str {
         match self {
             Self::Duty(..) => "duty",
+            Self::Session => "session",
             Self::Guest => "guest",
         }
     }
 }
 
-/// Too many guests are waiting.
+/// Too many askers of the same kind are waiting.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Full;
+
+/// Most requests that wait for a slot, besides duties: whoever creates these bounds them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Queue {
+    /// Answers of sessions.
+    pub sessions: usize,
+    /// Guests.
+    pub guests: usize,
+}
 
 /// A number of slots, each for one running request.
 pub struct Slots {
     all: usize,
-    /// Most slots for guests. With two or more slots, one is left free, so that a duty never waits
-    /// for guests only.
-    for_guests: usize,
-    waiting_guests: usize,
+    /// Most slots for sessions and guests. With two or more slots, one is left free, so that a duty
+    /// never waits for them only.
+    for_others: usize,
+    queue: Queue,
     state: Mutex<State>,
 }
 
@@ -51,55 +65,74 @@ type Place = (Asker, u64);
 struct State {
     arrivals: u64,
     waiting: BTreeMap<Place, oneshot::Sender<Slot>>,
+    /// Waiting duties that preempt answers of sessions too.
+    pressing: BTreeSet<Place>,
     duties: usize,
-    /// Tokens that stop running guests, by arrival.
-    guests: BTreeMap<u64, CancellationToken>,
+    /// Tokens that stop running sessions and guests.
+    others: BTreeMap<Place, CancellationToken>,
 }
 
 impl State {
-    fn begin(&mut self, asker: Asker, number: u64, cut: &CancellationToken) {
-        match asker {
+    fn begin(&mut self, place: Place, cut: &CancellationToken) {
+        self.pressing.remove(&place);
+        match place.0 {
             Asker::Duty(..) => self.duties += 1,
-            Asker::Guest => {
-                self.guests.insert(number, cut.clone());
+            Asker::Session | Asker::Guest => {
+                self.others.insert(place, cut.clone());
             }
         }
     }
 
-    fn end(&mut self, asker: Asker, number: u64) {
-        match asker {
+    fn end(&mut self, place: Place) {
+        match place.0 {
             Asker::Duty(..) => self.duties -= 1,
-            Asker::Guest => {
-                self.guests.remove(&number);
+            Asker::Session | Asker::Guest => {
+                self.others.remove(&place);
             }
         }
     }
 
-    /// Stops as many guests as there are waiting duties, the newest first: they lose the least
-    /// work.
+    /// Stops as many guests as there are waiting duties and sessions, and as many sessions as there are
+    /// pressing duties without a guest to stop. The newest first: they lose the least work.
     fn make_room(&self) {
-        let (ending, going_on): (Vec<_>, Vec<_>) =
-            self.guests.values().partition(|cut| cut.is_cancelled());
-        let needed = self.waiting_duties().saturating_sub(ending.len());
-        for cut in going_on.into_iter().rev().take(needed) {
-            cut.cancel();
-            counter!("poq_worker_preempted_total").increment(1);
-        }
+        let ending = self.others.values().filter(|cut| cut.is_cancelled());
+        let ending = ending.count();
+        let waiting = self.waiting.len() - self.waiting(is_guest);
+        let cut = self.cut(is_guest, waiting.saturating_sub(ending));
+        self.cut(is_session, self.pressing.len().saturating_sub(ending + cut));
     }
 
-    fn waiting_duties(&self) -> usize {
-        let askers = self.waiting.keys().map(|(asker, _)| asker);
-        askers.filter(|asker| **asker != Asker::Guest).count()
+    /// Stops up to `most` running requests of a kind and returns their number.
+    fn cut(&self, is_one: fn(Asker) -> bool, most: usize) -> usize {
+        let going_on = self
+            .others
+            .iter()
+            .rev()
+            .filter(|((asker, _), cut)| is_one(*asker) && !cut.is_cancelled());
+        let cut = going_on.take(most).map(|(_, cut)| cut.cancel()).count();
+        counter!("poq_worker_preempted_total").increment(cut as u64);
+        cut
     }
 
-    fn waiting_guests(&self) -> usize {
-        self.waiting.len() - self.waiting_duties()
+    fn waiting(&self, is_one: fn(Asker) -> bool) -> usize {
+        let askers = self.waiting.keys().map(|(asker, _)| *asker);
+        askers.filter(|asker| is_one(*asker)).count()
     }
 
-    fn publish(&mut self) {
+    fn running(&self, is_one: fn(Asker) -> bool) -> usize {
+        let askers = self.others.keys().map(|(asker, _)| *asker);
+        askers.filter(|asker| is_one(*asker)).count()
+    }
+
+    fn publish(&self) {
         for (asker, running, waiting) in [
-            ("duty", self.duties, self.waiting_duties()),
-            ("guest", self.guests.len(), self.waiting_guests()),
+            ("duty", self.duties, self.waiting(is_duty)),
+            (
+                "session",
+                self.running(is_session),
+                self.waiting(is_session),
+            ),
+            ("guest", self.running(is_guest), self.waiting(is_guest)),
         ] {
             gauge!("poq_worker_running", "asker" => asker).set(running as f64);
             gauge!("poq_worker_waiting", "asker" => asker).set(waiting as f64);
@@ -107,14 +140,26 @@ impl State {
     }
 }
 
+fn is_duty(asker: Asker) -> bool {
+    matches!(asker, Asker::Duty(..))
+}
+
+fn is_session(asker: Asker) -> bool {
+    asker == Asker::Session
+}
+
+fn is_guest(asker: Asker) -> bool {
+    asker == Asker::Guest
+}
+
 impl Slots {
-    /// `all` slots, at least one, and a queue for up to `waiting_guests` guests.
-    pub fn new(all: usize, waiting_guests: usize) -> Arc<Self> {
+    /// `all` slots, at least one, and room to wait.
+    pub fn new(all: usize, queue: Queue) -> Arc<Self> {
         let all = all.max(1);
         Arc::new(Self {
             all,
-            for_guests: (all - 1).max(1),
-            waiting_guests,
+            for_others: (all - 1).max(1),
+            queue,
             state: Mutex::default(),
         })
     }
@@ -122,30 +167,37 @@ impl Slots {
     /// Number of slots in use.
     pub fn running(&self) -> usize {
         let state = self.lock();
-        state.duties + state.guests.len()
+        state.duties + state.others.len()
     }
 
     /// Joins the queue.
     ///
     /// # Errors
-    /// [`Full`], for guests only: the caller bounds the duties.
+    /// [`Full`], never for duties.
     pub fn join(self: &Arc<Self>, asker: Asker) -> Result<Waiting, Full> {
         let (sender, receiver) = oneshot::channel();
-        let key = {
+        let (key, ahead) = {
             let mut state = self.lock();
-            let key = (asker, state.arrivals);
-            state.arrivals += 1;
-            let is_full = state.waiting_guests() >= self.waiting_guests;
-            if asker == Asker::Guest && is_full && !self.has_room(&state, asker) {
+            let is_full = match asker {
+                Asker::Duty(..) => false,
+                Asker::Session => state.waiting(is_session) >= self.queue.sessions,
+                Asker::Guest => state.waiting(is_guest) >= self.queue.guests,
+            };
+            if is_full && !self.has_room(&state, asker) {
                 return Err(Full);
             }
+            let key = (asker, state.arrivals);
+            state.arrivals += 1;
+            let ahead = state.waiting.range(..key).count();
             state.waiting.insert(key, sender);
-            key
+            (key, ahead)
         };
         let waiting = Waiting {
             slots: self.clone(),
             key,
+            ahead,
             since: Instant::now(),
+            patience: None,
             receiver,
         };
         self.advance();
@@ -153,9 +205,18 @@ impl Slots {
         Ok(waiting)
     }
 
+    /// Makes a waiting duty preempt answers of sessions.
+    fn press(&self, place: Place) {
+        let mut state = self.lock();
+        if state.waiting.contains_key(&place) {
+            state.pressing.insert(place);
+            state.make_room();
+        }
+    }
+
     fn has_room(&self, state: &State, asker: Asker) -> bool {
-        let is_allowed = asker != Asker::Guest || state.guests.len() < self.for_guests;
-        is_allowed && state.duties + state.guests.len() < self.all
+        let is_allowed = is_duty(asker) || state.others.len() < self.for_others;
+        is_allowed && state.duties + state.others.len() < self.all
     }
 
     /// Gives free slots to the first in the queue.
@@ -177,10 +238,10 @@ impl Slots {
         if !self.has_room(&state, *asker) {
             return None;
         }
-        let ((asker, number), sender) = state.waiting.pop_first()?;
+        let (place, sender) = state.waiting.pop_first()?;
         let cut = CancellationToken::new();
-        state.begin(asker, number, &cut);
-        Some(((asker, number), cut, sender))
+        state.begin(place, &cut);
+        Some((place, cut, sender))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -192,14 +253,39 @@ impl Slots {
 pub struct Waiting {
     slots: Arc<Slots>,
     key: Place,
+    ahead: usize,
     since: Instant,
+    patience: Option<Duration>,
     receiver: oneshot::Receiver<Slot>,
 }
 
 impl Waiting {
+    /// Requests that were to begin before this one when it joined the queue.
+    pub fn ahead(&self) -> usize {
+        self.ahead
+    }
+
+    /// For a duty: preempts answers of sessions after waiting this long.
+    pub fn pressing_after(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
     /// Waits for a slot; `None` when the queue is gone.
     pub async fn slot(mut self) -> Option<Slot> {
-        let slot = (&mut self.receiver).await.ok()?;
+        let early = match self.patience {
+            Some(patience) => timeout(patience, &mut self.receiver).await.ok(),
+            None => None,
+        };
+        let slot = match early {
+            Some(slot) => slot.ok()?,
+            None => {
+                if self.patience.is_some() {
+                    self.slots.press(self.key);
+                }
+                (&mut self.receiver).await.ok()?
+            }
+        };
         let asker = self.key.0.name();
         histogram!("poq_worker_queue_seconds", "asker" => asker).record(self.since.elapsed());
         Some(slot)
@@ -209,6 +295,7 @@ impl Waiting {
 impl Drop for Waiting {
     fn drop(&mut self) {
         let mut state = self.slots.lock();
+        state.pressing.remove(&self.key);
         if state.waiting.remove(&self.key).is_some() {
             state.publish();
         }
@@ -223,12 +310,12 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// Waits until a duty needs the slot; forever if a duty holds it.
+    /// Waits until somebody who goes before needs the slot; forever if a duty holds it.
     pub async fn is_needed(&self) {
         self.cut.cancelled().await;
     }
 
-    /// Whether a duty needs the slot.
+    /// Whether somebody who goes before needs the slot.
     pub fn is_cut(&self) -> bool {
         self.cut.is_cancelled()
     }
@@ -236,101 +323,10 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let (asker, number) = self.key;
-        self.slots.lock().end(asker, number);
+        self.slots.lock().end(self.key);
         self.slots.advance();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use futures::FutureExt;
-
-    use super::*;
-
-    const DUTY: Asker = Asker::Duty(Step::Answer, 9);
-
-    fn join(slots: &Arc<Slots>, asker: Asker) -> Waiting {
-        slots.join(asker).unwrap()
-    }
-
-    fn is_granted(waiting: &mut Waiting) -> Option<Slot> {
-        (&mut waiting.receiver).now_or_never()?.ok()
-    }
-
-    #[test]
-    fn duties_are_served_before_guests_who_came_earlier() {
-        let slots = Slots::new(1, 8);
-        let running = is_granted(&mut join(&slots, Asker::Guest)).unwrap();
-        let mut guest = join(&slots, Asker::Guest);
-        let (mut first, mut second) = (join(&slots, DUTY), join(&slots, DUTY));
-        assert!(is_granted(&mut first).is_none());
-        drop(running);
-        let running = is_granted(&mut first).unwrap();
-        assert!(is_granted(&mut second).is_none() && is_granted(&mut guest).is_none());
-        drop(running);
-        let running = is_granted(&mut second).unwrap();
-        assert!(is_granted(&mut guest).is_none());
-        drop(running);
-        assert!(is_granted(&mut guest).is_some());
-    }
-
-    #[test]
-    fn guests_leave_one_slot_to_duties() {
-        let slots = Slots::new(3, 8);
-        let mut guests: Vec<Waiting> = (0..3).map(|_| join(&slots, Asker::Guest)).collect();
-        let running: Vec<Slot> = guests.iter_mut().filter_map(is_granted).collect();
-        assert_eq!(running.len(), 2);
-        let duty = is_granted(&mut join(&slots, DUTY)).unwrap();
-        drop(duty);
-        assert!(is_granted(&mut guests[2]).is_none());
-        drop(running);
-        assert!(is_granted(&mut guests[2]).is_some());
-        // Duties may use all of them.
-        let mut duties: Vec<Waiting> = (0..4).map(|_| join(&slots, DUTY)).collect();
-        let running: Vec<Slot> = duties.iter_mut().filter_map(is_granted).collect();
-        assert_eq!(running.len(), 3);
-    }
-
-    #[test]
-    fn a_duty_takes_the_slot_of_the_newest_guest_if_none_is_free() {
-        let slots = Slots::new(3, 8);
-        let mut guests = [join(&slots, Asker::Guest), join(&slots, Asker::Guest)];
-        let mut running: Vec<Slot> = guests.iter_mut().filter_map(is_granted).collect();
-        let _first = is_granted(&mut join(&slots, DUTY)).unwrap();
-        let cut = |running: &[Slot]| running.iter().map(Slot::is_cut).collect::<Vec<_>>();
-        assert_eq!(cut(&running), [false, false], "there was a free slot");
-        let mut second = join(&slots, DUTY);
-        assert_eq!(cut(&running), [false, true]);
-        let mut third = join(&slots, DUTY);
-        assert_eq!(cut(&running), [true, true]);
-        // Not more than there are.
-        let _fourth = join(&slots, DUTY);
-        assert!(is_granted(&mut second).is_none());
-        running.pop();
-        let second = is_granted(&mut second).unwrap();
-        assert!(is_granted(&mut third).is_none() && !second.is_cut());
-        running.pop();
-        assert!(is_granted(&mut third).is_some());
-    }
-
-    #[test]
-    fn the_line_of_guests_is_bounded_and_who_leaves_makes_room() {
-        let slots = Slots::new(1, 1);
-        let running = is_granted(&mut join(&slots, Asker::Guest)).unwrap();
-        let waiting = join(&slots, Asker::Guest);
-        assert!(slots.join(Asker::Guest).is_err());
-        assert!(slots.join(DUTY).is_ok());
-        drop(waiting);
-        let mut last = join(&slots, Asker::Guest);
-        drop(running);
-        assert!(is_granted(&mut last).is_some());
-    }
-
-    #[test]
-    fn a_granted_slot_that_nobody_takes_is_free_again() {
-        let slots = Slots::new(1, 0);
-        drop(join(&slots, Asker::Guest));
-        assert!(is_granted(&mut join(&slots, Asker::Guest)).is_some());
-    }
-}
+mod tests;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use poq_worker::{Job as Duty, Slots, Undone};
+use poq_worker::{Job as Duty, Queue, Slots, Undone};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -31,7 +31,7 @@ impl Line {
     /// A queue for the model that receives `jobs`.
     pub(crate) fn new(jobs: mpsc::Sender<Job>) -> Self {
         Self {
-            slots: Slots::new(jobs.max_capacity().min(IN_HAND), 0),
+            slots: Slots::new(jobs.max_capacity().min(IN_HAND), Queue::default()),
             jobs,
             patience: STUCK,
             progress: Mutex::new(Instant::now()),

@@ -8,6 +8,7 @@ pub(crate) mod model;
 mod models;
 mod register;
 mod start;
+mod stream;
 
 use std::path::Path;
 
@@ -35,6 +36,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
             let models = vec![config.model.id];
             commands::status(&home, &config.chain, ROLE, models, options.output).await
         }
+        Command::Stream(options) => stream::stream(&cli.home, options),
         Command::Generate(options) => {
             let model = model::settings(&cli.home, &options)?;
             generate::generate(&model, options).await

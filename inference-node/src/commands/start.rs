@@ -1,10 +1,12 @@
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use axum::Router;
-use poq_client::found;
+use poq_client::{Client, found};
+use poq_proto::v1::Model;
 use poq_worker::commands::{self, Setup, Start};
 use poq_worker::program::http_server::{self, Limits};
 use poq_worker::program::shutdown_on_signals;
@@ -18,6 +20,7 @@ use super::{ROLE, settings};
 use crate::compute::{Compute, GuestLimits};
 use crate::config::{Config, HttpConfig};
 use crate::http;
+use crate::stream::{self, StreamConfig};
 use crate::worker::InferenceNode;
 
 /// How long open HTTP responses may continue after a stop.
@@ -34,6 +37,7 @@ pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
     // Before waiting for the chain, so that a wrong or missing file is reported at once.
     let located = Located::find(&config.model).await?;
     let listener = listen(&config.http).await?;
+    let orders = listen_for_orders(&config.stream).await?;
     let health = Health::default();
     let setup = Setup {
         home: &home,
@@ -49,43 +53,58 @@ pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
         health: health.clone(),
         shutdown: shutdown.clone(),
     };
-    let mut server = None;
+    let mut servers = Vec::new();
     let load = async |chain: &Chain| {
-        let compute = load(&located, &config, chain, &shutdown).await?;
+        let (model, compute) = load(&located, &config, chain, &shutdown).await?;
+        if let Some(listener) = orders {
+            let setup = stream::Setup {
+                config: &config.stream,
+                listener,
+                sender: chain.sender.clone(),
+                compute: compute.clone(),
+                model: &model,
+                params: &chain.insist(&shutdown, Client::params).await?,
+                data: home.data(),
+                poll_interval: Duration::from_millis(config.chain.poll_interval_ms),
+                shutdown: shutdown.clone(),
+            };
+            servers.push(stream::start(setup).await?);
+        }
         if let Some(listener) = listener {
             let router = router(&config, compute.clone(), &health, guests.clone());
             let time = Duration::from_secs(config.http.deadline_seconds) + OVERHEAD;
             let serving = serve(listener, router, time, guests, shutdown.clone());
-            server = Some(tokio::spawn(serving));
+            servers.push(tokio::spawn(serving));
         }
         let most = config.duties.max_tokens;
         Ok(InferenceNode::new(&chain.sender, compute, most))
     };
     commands::start(setup, load).await?;
     shutdown.cancel();
-    match server {
-        // Readers of open responses have had their time.
-        Some(server) => match tokio::time::timeout(DRAIN, server).await {
-            Ok(result) => result?,
-            Err(_) => Ok(()),
-        },
-        None => Ok(()),
-    }
+    let drained = async {
+        for server in servers {
+            server.await??;
+        }
+        Ok(())
+    };
+    // Readers of open responses have had their time then.
+    tokio::time::timeout(DRAIN, drained).await.unwrap_or(Ok(()))
 }
 
-/// The model, if it matches the chain's registry.
+/// The model and its entry in the chain's registry, if they match.
 async fn load(
     located: &Located,
     config: &Config,
     chain: &Chain,
     shutdown: &CancellationToken,
-) -> Result<Compute> {
+) -> Result<(Model, Compute)> {
     let (model, http) = (&config.model, &config.http);
     let registered = chain
         .insist(shutdown, async |client| {
             found(client.model(&model.id).await)
         })
         .await?;
+    let entry = registered.clone().unwrap_or_default();
     let digest = located.expect_registered(registered, &model.id).await?;
     let generator = located.load(model, digest).await?;
     let patience = Duration::from_secs(model.stall_seconds);
@@ -93,21 +112,34 @@ async fn load(
         queue: http.queue,
         deadline: Duration::from_secs(http.deadline_seconds),
     };
-    Ok(Compute::new(
-        Arc::new(generator.with_patience(patience)),
-        limits,
-    ))
+    let generator = Arc::new(generator.with_patience(patience));
+    let compute = match config.stream.enabled {
+        true => Compute::with_sessions(generator, limits, config.stream.limits()),
+        false => Compute::new(generator, limits),
+    };
+    Ok((entry, compute))
 }
 
 async fn listen(config: &HttpConfig) -> Result<Option<TcpListener>> {
     if !config.enabled {
         return Ok(None);
     }
-    let address = config.listen;
-    let listener = TcpListener::bind(address).await.with_context(|| {
-        format!("cannot listen on {address}: change http.listen in config.toml, or stop what listens there")
-    })?;
-    Ok(Some(listener))
+    Ok(Some(bind(config.listen, "http.listen").await?))
+}
+
+async fn listen_for_orders(config: &StreamConfig) -> Result<Option<TcpListener>> {
+    if !config.enabled {
+        return Ok(None);
+    }
+    Ok(Some(bind(config.listen, "stream.listen").await?))
+}
+
+async fn bind(address: SocketAddr, setting: &str) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address}: change {setting} in config.toml, or stop what listens there"
+        )
+    })
 }
 
 fn router(config: &Config, compute: Compute, health: &Health, guests: http::Guests) -> Router {

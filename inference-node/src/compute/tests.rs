@@ -184,3 +184,86 @@ async fn a_guest_has_a_deadline_in_the_queue_and_while_it_is_answered() {
     );
     parrot.has_begun(&["a b", "one two"]).await;
 }
+
+const SESSIONS: SessionLimits = SessionLimits {
+    queue: 1,
+    start: NEVER,
+    deadline: NEVER,
+    duty_wait: SOON,
+};
+
+fn with_sessions(parrot: &Arc<Parrot>, limits: SessionLimits) -> Compute {
+    let guests = GuestLimits {
+        queue: 4,
+        deadline: NEVER,
+    };
+    Compute::with_sessions(parrot.clone(), guests, limits)
+}
+
+/// An answer of a session in its own task, with its text as it came.
+fn session(
+    compute: &Compute,
+    text: &str,
+) -> tokio::task::JoinHandle<(Result<Completion, Error>, String)> {
+    let waiting = compute.reserve().unwrap();
+    let (compute, request) = (compute.clone(), question(text));
+    tokio::spawn(async move {
+        let (deltas, mut parts) = mpsc::channel::<String>(1);
+        let collected = async {
+            let mut text = String::new();
+            while let Some(part) = parts.recv().await {
+                text.push_str(&part);
+            }
+            text
+        };
+        let stop = CancellationToken::new();
+        tokio::join!(compute.session(waiting, request, stop, deltas), collected)
+    })
+}
+
+async fn has_said(parrot: &Parrot) {
+    while parrot.permits.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_session_takes_the_place_of_a_guest_and_a_late_duty_that_of_a_session() {
+    let parrot = Parrot::new(1);
+    let compute = with_sessions(&parrot, SESSIONS);
+    let guest = guest(&compute, "guest goes");
+    parrot.has_begun(&["guest goes"]).await;
+    has_said(&parrot).await;
+    let session = session(&compute, "one two");
+    assert_eq!(text(guest).await, "guest ");
+    parrot.has_begun(&["guest goes", "one two"]).await;
+    parrot.permits.add_permits(1);
+    has_said(&parrot).await;
+    let (_, duty) = duty(&compute, "duty");
+    let (completion, text) = session.await.unwrap();
+    let completion = completion.unwrap();
+    assert_eq!((completion.text.as_str(), text.as_str()), ("one ", "one "));
+    assert_eq!(completion.finish, Finish::Length);
+    parrot.permits.add_permits(1);
+    assert_eq!(duty.await.unwrap().unwrap().text, "duty");
+}
+
+#[tokio::test]
+async fn a_session_has_a_time_to_begin_and_a_time_to_answer() {
+    let parrot = Parrot::new(1);
+    let compute = with_sessions(
+        &parrot,
+        SessionLimits {
+            start: SOON,
+            deadline: SOON * 4,
+            ..SESSIONS
+        },
+    );
+    let first = session(&compute, "one two");
+    let late = session(&compute, "late");
+    assert!(matches!(compute.reserve(), Err(Error::Busy)));
+    assert!(matches!(late.await.unwrap().0, Err(Error::Expired)));
+    let (completion, text) = first.await.unwrap();
+    assert_eq!(completion.unwrap().finish, Finish::Cancelled);
+    assert_eq!(text, "one ");
+}

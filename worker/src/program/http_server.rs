@@ -1,23 +1,26 @@
 //! HTTP servers with limits, so that no client can block the others; used by every program.
 //!
-//! TLS ends at a reverse proxy.
+//! [`serve`] speaks plain HTTP: TLS ends at a reverse proxy. A program with TLS of its own has a
+//! [`Transport`].
 
 mod cors;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use poq_client::json;
 use serde::Serialize;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -57,11 +60,50 @@ impl Default for Limits {
     }
 }
 
-/// Serves `router` until `shutdown`, then finishes the requests in progress.
+/// The address that a connection comes from; an extension of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
+
+/// What HTTP runs over.
+pub trait Transport: Clone + Send + 'static {
+    /// A connection that is ready for HTTP.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Prepares a new connection, within the time limit for headers.
+    fn open(&self, stream: TcpStream) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+}
+
+/// Plain HTTP.
+#[derive(Clone, Copy, Debug)]
+pub struct Plain;
+
+impl Transport for Plain {
+    type Stream = TcpStream;
+
+    async fn open(&self, stream: TcpStream) -> io::Result<TcpStream> {
+        Ok(stream)
+    }
+}
+
+/// Serves `router` over plain HTTP until `shutdown`, then finishes the requests in progress.
 ///
 /// # Errors
 /// If the listener fails.
 pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    serve_over(Plain, listener, router, limits, shutdown).await
+}
+
+/// [`serve`] over another transport.
+///
+/// # Errors
+/// If the listener fails.
+pub async fn serve_over(
+    transport: impl Transport,
     listener: TcpListener,
     router: Router,
     limits: Limits,
@@ -74,10 +116,17 @@ pub async fn serve(
     let router = router.layer(middleware::from_fn_with_state(gate, pass));
     let places = Arc::new(Semaphore::new(limits.connections as usize));
     while let Some(stream) = accept(&listener, &places, &shutdown).await {
-        let (stream, place) = stream?;
-        let (router, shutdown) = (router.clone(), shutdown.clone());
+        let (stream, peer, place) = stream?;
+        let router = router.clone().layer(Extension(Peer(peer)));
+        let (transport, shutdown) = (transport.clone(), shutdown.clone());
         tokio::spawn(async move {
-            connection(stream, router, limits.headers, shutdown).await;
+            // Disables Nagle's algorithm for small answers; a failure only makes them slower.
+            let _ = stream.set_nodelay(true);
+            match timeout(limits.headers, transport.open(stream)).await {
+                Ok(Ok(stream)) => connection(stream, router, limits.headers, shutdown).await,
+                Ok(Err(error)) => debug!(%peer, "a connection was not opened: {error}"),
+                Err(_) => debug!(%peer, "a connection was not opened in time"),
+            }
             drop(place);
         });
     }
@@ -100,9 +149,9 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
-type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
 
-/// The next connection and its permit, or `None` at shutdown.
+/// The next connection, its address and its permit, or `None` at shutdown.
 async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
@@ -113,7 +162,7 @@ async fn accept(
         let place = place.map_err(io::Error::other)?;
         loop {
             match listener.accept().await {
-                Ok((stream, _)) => return Ok((stream, place)),
+                Ok((stream, peer)) => return Ok((stream, peer, place)),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     warn!("cannot accept a connection: {error}");
@@ -138,13 +187,11 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 async fn connection(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     router: Router,
     headers: Duration,
     shutdown: CancellationToken,
 ) {
-    // Disables Nagle's algorithm for small answers; a failure only makes them slower.
-    let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(headers)
@@ -187,8 +234,6 @@ async fn pass(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Re
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use axum::body::{Body, Bytes};
     use axum::routing::{get, post};
     use futures::StreamExt;
@@ -223,7 +268,11 @@ mod tests {
             .route("/slow", get(slow))
             .route("/parts", get(parts))
             .route("/json", get(async || Json(u64::MAX)))
-            .route("/body", post(async |body: Bytes| body));
+            .route("/body", post(async |body: Bytes| body))
+            .route(
+                "/peer",
+                get(async |Extension(Peer(peer)): Extension<Peer>| peer.ip().to_string()),
+            );
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
@@ -319,6 +368,45 @@ mod tests {
             "{answer}"
         );
         assert!(answer.ends_with("\"18446744073709551615\""), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn a_request_knows_where_it_comes_from() {
+        let server = start(limits()).await;
+        let answer = said(server.address, &asked("/peer")).await;
+        assert!(answer.ends_with("127.0.0.1"), "{answer}");
+    }
+
+    /// A transport whose first byte is not HTTP.
+    #[derive(Clone)]
+    struct Greeting;
+
+    impl Transport for Greeting {
+        type Stream = TcpStream;
+
+        async fn open(&self, mut stream: TcpStream) -> io::Result<TcpStream> {
+            match stream.read_u8().await? {
+                b'!' => Ok(stream),
+                _ => Err(io::ErrorKind::InvalidData.into()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_transport_opens_every_connection_or_is_cut_off() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(async || "here"));
+        let limits = Limits {
+            headers: SOON,
+            ..limits()
+        };
+        let shutdown = CancellationToken::new();
+        tokio::spawn(serve_over(Greeting, listener, router, limits, shutdown));
+        let greeted = format!("!{}", asked("/"));
+        assert!(said(address, &greeted).await.ends_with("here"));
+        assert!(!said(address, "?").await.contains("here"));
+        assert_eq!(timeout(NEVER, said(address, "")).await.unwrap(), "");
     }
 
     #[tokio::test]
