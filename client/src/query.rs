@@ -18,8 +18,9 @@ use poq_proto::v1::{
     QueryEvaluatorModelResponse, QueryEvaluatorModelsRequest, QueryEvaluatorModelsResponse,
     QueryModelRequest, QueryModelResponse, QueryModelsRequest, QueryModelsResponse,
     QueryNodeRequest, QueryNodeResponse, QueryNodesRequest, QueryNodesResponse, QueryParamsRequest,
-    QueryParamsResponse, QueryPayloadRequest, QueryPayloadResponse, QueryTaskRequest,
-    QueryTaskResponse, QueryTasksRequest, QueryTasksResponse, Role, Task,
+    QueryParamsResponse, QueryPayloadRequest, QueryPayloadResponse, QuerySessionRequest,
+    QuerySessionResponse, QuerySessionsRequest, QuerySessionsResponse, QueryTaskRequest,
+    QueryTaskResponse, QueryTasksRequest, QueryTasksResponse, Role, Session, Task,
 };
 use prost::{Message, Name};
 use serde::Serialize;
@@ -130,6 +131,34 @@ impl Client {
         let answer: Answer<QueryTasksResponse> =
             self.query("/poq.v1.Query/Tasks", &request, None).await?;
         Ok(answer.value.tasks)
+    }
+
+    /// A session.
+    pub async fn session(&self, id: u64) -> Result<Session> {
+        let path = "/poq.v1.Query/Session";
+        let answer: Answer<QuerySessionResponse> =
+            self.query(path, &QuerySessionRequest { id }, None).await?;
+        present(answer.value.session, path)
+    }
+
+    /// All sessions of a user, by id.
+    pub async fn sessions_of_user(&self, user: &str) -> Result<Vec<Session>> {
+        let mut sessions: Vec<Session> = Vec::new();
+        loop {
+            let request = QuerySessionsRequest {
+                user: user.into(),
+                after: sessions.last().map_or(0, |session| session.id),
+                limit: PAGE,
+                ..QuerySessionsRequest::default()
+            };
+            let path = "/poq.v1.Query/Sessions";
+            let answer: Answer<QuerySessionsResponse> = self.query(path, &request, None).await?;
+            let is_last = answer.value.sessions.len() < PAGE as usize;
+            sessions.extend(answer.value.sessions);
+            if is_last {
+                return Ok(sessions);
+            }
+        }
     }
 
     /// Prompt and answer of a task that is not over.
