@@ -226,7 +226,9 @@ impl Following<'_> {
             Ok(_) => return self.invalid("it is for another number".into()),
             Err(error) => return self.invalid(error.to_string()),
         };
-        if let Err(fault) = self.live.inner().book.check(&ending.leaf) {
+        // The lock must not be held in the body.
+        let checked = self.live.inner().book.check(&ending.leaf);
+        if let Err(fault) = checked {
             return self.invalid(fault.to_string());
         }
         let charge = Charge {

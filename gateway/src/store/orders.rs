@@ -27,11 +27,9 @@ pub(crate) fn add(
     asker: &Asker,
 ) -> rusqlite::Result<()> {
     db.prepare(
-        "INSERT INTO orders (session, number, request, prompt_bytes, max_answer_bytes, min_quality,
+        "INSERT OR REPLACE INTO orders (session, number, request, prompt_bytes, max_answer_bytes, min_quality,
              ceiling, key, request_id, created, state)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'sent')
-         ON CONFLICT DO UPDATE SET state = 'sent', key = excluded.key,
-             request_id = excluded.request_id",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'sent')",
     )?
     .execute(params![
         voucher.session,
@@ -123,7 +121,7 @@ pub(crate) fn orders(db: &Connection, session: u64) -> rusqlite::Result<Vec<(u64
     let mut query = db.prepare(
         "SELECT number, request, prompt_bytes, max_answer_bytes, min_quality, ceiling
          FROM orders WHERE session = ?1 AND state <> 'refused'
-         ORDER BY number, state = 'accepted', created",
+         ORDER BY number, state = 'accepted', id",
     )?;
     let found = query.query_map([session], |row| {
         let ordered = Ordered {

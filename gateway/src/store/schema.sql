@@ -28,6 +28,8 @@ CREATE INDEX sessions_by_state ON sessions (state);
 
 -- One row per voucher that orders, stored before it is sent.
 CREATE TABLE orders (
+  -- Grows: of several orders under one number the last one may be at the node.
+  id INTEGER PRIMARY KEY,
   session INTEGER NOT NULL,
   number INTEGER NOT NULL,
   request BLOB NOT NULL,
@@ -41,8 +43,8 @@ CREATE TABLE orders (
   created INTEGER NOT NULL,
   -- "sent", "accepted" or "refused".
   state TEXT NOT NULL,
-  PRIMARY KEY (session, number, request)
-) WITHOUT ROWID;
+  UNIQUE (session, number, request)
+);
 
 CREATE TABLE leaves (
   session INTEGER NOT NULL,

@@ -10,6 +10,7 @@ use axum::response::Response;
 use poq_client::Key;
 use poq_worker::Health;
 use poq_worker::program::http_server::{self, Limits};
+use poq_worker::program::logging;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -149,6 +150,9 @@ impl World {
         folder: tempfile::TempDir,
         key: String,
     ) -> Self {
+        if std::env::var_os("RUST_LOG").is_some() {
+            logging::init(logging::Format::Text);
+        }
         let store = Arc::new(Store::open(&folder.path().join("gateway.db")).unwrap());
         let models = chain.models().await.unwrap().into_iter();
         let catalog = Arc::new(Catalog::new(Snapshot {

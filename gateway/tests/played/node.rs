@@ -358,6 +358,10 @@ impl PlayedNode {
                     }
                 }
                 let frame = waiting.pop_front()?;
+                if frame.is_err() {
+                    // What was sent before arrives.
+                    sleep(TICK * 20).await;
+                }
                 if let Ok(Frame::Text { offset, delta }) = &frame {
                     from = *offset as usize + delta.len();
                 }
