@@ -1,0 +1,125 @@
+//! What the gateway needs of the chain.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use poq_client::{Client, Error, Fee, Key, Result, Sender, any, found, tx};
+use poq_proto::v1::{
+    Model, MsgCloseSessions, MsgOpenSessions, MsgOpenSessionsResponse, Node, Params, Role, Session,
+};
+use prost::{Message, Name};
+
+/// How long a transaction may wait for its block.
+const INCLUSION: Duration = Duration::from_secs(60);
+/// Models in one query; more than a registry has.
+const MODELS: u32 = 1000;
+
+/// The chain, and the account that pays for sessions.
+#[async_trait]
+pub(crate) trait Chain: Send + Sync {
+    /// The chain's id.
+    fn id(&self) -> Arc<str>;
+    /// Height of the newest block.
+    async fn height(&self) -> Result<u64>;
+    /// The parameters.
+    async fn params(&self) -> Result<Params>;
+    /// The registry.
+    async fn models(&self) -> Result<Vec<Model>>;
+    /// A session; None if there is none with this id.
+    async fn session(&self, id: u64) -> Result<Option<Session>>;
+    /// The account's sessions.
+    async fn sessions(&self) -> Result<Vec<Session>>;
+    /// An inference node; None if it is not registered any more.
+    async fn node(&self, operator: &str) -> Result<Option<Node>>;
+    /// Opens sessions; fills in the user. Returns the first id; the others follow it.
+    async fn open(&self, message: MsgOpenSessions) -> Result<u64>;
+    /// Ends the ordering in sessions.
+    async fn close(&self, sessions: Vec<u64>) -> Result<()>;
+}
+
+/// A chain by the RPC of one of its nodes.
+pub(crate) struct Rpc {
+    client: Client,
+    sender: Sender,
+}
+
+impl Rpc {
+    /// The chain at `url`, which must have the id `chain_id`.
+    ///
+    /// # Errors
+    /// If the node does not answer, or is on another chain.
+    pub(crate) async fn connect(url: &str, key: Key, chain_id: &str) -> Result<Self> {
+        let client = Client::new(url)?;
+        let sender = Sender::new(client.clone(), key, Some(chain_id)).await?;
+        Ok(Self { client, sender })
+    }
+}
+
+#[async_trait]
+impl Chain for Rpc {
+    fn id(&self) -> Arc<str> {
+        self.sender.chain_id().into()
+    }
+
+    async fn height(&self) -> Result<u64> {
+        self.client.height().await
+    }
+
+    async fn params(&self) -> Result<Params> {
+        self.client.params().await
+    }
+
+    async fn models(&self) -> Result<Vec<Model>> {
+        self.client.models("", MODELS).await
+    }
+
+    async fn session(&self, id: u64) -> Result<Option<Session>> {
+        found(self.client.session(id).await)
+    }
+
+    async fn sessions(&self) -> Result<Vec<Session>> {
+        self.client.sessions_of_user(self.sender.address()).await
+    }
+
+    async fn node(&self, operator: &str) -> Result<Option<Node>> {
+        found(self.client.node(Role::Inference, operator).await)
+    }
+
+    async fn open(&self, message: MsgOpenSessions) -> Result<u64> {
+        let message = MsgOpenSessions {
+            user: self.sender.address().into(),
+            ..message
+        };
+        let sent = self
+            .sender
+            .send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION);
+        first_session(&sent.await?.data)
+    }
+
+    async fn close(&self, sessions: Vec<u64>) -> Result<()> {
+        let message = MsgCloseSessions {
+            user: self.sender.address().into(),
+            sessions,
+        };
+        let sent = self
+            .sender
+            .send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION);
+        sent.await.map(drop)
+    }
+}
+
+/// The id in the response to a transaction that opens sessions.
+fn first_session(data: &[u8]) -> Result<u64> {
+    let undecodable = |reason: String| Error::Decode {
+        what: MsgOpenSessionsResponse::type_url(),
+        reason,
+    };
+    let responses = tx::responses(data)?;
+    let response = responses
+        .first()
+        .ok_or_else(|| undecodable("it is missing".into()))?;
+    let response = MsgOpenSessionsResponse::decode(response.value.as_slice());
+    let response = response.map_err(|error| undecodable(error.to_string()))?;
+    Ok(response.first_session)
+}

@@ -1,0 +1,240 @@
+//! `config.toml` in a gateway's home.
+
+use std::net::SocketAddr;
+
+use poq_client::keyring::Backend;
+use poq_worker::program::metrics::MetricsConfig;
+use poq_worker::{ChainConfig, fill, quoted};
+use serde::Deserialize;
+
+use crate::pool;
+
+/// All settings. `config.toml` beside this file is the template, with a comment on each.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The connection to the chain.
+    pub chain: Connection,
+    /// The interface.
+    #[serde(default)]
+    pub http: Http,
+    /// How sessions are opened.
+    #[serde(default)]
+    pub sessions: Sessions,
+    /// Which nodes are used.
+    #[serde(default)]
+    pub nodes: Nodes,
+    /// Where metrics are served.
+    #[serde(default)]
+    pub metrics: MetricsConfig,
+}
+
+/// The table `[chain]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Connection {
+    /// The chain's id.
+    pub id: String,
+    /// The node's RPC address.
+    pub node: String,
+    /// Name of the account's key.
+    pub key: String,
+    /// Where the key is.
+    pub keyring: Backend,
+}
+
+impl From<&Connection> for ChainConfig {
+    fn from(connection: &Connection) -> Self {
+        Self {
+            id: connection.id.clone(),
+            node: connection.node.clone(),
+            key: connection.key.clone(),
+            keyring: connection.keyring,
+            ..Self::default()
+        }
+    }
+}
+
+/// The table `[http]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http {
+    /// Listen address.
+    pub listen: SocketAddr,
+    /// Whether a proxy with TLS is in front.
+    pub behind_proxy: bool,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8090)),
+            behind_proxy: false,
+        }
+    }
+}
+
+/// The table `[sessions]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Sessions {
+    /// Models whose sessions are opened ahead of requests.
+    pub models: Vec<String>,
+    /// Sessions in a set; at least 1.
+    pub nodes: u32,
+    /// Base units for each session; at least 1.
+    pub escrow: u64,
+    /// Blocks for which a session takes orders; at least 1.
+    pub blocks: u64,
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self {
+            models: Vec::new(),
+            nodes: 2,
+            escrow: 20_000_000,
+            blocks: 1200,
+        }
+    }
+}
+
+/// The table `[nodes]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Nodes {
+    /// Whether nodes may be on private addresses.
+    pub allow_private: bool,
+}
+
+impl Config {
+    /// Checks the settings.
+    ///
+    /// # Errors
+    /// The setting and its range, as a message.
+    pub(crate) fn validate(&self) -> Result<(), String> {
+        let Sessions {
+            nodes,
+            escrow,
+            blocks,
+            ..
+        } = self.sessions;
+        let positive = [
+            ("sessions.nodes", nodes.into()),
+            ("sessions.escrow", escrow),
+            ("sessions.blocks", blocks),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{name} must be at least 1"));
+        }
+        if !self.http.listen.ip().is_loopback() && !self.http.behind_proxy {
+            return Err(
+                "http.listen is reachable from other machines, without TLS: put a proxy in front, and set \
+                 http.behind_proxy"
+                    .into(),
+            );
+        }
+        Ok(())
+    }
+
+    /// How sessions are opened.
+    pub(crate) fn settings(&self) -> pool::Settings {
+        pool::Settings {
+            models: self.sessions.models.clone(),
+            nodes: self.sessions.nodes,
+            escrow: self.sessions.escrow,
+            blocks: self.sessions.blocks,
+            allow_private: self.nodes.allow_private,
+        }
+    }
+}
+
+/// Values that `init` can set.
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    /// `http.listen`.
+    pub listen: SocketAddr,
+    /// `sessions.models`.
+    pub models: Vec<String>,
+    /// `nodes.allow_private`.
+    pub allow_private: bool,
+}
+
+impl Template {
+    /// The text of a new `config.toml`.
+    pub(crate) fn render(&self, chain: &ChainConfig) -> String {
+        const TEMPLATE: &str = include_str!("config.toml");
+        let sessions = Sessions::default();
+        let models: Vec<_> = self.models.iter().map(|model| quoted(model)).collect();
+        let values = [
+            ("{id}", quoted(&chain.id)),
+            ("{node}", quoted(&chain.node)),
+            ("{key}", quoted(&chain.key)),
+            ("{keyring}", quoted(&chain.keyring.to_string())),
+            ("{listen}", quoted(&self.listen.to_string())),
+            ("{models}", format!("[{}]", models.join(", "))),
+            ("{nodes}", sessions.nodes.to_string()),
+            ("{escrow}", sessions.escrow.to_string()),
+            ("{blocks}", sessions.blocks.to_string()),
+            ("{allow_private}", self.allow_private.to_string()),
+        ];
+        fill(TEMPLATE, &values)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text() -> String {
+        let template = Template {
+            listen: Http::default().listen,
+            models: vec!["a".into(), "b \"c\"".into()],
+            allow_private: false,
+        };
+        template.render(&ChainConfig {
+            key: "gateway".into(),
+            ..ChainConfig::default()
+        })
+    }
+
+    #[test]
+    fn template_has_every_setting_with_its_default() {
+        let config: Config = toml::from_str(&text()).unwrap();
+        assert_eq!(config.chain.key, "gateway");
+        assert_eq!(config.sessions.models, ["a", "b \"c\""]);
+        let sessions = Sessions {
+            models: config.sessions.models.clone(),
+            ..Sessions::default()
+        };
+        assert_eq!(config.sessions, sessions);
+        assert_eq!(config.http, Http::default());
+        assert_eq!(config.nodes, Nodes::default());
+        config.validate().unwrap();
+        let set = text().replace("# listen =", "listen =");
+        let set: Config = toml::from_str(&set).unwrap();
+        assert!(set.metrics.listen.is_some());
+    }
+
+    #[test]
+    fn keys_do_not_cross_networks_in_the_clear() {
+        let open = text().replace("127.0.0.1:8090", "0.0.0.0:8090");
+        let config: Config = toml::from_str(&open).unwrap();
+        assert!(config.validate().unwrap_err().contains("http.behind_proxy"));
+        let behind = open.replace("behind_proxy = false", "behind_proxy = true");
+        let config: Config = toml::from_str(&behind).unwrap();
+        config.validate().unwrap();
+    }
+
+    #[test]
+    fn unknown_settings_and_zeros_are_refused() {
+        let typo = text().replace("escrow =", "escrw =");
+        assert!(toml::from_str::<Config>(&typo).is_err());
+        let zero = text().replace("nodes = 2", "nodes = 0");
+        let zero: Config = toml::from_str(&zero).unwrap();
+        assert_eq!(
+            zero.validate().unwrap_err(),
+            "sessions.nodes must be at least 1"
+        );
+    }
+}

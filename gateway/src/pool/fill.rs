@@ -1,0 +1,88 @@
+//! Opens sets for pools that have too few sessions.
+
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use super::keeper::{Keeper, is_worn};
+use super::roster::PoolId;
+use crate::ask::Tier;
+use crate::store::sessions::Stored;
+
+/// How long a pool is kept after the last request for it.
+const WANTED: Duration = Duration::from_secs(600);
+/// Pause after a set could not be opened, and between sets of a pool that found too few nodes.
+const RETRY: Duration = Duration::from_secs(15);
+
+impl Keeper {
+    /// Opens sets for pools that have too few sessions.
+    pub(super) async fn fill(&mut self) {
+        let since = Instant::now()
+            .checked_sub(WANTED)
+            .unwrap_or_else(Instant::now);
+        let ahead = self.settings.models.iter().map(|model| PoolId {
+            model: model.clone(),
+            tier: Tier::Sampled,
+        });
+        let mut wanted: Vec<_> = ahead.chain(self.roster.wanted(since)).collect();
+        wanted.sort();
+        wanted.dedup();
+        for pool in wanted {
+            if self.catalog.get().model(&pool.model).is_some() && self.is_short(&pool) {
+                self.open(pool).await;
+            }
+        }
+    }
+
+    fn is_short(&mut self, id: &PoolId) -> bool {
+        let height = self.catalog.get().height;
+        let mut fresh = self.roster.open(id);
+        fresh.retain(|live| !is_worn(live, height));
+        let is_opening =
+            |stored: &Stored| stored.set.model == id.model && stored.set.tier == id.tier.name();
+        if self.opening.iter().any(is_opening) {
+            return false;
+        }
+        let pool = self.pools.entry(id.clone()).or_default();
+        let target = pool
+            .found
+            .unwrap_or(1)
+            .clamp(1, self.settings.nodes.max(1) as usize);
+        let is_time = pool.not_before.is_none_or(|time| time <= Instant::now());
+        fresh.len() < target && is_time
+    }
+
+    async fn open(&mut self, id: PoolId) {
+        let opened = self.open_set(&id).await;
+        let pool = self.pools.entry(id.clone()).or_default();
+        pool.not_before = Some(Instant::now() + RETRY);
+        match opened {
+            Ok(sessions) => {
+                info!(
+                    model = id.model,
+                    tier = id.tier.name(),
+                    sessions = sessions.len(),
+                    "a set is opened"
+                );
+                pool.found = None;
+                self.opening.extend(sessions);
+                self.poverty(None);
+            }
+            Err(error) => {
+                warn!(
+                    model = id.model,
+                    "no set of sessions can be opened: {error}"
+                );
+                if error.is_poverty() {
+                    self.poverty(Some(error.to_string()));
+                }
+            }
+        }
+    }
+
+    fn poverty(&self, problem: Option<String>) {
+        self.catalog
+            .update(|snapshot| snapshot.is_poor = problem.is_some());
+        self.health.set("funds", problem);
+    }
+}

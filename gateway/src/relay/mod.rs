@@ -1,0 +1,131 @@
+//! One request from its order to its receipt: a task of its own, so that a client that leaves does not
+//! take the money's account with it.
+
+mod answer;
+mod failure;
+mod follow;
+mod run;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) use answer::{Answer, Done, Origin, Part, Reader};
+pub(crate) use failure::Failure;
+
+use crate::ask::Ask;
+use crate::pool::{Catalog, Roster};
+use crate::store::duplicates::Token;
+use crate::store::{self, Store, duplicates};
+
+/// How long a body is recognised again without an idempotency key, seconds.
+const MEMORY: u64 = 600;
+
+/// What requests share.
+pub(crate) struct Relay {
+    /// The database.
+    pub store: Arc<Store>,
+    /// The sessions.
+    pub roster: Arc<Roster>,
+    /// The chain as it was last seen.
+    pub catalog: Arc<Catalog>,
+    /// Requests in progress, by API key and token.
+    pending: Mutex<HashMap<Name, Pending>>,
+}
+
+/// API key and digest of a token.
+type Name = (i64, [u8; 32]);
+
+/// A request in progress.
+struct Pending {
+    /// SHA-256 of its body.
+    body: [u8; 32],
+    answer: Arc<Answer>,
+}
+
+/// What a request gets.
+pub(crate) enum Given {
+    /// An answer, new or already in progress.
+    Answer(Reader),
+    /// An answer that an earlier request with the same token got.
+    Earlier((u64, u64)),
+    /// The token belongs to another body.
+    OtherBody,
+}
+
+impl Relay {
+    /// Without requests.
+    pub(crate) fn new(store: Arc<Store>, roster: Arc<Roster>, catalog: Arc<Catalog>) -> Self {
+        Self {
+            store,
+            roster,
+            catalog,
+            pending: Mutex::default(),
+        }
+    }
+
+    /// Starts to answer a request, or finds the answer that its token has already. `is_repetition` says
+    /// that the client sends it again; without that only a client's own key is trusted.
+    ///
+    /// # Errors
+    /// [`store::Error`].
+    pub(crate) fn give(
+        self: &Arc<Self>,
+        ask: Ask,
+        is_repetition: bool,
+    ) -> Result<Given, store::Error> {
+        if let (Some(token), true) = (&ask.token, is_repetition)
+            && let Some(given) = self.given_before(ask.asker.key, token)?
+        {
+            metrics::counter!("poq_gateway_duplicates_total").increment(1);
+            return Ok(given);
+        }
+        let answer = Arc::new(Answer::default());
+        let reader = answer.reader();
+        let name = ask.token.as_ref().map(|token| {
+            let name = (ask.asker.key, token.digest);
+            let (body, answer) = (token.body, answer.clone());
+            self.lock().insert(name, Pending { body, answer });
+            name
+        });
+        let relay = self.clone();
+        tokio::spawn(async move {
+            run::run(relay.clone(), ask, answer.clone()).await;
+            if let Some(name) = name {
+                relay.forget(name, &answer);
+            }
+        });
+        Ok(Given::Answer(reader))
+    }
+
+    /// What an earlier request with a token got.
+    fn given_before(&self, key: i64, token: &Token) -> Result<Option<Given>, store::Error> {
+        let given = |body: [u8; 32], given| match body == token.body {
+            true => given,
+            false => Given::OtherBody,
+        };
+        if let Some(pending) = self.lock().get(&(key, token.digest)) {
+            let reader = pending.answer.reader();
+            return Ok(Some(given(pending.body, Given::Answer(reader))));
+        }
+        let digest = token.digest;
+        let earlier = self.store.read(|db| duplicates::find(db, key, digest))?;
+        let is_fresh = |created: u64| created.saturating_add(MEMORY) >= store::now();
+        let earlier = earlier.filter(|earlier| is_fresh(earlier.created));
+        Ok(earlier.map(|earlier| given(earlier.body, Given::Earlier(earlier.order))))
+    }
+
+    /// A request has ended; a later one may have its name.
+    fn forget(&self, name: Name, answer: &Arc<Answer>) {
+        let mut pending = self.lock();
+        if pending
+            .get(&name)
+            .is_some_and(|own| Arc::ptr_eq(&own.answer, answer))
+        {
+            pending.remove(&name);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Name, Pending>> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,127 @@
+//! Finds a node for a request, and another one if the first is lost before it says anything.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::counter;
+use poq_client::session::RefusalCode;
+use tokio::time::{Instant, timeout_at};
+use tracing::warn;
+
+use super::answer::Answer;
+use super::follow::{Following, Outcome};
+use super::{Failure, Relay};
+use crate::ask::Ask;
+use crate::pool::{Live, NoPlace, NotTaken, Placed, recover};
+
+/// Other nodes that are asked after the first one, before an accept and after one each.
+const OTHERS: usize = 2;
+/// How long nodes are asked for an accept, all together.
+const ORDERING: Duration = Duration::from_secs(12);
+
+/// Answers a request to its end.
+pub(super) async fn run(relay: Arc<Relay>, ask: Ask, answer: Arc<Answer>) {
+    let mut tried = BTreeSet::new();
+    let mut lost = 0;
+    loop {
+        let (live, placed) = match relay.clone().order(&ask, &mut tried).await {
+            Ok(found) => found,
+            Err(failure) => {
+                answer.end(Err(failure));
+                return;
+            }
+        };
+        let following = Following {
+            relay: &relay,
+            live: &live,
+            ask: &ask,
+            answer: &answer,
+            number: placed.number,
+            ordered: &placed.ordered,
+        };
+        answer.taken(following.origin());
+        let outcome = following.follow(placed.frames).await;
+        relay.roster_changed(&live);
+        let is_again = |lost: usize| lost < OTHERS && answer.is_read();
+        match outcome {
+            Outcome::Ended(end) => {
+                answer.end(end);
+                return;
+            }
+            Outcome::Lost if (!ask.is_stream || answer.len() == 0) && is_again(lost) => {
+                warn!(
+                    session = live.id,
+                    number = placed.number,
+                    "a node was lost; another one is asked"
+                );
+                counter!("poq_gateway_failovers_total").increment(1);
+                lost += 1;
+            }
+            Outcome::Lost => {
+                answer.end(Err(Failure::Lost));
+                return;
+            }
+        }
+    }
+}
+
+impl Relay {
+    /// Orders the answer with a node that was not tried.
+    async fn order(
+        self: Arc<Self>,
+        ask: &Ask,
+        tried: &mut BTreeSet<u64>,
+    ) -> Result<(Arc<Live>, Placed), Failure> {
+        if self.catalog.get().is_halted() {
+            return Err(Failure::Halted);
+        }
+        let deadline = Instant::now() + ORDERING;
+        let mut last = Failure::Busy;
+        for _ in 0..=OTHERS {
+            let found = timeout_at(deadline, self.roster.place(ask, tried)).await;
+            let place = match found.unwrap_or(Err(NoPlace::Full)) {
+                Ok(place) => place,
+                Err(NoPlace::Opening) if self.catalog.get().is_poor => return Err(Failure::Poor),
+                Err(NoPlace::Opening) => return Err(Failure::Opening),
+                Err(NoPlace::Full) => return Err(Failure::Busy),
+                Err(NoPlace::Misfit(misfit)) => return Err(misfit.into()),
+                Err(NoPlace::Exhausted) => return Err(last),
+            };
+            let live = place.live.clone();
+            tried.insert(live.id);
+            let error = match live.order(&self.store, &place, ask).await {
+                Ok(placed) => return Ok((live, placed)),
+                Err(error) => error,
+            };
+            drop(place);
+            recover(&live, &self.store, &self.roster);
+            last = match error {
+                NotTaken::Busy => Failure::Busy,
+                NotTaken::Gone => Failure::NoNode("its session has ended".into()),
+                NotTaken::Node(error) => Failure::NoNode(error.to_string()),
+                NotTaken::Refused(refusal) => {
+                    return Err(Failure::Declined {
+                        is_quality: refusal.code == RefusalCode::Quality,
+                        message: refusal.message,
+                    });
+                }
+                NotTaken::Store(error) => {
+                    tracing::error!("an order was not stored: {error}");
+                    return Err(Failure::Internal);
+                }
+            };
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Err(last)
+    }
+
+    /// An answer has ended or was given up: places may be free, and the node may have to be asked.
+    fn roster_changed(&self, live: &Arc<Live>) {
+        live.acknowledge_soon();
+        self.roster.make_room();
+        recover(live, &self.store, &self.roster);
+    }
+}

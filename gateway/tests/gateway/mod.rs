@@ -1,0 +1,7 @@
+//! The gateway against played nodes and a played chain.
+
+mod answers;
+mod clients;
+mod failures;
+mod restarts;
+mod world;

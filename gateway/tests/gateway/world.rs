@@ -1,0 +1,314 @@
+//! A gateway with its chain and its nodes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
+use poq_client::Key;
+use poq_worker::Health;
+use poq_worker::program::http_server::{self, Limits};
+use poq_worker::program::logging;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+use crate::api::{self, Api};
+use crate::chain::Chain;
+use crate::keys::Secret;
+use crate::played::{PlayedChain, PlayedNode};
+use crate::pool::{Catalog, Keeper, Roster, Settings, Snapshot};
+use crate::relay::Relay;
+use crate::store::{Store, keys, orders};
+
+/// The chain's model.
+pub(super) const MODEL: &str = "played-model";
+/// How long anything may take.
+pub(super) const SOON: Duration = Duration::from_secs(60);
+
+/// A running gateway.
+pub(super) struct World {
+    pub(super) chain: PlayedChain,
+    pub(super) nodes: Vec<PlayedNode>,
+    pub(super) store: Arc<Store>,
+    pub(super) roster: Arc<Roster>,
+    pub(super) key: String,
+    router: Router,
+    folder: tempfile::TempDir,
+    process: Process,
+}
+
+/// The gateway's tasks, which end with it wherever they are, as in a kill.
+struct Process(Option<Runtime>);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Process {
+    fn runtime(&self) -> &Runtime {
+        self.0.as_ref().unwrap()
+    }
+}
+
+/// A response that was read to its end.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) text: String,
+}
+
+impl Answered {
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap()
+    }
+
+    /// The data of a stream's events, without the last `[DONE]`, which must be there.
+    pub(super) fn chunks(&self) -> Vec<Value> {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text);
+        assert!(!self.text.lines().any(|line| line.starts_with("id:")));
+        let data: Vec<_> = self
+            .text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .collect();
+        let (last, chunks) = data.split_last().unwrap();
+        assert_eq!(*last, "[DONE]");
+        chunks
+            .iter()
+            .map(|chunk| serde_json::from_str(chunk).unwrap())
+            .collect()
+    }
+
+    /// The text of a stream.
+    pub(super) fn streamed(&self) -> String {
+        let chunks = self.chunks();
+        let parts = chunks
+            .iter()
+            .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str());
+        parts.collect()
+    }
+
+    pub(super) fn code(&self) -> Value {
+        self.json()["error"]["code"].clone()
+    }
+}
+
+/// The body of a chat with one question.
+pub(super) fn question(text: &str) -> Value {
+    json!({ "model": MODEL, "messages": [{ "role": "user", "content": text }], "seed": 1 })
+}
+
+/// The same, streamed.
+pub(super) fn streamed(text: &str) -> Value {
+    let mut body = question(text);
+    body["stream"] = true.into();
+    body
+}
+
+impl World {
+    /// A gateway with as many nodes, and a set of two sessions opened.
+    pub(super) async fn with_nodes(count: usize) -> Self {
+        let chain = PlayedChain::default();
+        let mut nodes = Vec::new();
+        for number in 0..count {
+            nodes.push(PlayedNode::start(&format!("node{number}"), &chain).await);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut world = Self::start(chain, nodes, folder, String::new()).await;
+        let secret = Secret::random();
+        let key = keys::Key {
+            name: "test".into(),
+            prefix: secret.prefix.clone(),
+            ..keys::Key::default()
+        };
+        let digest = secret.digest;
+        world
+            .store
+            .write(move |db| keys::add(db, digest, &key))
+            .await
+            .unwrap();
+        world.key = secret.text;
+        let open = count.min(2);
+        world.until(|world| world.roster.all().len() >= open).await;
+        world
+    }
+
+    async fn start(
+        chain: PlayedChain,
+        nodes: Vec<PlayedNode>,
+        folder: tempfile::TempDir,
+        key: String,
+    ) -> Self {
+        if std::env::var_os("RUST_LOG").is_some() {
+            logging::init(logging::Format::Text);
+        }
+        let store = Arc::new(Store::open(&folder.path().join("gateway.db")).unwrap());
+        let models = chain.models().await.unwrap().into_iter();
+        let catalog = Arc::new(Catalog::new(Snapshot {
+            models: models.map(|model| (model.id.clone(), model)).collect(),
+            params: chain.params().await.unwrap(),
+            height: chain.height().await.unwrap(),
+            seen: Instant::now(),
+            is_poor: false,
+        }));
+        let roster = Arc::new(Roster::default());
+        let settings = Settings {
+            models: vec![MODEL.into()],
+            nodes: 2,
+            escrow: 20_000_000,
+            blocks: 3_000,
+            allow_private: true,
+        };
+        let shared: Arc<dyn Chain> = Arc::new(chain.clone());
+        let account = Key::from_bytes(&[5; 32]).unwrap();
+        let health = Health::default();
+        let keeper = Keeper::new(
+            shared.clone(),
+            account,
+            store.clone(),
+            (roster.clone(), catalog.clone()),
+            settings,
+            health.clone(),
+        );
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.spawn(keeper.run(CancellationToken::new()));
+        let relay = Arc::new(Relay::new(store.clone(), roster.clone(), catalog));
+        let api = Arc::new(Api {
+            relay,
+            chain: shared,
+            usage: Arc::default(),
+        });
+        Self {
+            router: api::router(api).merge(health.routes()),
+            chain,
+            nodes,
+            store,
+            roster,
+            key,
+            folder,
+            process: Process(Some(runtime)),
+        }
+    }
+
+    /// Kills the gateway and starts it again from what it stored.
+    pub(super) async fn restart(self) -> Self {
+        drop((self.process, self.router, self.roster));
+        while Arc::strong_count(&self.store) > 1 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        drop(self.store);
+        Self::start(self.chain, self.nodes, self.folder, self.key).await
+    }
+
+    /// Sends a request and returns the beginning of its response.
+    pub(super) async fn begin(&self, request: Request<Body>) -> Response {
+        let sent = self
+            .process
+            .runtime()
+            .spawn(self.router.clone().oneshot(request));
+        timeout(SOON, sent).await.unwrap().unwrap().unwrap()
+    }
+
+    /// Sends a request and reads its response to the end.
+    pub(super) async fn send(&self, request: Request<Body>) -> Answered {
+        let response = self.begin(request).await;
+        let (parts, body) = response.into_parts();
+        let body = timeout(SOON, to_bytes(body, usize::MAX))
+            .await
+            .unwrap()
+            .unwrap();
+        Answered {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(body.to_vec()).unwrap(),
+        }
+    }
+
+    /// Serves the interface on a free port; returns its address for OpenAI's clients.
+    pub(super) async fn serve(&self) -> String {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (router, limits) = (self.router.clone(), Limits::default());
+        let serving = http_server::serve(listener, router, limits, CancellationToken::new());
+        self.process.runtime().spawn(serving);
+        format!("http://{address}/v1")
+    }
+
+    /// A chat request with this body.
+    pub(super) fn request(&self, body: &Value) -> Request<Body> {
+        Request::post("/v1/chat/completions")
+            .header("authorization", format!("Bearer {}", self.key))
+            .body(Body::from(body.to_string()))
+            .unwrap()
+    }
+
+    pub(super) async fn ask(&self, body: &Value) -> Answered {
+        self.send(self.request(body)).await
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Answered {
+        let request = Request::get(path)
+            .header("x-api-key", &self.key)
+            .body(Body::empty())
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// Waits until something is so.
+    pub(super) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !is_so(self) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(SOON, waiting).await.unwrap();
+    }
+
+    /// Waits until all answers are acknowledged, and checks that exactly these were charged.
+    pub(super) async fn settle(&self, given_away: u64) {
+        self.until(|world| {
+            let accounts = world.nodes.iter().map(PlayedNode::account);
+            let is_clear = world
+                .roster
+                .all()
+                .iter()
+                .all(|live| !live.inner().is_unclear());
+            is_clear
+                && accounts
+                    .into_iter()
+                    .all(|(written, acknowledged, _)| written == acknowledged)
+        })
+        .await;
+        let amount: u64 = self.nodes.iter().map(|node| node.account().2).sum();
+        assert_eq!(self.charged() + given_away, amount);
+        for node in &self.nodes {
+            assert!(node.exposure() <= 4 * 500_000, "at most a window of orders");
+        }
+    }
+
+    /// What API keys paid.
+    pub(super) fn charged(&self) -> u64 {
+        let sessions = self.chain.records();
+        let charged = sessions.iter().map(|session| {
+            self.store
+                .read(|db| orders::charged(db, session.id))
+                .unwrap()
+        });
+        charged.sum()
+    }
+}

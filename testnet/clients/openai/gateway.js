@@ -1,0 +1,56 @@
+// OpenAI's JavaScript client on a gateway. Checks what it gets, and prints the receipts as JSON.
+//
+// OPENAI_BASE_URL: the gateway, with /v1. OPENAI_API_KEY: one of its keys.
+const assert = require("node:assert/strict");
+const { createHash } = require("node:crypto");
+const OpenAI = require("openai").default;
+
+const messages = [{ role: "user", content: "What is the capital of France?" }];
+const sha256 = (text) => createHash("sha256").update(text).digest("hex");
+
+async function whole(client, model) {
+  const asked = { model, messages, max_completion_tokens: 32, poq: { tier: "sampled" } };
+  const { data, response } = await client.chat.completions.create(asked).withResponse();
+  const { content } = data.choices[0].message;
+  assert.equal(sha256(content), data.poq.answer_sha256);
+  assert.equal(response.headers.get("x-poq-receipt"), data.poq.receipt);
+  const receipt = await client.get(`/receipts/${data.poq.receipt}`);
+  assert.deepEqual(receipt.leaf, data.poq.leaf);
+  return data.poq.receipt;
+}
+
+async function streamed(client, model) {
+  const asked = { model, messages, max_tokens: 32, stream: true, stream_options: { include_usage: true } };
+  let text = "";
+  let last;
+  let usage;
+  for await (const chunk of await client.chat.completions.create(asked)) {
+    text += chunk.choices[0]?.delta.content ?? "";
+    last = chunk.choices[0]?.finish_reason ? chunk : last;
+    usage = chunk.usage ?? usage;
+  }
+  assert.equal(sha256(text), last.poq.answer_sha256);
+  assert.ok(usage.completion_tokens > 0);
+  return last.poq.receipt;
+}
+
+async function refusals(client, model) {
+  const refused = (asked, kind, code) =>
+    assert.rejects(client.chat.completions.create(asked), (error) => error instanceof kind && error.code === code);
+  await refused({ model: "gpt-4", messages }, OpenAI.NotFoundError, "model_not_found");
+  await refused({ model, messages, n: 2 }, OpenAI.BadRequestError, "unsupported_parameter");
+  const stranger = client.withOptions({ apiKey: "poq-wrong" });
+  await assert.rejects(async () => await stranger.models.list(), OpenAI.AuthenticationError);
+}
+
+async function main() {
+  const client = new OpenAI({ baseURL: process.env.OPENAI_BASE_URL });
+  const model = (await client.models.list()).data[0].id;
+  const receipts = [await whole(client, model)];
+  receipts.push(...(await Promise.all(Array.from({ length: 50 }, () => streamed(client, model)))));
+  assert.equal(new Set(receipts).size, 51);
+  await refusals(client, model);
+  console.log(JSON.stringify(receipts));
+}
+
+main();
