@@ -107,6 +107,9 @@ pub(crate) struct Init {
     /// Open the HTTP server to everyone who can reach it, without an API key.
     #[arg(long)]
     pub open: bool,
+    /// Serve sessions on this address, with a self-signed certificate in the home.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub stream_listen: Option<SocketAddr>,
 }
 
 /// Options of `register`.

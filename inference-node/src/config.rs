@@ -247,6 +247,19 @@ pub(crate) struct Template {
     pub listen: SocketAddr,
     /// `http.open`.
     pub open: bool,
+    /// The table `stream`, if sessions are served.
+    pub stream: Option<StreamTemplate>,
+}
+
+/// Values of the table `stream` that `init` can set.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamTemplate {
+    /// `stream.listen`.
+    pub listen: SocketAddr,
+    /// `stream.certificate`.
+    pub certificate: PathBuf,
+    /// `stream.private_key`.
+    pub private_key: PathBuf,
 }
 
 impl Template {
@@ -255,6 +268,13 @@ impl Template {
         const TEMPLATE: &str = include_str!("config.toml");
         let (duties, http) = (DutiesConfig::default(), HttpConfig::default());
         let stream = StreamConfig::default();
+        let listen = self.stream.as_ref().map_or(stream.listen, |own| own.listen);
+        let file = |name, example, own: Option<&PathBuf>| match own {
+            Some(own) => format!("{name} = {}", quoted(&own.display().to_string())),
+            None => format!("# {name} = \"{example}\""),
+        };
+        let certificate = self.stream.as_ref().map(|own| &own.certificate);
+        let private_key = self.stream.as_ref().map(|own| &own.private_key);
         let hub = match &self.hub {
             Some(hub) => format!("hub = {}", quoted(hub)),
             None => "# hub = \"meta-llama/Llama-3.2-1B-Instruct\"".into(),
@@ -279,8 +299,20 @@ impl Template {
             ("{http_queue}", http.queue.to_string()),
             ("{deadline}", http.deadline_seconds.to_string()),
             ("{open}", self.open.to_string()),
-            ("{stream_enabled}", stream.enabled.to_string()),
-            ("{stream_listen}", quoted(&stream.listen.to_string())),
+            ("{stream_enabled}", self.stream.is_some().to_string()),
+            ("{stream_listen}", quoted(&listen.to_string())),
+            (
+                "{stream_certificate}",
+                file(
+                    "certificate",
+                    "/etc/poq/stream-certificate.pem",
+                    certificate,
+                ),
+            ),
+            (
+                "{stream_key}",
+                file("private_key", "/etc/poq/stream-key.pem", private_key),
+            ),
             ("{stream_proxy}", stream.behind_proxy.to_string()),
             ("{stream_tokens}", stream.max_tokens.to_string()),
             ("{stream_queue}", stream.queue.to_string()),
@@ -305,6 +337,7 @@ mod tests {
             concurrency: 2,
             listen: SocketAddr::from(([127, 0, 0, 1], 9000)),
             open: true,
+            stream: None,
         }
     }
 
@@ -338,6 +371,24 @@ mod tests {
         );
         assert_eq!(config.stream, StreamConfig::default());
         config.validate().unwrap();
+        let serving = Template {
+            stream: Some(StreamTemplate {
+                listen: SocketAddr::from(([0, 0, 0, 0], 9443)),
+                certificate: r"C:\home\c.pem".into(),
+                private_key: "k.pem".into(),
+            }),
+            ..values()
+        };
+        let config: Config = toml::from_str(&serving.render(&chain())).unwrap();
+        config.validate().unwrap();
+        let stream = StreamConfig {
+            enabled: true,
+            listen: SocketAddr::from(([0, 0, 0, 0], 9443)),
+            certificate: Some(r"C:\home\c.pem".into()),
+            private_key: Some("k.pem".into()),
+            ..StreamConfig::default()
+        };
+        assert_eq!(config.stream, stream);
         let hub = Template {
             hub: Some("mistralai/Mixtral-8x7B-Instruct-v0.1".into()),
             weights: WeightType::F32,

@@ -2,8 +2,9 @@ use std::path::Path;
 
 use poq_worker::commands;
 
+use super::stream::{CERTIFICATE, PRIVATE_KEY};
 use crate::cli::Init;
-use crate::{catalog, config};
+use crate::{catalog, config, stream};
 
 /// Creates a home with `config.toml` and the operator's key.
 pub(super) async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
@@ -18,7 +19,13 @@ pub(super) async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         Some(given) => given,
         None => of_catalog().unwrap_or_default(),
     };
+    let stream = options.stream_listen.map(|listen| config::StreamTemplate {
+        listen,
+        certificate: home.join(CERTIFICATE),
+        private_key: home.join(PRIVATE_KEY),
+    });
     let template = config::Template {
+        stream: stream.clone(),
         model: options.model,
         model_file: options.model_file,
         hub: options.hub,
@@ -31,5 +38,12 @@ pub(super) async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
     commands::init(home, options.common, "inference", |chain| {
         template.render(chain)
     })
-    .await
+    .await?;
+    match stream {
+        Some(own) => Ok(stream::make_certificate(
+            &own.certificate,
+            &own.private_key,
+        )?),
+        None => Ok(()),
+    }
 }

@@ -7,6 +7,11 @@ use serde::Serialize;
 use super::settings;
 use crate::stream;
 
+/// The certificate in a home whose config.toml names none.
+pub(super) const CERTIFICATE: &str = "stream-certificate.pem";
+/// The private key of that certificate.
+pub(super) const PRIVATE_KEY: &str = "stream-key.pem";
+
 /// What the chain's record of a node says about its sessions, and where it comes from.
 #[derive(Serialize)]
 struct Printed {
@@ -25,8 +30,8 @@ pub(super) fn stream(home: &Path, output: OutputArg) -> Result<()> {
     let key = home.key(&config.chain)?;
     let key = stream::signing_key(|purpose| key.mac(purpose))?;
     let file = |configured: Option<_>, name| configured.unwrap_or_else(|| home.path().join(name));
-    let certificate = file(config.stream.certificate, "stream-certificate.pem");
-    let private_key = file(config.stream.private_key, "stream-key.pem");
+    let certificate = file(config.stream.certificate, CERTIFICATE);
+    let private_key = file(config.stream.private_key, PRIVATE_KEY);
     if !certificate.exists() && !private_key.exists() {
         stream::make_certificate(&certificate, &private_key)?;
     }
