@@ -133,34 +133,6 @@ impl Client {
         Ok(answer.value.tasks)
     }
 
-    /// A session.
-    pub async fn session(&self, id: u64) -> Result<Session> {
-        let path = "/poq.v1.Query/Session";
-        let answer: Answer<QuerySessionResponse> =
-            self.query(path, &QuerySessionRequest { id }, None).await?;
-        present(answer.value.session, path)
-    }
-
-    /// All sessions of a user, by id.
-    pub async fn sessions_of_user(&self, user: &str) -> Result<Vec<Session>> {
-        let mut sessions: Vec<Session> = Vec::new();
-        loop {
-            let request = QuerySessionsRequest {
-                user: user.into(),
-                after: sessions.last().map_or(0, |session| session.id),
-                limit: PAGE,
-                ..QuerySessionsRequest::default()
-            };
-            let path = "/poq.v1.Query/Sessions";
-            let answer: Answer<QuerySessionsResponse> = self.query(path, &request, None).await?;
-            let is_last = answer.value.sessions.len() < PAGE as usize;
-            sessions.extend(answer.value.sessions);
-            if is_last {
-                return Ok(sessions);
-            }
-        }
-    }
-
     /// Prompt and answer of a task that is not over.
     pub async fn payload(&self, task_id: u64) -> Result<QueryPayloadResponse> {
         let request = QueryPayloadRequest { task_id };
@@ -202,20 +174,29 @@ impl Client {
         present(answer.value.session, path)
     }
 
+    /// All sessions of a user, by id.
+    pub async fn sessions_of_user(&self, user: &str) -> Result<Vec<Session>> {
+        Ok(self.sessions(user, "").await?.value)
+    }
+
     /// All open sessions of an inference node, in the order of their ids. `height` is that of the
     /// state the first page was read from.
     pub async fn sessions_of_node(&self, operator: &str) -> Result<Answer<Vec<Session>>> {
+        self.sessions("", operator).await
+    }
+
+    async fn sessions(&self, user: &str, node: &str) -> Result<Answer<Vec<Session>>> {
         let mut sessions: Vec<Session> = Vec::new();
         let mut first_height = None;
         loop {
             let request = QuerySessionsRequest {
-                user: String::new(),
-                node: operator.into(),
+                user: user.into(),
+                node: node.into(),
                 after: sessions.last().map_or(0, |session| session.id),
                 limit: PAGE,
             };
-            let page: Answer<QuerySessionsResponse> =
-                self.query("/poq.v1.Query/Sessions", &request, None).await?;
+            let path = "/poq.v1.Query/Sessions";
+            let page: Answer<QuerySessionsResponse> = self.query(path, &request, None).await?;
             let height = *first_height.get_or_insert(page.height);
             let is_last = page.value.sessions.len() < PAGE as usize;
             sessions.extend(page.value.sessions);
