@@ -100,10 +100,21 @@ impl Key {
     }
 }
 
+/// Whether a key is a compressed point of secp256k1, as the chain demands.
+pub fn is_compressed_key(public_key: &[u8]) -> bool {
+    compressed_key(public_key).is_some()
+}
+
+fn compressed_key(public_key: &[u8]) -> Option<VerifyingKey> {
+    // `k256` also accepts compact keys, tag 5; the chain does not.
+    let has_form = public_key.len() == COMPRESSED && matches!(public_key.first(), Some(2 | 3));
+    let key = Some(public_key).filter(|_| has_form);
+    key.and_then(|key| VerifyingKey::from_sec1_bytes(key).ok())
+}
+
 /// Whether 64 bytes `r ‖ s` with a low `s` are the signature of a digest by a compressed key.
 pub fn is_signature(public_key: &[u8], digest: &[u8; 32], signature: &[u8]) -> bool {
-    let key = Some(public_key).filter(|key| key.len() == COMPRESSED);
-    let key = key.and_then(|key| VerifyingKey::from_sec1_bytes(key).ok());
+    let key = compressed_key(public_key);
     let signature = Signature::from_slice(signature).ok();
     let low = signature.filter(|signature| signature.normalize_s().is_none());
     key.zip(low)
@@ -252,6 +263,23 @@ mod tests {
     const WORDS: &str = "economy stock theory fatal elder harbor betray wasp final emotion task \
         crumble siren bottom lizard educate guess current outdoor pair theory focus wife stone";
     const ADDRESS: &str = "cosmos1pkptre7fdkl6gfrzlesjjvhxhlc3r4gmmk8rs6";
+
+    #[test]
+    fn only_the_low_form_of_a_signature_by_a_compressed_key_counts() {
+        let key = Key::from_mnemonic(&Mnemonic::parse(WORDS).unwrap()).unwrap();
+        let (public, digest) = (key.public_key(), [7; 32]);
+        let signature = key.sign_digest(&digest).unwrap();
+        assert!(is_signature(&public, &digest, &signature));
+        assert!(!is_signature(&public, &[8; 32], &signature));
+        let low = Signature::from_slice(&signature).unwrap();
+        let (r, s) = low.split_scalars();
+        let high = Signature::from_scalars(r.to_bytes(), (-*s).to_bytes()).unwrap();
+        assert!(!is_signature(&public, &digest, &high.to_bytes()));
+        let mut compact = public.clone();
+        compact[0] = 5;
+        assert!(!is_signature(&compact, &digest, &signature));
+        assert!(is_compressed_key(&public) && !is_compressed_key(&compact));
+    }
 
     #[test]
     fn known_mnemonic_gives_the_known_address() {

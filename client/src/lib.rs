@@ -33,7 +33,7 @@ pub use client::{Answer, Client};
 pub use cosmos_sdk_proto::Any;
 pub use error::{Error, Result, found};
 pub use follow::Follower;
-pub use key::{HD_PATH, Key, Mnemonic, address_of, is_signature, parse_address};
+pub use key::{HD_PATH, Key, Mnemonic, address_of, is_compressed_key, is_signature, parse_address};
 pub use local::{cache, machine};
 pub use multisig::{Multisig, PartialSignature};
 pub use query::Account;

@@ -6,25 +6,8 @@ use crate::support::{Network, Run, eventually, number, poqd};
 const STREAM_KEY: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
 const SESSION_KEY: &str = "02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5";
 
-/// What turns sessions on.
-fn session_params() -> String {
-    let params = json!({
-        "max_session_nodes": 4, "max_open_sessions": 64, "max_session_blocks": "300",
-        "settle_window": "100", "leaf_window": "60", "sample_value": "1000000",
-        "max_order_price": "2000000", "min_samples": 8, "max_samples": 64,
-        "max_all_leaves": 256, "floor_share": 100_000,
-    });
-    params.to_string()
-}
-
-/// Turns sessions on, and lets the only inference node offer them.
+/// Lets the only inference node offer sessions.
 fn offer_sessions(network: &Network) {
-    let set = format!("sessions={}", session_params());
-    let set = network
-        .user("tx poq update-params --from authority --yes --set")
-        .arg(set)
-        .json();
-    assert_eq!(set["code"], 0);
     let update = |flags: &str| {
         let rpc = network.get("/validators/0/rpc");
         let words = format!(
@@ -70,7 +53,7 @@ fn a_session_is_opened_drawn_proven_and_closed() {
          --yes"
     );
     let error = network.user(&open).failure();
-    assert!(error.contains("no sessions yet"), "{error}");
+    assert!(error.contains("no active inference node offers"), "{error}");
     offer_sessions(&network);
 
     let opened = network.user(&format!("{open} --nodes 2")).json();

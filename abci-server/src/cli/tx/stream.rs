@@ -1,11 +1,8 @@
 //! The flags by which an inference node offers sessions.
 
 use anyhow::ensure;
-use poq_client::address_of;
+use poq_client::is_compressed_key;
 use poq_proto::v1::Stream;
-
-/// Bytes of a compressed secp256k1 key.
-const KEY_BYTES: usize = 33;
 
 /// A compressed secp256k1 key. clap would parse a plain `Vec` as a list of values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +11,7 @@ pub(super) struct CompressedKey(pub(super) Vec<u8>);
 /// Reads a key as `keys show` prints it.
 pub(super) fn compressed_key(text: &str) -> Result<CompressedKey, String> {
     let key = hex::decode(text).unwrap_or_default();
-    // Any prefix will do: the address is not used.
-    match key.len() == KEY_BYTES && address_of(&key, "poq").is_ok() {
+    match is_compressed_key(&key) {
         true => Ok(CompressedKey(key)),
         false => Err(
             "expected a compressed secp256k1 key: 66 hex digits, as `poqd keys show` prints them"
