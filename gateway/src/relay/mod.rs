@@ -8,6 +8,7 @@ mod run;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, Done, Origin, Part, Reader};
 pub(crate) use failure::Failure;
@@ -17,6 +18,8 @@ use crate::pool::{Catalog, Roster};
 use crate::store::duplicates::Token;
 use crate::store::{self, Store, duplicates};
 
+/// How long a client may wait until it repeats a request that no node took.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a body is recognised again without an idempotency key, seconds.
 const MEMORY: u64 = 600;
 
@@ -30,6 +33,8 @@ pub(crate) struct Relay {
     pub catalog: Arc<Catalog>,
     /// Requests in progress, by API key and token.
     pending: Mutex<HashMap<Name, Pending>>,
+    /// When requests ended that no node took: their repetitions are new requests.
+    refused: Mutex<HashMap<Name, Vec<Instant>>>,
 }
 
 /// API key and digest of a token.
@@ -60,6 +65,7 @@ impl Relay {
             roster,
             catalog,
             pending: Mutex::default(),
+            refused: Mutex::default(),
         }
     }
 
@@ -74,6 +80,7 @@ impl Relay {
         is_repetition: bool,
     ) -> Result<Given, store::Error> {
         if let (Some(token), true) = (&ask.token, is_repetition)
+            && !self.was_refused((ask.asker.key, token.digest))
             && let Some(given) = self.given_before(ask.asker.key, token)?
         {
             metrics::counter!("poq_gateway_duplicates_total").increment(1);
@@ -89,10 +96,12 @@ impl Relay {
         });
         let relay = self.clone();
         tokio::spawn(async move {
-            run::run(relay.clone(), ask, answer.clone()).await;
+            let (end, is_taken) = run::run(relay.clone(), ask, answer.clone()).await;
+            // Before anybody hears of the end, and repeats the request.
             if let Some(name) = name {
-                relay.forget(name, &answer);
+                relay.forget(name, &answer, is_taken);
             }
+            answer.end(end);
         });
         Ok(Given::Answer(reader))
     }
@@ -115,14 +124,33 @@ impl Relay {
     }
 
     /// A request has ended; a later one may have its name.
-    fn forget(&self, name: Name, answer: &Arc<Answer>) {
+    fn forget(&self, name: Name, answer: &Arc<Answer>, is_taken: bool) {
         let mut pending = self.lock();
-        if pending
-            .get(&name)
-            .is_some_and(|own| Arc::ptr_eq(&own.answer, answer))
-        {
+        let own = pending.get(&name);
+        if own.is_some_and(|own| Arc::ptr_eq(&own.answer, answer)) {
             pending.remove(&name);
         }
+        drop(pending);
+        if !is_taken {
+            let mut refused = self.refused();
+            refused.retain(|_, times| times.iter().any(|time| time.elapsed() < PATIENCE));
+            refused.entry(name).or_default().push(Instant::now());
+        }
+    }
+
+    /// Whether a repetition is that of a request which no node took, and not that of another one with
+    /// an equal body. Each such request is repeated once.
+    fn was_refused(&self, name: Name) -> bool {
+        let mut refused = self.refused();
+        let Some(times) = refused.get_mut(&name) else {
+            return false;
+        };
+        times.retain(|time| time.elapsed() < PATIENCE);
+        times.pop().is_some()
+    }
+
+    fn refused(&self) -> MutexGuard<'_, HashMap<Name, Vec<Instant>>> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Pending>> {

@@ -9,7 +9,7 @@ use poq_client::session::RefusalCode;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
-use super::answer::Answer;
+use super::answer::{Answer, Done};
 use super::follow::{Following, Outcome};
 use super::{Failure, Relay};
 use crate::ask::Ask;
@@ -20,18 +20,21 @@ const OTHERS: usize = 2;
 /// How long nodes are asked for an accept, all together.
 const ORDERING: Duration = Duration::from_secs(12);
 
-/// Answers a request to its end.
-pub(super) async fn run(relay: Arc<Relay>, ask: Ask, answer: Arc<Answer>) {
+/// Answers a request; returns how it ended, and whether a node has taken it.
+pub(super) async fn run(
+    relay: Arc<Relay>,
+    ask: Ask,
+    answer: Arc<Answer>,
+) -> (Result<Done, Failure>, bool) {
+    let mut is_taken = false;
     let mut tried = BTreeSet::new();
     let mut lost = 0;
     loop {
         let (live, placed) = match relay.clone().order(&ask, &mut tried).await {
             Ok(found) => found,
-            Err(failure) => {
-                answer.end(Err(failure));
-                return;
-            }
+            Err(failure) => return (Err(failure), is_taken),
         };
+        is_taken = true;
         let following = Following {
             relay: &relay,
             live: &live,
@@ -45,10 +48,7 @@ pub(super) async fn run(relay: Arc<Relay>, ask: Ask, answer: Arc<Answer>) {
         relay.roster_changed(&live);
         let is_again = |lost: usize| lost < OTHERS && answer.is_read();
         match outcome {
-            Outcome::Ended(end) => {
-                answer.end(end);
-                return;
-            }
+            Outcome::Ended(end) => return (end, is_taken),
             Outcome::Lost if (!ask.is_stream || answer.len() == 0) && is_again(lost) => {
                 warn!(
                     session = live.id,
@@ -58,10 +58,7 @@ pub(super) async fn run(relay: Arc<Relay>, ask: Ask, answer: Arc<Answer>) {
                 counter!("poq_gateway_failovers_total").increment(1);
                 lost += 1;
             }
-            Outcome::Lost => {
-                answer.end(Err(Failure::Lost));
-                return;
-            }
+            Outcome::Lost => return (Err(Failure::Lost), is_taken),
         }
     }
 }

@@ -3,12 +3,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
 use poq_client::cache;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::world::{SOON, World};
+use super::world::World;
+
+/// How long a script may take.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 fn installed(what: &str) -> PathBuf {
     let path = cache().join("clients").join(what);
@@ -31,7 +35,7 @@ async fn run(mut script: Command) {
         status,
         stdout,
         stderr,
-    } = timeout(SOON, script.output()).await.unwrap().unwrap();
+    } = timeout(PATIENCE, script.output()).await.unwrap().unwrap();
     assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
     let receipts: Vec<String> = serde_json::from_slice(&stdout).unwrap();
     assert!(receipts.len() > 50);

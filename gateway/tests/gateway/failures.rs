@@ -306,6 +306,29 @@ async fn a_repeated_request_gets_the_same_answer_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_repetition_of_a_refused_request_is_a_new_one() {
+    let world = World::with_nodes(1).await;
+    let body = question("Why?");
+    let first = world.ask(&body).await;
+    world.nodes[0].script(&[Behaviour::Refuse(RefusalCode::Busy)]);
+    let refused = world.ask(&body).await;
+    assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+    let again = ("x-stainless-retry-count", "1");
+    let second = world.send(repeated(&world, &body, again)).await;
+    assert_eq!(second.status, StatusCode::OK, "{}", second.text);
+    assert_ne!(
+        second.headers["x-poq-receipt"],
+        first.headers["x-poq-receipt"]
+    );
+    let third = world.send(repeated(&world, &body, again)).await;
+    assert_eq!(
+        third.headers["x-poq-receipt"],
+        second.headers["x-poq-receipt"]
+    );
+    world.settle(0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_repetition_joins_the_answer_in_progress() {
     let world = World::with_nodes(1).await;
     world.nodes[0].script(&[Behaviour::Endless]);
