@@ -5,7 +5,7 @@ use crate::voucher::{WrongLength, bytes32};
 /// Domain separator of receipts.
 const RECEIPT_DOMAIN: &str = "poq/receipt/v1";
 
-/// One answer in the log of a session (protocol section 15); [`v1::Leaf`] with digests of the right
+/// One answer in the log of a session (protocol section 16); [`v1::Leaf`] with digests of the right
 /// length and its encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {

@@ -8,7 +8,7 @@ const VOUCHER_DOMAIN: &str = "poq/voucher/v1";
 /// Domain separator of accepts.
 const ACCEPT_DOMAIN: &str = "poq/accept/v1";
 
-/// An order of a session's user that also acknowledges the answers before it (protocol section 15);
+/// An order of a session's user that also acknowledges the answers before it (protocol section 16);
 /// [`v1::Voucher`] with digests of the right length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Voucher {

@@ -1,4 +1,4 @@
-//! Sessions (protocol section 15): from the opening to the payment, and every way in which a party
+//! Sessions (protocol section 16): from the opening to the payment, and every way in which a party
 //! may fail.
 
 #[path = "../support/proven.rs"]

@@ -1,10 +1,11 @@
 //! The parameters of sessions, and the conditions under which no false score of a leaf pays (protocol
-//! section 15).
+//! section 16).
 
 use poq_proto::v1::{Params, SessionParams};
 use poq_proto::{PPM, code};
 
 use super::economics::{longest_scoring, max_price};
+use crate::arithmetic::share;
 use crate::error::{Result, ensure};
 
 /// The most bytes of a transaction that reveals one leaf, besides its texts: 256 messages with their
@@ -21,7 +22,7 @@ pub fn default_sessions() -> SessionParams {
         settle_window: 600,
         leaf_window: 120,
         sample_value: 1_000_000,
-        max_order_price: 2_000_000,
+        max_order_price: 900_000,
         min_samples: 8,
         max_samples: 64,
         max_all_leaves: 256,
@@ -84,6 +85,18 @@ pub(super) fn validate(params: &Params) -> Result<()> {
         code::INVALID_REQUEST,
         "sessions.max_order_price + 2 · sample_value is {at_stake}, more than the {secured} that the \
          stakes of a committee secure"
+    );
+    // Silent seats that keep the leaf from a quality move at most the node's part of it above the
+    // floor, and lose at least half of the secured price.
+    let shares = u64::from(params.evaluator_share).saturating_add(params.protocol_share.into());
+    let of_node = share(at_stake, PPM.saturating_sub(shares));
+    let moved = share(of_node, PPM.saturating_sub(sessions.floor_share.into()));
+    let most = secured / 2;
+    ensure!(
+        moved <= most,
+        code::INVALID_REQUEST,
+        "the quality of one leaf could move {moved} of a session's pay, more than the {most} that \
+         keeping it from a quality costs: lower sessions.max_order_price or sample_value"
     );
     // A node must be able to reveal any leaf.
     let texts = params
@@ -148,13 +161,15 @@ mod tests {
     #[test]
     fn sets_that_secure_too_little_are_refused() {
         type Case = (fn(&mut SessionParams), &'static str);
-        let cases: [Case; 8] = [
+        let cases: [Case; 9] = [
             (|p| p.max_session_nodes = 0, "max_session_nodes"),
             (|p| p.max_open_sessions = 3, "max_open_sessions"),
             (
-                |p| p.sample_value = 1_000_001,
+                |p| p.sample_value = 1_550_001,
                 "4000002, more than the 4000000",
             ),
+            // 0.9 · 0.75 · 2,962,966.
+            (|p| p.max_order_price = 962_966, "move 2000001 of"),
             (|p| p.max_order_price = u64::MAX, "more than the 4000000"),
             (|p| p.min_samples = 65, "max_samples"),
             (|p| p.floor_share = 1_000_001, "floor_share"),

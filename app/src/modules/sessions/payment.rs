@@ -1,5 +1,5 @@
 //! The division of a session's amount, in integers; every remainder goes to the user (protocol
-//! section 15).
+//! section 16).
 
 #![allow(
     clippy::arithmetic_side_effects,
