@@ -13,12 +13,12 @@ import threading
 import time
 from pathlib import Path
 
-PROGRAMS = ["poqd", "poq-inference-node", "poq-evaluator", "poq-testnet"]
+PROGRAMS = ["poqd", "poq-inference-node", "poq-evaluator", "poq-gateway", "poq-testnet"]
 # CPU seconds of the slowest packages on two cores of an AMD EPYC (`cargo build --timings`).
 COSTS = {
     "librocksdb-sys": 950, "mistralrs-core": 345, "poqd": 114, "poq-inference-node": 91,
     "candle-core": 74, "tikv-jemalloc-sys": 70, "poq-app": 39, "poq-store": 8, "tokenizers": 23, "poq-evaluator": 44,
-    "poq-testnet": 31, "reqwest": 10, "rustls": 9, "prost-reflect": 10, "aws-lc-sys": 21,
+    "poq-testnet": 31, "poq-gateway": 40, "libsqlite3-sys": 30, "reqwest": 10, "rustls": 9, "prost-reflect": 10, "aws-lc-sys": 21,
     "tendermint-rpc": 20, "poq-client": 14, "poq-worker": 12, "regex-automata": 19, "mistralrs-quant": 18,
     "minijinja": 17, "llguidance": 14, "tendermint-proto": 11, "mistralrs": 10, "tendermint": 9,
     "candle-nn": 9, "cosmos-sdk-proto": 9, "tokio": 9,
