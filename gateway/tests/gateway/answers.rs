@@ -139,7 +139,7 @@ async fn many_requests_at_once_share_the_sessions() {
     let bodies: Vec<_> = (0..40)
         .map(|number| streamed(&format!("question {number}")))
         .collect();
-    let answers = join_all(bodies.iter().map(|body| world.ask(body))).await;
+    let answers = join_all(bodies.iter().map(|body| world.ask_patiently(body))).await;
     for (number, answered) in answers.iter().enumerate() {
         assert!(answered.streamed().ends_with(&format!("question {number}")));
     }

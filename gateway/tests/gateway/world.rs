@@ -243,7 +243,11 @@ impl World {
     pub(super) async fn serve(&self) -> String {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (router, limits) = (self.router.clone(), Limits::default());
+        let router = self.router.clone();
+        let limits = Limits {
+            request: SOON * 6,
+            ..Limits::default()
+        };
         let serving = http_server::serve(listener, router, limits, CancellationToken::new());
         self.process.runtime().spawn(serving);
         format!("http://{address}/v1")
@@ -259,6 +263,16 @@ impl World {
 
     pub(super) async fn ask(&self, body: &Value) -> Answered {
         self.send(self.request(body)).await
+    }
+
+    /// Asks again while all nodes are busy.
+    pub(super) async fn ask_patiently(&self, body: &Value) -> Answered {
+        loop {
+            let answered = self.ask(body).await;
+            if answered.status != StatusCode::TOO_MANY_REQUESTS {
+                return answered;
+            }
+        }
     }
 
     pub(super) async fn get(&self, path: &str) -> Answered {

@@ -19,8 +19,8 @@ async function whole(client, model) {
   return data.poq.receipt;
 }
 
-async function streamed(client, model) {
-  const asked = { model, messages, max_tokens: 32, stream: true, stream_options: { include_usage: true } };
+async function streamed(client, model, seed) {
+  const asked = { model, messages, max_tokens: 32, seed, stream: true, stream_options: { include_usage: true } };
   let text = "";
   let last;
   let usage;
@@ -47,7 +47,8 @@ async function main() {
   const client = new OpenAI({ baseURL: process.env.OPENAI_BASE_URL });
   const model = (await client.models.list()).data[0].id;
   const receipts = [await whole(client, model)];
-  receipts.push(...(await Promise.all(Array.from({ length: 50 }, () => streamed(client, model)))));
+  // Equal bodies at once would be taken for repetitions if a client has to send one again.
+  receipts.push(...(await Promise.all(Array.from({ length: 50 }, (_, seed) => streamed(client, model, seed)))));
   assert.equal(new Set(receipts).size, 51);
   await refusals(client, model);
   console.log(JSON.stringify(receipts));
