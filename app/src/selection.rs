@@ -208,6 +208,8 @@ fn total(sums: &Sums) -> Result<u128> {
 
 /// Domain separator of draws.
 pub const DRAW_DOMAIN: &str = "poq/select/v1";
+/// Domain separator of the draws of sessions' nodes.
+pub const SESSION_DOMAIN: &str = "poq/session/v1";
 
 /// The random numbers of one draw: `SHA-256(seed ‖ counter)` for counter 0, 1, …, with
 /// `seed = SHA-256("poq/select/v1" ‖ beacon ‖ task ‖ role ‖ attempt)`, integers big-endian.
@@ -239,7 +241,7 @@ impl RandomStream {
     /// The stream that draws the node of a session: its seed is `SHA-256("poq/session/v1" ‖ beacon ‖
     /// session)`.
     pub fn of_session(beacon: &[u8; 32], session: u64) -> Self {
-        Self::of("poq/session/v1", beacon, session)
+        Self::of(SESSION_DOMAIN, beacon, session)
     }
 
     /// The stream that draws the leaves of a session: its seed is `SHA-256("poq/leaves/v1" ‖ beacon ‖

@@ -2,8 +2,8 @@
 //! the digest forever.
 
 use anyhow::{Context, bail};
-use poq_client::{Client, Order, tx};
-use poq_proto::v1::{MsgSubmitAnswers, Task};
+use poq_client::{Any, Client, Order, tx};
+use poq_proto::v1::{MsgRevealLeaves, MsgSubmitAnswers, Task};
 use prost::{Message, Name};
 use sha2::{Digest, Sha256};
 
@@ -35,7 +35,7 @@ pub(super) async fn find(client: &Client, task: &Task) -> anyhow::Result<Found> 
         let block = client.block(Some(height)).await.with_context(|| {
             format!("the answer to task {id} is in block {height}, which the node does not have")
         })?;
-        let mut texts = block.block.data.iter().flat_map(|tx| answers(tx, id));
+        let mut texts = block.block.data.iter().flat_map(|tx| answers(tx, task));
         if let Some(text) = texts.find(|text| Sha256::digest(text).as_slice() == answer.sha256) {
             return Ok(Found { text, height });
         }
@@ -60,17 +60,89 @@ async fn heights_of(client: &Client, id: u64) -> anyhow::Result<Vec<u64>> {
 }
 
 /// The answers to a task in an entry of a block; none if the entry is not a transaction.
-fn answers(bytes: &[u8], id: u64) -> Vec<String> {
+fn answers(bytes: &[u8], task: &Task) -> Vec<String> {
     let messages = tx::decode(bytes).ok().and_then(|tx| tx.body);
     let messages = messages.map_or_else(Vec::new, |body| body.messages);
-    let of_message = |message: &poq_client::Any| {
-        let is_answer = message.type_url.trim_start_matches('/') == MsgSubmitAnswers::full_name();
-        let decoded = is_answer.then(|| MsgSubmitAnswers::decode(message.value.as_slice()).ok());
-        decoded
-            .flatten()
-            .map_or_else(Vec::new, |message| message.items)
+    let of_message = |message: &Any| match task.leaf {
+        None => {
+            let items = read::<MsgSubmitAnswers>(message).items.into_iter();
+            let of_task = items.filter(|item| item.task_id == task.id);
+            of_task.map(|item| item.answer).collect::<Vec<_>>()
+        }
+        Some(leaf) => {
+            let items = read::<MsgRevealLeaves>(message).items.into_iter();
+            let of_leaf = items.filter(|item| {
+                let number = item.leaf.as_ref().map(|leaf| leaf.number);
+                (item.session, number) == (leaf.session, Some(leaf.number))
+            });
+            of_leaf.map(|item| item.answer).collect()
+        }
     };
-    let items = messages.iter().flat_map(of_message);
-    let of_task = items.filter(|item| item.task_id == id);
-    of_task.map(|item| item.answer).collect()
+    messages.iter().flat_map(of_message).collect()
+}
+
+/// The message, or an empty one if it has another type or does not decode.
+fn read<M: Message + Name + Default>(message: &Any) -> M {
+    let is_of_type = message.type_url.trim_start_matches('/') == M::full_name();
+    let decoded = is_of_type.then(|| M::decode(message.value.as_slice()).ok());
+    decoded.flatten().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use poq_client::tx::{Unsigned, any, encode};
+    use poq_proto::v1::{AnswerItem, Leaf, LeafItem, LeafOfSession};
+
+    use super::*;
+
+    fn transaction(messages: Vec<Any>) -> Vec<u8> {
+        let unsigned = Unsigned {
+            messages,
+            gas_limit: 0,
+            fee: None,
+            memo: String::new(),
+            timeout_height: 0,
+        };
+        encode(&unsigned.to_tx().unwrap())
+    }
+
+    #[test]
+    fn answers_are_found_in_the_messages_of_tasks_and_of_sessions() {
+        let answer = |task_id, answer: &str| AnswerItem {
+            task_id,
+            answer: answer.into(),
+            ..AnswerItem::default()
+        };
+        let leaf = |session, number, answer: &str| LeafItem {
+            session,
+            leaf: Some(Leaf {
+                number,
+                ..Leaf::default()
+            }),
+            answer: answer.into(),
+            ..LeafItem::default()
+        };
+        let bytes = transaction(vec![
+            any(&MsgSubmitAnswers {
+                items: vec![answer(7, "a"), answer(8, "b")],
+                ..MsgSubmitAnswers::default()
+            }),
+            any(&MsgRevealLeaves {
+                items: vec![leaf(3, 7, "c"), leaf(3, 5, "d"), leaf(4, 5, "e")],
+                ..MsgRevealLeaves::default()
+            }),
+        ]);
+        let mut task = Task {
+            id: 7,
+            ..Task::default()
+        };
+        assert_eq!(answers(&bytes, &task), ["a"]);
+        task.leaf = Some(LeafOfSession {
+            session: 3,
+            number: 5,
+            ..LeafOfSession::default()
+        });
+        assert_eq!(answers(&bytes, &task), ["d"]);
+        assert!(answers(b"?", &task).is_empty());
+    }
 }

@@ -214,6 +214,7 @@ impl Editor<'_> {
                 models: sorted(models),
                 stake: base_units(&stake, &params)?,
                 capacity,
+                stream: None,
             }),
             GenesisCommand::AddValidator {
                 operator,

@@ -192,8 +192,45 @@ mod tests {
             "poqd ask hello --from a --max-answer-bytes 64",
             "poqd query poq answer 7",
             "poqd models check --evaluator-models d",
+            "poqd tx poq close-sessions 7 8 --from a",
+            "poqd tx poq settle-sessions f --from a",
+            "poqd tx poq reveal-leaves - --from a",
+            "poqd tx poq update-node inference --no-stream --from a",
+            "poqd query poq session 7",
+            "poqd query poq sessions --user poq1x --after 7 --limit 5",
+            "poqd query poq sessions --operator poq1x",
+            "poqd query poq draw --session 7 --verify",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    /// A compressed secp256k1 key.
+    const KEY: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798";
+
+    #[test]
+    fn keys_of_sessions_are_hex() {
+        let open = format!(
+            "poqd tx poq open-sessions --model m --nodes 2 --escrow 5upoq --blocks 9 --session-key {KEY}"
+        );
+        let update = format!("poqd tx poq update-node inference --stream-key {KEY} --from a");
+        for line in [
+            &open,
+            &format!("{open} --scoring all --from a"),
+            &update,
+            &format!("{update} --stream-url https://a --stream-tls-spki {}", "07".repeat(32)),
+        ] {
+            Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+        for line in [
+            open.replace(KEY, &KEY[2..]),
+            open.replace(" --escrow 5upoq", ""),
+            open.replace(" --blocks 9", ""),
+            format!("{open} --scoring some"),
+            format!("{update} --no-stream"),
+            format!("{update} --stream-tls-spki 07"),
+        ] {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
         }
     }
 
@@ -241,6 +278,11 @@ mod tests {
             "poqd tx poq submit-task hello --top-p 1.5",
             "poqd query poq task seven",
             "poqd query poq draw 7 --attempt 1",
+            "poqd query poq draw",
+            "poqd query poq draw 7 --session 7",
+            "poqd query poq draw --session 7 --role inference",
+            "poqd query poq sessions --user poq1x --operator poq1y",
+            "poqd tx poq close-sessions --from a",
             "poqd query block 0",
             "poqd query tx 1234",
             "poqd query poq nodes validator",

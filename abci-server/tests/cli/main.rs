@@ -12,6 +12,7 @@ mod keys;
 mod multisig;
 mod node;
 mod remote_signer;
+mod sessions;
 mod settings;
 mod supervision;
 mod support;

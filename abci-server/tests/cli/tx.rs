@@ -8,6 +8,12 @@ use crate::support::{Network, Run, feed, number, poqd, text};
 /// A valid VRF key.
 const VRF_KEY: &str = "iLImSY7h99T6Xa5NrNT0vCtf21Q4zqI66PymOK8mRkg=";
 
+/// A compressed secp256k1 key, as hex and as in proto3 JSON.
+const SESSION_KEY: [&str; 2] = [
+    "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
+    "Anm+Zn753LusVaBilc6HCwcCm/zbLc4o2VnygVsW+BeY",
+];
+
 const MNEMONIC: &str = "economy stock theory fatal elder harbor betray wasp final emotion task \
     crumble siren bottom lizard educate guess current outdoor pair theory focus wife stone";
 
@@ -182,6 +188,16 @@ fn every_message_can_be_generated() {
         "reveals",
         r#"{"items": [{"task_id": "7", "raw_score": -5}]}"#,
     );
+    let settlements = path(
+        "settlements",
+        r#"{"items": [{"voucher": {"session": "7", "amount": "5"}}]}"#,
+    );
+    let leaves = path(
+        "leaves",
+        r#"{"items": [{"session": "7", "answer": "Paris"}]}"#,
+    );
+    let [session_key, session_key_json] = SESSION_KEY;
+    let inference = network.get("/inference_nodes/0/address");
     let model = network.user("query poq models").json()["models"][0].clone();
     let model = path("model", &model.to_string());
     let judge = network.user("query poq evaluator-models").json();
@@ -305,6 +321,51 @@ fn every_message_can_be_generated() {
             "/operator",
             &user,
         ),
+        (
+            &format!(
+                "poq open-sessions --nodes 2 --escrow 5upoq --session-key {session_key} --blocks 9 \
+                 --from {user}"
+            ),
+            "OpenSessions",
+            "/session_key",
+            session_key_json,
+        ),
+        (
+            &format!(
+                "poq open-sessions --escrow 5upoq --session-key {session_key} --blocks 9 --scoring \
+                 all --from {user}"
+            ),
+            "OpenSessions",
+            "/scoring",
+            "SESSION_SCORING_ALL",
+        ),
+        (
+            &format!("poq close-sessions 7 8 --from {user}"),
+            "CloseSessions",
+            "/sessions/1",
+            "8",
+        ),
+        (
+            &format!("poq settle-sessions {settlements} --from {user}"),
+            "SettleSessions",
+            "/items/0/voucher/amount",
+            "5",
+        ),
+        (
+            &format!("poq reveal-leaves {leaves} --from {user}"),
+            "RevealLeaves",
+            "/operator",
+            &user,
+        ),
+        (
+            &format!(
+                "poq update-node inference --stream-url https://a --stream-key {session_key} --from \
+                 {inference}"
+            ),
+            "UpdateNode",
+            "/stream/key",
+            session_key_json,
+        ),
     ] {
         let tx = network
             .user(&format!("tx {words} --generate-only --gas 5"))
@@ -317,7 +378,8 @@ fn every_message_can_be_generated() {
             "{message}"
         );
         // Duties are free of fees.
-        let is_duty = words.contains("submit-answers") || words.contains("-scores");
+        let duties = ["submit-answers", "-scores", "settle-sessions", "reveal-leaves"];
+        let is_duty = duties.iter().any(|duty| words.contains(duty));
         let gas = if is_duty { "0" } else { "5" };
         assert_eq!(tx["auth_info"]["fee"]["gas_limit"], gas, "{words}");
     }

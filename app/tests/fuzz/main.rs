@@ -6,8 +6,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../sessions/log.rs"]
+#[allow(dead_code, reason = "the tests of sessions use the rest")]
+mod log;
+
 mod edit;
 mod messages;
+mod sessions;
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -17,7 +22,7 @@ use edit::Edit;
 use poq_app::modules::beacon::ExtendedVote;
 use poq_app::tx::Signatures;
 use poq_app::{Error, Result};
-use support::{Chain, params};
+use support::{Chain, Wallet, params};
 
 /// The run time of a target.
 #[expect(
@@ -35,6 +40,16 @@ fn assert_no_fault<T>(outcome: Result<T>) {
         Ok(_) | Err(Error::Rejected { .. }) => {}
         Err(error) => panic!("{error}"),
     }
+}
+
+/// The key of the vouchers.
+fn session_key() -> Wallet {
+    Wallet::new(9, 0)
+}
+
+fn public_key(wallet: &Wallet) -> Vec<u8> {
+    let point = wallet.key.verifying_key().to_encoded_point(true);
+    point.as_bytes().to_vec()
 }
 
 /// A chain with a task in every phase, and transactions for all of them.

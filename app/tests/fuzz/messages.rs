@@ -1,8 +1,9 @@
-//! Messages that can succeed, on a chain with a task in every phase.
+//! Messages that can succeed, on a chain with tasks and sessions in every phase.
 
 use poq_proto::v1::*;
 use tendermint_proto::google::protobuf::Any;
 
+use crate::sessions;
 use crate::support::{
     self, Chain, STAKE, Wallet, any, challenge_message, commit_message, duty_message, find,
     reveal_message, send, submit_message,
@@ -24,6 +25,8 @@ pub(crate) const QUERIES: &[&str] = &[
     "/poq.v1.Query/Payload",
     "/poq.v1.Query/Duties",
     "/poq.v1.Query/Audits",
+    "/poq.v1.Query/Session",
+    "/poq.v1.Query/Sessions",
     "/poq.v1.Query/Validator",
     "/poq.v1.Query/Validators",
     "/poq.v1.Query/Beacon",
@@ -49,9 +52,11 @@ pub(crate) fn chain(params: Params) -> Chain {
         commit_window: 30,
         reveal_window: 20,
         audit_window: 30,
+        sessions: Some(sessions::params()),
         ..params
     };
     let mut chain = Chain::with_params(params, 2, 6);
+    sessions::begin(&mut chain);
     for _ in 0..4 {
         chain.submit();
     }
@@ -150,6 +155,9 @@ pub(crate) fn messages(chain: &mut Chain) -> Vec<(usize, Any)> {
     let wallet = find(&mut chain.inference, &assigned);
     let answer = duty_message(wallet, &duties, "Paris.", SCORE);
     messages.push((index(&assigned), answer));
+    for (signer, message) in sessions::messages(chain) {
+        messages.push((index(&signer), message));
+    }
     for id in [2, 3] {
         let seats = chain.task(id).committees[0].seats.clone();
         for seat in seats {

@@ -49,7 +49,6 @@ async fn a_running_network_changes_its_judge() {
             role: Role::Evaluator.into(),
             // Sorted, as in the state.
             models: vec![new.id.clone(), old.id.clone()],
-            capacity: 0,
             ..MsgUpdateNode::default()
         };
         send(&operator, any(&message), FEE).await;

@@ -114,10 +114,8 @@ async fn serve(fixture: &Fixture, worker: &Worker, model: &Served) {
     let message = MsgUpdateNode {
         operator: sender.address().into(),
         role: Role::Inference.into(),
-        payout: String::new(),
-        endpoint: String::new(),
         models: vec![model.id.into()],
-        capacity: 0,
+        ..MsgUpdateNode::default()
     };
     let sent = sender.send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION);
     sent.await.unwrap();

@@ -3,10 +3,10 @@
 use poq_app::modules::audits::verdict;
 use poq_app::modules::tasks::aggregate::{Opinion, aggregate, opinions};
 use poq_app::modules::tasks::reveals::without_punished;
-use poq_app::modules::tasks::settlement::{
-    self, Bill, Shares, earned_part, seat_amount, shares, split,
+use poq_app::modules::tasks::settlement::{Bill, Shares, earned_part, seat_amount, split};
+use poq_proto::v1::{
+    Aggregation, Committee, LeafOfSession, Params, Payout, Settlement, Task,
 };
-use poq_proto::v1::{Aggregation, Committee, Params, Payout, Settlement, Task};
 
 use super::{Amount, audit_result, fraction};
 
@@ -19,8 +19,7 @@ pub(super) fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<Stri
     let (committee, judged) = judged(task, committee);
     let bill = Bill::of(params, task, &committee, settlement.quality);
     let quality = aggregate(params.aggregation(), &opinions(&judged));
-    let shares = shares(params, settlement.price, committee.seats.len());
-    let (Ok(shares), true) = (shares, is_as_recorded(&bill, quality, settlement)) else {
+    let (Ok(shares), true) = (bill.shares(), is_as_recorded(&bill, quality, settlement)) else {
         let note = "the parameters have changed since the settlement, and this node no longer has the old \
                     ones: the amounts are shown without their computation";
         return (compact_amounts(task), Some(note.to_owned()));
@@ -28,18 +27,18 @@ pub(super) fn amounts(task: &Task, params: &Params) -> (Vec<Amount>, Option<Stri
     let mut all = vec![
         consensus(params, &judged, quality),
         price(task, &bill, settlement),
-        inference(task, params, settlement, shares),
     ];
+    let payout = settlement.inference.as_ref();
+    all.extend(payout.map(|payout| inference(task, params, settlement, payout, shares)));
     let seats = committee.seats.iter().zip(&settlement.evaluators);
     all.extend(seats.map(|(seat, payout)| {
         let revealed = seat.reveal.map(|reveal| reveal.quality);
         evaluator(params, payout, quality, shares, revealed)
     }));
-    all.push(amount(
-        "protocol",
-        settlement.protocol,
-        protocol_words(params, settlement, shares),
-    ));
+    if task.leaf.is_none() {
+        let words = protocol_words(params, settlement, shares);
+        all.push(amount("protocol", settlement.protocol, words));
+    }
     all.push(refund(task, settlement));
     (all, None)
 }
@@ -61,11 +60,14 @@ fn compact_amounts(task: &Task) -> Vec<Amount> {
     let Some(settlement) = &task.settlement else {
         return Vec::new();
     };
-    vec![
-        amount("price", settlement.price, String::new()),
-        amount("protocol", settlement.protocol, String::new()),
-        refund(task, settlement),
-    ]
+    match task.leaf {
+        Some(leaf) => vec![pot(leaf, settlement), refund(task, settlement)],
+        None => vec![
+            amount("price", settlement.price, String::new()),
+            amount("protocol", settlement.protocol, String::new()),
+            refund(task, settlement),
+        ],
+    }
 }
 
 fn is_as_recorded(bill: &Bill<'_>, quality: u32, settlement: &Settlement) -> bool {
@@ -73,7 +75,7 @@ fn is_as_recorded(bill: &Bill<'_>, quality: u32, settlement: &Settlement) -> boo
         let paid = settlement.evaluators.iter().map(|payout| payout.amount);
         quality == settlement.quality
             && amounts.price == settlement.price
-            && Some(amounts.inference) == settlement.inference.as_ref().map(|one| one.amount)
+            && amounts.inference == settlement.inference.as_ref().map_or(0, |one| one.amount)
             && paid.eq(amounts.evaluators)
             && amounts.protocol == settlement.protocol
             && amounts.refund == settlement.refund
@@ -107,7 +109,11 @@ fn consensus(params: &Params, committee: &Committee, quality: u32) -> Amount {
     }
 }
 
+/// The price, or the pot of a committee that scores an answer of a session.
 fn price(task: &Task, bill: &Bill<'_>, settlement: &Settlement) -> Amount {
+    if let Some(leaf) = task.leaf {
+        return pot(leaf, settlement);
+    }
     let terms = &bill.terms;
     let full = terms.price(bill.prompt_bytes, bill.answer_bytes);
     let mut how = format!(
@@ -124,6 +130,20 @@ fn price(task: &Task, bill: &Bill<'_>, settlement: &Settlement) -> Amount {
     amount("price", settlement.price, how)
 }
 
+fn pot(leaf: LeafOfSession, settlement: &Settlement) -> Amount {
+    let LeafOfSession {
+        session,
+        number,
+        price,
+        ..
+    } = leaf;
+    let how = format!(
+        "the evaluators' share of {price}, the price of answer {number} of session {session}; the \
+         node is paid with its session"
+    );
+    amount("pot", settlement.price, how)
+}
+
 fn protocol_words(params: &Params, settlement: &Settlement, shares: Shares) -> String {
     let share = format!("{} of the price", fraction(params.protocol_share));
     match settlement.protocol.saturating_sub(shares.protocol) {
@@ -132,10 +152,15 @@ fn protocol_words(params: &Params, settlement: &Settlement, shares: Shares) -> S
     }
 }
 
-fn inference(task: &Task, params: &Params, settlement: &Settlement, shares: Shares) -> Amount {
+fn inference(
+    task: &Task,
+    params: &Params,
+    settlement: &Settlement,
+    payout: &Payout,
+    shares: Shares,
+) -> Amount {
     let terms = task.terms.unwrap_or_default();
     let earned = earned_part(&terms, task.min_quality, settlement.quality);
-    let payout = settlement.inference.clone().unwrap_or_default();
     let why = if settlement.quality < task.min_quality {
         format!(
             "half of what the model's terms give, since the quality is below the user's {}",
@@ -149,7 +174,7 @@ fn inference(task: &Task, params: &Params, settlement: &Settlement, shares: Shar
         )
     };
     amount(
-        &paid_to(&payout),
+        &paid_to(payout),
         payout.amount,
         format!(
             "inference: (price − {} × price − {} × price) = {}, × {} earned: {why}",

@@ -1,22 +1,21 @@
-use poq_proto::v1::{Assignment, Committee, RefundReason, Seat, Task, TaskStatus};
+use poq_proto::v1::{
+    Assignment, Committee, LeafOfSession, RefundReason, Seat, Task, TaskStatus,
+};
 
 use super::audit::audited;
 use super::{CHAIN, Draw, Happening, audit_result, fraction};
 
 /// The events of a task, oldest first.
 pub(super) fn history(task: &Task, denom: &str) -> Vec<Happening> {
-    let mut all = vec![Happening::new(
-        task.submitted_height,
-        &task.user,
-        format!(
-            "asks {} with {} bytes, for an answer of at most {} bytes; {}{denom} are held",
-            task.model, task.prompt_bytes, task.max_answer_bytes, task.escrow
-        ),
-    )];
+    let mut all = vec![match task.leaf {
+        Some(leaf) => revealed(task, leaf, denom),
+        None => asked(task, denom),
+    }];
     for (attempt, assignment) in task.assignments.iter().enumerate() {
         all.extend(assigned(attempt, assignment));
     }
-    if let Some(answer) = task.answer.as_ref().filter(|answer| answer.height > 0) {
+    let answer = task.answer.as_ref().filter(|_| task.leaf.is_none());
+    if let Some(answer) = answer.filter(|answer| answer.height > 0) {
         all.push(Happening::new(
             answer.height,
             &answer.operator,
@@ -52,6 +51,40 @@ pub(super) fn history(task: &Task, denom: &str) -> Vec<Happening> {
     }
     all.sort_by_key(|one| one.height);
     all
+}
+
+fn asked(task: &Task, denom: &str) -> Happening {
+    Happening::new(
+        task.submitted_height,
+        &task.user,
+        format!(
+            "asks {} with {} bytes, for an answer of at most {} bytes; {}{denom} are held",
+            task.model, task.prompt_bytes, task.max_answer_bytes, task.escrow
+        ),
+    )
+}
+
+/// The beginning of a task that scores an answer of a session. Its node is not in a compact record.
+fn revealed(task: &Task, leaf: LeafOfSession, denom: &str) -> Happening {
+    let answer = task.answer.as_ref();
+    let operator = answer.map_or("", |answer| answer.operator.as_str());
+    let who = match operator {
+        "" => "the node",
+        operator => operator,
+    };
+    Happening::new(
+        task.submitted_height,
+        who,
+        format!(
+            "reveals answer {} of session {} with {} bytes, for {} bytes of prompt; {}{denom} are \
+             held for its committee",
+            leaf.number,
+            leaf.session,
+            answer.map_or(0, |answer| answer.bytes),
+            task.prompt_bytes,
+            task.escrow
+        ),
+    )
 }
 
 fn assigned(attempt: usize, assignment: &Assignment) -> Vec<Happening> {

@@ -204,8 +204,12 @@ fn summary(task: &Task, denom: &str) -> String {
             task.due_height
         ),
         TaskStatus::Final => format!(
-            "task {id} was paid at height {height} by its quality {}",
-            fraction(quality)
+            "task {id} was paid at height {height} by its quality {}{}",
+            fraction(quality),
+            task.leaf.map_or_else(String::new, |leaf| format!(
+                ", which answer {} of session {} is paid by",
+                leaf.number, leaf.session
+            ))
         ),
         TaskStatus::Refunded => format!(
             "task {id} ended at height {height} without a quality, and {}{denom} of its escrow of \

@@ -1,8 +1,8 @@
 use poq_app::modules::params::default_params;
 use poq_client::Attribute;
 use poq_proto::v1::{
-    Answer, Assignment, Audit, AuditCause, AuditPenalty, AuditResult, Committee, Payout,
-    ReferenceScore, RefundReason, Reveal, Seat, Settlement, Terms,
+    Answer, Assignment, Audit, AuditCause, AuditPenalty, AuditResult, Committee, LeafOfSession,
+    Payout, ReferenceScore, RefundReason, Reveal, Seat, Settlement, Terms,
 };
 
 use super::*;
@@ -255,6 +255,58 @@ fn a_compact_record_says_where_the_full_one_is() {
         .map(|one| one.of.as_str())
         .collect();
     assert_eq!(of, ["price", "protocol", "u"]);
+}
+
+/// The task as the score of an answer of a session: its escrow is the pot.
+fn leaf() -> Task {
+    let mut task = task();
+    task.leaf = Some(LeafOfSession {
+        session: 3,
+        number: 5,
+        price: 10_000,
+        at_stake: 12_000,
+    });
+    (task.submitted_height, task.escrow) = (11, 2_000);
+    task.assignments.clear();
+    let settlement = task.settlement.as_mut().unwrap();
+    (settlement.price, settlement.protocol, settlement.refund) = (2_000, 0, 1_250);
+    settlement.inference = None;
+    task
+}
+
+#[test]
+fn a_task_that_scores_an_answer_of_a_session_is_explained() {
+    let mut task = leaf();
+    let explanation = explain(&task, &default_params());
+    assert!(explanation.notes.is_empty(), "{:?}", explanation.notes);
+    let text = render(&task, &explanation);
+    for part in [
+        "which answer 5 of session 3 is paid by.",
+        "11  n1 reveals answer 5 of session 3 with 890 bytes, for 100 bytes of prompt; 2000upoq are held",
+        "pot: 2000\n    the evaluators' share of 10000, the price of answer 5 of session 3",
+        "e0: 500\n    evaluator: a seat's 500 of 2000 for the committee",
+        "u: 1250\n    refund: the rest of the 2000 that were held",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    for part in ["inference:", "protocol:", "asks", "answers"] {
+        assert!(!text.contains(part), "{part}: {text}");
+    }
+
+    task.record_sha256 = vec![0xab; 32];
+    task.committees.clear();
+    task.settlement.as_mut().unwrap().evaluators.clear();
+    task.answer.as_mut().unwrap().operator.clear();
+    let text = render(&task, &explain(&task, &default_params()));
+    assert!(text.contains("the node reveals answer 5"), "{text}");
+    assert!(text.contains("pot: 2000"), "{text}");
+    assert!(!text.contains("protocol:"), "{text}");
+
+    task.settlement = None;
+    task.set_status(TaskStatus::Refunded);
+    task.set_refund_reason(RefundReason::NoQuorum);
+    let text = render(&task, &explain(&task, &default_params()));
+    assert!(text.contains("2000upoq of its escrow of 2000upoq went back"), "{text}");
 }
 
 #[test]

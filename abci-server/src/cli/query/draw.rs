@@ -1,24 +1,27 @@
-//! `poqd query poq draw`: repeats and verifies the draws of a task.
+//! `poqd query poq draw`: repeats and verifies the draws of a task, or that of a session's node.
 
 use anyhow::{Context, bail, ensure};
 use poq_app::modules::nodes;
+use poq_app::modules::sessions::replay as session_replay;
 use poq_app::modules::tasks::replay::{self, Drawn, Pool};
-use poq_app::selection::DRAW_DOMAIN;
+use poq_app::selection::{DRAW_DOMAIN, SESSION_DOMAIN};
 use poq_client::Client;
-use poq_proto::v1::{QueryTaskRequest, QueryTaskResponse, Role, Task};
-use poq_store::{ReadSet, State, StoreError};
+use poq_proto::v1::{QuerySessionRequest, QuerySessionResponse, Role, Session, Task};
 use serde::Serialize;
 
-use super::Node;
-use super::block::app_hash;
-use crate::cli::output::count;
+use super::states::{Proof, States};
+use super::{Node, task};
 use crate::cli::role::WorkerRole;
 
 /// Flags of `query poq draw`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Draw {
     /// Id of the task.
-    id: u64,
+    #[arg(required_unless_present = "session", conflicts_with = "session")]
+    id: Option<u64>,
+    /// Show the draw of this session's node.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["role", "attempt"])]
+    session: Option<u64>,
     /// Show only the draws of this role.
     #[arg(long)]
     role: Option<WorkerRole>,
@@ -34,21 +37,26 @@ pub(super) struct Draw {
 /// The output of the command.
 #[derive(Serialize)]
 struct Draws {
-    task_id: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<u64>,
     draws: Vec<Shown>,
 }
 
 #[derive(Serialize)]
 struct Shown {
     role: &'static str,
-    attempt: u32,
+    /// Absent for the only draw of a session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attempt: Option<u32>,
     height: u64,
     /// Beacon of the state at the height, hex.
     beacon: String,
     /// Seed of the random numbers, as a formula.
     stream: String,
     pools: Vec<ShownPool>,
-    /// Nodes in the task's record.
+    /// Nodes in the record of the task or session.
     recorded: Vec<ShownNode>,
     /// Nodes of the repeated draw.
     repeated: Vec<ShownNode>,
@@ -79,48 +87,38 @@ struct ShownNode {
     weight: Option<String>,
 }
 
-/// The states against which the values were checked.
-#[derive(Serialize)]
-struct Proof {
-    /// Number of proven values, which are all values that the draw reads.
-    values: u32,
-    /// The state before the draw, from which nodes were drawn, and the state of its height, which has the
-    /// beacon and the record.
-    states: [ProvenState; 2],
-}
-
-#[derive(Serialize)]
-struct ProvenState {
-    height: u64,
-    /// Hash of the state, hex.
-    app_hash: String,
-    /// Height of the header that has it.
-    header_height: u64,
-}
-
 impl Draw {
     pub(super) async fn run(self, node: &Node) -> anyhow::Result<()> {
-        let task = record(node, self.id).await?;
-        let mut draws = Vec::new();
-        for (role, attempt) in self.wanted(&task)? {
-            draws.push(self.repeat(&node.client, &task, role, attempt).await?);
-        }
+        let (draws, of) = match (self.id, self.session) {
+            (_, Some(id)) => (self.of_session(node, id).await?, format!("session {id}")),
+            (Some(id), None) => (self.of_task(node, id).await?, format!("task {id}")),
+            (None, None) => bail!("there is neither a task nor a session"),
+        };
         let wrong: Vec<String> = draws
             .iter()
             .filter(|draw| !draw.matches)
-            .map(|draw| format!("{} {}", draw.role, draw.attempt))
+            .map(Shown::name)
             .collect();
         node.print(&Draws {
             task_id: self.id,
+            session_id: self.session,
             draws,
         })?;
         ensure!(
             wrong.is_empty() || !self.verify,
-            "the record of task {} differs from the draw by the beacon: {}; the node or the chain lies",
-            self.id,
+            "the record of {of} differs from the draw by the beacon: {}; the node or the chain lies",
             wrong.join(", ")
         );
         Ok(())
+    }
+
+    async fn of_task(&self, node: &Node, id: u64) -> anyhow::Result<Vec<Shown>> {
+        let task = task::read(node, id).await?;
+        let mut draws = Vec::new();
+        for (role, attempt) in self.wanted(&task)? {
+            draws.push(self.repeat(&node.client, &task, role, attempt).await?);
+        }
+        Ok(draws)
     }
 
     /// Roles and attempts to show.
@@ -152,39 +150,26 @@ impl Draw {
         role: Role,
         attempt: u32,
     ) -> anyhow::Result<Shown> {
+        let (id, name) = (task.id, nodes::name(role));
         let height = replay::draw_height(task, role, attempt)?;
-        let mut before = Values::at(client, height - 1, self.verify).await?;
-        let mut after = Values::at(client, height, self.verify).await?;
-        let repeated = async {
-            let record = after
-                .complete(|state| replay::record(&state, self.id, role, attempt))
-                .await?;
-            before
-                .complete(|mut state| replay::replay(&mut state, record.clone()))
-                .await
-        };
-        let replay = repeated.await.with_context(|| {
-            let role = nodes::name(role);
-            format!(
-                "cannot repeat {role} draw {attempt} of task {} at height {height}",
-                self.id
-            )
+        let states = States::of_draw(client, height, self.verify).await?;
+        let repeated = states.repeat(
+            |state| replay::record(state, id, role, attempt),
+            replay::replay,
+        );
+        let (replay, proof) = repeated.await.with_context(|| {
+            format!("cannot repeat {name} draw {attempt} of task {id} at height {height}")
         })?;
-        let matches = replay.is_right();
-        let proof = self.verify.then(|| Proof {
-            values: count(before.given.len() + after.given.len()),
-            states: [&before, &after].map(Values::proven),
-        });
         Ok(Shown {
-            role: nodes::name(role),
-            attempt,
+            role: name,
+            attempt: Some(attempt),
             height,
             beacon: hex::encode(replay.record.beacon),
             stream: format!(
-                "SHA-256(\"{DRAW_DOMAIN}\", beacon, task {}, role {}, attempt {attempt})",
-                self.id, role as i32
+                "SHA-256(\"{DRAW_DOMAIN}\", beacon, task {id}, role {}, attempt {attempt})",
+                role as i32
             ),
-            matches,
+            matches: replay.is_right(),
             pools: replay.pools.into_iter().map(ShownPool::from).collect(),
             recorded: replay
                 .record
@@ -196,68 +181,67 @@ impl Draw {
             proof,
         })
     }
+
+    /// The only draw of a session.
+    async fn of_session(&self, node: &Node, id: u64) -> anyhow::Result<Vec<Shown>> {
+        let height = session_replay::draw_height(&session(node, id).await?)?;
+        let states = States::of_draw(&node.client, height, self.verify).await?;
+        let repeated = states.repeat(
+            |state| session_replay::record(state, id),
+            session_replay::replay,
+        );
+        let (replay, proof) = repeated
+            .await
+            .with_context(|| format!("cannot repeat the draw of session {id} at height {height}"))?;
+        Ok(vec![Shown::of_session(replay, proof)])
+    }
 }
 
-/// The task's record at `--height`, or the newest.
-async fn record(node: &Node, id: u64) -> anyhow::Result<Task> {
-    let request = QueryTaskRequest { id };
-    let answer = node
-        .client
-        .query::<_, QueryTaskResponse>("/poq.v1.Query/Task", &request, node.height)
-        .await?;
-    answer.value.task.context("the node's answer has no task")
-}
-
-/// Values of one height, fetched on demand of the application's code.
-struct Values<'c> {
-    client: &'c Client,
-    height: u64,
-    given: ReadSet,
-    /// App hash against which every value must be proven.
-    trusted: Option<Vec<u8>>,
-}
-
-impl<'c> Values<'c> {
-    async fn at(client: &'c Client, height: u64, verify: bool) -> anyhow::Result<Self> {
-        let trusted = match verify {
-            true => Some(app_hash(client, height).await?),
-            false => None,
+impl Shown {
+    fn of_session(replay: session_replay::Replay, proof: Option<Proof>) -> Self {
+        let matches = replay.is_right();
+        let session_replay::Replay {
+            record,
+            pool,
+            repeated,
+        } = replay;
+        let drawn = |operator| ShownNode {
+            operator,
+            model: pool.model.clone(),
+            weight: None,
         };
-        Ok(Self {
-            client,
-            height,
-            given: ReadSet::new(height),
-            trusted,
-        })
-    }
-
-    /// Runs `read` again until all values that it reads are fetched.
-    async fn complete<T>(
-        &mut self,
-        read: impl Fn(State) -> poq_app::Result<T>,
-    ) -> anyhow::Result<T> {
-        loop {
-            let key = match read(State::of(self.given.clone())) {
-                Err(poq_app::Error::Store(StoreError::NotInReadSet { key })) => key,
-                outcome => return Ok(outcome?),
-            };
-            let proven = self.client.proven(&key, Some(self.height)).await?;
-            if let Some(hash) = &self.trusted
-                && let Err(error) = proven.verify(hash)
-            {
-                bail!("{} is not proven: {error}", key.escape_ascii());
-            }
-            self.given.insert(key, proven.value);
+        Self {
+            role: nodes::name(Role::Inference),
+            attempt: None,
+            height: record.height,
+            beacon: hex::encode(record.beacon),
+            stream: format!(
+                "SHA-256(\"{SESSION_DOMAIN}\", beacon, session {})",
+                record.session
+            ),
+            matches,
+            recorded: vec![drawn(record.recorded)],
+            repeated: repeated.into_iter().map(drawn).collect(),
+            pools: vec![pool.into()],
+            proof,
         }
     }
 
-    fn proven(&self) -> ProvenState {
-        ProvenState {
-            height: self.height,
-            app_hash: hex::encode_upper(self.trusted.as_deref().unwrap_or_default()),
-            header_height: self.height + 1,
+    /// The role, and which of its draws.
+    fn name(&self) -> String {
+        match self.attempt {
+            Some(attempt) => format!("{} {attempt}", self.role),
+            None => self.role.to_owned(),
         }
     }
+}
+
+/// The session's record at `--height`, or the newest.
+async fn session(node: &Node, id: u64) -> anyhow::Result<Session> {
+    let answer: QuerySessionResponse = node
+        .read("/poq.v1.Query/Session", &QuerySessionRequest { id })
+        .await?;
+    answer.session.context("the node's answer has no session")
 }
 
 impl From<Pool> for ShownPool {
@@ -305,7 +289,8 @@ mod tests {
 
     fn draw(role: Option<WorkerRole>, attempt: Option<u32>) -> Draw {
         Draw {
-            id: 7,
+            id: Some(7),
+            session: None,
             role,
             attempt,
             verify: false,
@@ -334,5 +319,46 @@ mod tests {
             ..Task::default()
         };
         assert!(reason(&compact).contains("compact"));
+    }
+
+    #[test]
+    fn the_draw_of_a_session_is_shown_with_its_candidates() {
+        let candidate = |operator: &str, excluded| replay::Candidate {
+            operator: operator.into(),
+            weight: 5,
+            excluded,
+        };
+        let replay = session_replay::Replay {
+            record: session_replay::Record {
+                session: 3,
+                height: 9,
+                beacon: [7; 32],
+                recorded_beacon: vec![7; 32],
+                recorded: "n1".into(),
+                excluded: vec!["n0".into()],
+            },
+            pool: Pool {
+                model: "llm".into(),
+                total_weight: 10,
+                candidates: vec![candidate("n0", true), candidate("n1", false)],
+            },
+            repeated: Some("n1".into()),
+        };
+        let other = session_replay::Replay {
+            repeated: None,
+            ..replay.clone()
+        };
+        let shown = serde_json::to_value(Shown::of_session(replay, None)).unwrap();
+        assert_eq!(shown["matches"], true);
+        assert_eq!(shown["recorded"], shown["repeated"]);
+        assert_eq!(
+            shown["stream"],
+            "SHA-256(\"poq/session/v1\", beacon, session 3)"
+        );
+        assert_eq!(shown["pools"][0]["candidates"][0]["excluded"], true);
+        assert_eq!((shown.get("attempt"), shown.get("proof")), (None, None));
+        let other = Shown::of_session(other, None);
+        assert!(!other.matches && other.repeated.is_empty());
+        assert_eq!(other.name(), "inference");
     }
 }

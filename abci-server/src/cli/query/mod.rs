@@ -5,6 +5,7 @@ mod block;
 mod chain;
 mod draw;
 mod poq;
+mod states;
 mod task;
 
 use anyhow::ensure;

@@ -6,7 +6,8 @@ use poq_proto::v1::{
     QueryEvaluatorModelResponse, QueryEvaluatorModelsRequest, QueryEvaluatorModelsResponse,
     QueryModelRequest, QueryModelResponse, QueryModelsRequest, QueryModelsResponse,
     QueryNodeRequest, QueryNodeResponse, QueryNodesRequest, QueryNodesResponse, QueryParamsRequest,
-    QueryParamsResponse, QueryPayloadRequest, QueryPayloadResponse, QueryTasksRequest,
+    QueryParamsResponse, QueryPayloadRequest, QueryPayloadResponse, QuerySessionRequest,
+    QuerySessionResponse, QuerySessionsRequest, QuerySessionsResponse, QueryTasksRequest,
     QueryTasksResponse, QueryValidatorRequest, QueryValidatorResponse, QueryValidatorsRequest,
     QueryValidatorsResponse,
 };
@@ -26,7 +27,7 @@ pub(super) enum Poq {
         /// Id of the task.
         id: u64,
     },
-    /// Repeat the draws of a task from the states of their heights.
+    /// Repeat the draws of a task, or that of a session's node, from the states of their heights.
     Draw(Draw),
     /// Tasks in the order of their ids.
     Tasks {
@@ -50,6 +51,26 @@ pub(super) enum Poq {
     Payload {
         /// Id of the task.
         task: u64,
+    },
+    /// A session: its node, its settlement, the leaves that are scored, and its payment.
+    Session {
+        /// Id of the session.
+        id: u64,
+    },
+    /// Sessions in the order of their ids.
+    Sessions {
+        /// Only sessions of this user.
+        #[arg(long, default_value = "", value_name = "ADDRESS", conflicts_with = "operator")]
+        user: String,
+        /// Only sessions of this inference node that are not over.
+        #[arg(long, default_value = "", value_name = "ADDRESS")]
+        operator: String,
+        /// Only sessions after this one.
+        #[arg(long, default_value_t = 0, value_name = "ID")]
+        after: u64,
+        /// Largest number of results, up to 1000.
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
     },
     /// Tasks whose scores are being audited, in the order in which the results are used.
     Audits {
@@ -153,6 +174,28 @@ impl Poq {
             Self::Tasks { user, after, limit } => {
                 let request = QueryTasksRequest { user, after, limit };
                 ask!(node, "Tasks", request, QueryTasksResponse)
+            }
+            Self::Session { id } => {
+                ask!(
+                    node,
+                    "Session",
+                    QuerySessionRequest { id },
+                    QuerySessionResponse
+                )
+            }
+            Self::Sessions {
+                user,
+                operator,
+                after,
+                limit,
+            } => {
+                let request = QuerySessionsRequest {
+                    user,
+                    node: operator,
+                    after,
+                    limit,
+                };
+                ask!(node, "Sessions", request, QuerySessionsResponse)
             }
             Self::Payload { task } => {
                 let request = QueryPayloadRequest { task_id: task };

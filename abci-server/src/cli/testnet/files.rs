@@ -201,11 +201,11 @@ fn complete(
     let node = |role: Role, worker: &Worker, endpoint: String| GenesisNode {
         role: role.into(),
         operator: worker.account.address.clone(),
-        payout: String::new(),
         endpoint,
         models: worker.models.clone(),
         stake: worker.stake,
         capacity: flags.capacity,
+        ..GenesisNode::default()
     };
     let inference_nodes = network.inference_nodes.iter();
     let inference_nodes = inference_nodes

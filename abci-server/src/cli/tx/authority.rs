@@ -58,7 +58,8 @@ pub(super) enum Authority {
         /// them; - is standard input.
         #[arg(required_unless_present = "set", conflicts_with = "set")]
         file: Option<PathBuf>,
-        /// Change one parameter and keep the others, for example answer_window=20; may be repeated.
+        /// Change one parameter and keep the others, for example answer_window=20,
+        /// sessions.leaf_window=60 or sessions={…} with all fields as JSON; may be repeated.
         #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
         set: Vec<(String, String)>,
     },
@@ -146,9 +147,20 @@ fn changed(params: &Params, set: Vec<(String, String)>) -> anyhow::Result<Params
     let Some(fields) = value.as_object_mut() else {
         bail!("the parameters are not a JSON object");
     };
-    for (name, value) in set {
-        // Numbers and enum names are also read from text.
-        fields.insert(name, Value::String(value));
+    for (name, text) in set {
+        let (fields, name) = match name.split_once('.') {
+            None => (&mut *fields, name.as_str()),
+            Some((group, name)) => match fields.get_mut(group) {
+                Some(Value::Object(inner)) => (inner, name),
+                _ => bail!("--set {group}.{name} cannot be used: the chain has no {group} yet"),
+            },
+        };
+        let value = match serde_json::from_str(&text) {
+            Ok(object @ Value::Object(_)) => object,
+            // Numbers and enum names are also read from text.
+            _ => Value::String(text),
+        };
+        fields.insert(name.to_owned(), value);
     }
     serde_json::from_value(value).context("--set cannot be used")
 }
@@ -161,7 +173,7 @@ fn assignment(text: &str) -> Result<(String, String), String> {
 
 #[cfg(test)]
 mod tests {
-    use poq_proto::v1::Aggregation;
+    use poq_proto::v1::{Aggregation, SessionParams};
 
     use super::*;
 
@@ -196,6 +208,28 @@ mod tests {
             assert!(error.contains("--set"), "{error}");
         }
         assert!(assignment("answer_window").is_err());
+    }
+
+    #[test]
+    fn groups_of_parameters_are_set_as_json_and_changed_by_field() {
+        let change = |params: &Params, text: &str| changed(params, vec![assignment(text).unwrap()]);
+        let off = Params::default();
+        let error = change(&off, "sessions.leaf_window=60").unwrap_err().to_string();
+        assert!(error.contains("no sessions yet"), "{error}");
+        let on = change(&off, r#"sessions={"leaf_window": "7", "min_samples": 8}"#).unwrap();
+        let expected = SessionParams {
+            leaf_window: 7,
+            min_samples: 8,
+            ..SessionParams::default()
+        };
+        assert_eq!(on.sessions, Some(expected));
+        let changed = change(&on, "sessions.leaf_window=60").unwrap();
+        let expected = SessionParams {
+            leaf_window: 60,
+            ..expected
+        };
+        assert_eq!(changed.sessions, Some(expected));
+        assert!(change(&on, "sessions.leaf_windows=60").is_err());
     }
 
     #[test]

@@ -3,10 +3,13 @@
 pub(in crate::cli) mod account;
 pub(in crate::cli) mod authority;
 mod bank;
+mod duties;
 pub(in crate::cli) mod file;
 mod multisig;
 pub(in crate::cli) mod poq;
+mod sessions;
 mod signers;
+mod stream;
 pub(in crate::cli) mod submit;
 
 use std::str::FromStr;

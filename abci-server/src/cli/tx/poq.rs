@@ -1,7 +1,5 @@
 //! `poqd tx poq`: tasks, nodes and validators.
 
-use std::path::PathBuf;
-
 use poq_client::any;
 use poq_proto::v1::{
     MsgAddStake, MsgCancelTask, MsgChallenge, MsgCommitScores, MsgRegisterEvaluator,
@@ -10,7 +8,10 @@ use poq_proto::v1::{
 };
 
 use super::account::Account;
-use super::authority::{Authority, read_message};
+use super::authority::Authority;
+use super::duties::Duties;
+use super::sessions::Sessions;
+use super::stream::StreamFlags;
 use super::submit::SubmitTask;
 use crate::cli::coin::Coin;
 use crate::cli::role::{StakeRole, WorkerRole};
@@ -108,6 +109,8 @@ pub(super) enum Poq {
         /// Duties that the node takes at once.
         #[arg(long)]
         capacity: Option<u32>,
+        #[command(flatten)]
+        stream: StreamFlags,
     },
     /// Move coins from the signer's balance to the stake of its node.
     AddStake {
@@ -135,14 +138,9 @@ pub(super) enum Poq {
     /// Reveal scores to which the signer committed; free of fees.
     RevealScores(Duties),
     #[command(flatten)]
+    Sessions(Sessions),
+    #[command(flatten)]
     Authority(Authority),
-}
-
-/// Flags of the commands that do duties by hand.
-#[derive(Debug, clap::Args)]
-pub(super) struct Duties {
-    /// File with the message as proto3 JSON, {"items": […]}; - is standard input.
-    file: PathBuf,
 }
 
 impl Poq {
@@ -150,9 +148,10 @@ impl Poq {
         let operator = account.address().to_owned();
         let message = match self {
             Self::SubmitTask(command) => return command.run(account).await,
+            Self::Sessions(command) => return command.run(account).await,
             Self::Authority(command) => return command.run(account, home).await,
             Self::SubmitAnswers(duties) => {
-                let message: MsgSubmitAnswers = read_message(&duties.file, None)?;
+                let message: MsgSubmitAnswers = duties.read()?;
                 let message = any(&MsgSubmitAnswers {
                     operator,
                     ..message
@@ -160,7 +159,7 @@ impl Poq {
                 return account.execute_duty(message).await;
             }
             Self::CommitScores(duties) => {
-                let message: MsgCommitScores = read_message(&duties.file, None)?;
+                let message: MsgCommitScores = duties.read()?;
                 let message = any(&MsgCommitScores {
                     operator,
                     ..message
@@ -168,7 +167,7 @@ impl Poq {
                 return account.execute_duty(message).await;
             }
             Self::RevealScores(duties) => {
-                let message: MsgRevealScores = read_message(&duties.file, None)?;
+                let message: MsgRevealScores = duties.read()?;
                 let message = any(&MsgRevealScores {
                     operator,
                     ..message
@@ -235,6 +234,7 @@ impl Poq {
                 endpoint,
                 payout,
                 capacity,
+                stream,
             } => {
                 let node = account.client.node(role.into(), account.address()).await?;
                 any(&MsgUpdateNode {
@@ -244,6 +244,7 @@ impl Poq {
                     endpoint: endpoint.unwrap_or(node.endpoint),
                     models: models.map_or(node.models, sorted),
                     capacity: capacity.unwrap_or(node.capacity),
+                    stream: stream.applied_to(node.stream)?,
                 })
             }
             Self::AddStake { role, amount } => any(&MsgAddStake {

@@ -97,7 +97,7 @@ impl SubmitTask {
         let Some(outcome) = account.send(self.message(account).await?).await? else {
             return Ok(());
         };
-        let id = task_id(&outcome)?;
+        let id = response::<MsgSubmitTaskResponse>(&outcome)?.task_id;
         let Some(until) = self.wait else {
             return Ok(account.format.print(&Submitted {
                 task_id: id.to_string(),
@@ -125,7 +125,7 @@ impl SubmitTask {
             (None, Some(file)) => read_prompt(file)?,
             (None, None) => bail!("there is no prompt"),
         };
-        let model = self.model(&account.client).await?;
+        let model = chosen_model(&account.client, self.model.as_deref()).await?;
         let max_fee = match &self.max_fee {
             Some(coin) => account.base_units(coin)?,
             None => longest_price(&model, &prompt, self.max_answer_bytes),
@@ -147,20 +147,21 @@ impl SubmitTask {
             }),
         }))
     }
+}
 
-    async fn model(&self, client: &Client) -> anyhow::Result<Model> {
-        if let Some(id) = &self.model {
-            return Ok(client.model(id).await?);
-        }
-        let mut models = client.models("", 0).await?;
-        match (models.pop(), models.is_empty()) {
-            (Some(model), true) => Ok(model),
-            (None, _) => bail!("the chain has no model"),
-            (Some(_), false) => {
-                bail!(
-                    "the chain has several models: choose one with --model; `poqd query poq models` shows them"
-                )
-            }
+/// The model with this id, or the only one of the chain.
+pub(super) async fn chosen_model(client: &Client, id: Option<&str>) -> anyhow::Result<Model> {
+    if let Some(id) = id {
+        return Ok(client.model(id).await?);
+    }
+    let mut models = client.models("", 0).await?;
+    match (models.pop(), models.is_empty()) {
+        (Some(model), true) => Ok(model),
+        (None, _) => bail!("the chain has no model"),
+        (Some(_), false) => {
+            bail!(
+                "the chain has several models: choose one with --model; `poqd query poq models` shows them"
+            )
         }
     }
 }
@@ -177,15 +178,14 @@ fn read_prompt(file: &Path) -> anyhow::Result<String> {
     String::from_utf8(bytes).with_context(|| format!("{name} is not UTF-8"))
 }
 
-fn task_id(outcome: &TxOutcome) -> anyhow::Result<u64> {
+/// The response to a transaction's message of the type.
+pub(super) fn response<M: Message + Name + Default>(outcome: &TxOutcome) -> anyhow::Result<M> {
     let responses = tx::responses(&outcome.data)?;
     let response = responses
         .iter()
-        .find(|response| {
-            response.type_url.trim_start_matches('/') == MsgSubmitTaskResponse::full_name()
-        })
-        .context("the transaction's result has no task id")?;
-    Ok(MsgSubmitTaskResponse::decode(response.value.as_slice())?.task_id)
+        .find(|response| response.type_url.trim_start_matches('/') == M::full_name())
+        .with_context(|| format!("the transaction's result has no {}", M::NAME))?;
+    Ok(M::decode(response.value.as_slice())?)
 }
 
 /// A task in its last followed phase, with its answer.

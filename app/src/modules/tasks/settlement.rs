@@ -48,6 +48,24 @@ impl<'a> Bill<'a> {
             is_pot: task.leaf.is_some(),
         }
     }
+
+    /// The price, base units: at most the escrow.
+    fn price(&self) -> u64 {
+        let price = self.terms.price(self.prompt_bytes, self.answer_bytes);
+        price.min(self.escrow)
+    }
+
+    /// The division of the price, or of the pot.
+    ///
+    /// # Errors
+    /// `INTERNAL` if the parameters give away more than the price.
+    pub fn shares(&self) -> Result<Shares> {
+        let seats = self.revealed.len();
+        match self.is_pot {
+            true => Ok(Shares::of_pot(self.escrow, seats)),
+            false => Shares::of_price(self.params, self.price(), seats),
+        }
+    }
 }
 
 /// The amounts in base units. All but `price` sum up to the escrow.
@@ -145,6 +163,21 @@ pub struct Shares {
 }
 
 impl Shares {
+    fn of_price(params: &Params, price: u64, seats: usize) -> Result<Self> {
+        let evaluators = share(price, params.evaluator_share.into());
+        let protocol = share(price, params.protocol_share.into());
+        let inference = price
+            .checked_sub(evaluators)
+            .and_then(|rest| rest.checked_sub(protocol))
+            .ok_or_else(|| Error::broken("the shares exceed the price"))?;
+        Ok(Self {
+            evaluators,
+            per_seat: evaluators.checked_div(seats as u64).unwrap_or(0),
+            inference,
+            protocol,
+        })
+    }
+
     /// All of a pot is the committee's.
     fn of_pot(pot: u64, seats: usize) -> Self {
         Self {
@@ -154,25 +187,6 @@ impl Shares {
             protocol: 0,
         }
     }
-}
-
-/// Divides a price among the roles and the seats of the committee.
-///
-/// # Errors
-/// `INTERNAL` if the parameters give away more than the price.
-pub fn shares(params: &Params, price: u64, seats: usize) -> Result<Shares> {
-    let evaluators = share(price, params.evaluator_share.into());
-    let protocol = share(price, params.protocol_share.into());
-    let inference = price
-        .checked_sub(evaluators)
-        .and_then(|rest| rest.checked_sub(protocol))
-        .ok_or_else(|| Error::broken("the shares exceed the price"))?;
-    Ok(Shares {
-        evaluators,
-        per_seat: evaluators.checked_div(seats as u64).unwrap_or(0),
-        inference,
-        protocol,
-    })
 }
 
 /// The amount that a seat earns of its share: all of it at the consensus quality, nothing from
@@ -185,12 +199,7 @@ pub fn seat_amount(params: &Params, per_seat: u64, quality: u32, revealed: Optio
 
 /// Splits the escrow.
 pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
-    let price = bill.terms.price(bill.prompt_bytes, bill.answer_bytes);
-    let price = price.min(bill.escrow);
-    let shares = match bill.is_pot {
-        true => Shares::of_pot(bill.escrow, bill.revealed.len()),
-        false => shares(bill.params, price, bill.revealed.len())?,
-    };
+    let (price, shares) = (bill.price(), bill.shares()?);
     let earned = earned_part(&bill.terms, bill.min_quality, bill.quality);
     let inference = share(shares.inference, earned);
     let withheld = withheld(bill, shares.inference, inference);
