@@ -1,8 +1,10 @@
-//! Functions shared by the benchmarks: CPU clocks, and the line that describes the machine.
+//! Functions shared by the benchmarks: CPU clocks, signatures alone, and figures. `work.rs` uses the
+//! tests' chain, so the benchmarks include it.
 
 #![warn(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
 pub mod figures;
+pub mod signatures;
 
 use std::time::Duration;
 
@@ -26,6 +28,34 @@ pub fn thread_cpu() -> nix::Result<Duration> {
 /// If the system has no such clock.
 pub fn process_cpu() -> nix::Result<Duration> {
     clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map(Duration::from)
+}
+
+/// CPU time of a piece of work.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu {
+    /// In the thread that began it.
+    pub here: Duration,
+    /// In all other threads of the process meanwhile.
+    pub elsewhere: Duration,
+}
+
+impl Cpu {
+    /// Measures `work`.
+    ///
+    /// # Errors
+    /// If the system has no CPU clocks.
+    pub fn of<T>(work: impl FnOnce() -> T) -> nix::Result<(T, Self)> {
+        let (process, thread) = (process_cpu()?, thread_cpu()?);
+        let done = work();
+        let here = thread_cpu()? - thread;
+        let elsewhere = (process_cpu()? - process).saturating_sub(here);
+        Ok((done, Self { here, elsewhere }))
+    }
+
+    /// CPU time of all threads.
+    pub fn whole(&self) -> Duration {
+        self.here + self.elsewhere
+    }
 }
 
 /// Limits the application's parallel work to one thread, so that no CPU time is spent on work stealing.

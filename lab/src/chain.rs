@@ -13,7 +13,8 @@ use poq_client::{Any, Key};
 use poq_proto::code;
 use poq_proto::v1::{
     EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator,
-    Model, MsgVoteOutputs, Node, Params, QueryNodesRequest, QueryNodesResponse, Role, VoteOutput,
+    Model, MsgVoteOutputs, Node, Params, QueryNodesRequest, QueryNodesResponse,
+    QuerySessionRequest, QuerySessionResponse, Role, Session, Stream, VoteOutput,
 };
 use prost::Message;
 use tendermint_proto::v0_38::abci::Event;
@@ -104,7 +105,7 @@ impl Chain {
         let public_key = random::bytes(0, "validator", 0, 0).to_vec();
         let secret = Secret::from_seed(&random::bytes(seed, "vrf", 0, 0))
             .ok_or_else(|| Error::unreadable("VRF key", "the seed is not a valid key"))?;
-        let genesis = genesis(&beginning, &addresses, &public_key, &secret);
+        let genesis = genesis(&beginning, &keys, &addresses, &public_key, &secret);
         let validator = consensus_address(&public_key).to_vec();
         let app = app.voting_for(OwnValidator {
             address: validator.clone(),
@@ -161,6 +162,11 @@ impl Chain {
     /// The 20 bytes of a member's address.
     pub fn address_bytes(&self, member: usize) -> [u8; 20] {
         self.wallets[member].key.address_bytes()
+    }
+
+    /// A member's key.
+    pub fn key(&self, member: usize) -> &Key {
+        &self.wallets[member].key
     }
 
     /// The member with this address.
@@ -287,6 +293,28 @@ impl Chain {
         Ok(wealth)
     }
 
+    /// The inference node that a member runs.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if it runs none.
+    pub fn inference_node(&self, member: usize) -> Result<Node> {
+        let operator = self.address(member);
+        let mut nodes = self.nodes(Role::Inference)?.into_iter();
+        let found = nodes.find(|node| node.operator == operator);
+        found.ok_or_else(|| Error::unreadable("node", format!("{operator} runs none")))
+    }
+
+    /// A session.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if there is none with this id.
+    pub fn session(&self, id: u64) -> Result<Session> {
+        let request = QuerySessionRequest { id };
+        let answer: QuerySessionResponse = self.query("/poq.v1.Query/Session", &request)?;
+        let missing = || Error::unreadable("session", format!("{id} does not exist"));
+        answer.session.ok_or_else(missing)
+    }
+
     fn nodes(&self, role: Role) -> Result<Vec<Node>> {
         let request = QueryNodesRequest {
             role: role.into(),
@@ -330,6 +358,7 @@ impl Chain {
 /// The member after the last one owns the only validator.
 fn genesis(
     beginning: &Beginning,
+    keys: &[Key],
     addresses: &[String],
     public_key: &[u8],
     secret: &Secret,
@@ -341,17 +370,20 @@ fn genesis(
             amount: FUNDS.to_string(),
         }],
     };
-    let node = |(member, address): (&Member, &String)| {
+    let has_sessions = beginning.params.sessions.is_some();
+    let node = |((member, address), key): ((&Member, &String), &Key)| {
         member.role.map(|role| GenesisNode {
             role: role.into(),
             operator: address.clone(),
             models: vec![member.model.into()],
             stake: member.stake,
             capacity: CAPACITY,
+            stream: (has_sessions && role == Role::Inference).then(|| stream(key)),
             ..GenesisNode::default()
         })
     };
-    let nodes = beginning.members.iter().zip(addresses).filter_map(node);
+    let members = beginning.members.iter().zip(addresses).zip(keys);
+    let nodes = members.filter_map(node);
     let owner = addresses.last().map(|operator| GenesisValidator {
         operator: operator.clone(),
         public_key: public_key.to_vec(),
@@ -367,6 +399,15 @@ fn genesis(
         nodes: nodes.collect(),
         validators: owner.into_iter().collect(),
         ..GenesisState::default()
+    }
+}
+
+/// Where a node takes orders of sessions; nobody connects.
+fn stream(key: &Key) -> Stream {
+    Stream {
+        url: "https://node.example:8443".into(),
+        key: key.public_key(),
+        tls_spki_sha256: vec![7; 32],
     }
 }
 

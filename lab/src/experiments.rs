@@ -2,6 +2,7 @@
 
 pub mod parameters;
 pub mod published;
+pub mod sessions;
 pub mod sweep;
 pub mod texts;
 pub mod zoo;
@@ -195,17 +196,22 @@ impl Comparison {
         }
     }
 
-    /// Whether lying paid, in one word: it gains or loses if the whole confidence interval says so
-    /// and it exceeds rounding.
+    /// Whether lying paid, in one word; see [`verdict`].
     pub fn verdict(&self) -> &'static str {
-        if self.advantage.mean.abs() < NEGLIGIBLE * self.honest.mean.abs() {
-            "even"
-        } else if self.advantage.is_below_zero() {
-            "loses"
-        } else if self.advantage.is_above_zero() {
-            "GAINS"
-        } else {
-            "open"
-        }
+        verdict(&self.honest, &self.advantage)
+    }
+}
+
+/// Whether an advantage over an honest profit is one, in one word: lying gains or loses if the whole
+/// confidence interval says so and it exceeds rounding.
+pub fn verdict(honest: &Estimate, advantage: &Estimate) -> &'static str {
+    if advantage.mean.abs() <= NEGLIGIBLE * honest.mean.abs() {
+        "even"
+    } else if advantage.is_below_zero() {
+        "loses"
+    } else if advantage.is_above_zero() {
+        "GAINS"
+    } else {
+        "open"
     }
 }

@@ -12,6 +12,7 @@ pub mod plot;
 pub mod questions;
 pub mod random;
 pub mod scores;
+pub mod sessions;
 pub mod statistics;
 pub mod strategy;
 pub mod texts;

@@ -15,7 +15,7 @@ use clap::Parser;
 use poq_lab::episode::Setting;
 use poq_lab::experiments::published::{aggregation, costs, earnings};
 use poq_lab::experiments::zoo::Row;
-use poq_lab::experiments::{parameters, sweep, texts, zoo};
+use poq_lab::experiments::{parameters, sessions, sweep, texts, zoo};
 
 use options::{Command, Options, Published};
 use report::Report;
@@ -69,6 +69,14 @@ fn run(options: &Options) -> Result<bool> {
                 Published::Costs => report.costs(&costs::run(&base, effort)?)?,
             }
             Ok(true)
+        }
+        Command::Sessions(sessions_options) => {
+            let mut entries = sessions::entries(&base, effort);
+            entries.retain(|entry| entry.name.contains(&sessions_options.only));
+            let rows = sessions::compare(&entries, effort)?;
+            let points = sessions::search(&sessions_options.grid(), &base, effort)?;
+            report.sessions(&rows, &points)?;
+            Ok(rows.iter().all(sessions::Row::keeps_promise))
         }
         Command::Texts(texts_options) => {
             let plan = texts_options.plan(effort.seed)?;

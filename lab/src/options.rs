@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use poq_lab::episode::Setting;
-use poq_lab::experiments::Effort;
 use poq_lab::experiments::sweep::{Attack, Grid, Rule};
 use poq_lab::experiments::texts::{Kind, Plan};
+use poq_lab::experiments::{Effort, sessions};
 use poq_lab::texts::{Judge, draw, read, sample};
 use poq_lab::{Error, Result};
 use poq_proto::v1::Params;
@@ -60,6 +60,9 @@ pub(crate) enum Command {
         #[command(subcommand)]
         claim: Published,
     },
+    /// Attacks on sessions, and a search over the parameters that decide what they gain; fails if an
+    /// attack that the protocol bounds does not lose
+    Sessions(SessionsOptions),
     /// Texts that are meant to please real judges: their scores and their payouts
     Texts(TextsOptions),
     /// Measure what the scores of evaluator models are worth, without chain, tasks or runs
@@ -124,6 +127,22 @@ pub(crate) struct SweepOptions {
     /// Number of evaluators
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(2..=200))]
     evaluators: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct SessionsOptions {
+    /// Only attacks whose names contain this
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    pub only: String,
+    /// Parts of its share that every answer earns, ppm
+    #[arg(long, value_delimiter = ',', default_values_t = sessions::Grid::default().floors, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    floors: Vec<u32>,
+    /// Values for which one leaf is scored, base units
+    #[arg(long, value_delimiter = ',', default_values_t = sessions::Grid::default().sample_values)]
+    sample_values: Vec<u64>,
+    /// Least scored leaves of a session
+    #[arg(long, value_delimiter = ',', default_values_t = sessions::Grid::default().min_samples, value_parser = clap::value_parser!(u32).range(1..=64))]
+    min_samples: Vec<u32>,
 }
 
 #[derive(Args)]
@@ -257,6 +276,16 @@ impl SweepOptions {
             audits: self.audits.values(),
             evaluators: self.evaluators as usize,
         })
+    }
+}
+
+impl SessionsOptions {
+    pub(crate) fn grid(&self) -> sessions::Grid {
+        sessions::Grid {
+            floors: self.floors.clone(),
+            sample_values: self.sample_values.clone(),
+            min_samples: self.min_samples.clone(),
+        }
     }
 }
 

@@ -1,12 +1,14 @@
 //! Results as tables, as JSON and as pictures.
 
 mod published;
+pub(crate) mod sessions;
 mod texts;
 
 use std::path::{Path, PathBuf};
 
 use poq_lab::experiments::parameters::{Candidate, Finding, Search};
 use poq_lab::experiments::published::{aggregation, costs, earnings};
+use poq_lab::experiments::sessions as sessions_lab;
 use poq_lab::experiments::sweep::{Grid, Point};
 use poq_lab::experiments::texts::Findings;
 use poq_lab::experiments::zoo::{Promise, Row};
@@ -105,6 +107,20 @@ impl<'a> Report<'a> {
 
     pub(crate) fn texts(&self, findings: &Findings) -> Result<()> {
         self.print(findings, || texts::tables(findings))
+    }
+
+    pub(crate) fn sessions(
+        &self,
+        rows: &[sessions_lab::Row],
+        points: &[sessions_lab::Point],
+    ) -> Result<()> {
+        self.print(&(rows, points), || {
+            [
+                sessions::attacks_table(rows),
+                sessions::search_table(points),
+            ]
+            .join("\n")
+        })
     }
 
     pub(crate) fn parameters(&self, search: &Search) -> Result<()> {

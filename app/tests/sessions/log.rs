@@ -12,6 +12,8 @@ use super::support::{CHAIN_ID, MODEL, model};
 
 pub(crate) struct Log {
     pub session: u64,
+    /// The prices.
+    pub terms: Terms,
     pub leaves: Vec<(Leaf, Chat, String)>,
     /// Ceilings of what is ordered and not acknowledged, base units.
     pub ordered: u64,
@@ -21,6 +23,7 @@ impl Log {
     pub(crate) fn new(session: u64) -> Self {
         Self {
             session,
+            terms: model().terms(),
             leaves: Vec::new(),
             ordered: 0,
         }
@@ -29,9 +32,7 @@ impl Log {
     /// Adds an answer to the log.
     pub(crate) fn serve(&mut self, question: &str, answer: &str) {
         let chat = chat(question);
-        let price = model()
-            .terms()
-            .price(chat.prompt_bytes(), answer.len() as u64);
+        let price = self.terms.price(chat.prompt_bytes(), answer.len() as u64);
         let leaf = Leaf {
             number: self.leaves.len() as u64,
             request: chat.digest(),

@@ -9,13 +9,15 @@
 
 mod costs;
 mod round;
-mod signatures;
 #[path = "../../../../app/tests/support/mod.rs"]
 mod support;
+#[path = "../../work.rs"]
+mod work;
 
 use std::error::Error;
 
 use clap::Parser;
+use poq_bench::Cpu;
 
 use costs::Costs;
 use round::{BLOCKS, Round};
@@ -97,14 +99,15 @@ fn measure(options: &Options, committee_size: u32, items: usize) -> Result<Costs
     for _ in 0..WARM_UP {
         round.run(&mut chain)?;
     }
-    let (process, thread) = (poq_bench::process_cpu()?, poq_bench::thread_cpu()?);
     let mut costs = Costs::default();
-    for _ in 0..options.rounds {
-        costs += round.run(&mut chain)?;
-    }
-    let here = poq_bench::thread_cpu()? - thread;
-    let others = (poq_bench::process_cpu()? - process).saturating_sub(here);
-    costs.background = others.saturating_sub(costs.elsewhere);
+    let (measured, cpu) = Cpu::of(|| {
+        (0..options.rounds).try_for_each(|_| {
+            costs += round.run(&mut chain)?;
+            Ok::<_, Box<dyn Error>>(())
+        })
+    })?;
+    measured?;
+    costs.background = cpu.elsewhere.saturating_sub(costs.elsewhere);
     Ok(costs)
 }
 

@@ -1,23 +1,18 @@
 //! A round: tasks from prompt to payout, with a block for each phase.
 
 use std::error::Error;
-use std::time::Duration;
 
-use poq_app::tx::Signatures;
+use poq_bench::signatures::{Signed, verify};
 use poq_proto::v1::*;
 
 use super::costs::Costs;
-use super::signatures::{Signed, verify};
-use super::support::{Chain, Draft, Wallet, any, duty_message, submit_message};
+use super::support::{CHAIN_ID, Chain, Draft, any, submit_message};
+use super::work::{block, check, duties_done, signed};
 
 /// Blocks of a round: submission, draw, answers, draw, commits, reveals, lottery of audits, payout.
 pub(crate) const BLOCKS: u64 = 8;
 
 const ANSWER_BYTES: usize = 500;
-/// Raw score of the first evaluator; the others' differ slightly.
-const SCORE: i32 = 4_000_000;
-/// Largest number of duties per query.
-const PAGE: u32 = 1_000;
 
 /// The work of one round.
 pub(crate) struct Round {
@@ -42,12 +37,13 @@ impl Round {
         let elsewhere = &mut costs.elsewhere;
         let prompts = self.ask(chain);
         costs.submit = block(chain, &prompts, elsewhere)? + block(chain, &[], elsewhere)?;
-        let answers = self.work(chain, Role::Inference);
+        let answer = "a".repeat(ANSWER_BYTES);
+        let answers = duties_done(chain, Role::Inference, self.items, &answer);
         costs.answer = block(chain, &answers, elsewhere)? + block(chain, &[], elsewhere)?;
         for phase in [&mut costs.commit, &mut costs.reveal] {
-            let scores = self.work(chain, Role::Evaluator);
+            let scores = duties_done(chain, Role::Evaluator, self.items, &answer);
             costs.transactions += u32::try_from(scores.len())?;
-            costs.signatures += verify(&scores)?;
+            costs.signatures += verify(&scores, CHAIN_ID)?;
             costs.checks += check(chain, &scores)?;
             *phase = block(chain, &scores, elsewhere)?;
         }
@@ -60,29 +56,10 @@ impl Round {
         let message = any(&submit_message(&chain.user));
         (0..self.tasks)
             .map(|_| {
-                let tx = chain.user.sign(vec![message.clone()]);
-                Signed::new(&chain.user, tx)
+                let draft = Draft::new(&chain.user, vec![message.clone()]);
+                signed(&mut chain.user, &draft)
             })
             .collect()
-    }
-
-    /// Transactions in which every node of the role does all of its duties.
-    fn work(&self, chain: &mut Chain, role: Role) -> Vec<Signed> {
-        let answer = "a".repeat(ANSWER_BYTES);
-        let mut txs = Vec::new();
-        for index in 0..wallets(chain, role).len() {
-            let operator = wallets(chain, role)[index].address.clone();
-            let duties = duties(chain, role, &operator);
-            let wallet = &mut wallets(chain, role)[index];
-            let score = SCORE + wallet.number as i32 * 1_000;
-            for batch in duties.chunks(self.items) {
-                let message = duty_message(wallet, batch, &answer, score);
-                let draft = Draft::new(wallet, vec![message]);
-                txs.push(Signed::new(wallet, draft.free().sign(wallet)));
-                wallet.sequence += 1;
-            }
-        }
-        txs
     }
 
     /// Checks that the last tasks are final and that every seat of their first committee revealed.
@@ -102,55 +79,4 @@ impl Round {
         }
         Ok(())
     }
-}
-
-fn wallets(chain: &mut Chain, role: Role) -> &mut [Wallet] {
-    match role {
-        Role::Inference => &mut chain.inference,
-        _ => &mut chain.evaluators,
-    }
-}
-
-fn duties(chain: &Chain, role: Role, operator: &str) -> Vec<Duty> {
-    let request = QueryDutiesRequest {
-        role: role.into(),
-        operator: operator.into(),
-        after: 0,
-        limit: PAGE,
-    };
-    let answer: QueryDutiesResponse = chain.query("/poq.v1.Query/Duties", &request);
-    answer.duties
-}
-
-/// CPU time of the mempool's checks of transactions.
-fn check(chain: &Chain, signed: &[Signed]) -> Result<Duration, Box<dyn Error>> {
-    let txs = bytes(signed);
-    let start = poq_bench::thread_cpu()?;
-    for tx in &txs {
-        chain.app.check_tx(tx, Signatures::Verify)?;
-    }
-    Ok(poq_bench::thread_cpu()? - start)
-}
-
-/// CPU time of accepting, finalizing and committing a block, and of writing its rows after the commit. The
-/// share of other threads is also added to `elsewhere`.
-fn block(
-    chain: &mut Chain,
-    signed: &[Signed],
-    elsewhere: &mut Duration,
-) -> Result<Duration, Box<dyn Error>> {
-    let txs = bytes(signed);
-    let (process, thread) = (poq_bench::process_cpu()?, poq_bench::thread_cpu()?);
-    let results = chain.proposed_block(&txs);
-    chain.app.flush()?;
-    let time = poq_bench::process_cpu()? - process;
-    *elsewhere += time.saturating_sub(poq_bench::thread_cpu()? - thread);
-    match results.iter().find(|result| result.code != 0) {
-        Some(failed) => Err(format!("a transaction failed: {}", failed.log).into()),
-        None => Ok(time),
-    }
-}
-
-fn bytes(signed: &[Signed]) -> Vec<Vec<u8>> {
-    signed.iter().map(|signed| signed.tx.clone()).collect()
 }

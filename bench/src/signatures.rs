@@ -7,8 +7,6 @@ use cosmos_sdk_proto::cosmos::tx::v1beta1::{AuthInfo, SignDoc, TxRaw};
 use poq_app::tx::Verifier;
 use prost::{DecodeError, Message};
 
-use super::support::{CHAIN_ID, Wallet};
-
 /// The inputs of a verification, as bytes.
 struct Parts {
     document: Vec<u8>,
@@ -17,23 +15,15 @@ struct Parts {
 }
 
 /// A transaction as its node signed it.
-pub(crate) struct Signed {
+pub struct Signed {
     /// The bytes that enter a block.
     pub tx: Vec<u8>,
     /// The signer's account number.
-    account_number: u64,
+    pub account_number: u64,
 }
 
 impl Signed {
-    /// Creates a transaction that `wallet` has signed.
-    pub(crate) fn new(wallet: &Wallet, tx: Vec<u8>) -> Self {
-        Self {
-            tx,
-            account_number: wallet.number,
-        }
-    }
-
-    fn parts(&self) -> Result<Parts, DecodeError> {
+    fn parts(&self, chain_id: &str) -> Result<Parts, DecodeError> {
         let mut raw = TxRaw::decode(self.tx.as_slice())?;
         let auth_info = AuthInfo::decode(raw.auth_info_bytes.as_slice())?;
         let key = auth_info
@@ -44,7 +34,7 @@ impl Signed {
         let document = SignDoc {
             body_bytes: raw.body_bytes,
             auth_info_bytes: raw.auth_info_bytes,
-            chain_id: CHAIN_ID.into(),
+            chain_id: chain_id.into(),
             account_number: self.account_number,
         };
         Ok(Parts {
@@ -55,21 +45,21 @@ impl Signed {
     }
 }
 
-/// CPU time of verifying only the transactions' signatures.
+/// CPU time of verifying only the signatures of a chain's transactions.
 ///
 /// # Errors
 /// If one is not valid, or the system has no such clock.
-pub(crate) fn verify(signed: &[Signed]) -> Result<Duration, Box<dyn std::error::Error>> {
+pub fn verify(signed: &[Signed], chain_id: &str) -> Result<Duration, Box<dyn std::error::Error>> {
     let parts = signed
         .iter()
-        .map(Signed::parts)
+        .map(|signed| signed.parts(chain_id))
         .collect::<Result<Vec<_>, _>>()?;
     let verifier = Verifier::default();
-    let start = poq_bench::thread_cpu()?;
+    let start = crate::thread_cpu()?;
     let valid = parts
         .iter()
         .all(|part| verifier.verify(&part.key, &part.signature, &part.document));
-    let time = poq_bench::thread_cpu()? - start;
+    let time = crate::thread_cpu()? - start;
     match valid {
         true => Ok(time),
         false => Err("a signature is not valid".into()),
