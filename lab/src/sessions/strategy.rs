@@ -6,7 +6,7 @@ use crate::world::{ModelClass, STANDARD, World, truth};
 use rand::Rng;
 
 /// Answers that a node serves to a user before it stops, if they all earn too little.
-pub const PATIENCE: u32 = 8;
+pub(super) const PATIENCE: u32 = 8;
 /// Mean earned part, percent, below which it stops: about c / (N · P).
 const LEAST_PERCENT: u32 = 43;
 

@@ -15,7 +15,7 @@ use crate::world::{ModelClass, STANDARD};
 
 /// A model whose answers earn about half of their price, as the judges of local networks pay right
 /// answers; at the standard cost.
-pub const POOR: ModelClass = ModelClass {
+pub(super) const POOR: ModelClass = ModelClass {
     name: "poor",
     mean: -8.0,
     ..STANDARD
