@@ -221,10 +221,11 @@ fn a_network_is_described_completely() {
         genesis["app_state"]["params"]["authority"],
         description["authority"]["address"]
     );
-    // Nine accounts: user, authority, validator, inference node and five evaluators.
+    assert_eq!(description["gateway"]["name"], "gateway");
+    // Ten accounts: user, authority, validator, inference node, five evaluators and gateway.
     assert_eq!(
         genesis["app_state"]["accounts"].as_array().unwrap().len(),
-        9
+        10
     );
     let listed = network.user("keys list").json();
     let addresses: Vec<_> = listed

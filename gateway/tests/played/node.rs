@@ -316,11 +316,16 @@ impl PlayedNode {
         let taken = &held.taken[number as usize];
         let mut frames = Vec::new();
         let until = cut.map_or(taken.text.len(), |cut| cut.min(taken.text.len()));
-        if until > from {
+        let mut from = from;
+        while from < until {
+            // A token or two at once.
+            let end = (from + 4..until).find(|end| taken.text.is_char_boundary(*end));
+            let end = end.unwrap_or(until);
             frames.push(Ok(Frame::Text {
                 offset: from as u64,
-                delta: taken.text[from..until].to_owned(),
+                delta: taken.text[from..end].to_owned(),
             }));
+            from = end;
         }
         if cut == Some(until) {
             frames.push(Err(()));

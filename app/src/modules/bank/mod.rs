@@ -13,7 +13,7 @@ pub use metadata::{all as all_metadata, default_metadata, set as set_metadata};
 use poq_proto::code;
 use poq_store::State;
 
-use crate::address::Address;
+use crate::address::{Address, PROTOCOL_ACCOUNT};
 use crate::error::{Error, Result, reject};
 use crate::execution::Execution;
 use crate::modules::auth;
@@ -71,6 +71,12 @@ pub fn pay(ctx: &mut Execution<'_>, account: &str, amount: u64) -> Result<()> {
     let params = &ctx.block.params;
     let account = Address::parse(account, &params.bech32_prefix)?;
     credit(ctx.state, &account, &params.denom, amount.into())
+}
+
+/// Pays the account that collects the validators' income.
+pub fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
+    let protocol = Address::of_module(PROTOCOL_ACCOUNT, &ctx.block.params.bech32_prefix)?;
+    pay(ctx, protocol.as_str(), amount)
 }
 
 /// Subtracts from a balance.

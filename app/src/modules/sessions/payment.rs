@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::nodes::SessionEnd;
 use crate::modules::tasks::settlement::{delivered_part, earned_part};
-use crate::modules::{bank, nodes, tasks};
+use crate::modules::{bank, nodes};
 
 /// The base units that the chain holds for a session, besides the pots of its leaves' tasks.
 pub fn held(session: &Session) -> u64 {
@@ -154,7 +154,7 @@ pub(super) fn pay_out(ctx: &mut Execution<'_>, session: &mut Session) -> Result<
             ],
         );
     }
-    tasks::pay_protocol(ctx, payment.protocol)?;
+    bank::pay_protocol(ctx, payment.protocol)?;
     bank::pay(ctx, &session.user, payment.refund)?;
     ctx.emit(
         event::SESSION_FINAL,

@@ -2,7 +2,7 @@
 
 use poq_proto::v1::{Settlement, Task, TaskStatus};
 
-use super::lifecycle::{pay, pay_protocol};
+use super::lifecycle::pay;
 use super::{all, open_audit};
 use crate::error::Result;
 use crate::execution::Execution;
@@ -38,6 +38,6 @@ fn pay_settled(ctx: &mut Execution<'_>, task: &Task, settlement: &Settlement) ->
     for payout in settlement.inference.iter().chain(&settlement.evaluators) {
         pay(ctx, task.id, payout)?;
     }
-    pay_protocol(ctx, settlement.protocol)?;
+    bank::pay_protocol(ctx, settlement.protocol)?;
     bank::pay(ctx, &task.user, settlement.refund)
 }

@@ -13,7 +13,6 @@ use super::{
     await_draw, committee_attempt, compact, current_committee, draw, enter, get, keys, leave_queue,
     put, reschedule,
 };
-use crate::address::{Address, PROTOCOL_ACCOUNT};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::nodes::Duty;
@@ -383,7 +382,7 @@ fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
             pay(ctx, task.id, payout)?;
         }
     }
-    pay_protocol(ctx, settlement.protocol)?;
+    bank::pay_protocol(ctx, settlement.protocol)?;
     end(ctx, task, TaskStatus::Final, settlement.refund)?;
     ctx.emit(
         event::TASK_FINAL,
@@ -394,12 +393,6 @@ fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         ],
     );
     Ok(())
-}
-
-/// Pays the account that collects the validators' income.
-pub fn pay_protocol(ctx: &mut Execution<'_>, amount: u64) -> Result<()> {
-    let protocol = Address::of_module(PROTOCOL_ACCOUNT, &ctx.block.params.bech32_prefix)?;
-    bank::pay(ctx, protocol.as_str(), amount)
 }
 
 pub(super) fn pay(ctx: &mut Execution<'_>, task: u64, payout: &Payout) -> Result<()> {

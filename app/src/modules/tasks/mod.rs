@@ -22,7 +22,7 @@ pub use draw::require_committee;
 pub use due::{Advanced, Drawn, Settled, advance_due, draw_due};
 pub use keys::parse_queued;
 pub use leaf::{EndedLeaf, LeafTask, begin_leaf_task};
-pub use lifecycle::{pay_protocol, seat_duty};
+pub use lifecycle::seat_duty;
 
 use poq_proto::code;
 use poq_proto::v1::{Audit, Committee, ItemResult, Task, TaskStatus};

@@ -2,7 +2,8 @@
 //! prompts the judge scores low.
 
 use poq_app::modules::params::{default_sessions, max_price, validate};
-use poq_proto::v1::SessionParams;
+use poq_proto::PPM;
+use poq_proto::v1::{Params, SessionParams};
 use serde::Serialize;
 
 use super::{ANSWERS, of_run, pick, run_all};
@@ -107,15 +108,15 @@ pub fn search(grid: &Grid, base: &Setting, effort: Effort) -> Result<Vec<Point>>
 
 /// The sets that the stakes secure; the others have no highest price.
 fn sets(grid: &Grid, base: &Setting) -> Vec<SessionParams> {
-    let secured = max_price(&base.params);
     let mut sets = Vec::new();
     for &sample_value in &grid.sample_values {
-        let left = secured.checked_sub(sample_value.saturating_mul(2));
-        let Some(max_order_price) = left.filter(|left| *left > 0) else {
-            continue;
-        };
         for &min_samples in &grid.min_samples {
             for &floor_share in &grid.floors {
+                let stake = highest_stake(&base.params, floor_share);
+                let left = stake.checked_sub(sample_value.saturating_mul(2));
+                let Some(max_order_price) = left.filter(|left| *left > 0) else {
+                    continue;
+                };
                 sets.push(SessionParams {
                     floor_share,
                     sample_value,
@@ -127,6 +128,16 @@ fn sets(grid: &Grid, base: &Setting) -> Vec<SessionParams> {
         }
     }
     sets
+}
+
+/// The most that may be at stake in a leaf, base units, by both conditions on the parameters: audits
+/// secure it, and silence costs more than the node's part of it above the floor.
+fn highest_stake(params: &Params, floor_share: u32) -> u64 {
+    let secured = max_price(params);
+    let shares = u64::from(params.evaluator_share) + u64::from(params.protocol_share);
+    let moved = (PPM - shares) * (PPM - u64::from(floor_share)) / PPM;
+    let by_silence = u128::from(secured / 2) * u128::from(PPM) / u128::from(moved.max(1));
+    secured.min(u64::try_from(by_silence).unwrap_or(u64::MAX))
 }
 
 fn point(model: &'static str, limits: &SessionParams, runs: &[Vec<Outcome>]) -> Point {

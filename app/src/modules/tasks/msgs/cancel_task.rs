@@ -3,8 +3,9 @@ use poq_proto::v1::{MsgCancelTask, MsgCancelTaskResponse, RefundReason, Role, Ta
 
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
+use crate::modules::bank;
 use crate::modules::nodes::{self, Duty};
-use crate::modules::tasks::lifecycle::{pay_protocol, refund};
+use crate::modules::tasks::lifecycle::refund;
 use crate::modules::tasks::settlement::{cancellation_fee, returned};
 use crate::modules::tasks::{get, keys, put};
 
@@ -42,7 +43,7 @@ pub fn cancel_task(
     }
     if fee > 0 {
         task.cancellation_fee = fee;
-        pay_protocol(ctx, fee)?;
+        bank::pay_protocol(ctx, fee)?;
     }
     refund(ctx, &mut task, RefundReason::Cancelled)?;
     put(ctx.state, &task)?;
