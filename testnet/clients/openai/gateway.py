@@ -1,6 +1,6 @@
 """OpenAI's Python client on a gateway. Checks what it gets, and prints the receipts as JSON.
 
-OPENAI_BASE_URL: the gateway, with /v1. OPENAI_API_KEY: one of its keys.
+OPENAI_BASE_URL: the gateway, with /v1. OPENAI_API_KEY: one of its keys. STREAMS: how many at once, 50 unless set.
 """
 
 import concurrent.futures
@@ -10,6 +10,7 @@ import os
 
 import openai
 
+STREAMS = int(os.environ.get("STREAMS", "50"))
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
 
@@ -72,9 +73,9 @@ def main():
     model = client.models.list().data[0].id
     assert client.models.retrieve(model).poq["ready"]
     receipts = [whole(client, model), streamed(client, model)]
-    with concurrent.futures.ThreadPoolExecutor(50) as pool:
-        receipts += pool.map(lambda seed: streamed(client, model, seed), range(50))
-    assert len(set(receipts)) == 52
+    with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool:
+        receipts += pool.map(lambda seed: streamed(client, model, seed), range(STREAMS))
+    assert len(set(receipts)) == 2 + STREAMS
     refusals(client, model)
     print(json.dumps(receipts))
 

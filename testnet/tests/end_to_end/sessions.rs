@@ -10,6 +10,8 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::clients::{installed, node_js, output, scripts};
 use crate::fixture::{Fixture, PATIENCE, send};
 
+/// Answers at once: each node has one place and a short queue.
+const STREAMS: &str = "4";
 /// Pause between two looks at the chain.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -36,7 +38,8 @@ async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
     for mut script in [python, javascript] {
         script
             .env("OPENAI_BASE_URL", format!("http://{}/v1", gateway.http))
-            .env("OPENAI_API_KEY", key.as_ref().unwrap());
+            .env("OPENAI_API_KEY", key.as_ref().unwrap())
+            .env("STREAMS", STREAMS);
         output(script).await;
     }
 
