@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
-use poq_app::modules::params::max_price;
 use poq_lab::casts::STAKE;
 use poq_lab::episode::Setting;
 use poq_lab::experiments::parameters::{Check, Demands, Search, Trial};
 use poq_lab::experiments::sweep::{self, Attack, Grid, Rule};
-use poq_lab::experiments::{Effort, sessions, zoo};
+use poq_lab::experiments::{Effort, zoo};
 use poq_lab::world::{STANDARD, prior_mean};
 use poq_lab::{Error, Result};
 
-use crate::report::sessions::{attacks_table, search_table};
 use crate::report::{
     candidates_table, head, line, money, sweep_figures, sweep_table, users_table, zoo_figures,
     zoo_table,
@@ -44,7 +42,6 @@ pub(crate) fn write(folder: &Path, search: &Search, base: &Setting, effort: Effo
         failures(&base, effort, &figures)?,
         users(&base, effort)?,
         shares(&base, effort, &figures)?,
-        sessions(&base, effort)?,
         limits(),
     ];
     let path = folder.join("economics.md");
@@ -259,47 +256,6 @@ fn shares(base: &Setting, effort: Effort, figures: &Path) -> Result<String> {
          30 evaluators whose stakes are one, two and four times the least. More points, aggregations and \
          committee sizes: `poq-lab sweep --help`.\n\n{}\n{pictures}",
         sweep_table(&points)
-    ))
-}
-
-/// Attacks on sessions, and the reasons for the parameters of sessions.
-fn sessions(base: &Setting, effort: Effort) -> Result<String> {
-    let rows = sessions::compare(&sessions::entries(base, effort), effort)?;
-    let points = sessions::search(&sessions::Grid::default(), base, effort)?;
-    Ok(format!(
-        "## Sessions\n\n\
-         `poq-lab --tasks {} --runs {} --seed {} sessions` repeats this section. A user has {} sessions of {} \
-         answers at once with one node; all other nodes are evaluators. Money is per ordered answer, \
-         and an advantage is over the twin without the strategy, of those whom the row is about; a pair of one \
-         owner is compared with doing nothing. *The node* is its profit, *reputation* its change by all sessions \
-         of a run. Junk is random bytes; its price is that of an answer of the same length.\n\n{}\n\
-         Junk loses what it would lose if every answer were scored, wherever it hides, since answers are drawn by \
-         their price. A node that claims what it did not serve and a user who does not acknowledge what was \
-         served are one act on the chain: what is claimed is burnt, so the claim brings the node nothing and the \
-         refusal costs the user the highest price of the requests. A user and a node of one owner pay themselves, \
-         and lose the shares of protocol and evaluators: reputation has a price, and it is the same in one session \
-         as in many. Whoever words prompts so that the judge scores the answers low pays less; a node that computes \
-         scores too stops after 8 such answers.\n\n\
-         ### The floor, the value of a point, and the least points\n\n\
-         *Junk gains* and *junk in half gains* are over an honest node. The model *standard* is that of the other \
-         sections; *poor* earns about half of its price at the same cost.\n\n{}\n\
-         - **`floor_share`**: a higher floor takes from what junk loses and from what prompts that score low cost a \
-         node. The floor pays whoever answers junk to every user, while against low prompts a node can stop, so it is \
-         low: at the default junk still loses with the poor model, by more than the interval.\n\
-         - **`sample_value`** decides no mean, only its spread and what scoring costs. It is the largest of the grid \
-         that leaves an order more than a usual task: a leaf stands for two points more than its price, and that must \
-         not exceed what the stakes of a committee secure ({}).\n\
-         - **`min_samples`**: 4 points leave a session's pay to luck; 16 cost its user more than the certainty is worth \
-         in a session of {} answers.\n",
-        effort.tasks,
-        effort.runs,
-        effort.seed,
-        sessions::of_run(effort),
-        sessions::ANSWERS,
-        attacks_table(&rows),
-        search_table(&points),
-        max_price(&base.params),
-        sessions::ANSWERS,
     ))
 }
 
