@@ -43,7 +43,7 @@ enum Broken {
     /// Reading again from the same offset may help.
     Stream,
     /// It cannot.
-    For(Outcome),
+    For(Box<Outcome>),
 }
 
 /// An answer that a node has begun.
@@ -83,7 +83,7 @@ impl Following<'_> {
         loop {
             let before = self.answer.len();
             match self.read(&mut frames, end).await {
-                Broken::For(outcome) => return outcome,
+                Broken::For(outcome) => return *outcome,
                 // Another node may still be asked for all of it.
                 Broken::Stream if self.answer.len() == 0 => return Outcome::Lost,
                 Broken::Stream => {}
@@ -131,7 +131,7 @@ impl Following<'_> {
                 event = timeout(silence, frames.next()) => event,
                 () = sleep_until(limit) => {
                     if stopped.is_some() {
-                        return Broken::For(self.late());
+                        return Broken::For(Box::new(self.late()));
                     }
                     self.stop(&mut stopped).await;
                     continue;
@@ -181,7 +181,7 @@ impl Following<'_> {
                 self.text(offset, &delta).err()
             }
             Ok(Some(Event::Frame(Frame::Receipt { leaf, signature }))) => {
-                Some(Broken::For(self.receipt(&leaf, &signature).await))
+                Some(Broken::For(Box::new(self.receipt(&leaf, &signature).await)))
             }
             Ok(Some(Event::Frame(Frame::Error(refusal)))) => {
                 warn!(
@@ -190,7 +190,7 @@ impl Following<'_> {
                     "the node gave up: {}",
                     refusal.message
                 );
-                Some(Broken::For(Outcome::Lost))
+                Some(Broken::For(Box::new(Outcome::Lost)))
             }
             Ok(None) => Some(Broken::Stream),
             Err(error) => {
@@ -213,7 +213,7 @@ impl Following<'_> {
             return Ok(());
         }
         let reason = "its text contradicts itself, or is too long";
-        Err(Broken::For(self.invalid(reason.into())))
+        Err(Broken::For(Box::new(self.invalid(reason.into()))))
     }
 
     /// Checks the receipt, and stores leaf and charge before anybody hears of it.

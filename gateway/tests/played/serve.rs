@@ -21,7 +21,7 @@ const KEY: &[u8] = include_bytes!("tls/key.der");
 pub(super) fn pin() -> Vec<u8> {
     let certificate = CertificateDer::from(CERTIFICATE);
     let parsed = ParsedCertificate::try_from(&certificate).unwrap();
-    Sha256::digest(&parsed.subject_public_key_info()).to_vec()
+    Sha256::digest(parsed.subject_public_key_info()).to_vec()
 }
 
 /// Serves `router` with TLS on a free port of the loopback interface.

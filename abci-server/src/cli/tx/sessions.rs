@@ -14,6 +14,10 @@ use super::submit::{chosen_model, response};
 use crate::cli::coin::Coin;
 
 /// Commands of sessions.
+#[allow(
+    clippy::enum_variant_names,
+    reason = "commands are named after their messages"
+)]
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Sessions {
     /// Open sessions with different inference nodes, which the next block draws.
