@@ -155,7 +155,7 @@ mod tests {
     #[tokio::test]
     async fn every_reader_gets_all_text_from_its_offset_and_the_end() {
         let live = Live::new();
-        let end = End::Receipt(Box::new(Leaf::default()), "00".into());
+        let end = End::Receipt(Box::default(), "00".into());
         live.push("né");
         let mut early = Box::pin(live.clone().frames(0));
         assert_eq!(early.next().await, Some(frame(0, "né")));
