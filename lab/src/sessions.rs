@@ -53,7 +53,7 @@ pub struct Play {
     pub settling: Settling,
     /// The user.
     pub user: User,
-    /// The evaluators that act together, and their number of [`EVALUATORS`].
+    /// The strategy of the evaluators that act together, and how many they are.
     pub ring: (Ring, usize),
     /// Whose profit counts.
     pub studied: Studied,

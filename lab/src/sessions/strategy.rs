@@ -25,7 +25,7 @@ pub enum Node {
     JunkAtRandom(u32),
     /// One junk answer of the highest price in the middle of its model's.
     LargeJunk,
-    /// Its model's answers; it computes their scores and stops after [`PATIENCE`] that earn little.
+    /// Its model's answers; it computes their scores and stops after some that earn little.
     Watching,
 }
 
