@@ -28,7 +28,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use poq_client::{Follower, Key, Sender};
 use poq_proto::v1::{Model, Params};
-use poq_worker::program::http_server::{self, Limits, Plain};
+use poq_worker::program::http_server::{self, Limits};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -169,7 +169,7 @@ async fn serve(
     };
     let served = match tls {
         Some(tls) => http_server::serve_over(tls, listener, router, limits, shutdown).await,
-        None => http_server::serve_over(Plain, listener, router, limits, shutdown).await,
+        None => http_server::serve(listener, router, limits, shutdown).await,
     };
     served.context("the stream API cannot accept connections")
 }

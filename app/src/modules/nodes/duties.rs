@@ -69,12 +69,7 @@ pub fn complete_duty(
     node.duties_done = node.duties_done.saturating_add(1);
     node.earned = node.earned.saturating_add(earned);
     if let Some(quality) = quality {
-        update_reputation(
-            ctx,
-            &mut node,
-            quality,
-            ctx.block.params.reputation_step.into(),
-        );
+        update_reputation(ctx, &mut node, quality, PPM);
     }
     put_weighted(ctx, &mut node)
 }
@@ -127,7 +122,7 @@ pub(super) fn punish_miss(
     let ppm = count_miss(ctx, node, slash_ppm);
     let lost = slash(ctx, node, (kind, number), ppm, reason);
     bank::burn_held(ctx.state, &ctx.block.params.denom, lost.into())?;
-    update_reputation(ctx, node, 0, ctx.block.params.reputation_step.into());
+    update_reputation(ctx, node, 0, PPM);
     if node.missed_in_window >= ctx.block.params.jail_after_misses {
         jail::confine(ctx, node, "missed_duties");
     }
@@ -142,7 +137,7 @@ pub fn fail_audit(ctx: &mut Execution<'_>, duty: Duty<'_>, task: u64) -> Result<
     node.duties_missed = node.duties_missed.saturating_add(1);
     let (cause, ppm) = ((event::TASK, task), ctx.block.params.slash_audit);
     let lost = slash(ctx, &mut node, cause, ppm, AUDIT);
-    update_reputation(ctx, &mut node, 0, ctx.block.params.reputation_step.into());
+    update_reputation(ctx, &mut node, 0, PPM);
     jail::confine(ctx, &mut node, AUDIT);
     put_weighted(ctx, &mut node)?;
     Ok(lost)
@@ -219,8 +214,10 @@ fn change(
     }
 }
 
-/// Moves the reputation towards an outcome, both in ppm, by a step of at most 1 in ppm.
-pub(super) fn update_reputation(ctx: &Execution<'_>, node: &mut Node, outcome: u64, step: u64) {
+/// Moves the reputation towards an outcome by `reputation_step`, of which `weight` is the part that
+/// counts; all in ppm.
+pub(super) fn update_reputation(ctx: &Execution<'_>, node: &mut Node, outcome: u64, weight: u64) {
+    let step = share(ctx.block.params.reputation_step.into(), weight.min(PPM));
     let kept = share(u64::from(node.reputation), PPM.saturating_sub(step));
     let updated = kept
         .saturating_add(share(outcome.min(PPM), step))

@@ -4,12 +4,11 @@
 use std::collections::BTreeSet;
 
 use poq_proto::v1::{Node, Role, Stream};
-use poq_proto::{PPM, code, event};
+use poq_proto::{code, event};
 use poq_store::State;
 
 use super::duties::{punish_miss, update_reputation};
 use super::{get, keys, node_at, put, put_weighted};
-use crate::arithmetic::share;
 use crate::ecdsa::is_compressed_key;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
@@ -70,7 +69,7 @@ pub(super) fn stop_streaming(state: &mut State, node: &Node, model: &str) -> Res
 
 /// Whether an active node offers sessions of the model.
 pub fn serves_sessions(state: &State, model: &str) -> Result<bool> {
-    Ok(keys::stream_index(model).total(state)? > 0)
+    Ok(session_weight(state, model)? > 0)
 }
 
 /// Draws a node that offers sessions of a model and is not in an excluded slot.
@@ -145,8 +144,7 @@ pub fn end_session(ctx: &mut Execution<'_>, operator: &str, end: SessionEnd) -> 
             node.duties_done = node.duties_done.saturating_add(1);
             node.earned = node.earned.saturating_add(earned);
             if let Some(delivered) = delivered {
-                let step = share(ctx.block.params.reputation_step.into(), weight.min(PPM));
-                update_reputation(ctx, &mut node, delivered, step);
+                update_reputation(ctx, &mut node, delivered, weight);
             }
         }
         SessionEnd::Missed { session, earned } => {

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{get, keys, put};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
-use crate::modules::tasks::parse_queued;
+use crate::modules::tasks::due;
 
 /// Queues the record of a session that ends now.
 pub(super) fn schedule(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
@@ -20,11 +20,7 @@ pub(super) fn schedule(ctx: &mut Execution<'_>, id: u64) -> Result<()> {
 /// Compacts the records that are due, at most `max_transitions_per_block`.
 pub(super) fn compact_due(ctx: &mut Execution<'_>) -> Result<()> {
     let limit = ctx.block.params.max_transitions_per_block as usize;
-    for (key, _) in ctx.state.scan(keys::COMPACT, None, limit)? {
-        let (height, id) = parse_queued(keys::COMPACT, &key)?;
-        if height > ctx.block.height {
-            break;
-        }
+    for (key, id) in due(ctx, keys::COMPACT, limit)? {
         ctx.state.delete(&key)?;
         let Some(record) = ctx.state.get(keys::session(id))? else {
             return Err(Error::broken(format!(

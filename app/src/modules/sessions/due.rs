@@ -7,7 +7,7 @@ use poq_proto::v1::Session;
 use super::{compact, draw, get, keys, lifecycle, put};
 use crate::error::Result;
 use crate::execution::Execution;
-use crate::modules::tasks::{EndedLeaf, parse_queued};
+use crate::modules::tasks::{EndedLeaf, due};
 
 /// Draws nodes for new sessions and leaves for settled ones, at most half of
 /// `max_transitions_per_block`. It changes no weights.
@@ -40,19 +40,6 @@ pub fn note_ended(ctx: &mut Execution<'_>, ended: &[EndedLeaf]) -> Result<()> {
 
 fn limit(ctx: &Execution<'_>) -> usize {
     ctx.block.params.max_transitions_per_block as usize
-}
-
-/// The keys and sessions in a queue that are due, the oldest first.
-fn due(ctx: &Execution<'_>, queue: &str, limit: usize) -> Result<Vec<(Vec<u8>, u64)>> {
-    let mut due = Vec::new();
-    for (key, _) in ctx.state.scan(queue, None, limit)? {
-        let (height, id) = parse_queued(queue, &key)?;
-        if height > ctx.block.height {
-            break;
-        }
-        due.push((key, id));
-    }
-    Ok(due)
 }
 
 /// Runs one step of a session, or sets the session aside: a step fails only through a bug of this

@@ -19,8 +19,8 @@ use crate::error::Result;
 use crate::execution::Execution;
 use crate::modules::nodes;
 
-/// An entry of a queue: its key and the task.
-type Due = (Vec<u8>, u64);
+/// An entry of a queue: its key, and its task or session.
+pub type Due = (Vec<u8>, u64);
 
 /// What the draws at the beginning of a block did.
 #[derive(Debug)]
@@ -101,8 +101,8 @@ fn limit(ctx: &Execution<'_>) -> usize {
     ctx.block.params.max_transitions_per_block as usize
 }
 
-/// The due entries of a queue, the oldest first.
-fn due(ctx: &Execution<'_>, queue: &str, limit: usize) -> Result<Vec<Due>> {
+/// The entries of a queue that are due, the oldest first, at most `limit`.
+pub fn due(ctx: &Execution<'_>, queue: &str, limit: usize) -> Result<Vec<Due>> {
     let mut due = Vec::new();
     for (key, _) in ctx.state.scan(queue, None, limit)? {
         let (height, id) = keys::parse_queued(queue, &key)?;

@@ -19,7 +19,7 @@ pub mod settlement;
 
 pub use audited::{hold, resume, settle_again, texts};
 pub use draw::require_committee;
-pub use due::{Advanced, Drawn, Settled, advance_due, draw_due};
+pub use due::{Advanced, Drawn, Due, Settled, advance_due, draw_due, due};
 pub use keys::parse_queued;
 pub use leaf::{EndedLeaf, LeafTask, begin_leaf_task};
 pub use lifecycle::seat_duty;
