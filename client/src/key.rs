@@ -3,12 +3,12 @@ use std::fmt;
 use bip32::{DerivationPath, XPrv};
 use cosmrs::AccountId;
 use hmac::{Hmac, Mac as _};
+use k256::ecdsa::signature::Verifier as _;
 use k256::ecdsa::signature::hazmat::{PrehashSigner as _, PrehashVerifier as _};
-use k256::ecdsa::signature::{Signer as _, Verifier as _};
 use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
 use rand::RngCore;
 use rand::rngs::OsRng;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{Error, Multisig, Result};
@@ -81,12 +81,7 @@ impl Key {
 
     /// Deterministic ECDSA (RFC 6979) over SHA-256 of `document`: 64 bytes `r ‖ s`, low `s`.
     pub(crate) fn sign(&self, document: &[u8]) -> Result<Vec<u8>> {
-        let signature: Signature = self
-            .0
-            .try_sign(document)
-            .map_err(|error| Error::Key(error.to_string()))?;
-        let signature = signature.normalize_s().unwrap_or(signature);
-        Ok(signature.to_bytes().to_vec())
+        Ok(self.sign_digest(&Sha256::digest(document).into())?.to_vec())
     }
 
     /// Deterministic ECDSA (RFC 6979) over a digest: 64 bytes `r ‖ s`, low `s`.

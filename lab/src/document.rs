@@ -1,5 +1,7 @@
 //! Writes `economics.md`: the reasons for the chain's defaults, with every number from a run.
 
+pub(crate) mod sessions;
+
 use std::path::Path;
 
 use poq_lab::casts::STAKE;
@@ -275,6 +277,7 @@ fn limits() -> String {
      quality than the stakes at risk can buy one. Qualities are drawn, by the table of a ranker that \
      networks no longer use; [Paying for texts](paying-for-texts.md) has what the judges of local \
      networks say of real texts, and what changes: their qualities of answers lie closer together, \
-     so that without audits a guess earns about as much as a score (demand 4).\n"
+     so that without audits a guess earns about as much as a score (demand 4). [Economics of \
+     sessions](economics-of-sessions.md) has the parameters of sessions.\n"
         .into()
 }

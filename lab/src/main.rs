@@ -75,7 +75,10 @@ fn run(options: &Options) -> Result<bool> {
             entries.retain(|entry| entry.name.contains(&sessions_options.only));
             let rows = sessions::compare(&entries, effort)?;
             let points = sessions::search(&sessions_options.grid(), &base, effort)?;
-            report.sessions(&rows, &points)?;
+            match &sessions_options.write {
+                Some(folder) => document::sessions::write(folder, &rows, &points, effort)?,
+                None => report.sessions(&rows, &points)?,
+            }
             Ok(rows.iter().all(sessions::Row::keeps_promise))
         }
         Command::Texts(texts_options) => {

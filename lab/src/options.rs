@@ -143,6 +143,9 @@ pub(crate) struct SessionsOptions {
     /// Least scored leaves of a session
     #[arg(long, value_delimiter = ',', default_values_t = sessions::Grid::default().min_samples, value_parser = clap::value_parser!(u32).range(1..=64))]
     min_samples: Vec<u32>,
+    /// Write economics-of-sessions.md and its figure into this folder instead of printing
+    #[arg(long)]
+    pub write: Option<PathBuf>,
 }
 
 #[derive(Args)]

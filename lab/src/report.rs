@@ -117,7 +117,7 @@ impl<'a> Report<'a> {
         self.print(&(rows, points), || {
             [
                 sessions::attacks_table(rows),
-                sessions::search_table(points),
+                sessions::search_table(points.iter()),
             ]
             .join("\n")
         })

@@ -1,6 +1,6 @@
 //! Asks a question and follows it to its receipt.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use poq_client::{Client, Fee, Sender, TxHash, any};
 use poq_proto::event;
@@ -8,11 +8,8 @@ use poq_proto::v1::{Model, MsgSubmitTask, Sampling};
 
 use crate::receipt::Receipt;
 use crate::watch::{Seen, Step, Watch};
-use crate::{Error, Result};
+use crate::{Error, INCLUSION, Result};
 use poq_client::network::Description;
-
-/// Time limit for the inclusion of a transaction in a block.
-const INCLUSION: Duration = Duration::from_secs(60);
 
 /// A question and its limits.
 #[derive(Clone, Debug)]

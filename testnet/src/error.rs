@@ -101,6 +101,19 @@ pub enum Error {
         /// The chain's reason.
         reason: String,
     },
+    /// The gateway gave no answer.
+    #[error("the gateway gave no answer: {0}")]
+    Chat(#[from] crate::chat::Failure),
+    /// The session ended without a quality of the answer.
+    #[error(
+        "session {session} ended without a quality of answer {number}; `poqd query poq session {session}` shows why"
+    )]
+    NotScored {
+        /// Id of the session.
+        session: u64,
+        /// The answer's number in it.
+        number: u64,
+    },
     /// The network has no process of this name, or it is not running.
     #[error("the network has no process `{0}` running")]
     NoProcess(String),

@@ -1,7 +1,5 @@
 //! Adds workers to a running network in the way of an outsider: with a key, coins and a registration.
 
-use std::time::Duration;
-
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 use poq_client::keyring::{self, Keyring};
@@ -9,10 +7,8 @@ use poq_client::network::{Account, Worker};
 use poq_client::{Fee, any};
 use poq_proto::v1::Role;
 
-use crate::{Error, Network, Result, ports, process};
+use crate::{Error, INCLUSION, Network, Result, ports, process};
 
-/// Time limit for the inclusion of a transaction in a block.
-const INCLUSION: Duration = Duration::from_secs(60);
 /// Coins of a new worker for the fees of its own transactions, base units.
 const SPENDING_MONEY: u64 = 1_000_000;
 

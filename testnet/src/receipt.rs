@@ -165,7 +165,11 @@ impl Receipt {
     }
 }
 
-fn committee(network: &Description, task: &Task, settlement: &Settlement) -> Vec<EvaluatorPart> {
+pub(crate) fn committee(
+    network: &Description,
+    task: &Task,
+    settlement: &Settlement,
+) -> Vec<EvaluatorPart> {
     let seats = task.committees.last().map(|committee| &committee.seats);
     let payouts = settlement.evaluators.iter().map(|payout| payout.amount);
     seats
@@ -203,7 +207,7 @@ impl Milliseconds {
     }
 }
 
-fn millis(duration: Duration) -> u64 {
+pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
@@ -274,7 +278,7 @@ impl Receipt {
 }
 
 impl EvaluatorPart {
-    fn text(&self, denom: &str) -> String {
+    pub(crate) fn text(&self, denom: &str) -> String {
         let Self {
             name,
             model,
@@ -293,7 +297,7 @@ impl EvaluatorPart {
 }
 
 /// Indents the lines of a text after the first one.
-fn indented(text: &str) -> String {
+pub(crate) fn indented(text: &str) -> String {
     without_controls(text)
         .trim()
         .replace('\n', "\n                ")

@@ -6,7 +6,8 @@ use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use poq_client::Sender;
 use poq_testnet::{
-    Control, Description, Error, Network, Programs, Question, Receipt, Seen, Spec, obey,
+    Chat, Control, Description, Error, Network, Ordered, Programs, Question, Receipt, Seen,
+    SessionReceipt, SessionSeen, Spec, obey,
 };
 use poq_worker::program::shutdown_on_signals;
 use tokio::time::sleep;
@@ -21,8 +22,6 @@ const HEALTHY: Duration = Duration::from_secs(300);
 const CRASH_PAUSE: Duration = Duration::from_millis(500);
 /// Name of the gateway's API key.
 const API_KEY: &str = "local";
-/// Limits of the answer, in bytes and in tokens; an answer of this many tokens fits into the bytes.
-const MAX_ANSWER_BYTES: u32 = 2048;
 
 /// Runs a network until its receipt or until it is stopped.
 pub(crate) async fn run(options: &Run) -> anyhow::Result<()> {
@@ -57,34 +56,54 @@ async fn serve(
     options: &Run,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let receipt = tokio::select! {
-        receipt = first_receipt(network, options) => receipt?,
+    let (receipt, key) = tokio::select! {
+        first = first_receipt(network, options) => first?,
         () = shutdown.cancelled() => return Err(Error::Interrupted.into()),
     };
     show::receipt(&receipt, options.output)?;
     if options.once {
         return Ok(());
     }
-    let key = network.create_api_key(API_KEY).await?;
-    show::addresses(network, key.as_deref());
+    show::addresses(network, &key);
     stay_up(network, shutdown).await
 }
 
-async fn first_receipt(network: &mut Network, options: &Run) -> Result<Receipt, Error> {
+/// Asks the gateway, and follows the answer to its payout. Also returns the key of the gateway's API.
+async fn first_receipt(
+    network: &mut Network,
+    options: &Run,
+) -> Result<(SessionReceipt, String), Error> {
     start(network).await?;
     network.offer_sessions().await?;
-    let question = Question {
-        prompt: options.prompt.clone(),
-        max_answer_bytes: MAX_ANSWER_BYTES,
-        max_tokens: 0,
-    };
-    let user = network.sender(&network.description().user).await?;
     let description = network.description().clone();
-    let ask = ask(&description, &user, &question);
+    let no_gateway = || Error::NoProcess("gateway".into());
+    let gateway = description.gateway.as_ref().ok_or_else(no_gateway)?;
+    let key = network.create_api_key(API_KEY).await?;
+    let key = key.ok_or_else(no_gateway)?;
+    let account = network.sender(&gateway.account).await?;
+    let chat = Chat {
+        address: gateway.http.clone(),
+        key: Some(key.clone()),
+        model: gateway.models.first().cloned().unwrap_or_default(),
+    };
+    let order = order(&chat, &account, &description, &options.prompt);
     tokio::select! {
-        receipt = ask => receipt,
+        receipt = order => Ok((receipt?, key)),
         error = crash(network) => Err(error),
     }
+}
+
+async fn order(
+    chat: &Chat,
+    account: &Sender,
+    network: &Description,
+    prompt: &str,
+) -> Result<SessionReceipt, Error> {
+    show::question(prompt);
+    let ordered = Ordered::ask(chat, prompt, show::text).await?;
+    show::ordered(&ordered);
+    let show_step = |seen: &SessionSeen| show::session_step(network, seen);
+    ordered.receipt(account, network, prompt, show_step).await
 }
 
 async fn start(network: &mut Network) -> Result<(), Error> {
@@ -130,7 +149,8 @@ pub(crate) async fn ask(
     user: &Sender,
     question: &Question,
 ) -> Result<Receipt, Error> {
-    show::question(question);
+    show::question(&question.prompt);
+    show::steps();
     let submitted = question.submit(user).await?;
     show::submitted(&submitted, &network.denom);
     let show_step = |seen: &Seen| show::step(network, seen);

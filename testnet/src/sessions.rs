@@ -1,17 +1,12 @@
 //! What a network needs for sessions once it has blocks: nodes that offer them, and a key for the
 //! gateway.
 
-use std::time::Duration;
-
 use poq_client::{Fee, any};
 use poq_proto::v1::{MsgUpdateNode, Role, Stream};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Network, Result, Worker, process};
-
-/// Time limit for a transaction to enter a block.
-const INCLUSION: Duration = Duration::from_secs(60);
+use crate::{Error, INCLUSION, Network, Result, Worker, process};
 
 /// The output of `poq-inference-node stream`, of which this is a part.
 #[derive(Deserialize)]

@@ -1,20 +1,67 @@
 //! Output for people. Only results go to stdout; everything else goes to stderr.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::path::Path;
 
 use poq_client::json;
 use poq_testnet::{
-    Description, Gateway, Network, ProcessStatus, Question, Receipt, Seen, Step, Submitted, logits,
-    ratio,
+    Description, Gateway, Network, Ordered, ProcessStatus, Seen, SessionSeen, SessionStep, Step,
+    Submitted, logits, ratio,
 };
 use poq_worker::program::terminal::without_controls;
+use serde::Serialize;
 
 use crate::cli::Output;
 
 /// Prints the question before it is sent.
-pub(crate) fn question(question: &Question) {
-    eprintln!("\nAsking: {}\n", question.prompt);
+pub(crate) fn question(prompt: &str) {
+    eprintln!("\nAsking: {prompt}\n");
+}
+
+/// Prints a part of an answer as it comes.
+pub(crate) fn text(part: &str) {
+    eprint!("{}", without_controls(part));
+    // Nothing is lost if the terminal is slow.
+    let _ = std::io::stderr().flush();
+}
+
+/// Prints what ended an answer of the gateway.
+pub(crate) fn ordered(ordered: &Ordered) {
+    let Ordered {
+        said,
+        session,
+        number,
+        ..
+    } = ordered;
+    eprintln!(
+        "\n\nThe first text came after {} ms, all of it after {} ms. The node signed receipt {session}-{number}.\n\
+         The session is ended now, so that its node is paid at once:\n",
+        said.first_token.as_millis(),
+        said.whole.as_millis()
+    );
+    steps();
+}
+
+/// Prints the head of the steps.
+pub(crate) fn steps() {
     eprintln!("  height        ms  step");
+}
+
+/// Prints a step of a session.
+pub(crate) fn session_step(network: &Description, seen: &SessionSeen) {
+    let text = match &seen.step {
+        SessionStep::Closing => "session closed: no more orders".into(),
+        SessionStep::Settled { answers, amount } => {
+            let denom = &network.denom;
+            format!("settled: {answers} answers for {amount} {denom}")
+        }
+        SessionStep::Drawn => "answers to score are drawn".into(),
+        SessionStep::Revealed { task } => format!("this answer is scored by task {task}"),
+        SessionStep::Scoring(step) => describe(network, step),
+        SessionStep::Final => "session final: its node is paid".into(),
+    };
+    eprintln!("{:>8}  {:>8}  {text}", seen.height, seen.after.as_millis());
 }
 
 /// Prints the task once it is in a block.
@@ -72,7 +119,7 @@ fn describe(network: &Description, step: &Step) -> String {
 }
 
 /// Prints the result of a question to stdout.
-pub(crate) fn receipt(receipt: &Receipt, output: Output) -> anyhow::Result<()> {
+pub(crate) fn receipt(receipt: &(impl Display + Serialize), output: Output) -> anyhow::Result<()> {
     match output {
         Output::Text => println!("\n{receipt}"),
         Output::Json => println!("{}", json::to_string_pretty(receipt)?),
@@ -123,7 +170,7 @@ fn jail(root: &Path, name: &str, until: u64) -> String {
 }
 
 /// Prints the addresses of the network and commands to try.
-pub(crate) fn addresses(network: &Network, api_key: Option<&str>) {
+pub(crate) fn addresses(network: &Network, api_key: &str) {
     let description = network.description();
     eprintln!("\nThe network stays up; Ctrl-C stops it.\n");
     for node in &description.validators {
@@ -146,17 +193,17 @@ pub(crate) fn addresses(network: &Network, api_key: Option<&str>) {
         );
     }
     eprintln!("  {:14} {}", "user", description.user.address);
-    eprintln!("\n{}", examples(network));
-    if let (Some(gateway), Some(key)) = (&description.gateway, api_key) {
-        eprintln!("{}", examples_of_gateway(gateway, key));
+    if let Some(gateway) = &description.gateway {
+        eprintln!("\n{}", examples_of_gateway(gateway, api_key));
     }
+    eprintln!("{}", examples(network));
 }
 
 fn examples_of_gateway(gateway: &Gateway, key: &str) -> String {
     let base = format!("http://{}/v1", gateway.http);
     let model = gateway.models.first().map_or("", String::as_str);
     format!(
-        r#"Or with any OpenAI client, from the gateway (its first session is open after some seconds):
+        r#"Ask with curl or any OpenAI client (pip install openai):
   curl -sN {base}/chat/completions -H "Authorization: Bearer {key}" -H "Content-Type: application/json" \
     -d '{{"model":"{model}","stream":true,"messages":[{{"role":"user","content":"Why is the sky blue?"}}]}}'
   python3 -c 'from openai import OpenAI; print(OpenAI(base_url="{base}", api_key="{key}").chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "Why is the sky blue?"}}]).choices[0].message.content)'
@@ -170,7 +217,7 @@ fn examples(network: &Network) -> String {
     let home = network.root().join(&user.home);
     let poqd = network.programs().poqd();
     format!(
-        r#"Try, in another terminal:
+        r#"Or ask on chain, where every answer is scored, and look around:
   export POQD_HOME={home}
   {poqd} tx poq submit-task "Why is the sky blue?" --from {key} --yes --wait final
   {poqd} query poq task 1

@@ -1,4 +1,4 @@
-//! Every economic attack on sessions (protocol section 15) against the production state machine.
+//! Every economic attack on sessions (protocol section 16) against the production state machine.
 
 mod search;
 

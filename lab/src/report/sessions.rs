@@ -51,7 +51,7 @@ fn promise(row: &Row) -> String {
 }
 
 /// The search as a Markdown table.
-pub(crate) fn search_table(points: &[Point]) -> String {
+pub(crate) fn search_table<'a>(points: impl Iterator<Item = &'a Point>) -> String {
     let mut text = head(&[
         "model",
         "φ",

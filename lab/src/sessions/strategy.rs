@@ -1,4 +1,4 @@
-//! Strategies in sessions (protocol section 15).
+//! Strategies in sessions (protocol section 16).
 
 use crate::random::generator;
 use crate::strategy::{Drawn, Inference};

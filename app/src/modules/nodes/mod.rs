@@ -15,10 +15,7 @@ pub use duties::{
 };
 pub use jail::jail;
 pub use registration::register;
-pub use sessions::{
-    SessionEnd, begin_session, draw_for_session, end_session, serves_sessions, session_candidates,
-    session_weight,
-};
+pub use sessions::{SessionEnd, begin_session, end_session};
 pub use stake::{add_stake, leaves_on_duty, release, unbond};
 
 use std::collections::BTreeSet;
@@ -30,7 +27,7 @@ use poq_store::State;
 use crate::error::{Error, Result, ensure, reject};
 use crate::execution::Execution;
 use crate::modules::params;
-use crate::selection::RandomStream;
+use crate::selection::{RandomStream, WeightedIndex};
 
 /// The node, if the operator is registered in the role.
 pub fn find(state: &State, role: Role, operator: &str) -> Result<Option<Node>> {
@@ -77,49 +74,73 @@ pub fn slots_of(state: &State, role: Role, accounts: &[&str]) -> Result<BTreeSet
     Ok(slots)
 }
 
-/// Draws an active node that serves the model, had room before this block's draws, and is not in an
-/// excluded slot.
+/// What nodes are drawn for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Tasks: active nodes of the role that had room before this block's draws.
+    Duties(Role),
+    /// Sessions: active inference nodes that offer them.
+    Sessions,
+}
+
+impl Work {
+    fn role(self) -> Role {
+        match self {
+            Self::Duties(role) => role,
+            Self::Sessions => Role::Inference,
+        }
+    }
+
+    fn index(self, model: &str) -> WeightedIndex {
+        match self {
+            Self::Duties(role) => keys::index(role, model),
+            Self::Sessions => keys::stream_index(model),
+        }
+    }
+}
+
+/// Draws a node that serves the model and is not in an excluded slot.
 pub fn draw(
     state: &State,
     stream: &mut RandomStream,
-    role: Role,
+    work: Work,
     model: &str,
     excluded: &BTreeSet<u64>,
 ) -> Result<Option<Node>> {
-    keys::index(role, model)
+    work.index(model)
         .draw(state, stream, excluded)?
-        .map(|slot| node_at(state, role, slot))
+        .map(|slot| node_at(state, work.role(), slot))
         .transpose()
 }
 
 /// The nodes that can be drawn for a model and their weights, in slot order, at most `limit`.
 pub fn candidates(
     state: &State,
-    role: Role,
+    work: Work,
     model: &str,
     limit: usize,
 ) -> Result<Vec<(Node, u128)>> {
-    keys::index(role, model)
+    work.index(model)
         .members(state, limit)?
         .into_iter()
-        .map(|(slot, weight)| Ok((node_at(state, role, slot)?, weight)))
+        .map(|(slot, weight)| Ok((node_at(state, work.role(), slot)?, weight)))
         .collect()
 }
 
 /// The slots of nodes that can be drawn for a model, at most `limit`.
-pub fn slots(state: &State, role: Role, model: &str, limit: usize) -> Result<Vec<u64>> {
-    let members = keys::index(role, model).members(state, limit)?;
+pub fn slots(state: &State, work: Work, model: &str, limit: usize) -> Result<Vec<u64>> {
+    let members = work.index(model).members(state, limit)?;
     Ok(members.into_iter().map(|(slot, _)| slot).collect())
 }
 
 /// The sum of the weights of all nodes that can be drawn for a model.
-pub fn total_weight(state: &State, role: Role, model: &str) -> Result<u128> {
-    keys::index(role, model).total(state)
+pub fn total_weight(state: &State, work: Work, model: &str) -> Result<u128> {
+    work.index(model).total(state)
 }
 
-/// Whether an active node of the role that has room serves the model.
-pub fn serves(state: &State, role: Role, model: &str) -> Result<bool> {
-    Ok(total_weight(state, role, model)? > 0)
+/// Whether a node could be drawn for the model.
+pub fn serves(state: &State, work: Work, model: &str) -> Result<bool> {
+    Ok(total_weight(state, work, model)? > 0)
 }
 
 /// The account that gets a node's earnings: its payout account, or its operator once the node is

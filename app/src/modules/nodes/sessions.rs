@@ -1,18 +1,15 @@
 //! Inference nodes that offer sessions: where they are reached, the draw, and what a session's end
 //! means for its node.
 
-use std::collections::BTreeSet;
-
 use poq_proto::v1::{Node, Role, Stream};
 use poq_proto::{code, event};
 use poq_store::State;
 
 use super::duties::{punish_miss, update_reputation};
-use super::{get, keys, node_at, put, put_weighted};
+use super::{get, keys, put, put_weighted};
 use crate::ecdsa::is_compressed_key;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
-use crate::selection::RandomStream;
 
 /// The longest address of a stream, bytes.
 const MAX_URL: usize = 256;
@@ -65,38 +62,6 @@ pub(super) fn put_stream_weights(state: &mut State, node: &Node, weight: u128) -
 /// Removes a node from the draws of sessions of a model.
 pub(super) fn stop_streaming(state: &mut State, node: &Node, model: &str) -> Result<()> {
     keys::stream_index(model).set_weight(state, node.slot, 0)
-}
-
-/// Whether an active node offers sessions of the model.
-pub fn serves_sessions(state: &State, model: &str) -> Result<bool> {
-    Ok(session_weight(state, model)? > 0)
-}
-
-/// Draws a node that offers sessions of a model and is not in an excluded slot.
-pub fn draw_for_session(
-    state: &State,
-    stream: &mut RandomStream,
-    model: &str,
-    excluded: &BTreeSet<u64>,
-) -> Result<Option<Node>> {
-    let slot = keys::stream_index(model).draw(state, stream, excluded)?;
-    slot.map(|slot| node_at(state, Role::Inference, slot))
-        .transpose()
-}
-
-/// The nodes that can be drawn for sessions of a model and their weights, in slot order, at most
-/// `limit`.
-pub fn session_candidates(state: &State, model: &str, limit: usize) -> Result<Vec<(Node, u128)>> {
-    let members = keys::stream_index(model).members(state, limit)?;
-    members
-        .into_iter()
-        .map(|(slot, weight)| Ok((node_at(state, Role::Inference, slot)?, weight)))
-        .collect()
-}
-
-/// The sum of the weights of all nodes that can be drawn for sessions of a model.
-pub fn session_weight(state: &State, model: &str) -> Result<u128> {
-    keys::stream_index(model).total(state)
 }
 
 /// Gives a node a session. Draws call this, so it does not change weights. The node stays within

@@ -11,7 +11,7 @@ use super::lifecycle::refund;
 use super::{enter, get, keys, node_of, sample, session_params};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
-use crate::modules::nodes;
+use crate::modules::nodes::{self, Work};
 use crate::selection::RandomStream;
 
 /// Draws what a session waits for.
@@ -67,7 +67,13 @@ pub(super) fn repeat_draw(
 ) -> Result<Option<Node>> {
     let excluded = slots(ctx, others)?;
     let mut stream = RandomStream::of_session(&ctx.block.beacon, session.id);
-    nodes::draw_for_session(ctx.state, &mut stream, &session.model, &excluded)
+    nodes::draw(
+        ctx.state,
+        &mut stream,
+        Work::Sessions,
+        &session.model,
+        &excluded,
+    )
 }
 
 /// The slots of the nodes that these operators run.

@@ -10,7 +10,7 @@ use super::get;
 use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::execution::{BlockContext, Execution};
-use crate::modules::nodes;
+use crate::modules::nodes::{self, Work};
 use crate::modules::tasks::replay::{Candidate, MAX_CANDIDATES, Pool};
 
 /// The draw of a session's node as the chain recorded it.
@@ -108,7 +108,7 @@ pub fn replay(before: &mut State, record: Record) -> Result<Replay> {
     let ctx = Execution::new(before, &block);
     let node = repeat_draw(&ctx, &session, &record.excluded)?;
     let excluded = slots(&ctx, &record.excluded)?;
-    let candidates = nodes::session_candidates(ctx.state, &session.model, MAX_CANDIDATES)?;
+    let candidates = nodes::candidates(ctx.state, Work::Sessions, &session.model, MAX_CANDIDATES)?;
     let candidate = |(node, weight): (poq_proto::v1::Node, u128)| Candidate {
         excluded: excluded.contains(&node.slot),
         operator: node.operator,
@@ -116,7 +116,7 @@ pub fn replay(before: &mut State, record: Record) -> Result<Replay> {
     };
     Ok(Replay {
         pool: Pool {
-            total_weight: nodes::session_weight(ctx.state, &session.model)?,
+            total_weight: nodes::total_weight(ctx.state, Work::Sessions, &session.model)?,
             candidates: candidates.into_iter().map(candidate).collect(),
             model: session.model,
         },

@@ -9,7 +9,7 @@ use super::audit_risk::expected_audits;
 use super::settlement::at_stake;
 use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
-use crate::modules::nodes;
+use crate::modules::nodes::{self, Work};
 use crate::modules::params::quorum;
 use crate::selection::RandomStream;
 
@@ -21,7 +21,7 @@ pub(super) fn inference_node(ctx: &Execution<'_>, task: &Task) -> Result<Option<
     let node = nodes::draw(
         ctx.state,
         &mut stream,
-        Role::Inference,
+        Work::Duties(Role::Inference),
         &task.model,
         &excluded,
     )?;
@@ -77,7 +77,12 @@ pub fn require_committee(ctx: &Execution<'_>, user: &str, model: &Model) -> Resu
     let mut eligible = BTreeSet::new();
     for evaluator in &model.evaluator_models {
         let most = needed.saturating_add(excluded.len());
-        let slots = nodes::slots(ctx.state, Role::Evaluator, &evaluator.id, most)?;
+        let slots = nodes::slots(
+            ctx.state,
+            Work::Duties(Role::Evaluator),
+            &evaluator.id,
+            most,
+        )?;
         eligible.extend(slots.into_iter().filter(|slot| !excluded.contains(slot)));
     }
     ensure!(
@@ -109,7 +114,7 @@ fn draw_evaluator(
     let drawn = nodes::draw(
         ctx.state,
         stream,
-        Role::Evaluator,
+        Work::Duties(Role::Evaluator),
         evaluator_model,
         excluded,
     )?;

@@ -12,7 +12,7 @@ use super::{draw, get};
 use crate::chain;
 use crate::error::{Result, ensure, reject};
 use crate::execution::{BlockContext, Execution};
-use crate::modules::nodes;
+use crate::modules::nodes::{self, Work};
 
 /// The most candidates that are listed per model.
 pub const MAX_CANDIDATES: usize = 1_000;
@@ -222,9 +222,10 @@ fn pools(ctx: &Execution<'_>, task: &Task, role: Role) -> Result<Vec<Pool>> {
     models
         .into_iter()
         .map(|model| {
-            let candidates = nodes::candidates(ctx.state, role, &model, MAX_CANDIDATES)?;
+            let work = Work::Duties(role);
+            let candidates = nodes::candidates(ctx.state, work, &model, MAX_CANDIDATES)?;
             Ok(Pool {
-                total_weight: nodes::total_weight(ctx.state, role, &model)?,
+                total_weight: nodes::total_weight(ctx.state, work, &model)?,
                 candidates: candidates
                     .into_iter()
                     .map(|(node, weight)| Candidate {

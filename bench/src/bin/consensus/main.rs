@@ -81,6 +81,7 @@ fn measure(options: &Options, committee_size: u32, items: usize) -> Result<Costs
         // no node is slashed.
         audit_window: 2,
         audit_delay: 1,
+        max_audits_per_block: options.tasks,
         max_open_tasks: options.tasks,
         task_retention: WARM_UP as u64 * BLOCKS,
         ..support::params()

@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::ecdsa::is_compressed_key;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
+use crate::modules::nodes::Work;
 use crate::modules::params::limits::MIN_ANSWER_BYTES;
 use crate::modules::sessions::{await_draw, keys, put, session_params};
 use crate::modules::{bank, models, nodes, tasks};
@@ -32,7 +33,7 @@ pub fn open_sessions(
     );
     validate(limits, &message, &model)?;
     ensure!(
-        nodes::serves_sessions(ctx.state, &model.id)?,
+        nodes::serves(ctx.state, Work::Sessions, &model.id)?,
         code::NO_NODES,
         "no active inference node offers sessions of model {}; try again later",
         model.id

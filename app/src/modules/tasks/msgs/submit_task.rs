@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::address::Address;
 use crate::error::{Result, ensure};
 use crate::execution::Execution;
+use crate::modules::nodes::Work;
 use crate::modules::params::limits::MIN_ANSWER_BYTES;
 use crate::modules::tasks::{await_draw, keys, new_id, put, require_committee};
 use crate::modules::{bank, models, nodes, params};
@@ -53,7 +54,7 @@ pub fn submit_task(
         params.denom
     );
     ensure!(
-        nodes::serves(ctx.state, Role::Inference, &model.id)?,
+        nodes::serves(ctx.state, Work::Duties(Role::Inference), &model.id)?,
         code::NO_NODES,
         "no active inference node that serves model {} has room; try again later",
         model.id
