@@ -52,6 +52,12 @@ pub enum Error {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// The chain has no block yet, so the node refuses every query.
+    #[error("the chain of the node at {url} has no block yet; ask again once it has")]
+    NoBlock {
+        /// The node's address.
+        url: String,
+    },
     /// The application refused a query.
     #[error("query {path} failed: {log} ({codespace} code {code})")]
     Query {
@@ -179,6 +185,7 @@ impl Error {
         match self {
             Self::Unreachable { .. }
             | Self::Rpc { .. }
+            | Self::NoBlock { .. }
             | Self::MempoolFull { .. }
             | Self::NotIncluded { .. }
             | Self::NotInBlocks { .. } => true,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use poq_client::{Client, Error as ClientError, Follower, Key, Sender, found};
+use poq_client::{Client, Follower, Key, Sender, found};
 use poq_proto::v1::{Node, Role};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -95,7 +95,7 @@ async fn join(
     let sender = loop {
         match Sender::new(client.clone(), key.clone(), Some(&config.id)).await {
             Ok(sender) => break sender,
-            Err(error) if error.is_retryable() || refuses_all(&client, &error).await => {
+            Err(error) if error.is_retryable() => {
                 waiting
                     .pause(format!("waiting for the node: {error}"))
                     .await;
@@ -120,12 +120,6 @@ async fn join(
         "on the chain"
     );
     Ok(sender)
-}
-
-/// Whether the node refused because it has no block yet: it then refuses every query.
-async fn refuses_all(client: &Client, error: &ClientError) -> bool {
-    let is_refusal = matches!(error, ClientError::Query { .. });
-    is_refusal && client.height().await.is_ok_and(|height| height == 0)
 }
 
 /// What a worker still has to wait for.

@@ -3,5 +3,6 @@
 mod answers;
 mod clients;
 mod failures;
+mod first_token;
 mod restarts;
 mod world;

@@ -1,5 +1,6 @@
 //! A gateway with its chain and its nodes.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -241,6 +242,11 @@ impl World {
 
     /// Serves the interface on a free port; returns its address for OpenAI's clients.
     pub(super) async fn serve(&self) -> String {
+        format!("http://{}/v1", self.serve_at().await)
+    }
+
+    /// Serves the interface on a free port.
+    pub(super) async fn serve_at(&self) -> SocketAddr {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = self.router.clone();
@@ -250,7 +256,7 @@ impl World {
         };
         let serving = http_server::serve(listener, router, limits, CancellationToken::new());
         self.process.runtime().spawn(serving);
-        format!("http://{address}/v1")
+        address
     }
 
     /// A chat request with this body.

@@ -27,6 +27,7 @@ use super::chain::{ID, PlayedChain};
 use super::serve;
 
 const TICK: Duration = Duration::from_millis(3);
+/// Orders beyond the log, unless a test allows more.
 const WINDOW: u32 = 4;
 
 /// What a node does with its next order.
@@ -78,6 +79,13 @@ struct Inner {
     script: VecDeque<Behaviour>,
     is_dead: bool,
     orders: usize,
+    window: Option<u32>,
+}
+
+impl Inner {
+    fn window(&self) -> u32 {
+        self.window.unwrap_or(WINDOW)
+    }
 }
 
 /// The node. Clones are the same one.
@@ -135,6 +143,11 @@ impl PlayedNode {
     /// What it does with its next orders; later ones are answered.
     pub(crate) fn script(&self, behaviours: &[Behaviour]) {
         self.lock().script.extend(behaviours);
+    }
+
+    /// Takes so many orders beyond the log.
+    pub(crate) fn allow(&self, window: u32) {
+        self.lock().window = Some(window);
     }
 
     /// Comes back from the dead.
@@ -226,6 +239,7 @@ impl PlayedNode {
         if behaviour == Behaviour::SwallowOrder {
             return Ok((voucher, behaviour));
         }
+        let window = inner.window();
         let held = inner.sessions.entry(voucher.session).or_default();
         assert_eq!(order.chat.digest(), voucher.request);
         assert_eq!(order.chat.fault(), None);
@@ -235,7 +249,7 @@ impl PlayedNode {
                 Some(held.taken.len() as u64),
             ));
         }
-        held.take(&record, &voucher, Some(&order.chat))?;
+        held.take(&record, &voucher, (Some(&order.chat), window))?;
         held.taken.push(Taken {
             chat: order.chat.clone(),
             behaviour,
@@ -389,7 +403,7 @@ impl Held {
         &mut self,
         record: &v1::Session,
         voucher: &Voucher,
-        chat: Option<&v1::Chat>,
+        (chat, window): (Option<&v1::Chat>, u32),
     ) -> Result<(), Refused> {
         let log = self.log.get(..voucher.count as usize);
         let log = log.filter(|_| voucher.count >= self.acknowledged);
@@ -409,7 +423,7 @@ impl Held {
             return Err(refusal(RefusalCode::Escrow, None));
         }
         let beyond = self.taken.len() as u64 - voucher.count;
-        if chat.is_some() && beyond >= WINDOW.into() {
+        if chat.is_some() && beyond >= window.into() {
             return Err(refusal(RefusalCode::Busy, None));
         }
         (self.acknowledged, self.amount) = (voucher.count, amount);
@@ -478,7 +492,7 @@ async fn order(State(node): State<PlayedNode>, Json(order): Json<Order>) -> Resp
     let signature = node.key.sign_digest(&voucher.accept_digest(ID)).unwrap();
     let accept = Frame::Accept {
         signature: hex::encode(signature),
-        window: WINDOW,
+        window: node.lock().window(),
         queue_position: 0,
     };
     let cut = match behaviour {
@@ -540,13 +554,14 @@ async fn state(
         return refused.into_response();
     }
     let mut inner = node.lock();
+    let window = inner.window();
     let held = inner.sessions.entry(session).or_default();
     Json(SessionState {
         next: held.taken.len() as u64,
         count: held.log.len() as u64,
         acknowledged: held.acknowledged,
         open: (held.log.len() as u64..held.taken.len() as u64).collect(),
-        window: WINDOW,
+        window,
     })
     .into_response()
 }
@@ -566,7 +581,7 @@ async fn acknowledge(
     };
     let mut inner = node.lock();
     let held = inner.sessions.entry(voucher.session).or_default();
-    match held.take(&record, &voucher, None) {
+    match held.take(&record, &voucher, (None, WINDOW)) {
         Ok(()) => Json(json!({})).into_response(),
         Err(refused) => refused.into_response(),
     }
