@@ -3,5 +3,6 @@
 mod answers;
 mod clients;
 mod failures;
+mod operators;
 mod restarts;
 mod world;
