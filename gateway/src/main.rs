@@ -12,6 +12,7 @@ mod money;
 mod pool;
 mod relay;
 mod store;
+mod telemetry;
 mod upstream;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use metrics::{counter, histogram};
+use metrics::histogram;
 use poq_proto::v1::Chat;
 use sha2::{Digest, Sha256};
 
@@ -45,17 +45,10 @@ pub(super) async fn chat(
         request_id,
     };
     let start = Instant::now();
-    let response = match answer(&api, &key, asker, &headers, body, start).await {
+    match answer(&api, &key, asker, &headers, body, start).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
-    };
-    let status = response.status().as_str().to_owned();
-    let labels = [
-        ("path", "/v1/chat/completions".to_owned()),
-        ("status", status),
-    ];
-    counter!("poq_gateway_requests_total", &labels).increment(1);
-    response
+    }
 }
 
 async fn answer(

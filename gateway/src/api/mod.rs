@@ -22,6 +22,7 @@ use failure::ApiError;
 use crate::chain::Chain;
 use crate::keys::Usage;
 use crate::relay::Relay;
+use crate::telemetry;
 
 /// Largest body, bytes.
 const BODY: usize = 2 << 20;
@@ -36,8 +37,15 @@ pub(crate) struct Api {
     pub usage: Arc<Usage>,
 }
 
+/// All routes: those for API keys, and `others` that need none. Each request is counted.
+pub(crate) fn router(api: Arc<Api>, others: Router) -> Router {
+    keyed(api)
+        .merge(others)
+        .layer(middleware::from_fn(telemetry::count))
+}
+
 /// The routes for API keys.
-pub(crate) fn router(api: Arc<Api>) -> Router {
+fn keyed(api: Arc<Api>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(completions::chat))
         .route("/v1/models", get(models::list))

@@ -2,6 +2,7 @@
 
 mod init;
 mod keys;
+mod nodes;
 mod start;
 
 use std::net::SocketAddr;
@@ -42,6 +43,9 @@ enum Command {
     /// API keys; also while the gateway runs.
     #[command(subcommand)]
     Keys(Keys),
+    /// Nodes that broke the protocol; also while the gateway runs.
+    #[command(subcommand)]
+    Nodes(Nodes),
     /// Print the version.
     Version(OutputArg),
 }
@@ -127,6 +131,25 @@ struct RevokeKey {
     output: OutputArg,
 }
 
+/// Commands of `nodes`.
+#[derive(Debug, Subcommand)]
+enum Nodes {
+    /// List the nodes that are not used because they broke the protocol.
+    List(OutputArg),
+    /// Use a node again.
+    Release(ReleaseNode),
+}
+
+/// Options of `nodes release`.
+#[derive(Debug, Args)]
+struct ReleaseNode {
+    /// Address of the node's operator.
+    operator: String,
+    /// Form of the result.
+    #[command(flatten)]
+    output: OutputArg,
+}
+
 impl Cli {
     /// How results and failures are printed.
     pub(crate) fn output(&self) -> Output {
@@ -135,7 +158,10 @@ impl Cli {
             Command::Start(_) => Output::Text,
             Command::Keys(Keys::Create(options)) => options.output.output,
             Command::Keys(Keys::Revoke(options)) => options.output.output,
-            Command::Keys(Keys::List(options)) | Command::Version(options) => options.output,
+            Command::Nodes(Nodes::Release(options)) => options.output.output,
+            Command::Keys(Keys::List(options))
+            | Command::Nodes(Nodes::List(options))
+            | Command::Version(options) => options.output,
         }
     }
 
@@ -150,6 +176,8 @@ impl Cli {
             Command::Keys(Keys::Create(options)) => keys::create(&self.home, options).await,
             Command::Keys(Keys::List(options)) => keys::list(&self.home, options.output),
             Command::Keys(Keys::Revoke(options)) => keys::revoke(&self.home, options).await,
+            Command::Nodes(Nodes::List(options)) => nodes::list(&self.home, options.output),
+            Command::Nodes(Nodes::Release(options)) => nodes::release(&self.home, options).await,
             Command::Version(options) => {
                 let version = env!("CARGO_PKG_VERSION");
                 let value = json!({ "name": env!("CARGO_BIN_NAME"), "version": version });

@@ -20,6 +20,7 @@ use crate::config::{Config, Connection};
 use crate::pool::{Catalog, Keeper, Roster, Snapshot};
 use crate::relay::Relay;
 use crate::store::Store;
+use crate::telemetry;
 
 /// Pause between two attempts to reach the chain at the start.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -44,6 +45,7 @@ pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
     })?;
     let health = Health::default();
     let measured = metrics::routes(shutdown.clone())?;
+    telemetry::describe();
     if let Some(address) = options.metrics_address.or(config.metrics.listen) {
         serve_metrics(
             address,
@@ -58,7 +60,7 @@ pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
     let (api, keeper) = assemble(chain, key, store, &config, &health).await?;
     let keeper = tokio::spawn(keeper.run(shutdown.clone()));
     health.started();
-    let router = api::router(api).merge(health.routes()).merge(measured);
+    let router = api::router(api, health.routes().merge(measured));
     info!("serving http://{address}/v1/chat/completions");
     serve(listener, router, shutdown).await?;
     keeper.await?;

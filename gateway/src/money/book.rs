@@ -321,9 +321,6 @@ impl Book {
     }
 
     fn root(&self) -> [u8; 32] {
-        if self.log.is_empty() {
-            return EMPTY_ROOT;
-        }
         self.log.root().as_bytes()[..]
             .try_into()
             .unwrap_or(EMPTY_ROOT)

@@ -9,6 +9,7 @@ use tracing::debug;
 use super::live::Live;
 use crate::store::sessions::{self, State};
 use crate::store::{self, Store};
+use crate::telemetry;
 use crate::upstream;
 
 /// How long an answer waits for an order that acknowledges it.
@@ -34,6 +35,9 @@ pub(super) async fn acknowledge_always(live: Arc<Live>, store: Arc<Store>) {
             return;
         }
         if let Err(error) = acknowledge(&live, &store).await {
+            if let Error::Node(error) = &error {
+                telemetry::node_error(error.reason());
+            }
             debug!(
                 session = live.id,
                 "answers are not acknowledged yet: {error}"

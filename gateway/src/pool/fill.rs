@@ -13,6 +13,8 @@ use crate::store::sessions::Stored;
 const WANTED: Duration = Duration::from_secs(600);
 /// Pause after a set could not be opened, and between sets of a pool that found too few nodes.
 const RETRY: Duration = Duration::from_secs(15);
+/// Longest pause between sets that drew nodes in quarantine.
+const LONGEST: Duration = Duration::from_secs(600);
 
 impl Keeper {
     /// Opens sets for pools that have too few sessions.
@@ -78,6 +80,15 @@ impl Keeper {
                 }
             }
         }
+    }
+
+    /// The set of a pool drew a node in quarantine; it was closed, and another set is opened later.
+    pub(super) fn rejected(&mut self, id: &PoolId) {
+        let pool = self.pools.entry(id.clone()).or_default();
+        *pool.found.get_or_insert(0) += 1;
+        let pause = RETRY.saturating_mul(2_u32.saturating_pow(pool.rejected));
+        pool.not_before = Some(Instant::now() + pause.min(LONGEST));
+        pool.rejected = pool.rejected.saturating_add(1);
     }
 
     fn poverty(&self, problem: Option<String>) {

@@ -1,11 +1,11 @@
 //! Keeps an open set of sessions for every pool that is wanted, and ends the used ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use poq_client::Key;
-use poq_proto::v1::SessionStatus;
+use poq_proto::v1::{self, SessionStatus};
 use poq_worker::Health;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -14,17 +14,20 @@ use tracing::{info, warn};
 use super::acknowledge::acknowledge;
 use super::catalog::Catalog;
 use super::live::Live;
-use super::open::Error;
+use super::open::{Error, pool_of};
 use super::recover::recover;
 use super::roster::{PoolId, Roster};
 use crate::chain::Chain;
-use crate::store::Store;
 use crate::store::sessions::{self, State, Stored};
+use crate::store::{Store, now, orders, quarantine};
+use crate::telemetry;
 
 /// Pause between two looks at the chain while something is expected, and otherwise.
 const LOOK: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(1));
 /// Pause between two looks at registry, parameters and the records of open sessions.
 const REFRESH: Duration = Duration::from_secs(15);
+/// Pause between two looks whether the store can be written.
+const CHECK: Duration = Duration::from_secs(5);
 /// How long a session is drained before it is closed with open answers. An answer takes at most five
 /// minutes.
 const DRAIN: Duration = Duration::from_secs(330);
@@ -53,6 +56,8 @@ pub(super) struct Pool {
     pub found: Option<usize>,
     /// No set is opened before.
     pub not_before: Option<Instant>,
+    /// Sessions with nodes in quarantine since the last one with another node.
+    pub rejected: u32,
 }
 
 /// The task that opens and closes sessions.
@@ -67,7 +72,10 @@ pub(crate) struct Keeper {
     pub(super) closed: Vec<Stored>,
     pub(super) health: Health,
     pub(super) pools: BTreeMap<PoolId, Pool>,
+    /// Operators of nodes in quarantine.
+    pub(super) quarantined: BTreeSet<String>,
     refreshed: Option<Instant>,
+    checked: Option<Instant>,
 }
 
 impl Keeper {
@@ -91,15 +99,19 @@ impl Keeper {
             closed: Vec::new(),
             health,
             pools: BTreeMap::new(),
+            quarantined: BTreeSet::new(),
             refreshed: None,
+            checked: None,
         }
     }
 
     /// Works until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut is_taken_up = false;
+        self.report(None);
         while !shutdown.is_cancelled() {
             self.health.beat();
+            self.check_store().await;
             let step = async {
                 if !is_taken_up {
                     self.take_up().await?;
@@ -107,11 +119,11 @@ impl Keeper {
                 }
                 self.step().await
             };
-            let problem = step.await.err().map(|error| error.to_string());
+            let problem = step.await.err();
             if let Some(problem) = &problem {
                 warn!("sessions are not kept at the moment: {problem}");
             }
-            self.health.set("chain", problem);
+            self.report(problem.as_ref());
             let pause = if self.opening.is_empty() {
                 LOOK.1
             } else {
@@ -127,6 +139,15 @@ impl Keeper {
         }
     }
 
+    async fn check_store(&mut self) {
+        if self.checked.is_none_or(|last| last.elapsed() > CHECK) {
+            let problem = self.store.check().await.err();
+            self.health
+                .set("store", problem.map(|problem| problem.to_string()));
+            self.checked = Some(Instant::now());
+        }
+    }
+
     async fn step(&mut self) -> Result<(), Error> {
         let height = self.chain.height().await?;
         self.catalog.update(|snapshot| {
@@ -134,6 +155,7 @@ impl Keeper {
                 (snapshot.height, snapshot.seen) = (height, Instant::now());
             }
         });
+        self.avoid_quarantined()?;
         self.look_at_opening().await?;
         if self.refreshed.is_none_or(|last| last.elapsed() > REFRESH) {
             self.refresh().await?;
@@ -141,7 +163,18 @@ impl Keeper {
         }
         self.retire(height).await;
         self.fill().await;
-        self.report();
+        Ok(())
+    }
+
+    /// Takes no orders to nodes that are in quarantine, also by what an earlier process found out.
+    fn avoid_quarantined(&mut self) -> Result<(), Error> {
+        let found = self.store.read(|db| quarantine::list(db, now()))?;
+        self.quarantined = found.into_iter().map(|node| node.operator).collect();
+        for live in self.roster.all() {
+            if self.quarantined.contains(live.operator()) {
+                live.leave(&self.store);
+            }
+        }
         Ok(())
     }
 
@@ -170,6 +203,18 @@ impl Keeper {
     }
 
     async fn use_session(&mut self, mut stored: Stored) -> Result<(), Error> {
+        let node = stored.record.node.as_ref();
+        if let Some(node) = node.filter(|node| self.quarantined.contains(&node.operator)) {
+            info!(
+                session = stored.record.id,
+                node = node.operator,
+                "a session is closed because its node is in quarantine"
+            );
+            let pool = pool_of(&stored.set)?;
+            self.close(vec![stored]).await;
+            self.rejected(&pool);
+            return Ok(());
+        }
         stored.state = State::Open;
         let (set, record) = (stored.set.id, stored.record.clone());
         let put = move |db: &rusqlite::Connection| sessions::put(db, set, &record, State::Open);
@@ -184,6 +229,7 @@ impl Keeper {
                 );
                 let pool = self.pools.entry(live.pool.clone()).or_default();
                 *pool.found.get_or_insert(0) += 1;
+                pool.rejected = 0;
                 self.roster.add(live);
                 Ok(())
             }
@@ -227,11 +273,7 @@ impl Keeper {
         }
         for mut stored in std::mem::take(&mut self.closed) {
             match self.chain.session(stored.record.id).await? {
-                Some(record) if is_over(record.status()) => {
-                    self.store
-                        .write(move |db| sessions::end(db, &record))
-                        .await?;
-                }
+                Some(record) if is_over(record.status()) => self.end(record).await?,
                 Some(record) => {
                     stored.record = record;
                     self.closed.push(stored);
@@ -242,8 +284,18 @@ impl Keeper {
         Ok(())
     }
 
+    async fn end(&self, record: v1::Session) -> Result<(), Error> {
+        let leaves = self.store.read(|db| orders::leaves(db, record.id))?;
+        let stored = record.clone();
+        self.store
+            .write(move |db| sessions::end(db, &stored))
+            .await?;
+        telemetry::session_ended(&record, leaves.last().map_or(0, |leaf| leaf.total));
+        Ok(())
+    }
+
     /// The chain takes no more orders in a session: its node may still want the last acknowledgement.
-    async fn gone(&mut self, live: &Arc<Live>, record: poq_proto::v1::Session) {
+    async fn gone(&mut self, live: &Arc<Live>, record: v1::Session) {
         live.leave(&self.store);
         let is_acknowledged = acknowledge(live, &self.store).await.is_ok();
         if record.status() == SessionStatus::Closing && !is_acknowledged {
@@ -255,7 +307,7 @@ impl Keeper {
         self.remove(live, record).await;
     }
 
-    async fn remove(&mut self, live: &Arc<Live>, record: poq_proto::v1::Session) {
+    async fn remove(&mut self, live: &Arc<Live>, record: v1::Session) {
         self.roster.remove(live.id);
         live.inner().state = State::Closed;
         live.answered.notify_one();
@@ -290,7 +342,8 @@ impl Keeper {
             }
             let since = live.inner().draining_since;
             let is_late = since.is_some_and(|since| since.elapsed() > DRAIN);
-            if since.is_none() || !(live.inner().book.is_settled() || is_late) {
+            let is_done = live.is_settled() || is_late;
+            if since.is_none() || !is_done {
                 if since.is_some() {
                     // Not later than a second from now, so that nothing is left to burn.
                     live.answered.notify_one();

@@ -83,12 +83,14 @@ impl Inner {
         self.book.is_in_doubt() || !self.orphans.is_empty()
     }
 
-    /// Takes no new orders from now on.
-    pub(crate) fn drain(&mut self) {
-        if self.state == State::Open {
+    /// Takes no new orders from now on. Returns whether it took some until now.
+    pub(crate) fn drain(&mut self) -> bool {
+        let is_open = self.state == State::Open;
+        if is_open {
             self.state = State::Draining;
             self.draining_since = Some(Instant::now());
         }
+        is_open
     }
 }
 
@@ -123,6 +125,19 @@ impl Live {
     /// What changes; never held across an await.
     pub(crate) fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing is ordered, unanswered or unacknowledged, as far as the node allows it: of one that
+    /// contradicts itself nothing more is expected.
+    pub(super) fn is_settled(&self) -> bool {
+        let is_ordering = self.turn.try_lock().is_err();
+        let inner = self.inner();
+        let is_read = |number: &u64| !inner.orphans.contains(number);
+        let is_lost = inner.is_hopeless
+            && !is_ordering
+            && !inner.book.waiting().iter().any(is_read)
+            && inner.book.bare().is_none();
+        is_lost || inner.book.is_settled()
     }
 
     /// Has answers acknowledged even if no order follows.

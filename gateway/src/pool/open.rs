@@ -41,7 +41,12 @@ pub(crate) enum Error {
 impl Error {
     /// Whether the account has too little money.
     pub(super) fn is_poverty(&self) -> bool {
-        matches!(self, Self::Chain(error) if error.is(code::INSUFFICIENT_FUNDS))
+        // An account that never had money does not exist.
+        let is_empty = |error: &poq_client::Error| {
+            error.is(code::INSUFFICIENT_FUNDS)
+                || matches!(error, poq_client::Error::NoAccount { .. })
+        };
+        matches!(self, Self::Chain(error) if is_empty(error))
     }
 
     /// Whether the session can never be used.
@@ -102,11 +107,15 @@ impl Keeper {
                 return Err(error.into());
             }
         };
-        let mut opened = Vec::new();
+        // All of them or none: a set whose sessions are not all known is looked for later.
+        let mut records = Vec::new();
         for id in first..first + nodes {
-            if let Some(record) = self.chain.session(id).await? {
-                opened.push(self.adopt(&set, record).await?);
-            }
+            let unknown = || Error::Unusable(format!("the chain does not show session {id} yet"));
+            records.push(self.chain.session(id).await?.ok_or_else(unknown)?);
+        }
+        let mut opened = Vec::new();
+        for record in records {
+            opened.push(self.adopt(&set, record).await?);
         }
         Ok(opened)
     }
@@ -159,8 +168,12 @@ impl Keeper {
         let node = self.chain.node(&drawn.operator).await?;
         let stream = node.and_then(|node| node.stream);
         let stream = stream.ok_or_else(|| unusable("its node offers no sessions any more"))?;
-        let endpoint = Endpoint::new(&stream, self.settings.allow_private)
-            .map_err(|error| unusable(&error.to_string()))?;
+        let endpoint = Endpoint::new(&stream, self.settings.allow_private).map_err(|error| {
+            let reason = error.to_string();
+            self.roster
+                .quarantine(&drawn.operator, &reason, &self.store);
+            unusable(&reason)
+        })?;
         let identity = Identity {
             chain_id: self.chain.id(),
             session: record.id,

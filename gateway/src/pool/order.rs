@@ -2,17 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use metrics::counter;
 use poq_client::session::{Refusal, RefusalCode};
 use poq_proto::Voucher;
 use tracing::{debug, warn};
 
 use super::live::Live;
-use super::roster::Place;
+use super::roster::{Place, Roster};
 use crate::ask::Ask;
 use crate::money::Ordered;
 use crate::store::sessions::{State, set_state};
 use crate::store::{self, Store, duplicates, orders};
+use crate::telemetry::{self, Sent};
 use crate::upstream::{Error, Frames};
 
 /// How long a busy node gets no orders of the session.
@@ -26,6 +26,8 @@ pub(crate) struct Placed {
     pub ordered: Ordered,
     /// The answer.
     pub frames: Frames,
+    /// When, for metrics.
+    pub sent: Sent,
 }
 
 /// Why a session did not take an order.
@@ -71,6 +73,10 @@ impl Live {
             inner.book.voucher(&ordered)
         };
         self.store_voucher(store, &voucher, &ordered, ask).await?;
+        let sent = Sent {
+            at: Instant::now(),
+            waited: place.waited,
+        };
         let answer = self.node.order(&voucher, place.chat.clone()).await;
         let at = (self.id, voucher.number, voucher.request);
         match answer {
@@ -85,13 +91,17 @@ impl Live {
                     number,
                     ordered,
                     frames: accepted.frames,
+                    sent,
                 })
             }
             Err(error) => {
-                counter!("poq_gateway_node_errors_total", "reason" => error.reason()).increment(1);
+                telemetry::node_error(error.reason());
                 if let Error::Refused(refusal) = error {
                     self.forget(store, &voucher, ask);
-                    return Err(self.refused(store, refusal));
+                    return Err(self.refused((store, &place.roster), refusal));
+                }
+                if let Error::Forged(reason) | Error::Forbidden(reason) = &error {
+                    place.roster.quarantine(self.operator(), reason, store);
                 }
                 warn!(
                     session = self.id,
@@ -141,7 +151,7 @@ impl Live {
         });
     }
 
-    fn refused(&self, store: &Store, refusal: Refusal) -> NotTaken {
+    fn refused(&self, (store, roster): (&Store, &Roster), refusal: Refusal) -> NotTaken {
         debug!(session = self.id, code = ?refusal.code, "an order was refused: {}", refusal.message);
         match refusal.code {
             RefusalCode::Busy => {
@@ -157,13 +167,19 @@ impl Live {
                 self.leave(store);
                 NotTaken::Gone
             }
-            // Both sides keep the same log, so one of them is wrong: nothing more can be ordered.
-            RefusalCode::WrongNumber | RefusalCode::WrongLog | RefusalCode::Escrow => {
+            // An order that was on its way for long may have come after all.
+            RefusalCode::WrongNumber => {
                 warn!(
                     session = self.id,
-                    "the node keeps another account: {}", refusal.message
+                    "the node counts otherwise: {}", refusal.message
                 );
                 self.leave(store);
+                NotTaken::Gone
+            }
+            // The log is what the node itself signed.
+            RefusalCode::WrongLog | RefusalCode::Escrow => {
+                let reason = format!("it refused its own log: {}", refusal.message);
+                roster.quarantine(self.operator(), &reason, store);
                 NotTaken::Gone
             }
             RefusalCode::Chat
@@ -180,8 +196,9 @@ impl Live {
 
     /// Takes no new orders from now on.
     pub(crate) fn leave(&self, store: &Store) {
-        self.inner().drain();
-        let id = self.id;
-        store.note(move |db| set_state(db, id, State::Draining));
+        if self.inner().drain() {
+            let id = self.id;
+            store.note(move |db| set_state(db, id, State::Draining));
+        }
     }
 }

@@ -13,6 +13,7 @@ use super::roster::Roster;
 use crate::money::{Ending, Fault, Resolved, Unproven, verify};
 use crate::store::orders::{self, Charge};
 use crate::store::{self, Store};
+use crate::telemetry;
 use crate::upstream::{self, Event};
 
 /// How long a node has to say what it has. Later the session is drained, which costs at most what was
@@ -44,6 +45,17 @@ impl Error {
     fn is_lasting(&self) -> bool {
         matches!(self, Self::Receipt(_) | Self::Fault(_) | Self::Numbers(_))
     }
+
+    /// A short name for metrics.
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Node(error) => error.reason(),
+            Self::Store(_) => "store",
+            Self::Receipt(_) | Self::Fault(_) => "invalid_receipt",
+            Self::Numbers(_) => "numbers",
+            Self::NoReceipt => "no_receipt",
+        }
+    }
 }
 
 /// Starts to clear up a session, unless that is under way.
@@ -56,24 +68,28 @@ pub(crate) fn recover(live: &Arc<Live>, store: &Arc<Store>, roster: &Arc<Roster>
     drop(inner);
     let (live, store, roster) = (live.clone(), store.clone(), roster.clone());
     tokio::spawn(async move {
-        clear_up(&live, &store).await;
+        clear_up(&live, &store, &roster).await;
         live.inner().is_recovering = false;
         live.answered.notify_one();
         roster.room.notify_waiters();
     });
 }
 
-async fn clear_up(live: &Arc<Live>, store: &Arc<Store>) {
+async fn clear_up(live: &Arc<Live>, store: &Arc<Store>, roster: &Roster) {
     let deadline = Instant::now() + PATIENCE;
     let (mut pause, longest) = PAUSE;
     while live.inner().is_unclear() {
         let Err(error) = attempt(live, store).await else {
             continue;
         };
+        telemetry::node_error(error.reason());
         if error.is_lasting() || Instant::now() + pause > deadline {
             warn!(session = live.id, "the session cannot go on: {error}");
             live.inner().is_hopeless = error.is_lasting();
             live.leave(store);
+            if matches!(error, Error::Receipt(_) | Error::Fault(_)) {
+                roster.quarantine(live.operator(), &error.to_string(), store);
+            }
             return;
         }
         debug!(session = live.id, "the session is not clear yet: {error}");

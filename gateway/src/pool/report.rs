@@ -3,13 +3,14 @@
 use metrics::gauge;
 
 use super::keeper::Keeper;
+use super::open::Error;
 use super::roster::PoolId;
 use crate::ask::Tier;
 use crate::store::sessions::State;
 
 impl Keeper {
-    /// Sets health and metrics.
-    pub(super) fn report(&self) {
+    /// Sets health and metrics. `problem` is why the last look at the chain failed.
+    pub(super) fn report(&self, problem: Option<&Error>) {
         let missing: Vec<_> = self
             .settings
             .models
@@ -23,14 +24,17 @@ impl Keeper {
             })
             .map(String::as_str)
             .collect();
-        let problem =
+        let closed =
             (!missing.is_empty()).then(|| format!("no open session for {}", missing.join(", ")));
-        self.health.set("sessions", problem);
+        self.health.set("sessions", closed);
         let snapshot = self.catalog.get();
-        let halted = snapshot
-            .is_halted()
-            .then(|| format!("no block since height {}", snapshot.height));
-        self.health.set("blocks", halted);
+        // Open sessions need no chain for a while.
+        let halted = snapshot.is_halted().then(|| {
+            let cause = problem.map_or_else(String::new, |problem| format!(": {problem}"));
+            format!("no new block since height {}{cause}", snapshot.height)
+        });
+        self.health.set("chain", halted);
+        gauge!("poq_gateway_quarantined_nodes").set(self.quarantined.len() as f64);
         let all = self.roster.all();
         let outstanding: u64 = all
             .iter()

@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 use poq_proto::v1::Chat;
 use tokio::sync::Notify;
 use tokio::time::timeout_at;
+use tracing::warn;
 
 use super::live::Live;
 use crate::ask::{Ask, Misfit, Tier};
 use crate::money::{NoRoom, Ordered};
 use crate::store::sessions::State;
+use crate::store::{Store, now, quarantine};
 
 /// How long a request waits for a place.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -48,7 +50,9 @@ pub(crate) struct Place {
     pub chat: Chat,
     /// What is ordered.
     pub ordered: Ordered,
-    roster: Arc<Roster>,
+    /// How long the request waited for it.
+    pub waited: Duration,
+    pub(super) roster: Arc<Roster>,
 }
 
 impl Drop for Place {
@@ -93,6 +97,23 @@ impl Roster {
         all
     }
 
+    /// A node broke the protocol: none of its sessions takes orders any more, and no other one is used
+    /// until its quarantine is over.
+    pub(crate) fn quarantine(&self, operator: &str, reason: &str, store: &Store) {
+        warn!(
+            node = operator,
+            "the node broke the protocol and is in quarantine: {reason}"
+        );
+        for live in self.all() {
+            if live.operator() == operator {
+                live.leave(store);
+            }
+        }
+        let (operator, reason) = (operator.to_owned(), reason.to_owned());
+        store.note(move |db| quarantine::add(db, &operator, &reason, now()));
+        self.need.notify_one();
+    }
+
     /// Pools that somebody asked for since `since`.
     pub(crate) fn wanted(&self, since: Instant) -> Vec<PoolId> {
         let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
@@ -126,7 +147,8 @@ impl Roster {
             tier: ask.tier,
         };
         self.want(&pool);
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let start = tokio::time::Instant::now();
+        let deadline = start + PATIENCE;
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
@@ -134,7 +156,12 @@ impl Roster {
             room.as_mut().enable();
             match self.try_place(&pool, ask, tried) {
                 Err(NoPlace::Full) => {}
-                placed => return placed,
+                placed => {
+                    return placed.map(|mut place| {
+                        place.waited = start.elapsed();
+                        place
+                    });
+                }
             }
             let now = tokio::time::Instant::now();
             if now >= deadline {
@@ -188,6 +215,7 @@ impl Roster {
                         live,
                         chat,
                         ordered,
+                        waited: Duration::ZERO,
                         roster: self.clone(),
                     });
                 }

@@ -1,11 +1,13 @@
 //! An answer in progress, for any number of readers.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::watch;
 
 use super::Failure;
 use crate::money::Ending;
+use crate::telemetry::{Clock, Sent};
 
 /// A whole answer's proof and price.
 #[derive(Clone, Debug)]
@@ -43,6 +45,11 @@ struct Content {
     origin: Option<Origin>,
     text: String,
     end: Option<Result<Done, Failure>>,
+    /// How the order went, if the first node took it.
+    sent: Option<Sent>,
+    /// When the frame came that the client waits for: the one with the first text, and for a whole answer
+    /// the one with the receipt.
+    frame: Option<Instant>,
 }
 
 /// An answer in progress.
@@ -69,6 +76,7 @@ impl Answer {
             origin: Some(done.origin.clone()),
             text,
             end: Some(Ok(done)),
+            ..Content::default()
         };
         Arc::new(answer)
     }
@@ -79,14 +87,17 @@ impl Answer {
             changed: self.changed.subscribe(),
             answer: self.clone(),
             offset: 0,
+            clock: None,
         }
     }
 
-    /// A node has taken the order; text of an earlier node is dropped.
-    pub(super) fn taken(&self, origin: Origin) {
+    /// A node has taken the order; text of an earlier node is dropped. `sent` is None if it is not the
+    /// first one that was asked.
+    pub(super) fn taken(&self, origin: Origin, sent: Option<Sent>) {
         let mut content = self.lock();
         content.text.clear();
         content.origin = Some(origin);
+        (content.sent, content.frame) = (sent, None);
         drop(content);
         self.changed.send_replace(());
     }
@@ -102,9 +113,15 @@ impl Answer {
             return false;
         }
         content.text.push_str(more);
+        content.frame.get_or_insert_with(Instant::now);
         drop(content);
         self.changed.send_replace(());
         true
+    }
+
+    /// The receipt of a whole answer has come.
+    pub(super) fn complete(&self) {
+        self.lock().frame = Some(Instant::now());
     }
 
     /// The end; only the first one counts.
@@ -150,9 +167,18 @@ pub(crate) struct Reader {
     answer: Arc<Answer>,
     changed: watch::Receiver<()>,
     offset: usize,
+    clock: Option<Clock>,
 }
 
 impl Reader {
+    /// Measures how long its client waits.
+    pub(super) fn timed(self, clock: Clock) -> Self {
+        Self {
+            clock: Some(clock),
+            ..self
+        }
+    }
+
     /// Waits until a node has taken the order.
     ///
     /// # Errors
@@ -195,7 +221,12 @@ impl Reader {
             {
                 let content = self.answer.lock();
                 match &content.end {
-                    Some(Ok(done)) => return Ok((content.text.clone(), done.clone())),
+                    Some(Ok(done)) => {
+                        if let Some(clock) = self.clock.take() {
+                            clock.stop(content.sent, content.frame);
+                        }
+                        return Ok((content.text.clone(), done.clone()));
+                    }
                     Some(Err(failure)) => return Err(failure.clone()),
                     None => {}
                 }
@@ -212,6 +243,9 @@ impl Reader {
             .filter(|more| !more.is_empty())
         {
             self.offset = content.text.len();
+            if let Some(clock) = self.clock.take() {
+                clock.stop(content.sent, content.frame);
+            }
             return Some(Part::Text(more.to_owned()));
         }
         Some(match content.end.clone()? {
@@ -234,10 +268,11 @@ mod tests {
     async fn every_reader_gets_the_whole_text() {
         let answer = Arc::new(Answer::default());
         let mut early = answer.reader();
-        answer.taken(Origin {
+        let origin = Origin {
             order: (1, 2),
             operator: "node".into(),
-        });
+        };
+        answer.taken(origin, None);
         assert_eq!(early.origin().await.unwrap().order, (1, 2));
         assert!(answer.push(0, "Hel", 5));
         assert!(matches!(early.next().await, Part::Text(text) if text == "Hel"));

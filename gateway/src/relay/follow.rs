@@ -15,6 +15,7 @@ use crate::ask::Ask;
 use crate::money::{Ending, Ordered, verify};
 use crate::pool::Live;
 use crate::store::orders::{self, Charge};
+use crate::telemetry;
 use crate::upstream::{Error, Event, Frames};
 
 /// Longest silence before the first text, and after it.
@@ -194,7 +195,7 @@ impl Following<'_> {
             }
             Ok(None) => Some(Broken::Stream),
             Err(error) => {
-                counter!("poq_gateway_node_errors_total", "reason" => error.reason()).increment(1);
+                telemetry::node_error(error.reason());
                 debug!(
                     session = self.live.id,
                     number = self.number,
@@ -218,6 +219,9 @@ impl Following<'_> {
 
     /// Checks the receipt, and stores leaf and charge before anybody hears of it.
     async fn receipt(&self, leaf: &v1::Leaf, signature: &str) -> Outcome {
+        if !self.ask.is_stream {
+            self.answer.complete();
+        }
         let text = self.answer.text();
         let by = self.live.node.identity();
         let by = (&*by.chain_id, self.live.id, by.node_key.as_slice());
@@ -270,7 +274,7 @@ impl Following<'_> {
         if let Err(fault) = received {
             // This answer is right by itself; the session is not.
             warn!(session = self.live.id, "the node's log is wrong: {fault}");
-            self.live.leave(&self.relay.store);
+            self.quarantine(&fault.to_string());
         }
     }
 
@@ -281,8 +285,13 @@ impl Following<'_> {
             node = self.live.operator(),
             "the answer is not valid: {reason}"
         );
-        counter!("poq_gateway_node_errors_total", "reason" => "invalid_receipt").increment(1);
-        self.live.leave(&self.relay.store);
+        telemetry::node_error("invalid_receipt");
+        self.quarantine(&reason);
         Outcome::Ended(Err(Failure::InvalidReceipt(reason)))
+    }
+
+    fn quarantine(&self, reason: &str) {
+        let Relay { roster, store, .. } = self.relay;
+        roster.quarantine(self.live.operator(), reason, store);
     }
 }

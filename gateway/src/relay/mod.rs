@@ -17,6 +17,7 @@ use crate::ask::Ask;
 use crate::pool::{Catalog, Roster};
 use crate::store::duplicates::Token;
 use crate::store::{self, Store, duplicates};
+use crate::telemetry::Clock;
 
 /// How long a client may wait until it repeats a request that no node took.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -87,7 +88,7 @@ impl Relay {
             return Ok(given);
         }
         let answer = Arc::new(Answer::default());
-        let reader = answer.reader();
+        let reader = answer.reader().timed(Clock::start(ask.is_stream));
         let name = ask.token.as_ref().map(|token| {
             let name = (ask.asker.key, token.digest);
             let (body, answer) = (token.body, answer.clone());

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metrics::counter;
 use poq_client::session::RefusalCode;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
@@ -14,6 +13,7 @@ use super::follow::{Following, Outcome};
 use super::{Failure, Relay};
 use crate::ask::Ask;
 use crate::pool::{Live, NoPlace, NotTaken, Placed, recover};
+use crate::telemetry;
 
 /// Other nodes that are asked after the first one, before an accept and after one each.
 const OTHERS: usize = 2;
@@ -43,7 +43,8 @@ pub(super) async fn run(
             number: placed.number,
             ordered: &placed.ordered,
         };
-        answer.taken(following.origin());
+        let is_first = tried.len() == 1;
+        answer.taken(following.origin(), is_first.then_some(placed.sent));
         let outcome = following.follow(placed.frames).await;
         relay.roster_changed(&live);
         let is_again = |lost: usize| lost < OTHERS && answer.is_read();
@@ -55,7 +56,7 @@ pub(super) async fn run(
                     number = placed.number,
                     "a node was lost; another one is asked"
                 );
-                counter!("poq_gateway_failovers_total").increment(1);
+                telemetry::failover();
                 lost += 1;
             }
             Outcome::Lost => return (Err(Failure::Lost), is_taken),
@@ -87,6 +88,9 @@ impl Relay {
             };
             let live = place.live.clone();
             tried.insert(live.id);
+            if matches!(last, Failure::NoNode(_)) {
+                telemetry::failover();
+            }
             let error = match live.order(&self.store, &place, ask).await {
                 Ok(placed) => return Ok((live, placed)),
                 Err(error) => error,

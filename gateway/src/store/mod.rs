@@ -3,6 +3,7 @@
 pub(crate) mod duplicates;
 pub(crate) mod keys;
 pub(crate) mod orders;
+pub(crate) mod quarantine;
 pub(crate) mod receipts;
 pub(crate) mod sessions;
 mod writer;
@@ -15,9 +16,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use writer::Writer;
 
-const SCHEMA: &str = include_str!("schema.sql");
+/// What leads from each version of the schema to the next one. Steps are only ever added.
+const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("quarantine.sql")];
 /// Version of the schema that this program writes.
-const VERSION: i64 = 1;
+const VERSION: usize = STEPS.len();
 /// How long a statement waits for another process, such as the command line beside the gateway.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -41,7 +43,7 @@ pub(crate) enum Error {
         /// The file.
         path: PathBuf,
         /// Its version.
-        version: i64,
+        version: usize,
     },
     /// The writer thread has ended.
     #[error("the database takes no more writes; restart the gateway")]
@@ -98,6 +100,15 @@ impl Store {
         self.writer.note(change);
     }
 
+    /// Writes something that changes nothing.
+    ///
+    /// # Errors
+    /// [`Error`] if nothing can be written.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        self.write(|db| db.pragma_update(None, "user_version", VERSION))
+            .await
+    }
+
     /// Reads what is committed.
     ///
     /// # Errors
@@ -127,17 +138,19 @@ fn migrate(
     failed: impl Fn(rusqlite::Error) -> Error,
 ) -> Result<(), Error> {
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
-    match version.map_err(&failed)? {
-        VERSION => Ok(()),
-        0 => {
-            let script = format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;");
-            connection.execute_batch(&script).map_err(failed)
-        }
-        version => Err(Error::Version {
+    let version: usize = version.map_err(&failed)?;
+    let Some(steps) = STEPS.get(version..) else {
+        return Err(Error::Version {
             path: path.into(),
             version,
-        }),
+        });
+    };
+    if steps.is_empty() {
+        return Ok(());
     }
+    let steps = steps.concat();
+    let script = format!("BEGIN; {steps} PRAGMA user_version = {VERSION}; COMMIT;");
+    connection.execute_batch(&script).map_err(failed)
 }
 
 /// Seconds since 1970.
@@ -185,12 +198,30 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.db");
         let connection = Connection::open(&path).unwrap();
-        connection.pragma_update(None, "user_version", 2).unwrap();
+        let newer = VERSION + 1;
+        connection
+            .pragma_update(None, "user_version", newer)
+            .unwrap();
         drop(connection);
         let error = Store::open(&path).err().unwrap();
         assert!(
-            matches!(error, Error::Version { version: 2, .. }),
+            matches!(error, Error::Version { version, .. } if version == newer),
             "{error}"
         );
+    }
+
+    #[tokio::test]
+    async fn a_database_of_an_older_program_gets_what_is_new_and_keeps_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
+        connection.pragma_update(None, "user_version", 1).unwrap();
+        insert(1)(&connection).unwrap();
+        drop(connection);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(count(&store), 1);
+        assert_eq!(store.read(|db| quarantine::list(db, 0)).unwrap(), []);
+        store.check().await.unwrap();
     }
 }

@@ -70,13 +70,15 @@ impl Service<Name> for Resolver {
     }
 }
 
+/// Why a name is not dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its name leads to {0}, which is not a public address")]
+pub(super) struct NotPublic(IpAddr);
+
 fn checked(addresses: Vec<SocketAddr>, allow_private: bool) -> io::Result<Vec<SocketAddr>> {
     let is_refused = |address: &&SocketAddr| !allow_private && !is_global(address.ip());
     match addresses.iter().find(is_refused) {
-        Some(address) => Err(io::Error::other(format!(
-            "its name leads to {}, which is not a public address",
-            address.ip()
-        ))),
+        Some(address) => Err(io::Error::other(NotPublic(address.ip()))),
         None => Ok(addresses),
     }
 }

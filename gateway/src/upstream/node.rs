@@ -1,5 +1,6 @@
 //! The stream API of a session's node.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::address::Resolver;
+use super::address::{NotPublic, Resolver};
 use super::{Endpoint, Event, Frames, tls};
 
 /// How long a connection may take.
@@ -51,6 +52,12 @@ pub(crate) enum Error {
     /// The answer is not one of the stream API.
     #[error("the node's answer makes no sense: {0}")]
     Garbled(String),
+    /// A signature is not the node's.
+    #[error("the node's answer is forged: {0}")]
+    Forged(String),
+    /// Its name leads to an address that nobody may dial.
+    #[error("the node's address is forbidden: {0}")]
+    Forbidden(String),
     /// A key of the gateway cannot sign.
     #[error(transparent)]
     Key(Arc<poq_client::Error>),
@@ -64,6 +71,8 @@ impl Error {
             Self::Unreachable(_) => "unreachable",
             Self::Late => "late",
             Self::Garbled(_) => "garbled",
+            Self::Forged(_) => "forged",
+            Self::Forbidden(_) => "forbidden",
             Self::Key(_) => "key",
         }
     }
@@ -200,9 +209,7 @@ impl Node {
         let signature = hex::decode(signature).unwrap_or_default();
         match is_signature(&self.identity.node_key, &digest, &signature) {
             true => Ok(()),
-            false => Err(Error::Garbled(
-                "the accept is not signed by the node".into(),
-            )),
+            false => Err(Error::Forged("the accept is not signed by the node".into())),
         }
     }
 
@@ -290,7 +297,7 @@ impl Node {
 
     async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Error> {
         let sent = self.http.request(request).await;
-        let response = sent.map_err(|error| Error::Unreachable(causes(&error)))?;
+        let response = sent.map_err(|error| failed(&error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -319,6 +326,21 @@ async fn within<T>(
     call: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
     timeout(time, call).await.unwrap_or(Err(Error::Late))
+}
+
+/// Why a request was not answered.
+fn failed(error: &(dyn std::error::Error + 'static)) -> Error {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        if let Some(refused) = inner.and_then(|inner| inner.downcast_ref::<NotPublic>()) {
+            return Error::Forbidden(refused.to_string());
+        }
+        cause = error.source();
+    }
+    Error::Unreachable(causes(error))
 }
 
 /// An error and its causes: the client's own message says only that it failed.

@@ -4,5 +4,6 @@ mod answers;
 mod clients;
 mod failures;
 mod first_token;
+mod operators;
 mod restarts;
 mod world;

@@ -1,7 +1,8 @@
 //! A gateway with its chain and its nodes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -11,7 +12,7 @@ use axum::response::Response;
 use poq_client::Key;
 use poq_worker::Health;
 use poq_worker::program::http_server::{self, Limits};
-use poq_worker::program::logging;
+use poq_worker::program::{logging, metrics};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -26,6 +27,7 @@ use crate::played::{PlayedChain, PlayedNode};
 use crate::pool::{Catalog, Keeper, Roster, Settings, Snapshot};
 use crate::relay::Relay;
 use crate::store::{Store, keys, orders};
+use crate::telemetry;
 
 /// The chain's model.
 pub(super) const MODEL: &str = "played-model";
@@ -38,6 +40,7 @@ pub(super) struct World {
     pub(super) nodes: Vec<PlayedNode>,
     pub(super) store: Arc<Store>,
     pub(super) roster: Arc<Roster>,
+    pub(super) catalog: Arc<Catalog>,
     pub(super) key: String,
     router: Router,
     folder: tempfile::TempDir,
@@ -105,6 +108,25 @@ impl Answered {
     }
 }
 
+/// The database in a gateway's home.
+pub(super) fn database(home: &Path) -> PathBuf {
+    let data = home.join("data");
+    std::fs::create_dir_all(&data).unwrap();
+    data.join("gateway.db")
+}
+
+/// The route to the metrics of all gateways in this process.
+fn measured(runtime: &Runtime) -> Router {
+    static ROUTES: OnceLock<Router> = OnceLock::new();
+    let routes = ROUTES.get_or_init(|| {
+        let _guard = runtime.enter();
+        let routes = metrics::routes(CancellationToken::new()).unwrap();
+        telemetry::describe();
+        routes
+    });
+    routes.clone()
+}
+
 /// The body of a chat with one question.
 pub(super) fn question(text: &str) -> Value {
     json!({ "model": MODEL, "messages": [{ "role": "user", "content": text }], "seed": 1 })
@@ -154,7 +176,7 @@ impl World {
         if std::env::var_os("RUST_LOG").is_some() {
             logging::init(logging::Format::Text);
         }
-        let store = Arc::new(Store::open(&folder.path().join("gateway.db")).unwrap());
+        let store = Arc::new(Store::open(&database(folder.path())).unwrap());
         let models = chain.models().await.unwrap().into_iter();
         let catalog = Arc::new(Catalog::new(Snapshot {
             models: models.map(|model| (model.id.clone(), model)).collect(),
@@ -188,18 +210,20 @@ impl World {
             .build()
             .unwrap();
         runtime.spawn(keeper.run(CancellationToken::new()));
-        let relay = Arc::new(Relay::new(store.clone(), roster.clone(), catalog));
+        health.started();
+        let relay = Arc::new(Relay::new(store.clone(), roster.clone(), catalog.clone()));
         let api = Arc::new(Api {
             relay,
             chain: shared,
             usage: Arc::default(),
         });
         Self {
-            router: api::router(api).merge(health.routes()),
+            router: api::router(api, health.routes().merge(measured(&runtime))),
             chain,
             nodes,
             store,
             roster,
+            catalog,
             key,
             folder,
             process: Process(Some(runtime)),
@@ -214,6 +238,11 @@ impl World {
         }
         drop(self.store);
         Self::start(self.chain, self.nodes, self.folder, self.key).await
+    }
+
+    /// The gateway's home.
+    pub(super) fn home(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Sends a request and returns the beginning of its response.
@@ -278,6 +307,17 @@ impl World {
             if answered.status != StatusCode::TOO_MANY_REQUESTS {
                 return answered;
             }
+        }
+    }
+
+    /// Asks again while sessions are being opened.
+    pub(super) async fn ask_until_open(&self, body: &Value) -> Answered {
+        loop {
+            let answered = self.ask(body).await;
+            if answered.status != StatusCode::SERVICE_UNAVAILABLE {
+                return answered;
+            }
+            sleep(Duration::from_millis(100)).await;
         }
     }
 

@@ -24,6 +24,8 @@ struct State {
     nodes: Vec<Node>,
     drawn: usize,
     is_away: bool,
+    is_halted: bool,
+    is_poor: bool,
 }
 
 /// The chain. Clones are the same one.
@@ -49,6 +51,16 @@ impl PlayedChain {
     /// Whether queries fail.
     pub(crate) fn go_away(&self, is_away: bool) {
         self.lock().is_away = is_away;
+    }
+
+    /// Whether no blocks are made.
+    pub(crate) fn halt(&self, is_halted: bool) {
+        self.lock().is_halted = is_halted;
+    }
+
+    /// Whether the account cannot pay for sessions.
+    pub(crate) fn impoverish(&self, is_poor: bool) {
+        self.lock().is_poor = is_poor;
     }
 
     /// Settles and pays a session: `refund` base units return to the user.
@@ -100,7 +112,7 @@ impl Chain for PlayedChain {
 
     async fn height(&self) -> Result<u64> {
         let mut state = self.there()?;
-        state.height += 1;
+        state.height += u64::from(!state.is_halted);
         Ok(state.height)
     }
 
@@ -145,6 +157,11 @@ impl Chain for PlayedChain {
 
     async fn open(&self, message: MsgOpenSessions) -> Result<u64> {
         let mut state = self.there()?;
+        if state.is_poor {
+            return Err(Error::NoAccount {
+                address: "poq1gateway".into(),
+            });
+        }
         let first = state.sessions.len() as u64 + 1;
         for number in 0..message.nodes as usize {
             let id = first + number as u64;

@@ -22,6 +22,8 @@ const TEXT_FORMAT: &str = "text/plain; version=0.0.4";
 const SECONDS: [f64; 13] = [
     0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0,
 ];
+/// Upper bounds of the buckets of histograms of qualities, which are 0 to 1.
+const QUALITIES: [f64; 10] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 /// How often samples are moved into the histograms between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
@@ -41,6 +43,9 @@ pub struct MetricsConfig {
 pub fn routes(shutdown: CancellationToken) -> Result<Router> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &SECONDS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_quality".into()), &QUALITIES)
+        })
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|error| Error::Recorder {
             reason: error.to_string(),
@@ -111,6 +116,7 @@ mod tests {
         let address = serve(any_port, shutdown.clone()).await.unwrap();
         metrics::counter!("poq_test_total", "outcome" => "done").increment(2);
         metrics::histogram!("poq_test_seconds").record(0.2);
+        metrics::histogram!("poq_test_quality").record(0.75);
 
         let mut stream = TcpStream::connect(address).await.unwrap();
         let request = b"GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
@@ -124,6 +130,10 @@ mod tests {
         );
         assert!(
             answer.contains("poq_test_seconds_bucket{le=\"0.3\"} 1"),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("poq_test_quality_bucket{le=\"0.8\"} 1"),
             "{answer}"
         );
 
