@@ -1,5 +1,7 @@
 //! What the gateway needs of the chain.
 
+mod several;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,9 @@ use poq_proto::v1::{
     Model, MsgCloseSessions, MsgOpenSessions, MsgOpenSessionsResponse, Node, Params, Role, Session,
 };
 use prost::{Message, Name};
+use tokio::sync::OnceCell;
+
+pub(crate) use several::Several;
 
 /// How long a transaction may wait for its block.
 const INCLUSION: Duration = Duration::from_secs(60);
@@ -38,73 +43,95 @@ pub(crate) trait Chain: Send + Sync {
     async fn close(&self, sessions: Vec<u64>) -> Result<()>;
 }
 
-/// A chain by the RPC of one of its nodes.
-pub(crate) struct Rpc {
+/// The chain by the RPC of one of its nodes.
+struct Rpc {
     client: Client,
-    sender: Sender,
+    key: Key,
+    chain_id: Arc<str>,
+    /// Set once the node has answered and is on the right chain.
+    sender: OnceCell<Sender>,
 }
 
 impl Rpc {
-    /// The chain at `url`, which must have the id `chain_id`.
+    /// The chain at `url`, which must have the id `chain_id`. Nothing is sent yet.
     ///
     /// # Errors
-    /// If the node does not answer, or is on another chain.
-    pub(crate) async fn connect(url: &str, key: Key, chain_id: &str) -> Result<Self> {
-        let client = Client::new(url)?;
-        let sender = Sender::new(client.clone(), key, Some(chain_id)).await?;
-        Ok(Self { client, sender })
+    /// [`Error::Url`].
+    fn new(url: &str, key: Key, chain_id: &str) -> Result<Self> {
+        Ok(Self {
+            client: Client::new(url)?,
+            key,
+            chain_id: chain_id.into(),
+            sender: OnceCell::new(),
+        })
+    }
+
+    async fn sender(&self) -> Result<&Sender> {
+        let connect = || Sender::new(self.client.clone(), self.key.clone(), Some(&self.chain_id));
+        self.sender.get_or_try_init(connect).await
+    }
+
+    async fn client(&self) -> Result<&Client> {
+        self.sender().await.map(Sender::client)
     }
 }
 
 #[async_trait]
 impl Chain for Rpc {
     fn id(&self) -> Arc<str> {
-        self.sender.chain_id().into()
+        self.chain_id.clone()
     }
 
     async fn height(&self) -> Result<u64> {
-        self.client.height().await
+        let client = self.client().await?;
+        if client.status().await?.catching_up {
+            return Err(Error::Rpc {
+                url: client.url().into(),
+                method: "status",
+                reason: "it is catching up with the chain".into(),
+            });
+        }
+        client.height().await
     }
 
     async fn params(&self) -> Result<Params> {
-        self.client.params().await
+        self.client().await?.params().await
     }
 
     async fn models(&self) -> Result<Vec<Model>> {
-        self.client.models("", MODELS).await
+        self.client().await?.models("", MODELS).await
     }
 
     async fn session(&self, id: u64) -> Result<Option<Session>> {
-        found(self.client.session(id).await)
+        found(self.client().await?.session(id).await)
     }
 
     async fn sessions(&self) -> Result<Vec<Session>> {
-        self.client.sessions_of_user(self.sender.address()).await
+        let sender = self.sender().await?;
+        sender.client().sessions_of_user(sender.address()).await
     }
 
     async fn node(&self, operator: &str) -> Result<Option<Node>> {
-        found(self.client.node(Role::Inference, operator).await)
+        found(self.client().await?.node(Role::Inference, operator).await)
     }
 
     async fn open(&self, message: MsgOpenSessions) -> Result<u64> {
+        let sender = self.sender().await?;
         let message = MsgOpenSessions {
-            user: self.sender.address().into(),
+            user: sender.address().into(),
             ..message
         };
-        let sent = self
-            .sender
-            .send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION);
+        let sent = sender.send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION);
         first_session(&sent.await?.data)
     }
 
     async fn close(&self, sessions: Vec<u64>) -> Result<()> {
+        let sender = self.sender().await?;
         let message = MsgCloseSessions {
-            user: self.sender.address().into(),
+            user: sender.address().into(),
             sessions,
         };
-        let sent = self
-            .sender
-            .send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION);
+        let sent = sender.send_and_wait(vec![any(&message)], Fee::Auto, INCLUSION);
         sent.await.map(drop)
     }
 }

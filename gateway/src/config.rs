@@ -1,11 +1,12 @@
 //! `config.toml` in a gateway's home.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use poq_client::keyring::Backend;
 use poq_worker::program::metrics::MetricsConfig;
 use poq_worker::{ChainConfig, fill, quoted};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::pool;
 
@@ -18,6 +19,8 @@ pub(crate) struct Config {
     /// The interface.
     #[serde(default)]
     pub http: Http,
+    /// TLS of the interface.
+    pub tls: Option<TlsFiles>,
     /// How sessions are opened.
     #[serde(default)]
     pub sessions: Sessions,
@@ -35,19 +38,33 @@ pub(crate) struct Config {
 pub(crate) struct Connection {
     /// The chain's id.
     pub id: String,
-    /// The node's RPC address.
-    pub node: String,
+    /// RPC addresses of nodes; at least one.
+    #[serde(deserialize_with = "one_or_several")]
+    pub node: Vec<String>,
     /// Name of the account's key.
     pub key: String,
     /// Where the key is.
     pub keyring: Backend,
 }
 
+fn one_or_several<'de, D: Deserializer<'de>>(value: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Nodes {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(match Nodes::deserialize(value)? {
+        Nodes::One(node) => vec![node],
+        Nodes::Several(nodes) => nodes,
+    })
+}
+
 impl From<&Connection> for ChainConfig {
     fn from(connection: &Connection) -> Self {
         Self {
             id: connection.id.clone(),
-            node: connection.node.clone(),
+            node: connection.node.first().cloned().unwrap_or_default(),
             key: connection.key.clone(),
             keyring: connection.keyring,
             ..Self::default()
@@ -72,6 +89,16 @@ impl Default for Http {
             behind_proxy: false,
         }
     }
+}
+
+/// The table `[tls]`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsFiles {
+    /// PEM file with the chain of certificates, the gateway's first.
+    pub cert: PathBuf,
+    /// PEM file with the private key.
+    pub key: PathBuf,
 }
 
 /// The table `[sessions]`.
@@ -127,10 +154,14 @@ impl Config {
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{name} must be at least 1"));
         }
-        if !self.http.listen.ip().is_loopback() && !self.http.behind_proxy {
+        if self.chain.node.is_empty() {
+            return Err("chain.node must name a node".into());
+        }
+        let is_covered = self.tls.is_some() || self.http.behind_proxy;
+        if !self.http.listen.ip().is_loopback() && !is_covered {
             return Err(
-                "http.listen is reachable from other machines, without TLS: put a proxy in front, and set \
-                 http.behind_proxy"
+                "http.listen is reachable from other machines, without TLS: set tls.cert and tls.key, or put a \
+                 proxy in front, and set http.behind_proxy"
                     .into(),
             );
         }
@@ -217,10 +248,30 @@ mod tests {
     }
 
     #[test]
+    fn one_node_or_several_are_asked() {
+        let with = |nodes: &str| -> Config {
+            let text = text().replace("\nnode = \"\"", &format!("\nnode = {nodes}"));
+            toml::from_str(&text).unwrap()
+        };
+        assert_eq!(with("'http://a'").chain.node, ["http://a"]);
+        let several = with("['http://a', 'http://b']");
+        assert_eq!(several.chain.node, ["http://a", "http://b"]);
+        several.validate().unwrap();
+        assert!(with("[]").validate().unwrap_err().contains("chain.node"));
+    }
+
+    #[test]
     fn keys_do_not_cross_networks_in_the_clear() {
         let open = text().replace("127.0.0.1:8090", "0.0.0.0:8090");
         let config: Config = toml::from_str(&open).unwrap();
         assert!(config.validate().unwrap_err().contains("http.behind_proxy"));
+        let tls = open.replace("# [tls]", "[tls]");
+        let tls = tls
+            .replace("# cert =", "cert =")
+            .replace("# key =", "key =");
+        let config: Config = toml::from_str(&tls).unwrap();
+        assert!(config.tls.is_some());
+        config.validate().unwrap();
         let behind = open.replace("behind_proxy = false", "behind_proxy = true");
         let config: Config = toml::from_str(&behind).unwrap();
         config.validate().unwrap();
@@ -230,6 +281,8 @@ mod tests {
     fn unknown_settings_and_zeros_are_refused() {
         let typo = text().replace("escrow =", "escrw =");
         assert!(toml::from_str::<Config>(&typo).is_err());
+        let half = format!("{}\n[tls]\ncert = 'c'\n", text());
+        assert!(toml::from_str::<Config>(&half).is_err());
         let zero = text().replace("nodes = 2", "nodes = 0");
         let zero: Config = toml::from_str(&zero).unwrap();
         assert_eq!(

@@ -7,6 +7,7 @@ use axum::Router;
 use poq_client::Key;
 use poq_worker::Health;
 use poq_worker::program::http_server::{self, Limits};
+use poq_worker::program::tls::Tls;
 use poq_worker::program::{metrics, shutdown_on_signals};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -15,7 +16,7 @@ use tracing::{info, warn};
 
 use super::{Start, settings, store};
 use crate::api::{self, Api};
-use crate::chain::{Chain, Rpc};
+use crate::chain::{Chain, Several};
 use crate::config::{Config, Connection};
 use crate::pool::{Catalog, Keeper, Roster, Snapshot};
 use crate::relay::Relay;
@@ -30,6 +31,8 @@ const DRAIN: Duration = Duration::from_secs(10);
 const REQUEST: Duration = Duration::from_secs(360);
 /// Most connections and requests at once.
 const AT_ONCE: u32 = 4096;
+/// Most connections at once from one address.
+const PER_ADDRESS: u32 = 512;
 
 /// Serves the API until it is stopped.
 pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
@@ -39,6 +42,10 @@ pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
     let _lock = home.lock()?;
     let key = home.key(&(&config.chain).into())?;
     let store = Arc::new(store(&home)?);
+    let tls = config.tls.as_ref();
+    let tls = tls
+        .map(|files| Tls::read(&files.cert, &files.key))
+        .transpose()?;
     let address = config.http.listen;
     let listener = TcpListener::bind(address).await.with_context(|| {
         format!("cannot listen on {address}: change http.listen in config.toml, or stop what listens there")
@@ -61,8 +68,10 @@ pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
     let keeper = tokio::spawn(keeper.run(shutdown.clone()));
     health.started();
     let router = api::router(api, health.routes().merge(measured));
-    info!("serving http://{address}/v1/chat/completions");
-    serve(listener, router, shutdown).await?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    info!("serving {scheme}://{address}/v1/chat/completions");
+    let limits = limits(config.http.behind_proxy);
+    serve((listener, tls), router, limits, shutdown).await?;
     keeper.await?;
     Ok(())
 }
@@ -72,10 +81,11 @@ async fn reach(
     config: &Connection,
     key: &Key,
     shutdown: &CancellationToken,
-) -> Result<Option<Rpc>> {
+) -> Result<Option<Several>> {
+    let chain = Several::new(&config.node, key, &config.id)?;
     loop {
-        let error = match Rpc::connect(&config.node, key.clone(), &config.id).await {
-            Ok(chain) => return Ok(Some(chain)),
+        let error = match chain.height().await {
+            Ok(_) => return Ok(Some(chain)),
             Err(error) if error.is_retryable() => error,
             Err(error) => return Err(error.into()),
         };
@@ -88,7 +98,7 @@ async fn reach(
 }
 
 async fn assemble(
-    chain: Rpc,
+    chain: Several,
     key: Key,
     store: Arc<Store>,
     config: &Config,
@@ -145,23 +155,114 @@ async fn serve_metrics(
     Ok(())
 }
 
-async fn serve(listener: TcpListener, router: Router, shutdown: CancellationToken) -> Result<()> {
-    let limits = Limits {
+fn limits(is_behind_proxy: bool) -> Limits {
+    Limits {
         connections: AT_ONCE,
+        // All come from the proxy.
+        per_address: (!is_behind_proxy).then_some(PER_ADDRESS),
         requests: AT_ONCE as usize,
         request: REQUEST,
         ..Limits::default()
-    };
-    let server = tokio::spawn(http_server::serve(
-        listener,
-        router,
-        limits,
-        shutdown.clone(),
-    ));
+    }
+}
+
+async fn serve(
+    (listener, tls): (TcpListener, Option<Tls>),
+    router: Router,
+    limits: Limits,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let stop = shutdown.clone();
+    let server = tokio::spawn(async move {
+        match tls {
+            Some(tls) => {
+                tokio::spawn(tls.clone().follow_files(stop.clone()));
+                http_server::serve_over(tls, listener, router, limits, stop).await
+            }
+            None => http_server::serve(listener, router, limits, stop).await,
+        }
+    });
     shutdown.cancelled().await;
     match timeout(DRAIN, server).await {
         Ok(result) => Ok(result??),
         // Readers of open responses have had their time; receipts are fetched at the next start.
         Err(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use poq_worker::program::tls::make_certificate;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::ServerName;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::{ClientConfig, RootCertStore};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio_rustls::TlsConnector;
+
+    use super::*;
+
+    const NAME: &str = "gateway";
+
+    /// What a server that closes the connection says to this.
+    async fn said(
+        (address, connector): (std::net::SocketAddr, &TlsConnector),
+        text: &str,
+    ) -> std::io::Result<String> {
+        let stream = TcpStream::connect(address).await?;
+        let name = ServerName::try_from(NAME).unwrap();
+        let mut stream = connector.connect(name, stream).await?;
+        stream.write_all(text.as_bytes()).await?;
+        let mut answer = String::new();
+        // It may close without TLS's goodbye.
+        let _ = stream.read_to_string(&mut answer).await;
+        Ok(answer)
+    }
+
+    #[tokio::test]
+    async fn the_interface_has_tls_with_limits() {
+        let folder = tempfile::tempdir().unwrap();
+        let [cert, key] = ["cert", "key"].map(|name| folder.path().join(name));
+        make_certificate(NAME, &cert, &key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(&cert).unwrap())
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let trusting = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(trusting));
+
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = Limits {
+            headers: Duration::from_millis(300),
+            per_address: Some(1),
+            ..limits(false)
+        };
+        let router = Router::new().route("/", get(async || "here"));
+        let shutdown = CancellationToken::new();
+        let tls = Tls::read(&cert, &key).unwrap();
+        let serving = serve((listener, Some(tls)), router, limits, shutdown.clone());
+        let serving = tokio::spawn(serving);
+        let at = (address, &connector);
+        let whole = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+        let answer = said(at, whole).await.unwrap();
+        assert!(answer.ends_with("here"), "{answer}");
+        // The server forgets the first connection.
+        sleep(Duration::from_millis(100)).await;
+        // A client that is slow with its headers is cut, and so is another one beside it.
+        let (slow, beside) = tokio::join!(said(at, "GET / HT"), said(at, "GET / HT"));
+        assert!(slow.is_ok() != beside.is_ok(), "{slow:?} {beside:?}");
+        for answer in [slow, beside].into_iter().flatten() {
+            assert!(!answer.contains("here"), "{answer}");
+        }
+        shutdown.cancel();
+        serving.await.unwrap().unwrap();
     }
 }

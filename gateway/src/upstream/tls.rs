@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use hyper_rustls::ConfigBuilderExt;
+use poq_worker::program::tls::spki_digest;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
-use sha2::{Digest, Sha256};
 
 /// How a node's certificate is checked.
 ///
@@ -44,8 +43,7 @@ impl ServerCertVerifier for Pinned {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
-        if <[u8; 32]>::from(Sha256::digest(&key)) == self.pin {
+        if spki_digest(end_entity)? == self.pin {
             Ok(ServerCertVerified::assertion())
         } else {
             Err(CertificateError::ApplicationVerificationFailure.into())

@@ -7,10 +7,9 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use poq_worker::program::tls::spki_digest;
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use rustls::server::ParsedCertificate;
-use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -20,8 +19,7 @@ const KEY: &[u8] = include_bytes!("tls/key.der");
 /// The pin of the certificate.
 pub(super) fn pin() -> Vec<u8> {
     let certificate = CertificateDer::from(CERTIFICATE);
-    let parsed = ParsedCertificate::try_from(&certificate).unwrap();
-    Sha256::digest(parsed.subject_public_key_info()).to_vec()
+    spki_digest(&certificate).unwrap().to_vec()
 }
 
 /// Serves `router` with TLS on a free port of the loopback interface.

@@ -1,10 +1,11 @@
 use std::path::Path;
 
 use poq_worker::commands;
+use poq_worker::program::tls;
 
-use super::stream::{CERTIFICATE, PRIVATE_KEY};
+use super::stream::{CERTIFICATE, NAME, PRIVATE_KEY};
 use crate::cli::Init;
-use crate::{catalog, config, stream};
+use crate::{catalog, config};
 
 /// Creates a home with `config.toml` and the operator's key.
 pub(super) async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
@@ -40,7 +41,8 @@ pub(super) async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
     })
     .await?;
     match stream {
-        Some(own) => Ok(stream::make_certificate(
+        Some(own) => Ok(tls::make_certificate(
+            NAME,
             &own.certificate,
             &own.private_key,
         )?),

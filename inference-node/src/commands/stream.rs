@@ -1,12 +1,14 @@
 use std::path::Path;
 
 use anyhow::Result;
-use poq_worker::program::{OutputArg, table};
+use poq_worker::program::{OutputArg, table, tls};
 use serde::Serialize;
 
 use super::settings;
 use crate::stream;
 
+/// The name in a certificate of this program; callers go by its key.
+pub(super) const NAME: &str = "poq-inference-node";
 /// The certificate in a home whose config.toml names none.
 pub(super) const CERTIFICATE: &str = "stream-certificate.pem";
 /// The private key of that certificate.
@@ -33,11 +35,11 @@ pub(super) fn stream(home: &Path, output: OutputArg) -> Result<()> {
     let certificate = file(config.stream.certificate, CERTIFICATE);
     let private_key = file(config.stream.private_key, PRIVATE_KEY);
     if !certificate.exists() && !private_key.exists() {
-        stream::make_certificate(&certificate, &private_key)?;
+        tls::make_certificate(NAME, &certificate, &private_key)?;
     }
     let printed = Printed {
         key: hex::encode(key.public_key()),
-        tls_spki_sha256: hex::encode(stream::spki_sha256(&certificate)?),
+        tls_spki_sha256: hex::encode(tls::spki_sha256(&certificate)?),
         certificate: certificate.display().to_string(),
         private_key: private_key.display().to_string(),
     };

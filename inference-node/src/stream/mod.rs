@@ -16,7 +16,6 @@ mod settings;
 mod settle;
 #[cfg(test)]
 mod testing;
-mod tls;
 mod window;
 mod work;
 
@@ -29,6 +28,7 @@ use axum::Router;
 use poq_client::{Follower, Key, Sender};
 use poq_proto::v1::{Model, Params};
 use poq_worker::program::http_server::{self, Limits};
+use poq_worker::program::tls::{Tls, spki_sha256};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -41,10 +41,8 @@ use chain::LiveChain;
 use journal::Journal;
 use orders::{Desk, Identity};
 use records::Records;
-use tls::Tls;
 
 pub(crate) use settings::StreamConfig;
-pub(crate) use tls::{make_certificate, spki_sha256};
 
 /// Purpose of the MAC that is the secret of accepts and receipts.
 const KEY_PURPOSE: &[u8] = b"poq/stream-key/v1";

@@ -8,6 +8,7 @@ pub mod metrics;
 mod output;
 mod signals;
 pub mod terminal;
+pub mod tls;
 
 pub use failure::Failure;
 pub use output::{Output, OutputArg, exit, table};
