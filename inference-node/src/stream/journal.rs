@@ -227,6 +227,17 @@ impl Journal {
         chain_id: &str,
         health: &Health,
     ) -> Result<(Self, Vec<Kept>), Error> {
+        Self::open_while(path, chain_id, health, || true)
+    }
+
+    /// Like [`Self::open`]. `lives` is asked before and after each commit: if not, nothing more is written,
+    /// as if the process had ended there.
+    pub(super) fn open_while(
+        path: &Path,
+        chain_id: &str,
+        health: &Health,
+        lives: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<(Self, Vec<Kept>), Error> {
         let mut connection = connect(path)?;
         write::void_what_is_open(&mut connection, chain_id)?;
         let reader = connect(path)?;
@@ -235,7 +246,7 @@ impl Journal {
         let chain: Arc<str> = chain_id.into();
         let writer = {
             let (chain, health) = (chain.clone(), health.clone());
-            move || write::run(connection, &chain, &requests, &health)
+            move || write::run(connection, &chain, &requests, &health, lives)
         };
         let spawned = thread::Builder::new()
             .name("stream-journal".into())

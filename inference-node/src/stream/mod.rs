@@ -5,6 +5,8 @@ mod api;
 mod auth;
 mod chain;
 mod chat;
+#[cfg(test)]
+mod crashes;
 mod journal;
 mod log;
 mod measure;

@@ -154,6 +154,16 @@ impl Chain for Played {
 
 /// A desk whose journal is in `folder`.
 pub(super) async fn desk(folder: &Path, parrot: &Arc<Parrot>, chain: &Arc<Played>) -> Arc<Desk> {
+    mortal_desk(folder, parrot, chain, || true).await
+}
+
+/// A desk whose journal lives as [`Journal::open_while`] says.
+pub(super) async fn mortal_desk(
+    folder: &Path,
+    parrot: &Arc<Parrot>,
+    chain: &Arc<Played>,
+    lives: impl FnMut() -> bool + Send + 'static,
+) -> Arc<Desk> {
     let guests = GuestLimits {
         queue: 0,
         deadline: NEVER,
@@ -176,7 +186,13 @@ pub(super) async fn desk(folder: &Path, parrot: &Arc<Parrot>, chain: &Arc<Played
     };
     let desk = Desk::new(
         identity,
-        Journal::open(&folder.join("stream.db"), CHAIN_ID, &Health::default()).unwrap(),
+        Journal::open_while(
+            &folder.join("stream.db"),
+            CHAIN_ID,
+            &Health::default(),
+            lives,
+        )
+        .unwrap(),
         Records::new(chain.clone(), OPERATOR),
         Compute::with_sessions(parrot.clone(), guests, sessions),
         limits,

@@ -18,22 +18,30 @@ const GROUP: usize = 256;
 /// The part of [`Health`] that says whether the journal can be written.
 const PART: &str = "stream_journal";
 
-/// Stores what is requested until all journals are dropped; what waits is committed together.
+/// Stores what is requested until all journals are dropped, or `lives` says no; what waits is committed
+/// together.
 pub(super) fn run(
     mut connection: Connection,
     chain: &str,
     requests: &Receiver<Request>,
     health: &Health,
+    mut lives: impl FnMut() -> bool,
 ) {
     while let Ok(first) = requests.recv() {
         let mut group = vec![first];
         group.extend(requests.try_iter().take(GROUP - 1));
         let (writes, dones): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        if !lives() {
+            return;
+        }
         let start = Instant::now();
         let outcomes = commit(&mut connection, chain, &writes).unwrap_or_else(|error| {
             warn!("{error}");
             vec![Err(error); writes.len()]
         });
+        if !lives() {
+            return;
+        }
         measure::committed(start.elapsed());
         report(&outcomes, health);
         for (done, outcome) in dones.into_iter().zip(outcomes) {
