@@ -18,6 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::crashes::Life;
 use crate::api::{self, Api};
 use crate::chain::Chain;
 use crate::keys::Secret;
@@ -38,6 +39,8 @@ pub(super) struct World {
     pub(super) store: Arc<Store>,
     pub(super) roster: Arc<Roster>,
     pub(super) key: String,
+    /// How long the gateway's process lives.
+    pub(super) life: Life,
     router: Router,
     folder: tempfile::TempDir,
     process: Process,
@@ -153,7 +156,9 @@ impl World {
         if std::env::var_os("RUST_LOG").is_some() {
             logging::init(logging::Format::Text);
         }
-        let store = Arc::new(Store::open(&folder.path().join("gateway.db")).unwrap());
+        let life = Life::default();
+        let path = folder.path().join("gateway.db");
+        let store = Arc::new(Store::open_while(&path, life.lives()).unwrap());
         let models = chain.models().await.unwrap().into_iter();
         let catalog = Arc::new(Catalog::new(Snapshot {
             models: models.map(|model| (model.id.clone(), model)).collect(),
@@ -200,6 +205,7 @@ impl World {
             store,
             roster,
             key,
+            life,
             folder,
             process: Process(Some(runtime)),
         }
