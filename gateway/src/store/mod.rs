@@ -63,6 +63,18 @@ impl Store {
     /// # Errors
     /// [`Error`].
     pub(crate) fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_while(path, || true)
+    }
+
+    /// Like [`Self::open`]. `lives` is asked before and after each commit: if not, nothing more is
+    /// written, as if the process had ended there.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub(crate) fn open_while(
+        path: &Path,
+        lives: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<Self, Error> {
         let failed = |error: rusqlite::Error| Error::Database {
             path: path.into(),
             reason: error.to_string(),
@@ -75,7 +87,7 @@ impl Store {
         reader.busy_timeout(PATIENCE).map_err(failed)?;
         Ok(Self {
             path: path.into(),
-            writer: Writer::start(connection, path),
+            writer: Writer::start(connection, path, lives),
             reader: Mutex::new(reader),
         })
     }

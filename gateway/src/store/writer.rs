@@ -27,11 +27,17 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn start(connection: Connection, path: &Path) -> Self {
+    /// `lives` is asked before and after each commit: if not, nothing more is written, as if the process
+    /// had ended there.
+    pub(super) fn start(
+        connection: Connection,
+        path: &Path,
+        lives: impl FnMut() -> bool + Send + 'static,
+    ) -> Self {
         let (changes, waiting) = mpsc::unbounded_channel();
         let path = path.to_owned();
         let shown = path.clone();
-        let thread = thread::spawn(move || run(&connection, &path, waiting));
+        let thread = thread::spawn(move || run(&connection, &path, waiting, lives));
         Self {
             path: shown,
             changes: Some(changes),
@@ -96,10 +102,21 @@ fn failed(path: &Path, error: &rusqlite::Error) -> Error {
     }
 }
 
-fn run(connection: &Connection, path: &Path, mut waiting: mpsc::UnboundedReceiver<Change>) {
+fn run(
+    connection: &Connection,
+    path: &Path,
+    mut waiting: mpsc::UnboundedReceiver<Change>,
+    mut lives: impl FnMut() -> bool,
+) {
     while let Some(first) = waiting.blocking_recv() {
+        if !lives() {
+            return;
+        }
         let start = Instant::now();
         let committed = commit(connection, first, &mut waiting);
+        if !lives() {
+            return;
+        }
         histogram!("poq_gateway_commit_seconds").record(start.elapsed());
         let result = committed.result.map_err(|error| {
             error!("the database {} failed: {error}", path.display());

@@ -2,6 +2,7 @@
 
 mod answers;
 mod clients;
+mod crashes;
 mod failures;
 mod first_token;
 mod operators;

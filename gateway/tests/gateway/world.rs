@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::crashes::Life;
 use crate::api::{self, Api};
 use crate::chain::Chain;
 use crate::keys::Secret;
@@ -42,6 +43,8 @@ pub(super) struct World {
     pub(super) roster: Arc<Roster>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) key: String,
+    /// How long the gateway's process lives.
+    pub(super) life: Life,
     router: Router,
     folder: tempfile::TempDir,
     process: Process,
@@ -176,7 +179,9 @@ impl World {
         if std::env::var_os("RUST_LOG").is_some() {
             logging::init(logging::Format::Text);
         }
-        let store = Arc::new(Store::open(&database(folder.path())).unwrap());
+        let life = Life::default();
+        let path = database(folder.path());
+        let store = Arc::new(Store::open_while(&path, life.lives()).unwrap());
         let models = chain.models().await.unwrap().into_iter();
         let catalog = Arc::new(Catalog::new(Snapshot {
             models: models.map(|model| (model.id.clone(), model)).collect(),
@@ -225,6 +230,7 @@ impl World {
             roster,
             catalog,
             key,
+            life,
             folder,
             process: Process(Some(runtime)),
         }

@@ -66,6 +66,7 @@ pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
                 params: &chain.insist(&shutdown, Client::params).await?,
                 data: home.data(),
                 poll_interval: Duration::from_millis(config.chain.poll_interval_ms),
+                health: health.clone(),
                 shutdown: shutdown.clone(),
             };
             servers.push(stream::start(setup).await?);

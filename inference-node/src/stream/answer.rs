@@ -1,12 +1,15 @@
 //! An answer while it is generated, for any number of readers.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use futures::stream::{self, Stream};
 use poq_client::session::{Frame, Refusal};
 use poq_proto::v1::Leaf;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+
+use super::measure;
 
 /// The last frame of an answer.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,6 +43,7 @@ struct Progress {
 pub(super) struct Live {
     text: Mutex<String>,
     progress: watch::Sender<Progress>,
+    since: Instant,
     /// Cancelled when the user ends the answer.
     pub(super) stop: CancellationToken,
 }
@@ -50,6 +54,7 @@ impl Live {
         Arc::new(Self {
             text: Mutex::default(),
             progress: watch::Sender::default(),
+            since: Instant::now(),
             stop: CancellationToken::new(),
         })
     }
@@ -58,6 +63,9 @@ impl Live {
     pub(super) fn push(&self, delta: &str) {
         let bytes = {
             let mut text = self.lock();
+            if text.is_empty() && !delta.is_empty() {
+                measure::first_text(self.since.elapsed());
+            }
             text.push_str(delta);
             text.len()
         };

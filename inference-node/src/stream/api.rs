@@ -24,6 +24,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::auth::{Callers, caller, refusal, signature};
+use super::measure;
 use super::orders::{Desk, Frames};
 
 /// Longest silence of a stream: a comment breaks it.
@@ -194,6 +195,7 @@ impl From<Refusal> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let Self(refusal) = self;
+        measure::refused(refusal.code);
         let status = StatusCode::from_u16(refusal.code.status());
         let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let is_busy = refusal.code == RefusalCode::Busy;

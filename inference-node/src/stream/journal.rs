@@ -14,7 +14,8 @@ use std::thread;
 
 use poq_proto::Voucher;
 use poq_proto::v1;
-use rusqlite::Connection;
+use poq_worker::Health;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use super::log::Ended;
@@ -77,6 +78,9 @@ pub(crate) enum Error {
     /// A row cannot be read.
     #[error("cannot read the journal of sessions: {0}")]
     Read(String),
+    /// A change contradicts what is stored.
+    #[error("the journal of sessions refuses a change: {0}")]
+    Conflict(String),
     /// A change cannot be stored.
     #[error("cannot write the journal of sessions: {0}")]
     Write(String),
@@ -92,6 +96,14 @@ impl Error {
 
     fn write(error: impl Display) -> Self {
         Self::Write(error.to_string())
+    }
+
+    /// Why a change was not applied.
+    fn change(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::ConstraintViolation) => Self::Conflict(error.to_string()),
+            _ => Self::write(error),
+        }
     }
 }
 
@@ -147,6 +159,8 @@ pub(super) enum Write {
     },
     /// The session is over on the chain: its texts are deleted.
     Over(u64),
+    /// Nothing, to see whether the file can be written.
+    Check,
 }
 
 /// A session that was not over when the journal was opened.
@@ -186,7 +200,7 @@ impl Written {
     /// Waits until the change is on disk.
     ///
     /// # Errors
-    /// [`Error::Write`], [`Error::Closed`].
+    /// [`Error::Conflict`], [`Error::Write`], [`Error::Closed`].
     pub(super) async fn stored(self) -> Result<(), Error> {
         self.0.await.unwrap_or(Err(Error::Closed))
     }
@@ -204,11 +218,26 @@ pub(super) struct Journal {
 
 impl Journal {
     /// Opens or creates the file at `path` for the chain `chain_id`, makes void what had not ended, and
-    /// returns the sessions that are not over.
+    /// returns the sessions that are not over. Whether it can be written goes to `health`.
     ///
     /// # Errors
     /// [`Error::Open`], [`Error::Format`], [`Error::Read`], [`Error::Write`].
-    pub(super) fn open(path: &Path, chain_id: &str) -> Result<(Self, Vec<Kept>), Error> {
+    pub(super) fn open(
+        path: &Path,
+        chain_id: &str,
+        health: &Health,
+    ) -> Result<(Self, Vec<Kept>), Error> {
+        Self::open_while(path, chain_id, health, || true)
+    }
+
+    /// Like [`Self::open`]. `lives` is asked before and after each commit: if not, nothing more is written,
+    /// as if the process had ended there.
+    pub(super) fn open_while(
+        path: &Path,
+        chain_id: &str,
+        health: &Health,
+        lives: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<(Self, Vec<Kept>), Error> {
         let mut connection = connect(path)?;
         write::void_what_is_open(&mut connection, chain_id)?;
         let reader = connect(path)?;
@@ -216,8 +245,8 @@ impl Journal {
         let (writes, requests) = mpsc::channel();
         let chain: Arc<str> = chain_id.into();
         let writer = {
-            let chain = chain.clone();
-            move || write::run(connection, &chain, &requests)
+            let (chain, health) = (chain.clone(), health.clone());
+            move || write::run(connection, &chain, &requests, &health, lives)
         };
         let spawned = thread::Builder::new()
             .name("stream-journal".into())

@@ -5,8 +5,11 @@ mod api;
 mod auth;
 mod chain;
 mod chat;
+#[cfg(test)]
+mod crashes;
 mod journal;
 mod log;
+mod measure;
 mod orders;
 mod records;
 mod reveal;
@@ -27,6 +30,7 @@ use anyhow::{Context, Result};
 use axum::Router;
 use poq_client::{Follower, Key, Sender};
 use poq_proto::v1::{Model, Params};
+use poq_worker::Health;
 use poq_worker::program::http_server::{self, Limits};
 use poq_worker::program::tls::{Tls, spki_sha256};
 use tokio::net::TcpListener;
@@ -67,6 +71,8 @@ pub(crate) struct Setup<'a> {
     pub data: PathBuf,
     /// Pause between two polls for new blocks.
     pub poll_interval: Duration,
+    /// Where problems are reported.
+    pub health: Health,
     /// Stops all of it.
     pub shutdown: CancellationToken,
 }
@@ -85,8 +91,10 @@ pub(crate) async fn start(setup: Setup<'_>) -> Result<JoinHandle<Result<()>>> {
         params,
         data,
         poll_interval,
+        health,
         shutdown,
     } = setup;
+    measure::describe();
     let (tls, spki) = match (&config.certificate, &config.private_key) {
         (Some(certificate), Some(key)) => {
             let tls = Tls::read(certificate, key)?;
@@ -105,7 +113,7 @@ pub(crate) async fn start(setup: Setup<'_>) -> Result<JoinHandle<Result<()>>> {
         chain_id: sender.chain_id().to_owned(),
         key,
     };
-    let journal = Journal::open(&data.join("stream.db"), sender.chain_id())?;
+    let journal = Journal::open(&data.join("stream.db"), sender.chain_id(), &health)?;
     let limits = chat::Limits {
         model: model.id.clone(),
         max_prompt_bytes: match model.max_prompt_bytes {
@@ -135,6 +143,7 @@ pub(crate) async fn start(setup: Setup<'_>) -> Result<JoinHandle<Result<()>>> {
         desk: desk.clone(),
         chain,
         operator: sender.address().to_owned(),
+        health,
     };
     work.begin(follower, heights, shutdown.clone());
     let surroundings = Surroundings {

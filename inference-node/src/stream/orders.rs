@@ -20,6 +20,7 @@ use super::auth::{authorize, refusal, signature};
 use super::chat;
 use super::journal::{Journal, Kept, Signed, Write};
 use super::log::Fault;
+use super::measure;
 use super::records::Records;
 use super::serve::Serving;
 use super::session::{Session, State};
@@ -146,6 +147,7 @@ impl Desk {
         // In its own task: a client that leaves ends nothing.
         tokio::spawn(self.clone().serve(serving));
         accepted.await.unwrap_or_else(|_| Err(failed()))?;
+        measure::accepted();
         let frame = self.accept(&signed.voucher, accept)?;
         let frames = stream::once(async move { frame }).chain(live.frames(0));
         Ok(frames.boxed())
@@ -372,6 +374,7 @@ impl Desk {
             let Some(leaf) = state.log.leaf(number).copied() else {
                 continue;
             };
+            measure::receipt(leaf.finish);
             if let Some(live) = state.live.remove(&number) {
                 live.end(self.receipt(session, &leaf));
             }

@@ -8,6 +8,7 @@ use poq_client::Result;
 use poq_proto::v1::{Session, SessionStatus};
 
 use super::chain::Chain;
+use super::measure;
 
 /// How long a session that the chain does not know is not asked for again.
 const UNKNOWN: Duration = Duration::from_secs(1);
@@ -108,6 +109,11 @@ impl Records {
             }
         }
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for (id, new) in &sessions {
+            if let Some(old) = known.sessions.get(id) {
+                measure::progress(old, new);
+            }
+        }
         known.sessions = sessions;
         known.unknown.retain(|_, since| since.elapsed() < UNKNOWN);
         Ok(())

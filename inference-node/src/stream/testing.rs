@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use poq_proto::v1::{
     SessionResult, SessionRules, SessionStatus, Terms,
 };
 use poq_proto::{Leaf, Voucher};
+use poq_worker::Health;
 use prost::Message;
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +81,7 @@ pub(super) fn record(id: u64) -> v1::Session {
 #[derive(Default)]
 pub(super) struct Played {
     sessions: Mutex<BTreeMap<u64, v1::Session>>,
+    is_unreachable: AtomicBool,
     /// What was handed in.
     pub(super) settled: Mutex<Vec<MsgSettleSessions>>,
     /// What was handed in.
@@ -97,6 +100,11 @@ impl Played {
         self.sessions.lock().unwrap()
     }
 
+    /// Whether its node answers.
+    pub(super) fn set_reachable(&self, is_reachable: bool) {
+        self.is_unreachable.store(!is_reachable, Ordering::Relaxed);
+    }
+
     /// Changes [`SESSION`].
     pub(super) fn change(&self, change: impl FnOnce(&mut v1::Session)) {
         change(self.sessions().get_mut(&SESSION).unwrap());
@@ -110,6 +118,12 @@ impl Chain for Played {
     }
 
     async fn sessions(&self) -> Result<Vec<v1::Session>> {
+        if self.is_unreachable.load(Ordering::Relaxed) {
+            return Err(poq_client::Error::Decode {
+                what: "sessions".into(),
+                reason: "played".into(),
+            });
+        }
         let sessions = self.sessions();
         let own = sessions.values().filter(|session| session.node.is_some());
         Ok(own.cloned().collect())
@@ -140,6 +154,16 @@ impl Chain for Played {
 
 /// A desk whose journal is in `folder`.
 pub(super) async fn desk(folder: &Path, parrot: &Arc<Parrot>, chain: &Arc<Played>) -> Arc<Desk> {
+    mortal_desk(folder, parrot, chain, || true).await
+}
+
+/// A desk whose journal lives as [`Journal::open_while`] says.
+pub(super) async fn mortal_desk(
+    folder: &Path,
+    parrot: &Arc<Parrot>,
+    chain: &Arc<Played>,
+    lives: impl FnMut() -> bool + Send + 'static,
+) -> Arc<Desk> {
     let guests = GuestLimits {
         queue: 0,
         deadline: NEVER,
@@ -162,7 +186,13 @@ pub(super) async fn desk(folder: &Path, parrot: &Arc<Parrot>, chain: &Arc<Played
     };
     let desk = Desk::new(
         identity,
-        Journal::open(&folder.join("stream.db"), CHAIN_ID).unwrap(),
+        Journal::open_while(
+            &folder.join("stream.db"),
+            CHAIN_ID,
+            &Health::default(),
+            lives,
+        )
+        .unwrap(),
         Records::new(chain.clone(), OPERATOR),
         Compute::with_sessions(parrot.clone(), guests, sessions),
         limits,

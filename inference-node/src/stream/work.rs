@@ -4,16 +4,21 @@
 use std::sync::Arc;
 
 use poq_client::Follower;
+use poq_worker::Health;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::chain::Chain;
 use super::journal::Write;
+use super::measure;
 use super::orders::Desk;
 use super::records::is_over;
 use super::reveal::reveal;
 use super::settle::settle;
+
+/// The part of [`Health`] that says whether the sessions' records can be read.
+const CHAIN: &str = "stream_chain";
 
 /// The work of the blocks.
 pub(super) struct Work {
@@ -23,6 +28,8 @@ pub(super) struct Work {
     pub(super) chain: Arc<dyn Chain>,
     /// Bech32.
     pub(super) operator: String,
+    /// Where problems are reported.
+    pub(super) health: Health,
 }
 
 impl Work {
@@ -33,13 +40,14 @@ impl Work {
         heights: watch::Sender<u64>,
         shutdown: CancellationToken,
     ) {
-        let (desk, mut seen) = (self.desk.clone(), heights.subscribe());
+        let work = Arc::new(self);
+        let (worker, mut seen) = (work.clone(), heights.subscribe());
         let following = async move {
             // Orders must not wait for the next block.
-            renew(&desk).await;
+            work.renew().await;
             loop {
                 let height = follower.next().await;
-                let is_new = renew(&desk).await;
+                let is_new = work.renew().await;
                 heights.send_replace(height);
                 if is_new {
                     follower.done(height);
@@ -49,7 +57,7 @@ impl Work {
         let working = async move {
             while seen.changed().await.is_ok() {
                 let height = *seen.borrow_and_update();
-                self.block(height).await;
+                worker.block(height).await;
             }
         };
         let work = async move {
@@ -77,6 +85,22 @@ impl Work {
             reveal(desk, chain, &self.operator, height, &params),
         );
         self.forget().await;
+        // A journal that cannot be written is known before the next order.
+        let _ = self.desk.journal.write(Write::Check).stored().await;
+    }
+
+    /// Renews the copy of the records. Returns whether that worked.
+    pub(super) async fn renew(&self) -> bool {
+        let desk = &self.desk;
+        let kept: Vec<u64> = desk.all().iter().map(|session| session.record.id).collect();
+        let problem = desk.records.renew(&kept).await.err().map(|error| {
+            warn!(%error, "cannot read the sessions; trying again with the next block");
+            format!("cannot read the sessions: {error}")
+        });
+        let is_new = problem.is_none();
+        self.health.set(CHAIN, problem);
+        measure::sessions(desk);
+        is_new
     }
 
     /// Deletes the texts of sessions that are over.
@@ -94,18 +118,6 @@ impl Work {
                 }
                 Err(reason) => warn!(session = id, "{reason}"),
             }
-        }
-    }
-}
-
-/// Renews the copy of the records. Returns whether that worked.
-async fn renew(desk: &Desk) -> bool {
-    let kept: Vec<u64> = desk.all().iter().map(|session| session.record.id).collect();
-    match desk.records.renew(&kept).await {
-        Ok(()) => true,
-        Err(error) => {
-            warn!(%error, "cannot read the sessions; trying again with the next block");
-            false
         }
     }
 }

@@ -70,7 +70,8 @@ impl Disk {
     }
 
     fn open(&self, chain: &str) -> (Journal, Vec<Kept>) {
-        Journal::open(&self.0.path().join("stream.db"), chain).unwrap()
+        let path = self.0.path().join("stream.db");
+        Journal::open(&path, chain, &Health::default()).unwrap()
     }
 }
 
@@ -130,7 +131,7 @@ async fn a_new_process_finds_what_was_stored_and_the_rest_is_void() {
     assert_eq!(kept, [expected]);
     // The late end of a void order is no second leaf.
     let late = journal.write(end(7, 1, "half of it all")).stored().await;
-    assert!(matches!(late, Err(Error::Write(_))), "{late:?}");
+    assert!(matches!(late, Err(Error::Conflict(_))), "{late:?}");
     let void = journal.served(7, 1).await.unwrap().unwrap();
     assert_eq!(void.answer, "");
     let served = journal.served(7, 0).await.unwrap().unwrap();
@@ -230,11 +231,40 @@ fn a_newer_format_is_left_alone() {
     connection
         .pragma_update(None, "user_version", VERSION + 1)
         .unwrap();
-    let error = Journal::open(&path, CHAIN).err().unwrap();
+    let error = Journal::open(&path, CHAIN, &Health::default())
+        .err()
+        .unwrap();
     assert!(error.to_string().contains("newer version"), "{error}");
     let missing = disk.0.path().join("missing/stream.db");
     assert!(matches!(
-        Journal::open(&missing, CHAIN).err(),
+        Journal::open(&missing, CHAIN, &Health::default()).err(),
         Some(Error::Open { .. })
     ));
+}
+
+#[tokio::test]
+async fn health_tells_that_the_journal_cannot_be_written() {
+    let disk = Disk::new();
+    let path = disk.0.path().join("stream.db");
+    let health = Health::default();
+    let (journal, _) = Journal::open(&path, CHAIN, &health).unwrap();
+    let is_broken = || health.problems().contains_key("stream_journal");
+    // A change that contradicts the file says nothing against it.
+    assert!(journal.write(order(7, 0)).stored().await.is_err());
+    assert!(!is_broken());
+    let other = Connection::open(&path).unwrap();
+    other
+        .execute_batch("ALTER TABLE windows RENAME TO gone")
+        .unwrap();
+    let window = || Write::Window {
+        user: "poq1user".into(),
+        size: 8,
+    };
+    assert!(journal.write(window()).stored().await.is_err());
+    assert!(is_broken());
+    other
+        .execute_batch("ALTER TABLE gone RENAME TO windows")
+        .unwrap();
+    journal.write(Write::Check).stored().await.unwrap();
+    assert!(!is_broken());
 }

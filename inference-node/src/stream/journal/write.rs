@@ -1,32 +1,61 @@
 //! The writing thread.
 
 use std::sync::mpsc::Receiver;
+use std::time::Instant;
 
 use poq_proto::v1;
+use poq_worker::Health;
 use prost::Message;
 use rusqlite::{Connection, Transaction, params};
 use tracing::{info, warn};
 
-use super::{Error, Request, Signed, Write};
+use super::{Error, Request, Signed, VERSION, Write};
+use crate::stream::measure;
 
 /// Most changes in one commit.
 const GROUP: usize = 256;
 
-/// Stores what is requested until all journals are dropped; what waits is committed together.
-pub(super) fn run(mut connection: Connection, chain: &str, requests: &Receiver<Request>) {
+/// The part of [`Health`] that says whether the journal can be written.
+const PART: &str = "stream_journal";
+
+/// Stores what is requested until all journals are dropped, or `lives` says no; what waits is committed
+/// together.
+pub(super) fn run(
+    mut connection: Connection,
+    chain: &str,
+    requests: &Receiver<Request>,
+    health: &Health,
+    mut lives: impl FnMut() -> bool,
+) {
     while let Ok(first) = requests.recv() {
         let mut group = vec![first];
         group.extend(requests.try_iter().take(GROUP - 1));
         let (writes, dones): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+        if !lives() {
+            return;
+        }
+        let start = Instant::now();
         let outcomes = commit(&mut connection, chain, &writes).unwrap_or_else(|error| {
             warn!("{error}");
             vec![Err(error); writes.len()]
         });
+        if !lives() {
+            return;
+        }
+        measure::committed(start.elapsed());
+        report(&outcomes, health);
         for (done, outcome) in dones.into_iter().zip(outcomes) {
             // Not everybody waits.
             let _ = done.send(outcome);
         }
     }
+}
+
+fn report(outcomes: &[Result<(), Error>], health: &Health) {
+    let is_failure = |outcome: &&Error| matches!(outcome, Error::Write(_));
+    let mut failures = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    let problem = failures.find(is_failure).map(Error::to_string);
+    health.set(PART, problem);
 }
 
 /// One transaction; a change that fails alone does not keep the others from the disk.
@@ -62,7 +91,7 @@ fn apply(connection: &Connection, chain: &str, write: &Write) -> Result<(), Erro
         Write::Open(record) => {
             let sql = "INSERT INTO sessions (chain, session, record) VALUES (?, ?, ?)";
             let values = params![chain, record.id.cast_signed(), record.encode_to_vec()];
-            connection.execute(sql, values).map_err(Error::write)?;
+            connection.execute(sql, values).map_err(Error::change)?;
         }
         Write::Order { chat, signed } => {
             newest(connection, chain, signed)?;
@@ -70,7 +99,7 @@ fn apply(connection: &Connection, chain: &str, write: &Write) -> Result<(), Erro
             let sql = "INSERT INTO orders (chain, session, number, chat) VALUES (?, ?, ?, ?)";
             let key = (chain, session.cast_signed(), number.cast_signed());
             let values = params![key.0, key.1, key.2, chat.encode_to_vec()];
-            connection.execute(sql, values).map_err(Error::write)?;
+            connection.execute(sql, values).map_err(Error::change)?;
         }
         Write::Acknowledge(signed) => newest(connection, chain, signed)?,
         Write::Text {
@@ -106,9 +135,12 @@ fn apply(connection: &Connection, chain: &str, write: &Write) -> Result<(), Erro
         Write::Window { user, size } => {
             let sql = "INSERT OR REPLACE INTO windows (chain, user, size) VALUES (?, ?, ?)";
             let values = params![chain, user, size];
-            connection.execute(sql, values).map_err(Error::write)?;
+            connection.execute(sql, values).map_err(Error::change)?;
         }
         Write::Over(session) => over(connection, chain, *session)?,
+        Write::Check => connection
+            .pragma_update(None, "user_version", VERSION)
+            .map_err(Error::change)?,
     }
     Ok(())
 }
@@ -132,13 +164,13 @@ fn over(connection: &Connection, chain: &str, session: u64) -> Result<(), Error>
         .execute(texts, key)
         .and_then(|_| connection.execute(rest, key))
         .map(drop)
-        .map_err(Error::write)
+        .map_err(Error::change)
 }
 
 fn one(changed: rusqlite::Result<usize>, otherwise: &str) -> Result<(), Error> {
-    match changed.map_err(Error::write)? {
+    match changed.map_err(Error::change)? {
         1 => Ok(()),
-        _ => Err(Error::write(otherwise)),
+        _ => Err(Error::Conflict(otherwise.to_owned())),
     }
 }
 

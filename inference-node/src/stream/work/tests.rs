@@ -35,6 +35,7 @@ async fn scene(questions: &[&str], open: usize) -> Scene {
         desk,
         chain: chain.clone(),
         operator: OPERATOR.into(),
+        health: Health::default(),
     };
     Scene {
         _folder: folder,
@@ -46,7 +47,7 @@ async fn scene(questions: &[&str], open: usize) -> Scene {
 
 impl Scene {
     async fn block(&self, height: u64) {
-        assert!(renew(&self.work.desk).await);
+        assert!(self.work.renew().await);
         self.work.block(height).await;
     }
 
