@@ -2,6 +2,7 @@
 
 mod init;
 mod keys;
+mod receipt;
 mod start;
 
 use std::net::SocketAddr;
@@ -42,6 +43,9 @@ enum Command {
     /// API keys; also while the gateway runs.
     #[command(subcommand)]
     Keys(Keys),
+    /// Receipts of answers, with what proves them.
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
     /// Print the version.
     Version(OutputArg),
 }
@@ -133,6 +137,7 @@ impl Cli {
         match &self.command {
             Command::Init(options) => options.common.output.output,
             Command::Start(_) => Output::Text,
+            Command::Receipt(command) => command.output(),
             Command::Keys(Keys::Create(options)) => options.output.output,
             Command::Keys(Keys::Revoke(options)) => options.output.output,
             Command::Keys(Keys::List(options)) | Command::Version(options) => options.output,
@@ -150,6 +155,7 @@ impl Cli {
             Command::Keys(Keys::Create(options)) => keys::create(&self.home, options).await,
             Command::Keys(Keys::List(options)) => keys::list(&self.home, options.output),
             Command::Keys(Keys::Revoke(options)) => keys::revoke(&self.home, options).await,
+            Command::Receipt(command) => command.run(&self.home).await,
             Command::Version(options) => {
                 let version = env!("CARGO_PKG_VERSION");
                 let value = json!({ "name": env!("CARGO_BIN_NAME"), "version": version });
