@@ -23,7 +23,7 @@ pub use report::{Check, Holds, Report, TaskOutcome, Verdict};
 pub use verify::{Anchors, parse_hash};
 
 /// The `object` of a gateway's answer about a receipt.
-pub const GATEWAY_OBJECT: &str = "poq.receipt";
+const GATEWAY_OBJECT: &str = "poq.receipt";
 
 /// The version of the format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,11 +158,17 @@ impl Document {
         }
         let text = value.pointer("/choices/0/message/content");
         let text = text.and_then(|text| Some(text.as_str()?.to_owned()));
-        if let Some(inner) = value.get_mut("poq") {
-            value = inner.take();
-        }
-        let claims = value.as_object().cloned();
-        let found: GatewayReceipt = serde_json::from_value(value).map_err(form)?;
+        // Only the answer about a receipt is complete; the object in a chat has fewer fields.
+        let claims = match value.get_mut("poq").map(serde_json::Value::take) {
+            Some(inner) => {
+                value = inner;
+                None
+            }
+            None => value.as_object().cloned(),
+        };
+        let mut found: GatewayReceipt = serde_json::from_value(value).map_err(form)?;
+        // A proof beside which nothing is checked would cover what stands around it.
+        found.proof = found.proof.filter(|_| claims.is_some());
         let session = found.session()?;
         let receipt = found.proof.unwrap_or_else(|| Receipt {
             format: Format::V1,
@@ -176,12 +182,6 @@ impl Document {
                 answer: text,
             }),
             state: None,
-        });
-        // Only the answer about a receipt is complete; the object in a chat has fewer fields.
-        let claims = claims.filter(|claims| {
-            claims
-                .get("object")
-                .is_some_and(|object| object == GATEWAY_OBJECT)
         });
         Ok(Self { receipt, claims })
     }

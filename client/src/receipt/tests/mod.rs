@@ -271,6 +271,12 @@ fn a_gateways_answers_are_read_as_receipts() {
         panic!("it is of a task");
     };
     assert_eq!((part.session, part.answer.as_deref()), (7, Some(ANSWER)));
+    // A true receipt inside does not cover what is said around it.
+    let record = paid_session();
+    let proven = answer_receipt(&record, true);
+    let hidden = serde_json::json!({ "price": 1, "poq": served(&proven, &record) });
+    let verdict = verdict(&hidden, &self::anchors(&proven));
+    assert_eq!(verdict, Some(Verdict::Provisional));
     for wrong in ["", "{}", r#"{"format": "poq/receipt/v2"}"#, r#"{"poq": 1}"#] {
         assert!(Document::parse(wrong.as_bytes()).is_err(), "{wrong}");
     }
