@@ -31,8 +31,8 @@ pub enum Phase {
 pub struct Outcome {
     /// How far it is.
     pub phase: Phase,
-    /// Whether the answer was drawn and revealed, to be scored; absent before there is a root, and if
-    /// the record is compact.
+    /// Whether the answer was drawn and revealed, to be scored; absent before the reveals are over, and
+    /// if the record is compact.
     pub is_drawn: Option<bool>,
     /// The task that scores it.
     pub task: Option<u64>,
@@ -52,10 +52,14 @@ impl Outcome {
         let settlement = record.settlement.as_ref().filter(|_| is_anchored);
         let drawn = settlement.and_then(|settlement| drawn(settlement, leaf));
         let is_paid = record.payment.is_some();
-        let is_full = record.record_sha256.is_empty();
+        let is_listed = record.record_sha256.is_empty()
+            && matches!(
+                record.status(),
+                SessionStatus::Scoring | SessionStatus::Final
+            );
         Self {
             phase: Phase::new(record.status(), is_anchored),
-            is_drawn: (is_anchored && is_full).then_some(drawn.is_some()),
+            is_drawn: (drawn.is_some() || is_anchored && is_listed).then_some(drawn.is_some()),
             task: drawn.map(|drawn| drawn.task_id).filter(|task| *task > 0),
             own_quality: drawn.and_then(|drawn| drawn.quality),
             session_quality: settlement.filter(|_| is_paid).and_then(session_quality),
