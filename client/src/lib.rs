@@ -23,6 +23,7 @@ mod multisig;
 pub mod network;
 pub mod proof;
 mod query;
+pub mod receipt;
 mod rpc;
 mod sender;
 pub mod session;

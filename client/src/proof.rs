@@ -91,7 +91,7 @@ fn commitment(proof: Option<ProofOps>) -> Result<Vec<u8>, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeMap;
 
     use jmt::storage::{HasPreimage, LeafNode, Node, NodeBatch, NodeKey, TreeReader};
@@ -134,12 +134,19 @@ mod tests {
 
     /// The root hash of a tree with three keys, and a function that proves any key.
     fn tree() -> (Vec<u8>, impl Fn(&str) -> Proven) {
+        tree_of([("a", b"1"), ("b", b"2"), ("c", b"3")].map(|(key, value)| (key, value.to_vec())))
+    }
+
+    /// The root hash of a tree with these values, and a function that proves any key.
+    pub(crate) fn tree_of<'v>(
+        entries: impl IntoIterator<Item = (&'v str, Vec<u8>)>,
+    ) -> (Vec<u8>, impl Fn(&str) -> Proven) {
         let mut store = Store::default();
         let mut values = Vec::new();
-        for (key, value) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        for (key, value) in entries {
             let hash = KeyHash::with::<Sha256>(key);
             store.keys.insert(hash, key.into());
-            values.push((hash, Some(value.into())));
+            values.push((hash, Some(value)));
         }
         let tree = JellyfishMerkleTree::<_, Sha256>::new(&store);
         let (root, batch) = tree.put_value_set(values, 0).unwrap();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use poq_client::receipt::SignedState;
 use poq_client::{Client, Error, Fee, Key, Result, Sender, any, found, tx};
 use poq_proto::v1::{
     Model, MsgCloseSessions, MsgOpenSessions, MsgOpenSessionsResponse, Node, Params, Role, Session,
@@ -33,6 +34,8 @@ pub(crate) trait Chain: Send + Sync {
     async fn models(&self) -> Result<Vec<Model>>;
     /// A session; None if there is none with this id.
     async fn session(&self, id: u64) -> Result<Option<Session>>;
+    /// A session's record with its proof and a signed header; None if there is none with this id.
+    async fn signed_session(&self, id: u64) -> Result<Option<SignedState>>;
     /// The account's sessions.
     async fn sessions(&self) -> Result<Vec<Session>>;
     /// An inference node; None if it is not registered any more.
@@ -104,6 +107,10 @@ impl Chain for Rpc {
 
     async fn session(&self, id: u64) -> Result<Option<Session>> {
         found(self.client().await?.session(id).await)
+    }
+
+    async fn signed_session(&self, id: u64) -> Result<Option<SignedState>> {
+        self.client.signed_session(id).await
     }
 
     async fn sessions(&self) -> Result<Vec<Session>> {

@@ -82,7 +82,7 @@ fn answers(bytes: &[u8], task: &Task) -> Vec<String> {
 }
 
 /// The message, or an empty one if it has another type or does not decode.
-fn read<M: Message + Name + Default>(message: &Any) -> M {
+pub(super) fn read<M: Message + Name + Default>(message: &Any) -> M {
     let is_of_type = message.type_url.trim_start_matches('/') == M::full_name();
     let decoded = is_of_type.then(|| M::decode(message.value.as_slice()).ok());
     decoded.flatten().unwrap_or_default()

@@ -16,6 +16,7 @@ mod keys;
 mod models;
 pub(crate) mod output;
 mod query;
+mod receipt;
 mod role;
 mod start;
 mod status;
@@ -76,6 +77,8 @@ enum Command {
     /// Query a node.
     #[command(visible_alias = "q")]
     Query(query::Query),
+    /// Fetch receipts of tasks and answers, and verify them offline.
+    Receipt(receipt::Receipt),
     /// Create test networks.
     Testnet(testnet::Testnet),
     /// Serve coins to anyone, on a test network.
@@ -106,6 +109,7 @@ impl Cli {
             Command::Ask(command) => command.run(&home),
             Command::Tx(command) => command.run(&home),
             Command::Query(command) => command.run(&home),
+            Command::Receipt(command) => command.run(&home),
             Command::Testnet(command) => command.run(),
             Command::Faucet(command) => command.run(&home),
             Command::Completions(command) => {
@@ -133,6 +137,7 @@ impl Cli {
             Command::Status(command) => command.node.output,
             Command::Tx(command) => command.output(),
             Command::Query(command) => command.output(),
+            Command::Receipt(command) => command.output(),
             Command::Testnet(command) => command.output(),
             Command::Version(command) => command.output,
         };
@@ -200,6 +205,9 @@ mod tests {
             "poqd query poq sessions --user poq1x --after 7 --limit 5",
             "poqd query poq sessions --operator poq1x",
             "poqd query poq draw --session 7 --verify",
+            "poqd receipt get task 7 --out f --node http://n:1",
+            "poqd receipt get answer -",
+            "poqd receipt verify f --answer a --output json",
         ] {
             Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
         }
@@ -287,6 +295,8 @@ mod tests {
             "poqd query poq sessions --user poq1x --operator poq1y",
             "poqd tx poq close-sessions --from a",
             "poqd query block 0",
+            "poqd receipt verify f --trusted-hash 1234",
+            "poqd receipt get answer",
             "poqd query tx 1234",
             "poqd query poq nodes validator",
             "poqd keys list --keyring-backend os",

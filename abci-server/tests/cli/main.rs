@@ -11,6 +11,7 @@ mod init;
 mod keys;
 mod multisig;
 mod node;
+mod receipts;
 mod remote_signer;
 mod sessions;
 mod settings;

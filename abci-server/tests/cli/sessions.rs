@@ -7,7 +7,7 @@ const STREAM_KEY: &str = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2
 const SESSION_KEY: &str = "02c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5";
 
 /// Lets the only inference node offer sessions.
-fn offer_sessions(network: &Network) {
+pub(crate) fn offer_sessions(network: &Network) {
     let update = |flags: &str| {
         let rpc = network.get("/validators/0/rpc");
         let words = format!(
@@ -37,21 +37,31 @@ fn session(network: &Network, id: u64) -> Value {
     network.user(&format!("query poq session {id}")).json()["session"].clone()
 }
 
-fn status(network: &Network, id: u64, expected: &str) -> Value {
+pub(crate) fn status(network: &Network, id: u64, expected: &str) -> Value {
     eventually(expected, || {
         let session = session(network, id);
         (session["status"] == expected).then_some(session)
     })
 }
 
+/// The user's command that opens sessions.
+fn open() -> String {
+    format!(
+        "tx poq open-sessions --escrow 400000upoq --session-key {SESSION_KEY} --blocks 200 --from user \
+         --yes"
+    )
+}
+
+/// Opens one session.
+pub(crate) fn open_session(network: &Network) {
+    assert_eq!(network.user(&open()).json()["sessions"], json!(["1"]));
+}
+
 #[test]
 fn a_session_is_opened_drawn_proven_and_closed() {
     let network = Network::new();
     let _node = network.start();
-    let open = format!(
-        "tx poq open-sessions --escrow 400000upoq --session-key {SESSION_KEY} --blocks 200 --from user \
-         --yes"
-    );
+    let open = open();
     let error = network.user(&open).failure();
     assert!(error.contains("no active inference node offers"), "{error}");
     offer_sessions(&network);

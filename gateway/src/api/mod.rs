@@ -6,7 +6,7 @@ mod completions;
 mod failure;
 mod form;
 mod models;
-mod receipts;
+pub(crate) mod receipts;
 mod request;
 mod stream;
 

@@ -3,85 +3,189 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Path, Query, State};
 use axum::http::StatusCode;
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
-use poq_proto::v1::{self, DrawnLeaf, Session, SessionSettlement, SessionStatus};
-use poq_proto::{Leaf, PPM};
-use serde_json::{Value, json};
+use poq_client::receipt::{
+    AnswerPart, Format, Receipt as Document, Sibling, SignedState, Subject, answer_summary,
+};
+use poq_proto::Leaf;
+use poq_proto::v1::{self, Session, SessionSettlement};
+use prost::Message;
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use sha2::Sha256;
 
 use super::Api;
 use super::failure::ApiError;
-use super::form::{parse_receipt_id, receipt_id};
+use super::form::parse_receipt_id;
+use crate::chain::Chain;
+use crate::relay::Failure;
 use crate::store::keys::Key;
 use crate::store::receipts::{self, Receipt};
-use crate::store::{orders, sessions};
+use crate::store::{self, Store, orders, sessions};
+
+/// Options of the path.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Options {
+    /// Add what the receipt is verified with offline.
+    #[serde(default)]
+    proof: bool,
+}
 
 /// `GET /v1/receipts/{id}`.
 pub(super) async fn one(
     State(api): State<Arc<Api>>,
     Extension(key): Extension<Arc<Key>>,
     Path(id): Path<String>,
+    options: Result<Query<Options>, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
+    let Query(options) =
+        options.map_err(|_| ApiError::invalid("proof", "must be true or false"))?;
     let unknown = || {
         let message = format!("there is no receipt `{id}` of this key");
         ApiError::new(StatusCode::NOT_FOUND, "receipt_not_found", message)
     };
-    let (session, number) = parse_receipt_id(&id).ok_or_else(unknown)?;
-    let store = &api.relay.store;
-    let receipt = store.read(|db| receipts::find(db, session, number))?;
-    let receipt = receipt
-        .filter(|receipt| receipt.key == key.id)
+    let stored = Stored::of_id(&api.relay.store, &id)?;
+    let stored = stored
+        .filter(|stored| stored.receipt.key == key.id)
         .ok_or_else(unknown)?;
-    let stored = store
-        .read(|db| sessions::find(db, session))?
-        .ok_or_else(unknown)?;
+    let session = stored.session();
+    if options.proof {
+        let state = signed_session(&*api.chain, session).await?;
+        return Ok(Json(stored.proven(&api.chain.id(), state)?));
+    }
     // The stored record is older, but is there when the chain is not.
     let record = match api.chain.session(session).await {
         Ok(Some(record)) => record,
-        Ok(None) | Err(_) => stored.record,
+        Ok(None) | Err(_) => stored.record.clone(),
     };
-    let leaves = store.read(|db| orders::leaves(db, session))?;
-    Ok(Json(description(&receipt, &record, &leaves)))
+    let part = stored.part(&record);
+    let fields = stored.description(&api.chain.id(), &part, &record)?;
+    Ok(Json(fields.into()))
 }
 
-fn description(receipt: &Receipt, record: &Session, leaves: &[Leaf]) -> Value {
-    let leaf = &receipt.leaf;
-    let anchor = record
-        .settlement
-        .as_ref()
-        .and_then(|settlement| anchor(settlement, leaf, leaves));
-    let drawn = record
-        .settlement
-        .as_ref()
-        .and_then(|settlement| drawn(settlement, leaf));
-    let is_final = record.payment.is_some() && anchor.is_some();
-    json!({
-        "object": "poq.receipt",
-        "receipt": receipt_id((receipt.session, leaf.number)),
-        "session": receipt.session,
-        "model": record.model,
-        "node": record.node.as_ref().map(|node| &node.operator),
-        "answer_sha256": hex::encode(leaf.answer),
-        "price": leaf.price,
-        "charged": receipt.charged,
-        "phase": phase(record, anchor.is_some()),
-        "quality": {
-            "own": drawn.and_then(|drawn| drawn.quality).map(part),
-            "session": is_final.then(|| session_quality(record)).flatten(),
-        },
-        "task": drawn.map(|drawn| drawn.task_id).filter(|task| *task > 0),
-        "final_price": final_price(record, leaf.price, anchor.is_some()),
-        "leaf": v1::Leaf::from(leaf),
-        "signature": hex::encode(&receipt.signature),
-        "node_key": record.node.as_ref().map(|node| hex::encode(&node.key)),
-        "path": anchor.map(|path| path.iter().map(hex::encode).collect::<Vec<_>>()),
-    })
+async fn signed_session(chain: &dyn Chain, session: u64) -> Result<SignedState, ApiError> {
+    match chain.signed_session(session).await {
+        Ok(Some(state)) => Ok(state),
+        Ok(None) => Err(Failure::Halted.into()),
+        Err(error) => {
+            tracing::warn!("no proof of session {session}: {error}");
+            Err(Failure::Halted.into())
+        }
+    }
+}
+
+/// What the store has of an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    receipt: Receipt,
+    /// The session's record as it was last seen.
+    record: Session,
+    /// All leaves of the session.
+    leaves: Vec<Leaf>,
+    /// The answer, while the session is not over.
+    text: Option<String>,
+}
+
+impl Stored {
+    /// The answer with this id of its receipt, or of itself.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub(crate) fn of_id(store: &Store, id: &str) -> Result<Option<Self>, store::Error> {
+        let Some((session, number)) = parse_receipt_id(id) else {
+            return Ok(None);
+        };
+        store.read(|db| {
+            let Some(receipt) = receipts::find(db, session, number)? else {
+                return Ok(None);
+            };
+            let Some(stored) = sessions::find(db, session)? else {
+                return Ok(None);
+            };
+            Ok(Some(Self {
+                receipt,
+                record: stored.record,
+                leaves: orders::leaves(db, session)?,
+                text: orders::text(db, session, number)?,
+            }))
+        })
+    }
+
+    /// Id of the session.
+    pub(crate) fn session(&self) -> u64 {
+        self.receipt.session
+    }
+
+    /// The answer as a receipt has it, with its path if the record has a root above it.
+    fn part(&self, record: &Session) -> AnswerPart {
+        let Receipt {
+            session,
+            leaf,
+            signature,
+            ..
+        } = &self.receipt;
+        let settlement = record.settlement.as_ref();
+        AnswerPart {
+            session: *session,
+            leaf: v1::Leaf::from(leaf),
+            signature: signature.clone(),
+            path: settlement.and_then(|settlement| anchor(settlement, leaf, &self.leaves)),
+            chat: None,
+            answer: self.text.clone(),
+        }
+    }
+
+    /// The receipt with the session's record.
+    ///
+    /// # Errors
+    /// If the record does not decode.
+    pub(crate) fn document(
+        &self,
+        chain_id: &str,
+        state: SignedState,
+    ) -> Result<Document, prost::DecodeError> {
+        let record = Session::decode(state.record.as_slice())?;
+        Ok(Document {
+            format: Format::V1,
+            chain_id: chain_id.into(),
+            subject: Subject::Answer(self.part(&record)),
+            state: Some(state),
+        })
+    }
+
+    /// The answer about the receipt with all that proves it.
+    fn proven(&self, chain_id: &str, state: SignedState) -> Result<Value, ApiError> {
+        let record = Session::decode(state.record.as_slice()).map_err(internal)?;
+        let mut fields = self.description(chain_id, &self.part(&record), &record)?;
+        let document = self.document(chain_id, state).map_err(internal)?;
+        let document = serde_json::to_value(&document).map_err(internal)?;
+        fields.insert("proof".into(), document);
+        Ok(fields.into())
+    }
+
+    fn description(
+        &self,
+        chain_id: &str,
+        part: &AnswerPart,
+        record: &Session,
+    ) -> Result<Map<String, Value>, ApiError> {
+        let fields = answer_summary(chain_id, part, record, part.path.is_some());
+        let mut fields = fields.map_err(internal)?;
+        fields.insert("charged".into(), self.receipt.charged.into());
+        Ok(fields)
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> ApiError {
+    tracing::error!("a receipt cannot be written: {error}");
+    Failure::Internal.into()
 }
 
 /// The path from a leaf to the root on the chain; None if it is not below that root.
-fn anchor(settlement: &SessionSettlement, leaf: &Leaf, leaves: &[Leaf]) -> Option<Vec<[u8; 32]>> {
+fn anchor(settlement: &SessionSettlement, leaf: &Leaf, leaves: &[Leaf]) -> Option<Vec<Sibling>> {
     let count = usize::try_from(settlement.count).ok()?;
     let index = usize::try_from(leaf.number)
         .ok()
@@ -98,64 +202,15 @@ fn anchor(settlement: &SessionSettlement, leaf: &Leaf, leaves: &[Leaf]) -> Optio
     }
     let proof = tree.prove_inclusion(index);
     let hashes = proof.as_bytes().chunks_exact(32);
-    hashes.map(|hash| hash.try_into().ok()).collect()
-}
-
-fn drawn<'a>(settlement: &'a SessionSettlement, leaf: &Leaf) -> Option<&'a DrawnLeaf> {
-    let mut leaves = settlement.leaves.iter();
-    leaves.find(|drawn| drawn.number == leaf.number)
-}
-
-fn phase(record: &Session, is_anchored: bool) -> &'static str {
-    match record.status() {
-        SessionStatus::Refunded => "refunded",
-        // A leaf that the node left out of its root stays what it was.
-        _ if !is_anchored => "provisional",
-        SessionStatus::Drawing => "anchored",
-        SessionStatus::Revealing | SessionStatus::Scoring => "scoring",
-        SessionStatus::Final => "final",
-        _ => "provisional",
-    }
-}
-
-/// The mean quality of the drawn answers that were judged, weighted as on the chain.
-fn session_quality(record: &Session) -> Option<f64> {
-    let settlement = record.settlement.as_ref()?;
-    let weight = |leaf: &DrawnLeaf| match settlement.all_drawn {
-        true => u128::from(leaf.price),
-        false => leaf.points.into(),
-    };
-    let judged = settlement
-        .leaves
-        .iter()
-        .filter_map(|leaf| Some((weight(leaf), u128::from(leaf.quality?))));
-    let (sum, weights) = judged.fold((0, 0), |(sum, weights), (weight, quality)| {
-        (sum + weight * quality, weights + weight)
-    });
-    let mean = u32::try_from(sum.checked_div(weights)?).ok()?;
-    Some(part(mean))
-}
-
-/// What an answer costs in the end: its price less its share of what the session gave back.
-fn final_price(record: &Session, price: u64, is_anchored: bool) -> Option<u64> {
-    if record.status() == SessionStatus::Refunded {
-        return Some(0);
-    }
-    let payment = record.payment.as_ref().filter(|_| is_anchored)?;
-    let amount = u128::from(record.settlement.as_ref()?.amount);
-    let refund = u128::from(payment.refund).min(amount);
-    let back = (u128::from(price) * refund).checked_div(amount)?;
-    Some(price.saturating_sub(u64::try_from(back).ok()?))
-}
-
-fn part(ppm: u32) -> f64 {
-    f64::from(ppm) / PPM as f64
+    hashes
+        .map(|hash| hash.try_into().ok().map(Sibling))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use poq_proto::merkle::root_of_path;
-    use poq_proto::v1::{Finish, SessionPayment};
+    use poq_proto::v1::{Finish, SessionStatus};
 
     use super::*;
 
@@ -194,14 +249,20 @@ mod tests {
     }
 
     fn described(record: &Session, number: u64, leaves: &[Leaf]) -> Value {
-        let receipt = Receipt {
-            session: 7,
-            leaf: leaf(number),
-            signature: vec![3],
-            charged: 100,
-            key: 1,
+        let stored = Stored {
+            receipt: Receipt {
+                session: 7,
+                leaf: leaf(number),
+                signature: vec![3],
+                charged: 100,
+                key: 1,
+            },
+            record: record.clone(),
+            leaves: leaves.to_vec(),
+            text: None,
         };
-        description(&receipt, record, leaves)
+        let part = stored.part(record);
+        stored.description("c", &part, record).unwrap().into()
     }
 
     #[test]
@@ -237,36 +298,5 @@ mod tests {
             (&other["phase"], &other["path"]),
             (&"provisional".into(), &Value::Null)
         );
-    }
-
-    #[test]
-    fn the_final_price_is_less_by_the_share_of_the_refund() {
-        let leaves: Vec<_> = (0..5).map(leaf).collect();
-        let mut record = settled(5, &leaves);
-        record.status = SessionStatus::Final.into();
-        record.payment = Some(SessionPayment {
-            refund: 200,
-            ..SessionPayment::default()
-        });
-        let drawn = |number, points, quality| DrawnLeaf {
-            number,
-            points,
-            quality,
-            task_id: 9,
-            ..DrawnLeaf::default()
-        };
-        let settlement = record.settlement.as_mut().unwrap();
-        settlement.leaves = vec![
-            drawn(0, 3, Some(800_000)),
-            drawn(1, 1, Some(400_000)),
-            drawn(2, 9, None),
-        ];
-        let found = described(&record, 1, &leaves);
-        assert_eq!(found["phase"], "final");
-        assert_eq!(found["final_price"], 60);
-        assert_eq!(found["quality"], json!({ "own": 0.4, "session": 0.7 }));
-        assert_eq!(found["task"], 9);
-        record.status = SessionStatus::Refunded.into();
-        assert_eq!(described(&record, 1, &leaves)["final_price"], 0);
     }
 }

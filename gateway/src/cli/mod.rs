@@ -3,6 +3,7 @@
 mod init;
 mod keys;
 mod nodes;
+mod receipt;
 mod start;
 
 use std::net::SocketAddr;
@@ -46,6 +47,9 @@ enum Command {
     /// Nodes that broke the protocol; also while the gateway runs.
     #[command(subcommand)]
     Nodes(Nodes),
+    /// Receipts of answers, with what proves them.
+    #[command(subcommand)]
+    Receipt(receipt::Receipt),
     /// Print the version.
     Version(OutputArg),
 }
@@ -156,6 +160,7 @@ impl Cli {
         match &self.command {
             Command::Init(options) => options.common.output.output,
             Command::Start(_) => Output::Text,
+            Command::Receipt(command) => command.output(),
             Command::Keys(Keys::Create(options)) => options.output.output,
             Command::Keys(Keys::Revoke(options)) => options.output.output,
             Command::Nodes(Nodes::Release(options)) => options.output.output,
@@ -178,6 +183,7 @@ impl Cli {
             Command::Keys(Keys::Revoke(options)) => keys::revoke(&self.home, options).await,
             Command::Nodes(Nodes::List(options)) => nodes::list(&self.home, options.output),
             Command::Nodes(Nodes::Release(options)) => nodes::release(&self.home, options).await,
+            Command::Receipt(command) => command.run(&self.home).await,
             Command::Version(options) => {
                 let version = env!("CARGO_PKG_VERSION");
                 let value = json!({ "name": env!("CARGO_BIN_NAME"), "version": version });

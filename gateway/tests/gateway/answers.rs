@@ -379,6 +379,14 @@ async fn a_receipt_follows_its_session_to_the_end() {
         (&json!("final"), &json!([]))
     );
     assert_eq!(receipt["final_price"], price - price / 4);
+    assert_eq!(receipt["chain_id"], "poq-played-1");
+    let proven = world.get(&format!("{path}?proof=true")).await;
+    assert_eq!(
+        (proven.status.as_u16(), proven.code()),
+        (503, "chain_halted".into())
+    );
+    let unclear = world.get(&format!("{path}?proof=2")).await;
+    assert_eq!(unclear.code(), "invalid_value");
 
     for unknown in ["0-0", "x", &format!("{session}-1")] {
         let answered = world.get(&format!("/v1/receipts/{unknown}")).await;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
+use poq_client::receipt::SignedState;
 use poq_client::{Error, Result};
 use poq_proto::v1::{
     Model, MsgOpenSessions, Node, Params, Session, SessionNode, SessionParams, SessionPayment,
@@ -140,6 +141,14 @@ impl Chain for PlayedChain {
 
     async fn session(&self, id: u64) -> Result<Option<Session>> {
         Ok(self.there()?.sessions.get(&id).cloned())
+    }
+
+    /// It has no headers that could prove anything.
+    async fn signed_session(&self, _id: u64) -> Result<Option<SignedState>> {
+        Err(Error::Unreachable {
+            url: "http://played".into(),
+            reason: "it has no headers".into(),
+        })
     }
 
     async fn sessions(&self) -> Result<Vec<Session>> {

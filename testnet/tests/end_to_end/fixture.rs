@@ -7,6 +7,8 @@ use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
 use poq_client::{Any, Client, Fee, Sender, any};
 use poq_testnet::{Network, Programs, Question, Receipt, Result, Spec, Submitted, free_range};
+use serde_json::Value;
+use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Serialises tests: the processes of several networks would miss deadlines on a small machine.
@@ -154,6 +156,25 @@ pub(crate) async fn send(sender: &Sender, message: Any, fee: Fee) {
         .send_and_wait(vec![message], fee, PATIENCE)
         .await
         .unwrap();
+}
+
+/// Verifies a receipt in a file with `poqd`, which trusts the hash that the node has of its header.
+pub(crate) async fn verify_receipt(network: &Network, file: &Path) -> Value {
+    let receipt: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let height = &receipt["state"]["signed_header"]["header"]["height"];
+    let height = height.as_str().unwrap().parse().unwrap();
+    let client = network.client(0).unwrap();
+    let block = client.block(Some(height)).await.unwrap();
+    let mut command = Command::new(network.programs().poqd());
+    command
+        .args(["receipt", "verify", "--output", "json", "--trusted-hash"])
+        .arg(block.block_id.hash.to_string())
+        .arg(file);
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"], "verified", "{report}");
+    report
 }
 
 /// A question with a short answer.

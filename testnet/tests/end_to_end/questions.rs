@@ -14,7 +14,7 @@ use tendermint_rpc::query::Query;
 use tendermint_rpc::{Client as _, HttpClient};
 use tokio::process::Command;
 
-use crate::fixture::{Fixture, PROMPTS, short};
+use crate::fixture::{Fixture, PROMPTS, short, verify_receipt};
 
 #[tokio::test]
 async fn questions_in_parallel_are_answered_scored_and_paid() {
@@ -108,6 +108,17 @@ async fn check_command_line(network: &Network) {
     let id = told["id"].as_str().unwrap();
     let later = run(&["query", "poq", "answer", id]).await;
     assert_eq!(later, format!("{answer}\n"));
+    // So is its receipt, with both texts.
+    let file = network.root().join("receipt.json");
+    let path = file.to_str().unwrap();
+    run(&["receipt", "get", "task", id, "--out", path]).await;
+    let report = verify_receipt(network, &file).await;
+    assert_eq!(report["task"]["status"], "TASK_STATUS_FINAL");
+    let checks = report["checks"].as_array().unwrap();
+    assert!(
+        checks.iter().all(|check| check["result"] == "yes"),
+        "{report}"
+    );
 }
 
 const EVALUATOR: &str = "judge-minilm-nc-2";

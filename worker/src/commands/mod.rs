@@ -2,6 +2,7 @@
 
 mod earnings;
 mod init;
+mod receipt;
 mod register;
 mod start;
 mod status;
@@ -13,6 +14,7 @@ use crate::{ChainConfig, Result, WorkerHome};
 
 pub use earnings::{Earnings, earnings};
 pub use init::{Init, init};
+pub use receipt::{VerifyReceipt, read_receipt, receipt_text, require_verified};
 pub use register::{Register, register};
 pub use start::{Setup, Start, start};
 pub use status::status;
