@@ -5,6 +5,7 @@ mod answer;
 mod failure;
 mod follow;
 mod run;
+mod timing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, Done, Origin, Part, Reader};
 pub(crate) use failure::Failure;
+pub(crate) use timing::Timing;
 
 use crate::ask::Ask;
 use crate::pool::{Catalog, Roster};
@@ -31,6 +33,10 @@ pub(crate) struct Relay {
     pub roster: Arc<Roster>,
     /// The chain as it was last seen.
     pub catalog: Arc<Catalog>,
+    /// How long nodes and clients may be silent.
+    pub timing: Timing,
+    /// Answers that nodes write at the moment, by order, with their API keys.
+    writing: Mutex<HashMap<(u64, u64), (i64, Arc<Answer>)>>,
     /// Requests in progress, by API key and token.
     pending: Mutex<HashMap<Name, Pending>>,
     /// When requests ended that no node took: their repetitions are new requests.
@@ -64,6 +70,8 @@ impl Relay {
             store,
             roster,
             catalog,
+            timing: Timing::default(),
+            writing: Mutex::default(),
             pending: Mutex::default(),
             refused: Mutex::default(),
         }
@@ -104,6 +112,13 @@ impl Relay {
             answer.end(end);
         });
         Ok(Given::Answer(reader))
+    }
+
+    /// An answer of an API key that a node writes at the moment, from the start of its text.
+    pub(crate) fn in_progress(&self, key: i64, order: (u64, u64)) -> Option<Reader> {
+        let writing = self.writing();
+        let (owner, answer) = writing.get(&order)?;
+        (*owner == key).then(|| answer.reader_of(order))
     }
 
     /// What an earlier request with a token got.
@@ -147,6 +162,10 @@ impl Relay {
         };
         times.retain(|time| time.elapsed() < PATIENCE);
         times.pop().is_some()
+    }
+
+    fn writing(&self) -> MutexGuard<'_, HashMap<(u64, u64), (i64, Arc<Answer>)>> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refused(&self) -> MutexGuard<'_, HashMap<Name, Vec<Instant>>> {

@@ -44,7 +44,11 @@ pub(super) async fn run(
             ordered: &placed.ordered,
         };
         answer.taken(following.origin());
+        let order = (live.id, placed.number);
+        let entry = (ask.asker.key, answer.clone());
+        relay.writing().insert(order, entry);
         let outcome = following.follow(placed.frames).await;
+        relay.writing().remove(&order);
         relay.roster_changed(&live);
         let is_again = |lost: usize| lost < OTHERS && answer.is_read();
         match outcome {

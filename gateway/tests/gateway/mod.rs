@@ -3,5 +3,9 @@
 mod answers;
 mod clients;
 mod failures;
+mod framing;
 mod restarts;
+mod resume;
+mod statuses;
+mod surfaces;
 mod world;

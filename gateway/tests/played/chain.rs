@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use poq_client::{Error, Result};
+use poq_proto::code::INSUFFICIENT_FUNDS;
 use poq_proto::v1::{
     Model, MsgOpenSessions, Node, Params, Session, SessionNode, SessionParams, SessionPayment,
     SessionRefundReason, SessionRules, SessionSettlement, SessionStatus,
@@ -24,6 +25,8 @@ struct State {
     nodes: Vec<Node>,
     drawn: usize,
     is_away: bool,
+    is_halted: bool,
+    is_costly: bool,
 }
 
 /// The chain. Clones are the same one.
@@ -49,6 +52,16 @@ impl PlayedChain {
     /// Whether queries fail.
     pub(crate) fn go_away(&self, is_away: bool) {
         self.lock().is_away = is_away;
+    }
+
+    /// Makes no more blocks.
+    pub(crate) fn halt(&self) {
+        self.lock().is_halted = true;
+    }
+
+    /// Asks more for sessions than the account has.
+    pub(crate) fn become_costly(&self) {
+        self.lock().is_costly = true;
     }
 
     /// Settles and pays a session: `refund` base units return to the user.
@@ -100,7 +113,7 @@ impl Chain for PlayedChain {
 
     async fn height(&self) -> Result<u64> {
         let mut state = self.there()?;
-        state.height += 1;
+        state.height += u64::from(!state.is_halted);
         Ok(state.height)
     }
 
@@ -145,6 +158,14 @@ impl Chain for PlayedChain {
 
     async fn open(&self, message: MsgOpenSessions) -> Result<u64> {
         let mut state = self.there()?;
+        if state.is_costly {
+            return Err(Error::Tx {
+                hash: poq_client::TxHash([0; 32]),
+                code: INSUFFICIENT_FUNDS.number,
+                codespace: INSUFFICIENT_FUNDS.codespace.into(),
+                log: "it is played".into(),
+            });
+        }
         let first = state.sessions.len() as u64 + 1;
         for number in 0..message.nodes as usize {
             let id = first + number as u64;
