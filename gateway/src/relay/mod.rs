@@ -35,8 +35,8 @@ pub(crate) struct Relay {
     pub catalog: Arc<Catalog>,
     /// How long nodes and clients may be silent.
     pub timing: Timing,
-    /// Answers that nodes write at the moment, by order, with their API keys.
-    writing: Mutex<HashMap<(u64, u64), (i64, Arc<Answer>)>>,
+    /// Answers that nodes write at the moment.
+    writing: Mutex<Writing>,
     /// Requests in progress, by API key and token.
     pending: Mutex<HashMap<Name, Pending>>,
     /// When requests ended that no node took: their repetitions are new requests.
@@ -45,6 +45,9 @@ pub(crate) struct Relay {
 
 /// API key and digest of a token.
 type Name = (i64, [u8; 32]);
+
+/// Answers by session and number, with their API keys.
+type Writing = HashMap<(u64, u64), (i64, Arc<Answer>)>;
 
 /// A request in progress.
 struct Pending {
@@ -164,7 +167,7 @@ impl Relay {
         times.pop().is_some()
     }
 
-    fn writing(&self) -> MutexGuard<'_, HashMap<(u64, u64), (i64, Arc<Answer>)>> {
+    fn writing(&self) -> MutexGuard<'_, Writing> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -14,12 +14,11 @@ use crate::store::keys;
 
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// Nodes and clients may be silent for a moment only.
+/// Nodes may be silent for a moment only.
 fn impatient() -> Timing {
     Timing {
-        first_text: MOMENT,
-        more_text: MOMENT,
-        stopping: MOMENT,
+        first_text: MOMENT * 5,
+        more_text: MOMENT * 2,
         ..Timing::default()
     }
 }

@@ -34,7 +34,7 @@ def main():
     ids.append(answer.response_metadata["id"])
 
     # LangChain has OpenAI's responses as another way to the same answers.
-    answer = ChatOpenAI(model=models.data[0].id, use_responses_api=True).invoke(history)
+    answer = ChatOpenAI(model=models.data[0].id, use_responses_api=True, max_tokens=64).invoke(history)
     assert answer.text, answer
     ids.append(answer.response_metadata["id"])
     print(json.dumps([name.removeprefix("chatcmpl-").removeprefix("resp_") for name in ids]))
