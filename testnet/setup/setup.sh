@@ -111,6 +111,7 @@ install_clients() {
     for_node "OpenAI's client for Node.js" "$here/../clients/openai" "$cache/clients/openai-node"
     for_python cosmpy "$here/../clients/cosmpy/requirements.txt" "$cache/clients/cosmpy"
     for_python "OpenAI's client for Python" "$here/../clients/openai/requirements.txt" "$cache/clients/openai-python"
+    for_python LangChain "$here/../clients/langchain/requirements.txt" "$cache/clients/langchain-openai"
 }
 
 # CosmJS needs Node.js 20.19. If the machine's version is missing or older, one is installed in the cache.

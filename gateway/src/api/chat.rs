@@ -5,19 +5,19 @@ use serde_json::{Map, Value};
 
 use super::failure::ApiError;
 
-/// The messages of `messages`, in reading order. Empty ones are left out.
+/// The messages that a field has, in reading order. Empty ones are left out.
 ///
 /// # Errors
 /// [`ApiError`] that names the first invalid part.
-pub(super) fn messages(value: Option<Value>) -> Result<Vec<ChatMessage>, ApiError> {
+pub(super) fn messages(name: &str, value: Option<Value>) -> Result<Vec<ChatMessage>, ApiError> {
     let list = match value {
         Some(Value::Array(list)) => list,
-        Some(_) => return Err(ApiError::invalid("messages", "must be a list")),
-        None => return Err(ApiError::invalid("messages", "is missing")),
+        Some(_) => return Err(ApiError::invalid(name, "must be a list")),
+        None => return Err(ApiError::invalid(name, "is missing")),
     };
     let mut messages = Vec::with_capacity(list.len());
     for (number, value) in list.into_iter().enumerate() {
-        let at = format!("messages[{number}]");
+        let at = format!("{name}[{number}]");
         let Value::Object(fields) = value else {
             return Err(ApiError::invalid(at, "must be an object"));
         };
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     fn turns(value: Value) -> Vec<(ChatRole, String)> {
-        let messages = messages(Some(value)).unwrap();
+        let messages = messages("messages", Some(value)).unwrap();
         let turns = messages.into_iter();
         turns
             .map(|message| (message.role(), message.text))
@@ -146,9 +146,9 @@ mod tests {
                 json!([{ "role": "user", "content": [{ "type": "text" }] }]),
             ),
         ] {
-            let error = messages(Some(list)).unwrap_err().body();
+            let error = messages("messages", Some(list)).unwrap_err().body();
             assert_eq!(error["error"]["param"], param, "{error}");
         }
-        assert!(messages(None).is_err());
+        assert!(messages("messages", None).is_err());
     }
 }

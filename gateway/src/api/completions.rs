@@ -1,268 +1,146 @@
-//! `POST /v1/chat/completions`.
+//! `POST /v1/completions`: the prompt is one message of the user.
 
-use std::sync::Arc;
-use std::time::Instant;
+use axum::response::sse::Event;
+use poq_proto::v1::{ChatMessage, ChatRole};
+use serde_json::{Value, json};
 
-use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Extension, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{IntoResponse, Response};
-use metrics::histogram;
-use poq_proto::v1::Chat;
-use sha2::{Digest, Sha256};
-
-use super::access::RequestId;
+use super::answering::{Asked, Surface};
 use super::failure::ApiError;
-use super::form::{Form, receipt_id};
-use super::request::{Demands, Fields, Manner};
-use super::{Api, chat, stream};
-use crate::ask::{Ask, Misfit, Tier};
-use crate::keys::{Spent, Ticket};
-use crate::money::Ending;
-use crate::relay::{Answer, Done, Given, Origin, Reader};
-use crate::store::duplicates::Token;
-use crate::store::keys::{self, Key};
-use crate::store::orders::Asker;
-use crate::store::{self, orders, receipts, sessions};
+use super::form::{Events, Form, Head, data, end_of_stream, finish_reason, proof, usage};
+use super::request::Fields;
+use crate::relay::Done;
 
-/// The header by which a client says that requests are the same.
-const IDEMPOTENCY: &str = "idempotency-key";
-/// The header in which OpenAI's clients count repetitions.
-const REPETITION: &str = "x-stainless-retry-count";
+/// OpenAI's limit for a completion that names none, tokens.
+const TOKENS: u32 = 16;
 
-/// Answers a chat.
-pub(super) async fn chat(
-    State(api): State<Arc<Api>>,
-    Extension(key): Extension<Arc<Key>>,
-    Extension(RequestId(request_id)): Extension<RequestId>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Response {
-    let asker = Asker {
-        key: key.id,
-        request_id,
-    };
-    let start = Instant::now();
-    match answer(&api, &key, asker, &headers, body, start).await {
-        Ok(response) => response,
-        Err(error) => error.into_response(),
+/// Completions of a prompt, whole or streamed.
+pub(super) struct Completions;
+
+impl Surface for Completions {
+    const PATH: &'static str = "/v1/completions";
+    const PROMPT: &'static str = "prompt";
+
+    fn parse(fields: &mut Fields) -> Result<Asked, ApiError> {
+        let tokens = fields.count("max_tokens")?.unwrap_or(TOKENS);
+        let manner = fields.manner(Some(tokens))?;
+        fields.only("best_of", &json!(1))?;
+        fields.only("echo", &json!(false))?;
+        let include_usage = manner.include_usage;
+        Ok(Asked {
+            messages: prompt(fields.take(Self::PROMPT))?,
+            manner,
+            form: Box::new(move |head| {
+                Box::new(Completion {
+                    head,
+                    include_usage,
+                })
+            }),
+        })
     }
 }
 
-async fn answer(
-    api: &Arc<Api>,
-    key: &Key,
-    asker: Asker,
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-    start: Instant,
-) -> Result<Response, ApiError> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            let message = "the body is larger than 2 MiB";
-            ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "request_too_large", message)
-        }
-        _ => ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "invalid_json",
-            rejection.body_text(),
-        ),
-    })?;
-    let mut fields = Fields::parse(&body)?;
-    let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
-    let manner = fields.manner()?;
-    let demands = fields.demands()?.or_headers(header)?;
-    let model = fields
-        .text("model")?
-        .ok_or_else(|| ApiError::invalid("model", "is missing"))?;
-    let messages = chat::messages(fields.take("messages"))?;
-    fields.finish()?;
-    let chat = Chat {
-        model,
-        messages,
-        sampling: Some(manner.sampling),
-        seed: manner.seed,
-        stop: manner.stop.clone(),
-        max_answer_bytes: manner.max_answer_bytes,
-        min_quality: demands.min_quality.unwrap_or(0),
-    };
-    let (token, is_repetition) = repetition(header, &body);
-    let ask = Ask {
-        tier: demands.tier.unwrap_or(Tier::Sampled),
-        max_price: at_most(demands.max_price, key.limits.max_price),
-        chat,
-        is_stream: manner.is_stream,
-        asker,
-        token: Some(token),
-    };
-    let ceiling = check(api, key, &ask, &demands)?;
-    let ticket = admit(api, key, ceiling)?;
-    let reader = reader(api, ask.clone(), is_repetition)?;
-    respond(reader, ticket, &ask.chat.model, &manner, start).await
-}
-
-/// Counts the request, if the key's limits allow it.
-fn admit(api: &Api, key: &Key, ceiling: u64) -> Result<Ticket, ApiError> {
-    let now = store::now();
-    let since = |budget: Option<u64>, days: u64| match budget {
-        Some(_) => {
-            let start = now.saturating_sub(days * 86_400);
-            api.relay.store.read(|db| keys::spent(db, key.id, start))
-        }
-        None => Ok(0),
-    };
-    let spent = Spent {
-        day: since(key.limits.budget_day, 1)?,
-        month: since(key.limits.budget_month, 30)?,
-    };
-    Ok(api.usage.admit(key, (ceiling, spent), now)?)
-}
-
-fn at_most(one: Option<u64>, other: Option<u64>) -> Option<u64> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
-}
-
-/// Refuses what no session would take, before anything is stored. Returns the most that it may cost.
-fn check(api: &Api, key: &Key, ask: &Ask, demands: &Demands) -> Result<u64, ApiError> {
-    let id = &ask.chat.model;
-    let snapshot = api.relay.catalog.get();
-    let model = snapshot.model(id).ok_or_else(|| ApiError::no_model(id))?;
-    if !key.may_use(id) {
-        let message = format!("the API key may not use the model `{id}`");
-        return Err(
-            ApiError::new(StatusCode::FORBIDDEN, "model_not_allowed", message).param("model"),
-        );
-    }
-    if let Some(fault) = ask.chat.fault() {
-        let status = StatusCode::BAD_REQUEST;
-        return Err(ApiError::new(status, "invalid_value", fault).param("messages"));
-    }
-    if demands.min_quality.unwrap_or(0) > model.quality_target {
-        let reason = "is above the model's target, see GET /v1/models";
-        return Err(ApiError::invalid("poq.min_quality", reason));
-    }
-    match ask.fitted(&model.terms(), &snapshot.rules(model)) {
-        Ok((_, ordered)) => Ok(ordered.ceiling),
-        // Nobody limited the price, so that the prompt is too long for any.
-        Err(misfit @ Misfit::Price { .. }) if ask.max_price.is_none() => {
-            let status = StatusCode::BAD_REQUEST;
-            let error = ApiError::new(status, "context_length_exceeded", misfit.to_string());
-            Err(error.param("messages"))
-        }
-        Err(misfit) => Err(misfit.into()),
-    }
-}
-
-/// What a repetition is recognised by, and whether this may be one.
-fn repetition(header: impl Fn(&str) -> Option<String>, body: &[u8]) -> (Token, bool) {
-    let own = header(IDEMPOTENCY);
-    let count = header(REPETITION).and_then(|count| count.parse::<u32>().ok());
-    let digest = |kind: &str, content: &[u8]| -> [u8; 32] {
-        Sha256::new()
-            .chain_update(kind)
-            .chain_update(content)
-            .finalize()
-            .into()
-    };
-    let token = Token {
-        digest: match &own {
-            Some(key) => digest("key:", key.as_bytes()),
-            None => digest("body:", body),
-        },
-        body: digest("body:", body),
-    };
-    (token, own.is_some() || count.unwrap_or(0) > 0)
-}
-
-/// The answer to a request: new, in progress, or as it was given before.
-fn reader(api: &Arc<Api>, ask: Ask, is_repetition: bool) -> Result<Reader, ApiError> {
-    match api.relay.give(ask.clone(), is_repetition)? {
-        Given::Answer(reader) => Ok(reader),
-        Given::OtherBody => {
-            let reason = "was used for another body; use a new one";
-            Err(ApiError::invalid("Idempotency-Key", reason))
-        }
-        Given::Earlier(order) => {
-            if let Some(answer) = replayed(api, order)? {
-                return Ok(answer.reader());
+/// The prompt as a message; none if it is empty.
+fn prompt(value: Option<Value>) -> Result<Vec<ChatMessage>, ApiError> {
+    let invalid = |reason| Err(ApiError::invalid(Completions::PROMPT, reason));
+    let text = match value {
+        None => return invalid("is missing"),
+        Some(Value::String(text)) => text,
+        Some(Value::Array(list)) => match <[Value; 1]>::try_from(list) {
+            Ok([Value::String(text)]) => text,
+            Ok(_) => return invalid("must be text; tokens are not supported"),
+            Err(list) if list.iter().all(Value::is_string) => {
+                return invalid("must be one text; send a request for each");
             }
-            // It failed and cost nothing, so this is a new request.
-            match api.relay.give(ask, false)? {
-                Given::Answer(reader) => Ok(reader),
-                Given::Earlier(_) | Given::OtherBody => Err(crate::relay::Failure::Internal.into()),
-            }
-        }
-    }
-}
-
-/// An answer from the store, if it was charged.
-fn replayed(api: &Api, order: (u64, u64)) -> Result<Option<Arc<Answer>>, store::Error> {
-    let (session, number) = order;
-    let found = api.relay.store.read(|db| {
-        Ok((
-            receipts::find(db, session, number)?,
-            orders::text(db, session, number)?,
-            sessions::find(db, session)?,
-        ))
-    })?;
-    let (Some(receipt), Some(text), Some(stored)) = found else {
-        return Ok(None);
-    };
-    if receipt.charged == 0 {
-        return Ok(None);
-    }
-    let done = Done {
-        origin: Origin {
-            order,
-            operator: stored.record.node.unwrap_or_default().operator,
+            Err(_) => return invalid("must be text; tokens are not supported"),
         },
-        ending: Ending {
-            leaf: receipt.leaf,
-            signature: receipt.signature,
-        },
-        charged: receipt.charged,
+        Some(_) => return invalid("must be a string"),
     };
-    Ok(Some(Answer::ended(text, done)))
+    let role = ChatRole::User.into();
+    let message = (!text.is_empty()).then_some(ChatMessage { role, text });
+    Ok(message.into_iter().collect())
 }
 
-async fn respond(
-    mut reader: Reader,
-    ticket: Ticket,
-    model: &str,
-    manner: &Manner,
-    start: Instant,
-) -> Result<Response, ApiError> {
-    let origin = reader.origin().await?;
-    let created = store::now();
-    if manner.is_stream {
-        let response = stream::respond(
-            (reader, ticket),
-            Form::new(&origin, created, model),
-            manner.include_usage,
-        );
-        histogram!("poq_gateway_accept_seconds").record(start.elapsed());
-        return Ok(with_origin(response, &origin));
+struct Completion {
+    head: Head,
+    include_usage: bool,
+}
+
+impl Completion {
+    fn choice(&self, text: &str, reason: Option<&str>) -> Value {
+        let choice = json!({ "index": 0, "text": text, "logprobs": null, "finish_reason": reason });
+        self.with(json!([choice]))
     }
-    let (text, done) = reader.whole().await?;
-    let body = Form::new(&done.origin, created, model).whole(&text, &done);
-    Ok(with_origin(Json(body).into_response(), &done.origin))
+
+    fn with(&self, choices: Value) -> Value {
+        json!({
+            "id": format!("cmpl-{}", self.head.receipt),
+            "object": "text_completion",
+            "created": self.head.created,
+            "model": self.head.model,
+            "choices": choices,
+        })
+    }
 }
 
-fn with_origin(mut response: Response, origin: &Origin) -> Response {
-    let headers = response.headers_mut();
-    let values = [
-        ("x-poq-receipt", receipt_id(origin.order)),
-        ("x-poq-node", origin.operator.clone()),
-    ];
-    for (name, value) in values {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(name, value);
+impl Form for Completion {
+    fn whole(&mut self, text: &str, done: &Done) -> Value {
+        let mut value = self.choice(text, Some(finish_reason(done.ending.leaf.finish)));
+        value["usage"] = usage(done);
+        value["poq"] = proof(done);
+        value
+    }
+}
+
+impl Events for Completion {
+    fn opening(&mut self) -> Vec<Event> {
+        Vec::new()
+    }
+
+    fn delta(&mut self, text: &str) -> Vec<Event> {
+        vec![data(&self.choice(text, None))]
+    }
+
+    fn ending(&mut self, done: &Done) -> Vec<Event> {
+        let mut last = self.choice("", Some(finish_reason(done.ending.leaf.finish)));
+        last["poq"] = proof(done);
+        let mut events = vec![data(&last)];
+        if self.include_usage {
+            let mut value = self.with(json!([]));
+            value["usage"] = usage(done);
+            events.push(data(&value));
         }
+        events.push(end_of_stream());
+        events
     }
-    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prompt_is_one_text() {
+        for value in [json!("Why?"), json!(["Why?"])] {
+            let messages = prompt(Some(value)).unwrap();
+            assert_eq!(messages.len(), 1);
+            assert_eq!(
+                (messages[0].role(), messages[0].text.as_str()),
+                (ChatRole::User, "Why?")
+            );
+        }
+        assert_eq!(prompt(Some(json!(""))).unwrap(), []);
+        for wrong in [
+            json!(1),
+            json!({}),
+            json!([]),
+            json!([1, 2]),
+            json!([[1, 2]]),
+            json!(["a", "b"]),
+            json!(["a", 1]),
+        ] {
+            let error = prompt(Some(wrong.clone())).unwrap_err().body();
+            assert_eq!(error["error"]["param"], "prompt", "{wrong}");
+        }
+        assert!(prompt(None).is_err());
+    }
 }

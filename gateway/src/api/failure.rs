@@ -10,6 +10,8 @@ use crate::keys::Exceeded;
 use crate::relay::Failure;
 use crate::store;
 
+/// The field of the prompt, as long as it is not known which surface has read it.
+pub(super) const PROMPT: &str = "messages";
 /// Seconds after which a client should try again.
 const SOON: u32 = 3;
 /// Seconds after which a client should try again when nothing changes soon.
@@ -65,6 +67,14 @@ impl ApiError {
         Self {
             param: Some(param.into()),
             ..self
+        }
+    }
+
+    /// An error about the prompt names the field that the client has it in.
+    pub(crate) fn prompt_in(self, field: &str) -> Self {
+        match self.param.as_deref() {
+            Some(PROMPT) => self.param(field),
+            _ => self,
         }
     }
 
@@ -140,7 +150,7 @@ impl From<Failure> for ApiError {
                 is_quality: true, ..
             } => Self::new(S::FORBIDDEN, "quality_declined", message).param("poq.min_quality"),
             Failure::Declined { .. } => {
-                Self::new(S::BAD_REQUEST, "context_length_exceeded", message).param("messages")
+                Self::new(S::BAD_REQUEST, "context_length_exceeded", message).param(PROMPT)
             }
             Failure::Lost => {
                 Self::new(S::SERVICE_UNAVAILABLE, "node_lost", message).retry_after(SOON)
@@ -159,8 +169,7 @@ impl From<Misfit> for ApiError {
         let message = misfit.to_string();
         match misfit {
             Misfit::Prompt { .. } => {
-                Self::new(StatusCode::BAD_REQUEST, "context_length_exceeded", message)
-                    .param("messages")
+                Self::new(StatusCode::BAD_REQUEST, "context_length_exceeded", message).param(PROMPT)
             }
             Misfit::Price { .. } => {
                 Self::new(StatusCode::BAD_REQUEST, "max_price_too_low", message)

@@ -1,16 +1,63 @@
-//! Answers in OpenAI's form.
+//! What the forms of answers share.
 
+use axum::response::sse::Event;
 use poq_proto::v1::{self, Finish};
 use serde_json::{Value, json};
 
+use super::failure::ApiError;
 use crate::relay::{Done, Origin};
+use crate::store;
 
-/// What all chunks of an answer share.
+/// The events of a stream.
+pub(super) trait Events: Send {
+    /// The first ones.
+    fn opening(&mut self) -> Vec<Event>;
+    /// Those for more text.
+    fn delta(&mut self, text: &str) -> Vec<Event>;
+    /// The last ones of a whole answer.
+    fn ending(&mut self, done: &Done) -> Vec<Event>;
+    /// The last ones of an answer that cannot be finished.
+    fn failed(&mut self, error: &ApiError) -> Vec<Event> {
+        vec![data(&error.body()), end_of_stream()]
+    }
+}
+
+/// How a surface writes an answer.
+pub(super) trait Form: Events {
+    /// The whole answer.
+    fn whole(&mut self, text: &str, done: &Done) -> Value;
+}
+
+/// What all parts of an answer name.
 #[derive(Clone, Debug)]
-pub(super) struct Form {
-    id: String,
-    created: u64,
-    model: String,
+pub(super) struct Head {
+    /// Id of the receipt.
+    pub receipt: String,
+    /// When the answer began, seconds since 1970.
+    pub created: u64,
+    /// The model.
+    pub model: String,
+}
+
+impl Head {
+    /// Of an answer that a node has begun.
+    pub(super) fn new(origin: &Origin, model: String) -> Self {
+        Self {
+            receipt: receipt_id(origin.order),
+            created: store::now(),
+            model,
+        }
+    }
+}
+
+/// An event with data.
+pub(super) fn data(value: &Value) -> Event {
+    Event::default().data(value.to_string())
+}
+
+/// The event without which clients take a stream that was cut for a whole one.
+pub(super) fn end_of_stream() -> Event {
+    Event::default().data("[DONE]")
 }
 
 /// The id of an answer's receipt.
@@ -20,86 +67,25 @@ pub(super) fn receipt_id((session, number): (u64, u64)) -> String {
 
 /// The answer that an id of a receipt, or of the answer itself, names.
 pub(super) fn parse_receipt_id(id: &str) -> Option<(u64, u64)> {
-    let id = id.strip_prefix("chatcmpl-").unwrap_or(id);
+    let prefixes = ["chatcmpl-", "cmpl-", "resp_"];
+    let own = prefixes.iter().find_map(|prefix| id.strip_prefix(prefix));
+    let id = own.unwrap_or(id);
     let (session, number) = id.split_once('-')?;
-    Some((session.parse().ok()?, number.parse().ok()?))
+    let order = (session.parse().ok()?, number.parse().ok()?);
+    // One answer has one id: no signs, no leading zeros.
+    (receipt_id(order) == id).then_some(order)
 }
 
-impl Form {
-    /// The form of an answer that a node has begun.
-    pub(super) fn new(origin: &Origin, created: u64, model: &str) -> Self {
-        Self {
-            id: format!("chatcmpl-{}", receipt_id(origin.order)),
-            created,
-            model: model.into(),
-        }
-    }
-
-    /// The whole answer.
-    pub(super) fn whole(&self, text: &str, done: &Done) -> Value {
-        let mut value = self.with(
-            "chat.completion",
-            json!([{
-                "index": 0,
-                "message": { "role": "assistant", "content": text, "refusal": null },
-                "logprobs": null,
-                "finish_reason": finish_reason(done.ending.leaf.finish),
-            }]),
-        );
-        value["usage"] = usage(done);
-        value["poq"] = proof(done);
-        value
-    }
-
-    /// The first chunk of a stream, which names the role.
-    pub(super) fn opening(&self) -> Value {
-        self.chunk(json!({ "role": "assistant", "content": "" }), None)
-    }
-
-    /// A chunk of text.
-    pub(super) fn delta(&self, text: &str) -> Value {
-        self.chunk(json!({ "content": text }), None)
-    }
-
-    /// The last chunk of text, with reason and proof.
-    pub(super) fn ending(&self, done: &Done) -> Value {
-        let mut value = self.chunk(json!({}), Some(finish_reason(done.ending.leaf.finish)));
-        value["poq"] = proof(done);
-        value
-    }
-
-    /// The chunk with the token counts.
-    pub(super) fn usage(&self, done: &Done) -> Value {
-        let mut value = self.with("chat.completion.chunk", json!([]));
-        value["usage"] = usage(done);
-        value
-    }
-
-    fn chunk(&self, delta: Value, reason: Option<&str>) -> Value {
-        let choice =
-            json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": reason });
-        self.with("chat.completion.chunk", json!([choice]))
-    }
-
-    fn with(&self, object: &str, choices: Value) -> Value {
-        json!({
-            "id": self.id,
-            "object": object,
-            "created": self.created,
-            "model": self.model,
-            "choices": choices,
-        })
-    }
-}
-
-fn finish_reason(finish: Finish) -> &'static str {
+/// Why an answer ended, in OpenAI's words.
+pub(super) fn finish_reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Stop => "stop",
         Finish::Length | Finish::User | Finish::Void | Finish::Unspecified => "length",
     }
 }
 
-fn usage(done: &Done) -> Value {
+/// The token counts, as the node told them.
+pub(super) fn usage(done: &Done) -> Value {
     let leaf = &done.ending.leaf;
     let (prompt, answer) = (leaf.prompt_tokens, leaf.answer_tokens);
     json!({
@@ -110,7 +96,7 @@ fn usage(done: &Done) -> Value {
 }
 
 /// What the chain adds to an answer.
-fn proof(done: &Done) -> Value {
+pub(super) fn proof(done: &Done) -> Value {
     let leaf = &done.ending.leaf;
     json!({
         "receipt": receipt_id(done.origin.order),
@@ -133,8 +119,21 @@ mod tests {
     fn ids_lead_back_to_the_answer() {
         assert_eq!(receipt_id((7, 12)), "7-12");
         assert_eq!(parse_receipt_id("7-12"), Some((7, 12)));
-        assert_eq!(parse_receipt_id("chatcmpl-7-12"), Some((7, 12)));
-        for wrong in ["", "7", "7-", "-7", "a-1", "7-12-1", "7--1"] {
+        for id in ["chatcmpl-7-12", "cmpl-7-12", "resp_7-12"] {
+            assert_eq!(parse_receipt_id(id), Some((7, 12)), "{id}");
+        }
+        for wrong in [
+            "",
+            "7",
+            "7-",
+            "-7",
+            "a-1",
+            "7-12-1",
+            "7--1",
+            "cmpl-cmpl-7-12",
+            "+7-12",
+            "07-12",
+        ] {
             assert_eq!(parse_receipt_id(wrong), None, "{wrong}");
         }
     }

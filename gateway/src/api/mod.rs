@@ -1,13 +1,18 @@
 //! The OpenAI-compatible interface.
 
 mod access;
+mod answering;
 mod chat;
+mod chat_completions;
 mod completions;
 mod failure;
 mod form;
+mod framing;
 mod models;
 pub(crate) mod receipts;
 mod request;
+mod responses;
+mod resume;
 mod stream;
 
 use std::sync::Arc;
@@ -17,7 +22,11 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
+use answering::{Surface, serve};
+use chat_completions::ChatCompletions;
+use completions::Completions;
 use failure::ApiError;
+use responses::Responses;
 
 use crate::chain::Chain;
 use crate::keys::Usage;
@@ -47,7 +56,10 @@ pub(crate) fn router(api: Arc<Api>, others: Router) -> Router {
 /// The routes for API keys.
 fn keyed(api: Arc<Api>) -> Router {
     Router::new()
-        .route("/v1/chat/completions", post(completions::chat))
+        .route(ChatCompletions::PATH, post(serve::<ChatCompletions>))
+        .route(Completions::PATH, post(serve::<Completions>))
+        .route(Responses::PATH, post(serve::<Responses>))
+        .route("/v1/stream/{id}", get(resume::rest))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/receipts/{id}", get(receipts::one))
@@ -68,6 +80,7 @@ fn keyed(api: Arc<Api>) -> Router {
             )
         })
         .layer(DefaultBodyLimit::max(BODY))
+        .layer(middleware::from_fn(framing::close_after_chunks))
         .layer(middleware::from_fn(access::identify))
         .with_state(api)
 }

@@ -110,7 +110,11 @@ impl Fields {
         })
     }
 
-    fn count(&mut self, name: &'static str) -> Result<Option<u32>, ApiError> {
+    /// Takes a whole number of at least 1 out.
+    ///
+    /// # Errors
+    /// [`ApiError`] for anything else.
+    pub(super) fn count(&mut self, name: &'static str) -> Result<Option<u32>, ApiError> {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
@@ -120,24 +124,30 @@ impl Fields {
         count.map(Some).ok_or_else(error)
     }
 
-    /// Takes out how the answer is generated and sent. Defaults are OpenAI's.
+    /// Takes out how the answer is generated and sent, as chats and completions have it. `tokens` is the
+    /// most tokens of the answer. Defaults are OpenAI's.
     ///
     /// # Errors
     /// [`ApiError`] for the first field with an invalid value.
-    pub(super) fn manner(&mut self) -> Result<Manner, ApiError> {
+    pub(super) fn manner(&mut self, tokens: Option<u32>) -> Result<Manner, ApiError> {
+        let mut manner = self.sampling(tokens)?;
+        if let Some(seed) = self.take("seed") {
+            let seed = seed.as_i64().map(i64::cast_unsigned);
+            let error = || ApiError::invalid("seed", "must be a whole number of 64 bits");
+            manner.seed = seed.ok_or_else(error)?;
+        }
+        manner.stop = self.stop()?;
+        manner.include_usage = self.stream_options(manner.is_stream)?;
+        Ok(manner)
+    }
+
+    /// The same without what only chats and completions have: seed, stop texts, options of a stream.
+    ///
+    /// # Errors
+    /// [`ApiError`] for the first field with an invalid value.
+    pub(super) fn sampling(&mut self, tokens: Option<u32>) -> Result<Manner, ApiError> {
         let temperature = self.ppm("temperature", 2.0)?.unwrap_or(PPM as u32);
         let top_p = self.ppm("top_p", 1.0)?.unwrap_or(PPM as u32);
-        // The older name; many clients send both.
-        let older = self.count("max_tokens")?;
-        let tokens = self.count("max_completion_tokens")?.or(older);
-        let seed = match self.take("seed") {
-            None => OsRng.next_u64(),
-            Some(seed) => seed
-                .as_i64()
-                .map(i64::cast_unsigned)
-                .ok_or_else(|| ApiError::invalid("seed", "must be a whole number of 64 bits"))?,
-        };
-        let is_stream = self.boolean("stream")?;
         Ok(Manner {
             sampling: Sampling {
                 temperature: Some(temperature),
@@ -146,11 +156,11 @@ impl Fields {
                 max_tokens: tokens.unwrap_or(0),
                 repetition_penalty: PPM as u32,
             },
-            seed,
-            stop: self.stop()?,
+            seed: OsRng.next_u64(),
+            stop: Vec::new(),
             max_answer_bytes: tokens.map_or(u32::MAX, |tokens| tokens.saturating_mul(TOKEN_BYTES)),
-            is_stream,
-            include_usage: self.stream_options(is_stream)?,
+            is_stream: self.boolean("stream")?,
+            include_usage: false,
         })
     }
 
@@ -210,6 +220,17 @@ impl Fields {
         match fields.0.keys().next() {
             None => Ok(demands),
             Some(other) => Err(ApiError::unsupported(format!("poq.{other}"))),
+        }
+    }
+
+    /// Takes out a field that may only have the value that changes nothing.
+    ///
+    /// # Errors
+    /// [`ApiError`] for any other value.
+    pub(super) fn only(&mut self, name: &'static str, neutral: &Value) -> Result<(), ApiError> {
+        match self.take(name) {
+            Some(value) if value != *neutral => Err(ApiError::unsupported(name)),
+            _ => Ok(()),
         }
     }
 

@@ -88,6 +88,15 @@ impl Answer {
             answer: self.clone(),
             offset: 0,
             clock: None,
+            only: None,
+        }
+    }
+
+    /// A reader of the text that one order gets, and of none that another node writes in its place.
+    pub(super) fn reader_of(self: &Arc<Self>, order: (u64, u64)) -> Reader {
+        Reader {
+            only: Some(order),
+            ..self.reader()
         }
     }
 
@@ -168,6 +177,8 @@ pub(crate) struct Reader {
     changed: watch::Receiver<()>,
     offset: usize,
     clock: Option<Clock>,
+    /// The only order whose text is read.
+    only: Option<(u64, u64)>,
 }
 
 impl Reader {
@@ -177,6 +188,16 @@ impl Reader {
             clock: Some(clock),
             ..self
         }
+    }
+
+    /// Goes on at a byte of the text that is there. False if that is beyond its end or within a
+    /// character.
+    pub(crate) fn skip(&mut self, offset: usize) -> bool {
+        let is_there = self.answer.lock().text.is_char_boundary(offset);
+        if is_there {
+            self.offset = offset;
+        }
+        is_there
     }
 
     /// Waits until a node has taken the order.
@@ -237,6 +258,10 @@ impl Reader {
 
     fn ready(&mut self) -> Option<Part> {
         let content = self.answer.lock();
+        let order = content.origin.as_ref().map(|origin| origin.order);
+        if self.only.is_some() && self.only != order {
+            return Some(Part::Failed(Failure::Lost));
+        }
         if let Some(more) = content
             .text
             .get(self.offset..)
@@ -289,6 +314,27 @@ mod tests {
         drop((early, late));
         answer.abandoned().await;
         assert!(!answer.is_read());
+    }
+
+    #[tokio::test]
+    async fn a_reader_of_an_order_reads_no_other_text() {
+        let answer = Arc::new(Answer::default());
+        let from = |number| Origin {
+            order: (1, number),
+            operator: "node".into(),
+        };
+        answer.taken(from(2));
+        assert!(answer.push(0, "Hé", 9));
+        let mut reader = answer.reader_of((1, 2));
+        assert_eq!(
+            [0, 1, 2, 3, 4].map(|at| reader.skip(at)),
+            [true, true, false, true, false]
+        );
+        assert!(reader.skip(1));
+        assert!(matches!(reader.next().await, Part::Text(text) if text == "é"));
+        answer.taken(from(3));
+        assert!(answer.push(0, "Hé, another", 99));
+        assert!(matches!(reader.next().await, Part::Failed(Failure::Lost)));
     }
 
     #[test]

@@ -18,18 +18,10 @@ use crate::store::orders::{self, Charge};
 use crate::telemetry;
 use crate::upstream::{Error, Event, Frames};
 
-/// Longest silence before the first text, and after it.
-const SILENCE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30));
 /// Attempts to go on with a broken stream, and how long they take all together.
 const RESUMES: (u32, Duration) = (2, Duration::from_secs(10));
 /// Pause before an attempt.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long a client may be away before its answer is stopped.
-const AWAY: Duration = Duration::from_secs(5);
-/// Longest answer; then it is stopped.
-const DEADLINE: Duration = Duration::from_secs(300);
-/// How long the receipt of a stopped answer may take.
-const STOPPING: Duration = Duration::from_secs(15);
 
 /// How following an answer ended.
 pub(super) enum Outcome {
@@ -80,7 +72,7 @@ impl Following<'_> {
         let (resumes, time) = RESUMES;
         let mut left = resumes;
         let mut deadline = None;
-        let end = Instant::now() + DEADLINE;
+        let end = Instant::now() + self.relay.timing.deadline;
         loop {
             let before = self.answer.len();
             match self.read(&mut frames, end).await {
@@ -119,15 +111,16 @@ impl Following<'_> {
 
     /// Reads until the stream ends.
     async fn read(&self, frames: &mut Frames, end: Instant) -> Broken {
+        let timing = &self.relay.timing;
         let mut stopped = None;
         let mut away = None;
         loop {
             let silence = if self.answer.len() == 0 {
-                SILENCE.0
+                timing.first_text
             } else {
-                SILENCE.1
+                timing.more_text
             };
-            let limit = stopped.map_or(end, |at: Instant| at + STOPPING);
+            let limit = stopped.map_or(end, |at: Instant| at + timing.stopping);
             let event = tokio::select! {
                 event = timeout(silence, frames.next()) => event,
                 () = sleep_until(limit) => {
@@ -138,7 +131,7 @@ impl Following<'_> {
                     continue;
                 }
                 () = self.answer.abandoned(), if away.is_none() && stopped.is_none() => {
-                    away = Some(Instant::now() + AWAY);
+                    away = Some(Instant::now() + timing.away);
                     continue;
                 }
                 () = sleep_until(away.unwrap_or(end)), if away.is_some() => {

@@ -5,6 +5,7 @@ mod answer;
 mod failure;
 mod follow;
 mod run;
+mod timing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, Done, Origin, Part, Reader};
 pub(crate) use failure::Failure;
+pub(crate) use timing::Timing;
 
 use crate::ask::Ask;
 use crate::pool::{Catalog, Roster};
@@ -32,6 +34,10 @@ pub(crate) struct Relay {
     pub roster: Arc<Roster>,
     /// The chain as it was last seen.
     pub catalog: Arc<Catalog>,
+    /// How long nodes and clients may be silent.
+    pub timing: Timing,
+    /// Answers that nodes write at the moment.
+    writing: Mutex<Writing>,
     /// Requests in progress, by API key and token.
     pending: Mutex<HashMap<Name, Pending>>,
     /// When requests ended that no node took: their repetitions are new requests.
@@ -40,6 +46,9 @@ pub(crate) struct Relay {
 
 /// API key and digest of a token.
 type Name = (i64, [u8; 32]);
+
+/// Answers by session and number, with their API keys.
+type Writing = HashMap<(u64, u64), (i64, Arc<Answer>)>;
 
 /// A request in progress.
 struct Pending {
@@ -65,6 +74,8 @@ impl Relay {
             store,
             roster,
             catalog,
+            timing: Timing::default(),
+            writing: Mutex::default(),
             pending: Mutex::default(),
             refused: Mutex::default(),
         }
@@ -105,6 +116,13 @@ impl Relay {
             answer.end(end);
         });
         Ok(Given::Answer(reader))
+    }
+
+    /// An answer of an API key that a node writes at the moment, from the start of its text.
+    pub(crate) fn in_progress(&self, key: i64, order: (u64, u64)) -> Option<Reader> {
+        let writing = self.writing();
+        let (owner, answer) = writing.get(&order)?;
+        (*owner == key).then(|| answer.reader_of(order))
     }
 
     /// What an earlier request with a token got.
@@ -148,6 +166,10 @@ impl Relay {
         };
         times.retain(|time| time.elapsed() < PATIENCE);
         times.pop().is_some()
+    }
+
+    fn writing(&self) -> MutexGuard<'_, Writing> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn refused(&self) -> MutexGuard<'_, HashMap<Name, Vec<Instant>>> {

@@ -45,7 +45,11 @@ pub(super) async fn run(
         };
         let is_first = tried.len() == 1;
         answer.taken(following.origin(), is_first.then_some(placed.sent));
+        let order = (live.id, placed.number);
+        let entry = (ask.asker.key, answer.clone());
+        relay.writing().insert(order, entry);
         let outcome = following.follow(placed.frames).await;
+        relay.writing().remove(&order);
         relay.roster_changed(&live);
         let is_again = |lost: usize| lost < OTHERS && answer.is_read();
         match outcome {

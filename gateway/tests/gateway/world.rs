@@ -26,7 +26,7 @@ use crate::chain::Chain;
 use crate::keys::Secret;
 use crate::played::{PlayedChain, PlayedNode};
 use crate::pool::{Catalog, Keeper, Roster, Settings, Snapshot};
-use crate::relay::Relay;
+use crate::relay::{Relay, Timing};
 use crate::store::{Store, keys, orders};
 use crate::telemetry;
 
@@ -145,13 +145,18 @@ pub(super) fn streamed(text: &str) -> Value {
 impl World {
     /// A gateway with as many nodes, and a set of two sessions opened.
     pub(super) async fn with_nodes(count: usize) -> Self {
+        Self::with_timing(count, Timing::default()).await
+    }
+
+    /// The same, with other patience for nodes.
+    pub(super) async fn with_timing(count: usize, timing: Timing) -> Self {
         let chain = PlayedChain::default();
         let mut nodes = Vec::new();
         for number in 0..count {
             nodes.push(PlayedNode::start(&format!("node{number}"), &chain).await);
         }
         let folder = tempfile::tempdir().unwrap();
-        let mut world = Self::start(chain, nodes, folder, String::new()).await;
+        let mut world = Self::start(chain, nodes, folder, String::new(), timing).await;
         let secret = Secret::random();
         let key = keys::Key {
             name: "test".into(),
@@ -175,6 +180,7 @@ impl World {
         nodes: Vec<PlayedNode>,
         folder: tempfile::TempDir,
         key: String,
+        timing: Timing,
     ) -> Self {
         if std::env::var_os("RUST_LOG").is_some() {
             logging::init(logging::Format::Text);
@@ -216,7 +222,9 @@ impl World {
             .unwrap();
         runtime.spawn(keeper.run(CancellationToken::new()));
         health.started();
-        let relay = Arc::new(Relay::new(store.clone(), roster.clone(), catalog.clone()));
+        let mut relay = Relay::new(store.clone(), roster.clone(), catalog.clone());
+        relay.timing = timing;
+        let relay = Arc::new(relay);
         let api = Arc::new(Api {
             relay,
             chain: shared,
@@ -243,7 +251,8 @@ impl World {
             sleep(Duration::from_millis(5)).await;
         }
         drop(self.store);
-        Self::start(self.chain, self.nodes, self.folder, self.key).await
+        let timing = Timing::default();
+        Self::start(self.chain, self.nodes, self.folder, self.key, timing).await
     }
 
     /// The gateway's home.
@@ -282,13 +291,18 @@ impl World {
 
     /// Serves the interface on a free port.
     pub(super) async fn serve_at(&self) -> SocketAddr {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let router = self.router.clone();
         let limits = Limits {
             request: SOON * 6,
             ..Limits::default()
         };
+        self.serve_with(limits).await
+    }
+
+    /// Serves the interface on a free port with other limits.
+    pub(super) async fn serve_with(&self, limits: Limits) -> SocketAddr {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = self.router.clone();
         let serving = http_server::serve(listener, router, limits, CancellationToken::new());
         self.process.runtime().spawn(serving);
         address
@@ -296,7 +310,12 @@ impl World {
 
     /// A chat request with this body.
     pub(super) fn request(&self, body: &Value) -> Request<Body> {
-        Request::post("/v1/chat/completions")
+        self.post("/v1/chat/completions", body)
+    }
+
+    /// A request to another path.
+    pub(super) fn post(&self, path: &str, body: &Value) -> Request<Body> {
+        Request::post(path)
             .header("authorization", format!("Bearer {}", self.key))
             .body(Body::from(body.to_string()))
             .unwrap()

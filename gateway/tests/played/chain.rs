@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use poq_client::receipt::SignedState;
 use poq_client::{Error, Result};
+use poq_proto::code::INSUFFICIENT_FUNDS;
 use poq_proto::v1::{
     Model, MsgOpenSessions, Node, Params, Session, SessionNode, SessionParams, SessionPayment,
     SessionRefundReason, SessionRules, SessionSettlement, SessionStatus,
@@ -167,8 +168,11 @@ impl Chain for PlayedChain {
     async fn open(&self, message: MsgOpenSessions) -> Result<u64> {
         let mut state = self.there()?;
         if state.is_poor {
-            return Err(Error::NoAccount {
-                address: "poq1gateway".into(),
+            return Err(Error::Tx {
+                hash: poq_client::TxHash([0; 32]),
+                code: INSUFFICIENT_FUNDS.number,
+                codespace: INSUFFICIENT_FUNDS.codespace.into(),
+                log: "it is played".into(),
             });
         }
         let first = state.sessions.len() as u64 + 1;

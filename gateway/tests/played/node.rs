@@ -55,6 +55,10 @@ pub(crate) enum Behaviour {
     WrongKey,
     /// Does not serve what it took.
     Void,
+    /// Says nothing after so many bytes of text; a read goes on.
+    Silent(usize),
+    /// Lives, but writes no word and ends for nobody.
+    Mute,
 }
 
 struct Taken {
@@ -291,6 +295,7 @@ impl PlayedNode {
         let is_full = taken.text.len() + next.len() > taken.chat.max_answer_bytes as usize;
         let finish = match behaviour {
             Behaviour::Void => Finish::Void,
+            Behaviour::Mute => return true,
             _ if is_full => Finish::Length,
             _ if next.is_empty() => Finish::Stop,
             _ if taken.finish.is_some() => return false,
@@ -341,6 +346,10 @@ impl PlayedNode {
             }));
             from = end;
         }
+        let is_silent = matches!(taken.behaviour, Behaviour::Silent(_));
+        if cut == Some(until) && is_silent {
+            return frames;
+        }
         if cut == Some(until) {
             frames.push(Err(()));
             inner.is_dead = matches!(taken.behaviour, Behaviour::Die(_));
@@ -356,6 +365,11 @@ impl PlayedNode {
             }));
         }
         frames
+    }
+
+    fn is_mute(&self, session: u64, number: u64) -> bool {
+        let inner = self.lock();
+        inner.sessions[&session].taken[number as usize].behaviour == Behaviour::Mute
     }
 
     fn stream(
@@ -374,6 +388,10 @@ impl PlayedNode {
                     waiting.extend(node.frames(session, number, from, cut));
                     if waiting.is_empty() {
                         sleep(TICK).await;
+                    }
+                    if waiting.is_empty() && node.is_mute(session, number) {
+                        let comment = Ok(":\n\n".to_owned());
+                        return Some((comment, (node, waiting, from, is_over)));
                     }
                 }
                 let frame = waiting.pop_front()?;
@@ -496,7 +514,7 @@ async fn order(State(node): State<PlayedNode>, Json(order): Json<Order>) -> Resp
         queue_position: 0,
     };
     let cut = match behaviour {
-        Behaviour::Cut(bytes) | Behaviour::Die(bytes) => Some(bytes),
+        Behaviour::Cut(bytes) | Behaviour::Die(bytes) | Behaviour::Silent(bytes) => Some(bytes),
         _ => None,
     };
     node.stream(Some(accept), (voucher.session, voucher.number), 0, cut)

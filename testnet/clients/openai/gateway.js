@@ -36,6 +36,45 @@ async function streamed(client, model, seed) {
   return last.poq.receipt;
 }
 
+async function completed(client, model) {
+  const prompt = "What is the capital of France?";
+  const answer = await client.completions.create({ model, prompt, max_tokens: 32, seed: 1 });
+  assert.equal(sha256(answer.choices[0].text), answer.poq.answer_sha256);
+  let text = "";
+  let last;
+  for await (last of await client.completions.create({ model, prompt, max_tokens: 32, seed: 2, stream: true })) {
+    text += last.choices[0].text;
+  }
+  assert.equal(sha256(text), last.poq.answer_sha256);
+  return [answer.poq.receipt, last.poq.receipt];
+}
+
+async function responded(client, model) {
+  const asked = { model, max_output_tokens: 32 };
+  const first = await client.responses.create({ ...asked, input: messages, instructions: "Be brief." });
+  assert.ok(["completed", "incomplete"].includes(first.status));
+  assert.equal(sha256(first.output_text), first.poq.answer_sha256);
+  // The next turn has the earlier answer as the client got it: the gateway stores nothing.
+  const input = [...messages, ...first.output, { role: "user", content: "And of Spain?" }];
+  let text = "";
+  let last;
+  for await (last of client.responses.stream({ ...asked, input })) {
+    text += last.type === "response.output_text.delta" ? last.delta : "";
+  }
+  assert.equal(last.type, `response.${last.response.status}`);
+  assert.equal(sha256(text), last.response.poq.answer_sha256);
+  return [first.poq.receipt, last.response.poq.receipt];
+}
+
+async function repeated(client, model) {
+  const asked = { model, messages, max_tokens: 32, seed: 1000, stop: ["\n\n"] };
+  const options = (count) => ({ headers: { "x-stainless-retry-count": count } });
+  const first = await client.chat.completions.create(asked, options("0"));
+  const again = await client.chat.completions.create(asked, options("1"));
+  assert.deepEqual(again.poq, first.poq);
+  return first.poq.receipt;
+}
+
 async function refusals(client, model) {
   const refused = (asked, kind, code) =>
     assert.rejects(client.chat.completions.create(asked), (error) => error instanceof kind && error.code === code);
@@ -51,7 +90,8 @@ async function main() {
   const receipts = [await whole(client, model)];
   // Equal bodies at once would be taken for repetitions if a client has to send one again.
   receipts.push(...(await Promise.all(Array.from({ length: STREAMS }, (_, seed) => streamed(client, model, seed)))));
-  assert.equal(new Set(receipts).size, 1 + STREAMS);
+  receipts.push(...(await completed(client, model)), ...(await responded(client, model)), await repeated(client, model));
+  assert.equal(new Set(receipts).size, receipts.length);
   await refusals(client, model);
   console.log(JSON.stringify(receipts));
 }

@@ -10,7 +10,7 @@ fn fields(body: &Value) -> Fields {
 fn refused(body: &Value) -> Option<(Value, Value)> {
     let mut fields = fields(body);
     let read = fields
-        .manner()
+        .manner(None)
         .map(drop)
         .and_then(|()| fields.demands().map(drop));
     let error = read.and_then(|()| fields.finish()).err()?.body();
@@ -22,25 +22,25 @@ fn refused(body: &Value) -> Option<(Value, Value)> {
 
 #[test]
 fn defaults_are_those_of_openai() {
-    let manner = fields(&json!({})).manner().unwrap();
+    let manner = fields(&json!({})).manner(None).unwrap();
     assert_eq!(manner.sampling.temperature, Some(1_000_000));
     assert_eq!(manner.sampling.top_p, 1_000_000);
     assert_eq!(manner.sampling.max_tokens, 0);
     assert_eq!(manner.sampling.repetition_penalty, 1_000_000);
     assert_eq!(manner.max_answer_bytes, u32::MAX);
     assert!(!manner.is_stream && !manner.include_usage && manner.stop.is_empty());
-    let again = fields(&json!({})).manner().unwrap();
+    let again = fields(&json!({})).manner(None).unwrap();
     assert_ne!(manner.seed, again.seed, "two requests are two answers");
 }
 
 #[test]
 fn what_is_asked_for_is_taken() {
     let mut fields = fields(&json!({
-        "temperature": 0.25, "top_p": 0, "max_tokens": 9, "max_completion_tokens": 10, "seed": -1,
+        "temperature": 0.25, "top_p": 0, "seed": -1,
         "stop": ["\n", "", "END"], "stream": true, "stream_options": { "include_usage": true },
         "poq": { "min_quality": 0.5, "max_price": "70000", "tier": "all" },
     }));
-    let manner = fields.manner().unwrap();
+    let manner = fields.manner(Some(10)).unwrap();
     assert_eq!(manner.sampling.temperature, Some(250_000));
     assert_eq!(manner.sampling.top_p, 1);
     assert_eq!(
@@ -117,11 +117,6 @@ fn all_else_is_refused_by_name() {
         ("temperature", json!({ "temperature": 2.1 })),
         ("temperature", json!({ "temperature": "hot" })),
         ("top_p", json!({ "top_p": -0.1 })),
-        ("max_tokens", json!({ "max_tokens": 0 })),
-        (
-            "max_completion_tokens",
-            json!({ "max_completion_tokens": 1.5 }),
-        ),
         ("seed", json!({ "seed": 0.5 })),
         ("stop", json!({ "stop": ["1", "2", "3", "4", "5"] })),
         ("stop", json!({ "stop": "a".repeat(65) })),
@@ -153,6 +148,21 @@ fn all_else_is_refused_by_name() {
         refused(&nested),
         Some(("unsupported_parameter".into(), param))
     );
+}
+
+#[test]
+fn a_count_is_a_whole_number_of_at_least_one() {
+    for (value, expected) in [
+        (json!(1), Some(Some(1))),
+        (json!(u64::MAX), Some(Some(u32::MAX))),
+        (Value::Null, Some(None)),
+        (json!(0), None),
+        (json!(1.5), None),
+        (json!("1"), None),
+    ] {
+        let found = fields(&json!({ "max_tokens": value })).count("max_tokens");
+        assert_eq!(found.ok(), expected, "{value}");
+    }
 }
 
 #[test]
