@@ -230,6 +230,8 @@ pub struct TxPage {
 pub struct BlockOutcome {
     /// The block.
     pub height: u64,
+    /// Result code of each transaction, in order; 0 is success.
+    pub tx_codes: Vec<u32>,
     /// Events of each transaction, in order, including failed ones.
     pub tx_events: Vec<Vec<Event>>,
     /// Events of the block itself.
@@ -243,11 +245,11 @@ impl From<tendermint_rpc::endpoint::block_results::Response> for BlockOutcome {
         let events = |events: Vec<tendermint::abci::Event>| -> Vec<Event> {
             events.into_iter().map(Event::from).collect()
         };
+        let txs = results.txs_results.unwrap_or_default();
         Self {
             height: results.height.value(),
-            tx_events: results
-                .txs_results
-                .unwrap_or_default()
+            tx_codes: txs.iter().map(|result| result.code.value()).collect(),
+            tx_events: txs
                 .into_iter()
                 .map(|result| events(result.events))
                 .collect(),

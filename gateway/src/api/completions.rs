@@ -42,6 +42,7 @@ pub(super) async fn chat(
 ) -> Response {
     let asker = Asker {
         key: key.id,
+        group: key.group,
         request_id,
     };
     let start = Instant::now();

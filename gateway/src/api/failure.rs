@@ -134,7 +134,9 @@ impl From<Failure> for ApiError {
             Failure::Halted => {
                 Self::new(S::SERVICE_UNAVAILABLE, "chain_halted", message).retry_after(LATER)
             }
-            Failure::Poor => Self::new(S::PAYMENT_REQUIRED, "insufficient_quota", message),
+            Failure::Poor | Failure::NoCredit(_) => {
+                Self::new(S::PAYMENT_REQUIRED, "insufficient_quota", message)
+            }
             Failure::Misfit(misfit) => misfit.into(),
             Failure::Declined {
                 is_quality: true, ..

@@ -4,10 +4,10 @@ use anyhow::{Result, ensure};
 use poq_worker::program::{Output, table};
 use serde::Serialize;
 
-use super::{CreateKey, RevokeKey, settings, store};
+use super::{CreateKey, RevokeKey, groups, settings, store};
 use crate::keys::Secret;
 use crate::store::keys::{self, Key, Limits};
-use crate::store::now;
+use crate::store::{groups as store_groups, now};
 
 const DAY: u64 = 86_400;
 
@@ -21,8 +21,11 @@ struct Created {
 pub(super) async fn create(home: &Path, options: CreateKey) -> Result<()> {
     ensure!(!options.name.trim().is_empty(), "--name must not be blank");
     let store = store(&settings(home)?.0)?;
+    let group = options.group.as_deref();
+    let group = group.map(|name| groups::find(&store, name)).transpose()?;
     let secret = Secret::random();
     let key = Key {
+        group: group.map(|group| group.id),
         prefix: secret.prefix.clone(),
         name: options.name.clone(),
         models: (!options.models.is_empty()).then_some(options.models),
@@ -60,6 +63,7 @@ pub(super) async fn create(home: &Path, options: CreateKey) -> Result<()> {
 struct Listed {
     name: String,
     prefix: String,
+    group: Option<String>,
     models: Option<Vec<String>>,
     max_price: Option<u64>,
     created: u64,
@@ -70,10 +74,11 @@ struct Listed {
 }
 
 impl Listed {
-    fn new(key: Key, spent: u64) -> Self {
+    fn new(key: Key, group: Option<String>, spent: u64) -> Self {
         Self {
             name: key.name,
             prefix: key.prefix,
+            group,
             models: key.models,
             max_price: key.limits.max_price,
             created: key.created,
@@ -94,8 +99,9 @@ impl Listed {
             .models
             .as_ref()
             .map_or("all models".into(), |models| models.join(" "));
+        let group = self.group.as_deref().unwrap_or("-");
         format!(
-            "{}…  {state:7}  {}  {models}  spent {}",
+            "{}…  {state:7}  {}  {group}  {models}  spent {}",
             self.prefix, self.name, self.spent
         )
     }
@@ -108,7 +114,9 @@ pub(super) fn list(home: &Path, output: Output) -> Result<()> {
         let keys = keys::list(db)?.into_iter();
         keys.map(|key| {
             let spent = keys::spent(db, key.id, 0)?;
-            Ok(Listed::new(key, spent))
+            let group = key.group.map(|group| store_groups::get(db, group));
+            let group = group.transpose()?.map(|group| group.name);
+            Ok(Listed::new(key, group, spent))
         })
         .collect::<rusqlite::Result<Vec<_>>>()
     })?;

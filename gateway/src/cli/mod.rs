@@ -1,5 +1,7 @@
 //! The command line.
 
+mod deposits;
+mod groups;
 mod init;
 mod keys;
 mod start;
@@ -42,6 +44,12 @@ enum Command {
     /// API keys; also while the gateway runs.
     #[command(subcommand)]
     Keys(Keys),
+    /// Groups of keys with prepaid credit; also while the gateway runs.
+    #[command(subcommand)]
+    Groups(groups::Groups),
+    /// Transfers to the gateway's account; also while the gateway runs.
+    #[command(subcommand)]
+    Deposits(deposits::Deposits),
     /// Print the version.
     Version(OutputArg),
 }
@@ -91,6 +99,9 @@ struct CreateKey {
     /// Name to recognise the key by.
     #[arg(long)]
     name: String,
+    /// Group whose credit pays for its requests. Default: none, so that nothing is prepaid.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Model that it may use; may be given several times. Default: all.
     #[arg(long = "model", value_name = "MODEL")]
     models: Vec<String>,
@@ -136,6 +147,8 @@ impl Cli {
             Command::Keys(Keys::Create(options)) => options.output.output,
             Command::Keys(Keys::Revoke(options)) => options.output.output,
             Command::Keys(Keys::List(options)) | Command::Version(options) => options.output,
+            Command::Groups(command) => command.output(),
+            Command::Deposits(command) => command.output(),
         }
     }
 
@@ -150,6 +163,8 @@ impl Cli {
             Command::Keys(Keys::Create(options)) => keys::create(&self.home, options).await,
             Command::Keys(Keys::List(options)) => keys::list(&self.home, options.output),
             Command::Keys(Keys::Revoke(options)) => keys::revoke(&self.home, options).await,
+            Command::Groups(command) => command.run(&self.home).await,
+            Command::Deposits(command) => command.run(&self.home).await,
             Command::Version(options) => {
                 let version = env!("CARGO_PKG_VERSION");
                 let value = json!({ "name": env!("CARGO_BIN_NAME"), "version": version });

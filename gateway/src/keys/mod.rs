@@ -1,5 +1,6 @@
-//! API keys: how they are made, and what a request may use.
+//! API keys: how they are made, what a request may use, and the credit that pays for it.
 
+mod credit;
 mod usage;
 
 use rand::Rng;
@@ -9,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::store::keys::Key;
 
+pub(crate) use credit::{Account, Credits, Hold, NoHold, Short};
 pub(crate) use usage::{Exceeded, Spent, Ticket, Usage};
 
 /// What every key begins with.

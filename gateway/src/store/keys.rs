@@ -13,6 +13,8 @@ pub(crate) struct Key {
     pub prefix: String,
     /// The operator's name for it.
     pub name: String,
+    /// Row of its group; None if nobody prepays.
+    pub group: Option<i64>,
     /// Models that it may use; None allows all.
     pub models: Option<Vec<String>>,
     /// Limits.
@@ -42,7 +44,7 @@ pub(crate) struct Limits {
 
 const COLUMNS: &str =
     "id, prefix, name, models, requests_per_minute, streams, max_price, budget_day,
-    budget_month, created, expires, revoked";
+    budget_month, created, expires, revoked, group_id";
 
 /// Stores a key by its digest.
 pub(crate) fn add(db: &Connection, digest: [u8; 32], key: &Key) -> rusqlite::Result<i64> {
@@ -50,8 +52,8 @@ pub(crate) fn add(db: &Connection, digest: [u8; 32], key: &Key) -> rusqlite::Res
     let limits = &key.limits;
     db.execute(
         "INSERT INTO keys (digest, prefix, name, models, requests_per_minute, streams, max_price,
-             budget_day, budget_month, created, expires)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             budget_day, budget_month, created, expires, group_id)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             digest,
             key.prefix,
@@ -64,6 +66,7 @@ pub(crate) fn add(db: &Connection, digest: [u8; 32], key: &Key) -> rusqlite::Res
             limits.budget_month,
             now(),
             key.expires,
+            key.group,
         ],
     )?;
     Ok(db.last_insert_rowid())
@@ -116,5 +119,6 @@ fn key(row: &Row<'_>) -> rusqlite::Result<Key> {
         created: row.get(9)?,
         expires: row.get(10)?,
         revoked: row.get(11)?,
+        group: row.get(12)?,
     })
 }

@@ -1,6 +1,9 @@
 //! What survives a crash: SQLite with one writer thread, which commits together what waits together.
 
+pub(crate) mod charges;
+pub(crate) mod deposits;
 pub(crate) mod duplicates;
+pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod orders;
 pub(crate) mod receipts;
@@ -15,9 +18,10 @@ use rusqlite::{Connection, OpenFlags};
 
 use writer::Writer;
 
-const SCHEMA: &str = include_str!("schema.sql");
+/// What makes each version of the schema from the one before it. Never changed once released.
+const SCRIPTS: [&str; 2] = [include_str!("schema.sql"), include_str!("groups.sql")];
 /// Version of the schema that this program writes.
-const VERSION: i64 = 1;
+const VERSION: usize = SCRIPTS.len();
 /// How long a statement waits for another process, such as the command line beside the gateway.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -126,18 +130,24 @@ fn migrate(
     path: &Path,
     failed: impl Fn(rusqlite::Error) -> Error,
 ) -> Result<(), Error> {
+    // The command line may open the file at the same time.
+    connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(&failed)?;
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
-    match version.map_err(&failed)? {
-        VERSION => Ok(()),
-        0 => {
-            let script = format!("BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;");
-            connection.execute_batch(&script).map_err(failed)
-        }
-        version => Err(Error::Version {
+    let version: i64 = version.map_err(&failed)?;
+    let known = usize::try_from(version).ok();
+    let Some(missing) = known.and_then(|version| SCRIPTS.get(version..)) else {
+        return Err(Error::Version {
             path: path.into(),
             version,
-        }),
-    }
+        });
+    };
+    let script = format!(
+        "{} PRAGMA user_version = {VERSION}; COMMIT;",
+        missing.concat()
+    );
+    connection.execute_batch(&script).map_err(failed)
 }
 
 /// Seconds since 1970.
@@ -181,15 +191,36 @@ mod tests {
     }
 
     #[test]
+    fn a_database_of_an_older_program_keeps_what_was_charged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(SCRIPTS[0]).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA user_version = 1;
+                 INSERT INTO ledger VALUES (1, 7, 'charge', 3, 0, 500, 1000);",
+            )
+            .unwrap();
+        drop(connection);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.read(|db| keys::spent(db, 7, 0)).unwrap(), 500);
+        let version = |db: &Connection| {
+            db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        };
+        assert_eq!(store.read(version).unwrap(), VERSION as i64);
+    }
+
+    #[test]
     fn a_database_of_a_newer_program_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.db");
         let connection = Connection::open(&path).unwrap();
-        connection.pragma_update(None, "user_version", 2).unwrap();
+        connection.pragma_update(None, "user_version", 99).unwrap();
         drop(connection);
         let error = Store::open(&path).err().unwrap();
         assert!(
-            matches!(error, Error::Version { version: 2, .. }),
+            matches!(error, Error::Version { version: 99, .. }),
             "{error}"
         );
     }

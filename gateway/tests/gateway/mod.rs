@@ -2,6 +2,8 @@
 
 mod answers;
 mod clients;
+mod credit;
+mod deposits;
 mod failures;
 mod restarts;
 mod world;

@@ -10,7 +10,7 @@ use poq_proto::v1::{
     SessionRefundReason, SessionRules, SessionSettlement, SessionStatus,
 };
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Transfer};
 
 /// Id of the played chain.
 pub(crate) const ID: &str = "poq-played-1";
@@ -24,6 +24,8 @@ struct State {
     nodes: Vec<Node>,
     drawn: usize,
     is_away: bool,
+    transfers: BTreeMap<u64, Vec<Transfer>>,
+    lowest: u64,
 }
 
 /// The chain. Clones are the same one.
@@ -49,6 +51,38 @@ impl PlayedChain {
     /// Whether queries fail.
     pub(crate) fn go_away(&self, is_away: bool) {
         self.lock().is_away = is_away;
+    }
+
+    /// Adds a transfer to the account in the next block; returns its height.
+    pub(crate) fn transfer(&self, amount: u64, memo: &str) -> u64 {
+        let mut state = self.lock();
+        let height = state.height + 1;
+        let block = state.transfers.entry(height).or_default();
+        block.push(Transfer {
+            tx: block.len() as u32,
+            message: 0,
+            sender: "poq1customer".into(),
+            amount,
+            memo: memo.into(),
+        });
+        height
+    }
+
+    /// Forgets all blocks below a height.
+    pub(crate) fn prune(&self, lowest: u64) {
+        self.lock().lowest = lowest;
+    }
+
+    /// Loses the newest blocks, as a node that is behind.
+    pub(crate) fn fall_back(&self, height: u64) {
+        self.lock().height = height;
+    }
+
+    /// Ends a session without a settlement.
+    pub(crate) fn refund(&self, id: u64) {
+        let mut state = self.lock();
+        let session = state.sessions.get_mut(&id).unwrap();
+        session.status = SessionStatus::Refunded.into();
     }
 
     /// Settles and pays a session: `refund` base units return to the user.
@@ -98,6 +132,10 @@ impl Chain for PlayedChain {
         ID.into()
     }
 
+    fn address(&self) -> Arc<str> {
+        "poq1gateway".into()
+    }
+
     async fn height(&self) -> Result<u64> {
         let mut state = self.there()?;
         state.height += 1;
@@ -141,6 +179,19 @@ impl Chain for PlayedChain {
             .iter()
             .find(|node| node.operator == operator)
             .cloned())
+    }
+
+    async fn transfers(&self, height: u64, denom: &str) -> Result<Vec<Transfer>> {
+        assert_eq!(denom, "upoq");
+        let state = self.there()?;
+        if height < state.lowest || height > state.height {
+            return Err(Error::Rpc {
+                url: "http://played".into(),
+                method: "block",
+                reason: format!("height {height} is not available"),
+            });
+        }
+        Ok(state.transfers.get(&height).cloned().unwrap_or_default())
     }
 
     async fn open(&self, message: MsgOpenSessions) -> Result<u64> {
