@@ -13,7 +13,7 @@ use crate::store;
 /// Seconds after which a client should try again.
 const SOON: u32 = 3;
 /// Seconds after which a client should try again when nothing changes soon.
-const LATER: u32 = 30;
+pub(super) const LATER: u32 = 30;
 
 /// An error as a client gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]

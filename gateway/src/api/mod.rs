@@ -1,6 +1,7 @@
 //! The OpenAI-compatible interface.
 
 mod access;
+mod balance;
 mod chat;
 mod completions;
 mod failure;
@@ -17,6 +18,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
+pub(crate) use access::Door;
 use failure::ApiError;
 
 use crate::chain::Chain;
@@ -34,6 +36,8 @@ pub(crate) struct Api {
     pub chain: Arc<dyn Chain>,
     /// What API keys use.
     pub usage: Arc<Usage>,
+    /// Who may try keys.
+    pub door: Door,
 }
 
 /// The routes for API keys.
@@ -43,6 +47,7 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/receipts/{id}", get(receipts::one))
+        .route("/v1/balance", get(balance::balance))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
             access::authorize,

@@ -4,6 +4,7 @@ mod deposits;
 mod groups;
 mod init;
 mod keys;
+mod share;
 mod start;
 
 use std::net::SocketAddr;
@@ -89,8 +90,14 @@ enum Keys {
     Create(CreateKey),
     /// List all keys.
     List(OutputArg),
+    /// Show one key: its group, limits, and what it spent.
+    Show(ShowKey),
     /// Revoke keys at once.
     Revoke(RevokeKey),
+    /// Print all keys as JSON, with digests in place of secrets, for `keys import` on another gateway.
+    Export,
+    /// Take the keys that another gateway exported: new ones, and changes of known ones.
+    Import(ImportKeys),
 }
 
 /// Options of `keys create`.
@@ -128,6 +135,26 @@ struct CreateKey {
     output: OutputArg,
 }
 
+/// Options of `keys show`.
+#[derive(Debug, Args)]
+struct ShowKey {
+    /// Name of the key, or its first characters as listed.
+    key: String,
+    /// Form of the result.
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// Options of `keys import`.
+#[derive(Debug, Args)]
+struct ImportKeys {
+    /// File that `keys export` printed; `-` reads it from stdin.
+    file: PathBuf,
+    /// Form of the result.
+    #[command(flatten)]
+    output: OutputArg,
+}
+
 /// Options of `keys revoke`.
 #[derive(Debug, Args)]
 struct RevokeKey {
@@ -143,9 +170,11 @@ impl Cli {
     pub(crate) fn output(&self) -> Output {
         match &self.command {
             Command::Init(options) => options.common.output.output,
-            Command::Start(_) => Output::Text,
+            Command::Start(_) | Command::Keys(Keys::Export) => Output::Text,
             Command::Keys(Keys::Create(options)) => options.output.output,
             Command::Keys(Keys::Revoke(options)) => options.output.output,
+            Command::Keys(Keys::Show(options)) => options.output.output,
+            Command::Keys(Keys::Import(options)) => options.output.output,
             Command::Keys(Keys::List(options)) | Command::Version(options) => options.output,
             Command::Groups(command) => command.output(),
             Command::Deposits(command) => command.output(),
@@ -162,7 +191,10 @@ impl Cli {
             Command::Start(options) => start::start(&self.home, &options).await,
             Command::Keys(Keys::Create(options)) => keys::create(&self.home, options).await,
             Command::Keys(Keys::List(options)) => keys::list(&self.home, options.output),
+            Command::Keys(Keys::Show(options)) => keys::show(&self.home, &options),
             Command::Keys(Keys::Revoke(options)) => keys::revoke(&self.home, options).await,
+            Command::Keys(Keys::Export) => share::export(&self.home),
+            Command::Keys(Keys::Import(options)) => share::import(&self.home, options).await,
             Command::Groups(command) => command.run(&self.home).await,
             Command::Deposits(command) => command.run(&self.home).await,
             Command::Version(options) => {

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Start, settings, store};
-use crate::api::{self, Api};
+use crate::api::{self, Api, Door};
 use crate::chain::{Chain, Rpc};
 use crate::config::{Config, Connection};
 use crate::deposits::Deposits;
@@ -134,6 +134,7 @@ async fn assemble(
         relay,
         chain,
         usage: Arc::default(),
+        door: Door::new(config.http.behind_proxy),
     };
     Ok((Arc::new(api), keeper, deposits))
 }

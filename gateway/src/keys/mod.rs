@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::store::keys::Key;
 
 pub(crate) use credit::{Account, Credits, Hold, NoHold, Short};
-pub(crate) use usage::{Exceeded, Spent, Ticket, Usage};
+pub(crate) use usage::{Exceeded, Rate, Spent, Ticket, Usage};
 
 /// What every key begins with.
 const PREFIX: &str = "poq-";

@@ -1,6 +1,7 @@
 //! API keys.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
 
 use super::now;
 
@@ -28,7 +29,8 @@ pub(crate) struct Key {
 }
 
 /// Limits of a key; None has no limit.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Requests a minute.
     pub requests_per_minute: Option<u32>,
@@ -83,6 +85,52 @@ pub(crate) fn list(db: &Connection) -> rusqlite::Result<Vec<Key>> {
     let mut query = db.prepare(&format!("SELECT {COLUMNS} FROM keys ORDER BY id"))?;
     let keys = query.query_map([], key)?;
     keys.collect()
+}
+
+/// The keys whose prefix or name is `name`.
+pub(crate) fn named(db: &Connection, name: &str) -> rusqlite::Result<Vec<Key>> {
+    let mut query = db.prepare(&format!(
+        "SELECT {COLUMNS} FROM keys WHERE prefix = ?1 OR name = ?1 ORDER BY id"
+    ))?;
+    let keys = query.query_map([name], key)?;
+    keys.collect()
+}
+
+/// All keys with their digests, oldest first.
+pub(crate) fn export(db: &Connection) -> rusqlite::Result<Vec<([u8; 32], Key)>> {
+    let mut query = db.prepare(&format!("SELECT {COLUMNS}, digest FROM keys ORDER BY id"))?;
+    let keys = query.query_map([], |row| Ok((row.get(13)?, key(row)?)))?;
+    keys.collect()
+}
+
+/// Adds the key with this digest, or gives it this name, group, limits and end; returns whether it is new.
+/// One that is revoked stays revoked.
+pub(crate) fn import(db: &Connection, digest: [u8; 32], key: &Key) -> rusqlite::Result<bool> {
+    let is_new = find(db, digest)?.is_none();
+    if is_new {
+        add(db, digest, key)?;
+    }
+    let limits = &key.limits;
+    db.prepare(
+        "UPDATE keys SET name = ?2, models = ?3, requests_per_minute = ?4, streams = ?5,
+             max_price = ?6, budget_day = ?7, budget_month = ?8, expires = ?9, group_id = ?10,
+             revoked = coalesce(revoked, ?11)
+         WHERE digest = ?1",
+    )?
+    .execute(params![
+        digest,
+        key.name,
+        key.models.as_ref().map(|models| models.join("\n")),
+        limits.requests_per_minute,
+        limits.streams,
+        limits.max_price,
+        limits.budget_day,
+        limits.budget_month,
+        key.expires,
+        key.group,
+        key.revoked,
+    ])?;
+    Ok(is_new)
 }
 
 /// Revokes the keys whose prefix or name is `name`; returns how many.

@@ -1,10 +1,12 @@
-//! Groups with prepaid credit, from the request to the session's end.
+//! Groups with prepaid credit, from the request to the session's end, and limits of keys.
 
 use axum::http::StatusCode;
+use poq_worker::program::http_server::Peer;
+use serde_json::{Value, json};
 
 use super::world::{World, question, streamed};
 use crate::played::Behaviour;
-use crate::store::groups;
+use crate::store::{groups, keys};
 
 /// More than one request of these tests may cost.
 const ENOUGH: u64 = 1_000_000;
@@ -138,4 +140,108 @@ async fn a_repetition_holds_and_costs_nothing_more() {
     headers.insert("x-stainless-retry-count", 1.into());
     assert_eq!(world.send(again).await.json(), first.json());
     assert_eq!(world.credit(group), credit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_balance_says_what_may_still_be_spent() {
+    let mut world = World::with_nodes(1).await;
+    let balance = world.get("/v1/balance").await.json();
+    assert_eq!(
+        (&balance["denom"], &balance["group"]),
+        (&json!("upoq"), &Value::Null)
+    );
+    world.use_group("team", ENOUGH).await;
+    let body = world.ask(&question("Why?")).await.json();
+    let price = body["poq"]["price"].as_u64().unwrap();
+    world.nodes[0].script(&[Behaviour::Endless]);
+    let mut endless = streamed("Go on");
+    endless["max_tokens"] = 1.into();
+    let response = world.begin(world.request(&endless)).await;
+    let held = 1_000 + 10 * 5 + 100 * 64;
+    let balance = world.get("/v1/balance").await.json();
+    let expected = json!({
+        "name": "team",
+        "credit": ENOUGH - price,
+        "held": held,
+        "available": ENOUGH - price - held,
+        "deposit": { "address": "poq1gateway", "memo": "poq-gateway:team" },
+    });
+    assert_eq!(balance["group"], expected);
+    let key = &balance["key"];
+    for field in ["spent_day", "spent_month"] {
+        assert_eq!(key[field], price, "{field}");
+    }
+    assert_eq!(
+        (&key["held"], &key["limits"]["budget_day"]),
+        (&json!(held), &Value::Null)
+    );
+    drop(response);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limited_key_is_told_its_limit_with_every_answer() {
+    let mut world = World::with_nodes(1).await;
+    let unlimited = world.ask(&question("Why?")).await;
+    assert!(!unlimited.headers.contains_key("x-ratelimit-limit-requests"));
+    world
+        .use_key(keys::Key {
+            limits: keys::Limits {
+                requests_per_minute: Some(1),
+                ..keys::Limits::default()
+            },
+            ..keys::Key::default()
+        })
+        .await;
+    // A minute may end between two of the requests.
+    let answered = loop {
+        assert_eq!(world.get("/v1/models").await.status, StatusCode::OK);
+        assert_eq!(world.ask(&question("Why?")).await.status, StatusCode::OK);
+        let answered = world.ask(&question("Why?")).await;
+        if answered.status != StatusCode::OK {
+            break answered;
+        }
+    };
+    assert_eq!(answered.status, StatusCode::TOO_MANY_REQUESTS);
+    let header = |name: &str| answered.headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("x-ratelimit-limit-requests"), "1");
+    assert_eq!(header("x-ratelimit-remaining-requests"), "0");
+    let reset = header("x-ratelimit-reset-requests");
+    let reset: u32 = reset.strip_suffix('s').unwrap().parse().unwrap();
+    let retry: u32 = header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&reset) && retry <= 30 && retry <= reset + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_tries_many_keys_must_wait_and_others_need_not() {
+    let mut world = World::with_nodes(1).await;
+    let right = world.key.clone();
+    let from = |world: &World, peer: &str| {
+        let mut request = world.request(&question("Why?"));
+        let peer = Peer(format!("{peer}:1").parse().unwrap());
+        request.extensions_mut().insert(peer);
+        // Without a proxy nobody is believed.
+        let headers = request.headers_mut();
+        headers.insert("x-forwarded-for", "1.1.1.1".parse().unwrap());
+        request
+    };
+    world.key = "poq-wrong".into();
+    let mut refused = 0;
+    let last = loop {
+        let answered = world.send(from(&world, "10.0.0.1")).await;
+        match answered.status {
+            StatusCode::UNAUTHORIZED => refused += 1,
+            _ => break answered,
+        }
+    };
+    assert_eq!(last.status, StatusCode::TOO_MANY_REQUESTS);
+    assert!(refused >= 20);
+    let wait: u32 = last.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=30).contains(&wait));
+    world.key = right;
+    let answered = world.send(from(&world, "10.0.0.2")).await;
+    assert_eq!(answered.status, StatusCode::OK);
 }

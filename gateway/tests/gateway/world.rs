@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::api::{self, Api};
+use crate::api::{self, Api, Door};
 use crate::chain::Chain;
 use crate::deposits::Deposits;
 use crate::keys::{Account, Credits, Secret};
@@ -231,6 +231,7 @@ impl World {
             relay,
             chain: shared,
             usage: Arc::default(),
+            door: Door::new(false),
         });
         Self {
             router: api::router(api).merge(health.routes()),

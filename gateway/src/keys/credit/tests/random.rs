@@ -38,10 +38,10 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let pair = (any::<u64>(), any::<u64>());
     prop_oneof![
-        8 => pair.clone().prop_map(|(a, b)| Step::Ask(a, b)),
-        1 => pair.clone().prop_map(|(a, b)| Step::Raise(a, b)),
-        6 => pair.clone().prop_map(|(a, b)| Step::Receive(a, b)),
-        2 => pair.clone().prop_map(|(a, b)| Step::Fail(a, b)),
+        8 => pair.prop_map(|(a, b)| Step::Ask(a, b)),
+        1 => pair.prop_map(|(a, b)| Step::Raise(a, b)),
+        6 => pair.prop_map(|(a, b)| Step::Receive(a, b)),
+        2 => pair.prop_map(|(a, b)| Step::Fail(a, b)),
         2 => (0..3_000_u64).prop_map(Step::TopUp),
         1 => Just(Step::Restart),
         1 => pair.prop_map(|(a, b)| Step::End(a, b)),
@@ -251,7 +251,7 @@ impl World {
             status: SessionStatus::Refunded.into(),
             ..v1::Session::default()
         };
-        if seed % 4 > 0 {
+        if !seed.is_multiple_of(4) {
             record.status = SessionStatus::Final.into();
             record.settlement = Some(SessionSettlement {
                 count,
