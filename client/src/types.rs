@@ -230,6 +230,8 @@ pub struct TxPage {
 pub struct BlockOutcome {
     /// The block.
     pub height: u64,
+    /// Result code of each transaction, in order; 0 is success.
+    pub tx_codes: Vec<u32>,
     /// Events of each transaction, in order, including failed ones.
     pub tx_events: Vec<Vec<Event>>,
     /// Events of the block itself.
@@ -243,11 +245,11 @@ impl From<tendermint_rpc::endpoint::block_results::Response> for BlockOutcome {
         let events = |events: Vec<tendermint::abci::Event>| -> Vec<Event> {
             events.into_iter().map(Event::from).collect()
         };
+        let txs = results.txs_results.unwrap_or_default();
         Self {
             height: results.height.value(),
-            tx_events: results
-                .txs_results
-                .unwrap_or_default()
+            tx_codes: txs.iter().map(|result| result.code.value()).collect(),
+            tx_events: txs
                 .into_iter()
                 .map(|result| events(result.events))
                 .collect(),
@@ -268,6 +270,30 @@ pub(crate) fn as_hex<S: serde::Serializer>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Client;
+    use crate::fake_node::FakeNode;
+
+    #[tokio::test]
+    async fn a_block_says_which_of_its_transactions_failed() {
+        let result = |code: u32| {
+            serde_json::json!({"code": code, "data": "", "log": "", "info": "", "gas_wanted": "2",
+                "gas_used": "1", "events": [], "codespace": ""})
+        };
+        let node = FakeNode::start(move |_, _| {
+            Ok(serde_json::json!({
+                "height": "12",
+                "txs_results": [result(0), result(7), result(0)],
+                "finalize_block_events": [],
+                "validator_updates": [],
+                "consensus_param_updates": null,
+                "app_hash": ""
+            }))
+        })
+        .await;
+        let client = Client::new(&node.url).unwrap();
+        let outcome = client.block_results(Some(12)).await.unwrap();
+        assert_eq!((outcome.height, outcome.tx_codes), (12, vec![0, 7, 0]));
+    }
 
     #[test]
     fn data_of_a_transaction_is_decoded() {

@@ -172,6 +172,7 @@ mod tests {
             is_stream: false,
             asker: Asker {
                 key: 1,
+                group: None,
                 request_id: String::new(),
             },
             token: None,

@@ -1,6 +1,7 @@
 //! What the gateway needs of the chain.
 
 mod several;
+mod transfers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ use tokio::sync::OnceCell;
 
 pub(crate) use several::Several;
 
+pub(crate) use transfers::Transfer;
+
 /// How long a transaction may wait for its block.
 const INCLUSION: Duration = Duration::from_secs(60);
 /// Models in one query; more than a registry has.
@@ -26,6 +29,8 @@ const MODELS: u32 = 1000;
 pub(crate) trait Chain: Send + Sync {
     /// The chain's id.
     fn id(&self) -> Arc<str>;
+    /// The account's address.
+    fn address(&self) -> Arc<str>;
     /// Height of the newest block.
     async fn height(&self) -> Result<u64>;
     /// The parameters.
@@ -40,6 +45,9 @@ pub(crate) trait Chain: Send + Sync {
     async fn sessions(&self) -> Result<Vec<Session>>;
     /// An inference node; None if it is not registered any more.
     async fn node(&self, operator: &str) -> Result<Option<Node>>;
+    /// Transfers of a denom to the account by successful transactions of the block at `height`. An error
+    /// if the node does not have this block.
+    async fn transfers(&self, height: u64, denom: &str) -> Result<Vec<Transfer>>;
     /// Opens sessions; fills in the user. Returns the first id; the others follow it.
     async fn open(&self, message: MsgOpenSessions) -> Result<u64>;
     /// Ends the ordering in sessions.
@@ -85,6 +93,10 @@ impl Chain for Rpc {
         self.chain_id.clone()
     }
 
+    fn address(&self) -> Arc<str> {
+        self.sender.address().into()
+    }
+
     async fn height(&self) -> Result<u64> {
         let client = self.client().await?;
         if client.status().await?.catching_up {
@@ -120,6 +132,16 @@ impl Chain for Rpc {
 
     async fn node(&self, operator: &str) -> Result<Option<Node>> {
         found(self.client().await?.node(Role::Inference, operator).await)
+    }
+
+    async fn transfers(&self, height: u64, denom: &str) -> Result<Vec<Transfer>> {
+        let block = self.client.block(Some(height)).await?.block;
+        let sent = transfers::of_block(&block.data, self.sender.address(), denom)?;
+        if sent.is_empty() {
+            return Ok(sent);
+        }
+        let codes = self.client.block_results(Some(height)).await?.tx_codes;
+        transfers::successful(sent, &codes, height)
     }
 
     async fn open(&self, message: MsgOpenSessions) -> Result<u64> {

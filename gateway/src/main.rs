@@ -7,6 +7,7 @@ mod ask;
 mod chain;
 mod cli;
 mod config;
+mod deposits;
 mod keys;
 mod money;
 mod pool;

@@ -66,6 +66,7 @@ pub(super) async fn serve<S: Surface>(
 ) -> Response {
     let asker = Asker {
         key: key.id,
+        group: key.group,
         request_id,
     };
     let start = Instant::now();

@@ -15,7 +15,7 @@ pub(super) const PROMPT: &str = "messages";
 /// Seconds after which a client should try again.
 const SOON: u32 = 3;
 /// Seconds after which a client should try again when nothing changes soon.
-const LATER: u32 = 30;
+pub(super) const LATER: u32 = 30;
 
 /// An error as a client gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +144,9 @@ impl From<Failure> for ApiError {
             Failure::Halted => {
                 Self::new(S::SERVICE_UNAVAILABLE, "chain_halted", message).retry_after(LATER)
             }
-            Failure::Poor => Self::new(S::PAYMENT_REQUIRED, "insufficient_quota", message),
+            Failure::Poor | Failure::NoCredit(_) => {
+                Self::new(S::PAYMENT_REQUIRED, "insufficient_quota", message)
+            }
             Failure::Misfit(misfit) => misfit.into(),
             Failure::Declined {
                 is_quality: true, ..

@@ -2,6 +2,7 @@
 
 mod access;
 mod answering;
+mod balance;
 mod chat;
 mod chat_completions;
 mod completions;
@@ -25,6 +26,7 @@ use axum::{Router, middleware};
 use answering::{Surface, serve};
 use chat_completions::ChatCompletions;
 use completions::Completions;
+pub(crate) use access::Door;
 use failure::ApiError;
 use responses::Responses;
 
@@ -44,6 +46,8 @@ pub(crate) struct Api {
     pub chain: Arc<dyn Chain>,
     /// What API keys use.
     pub usage: Arc<Usage>,
+    /// Who may try keys.
+    pub door: Door,
 }
 
 /// All routes: those for API keys, and `others` that need none. Each request is counted.
@@ -63,6 +67,7 @@ fn keyed(api: Arc<Api>) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/receipts/{id}", get(receipts::one))
+        .route("/v1/balance", get(balance::balance))
         .route_layer(middleware::from_fn_with_state(
             api.clone(),
             access::authorize,

@@ -1,9 +1,12 @@
 //! The command line.
 
+mod deposits;
+mod groups;
 mod init;
 mod keys;
 mod nodes;
 mod receipt;
+mod share;
 mod start;
 
 use std::net::SocketAddr;
@@ -50,6 +53,12 @@ enum Command {
     /// Receipts of answers, with what proves them.
     #[command(subcommand)]
     Receipt(receipt::Receipt),
+    /// Groups of keys with prepaid credit; also while the gateway runs.
+    #[command(subcommand)]
+    Groups(groups::Groups),
+    /// Transfers to the gateway's account; also while the gateway runs.
+    #[command(subcommand)]
+    Deposits(deposits::Deposits),
     /// Print the version.
     Version(OutputArg),
 }
@@ -89,8 +98,14 @@ enum Keys {
     Create(CreateKey),
     /// List all keys.
     List(OutputArg),
+    /// Show one key: its group, limits, and what it spent.
+    Show(ShowKey),
     /// Revoke keys at once.
     Revoke(RevokeKey),
+    /// Print all keys as JSON, with digests in place of secrets, for `keys import` on another gateway.
+    Export,
+    /// Take the keys that another gateway exported: new ones, and changes of known ones.
+    Import(ImportKeys),
 }
 
 /// Options of `keys create`.
@@ -99,6 +114,9 @@ struct CreateKey {
     /// Name to recognise the key by.
     #[arg(long)]
     name: String,
+    /// Group whose credit pays for its requests. Default: none, so that nothing is prepaid.
+    #[arg(long, value_name = "NAME")]
+    group: Option<String>,
     /// Model that it may use; may be given several times. Default: all.
     #[arg(long = "model", value_name = "MODEL")]
     models: Vec<String>,
@@ -120,6 +138,26 @@ struct CreateKey {
     /// Days until it ends.
     #[arg(long)]
     days: Option<u32>,
+    /// Form of the result.
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// Options of `keys show`.
+#[derive(Debug, Args)]
+struct ShowKey {
+    /// Name of the key, or its first characters as listed.
+    key: String,
+    /// Form of the result.
+    #[command(flatten)]
+    output: OutputArg,
+}
+
+/// Options of `keys import`.
+#[derive(Debug, Args)]
+struct ImportKeys {
+    /// File that `keys export` printed; `-` reads it from stdin.
+    file: PathBuf,
     /// Form of the result.
     #[command(flatten)]
     output: OutputArg,
@@ -159,14 +197,18 @@ impl Cli {
     pub(crate) fn output(&self) -> Output {
         match &self.command {
             Command::Init(options) => options.common.output.output,
-            Command::Start(_) => Output::Text,
+            Command::Start(_) | Command::Keys(Keys::Export) => Output::Text,
             Command::Receipt(command) => command.output(),
             Command::Keys(Keys::Create(options)) => options.output.output,
             Command::Keys(Keys::Revoke(options)) => options.output.output,
+            Command::Keys(Keys::Show(options)) => options.output.output,
+            Command::Keys(Keys::Import(options)) => options.output.output,
             Command::Nodes(Nodes::Release(options)) => options.output.output,
             Command::Keys(Keys::List(options))
             | Command::Nodes(Nodes::List(options))
             | Command::Version(options) => options.output,
+            Command::Groups(command) => command.output(),
+            Command::Deposits(command) => command.output(),
         }
     }
 
@@ -180,10 +222,15 @@ impl Cli {
             Command::Start(options) => start::start(&self.home, &options).await,
             Command::Keys(Keys::Create(options)) => keys::create(&self.home, options).await,
             Command::Keys(Keys::List(options)) => keys::list(&self.home, options.output),
+            Command::Keys(Keys::Show(options)) => keys::show(&self.home, &options),
             Command::Keys(Keys::Revoke(options)) => keys::revoke(&self.home, options).await,
             Command::Nodes(Nodes::List(options)) => nodes::list(&self.home, options.output),
             Command::Nodes(Nodes::Release(options)) => nodes::release(&self.home, options).await,
             Command::Receipt(command) => command.run(&self.home).await,
+            Command::Keys(Keys::Export) => share::export(&self.home),
+            Command::Keys(Keys::Import(options)) => share::import(&self.home, options).await,
+            Command::Groups(command) => command.run(&self.home).await,
+            Command::Deposits(command) => command.run(&self.home).await,
             Command::Version(options) => {
                 let version = env!("CARGO_PKG_VERSION");
                 let value = json!({ "name": env!("CARGO_BIN_NAME"), "version": version });

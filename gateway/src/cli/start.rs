@@ -15,9 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Start, settings, store};
-use crate::api::{self, Api};
+use crate::api::{self, Api, Door};
 use crate::chain::{Chain, Several};
 use crate::config::{Config, Connection};
+use crate::deposits::Deposits;
+use crate::keys::{Account, Credits};
 use crate::pool::{Catalog, Keeper, Roster, Snapshot};
 use crate::relay::Relay;
 use crate::store::Store;
@@ -64,8 +66,9 @@ pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
     let Some(chain) = reach(&config.chain, &key, &shutdown).await? else {
         return Ok(());
     };
-    let (api, keeper) = assemble(chain, key, store, &config, &health).await?;
+    let (api, keeper, deposits) = assemble(chain, key, store, &config, &health).await?;
     let keeper = tokio::spawn(keeper.run(shutdown.clone()));
+    let deposits = tokio::spawn(deposits.run(shutdown.clone()));
     health.started();
     let router = api::router(api, health.routes().merge(measured));
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -73,6 +76,7 @@ pub(super) async fn start(home: &Path, options: &Start) -> Result<()> {
     let limits = limits(config.http.behind_proxy);
     serve((listener, tls), router, limits, shutdown).await?;
     keeper.await?;
+    deposits.await?;
     Ok(())
 }
 
@@ -103,7 +107,7 @@ async fn assemble(
     store: Arc<Store>,
     config: &Config,
     health: &Health,
-) -> Result<(Arc<Api>, Keeper)> {
+) -> Result<(Arc<Api>, Keeper, Deposits)> {
     let chain: Arc<dyn Chain> = Arc::new(chain);
     let models = chain.models().await?.into_iter();
     let snapshot = Snapshot {
@@ -113,6 +117,17 @@ async fn assemble(
         seen: Instant::now(),
         is_poor: false,
     };
+    let account = Account {
+        address: chain.address(),
+        denom: snapshot.params.denom.clone(),
+    };
+    let deposits = Deposits {
+        chain: chain.clone(),
+        store: store.clone(),
+        denom: account.denom.clone(),
+        health: health.clone(),
+    };
+    let credits = Arc::new(Credits::new(store.clone(), account));
     let (roster, catalog) = (
         Arc::new(Roster::default()),
         Arc::new(Catalog::new(snapshot)),
@@ -126,16 +141,14 @@ async fn assemble(
         config.settings(),
         health.clone(),
     );
-    let relay = Arc::new(Relay::new(store, roster, catalog));
-    let usage = Arc::default();
-    Ok((
-        Arc::new(Api {
-            relay,
-            chain,
-            usage,
-        }),
-        keeper,
-    ))
+    let relay = Arc::new(Relay::new(store, roster, catalog, credits));
+    let api = Api {
+        relay,
+        chain,
+        usage: Arc::default(),
+        door: Door::new(config.http.behind_proxy),
+    };
+    Ok((Arc::new(api), keeper, deposits))
 }
 
 async fn serve_metrics(

@@ -1,5 +1,6 @@
-//! API keys: how they are made, and what a request may use.
+//! API keys: how they are made, what a request may use, and the credit that pays for it.
 
+mod credit;
 mod usage;
 
 use rand::Rng;
@@ -9,7 +10,8 @@ use sha2::{Digest, Sha256};
 
 use crate::store::keys::Key;
 
-pub(crate) use usage::{Exceeded, Spent, Ticket, Usage};
+pub(crate) use credit::{Account, Credits, Hold, NoHold, Short};
+pub(crate) use usage::{Exceeded, Rate, Spent, Ticket, Usage};
 
 /// What every key begins with.
 const PREFIX: &str = "poq-";

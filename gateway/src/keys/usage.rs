@@ -47,7 +47,38 @@ pub(crate) struct Spent {
     pub month: u64,
 }
 
+/// How many requests a key may send in a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    /// In a minute.
+    pub limit: u32,
+    /// In the rest of this minute.
+    pub remaining: u32,
+    /// Seconds until the next minute.
+    pub reset: u32,
+}
+
 impl Usage {
+    /// How many requests a key may still send; None if they are not limited.
+    pub(crate) fn rate(&self, key: &Key, now: u64) -> Option<Rate> {
+        let limit = key.limits.requests_per_minute?;
+        let keys = self.lock();
+        let used = keys
+            .get(&key.id)
+            .filter(|used| used.minute == now / MINUTE)
+            .map_or(0, |used| used.requests);
+        Some(Rate {
+            limit,
+            remaining: limit.saturating_sub(used),
+            reset: to_next_minute(now),
+        })
+    }
+
+    /// What a key's answers in progress may cost, base units.
+    pub(crate) fn held(&self, key: &Key) -> u64 {
+        self.lock().get(&key.id).map_or(0, |used| used.held)
+    }
+
     /// Counts a request that may cost up to `ceiling`, until the ticket is dropped.
     ///
     /// # Errors
@@ -68,7 +99,7 @@ impl Usage {
             .requests_per_minute
             .is_some_and(|most| used.requests >= most)
         {
-            let seconds = u32::try_from(MINUTE - now % MINUTE).unwrap_or(u32::MAX);
+            let seconds = to_next_minute(now);
             return Err(Exceeded::Requests { seconds });
         }
         if limits.streams.is_some_and(|most| used.answers >= most) {
@@ -98,6 +129,11 @@ impl Usage {
     fn lock(&self) -> MutexGuard<'_, HashMap<i64, Used>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Seconds, at least 1.
+fn to_next_minute(now: u64) -> u32 {
+    u32::try_from(MINUTE - now % MINUTE).unwrap_or(u32::MAX)
 }
 
 /// An answer in progress.
@@ -139,7 +175,15 @@ mod tests {
         let ask = |now| usage.admit(&key, (1, Spent::default()), now).map(drop);
         assert_eq!([ask(60), ask(61)], [Ok(()), Ok(())]);
         assert_eq!(ask(110), Err(Exceeded::Requests { seconds: 10 }));
+        let rate = |now| {
+            let rate = usage.rate(&key, now).unwrap();
+            (rate.limit, rate.remaining, rate.reset)
+        };
+        assert_eq!(rate(110), (2, 0, 10));
+        assert_eq!(rate(120), (2, 2, 60));
         assert_eq!(ask(120), Ok(()));
+        assert_eq!(rate(121), (2, 1, 59));
+        assert_eq!(usage.rate(&Key::default(), 121), None);
     }
 
     #[test]

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::*;
-use crate::store::orders::{self, Asker, Charge};
+use crate::store::charges::Charge;
+use crate::store::orders::{self, Asker};
 use crate::store::sessions::{self, Set, State};
 use crate::store::{Store, now};
 

@@ -11,8 +11,8 @@ use tracing::{debug, info, warn};
 use super::live::Live;
 use super::roster::Roster;
 use crate::money::{Ending, Fault, Resolved, Unproven, verify};
-use crate::store::orders::{self, Charge};
-use crate::store::{self, Store};
+use crate::store::charges::Charge;
+use crate::store::{self, Store, orders};
 use crate::telemetry;
 use crate::upstream::{self, Event};
 
@@ -135,9 +135,8 @@ async fn fetch(live: &Live, store: &Store, number: u64) -> Result<(), Error> {
         "an answer that nobody reads has ended"
     );
     let (id, stored) = (live.id, ending.clone());
-    let nobody = Charge { key: 0, amount: 0 };
     store
-        .write(move |db| orders::finish(db, id, &stored, &text, nobody))
+        .write(move |db| orders::finish(db, id, &stored, &text, Charge::NOBODY))
         .await?;
     live.inner().book.receive(ending.leaf)?;
     Ok(())

@@ -1,4 +1,6 @@
 use crate::ask::Misfit;
+use crate::keys::{NoHold, Short};
+use crate::store;
 
 /// Why a request has no answer, or no whole one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +17,9 @@ pub(crate) enum Failure {
     /// The gateway's account has too little money.
     #[error("the gateway's account cannot pay for sessions; its operator must fund it")]
     Poor,
+    /// The key's group has too little credit.
+    #[error(transparent)]
+    NoCredit(#[from] Box<Short>),
     /// No block was made for a while.
     #[error("the chain makes no blocks at the moment; try again later")]
     Halted,
@@ -41,4 +46,20 @@ pub(crate) enum Failure {
     /// The store failed.
     #[error("the gateway cannot store the request; its operator must look into its log")]
     Internal,
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Self {
+        tracing::error!("{error}");
+        Self::Internal
+    }
+}
+
+impl From<NoHold> for Failure {
+    fn from(reason: NoHold) -> Self {
+        match reason {
+            NoHold::Short(short) => short.into(),
+            NoHold::Store(error) => error.into(),
+        }
+    }
 }

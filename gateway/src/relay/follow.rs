@@ -14,7 +14,8 @@ use super::{Failure, Relay};
 use crate::ask::Ask;
 use crate::money::{Ending, Ordered, verify};
 use crate::pool::Live;
-use crate::store::orders::{self, Charge};
+use crate::store::charges::Charge;
+use crate::store::orders;
 use crate::telemetry;
 use crate::upstream::{Error, Event, Frames};
 
@@ -230,6 +231,7 @@ impl Following<'_> {
         }
         let charge = Charge {
             key: self.ask.asker.key,
+            group: self.ask.asker.group,
             amount: ending.leaf.price,
         };
         let (id, stored) = (self.live.id, ending.clone());

@@ -16,6 +16,7 @@ pub(crate) use failure::Failure;
 pub(crate) use timing::Timing;
 
 use crate::ask::Ask;
+use crate::keys::{Credits, Hold};
 use crate::pool::{Catalog, Roster};
 use crate::store::duplicates::Token;
 use crate::store::{self, Store, duplicates};
@@ -38,6 +39,8 @@ pub(crate) struct Relay {
     pub timing: Timing,
     /// Answers that nodes write at the moment.
     writing: Mutex<Writing>,
+    /// What groups have on hold.
+    pub credits: Arc<Credits>,
     /// Requests in progress, by API key and token.
     pending: Mutex<HashMap<Name, Pending>>,
     /// When requests ended that no node took: their repetitions are new requests.
@@ -69,13 +72,19 @@ pub(crate) enum Given {
 
 impl Relay {
     /// Without requests.
-    pub(crate) fn new(store: Arc<Store>, roster: Arc<Roster>, catalog: Arc<Catalog>) -> Self {
+    pub(crate) fn new(
+        store: Arc<Store>,
+        roster: Arc<Roster>,
+        catalog: Arc<Catalog>,
+        credits: Arc<Credits>,
+    ) -> Self {
         Self {
             store,
             roster,
             catalog,
             timing: Timing::default(),
             writing: Mutex::default(),
+            credits,
             pending: Mutex::default(),
             refused: Mutex::default(),
         }
@@ -85,12 +94,8 @@ impl Relay {
     /// that the client sends it again; without that only a client's own key is trusted.
     ///
     /// # Errors
-    /// [`store::Error`].
-    pub(crate) fn give(
-        self: &Arc<Self>,
-        ask: Ask,
-        is_repetition: bool,
-    ) -> Result<Given, store::Error> {
+    /// [`Failure::NoCredit`], or [`Failure::Internal`].
+    pub(crate) fn give(self: &Arc<Self>, ask: Ask, is_repetition: bool) -> Result<Given, Failure> {
         if let (Some(token), true) = (&ask.token, is_repetition)
             && !self.was_refused((ask.asker.key, token.digest))
             && let Some(given) = self.given_before(ask.asker.key, token)?
@@ -98,6 +103,7 @@ impl Relay {
             metrics::counter!("poq_gateway_duplicates_total").increment(1);
             return Ok(given);
         }
+        let hold = self.hold(&ask)?;
         let answer = Arc::new(Answer::default());
         let reader = answer.reader().timed(Clock::start(ask.is_stream));
         let name = ask.token.as_ref().map(|token| {
@@ -108,7 +114,7 @@ impl Relay {
         });
         let relay = self.clone();
         tokio::spawn(async move {
-            let (end, is_taken) = run::run(relay.clone(), ask, answer.clone()).await;
+            let (end, is_taken) = run::run(relay.clone(), ask, hold, answer.clone()).await;
             // Before anybody hears of the end, and repeats the request.
             if let Some(name) = name {
                 relay.forget(name, &answer, is_taken);
@@ -123,6 +129,19 @@ impl Relay {
         let writing = self.writing();
         let (owner, answer) = writing.get(&order)?;
         (*owner == key).then(|| answer.reader_of(order))
+    }
+
+    /// Holds the most that a request may cost by the registry's prices.
+    fn hold(&self, ask: &Ask) -> Result<Hold, Failure> {
+        let ceiling = || {
+            let snapshot = self.catalog.get();
+            let model = snapshot.model(&ask.chat.model)?;
+            let fitted = ask.fitted(&model.terms(), &snapshot.rules(model));
+            Some(fitted.ok()?.1.ceiling)
+        };
+        let group = ask.asker.group;
+        let amount = group.and_then(|_| ceiling()).unwrap_or(0);
+        Ok(self.credits.hold(group, amount)?)
     }
 
     /// What an earlier request with a token got.

@@ -12,6 +12,7 @@ use super::answer::{Answer, Done};
 use super::follow::{Following, Outcome};
 use super::{Failure, Relay};
 use crate::ask::Ask;
+use crate::keys::Hold;
 use crate::pool::{Live, NoPlace, NotTaken, Placed, recover};
 use crate::telemetry;
 
@@ -20,17 +21,19 @@ const OTHERS: usize = 2;
 /// How long nodes are asked for an accept, all together.
 const ORDERING: Duration = Duration::from_secs(12);
 
-/// Answers a request; returns how it ended, and whether a node has taken it.
+/// Answers a request; returns how it ended, and whether a node has taken it. What is held for it is free
+/// when it returns.
 pub(super) async fn run(
     relay: Arc<Relay>,
     ask: Ask,
+    mut hold: Hold,
     answer: Arc<Answer>,
 ) -> (Result<Done, Failure>, bool) {
     let mut is_taken = false;
     let mut tried = BTreeSet::new();
     let mut lost = 0;
     loop {
-        let (live, placed) = match relay.clone().order(&ask, &mut tried).await {
+        let (live, placed) = match relay.clone().order(&ask, &mut hold, &mut tried).await {
             Ok(found) => found,
             Err(failure) => return (Err(failure), is_taken),
         };
@@ -73,6 +76,7 @@ impl Relay {
     async fn order(
         self: Arc<Self>,
         ask: &Ask,
+        hold: &mut Hold,
         tried: &mut BTreeSet<u64>,
     ) -> Result<(Arc<Live>, Placed), Failure> {
         if self.catalog.get().is_halted() {
@@ -90,6 +94,8 @@ impl Relay {
                 Err(NoPlace::Misfit(misfit)) => return Err(misfit.into()),
                 Err(NoPlace::Exhausted) => return Err(last),
             };
+            // The session may have been opened when prices were higher.
+            hold.cover(place.ordered.ceiling)?;
             let live = place.live.clone();
             tried.insert(live.id);
             if matches!(last, Failure::NoNode(_)) {

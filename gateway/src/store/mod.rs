@@ -1,6 +1,9 @@
 //! What survives a crash: SQLite with one writer thread, which commits together what waits together.
 
+pub(crate) mod charges;
+pub(crate) mod deposits;
 pub(crate) mod duplicates;
+pub(crate) mod groups;
 pub(crate) mod keys;
 pub(crate) mod orders;
 pub(crate) mod quarantine;
@@ -16,8 +19,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use writer::Writer;
 
-/// What leads from each version of the schema to the next one. Steps are only ever added.
-const STEPS: [&str; 2] = [include_str!("schema.sql"), include_str!("quarantine.sql")];
+/// What makes each version of the schema from the one before it. Never changed once released.
+const STEPS: [&str; 3] = [
+    include_str!("schema.sql"),
+    include_str!("quarantine.sql"),
+    include_str!("groups.sql"),
+];
 /// Version of the schema that this program writes.
 const VERSION: usize = STEPS.len();
 /// How long a statement waits for another process, such as the command line beside the gateway.
@@ -149,19 +156,22 @@ fn migrate(
     path: &Path,
     failed: impl Fn(rusqlite::Error) -> Error,
 ) -> Result<(), Error> {
+    // The command line may open the file at the same time.
+    connection
+        .execute_batch("BEGIN IMMEDIATE")
+        .map_err(&failed)?;
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
     let version: usize = version.map_err(&failed)?;
-    let Some(steps) = STEPS.get(version..) else {
+    let Some(missing) = STEPS.get(version..) else {
         return Err(Error::Version {
             path: path.into(),
             version,
         });
     };
-    if steps.is_empty() {
-        return Ok(());
-    }
-    let steps = steps.concat();
-    let script = format!("BEGIN; {steps} PRAGMA user_version = {VERSION}; COMMIT;");
+    let script = format!(
+        "{} PRAGMA user_version = {VERSION}; COMMIT;",
+        missing.concat()
+    );
     connection.execute_batch(&script).map_err(failed)
 }
 
@@ -203,6 +213,27 @@ mod tests {
         assert!(all.await.iter().all(Result::is_ok));
         drop(store);
         assert_eq!(count(&Store::open(&path).unwrap()), 11);
+    }
+
+    #[test]
+    fn a_database_of_an_older_program_keeps_what_was_charged() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.db");
+        let connection = Connection::open(&path).unwrap();
+        connection.execute_batch(SCRIPTS[0]).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA user_version = 1;
+                 INSERT INTO ledger VALUES (1, 7, 'charge', 3, 0, 500, 1000);",
+            )
+            .unwrap();
+        drop(connection);
+        let store = Store::open(&path).unwrap();
+        assert_eq!(store.read(|db| keys::spent(db, 7, 0)).unwrap(), 500);
+        let version = |db: &Connection| {
+            db.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))
+        };
+        assert_eq!(store.read(version).unwrap(), VERSION as i64);
     }
 
     #[test]

@@ -4,17 +4,17 @@ use poq_proto::{Leaf, Voucher, v1};
 use prost::Message;
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::charges::{self, Charge};
 use super::{now, sessions};
 use crate::money::{Ending, Ordered};
-
-/// The kind of a ledger's row for an answer.
-const CHARGE: &str = "charge";
 
 /// Who asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asker {
     /// Row of the API key.
     pub key: i64,
+    /// Row of its group, whose credit pays; None if nobody prepays.
+    pub group: Option<i64>,
     /// Id of the HTTP request.
     pub request_id: String,
 }
@@ -58,15 +58,6 @@ pub(crate) fn told(
     Ok(())
 }
 
-/// Who pays how much for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Charge {
-    /// Row of the API key.
-    pub key: i64,
-    /// Base units; 0 if the gateway pays itself.
-    pub amount: u64,
-}
-
 /// Stores an answer's leaf, text and charge, all or nothing. A second one for a number is refused.
 pub(crate) fn finish(
     db: &Connection,
@@ -88,21 +79,7 @@ pub(crate) fn finish(
         ])?;
     db.prepare("INSERT INTO texts VALUES (?1, ?2, ?3)")?
         .execute(params![session, leaf.number, text])?;
-    if charge.amount > 0 {
-        db.prepare(
-            "INSERT INTO ledger (key, kind, session, number, amount, created)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-        )?
-        .execute(params![
-            charge.key,
-            CHARGE,
-            session,
-            leaf.number,
-            charge.amount,
-            now(),
-        ])?;
-    }
-    Ok(())
+    charges::add(db, (session, leaf.number), charge)
 }
 
 /// All leaves of a session, by number.

@@ -4,7 +4,7 @@ use poq_proto::v1;
 use prost::Message;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::now;
+use super::{charges, now};
 
 /// Where a session stands for the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,12 +118,16 @@ pub(crate) fn set_state(db: &Connection, id: u64, state: State) -> rusqlite::Res
     Ok(())
 }
 
-/// Ends a session: its texts are no longer needed.
+/// Ends a session, once: groups get back what it did not cost, and its texts are no longer needed.
 pub(crate) fn end(db: &Connection, record: &v1::Session) -> rusqlite::Result<()> {
-    db.execute(
-        "UPDATE sessions SET state = 'over', record = ?2 WHERE id = ?1",
+    let ended = db.execute(
+        "UPDATE sessions SET state = 'over', record = ?2 WHERE id = ?1 AND state <> 'over'",
         params![record.id, record.encode_to_vec()],
     )?;
+    if ended == 0 {
+        return Ok(());
+    }
+    charges::give_back(db, record)?;
     db.execute("DELETE FROM texts WHERE session = ?1", [record.id])?;
     Ok(())
 }

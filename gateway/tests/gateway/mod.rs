@@ -3,6 +3,8 @@
 mod answers;
 mod clients;
 mod crashes;
+mod credit;
+mod deposits;
 mod failures;
 mod first_token;
 mod operators;

@@ -21,13 +21,14 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::crashes::Life;
-use crate::api::{self, Api};
+use crate::api::{self, Api, Door};
 use crate::chain::Chain;
-use crate::keys::Secret;
+use crate::deposits::Deposits;
+use crate::keys::{Account, Credits, Secret};
 use crate::played::{PlayedChain, PlayedNode};
 use crate::pool::{Catalog, Keeper, Roster, Settings, Snapshot};
 use crate::relay::{Relay, Timing};
-use crate::store::{Store, keys, orders};
+use crate::store::{Store, groups, keys, orders};
 use crate::telemetry;
 
 /// The chain's model.
@@ -42,6 +43,7 @@ pub(super) struct World {
     pub(super) store: Arc<Store>,
     pub(super) roster: Arc<Roster>,
     pub(super) catalog: Arc<Catalog>,
+    pub(super) credits: Arc<Credits>,
     pub(super) key: String,
     /// How long the gateway's process lives.
     pub(super) life: Life,
@@ -157,22 +159,45 @@ impl World {
         }
         let folder = tempfile::tempdir().unwrap();
         let mut world = Self::start(chain, nodes, folder, String::new(), timing).await;
+        world.use_key(keys::Key::default()).await;
+        let open = count.min(2);
+        world.until(|world| world.roster.all().len() >= open).await;
+        world
+    }
+
+    /// Goes on with a new key like this one.
+    pub(super) async fn use_key(&mut self, key: keys::Key) {
         let secret = Secret::random();
         let key = keys::Key {
             name: "test".into(),
             prefix: secret.prefix.clone(),
-            ..keys::Key::default()
+            ..key
         };
         let digest = secret.digest;
-        world
-            .store
-            .write(move |db| keys::add(db, digest, &key))
-            .await
-            .unwrap();
-        world.key = secret.text;
-        let open = count.min(2);
-        world.until(|world| world.roster.all().len() >= open).await;
-        world
+        let add = move |db: &rusqlite::Connection| keys::add(db, digest, &key);
+        self.store.write(add).await.unwrap();
+        self.key = secret.text;
+    }
+
+    /// Goes on with a key of a new group; returns the group's row.
+    pub(super) async fn use_group(&mut self, name: &'static str, credit: u64) -> i64 {
+        let add = move |db: &rusqlite::Connection| {
+            let group = groups::add(db, name)?.unwrap();
+            groups::top_up(db, group, credit)?;
+            Ok(group)
+        };
+        let group = self.store.write(add).await.unwrap();
+        self.use_key(keys::Key {
+            group: Some(group),
+            ..keys::Key::default()
+        })
+        .await;
+        group
+    }
+
+    /// What a group has, base units.
+    pub(super) fn credit(&self, group: i64) -> u64 {
+        self.store.read(|db| groups::get(db, group)).unwrap().credit
     }
 
     async fn start(
@@ -222,13 +247,32 @@ impl World {
             .unwrap();
         runtime.spawn(keeper.run(CancellationToken::new()));
         health.started();
-        let mut relay = Relay::new(store.clone(), roster.clone(), catalog.clone());
+        let denom = chain.params().await.unwrap().denom;
+        let deposits = Deposits {
+            chain: shared.clone(),
+            store: store.clone(),
+            denom: denom.clone(),
+            health: health.clone(),
+        };
+        runtime.spawn(deposits.run(CancellationToken::new()));
+        let account = Account {
+            address: chain.address(),
+            denom,
+        };
+        let credits = Arc::new(Credits::new(store.clone(), account));
+        let mut relay = Relay::new(
+            store.clone(),
+            roster.clone(),
+            catalog.clone(),
+            credits.clone(),
+        );
         relay.timing = timing;
         let relay = Arc::new(relay);
         let api = Arc::new(Api {
             relay,
             chain: shared,
             usage: Arc::default(),
+            door: Door::new(false),
         });
         Self {
             router: api::router(api, health.routes().merge(measured(&runtime))),
@@ -237,6 +281,7 @@ impl World {
             store,
             roster,
             catalog,
+            credits,
             key,
             life,
             folder,
@@ -246,7 +291,7 @@ impl World {
 
     /// Kills the gateway and starts it again from what it stored.
     pub(super) async fn restart(self) -> Self {
-        drop((self.process, self.router, self.roster));
+        drop((self.process, self.router, self.roster, self.credits));
         while Arc::strong_count(&self.store) > 1 {
             sleep(Duration::from_millis(5)).await;
         }

@@ -12,7 +12,7 @@ use poq_proto::v1::{
     SessionRefundReason, SessionRules, SessionSettlement, SessionStatus,
 };
 
-use crate::chain::Chain;
+use crate::chain::{Chain, Transfer};
 
 /// Id of the played chain.
 pub(crate) const ID: &str = "poq-played-1";
@@ -28,6 +28,8 @@ struct State {
     is_away: bool,
     is_halted: bool,
     is_poor: bool,
+    transfers: BTreeMap<u64, Vec<Transfer>>,
+    lowest: u64,
 }
 
 /// The chain. Clones are the same one.
@@ -63,6 +65,38 @@ impl PlayedChain {
     /// Whether the account cannot pay for sessions.
     pub(crate) fn impoverish(&self, is_poor: bool) {
         self.lock().is_poor = is_poor;
+    }
+
+    /// Adds a transfer to the account in the next block; returns its height.
+    pub(crate) fn transfer(&self, amount: u64, memo: &str) -> u64 {
+        let mut state = self.lock();
+        let height = state.height + 1;
+        let block = state.transfers.entry(height).or_default();
+        block.push(Transfer {
+            tx: block.len() as u32,
+            message: 0,
+            sender: "poq1customer".into(),
+            amount,
+            memo: memo.into(),
+        });
+        height
+    }
+
+    /// Forgets all blocks below a height.
+    pub(crate) fn prune(&self, lowest: u64) {
+        self.lock().lowest = lowest;
+    }
+
+    /// Loses the newest blocks, as a node that is behind.
+    pub(crate) fn fall_back(&self, height: u64) {
+        self.lock().height = height;
+    }
+
+    /// Ends a session without a settlement.
+    pub(crate) fn refund(&self, id: u64) {
+        let mut state = self.lock();
+        let session = state.sessions.get_mut(&id).unwrap();
+        session.status = SessionStatus::Refunded.into();
     }
 
     /// Settles and pays a session: `refund` base units return to the user.
@@ -110,6 +144,10 @@ fn model() -> Model {
 impl Chain for PlayedChain {
     fn id(&self) -> Arc<str> {
         ID.into()
+    }
+
+    fn address(&self) -> Arc<str> {
+        "poq1gateway".into()
     }
 
     async fn height(&self) -> Result<u64> {
@@ -163,6 +201,19 @@ impl Chain for PlayedChain {
             .iter()
             .find(|node| node.operator == operator)
             .cloned())
+    }
+
+    async fn transfers(&self, height: u64, denom: &str) -> Result<Vec<Transfer>> {
+        assert_eq!(denom, "upoq");
+        let state = self.there()?;
+        if height < state.lowest || height > state.height {
+            return Err(Error::Rpc {
+                url: "http://played".into(),
+                method: "block",
+                reason: format!("height {height} is not available"),
+            });
+        }
+        Ok(state.transfers.get(&height).cloned().unwrap_or_default())
     }
 
     async fn open(&self, message: MsgOpenSessions) -> Result<u64> {

@@ -18,12 +18,13 @@ use futures::StreamExt;
 use poq_client::session::{
     Acknowledgement, Order, Refusal, RefusalCode, SIGNATURE_HEADER, SessionState,
 };
+use poq_worker::program::callers::{Callers, Rate, caller};
 use poq_worker::program::http_server::Peer;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::auth::{Callers, caller, refusal, signature};
+use super::auth::{refusal, signature};
 use super::measure;
 use super::orders::{Desk, Frames};
 
@@ -33,6 +34,11 @@ const COMMENTS: Duration = Duration::from_secs(5);
 const OVERHEAD: usize = 64 << 10;
 /// Value of `retry-after` in seconds, when all places are taken.
 const RETRY_AFTER: &str = "1";
+/// Calls of one address.
+const RATE: Rate = Rate {
+    burst: 200.0,
+    per_second: 50.0,
+};
 
 /// What the API needs to know about its surroundings.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +57,7 @@ struct Door {
 /// The routes, with limits that come before any signature is checked.
 pub(super) fn router(desk: Arc<Desk>, surroundings: Surroundings) -> Router {
     let door = Arc::new(Door {
-        callers: Callers::default(),
+        callers: Callers::new(RATE),
         is_behind_proxy: surroundings.is_behind_proxy,
     });
     let most = 2 * surroundings.max_prompt_bytes as usize + OVERHEAD;

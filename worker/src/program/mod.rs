@@ -1,6 +1,7 @@
 //! Parts that every program of the chain shares: logs, results and failures, metrics, an HTTP
-//! server with limits, and signals.
+//! server with limits, also by address, and signals.
 
+pub mod callers;
 mod failure;
 pub mod http_server;
 pub mod logging;

@@ -152,6 +152,7 @@ impl World {
         let stored = order.clone();
         let asker = Asker {
             key: 1,
+            group: None,
             request_id: String::new(),
         };
         self.write(move |db| orders::add(db, &voucher, &stored, &asker));
@@ -240,6 +241,7 @@ impl World {
         };
         let charge = Charge {
             key: 1,
+            group: None,
             amount: leaf.price,
         };
         let again = ending.clone();
