@@ -53,6 +53,10 @@ pub struct Receipt {
 /// What a receipt is about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a program holds few receipts at once"
+)]
 pub enum Subject {
     /// A task.
     Task(TaskPart),
@@ -170,7 +174,7 @@ impl Document {
         // A proof beside which nothing is checked would cover what stands around it.
         found.proof = found.proof.filter(|_| claims.is_some());
         let session = found.session()?;
-        let receipt = found.proof.unwrap_or_else(|| Receipt {
+        let receipt = found.proof.unwrap_or(Receipt {
             format: Format::V1,
             chain_id: found.chain_id,
             subject: Subject::Answer(AnswerPart {
