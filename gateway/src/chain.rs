@@ -30,7 +30,7 @@ pub(crate) trait Chain: Send + Sync {
     /// The chain's id.
     fn id(&self) -> Arc<str>;
     /// The account's address.
-    fn address(&self) -> Arc<str>;
+    async fn address(&self) -> Result<Arc<str>>;
     /// Height of the newest block.
     async fn height(&self) -> Result<u64>;
     /// The parameters.
@@ -93,8 +93,8 @@ impl Chain for Rpc {
         self.chain_id.clone()
     }
 
-    fn address(&self) -> Arc<str> {
-        self.sender.address().into()
+    async fn address(&self) -> Result<Arc<str>> {
+        Ok(self.sender().await?.address().into())
     }
 
     async fn height(&self) -> Result<u64> {
@@ -122,7 +122,7 @@ impl Chain for Rpc {
     }
 
     async fn signed_session(&self, id: u64) -> Result<Option<SignedState>> {
-        self.client.signed_session(id).await
+        self.client().await?.signed_session(id).await
     }
 
     async fn sessions(&self) -> Result<Vec<Session>> {
@@ -135,12 +135,13 @@ impl Chain for Rpc {
     }
 
     async fn transfers(&self, height: u64, denom: &str) -> Result<Vec<Transfer>> {
-        let block = self.client.block(Some(height)).await?.block;
-        let sent = transfers::of_block(&block.data, self.sender.address(), denom)?;
+        let sender = self.sender().await?;
+        let block = sender.client().block(Some(height)).await?.block;
+        let sent = transfers::of_block(&block.data, sender.address(), denom)?;
         if sent.is_empty() {
             return Ok(sent);
         }
-        let codes = self.client.block_results(Some(height)).await?.tx_codes;
+        let codes = sender.client().block_results(Some(height)).await?.tx_codes;
         transfers::successful(sent, &codes, height)
     }
 

@@ -23,10 +23,10 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
+pub(crate) use access::Door;
 use answering::{Surface, serve};
 use chat_completions::ChatCompletions;
 use completions::Completions;
-pub(crate) use access::Door;
 use failure::ApiError;
 use responses::Responses;
 

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use futures::future::{BoxFuture, join_all};
+use poq_client::receipt::SignedState;
 use poq_client::{Error, Key, Result};
 use poq_proto::v1::{Model, MsgOpenSessions, Node, Params, Session};
 use tokio::time::timeout;
 use tracing::warn;
 
-use super::{Chain, Rpc};
+use super::{Chain, Rpc, Transfer};
 
 /// How long a node may take to tell its height.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -184,6 +185,10 @@ impl Chain for Several {
         Ok(newest)
     }
 
+    async fn address(&self) -> Result<Arc<str>> {
+        self.ask(|chain| chain.address()).await
+    }
+
     async fn params(&self) -> Result<Params> {
         self.ask(|chain| chain.params()).await
     }
@@ -196,12 +201,20 @@ impl Chain for Several {
         self.ask(|chain| chain.session(id)).await
     }
 
+    async fn signed_session(&self, id: u64) -> Result<Option<SignedState>> {
+        self.ask(|chain| chain.signed_session(id)).await
+    }
+
     async fn sessions(&self) -> Result<Vec<Session>> {
         self.ask(|chain| chain.sessions()).await
     }
 
     async fn node(&self, operator: &str) -> Result<Option<Node>> {
         self.ask(|chain| chain.node(operator)).await
+    }
+
+    async fn transfers(&self, height: u64, denom: &str) -> Result<Vec<Transfer>> {
+        self.ask(|chain| chain.transfers(height, denom)).await
     }
 
     async fn open(&self, message: MsgOpenSessions) -> Result<u64> {

@@ -71,7 +71,8 @@ async fn get(home: &Path, options: &Get) -> Result<()> {
     let (home, config) = settings(home)?;
     let found = Stored::of_id(&store(&home)?, id)?;
     let stored = found.with_context(|| format!("the store has no receipt `{id}`"))?;
-    let client = Client::new(&config.chain.node)?;
+    let node = config.chain.node.first().context("chain.node is empty")?;
+    let client = Client::new(node)?;
     let state = client.signed_session(stored.session()).await?;
     let state = state.with_context(|| {
         format!(

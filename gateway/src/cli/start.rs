@@ -118,7 +118,7 @@ async fn assemble(
         is_poor: false,
     };
     let account = Account {
-        address: chain.address(),
+        address: chain.address().await?,
         denom: snapshot.params.denom.clone(),
     };
     let deposits = Deposits {

@@ -323,7 +323,7 @@ mod tests {
             order: (1, number),
             operator: "node".into(),
         };
-        answer.taken(from(2));
+        answer.taken(from(2), None);
         assert!(answer.push(0, "Hé", 9));
         let mut reader = answer.reader_of((1, 2));
         assert_eq!(
@@ -332,7 +332,7 @@ mod tests {
         );
         assert!(reader.skip(1));
         assert!(matches!(reader.next().await, Part::Text(text) if text == "é"));
-        answer.taken(from(3));
+        answer.taken(from(3), None);
         assert!(answer.push(0, "Hé, another", 99));
         assert!(matches!(reader.next().await, Part::Failed(Failure::Lost)));
     }

@@ -220,7 +220,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.db");
         let connection = Connection::open(&path).unwrap();
-        connection.execute_batch(SCRIPTS[0]).unwrap();
+        connection.execute_batch(STEPS[0]).unwrap();
         connection
             .execute_batch(
                 "PRAGMA user_version = 1;

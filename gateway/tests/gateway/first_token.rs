@@ -31,19 +31,19 @@ async fn time_until_the_first_token_of_nodes_that_need_none() {
         for _ in 0..8 {
             ask(&chat, streams).await;
         }
-        let mut times = Vec::new();
+        let mut times: Vec<Duration> = Vec::new();
         while times.len() < ANSWERS {
             times.extend(ask(&chat, streams).await);
         }
         times.sort();
-        let at = |percent| times[times.len() * percent / 100].as_secs_f64() * 1e3;
+        let at = |percent: usize| times[times.len() * percent / 100].as_secs_f64() * 1e3;
         println!("{streams}: {:.1}, {:.1}, {:.1}", at(50), at(90), at(99));
     }
 }
 
 /// The times of so many answers at once. Refusals of busy nodes are not answers.
 async fn ask(chat: &Chat, streams: usize) -> Vec<Duration> {
-    let asked = (0..streams).map(|number| async move {
+    let asked = (0..streams).map(async |number| {
         let question = format!("Question {number}?");
         match chat.ask(&question, Some(TOKENS), |_| {}).await {
             Ok(said) => Some(said.first_token),

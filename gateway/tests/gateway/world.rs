@@ -256,7 +256,7 @@ impl World {
         };
         runtime.spawn(deposits.run(CancellationToken::new()));
         let account = Account {
-            address: chain.address(),
+            address: chain.address().await.unwrap(),
             denom,
         };
         let credits = Arc::new(Credits::new(store.clone(), account));

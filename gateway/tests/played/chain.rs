@@ -146,8 +146,8 @@ impl Chain for PlayedChain {
         ID.into()
     }
 
-    fn address(&self) -> Arc<str> {
-        "poq1gateway".into()
+    async fn address(&self) -> Result<Arc<str>> {
+        Ok("poq1gateway".into())
     }
 
     async fn height(&self) -> Result<u64> {
