@@ -140,8 +140,8 @@ impl Display for SessionReceipt {
         writeln!(f, "  quality       {}", ratio(self.quality))?;
         writeln!(
             f,
-            "  session       {session}: {} answers for {} {denom}",
-            self.answers, self.amount
+            "  session       {session}: {} {denom}, answers: {}",
+            self.amount, self.answers
         )?;
         writeln!(
             f,

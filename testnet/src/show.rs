@@ -54,7 +54,7 @@ pub(crate) fn session_step(network: &Description, seen: &SessionSeen) {
         SessionStep::Closing => "session closed: no more orders".into(),
         SessionStep::Settled { answers, amount } => {
             let denom = &network.denom;
-            format!("settled: {answers} answers for {amount} {denom}")
+            format!("settled: {amount} {denom}, answers in the log: {answers}")
         }
         SessionStep::Drawn => "answers to score are drawn".into(),
         SessionStep::Revealed { task } => format!("this answer is scored by task {task}"),

@@ -1,30 +1,28 @@
 //! A node that serves sessions, and fails as a test tells it.
 
+mod api;
+mod held;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
-use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use futures::stream;
-use poq_client::session::{
-    Acknowledgement, Frame, Order, Refusal, RefusalCode, SIGNATURE_HEADER, SessionState,
-    WHOLE_SESSION,
-};
+use poq_client::session::{Frame, Order, Refusal, RefusalCode};
 use poq_client::{Key, is_signature};
+use poq_proto::Voucher;
 use poq_proto::v1::{self, Finish, Role, SessionSettlement, SessionStatus};
-use poq_proto::{Call, Leaf, Voucher};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
 use super::chain::{ID, PlayedChain};
 use super::serve;
+use held::{Held, Taken, root};
 
 const TICK: Duration = Duration::from_millis(3);
 /// Orders beyond the log, unless a test allows more.
@@ -59,22 +57,6 @@ pub(crate) enum Behaviour {
     Silent(usize),
     /// Lives, but writes no word and ends for nobody.
     Mute,
-}
-
-struct Taken {
-    chat: v1::Chat,
-    behaviour: Behaviour,
-    text: String,
-    finish: Option<Finish>,
-}
-
-#[derive(Default)]
-struct Held {
-    taken: Vec<Taken>,
-    log: Vec<Leaf>,
-    acknowledged: u64,
-    amount: u64,
-    unacknowledged: u64,
 }
 
 #[derive(Default)]
@@ -123,14 +105,7 @@ impl PlayedNode {
             chain: chain.clone(),
             inner: Arc::default(),
         };
-        let router = Router::new()
-            .route("/poq/v1/orders", post(order))
-            .route("/poq/v1/orders/{session}/{number}", get(read))
-            .route("/poq/v1/orders/{session}/{number}/stop", post(stop))
-            .route("/poq/v1/sessions/{session}", get(state))
-            .route("/poq/v1/acks", post(acknowledge))
-            .with_state(node.clone());
-        let address = serve::serve(router).await;
+        let address = serve::serve(api::router(node.clone())).await;
         chain.register(v1::Node {
             role: Role::Inference.into(),
             operator: node.operator.clone(),
@@ -412,195 +387,5 @@ impl PlayedNode {
         );
         let headers = [("content-type", "text/event-stream")];
         (headers, Body::from_stream(events)).into_response()
-    }
-}
-
-impl Held {
-    /// Takes a voucher's acknowledgement and its sums.
-    fn take(
-        &mut self,
-        record: &v1::Session,
-        voucher: &Voucher,
-        (chat, window): (Option<&v1::Chat>, u32),
-    ) -> Result<(), Refused> {
-        let log = self.log.get(..voucher.count as usize);
-        let log = log.filter(|_| voucher.count >= self.acknowledged);
-        let log = log.ok_or_else(|| refusal(RefusalCode::WrongLog, None))?;
-        let amount = log.last().map_or(0, |leaf| leaf.total);
-        if voucher.root != root(log) || voucher.amount != amount {
-            return Err(refusal(RefusalCode::WrongLog, None));
-        }
-        let terms = record.terms.unwrap();
-        let ceiling =
-            |chat: &v1::Chat| terms.price(chat.prompt_bytes(), chat.max_answer_bytes.into());
-        let open = self.taken[voucher.count as usize..]
-            .iter()
-            .map(|taken| ceiling(&taken.chat));
-        let sum = amount + open.sum::<u64>() + chat.map_or(0, ceiling);
-        if voucher.authorized != sum || sum > record.escrow {
-            return Err(refusal(RefusalCode::Escrow, None));
-        }
-        let beyond = self.taken.len() as u64 - voucher.count;
-        if chat.is_some() && beyond >= window.into() {
-            return Err(refusal(RefusalCode::Busy, None));
-        }
-        (self.acknowledged, self.amount) = (voucher.count, amount);
-        self.unacknowledged = self.unacknowledged.max(sum - amount);
-        Ok(())
-    }
-
-    fn finish(&mut self, record: &v1::Session, number: usize, behaviour: Behaviour) {
-        let taken = &self.taken[number];
-        let total = self.log.last().map_or(0, |leaf| leaf.total);
-        let (prompt, answer) = (taken.chat.prompt_bytes(), taken.text.len());
-        let is_void = behaviour == Behaviour::Void;
-        let price = match is_void {
-            true => 0,
-            false => record.terms.unwrap().price(prompt, answer as u64),
-        };
-        let price = price + u64::from(behaviour == Behaviour::WrongPrice);
-        let text = match behaviour {
-            Behaviour::WrongText => "another text",
-            _ => &taken.text,
-        };
-        self.log.push(Leaf {
-            number: number as u64,
-            request: taken.chat.digest(),
-            answer: Sha256::digest(text).into(),
-            prompt_bytes: prompt as u32,
-            answer_bytes: answer as u32,
-            prompt_tokens: 11,
-            answer_tokens: 7,
-            min_quality: taken.chat.min_quality,
-            finish: taken.finish.unwrap(),
-            price,
-            total: total + price,
-        });
-    }
-}
-
-fn root(log: &[Leaf]) -> [u8; 32] {
-    let mut tree = MemoryBackedTree::<Sha256, Vec<u8>>::new();
-    for leaf in log {
-        tree.push(leaf.encode().to_vec());
-    }
-    tree.root().as_bytes()[..].try_into().unwrap()
-}
-
-/// A response that breaks its connection.
-fn broken() -> Response {
-    let cut = stream::iter([Err::<&str, _>(std::io::Error::other("played cut"))]);
-    Body::from_stream(cut).into_response()
-}
-
-async fn order(State(node): State<PlayedNode>, Json(order): Json<Order>) -> Response {
-    if node.lock().is_dead {
-        return broken();
-    }
-    let (voucher, behaviour) = match node.admit(&order) {
-        Ok(admitted) => admitted,
-        Err(refused) => return refused.into_response(),
-    };
-    if matches!(
-        behaviour,
-        Behaviour::SwallowAccept | Behaviour::SwallowOrder
-    ) {
-        return broken();
-    }
-    let signature = node.key.sign_digest(&voucher.accept_digest(ID)).unwrap();
-    let accept = Frame::Accept {
-        signature: hex::encode(signature),
-        window: node.lock().window(),
-        queue_position: 0,
-    };
-    let cut = match behaviour {
-        Behaviour::Cut(bytes) | Behaviour::Die(bytes) | Behaviour::Silent(bytes) => Some(bytes),
-        _ => None,
-    };
-    node.stream(Some(accept), (voucher.session, voucher.number), 0, cut)
-}
-
-fn signature(headers: &HeaderMap) -> &str {
-    headers[SIGNATURE_HEADER].to_str().unwrap()
-}
-
-async fn read(
-    State(node): State<PlayedNode>,
-    Path((session, number)): Path<(u64, u64)>,
-    Query(query): Query<HashMap<String, u64>>,
-    headers: HeaderMap,
-) -> Response {
-    if node.lock().is_dead {
-        return broken();
-    }
-    let offset = query["offset"];
-    let digest = Call::Read.digest(ID, session, number, offset);
-    if let Err(refused) = node.check(session, &digest, signature(&headers)) {
-        return refused.into_response();
-    }
-    node.stream(None, (session, number), offset as usize, None)
-}
-
-async fn stop(
-    State(node): State<PlayedNode>,
-    Path((session, number)): Path<(u64, u64)>,
-    headers: HeaderMap,
-) -> Response {
-    if node.lock().is_dead {
-        return broken();
-    }
-    let digest = Call::Stop.digest(ID, session, number, 0);
-    if let Err(refused) = node.check(session, &digest, signature(&headers)) {
-        return refused.into_response();
-    }
-    let mut inner = node.lock();
-    let taken = &mut inner.sessions.get_mut(&session).unwrap().taken[number as usize];
-    taken.finish.get_or_insert(Finish::User);
-    Json(json!({})).into_response()
-}
-
-async fn state(
-    State(node): State<PlayedNode>,
-    Path(session): Path<u64>,
-    headers: HeaderMap,
-) -> Response {
-    if node.lock().is_dead {
-        return broken();
-    }
-    let digest = Call::Read.digest(ID, session, WHOLE_SESSION, 0);
-    if let Err(refused) = node.check(session, &digest, signature(&headers)) {
-        return refused.into_response();
-    }
-    let mut inner = node.lock();
-    let window = inner.window();
-    let held = inner.sessions.entry(session).or_default();
-    Json(SessionState {
-        next: held.taken.len() as u64,
-        count: held.log.len() as u64,
-        acknowledged: held.acknowledged,
-        open: (held.log.len() as u64..held.taken.len() as u64).collect(),
-        window,
-    })
-    .into_response()
-}
-
-async fn acknowledge(
-    State(node): State<PlayedNode>,
-    Json(body): Json<Acknowledgement>,
-) -> Response {
-    if node.lock().is_dead {
-        return broken();
-    }
-    let voucher = Voucher::try_from(&body.voucher).unwrap();
-    assert!(voucher.is_bare());
-    let record = match node.check(voucher.session, &voucher.digest(ID), &body.signature) {
-        Ok(record) => record,
-        Err(refused) => return refused.into_response(),
-    };
-    let mut inner = node.lock();
-    let held = inner.sessions.entry(voucher.session).or_default();
-    match held.take(&record, &voucher, (None, WINDOW)) {
-        Ok(()) => Json(json!({})).into_response(),
-        Err(refused) => refused.into_response(),
     }
 }

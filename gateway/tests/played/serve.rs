@@ -39,6 +39,8 @@ pub(super) async fn serve(router: Router) -> SocketAddr {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
+            // Small writes would wait for acknowledgements.
+            stream.set_nodelay(true).unwrap();
             let (acceptor, router) = (acceptor.clone(), router.clone());
             tokio::spawn(async move {
                 let Ok(stream) = acceptor.accept(stream).await else {
