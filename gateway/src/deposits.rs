@@ -38,6 +38,17 @@ pub(crate) enum Error {
     Behind { height: u64, followed: u64 },
 }
 
+impl Error {
+    /// Whether the chain cannot be reached. That matters once it lasts, which is told elsewhere.
+    fn is_outage(&self) -> bool {
+        let source = match self {
+            Self::Height(source) | Self::Block { source, .. } => source,
+            Self::Store(_) | Self::Behind { .. } => return false,
+        };
+        matches!(source, poq_client::Error::Unreachable { .. })
+    }
+}
+
 /// The task that reads blocks, each exactly once.
 pub(crate) struct Deposits {
     /// The chain.
@@ -56,7 +67,8 @@ impl Deposits {
         let mut last = None;
         while !shutdown.is_cancelled() {
             let reading = shutdown.run_until_cancelled(self.read_on());
-            let problem = reading.await.and_then(Result::err);
+            let failed = reading.await.and_then(Result::err);
+            let problem = failed.filter(|error| !error.is_outage());
             let problem = problem.map(|error| error.to_string());
             if let Some(problem) = problem.as_ref().filter(|_| problem != last) {
                 warn!("deposits are not read at the moment: {problem}");

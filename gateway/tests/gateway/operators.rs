@@ -156,16 +156,19 @@ async fn traffic_is_measured() {
         let name = format!("poq_gateway_{name}");
         assert!(text.contains(&name), "{name} is missing in:\n{text}");
     }
-    let of = |name: &str| {
-        let line = text.lines().find(|line| line.starts_with(name));
-        let value = line.and_then(|line| line.rsplit_once(' ')).unwrap().1;
-        value.parse::<f64>().unwrap()
-    };
+    let of = |name: &str| of(&text, name);
     // Only streams have a first token; whole answers have an overhead too.
     assert!(of("poq_gateway_first_token_seconds_count") >= 1.0);
     assert!(of("poq_gateway_overhead_seconds_count") >= 2.0);
     assert!(of("poq_gateway_failovers_total") >= 1.0);
     assert!(of("poq_gateway_charged_total") > 0.0);
+}
+
+/// The value of a metric.
+fn of(text: &str, name: &str) -> f64 {
+    let line = text.lines().find(|line| line.starts_with(name));
+    let value = line.and_then(|line| line.rsplit_once(' ')).unwrap().1;
+    value.parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,12 +193,10 @@ async fn an_ended_session_shows_what_it_gave_back_and_its_quality() {
     let deadline = Instant::now() + super::world::SOON;
     loop {
         let text = world.send(request()).await.text;
-        // No other test ends a session.
+        // Other tests end sessions too, but burn nothing.
         if text.contains("poq_gateway_burnt_total 77") {
-            let refunded = format!("poq_gateway_refunded_total {}", price / 4);
-            assert!(text.contains(&refunded), "{text}");
-            let quality = "poq_gateway_quality_bucket{le=\"0.8\"} 1";
-            assert!(text.contains(quality), "{text}");
+            assert!(of(&text, "poq_gateway_refunded_total") >= (price / 4) as f64);
+            assert!(of(&text, "poq_gateway_quality_bucket{le=\"0.8\"}") >= 1.0);
             return;
         }
         assert!(Instant::now() < deadline, "{text}");
@@ -256,7 +257,7 @@ async fn a_gateway_without_money_or_sessions_is_not_ready() {
     world.chain.impoverish(true);
     // The next set is opened when the first one has had its time.
     let world = world.restart().await;
-    until_ready_is(&world, Some(("funds", "does not exist"))).await;
+    until_ready_is(&world, Some(("funds", "it is played"))).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
