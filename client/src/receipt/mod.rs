@@ -18,7 +18,7 @@ use poq_proto::{WrongLength, v1};
 use serde::{Deserialize, Serialize};
 
 pub use header::{SignedState, Validator};
-pub use outcome::{Outcome, Phase, answer_summary};
+pub use outcome::{Outcome, Phase, answer_summary, final_price};
 pub use report::{Check, Holds, Report, TaskOutcome, Verdict};
 pub use verify::{Anchors, parse_hash};
 

@@ -154,8 +154,10 @@ fn session_quality(settlement: &SessionSettlement) -> Option<u32> {
     u32::try_from(u128::checked_div(sum, weights)?).ok()
 }
 
-/// What an answer costs in the end: its price less its share of what the session gave back.
-fn final_price(record: &Session, price: u64, is_anchored: bool) -> Option<u64> {
+/// What an answer costs in the end, base units: its price less its share of what the session gave back,
+/// which is rounded down, so that all shares together never exceed the refund. Nothing in a session that
+/// was refunded; None while the session is not paid, and for an answer outside of its settlement.
+pub fn final_price(record: &Session, price: u64, is_anchored: bool) -> Option<u64> {
     if record.status() == SessionStatus::Refunded {
         return Some(0);
     }

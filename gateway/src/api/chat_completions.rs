@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answering::{Asked, Surface};
 use super::chat;
 use super::failure::ApiError;
-use super::form::{Events, Form, Head, data, end_of_stream, finish_reason, proof, usage};
+use super::form::{Events, Form, Head, data, ended, finish_reason, proof, usage};
 use super::request::Fields;
 use crate::relay::Done;
 
@@ -89,13 +89,7 @@ impl Events for Completion {
     fn ending(&mut self, done: &Done) -> Vec<Event> {
         let mut last = self.chunk(json!({}), Some(finish_reason(done.ending.leaf.finish)));
         last["poq"] = proof(done);
-        let mut events = vec![data(&last)];
-        if self.include_usage {
-            let mut value = self.with("chat.completion.chunk", json!([]));
-            value["usage"] = usage(done);
-            events.push(data(&value));
-        }
-        events.push(end_of_stream());
-        events
+        let empty = || self.with("chat.completion.chunk", json!([]));
+        ended(&last, self.include_usage.then(empty), done)
     }
 }

@@ -56,8 +56,20 @@ pub(super) fn data(value: &Value) -> Event {
 }
 
 /// The event without which clients take a stream that was cut for a whole one.
-pub(super) fn end_of_stream() -> Event {
+fn end_of_stream() -> Event {
     Event::default().data("[DONE]")
+}
+
+/// The last events of a stream; `empty` is a completion's chunk without choices that gets the usage, if
+/// the client wants it.
+pub(super) fn ended(last: &Value, empty: Option<Value>, done: &Done) -> Vec<Event> {
+    let mut events = vec![data(last)];
+    if let Some(mut chunk) = empty {
+        chunk["usage"] = usage(done);
+        events.push(data(&chunk));
+    }
+    events.push(end_of_stream());
+    events
 }
 
 /// The id of an answer's receipt.

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::Api;
 use super::answering::{replayed, with_origin};
 use super::failure::ApiError;
-use super::form::{Events, data, end_of_stream, finish_reason, parse_receipt_id, proof, usage};
+use super::form::{Events, data, ended, finish_reason, parse_receipt_id, proof, usage};
 use super::stream;
 use crate::relay::{Done, Reader};
 use crate::store::keys::Key;
@@ -92,6 +92,6 @@ impl Events for Rest {
             "usage": usage(done),
             "poq": proof(done),
         });
-        vec![data(&last), end_of_stream()]
+        ended(&last, None, done)
     }
 }

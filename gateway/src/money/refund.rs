@@ -1,32 +1,26 @@
 //! What of an answer's price comes back when its session ends.
 
+use poq_client::receipt::final_price;
 use poq_proto::v1::{Session, SessionStatus};
 
 /// What comes back of an answer's `price`, base units; 0 while its session is not over.
 ///
-/// Of an answer in the settlement it is its share of the refund, rounded down, so that all shares
-/// together never exceed the refund. An answer that the node left out of its settlement comes back
-/// whole, unless the chain burnt ceilings in its place. In a session that was never settled, all comes
-/// back.
+/// Of an answer in the settlement it is its share of the refund. An answer that the node left out of its
+/// settlement comes back whole, unless the chain burnt ceilings in its place. In a session that was
+/// never settled, all comes back.
 pub(crate) fn given_back(record: &Session, number: u64, price: u64) -> u64 {
-    if record.status() == SessionStatus::Refunded {
-        return price;
-    }
-    let (SessionStatus::Final, Some(settlement)) = (record.status(), &record.settlement) else {
-        return 0;
+    let settlement = match record.status() {
+        SessionStatus::Refunded => None,
+        SessionStatus::Final => record.settlement.as_ref(),
+        _ => return 0,
     };
-    if number >= settlement.count {
-        return match settlement.unacknowledged {
+    match settlement {
+        Some(settlement) if number >= settlement.count => match settlement.unacknowledged {
             0 => price,
             _ => 0,
-        };
+        },
+        _ => final_price(record, price, true).map_or(0, |last| price.saturating_sub(last)),
     }
-    let payment = record.payment.as_ref();
-    let refund = payment.map_or(0, |payment| payment.refund.min(settlement.amount));
-    let back = (u128::from(price) * u128::from(refund)).checked_div(settlement.amount.into());
-    back.and_then(|back| u64::try_from(back).ok())
-        .unwrap_or(0)
-        .min(price)
 }
 
 #[cfg(test)]
