@@ -315,6 +315,11 @@ impl App {
 
     fn snapshot(&self, height: Option<u64>) -> Result<Snapshot> {
         let head = self.store.head().height;
+        ensure!(
+            head > 0,
+            code::NO_BLOCK,
+            "the chain has no block yet; ask again once it has"
+        );
         let height = height.unwrap_or(head);
         ensure!(
             (1..=head).contains(&height),

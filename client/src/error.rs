@@ -52,12 +52,6 @@ pub enum Error {
         /// What is wrong with the answer.
         reason: String,
     },
-    /// The chain has no block yet, so the node refuses every query.
-    #[error("the chain of the node at {url} has no block yet; ask again once it has")]
-    NoBlock {
-        /// The node's address.
-        url: String,
-    },
     /// The application refused a query.
     #[error("query {path} failed: {log} ({codespace} code {code})")]
     Query {
@@ -185,10 +179,10 @@ impl Error {
         match self {
             Self::Unreachable { .. }
             | Self::Rpc { .. }
-            | Self::NoBlock { .. }
             | Self::MempoolFull { .. }
             | Self::NotIncluded { .. }
             | Self::NotInBlocks { .. } => true,
+            Self::Query { .. } => self.is(code::NO_BLOCK),
             Self::Tx { .. } => self.is(code::WRONG_SEQUENCE) || self.is(code::MEMPOOL_FULL),
             _ => false,
         }
@@ -208,18 +202,7 @@ impl Error {
 
     /// Whether a query found nothing.
     pub fn is_not_found(&self) -> bool {
-        matches!(self, Self::Query { .. })
-            && [
-                code::NOT_FOUND,
-                code::UNKNOWN_ADDRESS,
-                code::UNKNOWN_TASK,
-                code::UNKNOWN_SESSION,
-                code::UNKNOWN_MODEL,
-                code::UNKNOWN_EVALUATOR_MODEL,
-                code::NOT_REGISTERED,
-            ]
-            .into_iter()
-            .any(|code| self.is(code))
+        matches!(self, Self::Query { .. }) && code::ABSENT.iter().any(|code| self.is(*code))
     }
 
     /// Whether the application refused a query or a transaction with this code.

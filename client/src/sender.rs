@@ -86,14 +86,7 @@ impl Sender {
                 actual,
             });
         }
-        let params = match client.params().await {
-            // Then the node refuses every query.
-            Err(Error::Query { .. }) if client.height().await? == 0 => {
-                let url = client.url().into();
-                return Err(Error::NoBlock { url });
-            }
-            params => params?,
-        };
+        let params = client.params().await?;
         Ok(Self {
             address: key.address(&params.bech32_prefix)?,
             client,

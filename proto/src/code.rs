@@ -6,6 +6,17 @@ pub const SDK: &str = "sdk";
 /// Codespace of this chain's own codes.
 pub const POQ: &str = "poq";
 
+/// Codes of queries for what does not exist.
+pub const ABSENT: &[Code] = &[
+    NOT_FOUND,
+    UNKNOWN_ADDRESS,
+    UNKNOWN_TASK,
+    UNKNOWN_SESSION,
+    UNKNOWN_MODEL,
+    UNKNOWN_EVALUATOR_MODEL,
+    NOT_REGISTERED,
+];
+
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $number:expr, $space:ident;)*) => {
         $($(#[$doc])* pub const $name: Code = Code { number: $number, codespace: $space };)*
@@ -60,6 +71,8 @@ codes! {
     TX_TOO_LARGE = 21, SDK;
     /// A queried item does not exist.
     NOT_FOUND = 22, SDK;
+    /// The chain has no block yet, so there is no state to query.
+    NO_BLOCK = 26, SDK;
     /// The timeout height has passed.
     TIMEOUT_HEIGHT = 30, SDK;
     /// "account sequence mismatch, expected E, got G".

@@ -118,14 +118,10 @@ fn status_code(path: &str, answer: &ResponseQuery) -> Code {
             .iter()
             .any(|code| (code.number, code.codespace) == (answer.code, &*answer.codespace))
     };
-    if any_of(&[
-        code::NOT_FOUND,
-        code::UNKNOWN_TASK,
-        code::UNKNOWN_MODEL,
-        code::UNKNOWN_EVALUATOR_MODEL,
-        code::NOT_REGISTERED,
-    ]) {
+    if any_of(code::ABSENT) {
         Code::NotFound
+    } else if any_of(&[code::NO_BLOCK]) {
+        Code::Unavailable
     } else if any_of(&[code::INTERNAL]) {
         Code::Internal
     } else if path == SIMULATE {
@@ -163,6 +159,7 @@ mod tests {
         assert_eq!(missing.metadata().get(HEIGHT).unwrap(), "5");
         let code = |path, code| status(path, code, "").code();
         assert_eq!(code("/q", code::UNKNOWN_TASK), Code::NotFound);
+        assert_eq!(code("/q", code::NO_BLOCK), Code::Unavailable);
         assert_eq!(code("/q", code::UNKNOWN_REQUEST), Code::Unimplemented);
         assert_eq!(code("/q", code::INVALID_ADDRESS), Code::InvalidArgument);
         assert_eq!(code(SIMULATE, code::UNKNOWN_REQUEST), Code::Unknown);
