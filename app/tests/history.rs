@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use poq_app::{App, Error, Options};
 use poq_proto::code;
 use poq_proto::v1::{QueryTaskRequest, QueryTaskResponse, TaskStatus};
@@ -92,6 +94,24 @@ fn what_is_older_than_the_kept_versions_is_refused_clearly() {
         let future = ask(path, data, chain.height + 1);
         assert_eq!(future.code, code::INVALID_REQUEST.number);
         assert!(future.log.contains("does not exist yet"), "{}", future.log);
+    }
+}
+
+/// Programs that start with their node wait for this code.
+#[test]
+fn before_the_first_block_every_query_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let scorer = Arc::new(support::TextScorer);
+    let app = App::open(folder.path(), Options::default(), scorer).unwrap();
+    let refused = |answer: Result<(), Error>| match answer {
+        Err(Error::Rejected { code, .. }) => code,
+        other => panic!("{other:?}"),
+    };
+    for height in [None, Some(0), Some(1)] {
+        let params = app.query("/poq.v1.Query/Params", &[], height);
+        assert_eq!(refused(params.map(drop)), code::NO_BLOCK);
+        let proof = app.prove(b"params/params", height);
+        assert_eq!(refused(proof.map(drop)), code::NO_BLOCK);
     }
 }
 

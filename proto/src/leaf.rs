@@ -29,7 +29,7 @@ pub struct Leaf {
     pub finish: v1::Finish,
     /// Base units.
     pub price: u64,
-    /// Sum of the prices up to and with this leaf, base units.
+    /// Sum of the prices up to and with this leaf, base units; 0 in a receipt.
     pub total: u64,
 }
 
@@ -59,10 +59,22 @@ impl Leaf {
         bytes
     }
 
-    /// The digest that the node's key signs: the receipt of the answer.
+    /// The digest that the node's key signs: the receipt of the answer. The total is left out, since it
+    /// waits for the answers before (ADR 48).
     pub fn receipt_digest(&self, chain_id: &str, session: u64) -> [u8; 32] {
-        let parts: [&[u8]; 2] = [&session.to_be_bytes(), &self.encode()];
+        let parts: [&[u8]; 2] = [&session.to_be_bytes(), &self.receipt().encode()];
         signed::digest(RECEIPT_DOMAIN, chain_id, &parts)
+    }
+
+    /// The leaf as its receipt has it: without the total.
+    pub fn receipt(&self) -> Self {
+        Self { total: 0, ..*self }
+    }
+
+    /// The leaf in the log after leaves whose prices add up to `before`, base units.
+    pub fn after(&self, before: u64) -> Self {
+        let total = before.saturating_add(self.price);
+        Self { total, ..*self }
     }
 }
 
@@ -175,7 +187,20 @@ mod tests {
             .collect();
         digests.insert(base.receipt_digest("poq-2", 1));
         digests.insert(base.receipt_digest("poq-1", 2));
-        assert_eq!(digests.len(), leaves.len() + 2);
+        // Two leaves differ in their totals alone.
+        assert_eq!(digests.len(), leaves.len() + 1);
+    }
+
+    #[test]
+    fn a_receipt_does_not_depend_on_the_answers_before() {
+        let (receipt, placed) = (leaf().receipt(), leaf().after(100));
+        assert_eq!((receipt.total, placed.total), (0, 109));
+        assert_eq!(placed.receipt(), receipt);
+        assert_eq!(
+            placed.receipt_digest("poq-1", 1),
+            receipt.receipt_digest("poq-1", 1)
+        );
+        assert_eq!(leaf().after(u64::MAX).total, u64::MAX);
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub struct AnswerPart {
     /// Id of the session.
     #[serde(deserialize_with = "crate::json::integer")]
     pub session: u64,
-    /// The answer's leaf in the session's log.
+    /// The answer's leaf in the session's log; without its total as long as there is no path.
     pub leaf: v1::Leaf,
     /// The node's signature of the leaf's receipt digest, 64 bytes.
     #[serde(with = "hex")]

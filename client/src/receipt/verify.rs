@@ -76,6 +76,10 @@ impl Document {
             Ok(leaf) => leaf,
             Err(error) => return report.add("leaf", Holds::No, error.to_string()),
         };
+        if leaf.total > 0 && part.path.is_none() {
+            let detail = "it has a total, which nothing proves without a path";
+            report.add("leaf", Holds::No, detail);
+        }
         check_texts_of_answer(part, &leaf, record, report);
         let Some(record) = record else {
             return self.check_word(part, &leaf, report);

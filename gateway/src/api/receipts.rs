@@ -83,7 +83,7 @@ pub(crate) struct Stored {
     receipt: Receipt,
     /// The session's record as it was last seen.
     record: Session,
-    /// All leaves of the session.
+    /// All answers of the session, without totals.
     leaves: Vec<Leaf>,
     /// The answer, while the session is not over.
     text: Option<String>,
@@ -128,11 +128,13 @@ impl Stored {
             ..
         } = &self.receipt;
         let settlement = record.settlement.as_ref();
+        let anchored = settlement.and_then(|one| anchor(one, leaf.number, &self.leaves));
+        let (leaf, path) = anchored.map_or((*leaf, None), |(leaf, path)| (leaf, Some(path)));
         AnswerPart {
             session: *session,
-            leaf: v1::Leaf::from(leaf),
+            leaf: v1::Leaf::from(&leaf),
             signature: signature.clone(),
-            path: settlement.and_then(|settlement| anchor(settlement, leaf, &self.leaves)),
+            path,
             chat: None,
             answer: self.text.clone(),
         }
@@ -184,27 +186,34 @@ fn internal(error: impl std::fmt::Display) -> ApiError {
     Failure::Internal.into()
 }
 
-/// The path from a leaf to the root on the chain; None if it is not below that root.
-fn anchor(settlement: &SessionSettlement, leaf: &Leaf, leaves: &[Leaf]) -> Option<Vec<Sibling>> {
+/// A leaf of the log and its path to the root on the chain; None if it is not below that root.
+fn anchor(
+    settlement: &SessionSettlement,
+    wanted: u64,
+    receipts: &[Leaf],
+) -> Option<(Leaf, Vec<Sibling>)> {
     let count = usize::try_from(settlement.count).ok()?;
-    let index = usize::try_from(leaf.number)
-        .ok()
-        .filter(|index| *index < count)?;
+    let index = usize::try_from(wanted).ok()?;
+    let mut leaves: Vec<Leaf> = Vec::new();
     let mut tree = MemoryBackedTree::<Sha256, Vec<u8>>::new();
-    for (number, leaf) in (0..).zip(leaves.get(..count)?) {
-        if leaf.number != number {
+    for (number, receipt) in (0..).zip(receipts.get(..count)?) {
+        if receipt.number != number {
             return None;
         }
+        let leaf = receipt.after(leaves.last().map_or(0, |leaf| leaf.total));
         tree.push(leaf.encode().to_vec());
+        leaves.push(leaf);
     }
+    let leaf = *leaves.get(index)?;
     if tree.root().as_bytes()[..] != settlement.root[..] {
         return None;
     }
     let proof = tree.prove_inclusion(index);
     let hashes = proof.as_bytes().chunks_exact(32);
-    hashes
+    let path: Option<_> = hashes
         .map(|hash| hash.try_into().ok().map(Sibling))
-        .collect()
+        .collect();
+    Some((leaf, path?))
 }
 
 #[cfg(test)]
@@ -252,13 +261,13 @@ mod tests {
         let stored = Stored {
             receipt: Receipt {
                 session: 7,
-                leaf: leaf(number),
+                leaf: leaf(number).receipt(),
                 signature: vec![3],
                 charged: 100,
                 key: 1,
             },
             record: record.clone(),
-            leaves: leaves.to_vec(),
+            leaves: leaves.iter().map(Leaf::receipt).collect(),
             text: None,
         };
         let part = stored.part(record);
@@ -284,6 +293,7 @@ mod tests {
             .collect();
         let root = root_of_path(&leaf(4).encode(), 4, 5, &path).unwrap();
         assert_eq!(root.to_vec(), record.settlement.unwrap().root);
+        assert_eq!(found["leaf"]["total"], leaf(4).total.to_string());
     }
 
     #[test]

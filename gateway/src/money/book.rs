@@ -57,9 +57,6 @@ pub(crate) enum Fault {
     /// The price is not the formula's.
     #[error("the receipt of number {0} has a wrong price")]
     Price(u64),
-    /// The sum of prices is wrong.
-    #[error("the receipt of number {0} has a wrong total")]
-    Total(u64),
     /// Not one of the known endings.
     #[error("the receipt of number {0} has no known ending")]
     Finish(u64),
@@ -70,7 +67,7 @@ pub(crate) enum Fault {
 struct Open {
     ordered: Ordered,
     /// Set once it is answered; the log waits for a number before it.
-    leaf: Option<Leaf>,
+    receipt: Option<Leaf>,
 }
 
 /// The account of a session.
@@ -108,35 +105,37 @@ impl Book {
         }
     }
 
-    /// The account of a session from what was stored of it: leaves and orders by number. Nothing counts
+    /// The account of a session from what was stored of it: receipts and orders by number. Nothing counts
     /// as acknowledged, and whether the node has taken the last order is unknown.
     ///
     /// # Errors
-    /// [`Fault`] if the leaves contradict each other.
+    /// [`Fault`] if there is a receipt of what was not ordered.
     pub(crate) fn restore(
         session: u64,
         terms: Terms,
         limits: Limits,
-        leaves: Vec<Leaf>,
+        receipts: Vec<Leaf>,
         orders: Vec<(u64, Ordered)>,
     ) -> Result<Self, Fault> {
         let mut book = Self::new(session, terms, limits);
-        let mut leaves: BTreeMap<_, _> =
-            leaves.into_iter().map(|leaf| (leaf.number, leaf)).collect();
+        let numbered = receipts
+            .into_iter()
+            .map(|receipt| (receipt.number, receipt));
+        let mut receipts: BTreeMap<_, _> = numbered.collect();
         let last = orders.last().map(|(number, _)| *number);
         for (number, ordered) in orders {
-            let leaf = leaves.remove(&number);
-            if Some(number) == last && leaf.is_none() {
+            let receipt = receipts.remove(&number);
+            if Some(number) == last && receipt.is_none() {
                 book.doubted(ordered);
             } else {
-                book.open.insert(number, Open { ordered, leaf });
+                book.open.insert(number, Open { ordered, receipt });
                 book.next = number + 1;
             }
         }
-        if let Some(number) = leaves.keys().next() {
+        if let Some(number) = receipts.keys().next() {
             return Err(Fault::Number(*number));
         }
-        book.advance()?;
+        book.advance();
         Ok(book)
     }
 
@@ -183,7 +182,7 @@ impl Book {
         let number = self.next;
         let open = Open {
             ordered,
-            leaf: None,
+            receipt: None,
         };
         self.open.insert(number, open);
         self.next += 1;
@@ -220,19 +219,23 @@ impl Book {
     /// Takes the receipt of an answer into the account.
     ///
     /// # Errors
-    /// [`Fault`], also of a receipt that waited for this one; then the log ends before it.
-    pub(crate) fn receive(&mut self, leaf: Leaf) -> Result<(), Fault> {
-        self.check(&leaf)?;
-        if let Some(open) = self.open.get_mut(&leaf.number) {
-            open.leaf = Some(leaf);
+    /// [`Fault`].
+    pub(crate) fn receive(&mut self, receipt: Leaf) -> Result<(), Fault> {
+        self.check(&receipt)?;
+        if let Some(open) = self.open.get_mut(&receipt.number) {
+            open.receipt = Some(receipt);
         }
-        self.advance()
+        self.advance();
+        Ok(())
     }
 
-    /// Checks all of a receipt that does not depend on other answers.
+    /// Checks a receipt.
+    ///
+    /// # Errors
+    /// [`Fault`].
     pub(crate) fn check(&self, leaf: &Leaf) -> Result<(), Fault> {
         let number = leaf.number;
-        let open = self.open.get(&number).filter(|open| open.leaf.is_none());
+        let open = self.open.get(&number).filter(|open| open.receipt.is_none());
         let ordered = &open.ok_or(Fault::Number(number))?.ordered;
         let asked = (ordered.request, ordered.prompt_bytes, ordered.min_quality);
         if (leaf.request, leaf.prompt_bytes, leaf.min_quality) != asked {
@@ -257,22 +260,20 @@ impl Book {
     }
 
     /// Moves answers whose turn it is into the log.
-    fn advance(&mut self) -> Result<(), Fault> {
-        while let Some(mut first) = self.open.first_entry() {
-            if *first.key() != self.log.len() {
-                break;
-            }
-            let Some(leaf) = first.get_mut().leaf else {
+    fn advance(&mut self) {
+        while let Some(first) = self.open.first_entry() {
+            let Some(receipt) = first
+                .get()
+                .receipt
+                .filter(|one| one.number == self.log.len())
+            else {
                 break;
             };
-            if self.total.checked_add(leaf.price) != Some(leaf.total) {
-                return Err(Fault::Total(leaf.number));
-            }
             first.remove();
+            let leaf = receipt.after(self.total);
             self.total = leaf.total;
             self.log.push(leaf.encode().to_vec());
         }
-        Ok(())
     }
 
     /// Answers in the log.
@@ -287,7 +288,7 @@ impl Book {
 
     /// Numbers that wait for a receipt.
     pub(crate) fn waiting(&self) -> Vec<u64> {
-        let waiting = self.open.iter().filter(|(_, open)| open.leaf.is_none());
+        let waiting = self.open.iter().filter(|(_, open)| open.receipt.is_none());
         waiting.map(|(number, _)| *number).collect()
     }
 

@@ -10,7 +10,7 @@ use super::Fault;
 /// A receipt with its signature.
 #[derive(Clone, Debug)]
 pub(crate) struct Ending {
-    /// The answer's leaf.
+    /// The answer's leaf, without the total.
     pub leaf: Leaf,
     /// The node's signature, 64 bytes.
     pub signature: Vec<u8>,
@@ -39,7 +39,7 @@ pub(crate) fn verify(
     text: &str,
     (chain_id, session, node_key): (&str, u64, &[u8]),
 ) -> Result<Ending, Unproven> {
-    let leaf = Leaf::try_from(leaf).map_err(|_| Unproven::Form)?;
+    let leaf = Leaf::try_from(leaf).map_err(|_| Unproven::Form)?.receipt();
     let signature = hex::decode(signature).map_err(|_| Unproven::Form)?;
     let digest = leaf.receipt_digest(chain_id, session);
     if !is_signature(node_key, &digest, &signature) {

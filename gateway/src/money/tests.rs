@@ -44,8 +44,8 @@ fn ordered(seed: u64) -> Ordered {
     }
 }
 
-/// An answer as a node writes its leaf.
-fn leaf(number: u64, ordered: &Ordered, text: &str, total_before: u64) -> Leaf {
+/// The receipt of an answer.
+fn receipt(number: u64, ordered: &Ordered, text: &str) -> Leaf {
     let answer_bytes = text.len() as u32;
     let price = terms().price(ordered.prompt_bytes.into(), answer_bytes.into());
     Leaf {
@@ -59,7 +59,7 @@ fn leaf(number: u64, ordered: &Ordered, text: &str, total_before: u64) -> Leaf {
         min_quality: 0,
         finish: Finish::Stop,
         price,
-        total: total_before + price,
+        total: 0,
     }
 }
 
@@ -68,7 +68,7 @@ fn only_a_receipt_for_what_was_ordered_is_taken() {
     let mut book = Book::new(SESSION, terms(), LIMITS);
     let order = ordered(1);
     book.accepted(order.clone());
-    let right = leaf(0, &order, "text", 0);
+    let right = receipt(0, &order, "text");
     for (wrong, fault) in [
         (Leaf { number: 1, ..right }, Fault::Number(1)),
         (
@@ -108,13 +108,6 @@ fn only_a_receipt_for_what_was_ordered_is_taken() {
         ),
         (
             Leaf {
-                total: right.total + 1,
-                ..right
-            },
-            Fault::Total(0),
-        ),
-        (
-            Leaf {
                 finish: Finish::Unspecified,
                 ..right
             },
@@ -135,7 +128,7 @@ fn only_a_receipt_for_what_was_ordered_is_taken() {
             },
             Fault::Price(0),
         ),
-        (leaf(0, &order, &"a".repeat(200), 0), Fault::Answer(0)),
+        (receipt(0, &order, &"a".repeat(200)), Fault::Answer(0)),
     ] {
         let mut book = Book::new(SESSION, terms(), LIMITS);
         book.accepted(order.clone());
@@ -157,12 +150,13 @@ fn answers_enter_the_log_in_the_order_of_their_numbers() {
     for order in &orders {
         book.accepted(order.clone());
     }
-    let first = leaf(0, &orders[0], "one", 0);
-    let second = leaf(1, &orders[1], "two", first.total);
-    book.receive(second).unwrap();
+    let receipts = [receipt(0, &orders[0], "one"), receipt(1, &orders[1], "two")];
+    let first = receipts[0].after(0);
+    let second = receipts[1].after(first.total);
+    book.receive(receipts[1]).unwrap();
     assert_eq!((book.count(), book.bare()), (0, None));
     assert_eq!(book.authorized(), orders[0].ceiling + orders[1].ceiling);
-    book.receive(first).unwrap();
+    book.receive(receipts[0]).unwrap();
     let voucher = book.bare().unwrap();
     assert_eq!((voucher.count, voucher.number), (2, 2));
     assert_eq!(
@@ -223,7 +217,7 @@ fn a_doubt_ends_by_what_the_node_says() {
 fn a_receipt_is_the_nodes_and_for_the_text() {
     let key = poq_client::Key::from_bytes(&[7; 32]).unwrap();
     let order = ordered(1);
-    let right = leaf(0, &order, "text", 0);
+    let right = receipt(0, &order, "text");
     let signed = |leaf: &Leaf| {
         let signature = key
             .sign_digest(&leaf.receipt_digest("poq-1", SESSION))

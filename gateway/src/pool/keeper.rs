@@ -290,7 +290,7 @@ impl Keeper {
         self.store
             .write(move |db| sessions::end(db, &stored))
             .await?;
-        telemetry::session_ended(&record, leaves.last().map_or(0, |leaf| leaf.total));
+        telemetry::session_ended(&record, leaves.iter().map(|leaf| leaf.price).sum());
         Ok(())
     }
 

@@ -258,6 +258,28 @@ async fn the_answer_of_a_client_that_left_is_stopped_and_charged() {
     world.settle(0).await;
 }
 
+/// A log has its answers in the order of their numbers; clients get theirs as they end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_answer_waits_for_no_longer_one_before_it() {
+    let world = World::with_nodes(1).await;
+    let sessions = world.roster.all().len();
+    world.nodes[0].script(&vec![Behaviour::Endless; sessions]);
+    let mut longer = Vec::new();
+    for _ in 0..sessions {
+        longer.push(world.begin(world.request(&streamed("Go on"))).await);
+    }
+    let answered = world.ask(&question("Why?")).await;
+    assert_eq!(answered.status, StatusCode::OK, "{}", answered.text);
+    let receipt = answered.json()["poq"]["receipt"].clone();
+    assert!(receipt.as_str().unwrap().ends_with("-1"), "{receipt}");
+    let (written, acknowledged, _) = world.nodes[0].account();
+    assert_eq!((written, acknowledged), (0, 0));
+    drop(longer);
+    let all = sessions as u64 + 1;
+    world.until(|world| world.nodes[0].account().0 == all).await;
+    world.settle(0).await;
+}
+
 fn repeated(world: &World, body: &Value, header: (&'static str, &'static str)) -> Request<Body> {
     let mut request = world.request(body);
     request

@@ -234,6 +234,7 @@ impl PlayedNode {
             behaviour,
             text: String::new(),
             finish: None,
+            receipt: None,
         });
         drop(inner);
         tokio::spawn(
@@ -250,9 +251,7 @@ impl PlayedNode {
             words += 1;
             sleep(TICK).await;
         }
-        while !self.write_leaf(session, number, behaviour) {
-            sleep(TICK).await;
-        }
+        self.finish(session, number, behaviour);
     }
 
     /// Writes a word; returns whether there may be more.
@@ -283,15 +282,11 @@ impl PlayedNode {
         false
     }
 
-    fn write_leaf(&self, session: u64, number: u64, behaviour: Behaviour) -> bool {
+    fn finish(&self, session: u64, number: u64, behaviour: Behaviour) {
         let record = self.chain.record(session).unwrap();
         let mut inner = self.lock();
         let held = inner.sessions.get_mut(&session).unwrap();
-        let is_turn = held.log.len() as u64 == number;
-        if is_turn {
-            held.finish(&record, number as usize, behaviour);
-        }
-        is_turn
+        held.finish(&record, number as usize, behaviour);
     }
 
     /// What there is of an answer from a byte on.
@@ -328,14 +323,16 @@ impl PlayedNode {
         if cut == Some(until) {
             frames.push(Err(()));
             inner.is_dead = matches!(taken.behaviour, Behaviour::Die(_));
-        } else if let Some(leaf) = held.log.get(number as usize) {
+        } else if let Some(receipt) = taken.receipt {
             let key = match taken.behaviour {
                 Behaviour::WrongKey => Key::from_bytes(&[9; 32]).unwrap(),
                 _ => self.key.clone(),
             };
-            let signature = key.sign_digest(&leaf.receipt_digest(ID, session)).unwrap();
+            let signature = key
+                .sign_digest(&receipt.receipt_digest(ID, session))
+                .unwrap();
             frames.push(Ok(Frame::Receipt {
-                leaf: leaf.into(),
+                leaf: (&receipt).into(),
                 signature: hex::encode(signature),
             }));
         }

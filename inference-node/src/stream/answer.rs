@@ -14,7 +14,7 @@ use super::measure;
 /// The last frame of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum End {
-    /// The answer is in the log.
+    /// The answer is on the disk.
     Receipt(Box<Leaf>, String),
     /// The node cannot finish it.
     Failed(Refusal),

@@ -1,8 +1,6 @@
 //! The log of a session: its numbered orders, the leaves of those that are finished, and the checks of
 //! a voucher against both. It neither stores nor signs anything.
 
-use std::ops::Range;
-
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use poq_proto::merkle::EMPTY_ROOT;
 use poq_proto::v1::{Finish, SessionSettlement, Terms};
@@ -310,25 +308,25 @@ impl Log {
         new
     }
 
-    /// Ends an order and returns the numbers of the leaves that this adds to the log. The first end of
-    /// an order is the only one.
-    pub(super) fn finish(&mut self, number: u64, ended: Ended) -> Range<u64> {
-        let before = self.count();
+    /// Ends an order: its leaf, and those of later orders that wait for it, go into the log. The first
+    /// end of an order is the only one.
+    pub(super) fn finish(&mut self, number: u64, ended: Ended) {
         let place = usize::try_from(number).ok();
         if let Some(order) = place.and_then(|number| self.orders.get_mut(number)) {
             order.ended.get_or_insert(ended);
         }
-        while let Some(leaf) = self.next_leaf() {
+        while let Some(receipt) = self.receipt(self.count()) {
+            let leaf = receipt.after(self.amount(self.count()));
             self.tree.push(leaf.encode());
             self.leaves.push(leaf);
             self.roots.push(root(&self.tree));
         }
-        before..self.count()
     }
 
-    fn next_leaf(&self) -> Option<Leaf> {
-        let number = self.leaves.len();
-        let Order { asked, ended, .. } = self.orders.get(number)?;
+    /// The leaf of an order without its total, once this order is finished.
+    pub(super) fn receipt(&self, number: u64) -> Option<Leaf> {
+        let place = usize::try_from(number).ok()?;
+        let Order { asked, ended, .. } = self.orders.get(place)?;
         let ended = (*ended)?;
         let price = match ended.finish {
             Finish::Void => 0,
@@ -338,7 +336,7 @@ impl Log {
             }
         };
         Some(Leaf {
-            number: number as u64,
+            number,
             request: asked.request,
             answer: ended.answer,
             prompt_bytes: asked.prompt_bytes,
@@ -348,7 +346,7 @@ impl Log {
             min_quality: asked.min_quality,
             finish: ended.finish,
             price,
-            total: self.amount(number as u64).saturating_add(price),
+            total: 0,
         })
     }
 

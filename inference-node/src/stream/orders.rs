@@ -168,19 +168,19 @@ impl Desk {
         authorize(&record, &digest, by)?;
         let offset = usize::try_from(offset).unwrap_or(usize::MAX);
         let session = self.find(id).ok_or_else(unknown_order)?;
-        let leaf = {
+        let receipt = {
             let state = session.lock();
             if let Some(live) = state.live.get(&number) {
                 return Ok(live.clone().frames(offset).boxed());
             }
-            *state.log.leaf(number).ok_or_else(unknown_order)?
+            state.log.receipt(number).ok_or_else(unknown_order)?
         };
         let served = self.journal.served(id, number).await;
         let served = served
             .map_err(|error| refusal(RefusalCode::Failed, error.to_string()))?
             .ok_or_else(unknown_order)?;
         let (text, _) = answer::text(&served.answer, offset);
-        let end = self.receipt(id, &leaf).frame();
+        let end = self.signed(id, &receipt).frame();
         Ok(stream::iter(text.into_iter().chain([end])).boxed())
     }
 
@@ -356,11 +356,11 @@ impl Desk {
         })
     }
 
-    /// The signed leaf. Signatures are deterministic, so a leaf has one.
-    pub(super) fn receipt(&self, session: u64, leaf: &Leaf) -> End {
-        let digest = leaf.receipt_digest(&self.identity.chain_id, session);
+    /// The signed receipt. Signatures are deterministic, so a receipt has one.
+    fn signed(&self, session: u64, receipt: &Leaf) -> End {
+        let digest = receipt.receipt_digest(&self.identity.chain_id, session);
         match self.identity.key.sign_digest(&digest) {
-            Ok(signature) => End::Receipt(Box::new(leaf.into()), hex::encode(signature)),
+            Ok(signature) => End::Receipt(Box::new(receipt.into()), hex::encode(signature)),
             Err(reason) => {
                 error!(session, "{reason}");
                 End::Failed(failed())
@@ -368,16 +368,14 @@ impl Desk {
         }
     }
 
-    /// Ends the streams of answers that are in the log now.
-    pub(super) fn tell(&self, session: u64, state: &mut State, leaves: std::ops::Range<u64>) {
-        for number in leaves {
-            let Some(leaf) = state.log.leaf(number).copied() else {
-                continue;
-            };
-            measure::receipt(leaf.finish);
-            if let Some(live) = state.live.remove(&number) {
-                live.end(self.receipt(session, &leaf));
-            }
+    /// Ends the stream of an order that is finished.
+    pub(super) fn tell(&self, session: u64, state: &mut State, number: u64) {
+        let Some(receipt) = state.log.receipt(number) else {
+            return;
+        };
+        measure::receipt(receipt.finish);
+        if let Some(live) = state.live.remove(&number) {
+            live.end(self.signed(session, &receipt));
         }
     }
 }

@@ -74,8 +74,8 @@ impl Desk {
             return live.end(End::Failed(failed()));
         }
         let mut state = session.lock();
-        let leaves = state.log.finish(number, ended);
-        self.tell(session.record.id, &mut state, leaves);
+        state.log.finish(number, ended);
+        self.tell(session.record.id, &mut state, number);
     }
 
     async fn generate(

@@ -299,7 +299,7 @@ impl User {
             finish: leaf.finish,
         };
         self.log.finish(leaf.number, ended);
-        assert_eq!(self.log.leaf(leaf.number), Some(&leaf));
+        assert_eq!(self.log.receipt(leaf.number), Some(leaf));
         leaf
     }
 

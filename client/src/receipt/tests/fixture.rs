@@ -215,7 +215,10 @@ pub(super) fn state_of(
 }
 
 pub(super) fn answer_receipt(record: &Session, is_anchored: bool) -> Receipt {
-    let leaf = leaf(3);
+    let leaf = match is_anchored {
+        true => leaf(3),
+        false => leaf(3).receipt(),
+    };
     let digest = leaf.receipt_digest(CHAIN, 7);
     let proof = log().prove_inclusion(3);
     let path = proof.as_bytes().chunks_exact(32);

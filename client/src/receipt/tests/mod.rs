@@ -239,6 +239,14 @@ fn an_answer_that_the_chain_does_not_commit_to_is_provisional() {
     assert_eq!(report.verdict, Verdict::Verified, "{report}");
     assert_eq!(report.answer.unwrap().final_price, Some(0));
 
+    // The node signs no total.
+    let mut totalled = answer_receipt(&open_session(), false);
+    if let Subject::Answer(part) = &mut totalled.subject {
+        part.leaf.total = leaf(3).total;
+    }
+    let report = totalled.verify(&anchors(&totalled));
+    assert_eq!(report.verdict, Verdict::Failed, "{report}");
+
     let claimed = answer_receipt(&open_session(), true);
     assert_eq!(claimed.verify(&anchors(&claimed)).verdict, Verdict::Failed);
 }

@@ -17,6 +17,15 @@ impl Node {
         self.log.last().map_or(0, |leaf| leaf.total)
     }
 
+    /// What the node signs as soon as an answer ends, whatever it is with those before.
+    fn receipts(&self) -> Vec<Leaf> {
+        let answered = self
+            .orders
+            .iter()
+            .filter_map(|(number, (order, text))| Some(receipt(*number, order, text.as_ref()?)));
+        answered.collect()
+    }
+
     /// Checks a voucher as section 1.6 of the design demands.
     fn check(&mut self, voucher: &Voucher, order: Option<&Ordered>) {
         assert_eq!((voucher.session, voucher.number), (SESSION, self.next));
@@ -51,8 +60,8 @@ impl Node {
             *answer = Some(text);
         }
         while let Some((order, Some(text))) = self.orders.get(&(self.log.len() as u64)) {
-            let leaf = leaf(self.log.len() as u64, order, text, self.total());
-            self.log.push(leaf);
+            let receipt = receipt(self.log.len() as u64, order, text);
+            self.log.push(receipt.after(self.total()));
         }
     }
 }
@@ -224,16 +233,12 @@ impl World {
 
     fn receive(&mut self, pick: u64) {
         let waiting = self.book.waiting();
-        let written: Vec<_> = self
-            .node
-            .log
-            .iter()
-            .filter(|leaf| waiting.contains(&leaf.number))
-            .collect();
+        let mut written = self.node.receipts();
+        written.retain(|receipt| waiting.contains(&receipt.number));
         let Some(leaf) = written.get(pick as usize % written.len().max(1)) else {
             return;
         };
-        let leaf = **leaf;
+        let leaf = *leaf;
         self.book.check(&leaf).unwrap();
         let ending = Ending {
             leaf,
@@ -275,7 +280,8 @@ impl World {
         let charged = store.read(|db| orders::charged(db, SESSION)).unwrap();
         let leaves = store.read(|db| orders::leaves(db, SESSION)).unwrap();
         assert_eq!(charged, leaves.iter().map(|leaf| leaf.price).sum::<u64>());
-        assert!(self.book.amount() <= charged && charged <= self.node.total());
+        let asked: u64 = self.node.receipts().iter().map(|leaf| leaf.price).sum();
+        assert!(self.book.amount() <= charged && charged <= asked);
         let acknowledged = self.node.acknowledged as usize;
         let amount = self.node.log[..acknowledged]
             .last()

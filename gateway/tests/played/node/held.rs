@@ -13,6 +13,7 @@ pub(super) struct Taken {
     pub(super) behaviour: Behaviour,
     pub(super) text: String,
     pub(super) finish: Option<Finish>,
+    pub(super) receipt: Option<Leaf>,
 }
 
 #[derive(Default)]
@@ -60,7 +61,6 @@ impl Held {
 
     pub(super) fn finish(&mut self, record: &v1::Session, number: usize, behaviour: Behaviour) {
         let taken = &self.taken[number];
-        let total = self.log.last().map_or(0, |leaf| leaf.total);
         let (prompt, answer) = (taken.chat.prompt_bytes(), taken.text.len());
         let is_void = behaviour == Behaviour::Void;
         let price = match is_void {
@@ -72,7 +72,7 @@ impl Held {
             Behaviour::WrongText => "another text",
             _ => &taken.text,
         };
-        self.log.push(Leaf {
+        let receipt = Leaf {
             number: number as u64,
             request: taken.chat.digest(),
             answer: Sha256::digest(text).into(),
@@ -83,8 +83,13 @@ impl Held {
             min_quality: taken.chat.min_quality,
             finish: taken.finish.unwrap(),
             price,
-            total: total + price,
-        });
+            total: 0,
+        };
+        self.taken[number].receipt = Some(receipt);
+        while let Some(next) = self.taken.get(self.log.len()).and_then(|next| next.receipt) {
+            let total = self.log.last().map_or(0, |leaf| leaf.total);
+            self.log.push(next.after(total));
+        }
     }
 }
 

@@ -86,7 +86,7 @@ impl Memory {
                 leaf => {
                     assert_eq!(memory.account.log.order(asked(chat)), *number);
                     match leaf {
-                        Some(leaf) => drop(memory.account.log.finish(*number, ended(leaf))),
+                        Some(leaf) => memory.account.log.finish(*number, ended(leaf)),
                         None => drop(memory.orphans.insert(*number)),
                     }
                 }
@@ -318,7 +318,7 @@ impl User {
             assert_eq!(log.root(count), own.root(count));
             assert_eq!(log.amount(count), own.amount(count));
             for (number, leaf) in &self.shown.receipts {
-                assert_eq!(log.leaf(*number), Some(leaf));
+                assert_eq!(log.receipt(*number), Some(*leaf));
                 assert_eq!(self.disk.leaves.get(number), Some(leaf));
             }
             for (number, request) in &self.shown.accepted {
