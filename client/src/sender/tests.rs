@@ -381,3 +381,20 @@ async fn refuses_another_chain() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_chain_without_a_block_is_waited_for() {
+    let node = FakeNode::start(|method, _| match method {
+        "status" => Ok(status("poq-local-1", 0)),
+        _ => Ok(query_failure(
+            code::NO_BLOCK.number,
+            code::NO_BLOCK.codespace,
+            "",
+        )),
+    })
+    .await;
+    let client = Client::new(&node.url).unwrap();
+    let key = Key::from_bytes(&[1; 32]).unwrap();
+    let error = Sender::new(client, key, None).await.err().unwrap();
+    assert!(error.is_retryable(), "{error}");
+}
