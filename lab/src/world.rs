@@ -2,7 +2,6 @@
 
 use std::sync::OnceLock;
 
-use poq_app::modules::tasks::settlement::delivered_part;
 use poq_app::{ReferenceScorer, ScoreError};
 use poq_proto::v1::{
     CalibrationPoint, EvaluatorKind, EvaluatorModel, Model, Terms, WeightedEvaluatorModel,
@@ -143,7 +142,7 @@ impl World {
 
     /// Worth of an answer of a quality (ppm) for its user.
     pub fn worth(&self, quality: u32) -> u64 {
-        let delivered = delivered_part(&self.terms(), quality);
+        let delivered = self.terms().delivered_part(quality);
         let worth = u128::from(self.price()) * u128::from(ANSWER_WORTH) * u128::from(delivered);
         (worth / u128::from(PPM)) as u64
     }

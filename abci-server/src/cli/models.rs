@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
+use poq_judge::Judge;
 use poq_proto::v1::EvaluatorModel;
 use serde::Serialize;
 
@@ -10,7 +11,6 @@ use super::flags::NodeFlags;
 use super::runtime;
 use crate::home::Home;
 use crate::home::settings::{AppSettings, ClientSettings, Format};
-use crate::node::reference::Reference;
 
 /// Evaluator models per query.
 const PAGE: u32 = 100;
@@ -57,7 +57,7 @@ impl Models {
         let ModelsCommand::Check(check) = self.command;
         let mut settings = AppSettings::load(home)?;
         settings.evaluator_models = check.evaluator_models.or(settings.evaluator_models);
-        let reference = Reference::new(settings.evaluator_models_folder(home));
+        let judge = Judge::new(settings.evaluator_models_folder(home));
         let (client, format) = check.node.open(&ClientSettings::load(home)?)?;
         let mut models: Vec<EvaluatorModel> = Vec::new();
         runtime()?.block_on(async {
@@ -70,7 +70,7 @@ impl Models {
                 models.extend(page);
             }
         })?;
-        let checked: Vec<Checked> = models.iter().map(|model| look(&reference, model)).collect();
+        let checked: Vec<Checked> = models.iter().map(|model| look(&judge, model)).collect();
         format.print(&checked)?;
         let missing = |one: &&Checked| one.status == "missing" && !one.deprecated;
         match checked.iter().filter(missing).count() {
@@ -90,8 +90,8 @@ impl Models {
     }
 }
 
-fn look(reference: &Reference, model: &EvaluatorModel) -> Checked {
-    let (status, reason) = match reference.load(model) {
+fn look(judge: &Judge, model: &EvaluatorModel) -> Checked {
+    let (status, reason) = match judge.load(model) {
         Ok(_) => ("ready", None),
         Err(error) if error.is_of_the_model() => ("unusable", Some(error.to_string())),
         Err(error) => ("missing", Some(error.to_string())),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use anyhow::Context;
 use metrics::gauge;
 use poq_app::App;
+use poq_judge::Judge;
 use poq_proto::v1::EvaluatorModel;
 
 use crate::home::Home;
 use crate::home::genesis::Genesis;
-use crate::node::reference::Reference;
 
 /// Pause between two checks for missing files.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -22,12 +22,12 @@ const INTERVAL: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// The first model whose files are missing.
-pub(super) fn load(home: &Home, app: &App, reference: &Reference) -> anyhow::Result<()> {
+pub(super) fn load(home: &Home, app: &App, judge: &Judge) -> anyhow::Result<()> {
     for model in registered(home, app)?
         .iter()
         .filter(|model| !model.deprecated)
     {
-        match reference.load(model) {
+        match judge.load(model) {
             Ok(_) => {}
             Err(error) if error.is_of_the_model() || is_pending(app, model) => {
                 tracing::warn!(model = model.id, %error, "an evaluator model is not ready");
@@ -40,10 +40,10 @@ pub(super) fn load(home: &Home, app: &App, reference: &Reference) -> anyhow::Res
 
 /// Reports missing models in the log and in the metric `poqd_evaluator_models_missing` until their files
 /// are found.
-pub(super) async fn watch(app: App, reference: Arc<Reference>) {
+pub(super) async fn watch(app: App, judge: Arc<Judge>) {
     loop {
-        let (app, reference) = (app.clone(), Arc::clone(&reference));
-        let missing = tokio::task::spawn_blocking(move || missing(&app, &reference)).await;
+        let (app, judge) = (app.clone(), Arc::clone(&judge));
+        let missing = tokio::task::spawn_blocking(move || missing(&app, &judge)).await;
         match missing {
             Ok(Ok(missing)) => gauge!("poqd_evaluator_models_missing").set(missing as f64),
             Ok(Err(error)) => tracing::warn!(%error, "the evaluator models cannot be read"),
@@ -53,14 +53,14 @@ pub(super) async fn watch(app: App, reference: Arc<Reference>) {
     }
 }
 
-fn missing(app: &App, reference: &Reference) -> poq_app::Result<usize> {
+fn missing(app: &App, judge: &Judge) -> poq_app::Result<usize> {
     if app.head().height == 0 {
         return Ok(0);
     }
     let models = app.evaluator_models()?;
     let mut missing = 0;
     for model in models.iter().filter(|model| !model.deprecated) {
-        match reference.load(model) {
+        match judge.load(model) {
             Ok(_) => {}
             // Its audits end without a score on every node.
             Err(error) if error.is_of_the_model() => {}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use poq_app::{App, Options};
 use poq_client::Client;
+use poq_judge::Judge;
 use poq_worker::program::{metrics, shutdown_on_signals};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -51,8 +52,8 @@ pub(crate) fn start(
     let abci = AbciAddress::choose(home, settings, risks.remote_abci)?;
     let listener =
         Listener::bind(abci.get()).context("set `abci` in app.toml or --abci to a free address")?;
-    let reference = Arc::new(Reference::new(settings.evaluator_models_folder(home)));
-    let app = open(home, settings, &reference)?;
+    let judge = Arc::new(Judge::new(settings.evaluator_models_folder(home)));
+    let app = open(home, settings, &judge)?;
     let (app, voting) = validator::vote(app, home, risks.missing_vrf_key)?;
     let grpc = match settings.grpc_address.as_str() {
         "" => None,
@@ -71,7 +72,7 @@ pub(crate) fn start(
         if let Some(address) = settings.metrics_address {
             metrics::serve(address, shutdown.clone()).await?;
         }
-        tokio::spawn(evaluator_files::watch(app.clone(), reference));
+        tokio::spawn(evaluator_files::watch(app.clone(), judge));
         tokio::select! {
             outcome = supervise(home, comet, server.address(), shutdown) => outcome,
             error = serve(grpc, grpc::Router::new(app, comet_queries)) => Err(error),
@@ -86,16 +87,16 @@ pub(crate) fn start(
 }
 
 /// Opens the application's database and checks that its chain can start or continue here.
-fn open(home: &Home, settings: &AppSettings, reference: &Arc<Reference>) -> anyhow::Result<App> {
+fn open(home: &Home, settings: &AppSettings, judge: &Arc<Judge>) -> anyhow::Result<App> {
     let data = home.app_data();
     std::fs::create_dir_all(&data).with_context(|| format!("cannot create {}", data.display()))?;
     let options = Options {
         keep_versions: settings.keep_versions,
     };
-    let app = App::open(&data, options, reference.clone())
+    let app = App::open(&data, options, Arc::new(Reference(judge.clone())))
         .with_context(|| format!("cannot open the application's data in {}", data.display()))?;
     check_genesis(home, &app)?;
-    evaluator_files::load(home, &app, reference)?;
+    evaluator_files::load(home, &app, judge)?;
     Ok(app)
 }
 

@@ -3,7 +3,7 @@
 use poq_app::modules::audits::verdict;
 use poq_app::modules::tasks::aggregate::{Opinion, aggregate, opinions};
 use poq_app::modules::tasks::reveals::without_punished;
-use poq_app::modules::tasks::settlement::{Bill, Shares, earned_part, seat_amount, split};
+use poq_app::modules::tasks::settlement::{Bill, Shares, seat_amount, split};
 use poq_proto::v1::{Aggregation, Committee, LeafOfSession, Params, Payout, Settlement, Task};
 
 use super::{Amount, audit_result, fraction};
@@ -158,7 +158,7 @@ fn inference(
     shares: Shares,
 ) -> Amount {
     let terms = task.terms.unwrap_or_default();
-    let earned = earned_part(&terms, task.min_quality, settlement.quality);
+    let earned = terms.earned_part(task.min_quality, settlement.quality);
     let why = if settlement.quality < task.min_quality {
         format!(
             "half of what the model's terms give, since the quality is below the user's {}",

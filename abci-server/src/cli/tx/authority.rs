@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use poq_client::any;
+use poq_judge::Judge;
 use poq_proto::v1::{
     EvaluatorModel, Model, MsgEnableVoteExtensions, MsgSetEvaluatorModel, MsgSetModel,
     MsgSetValidatorPower, MsgUpdateParams, Params,
@@ -15,7 +16,6 @@ use super::account::Account;
 use crate::cli::input::read_bytes;
 use crate::home::Home;
 use crate::home::settings::AppSettings;
-use crate::node::reference::Reference;
 
 /// Commands of the authority.
 #[derive(Debug, clap::Subcommand)]
@@ -93,7 +93,7 @@ impl Authority {
                 if !without_files && !model.deprecated {
                     let mut settings = AppSettings::load(home)?;
                     settings.evaluator_models = evaluator_models.or(settings.evaluator_models);
-                    Reference::new(settings.evaluator_models_folder(home))
+                    Judge::new(settings.evaluator_models_folder(home))
                         .load(&model)
                         .context(
                             "audits could not compute this model; --without-files sends it anyway",

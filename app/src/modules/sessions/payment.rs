@@ -17,7 +17,6 @@ use crate::arithmetic::{ratio, share, sum};
 use crate::error::{Error, Result};
 use crate::execution::Execution;
 use crate::modules::nodes::SessionEnd;
-use crate::modules::tasks::settlement::{delivered_part, earned_part};
 use crate::modules::{bank, nodes};
 
 /// The base units that the chain holds for a session, besides the pots of its leaves' tasks.
@@ -80,9 +79,9 @@ fn means(terms: &Terms, rules: &SessionRules, settlement: &SessionSettlement) ->
         let mean = products.sum::<u128>().checked_div(whole);
         mean.map(|mean| u64::try_from(mean).unwrap_or(PPM))
     };
-    let delivered = |_, quality| delivered_part(terms, quality);
+    let delivered = |_, quality| terms.delivered_part(quality);
     Means {
-        earned: mean(&|limit, quality| with_floor(earned_part(terms, limit, quality)))
+        earned: mean(&|limit, quality| with_floor(terms.earned_part(limit, quality)))
             .unwrap_or(floor),
         delivered: mean(&|limit, quality| with_floor(delivered(limit, quality))).unwrap_or(floor),
         quality: mean(&delivered).filter(|_| judged_weight > 0),

@@ -8,7 +8,7 @@ use super::audit_risk::audit_probability;
 use super::due::Settled;
 use super::leaf::EndedLeaf;
 use super::reveals::without_punished;
-use super::settlement::{Bill, at_stake, delivered_part, price_of, returned, split};
+use super::settlement::{Bill, at_stake, price_of, returned, split};
 use super::{
     await_draw, committee_attempt, compact, current_committee, draw, enter, get, keys, leave_queue,
     put, reschedule,
@@ -364,8 +364,8 @@ fn pay_out(ctx: &mut Execution<'_>, task: &mut Task) -> Result<()> {
         return Err(without(task, "a settlement"));
     };
     let terms = task.terms.unwrap_or_default();
-    let delivered = (task.max_answer_bytes >= TELLING_BYTES)
-        .then(|| delivered_part(&terms, settlement.quality));
+    let delivered =
+        (task.max_answer_bytes >= TELLING_BYTES).then(|| terms.delivered_part(settlement.quality));
     if let Some(payout) = &settlement.inference {
         let duty = Duty::of_inference(&payout.operator);
         nodes::complete_duty(ctx, duty, delivered, payout.amount)?;

@@ -1,7 +1,6 @@
 //! The split of a task's escrow, in integers; every remainder goes to the user (protocol section
 //! 9).
 
-use poq_proto::PPM;
 use poq_proto::v1::{Committee, Params, Task, TaskStatus, Terms};
 
 use crate::arithmetic::{ratio, share, sum};
@@ -98,33 +97,10 @@ pub fn at_stake(task: &Task) -> u64 {
         .map_or_else(|| price_of(task), |leaf| leaf.at_stake)
 }
 
-/// The part of its full share that an inference node earns, ppm: 0 at or below the floor, 1 from
-/// the target on, linear between; half of that below the user's limit (ADR 34).
-pub fn earned_part(terms: &Terms, min_quality: u32, quality: u32) -> u64 {
-    let delivered = delivered_part(terms, quality);
-    match quality < min_quality {
-        true => delivered / 2,
-        false => delivered,
-    }
-}
-
-/// The same by the model's terms alone, ppm: the outcome that enters the node's reputation.
-pub fn delivered_part(terms: &Terms, quality: u32) -> u64 {
-    let (floor, target) = (terms.quality_floor, terms.quality_target);
-    if quality <= floor {
-        0
-    } else if quality >= target {
-        PPM
-    } else {
-        let (above, range) = (quality.saturating_sub(floor), target.saturating_sub(floor));
-        ratio(PPM, above.into(), range.into())
-    }
-}
-
 /// The base units that the user's limit withholds from a node. They go to the protocol, so a limit
 /// saves its user nothing (ADR 40).
 fn withheld(bill: &Bill<'_>, full: u64, paid: u64) -> u64 {
-    share(full, delivered_part(&bill.terms, bill.quality)).saturating_sub(paid)
+    share(full, bill.terms.delivered_part(bill.quality)).saturating_sub(paid)
 }
 
 /// The price of cancelling a task while its first node works on it: the evaluators' and the
@@ -200,7 +176,7 @@ pub fn seat_amount(params: &Params, per_seat: u64, quality: u32, revealed: Optio
 /// Splits the escrow.
 pub fn split(bill: &Bill<'_>) -> Result<Amounts> {
     let (price, shares) = (bill.price(), bill.shares()?);
-    let earned = earned_part(&bill.terms, bill.min_quality, bill.quality);
+    let earned = bill.terms.earned_part(bill.min_quality, bill.quality);
     let inference = share(shares.inference, earned);
     let withheld = withheld(bill, shares.inference, inference);
     let protocol = shares.protocol.saturating_add(withheld);
@@ -299,13 +275,6 @@ mod tests {
         assert_eq!(half.protocol, whole.protocol + whole.inference.div_ceil(2));
         bill.quality = 200_000;
         assert_eq!(split(&bill).unwrap().inference, 0);
-    }
-
-    #[test]
-    fn half_way_between_floor_and_target_earns_half() {
-        assert_eq!(earned_part(&terms(), 0, 450_000), PPM / 2);
-        assert_eq!(earned_part(&terms(), 0, 200_000), 0);
-        assert_eq!(earned_part(&terms(), 0, 700_000), PPM);
     }
 
     proptest! {

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use poq_app::ReferenceScorer;
+use poq_judge::Judge;
 use poqd::node::reference::Reference;
 
 use flow::{Flow, evaluator_model};
@@ -102,7 +103,7 @@ impl Times {
 }
 
 fn measure(options: &Options) -> Result<Measured, Box<dyn Error>> {
-    let reference = Arc::new(Reference::new(&options.evaluator_models));
+    let reference = Arc::new(Reference(Arc::new(Judge::new(&options.evaluator_models))));
     let answer = flow::answer(options.answer_bytes as usize);
     let model = evaluator_model()?;
     reference.load(&model)?;

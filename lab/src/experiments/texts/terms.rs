@@ -3,7 +3,7 @@
 
 use poq_app::modules::params::default_params;
 use poq_app::modules::tasks::aggregate::{Opinion, aggregate};
-use poq_app::modules::tasks::settlement::{earned_part, seat_amount};
+use poq_app::modules::tasks::settlement::seat_amount;
 use poq_proto::PPM;
 use poq_proto::v1::{Params, Terms};
 use serde::Serialize;
@@ -163,7 +163,7 @@ fn answer_terms(
         let parts = texts.iter().flat_map(|by| {
             committees(by.len(), SEATS).map(|seats| {
                 let quality = consensus(seats.iter().map(|judge| by[*judge]));
-                earned_part(&terms, 0, quality) as f64 / PPM as f64
+                terms.earned_part(0, quality) as f64 / PPM as f64
             })
         });
         mean(parts)

@@ -18,8 +18,8 @@ fn model() -> EvaluatorModel {
     }
 }
 
-fn refused(reference: &Reference, model: &EvaluatorModel) -> String {
-    match reference.load(model) {
+fn refused(judge: &Judge, model: &EvaluatorModel) -> String {
+    match judge.load(model) {
         Ok(_) => panic!("it was loaded"),
         Err(error) => error.to_string(),
     }
@@ -28,8 +28,8 @@ fn refused(reference: &Reference, model: &EvaluatorModel) -> String {
 #[test]
 fn a_missing_file_is_named_with_its_digest_and_where_to_put_it() {
     let folder = tempfile::tempdir().unwrap();
-    let reference = Reference::new(folder.path().join("absent"));
-    let error = refused(&reference, &model());
+    let judge = Judge::new(folder.path().join("absent"));
+    let error = refused(&judge, &model());
     for part in [
         "weights",
         "judge",
@@ -40,11 +40,11 @@ fn a_missing_file_is_named_with_its_digest_and_where_to_put_it() {
         assert!(error.contains(part), "{error}");
     }
     // The file may have any name and may be added later.
-    let reference = Reference::new(folder.path());
-    refused(&reference, &model());
+    let judge = Judge::new(folder.path());
+    refused(&judge, &model());
     let weights = folder.path().join("any.onnx");
     fs::write(&weights, WEIGHTS).unwrap();
-    let error = refused(&reference, &model());
+    let error = refused(&judge, &model());
     assert!(
         error.contains("tokenizer") && error.contains(&sha256(TOKENIZER)),
         "{error}"
@@ -53,7 +53,7 @@ fn a_missing_file_is_named_with_its_digest_and_where_to_put_it() {
     fs::create_dir_all(&deeper).unwrap();
     fs::write(deeper.join("tokenizer.json"), TOKENIZER).unwrap();
     // The digests are right, but the files do not contain a model.
-    let error = refused(&reference, &model());
+    let error = refused(&judge, &model());
     assert!(
         error.contains("judge") && error.contains("any.onnx"),
         "{error}"
@@ -64,7 +64,7 @@ fn a_missing_file_is_named_with_its_digest_and_where_to_put_it() {
 fn a_damaged_file_is_as_good_as_none() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("model.onnx"), b"no modem").unwrap();
-    let error = refused(&Reference::new(folder.path()), &model());
+    let error = refused(&Judge::new(folder.path()), &model());
     assert!(error.contains(&sha256(WEIGHTS)), "{error}");
 }
 
@@ -73,11 +73,11 @@ fn a_file_that_changed_since_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
     let weights = folder.path().join("model.onnx");
     fs::write(&weights, WEIGHTS).unwrap();
-    let reference = Reference::new(folder.path());
-    refused(&reference, &model());
+    let judge = Judge::new(folder.path());
+    refused(&judge, &model());
     fs::write(folder.path().join("tokenizer.json"), TOKENIZER).unwrap();
     fs::write(&weights, b"other").unwrap();
-    let error = refused(&reference, &model());
+    let error = refused(&judge, &model());
     assert!(error.contains(&sha256(b"other")), "{error}");
 }
 
@@ -85,8 +85,8 @@ fn a_file_that_changed_since_is_noticed() {
 fn an_unknown_kind_asks_for_another_version() {
     let unknown = EvaluatorModel { kind: 9, ..model() };
     let folder = tempfile::tempdir().unwrap();
-    let reference = Reference::new(folder.path());
-    assert!(refused(&reference, &unknown).contains("kind 9"));
-    let error = reference.score(&unknown, "", "").unwrap_err();
-    assert!(matches!(error, ScoreError::Unavailable(_)));
+    let judge = Judge::new(folder.path());
+    assert!(refused(&judge, &unknown).contains("kind 9"));
+    let error = judge.score(&unknown, "", "").unwrap_err();
+    assert!(!error.is_of_the_model());
 }
