@@ -29,6 +29,15 @@ impl Panel {
         Ok(Self(models))
     }
 
+    /// Reads the files of all models.
+    ///
+    /// # Errors
+    /// See [`enum@Error`].
+    pub fn load(&self, judge: &Judge) -> Result<(), Error> {
+        let mut models = self.0.iter();
+        models.try_for_each(|(model, _)| judge.load(model).map(drop))
+    }
+
     /// The quality that a committee can be expected to find, ppm: the mean over the seats. It is the
     /// chain's own if there is one evaluator model; committees of several kinds vary around it. 0 if
     /// there is none. `prompt` is the text that is judged: of a chat its scoring text.

@@ -11,6 +11,7 @@ pub mod event;
 mod leaf;
 pub mod merkle;
 mod multisig;
+mod sampling;
 mod signed;
 mod terms;
 mod voucher;

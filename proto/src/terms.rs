@@ -1,5 +1,5 @@
 use crate::PPM;
-use crate::v1::{Model, Terms};
+use crate::v1::{Model, Params, Terms};
 
 impl Terms {
     /// The price of an answer, base units: `base + per_prompt_byte · |prompt| + per_answer_byte ·
@@ -47,6 +47,14 @@ impl Model {
             price_per_answer_byte: self.price_per_answer_byte,
             quality_floor: self.quality_floor,
             quality_target: self.quality_target,
+        }
+    }
+
+    /// The longest prompt for the model, bytes: its own limit if it has one, and never more than the chain's.
+    pub fn longest_prompt(&self, params: &Params) -> u32 {
+        match self.max_prompt_bytes {
+            0 => params.max_prompt_bytes,
+            own => own.min(params.max_prompt_bytes),
         }
     }
 }

@@ -39,12 +39,8 @@ impl Snapshot {
     pub(crate) fn rules(&self, model: &Model) -> SessionRules {
         let params = &self.params;
         let sessions = params.sessions.unwrap_or_default();
-        let most = match model.max_prompt_bytes {
-            0 => params.max_prompt_bytes,
-            most => most.min(params.max_prompt_bytes),
-        };
         SessionRules {
-            max_prompt_bytes: most,
+            max_prompt_bytes: model.longest_prompt(params),
             max_answer_bytes: params.max_answer_bytes,
             max_order_price: sessions.max_order_price,
             ..SessionRules::default()

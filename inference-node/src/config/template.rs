@@ -98,6 +98,7 @@ impl Template {
             ("{stream_queue}", stream.queue.to_string()),
             ("{stream_deadline}", stream.deadline_seconds.to_string()),
             ("{stream_wait}", stream.duty_wait_seconds.to_string()),
+            ("{stream_pay}", stream.min_pay.to_string()),
         ];
         fill(TEMPLATE, &values)
     }

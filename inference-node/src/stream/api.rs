@@ -24,9 +24,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::auth::{refusal, signature};
+use super::auth::signature;
 use super::measure;
 use super::orders::{Desk, Frames};
+use super::refusals::refusal;
 
 /// Longest silence of a stream: a comment breaks it.
 const COMMENTS: Duration = Duration::from_secs(5);

@@ -4,6 +4,8 @@ use poq_client::is_signature;
 use poq_client::session::{Refusal, RefusalCode};
 use poq_proto::v1::Session;
 
+use super::refusals::refusal;
+
 /// The 64 bytes of a signature in hex.
 ///
 /// # Errors
@@ -34,15 +36,6 @@ pub(super) fn authorize(
             RefusalCode::Unauthorized,
             "the signature is not that of the session's key",
         )),
-    }
-}
-
-/// A refusal without a number.
-pub(super) fn refusal(code: RefusalCode, message: impl Into<String>) -> Refusal {
-    Refusal {
-        code,
-        message: message.into(),
-        next: None,
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use poq_client::{Any, Error, Fee, Result, Sender, TxOptions, found, tx};
+use poq_judge::Panel;
 use poq_proto::code;
 use poq_proto::v1::{
     MsgRevealLeavesResponse, MsgSettleSessionsResponse, Params, Session, SessionResult,
@@ -45,6 +46,12 @@ pub(super) trait Chain: Send + Sync {
     /// Those of the node.
     async fn params(&self) -> Result<Params>;
 
+    /// The evaluator models that judge a model's answers.
+    ///
+    /// # Errors
+    /// Those of the node.
+    async fn panel(&self, model: &str) -> Result<Panel>;
+
     /// Hands in a batch that is useful up to `due_height`, waits for its block, and returns the results
     /// of its items.
     ///
@@ -78,6 +85,11 @@ impl Chain for LiveChain {
 
     async fn params(&self) -> Result<Params> {
         self.sender.client().params().await
+    }
+
+    async fn panel(&self, model: &str) -> Result<Panel> {
+        let client = self.sender.client();
+        Panel::read(client, &client.model(model).await?).await
     }
 
     async fn hand_in(&self, batch: Batch, due_height: u64) -> Result<Vec<SessionResult>> {

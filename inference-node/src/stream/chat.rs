@@ -4,16 +4,12 @@ use poq_client::session::{Refusal, RefusalCode};
 use poq_proto::PPM;
 use poq_proto::v1::{self, ChatRole, Session};
 
-use super::auth::refusal;
 use super::log::Asked;
+use super::refusals::refusal;
 use crate::generator::{self, Message, Prompt, Recommended, Request, Speaker};
 
 /// The fewest bytes that an order must allow for its answer.
 const LEAST_ANSWER_BYTES: u32 = 64;
-/// The highest temperature and repetition penalty, ppm.
-const TWO: u32 = 2_000_000;
-/// One, ppm.
-const ONE: u32 = 1_000_000;
 
 /// What this node takes, besides the rules of the chain.
 #[derive(Clone, Debug)]
@@ -59,9 +55,10 @@ pub(super) fn check(chat: &v1::Chat, session: &Session, limits: &Limits) -> Resu
             "max_answer_bytes must be in {least}..={most}"
         )));
     }
-    if let Some(fault) = out_of_range(&chat.sampling.unwrap_or_default()) {
-        return Err(wrong(fault));
-    }
+    chat.sampling
+        .unwrap_or_default()
+        .validate()
+        .map_err(wrong)?;
     if chat.min_quality > terms.quality_target {
         let most = terms.quality_target;
         return Err(wrong(format!("min_quality must be at most {most}")));
@@ -77,21 +74,6 @@ pub(super) fn check(chat: &v1::Chat, session: &Session, limits: &Limits) -> Resu
         max_answer_bytes: chat.max_answer_bytes,
         min_quality: chat.min_quality,
     })
-}
-
-/// The first setting outside of its range.
-fn out_of_range(sampling: &v1::Sampling) -> Option<String> {
-    let temperature = sampling.temperature.unwrap_or_default();
-    let penalty = sampling.repetition_penalty;
-    if temperature > TWO {
-        return Some(format!("temperature must be at most {TWO} ppm"));
-    }
-    if sampling.top_p > ONE {
-        return Some(format!("top_p must be at most {ONE} ppm"));
-    }
-    // 0 leaves it to the node.
-    (penalty != 0 && !(ONE..=TWO).contains(&penalty))
-        .then(|| format!("repetition_penalty must be in {ONE}..={TWO} ppm"))
 }
 
 /// The request to the model for a chat that was checked.
@@ -244,24 +226,10 @@ mod tests {
             ),
             (
                 sampled(Sampling {
-                    temperature: Some(TWO + 1),
+                    temperature: Some(2_000_001),
                     ..sampling
                 }),
                 "temperature",
-            ),
-            (
-                sampled(Sampling {
-                    top_p: ONE + 1,
-                    ..sampling
-                }),
-                "top_p",
-            ),
-            (
-                sampled(Sampling {
-                    repetition_penalty: ONE - 1,
-                    ..sampling
-                }),
-                "repetition_penalty",
             ),
         ] {
             let refusal = check(&chat, &session(), &limits()).unwrap_err();

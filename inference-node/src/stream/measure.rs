@@ -21,6 +21,7 @@ const SETTLED: &str = "poq_inference_stream_settled_price_total";
 const BURNT: &str = "poq_inference_stream_burnt_price_total";
 const EARNED: &str = "poq_inference_stream_earned_total";
 const REVEALED: &str = "poq_inference_stream_revealed_total";
+const PAY: &str = "poq_inference_stream_pay";
 const ENDED: &str = "poq_inference_stream_ended_total";
 
 /// The statuses that a session of this node can have before it ends.
@@ -55,6 +56,10 @@ pub(super) fn describe() {
     );
     describe_counter!(EARNED, "Base units that sessions have paid to this node");
     describe_counter!(REVEALED, "Drawn answers that the chain has");
+    describe_histogram!(
+        PAY,
+        "Part of full pay that an answer earns by the node's own score, 0 to 1"
+    );
     describe_counter!(ENDED, "Sessions that are over, by status");
 }
 
@@ -80,6 +85,11 @@ pub(super) fn receipt(finish: Finish) {
 /// An answer has begun so long after its order.
 pub(super) fn first_text(after: Duration) {
     histogram!(FIRST_TEXT).record(after);
+}
+
+/// An answer earns this part of full pay, ppm, by the node's own score.
+pub(super) fn pay(part: u64) {
+    histogram!(PAY).record(part as f64 / poq_proto::PPM as f64);
 }
 
 /// The journal has committed.

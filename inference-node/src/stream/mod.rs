@@ -11,7 +11,9 @@ mod journal;
 mod log;
 mod measure;
 mod orders;
+mod pay;
 mod records;
+mod refusals;
 mod reveal;
 mod serve;
 mod session;
@@ -44,6 +46,7 @@ use api::Surroundings;
 use chain::LiveChain;
 use journal::Journal;
 use orders::{Desk, Identity};
+use pay::Watch;
 use records::Records;
 
 pub(crate) use settings::StreamConfig;
@@ -116,14 +119,18 @@ pub(crate) async fn start(setup: Setup<'_>) -> Result<JoinHandle<Result<()>>> {
     let journal = Journal::open(&data.join("stream.db"), sender.chain_id(), &health)?;
     let limits = chat::Limits {
         model: model.id.clone(),
-        max_prompt_bytes: match model.max_prompt_bytes {
-            0 => params.max_prompt_bytes,
-            most => most,
-        },
+        max_prompt_bytes: model.longest_prompt(params),
         max_tokens: config.max_tokens,
         max_min_quality: config.max_min_quality_ppm(),
     };
     let records = Records::new(chain.clone(), sender.address());
+    let watch = match &config.evaluator_models {
+        Some(folder) => {
+            Some(Watch::open(folder, config.min_pay_ppm(), chain.clone(), model).await?)
+        }
+        None => None,
+    };
+    let (answered, to_score) = pay::queue();
     let desk = Desk::new(
         identity,
         journal,
@@ -131,8 +138,12 @@ pub(crate) async fn start(setup: Setup<'_>) -> Result<JoinHandle<Result<()>>> {
         compute,
         limits,
         shutdown.clone(),
+        watch.is_some().then_some(answered),
     );
     let desk = desk.await?;
+    if let Some(watch) = watch {
+        tokio::spawn(watch.run(desk.clone(), to_score));
+    }
     let follower = Follower::open(
         sender.client().clone(),
         data.join("stream-cursor.json"),

@@ -11,17 +11,18 @@ use poq_client::session::{
 };
 use poq_proto::v1::{self, SessionStatus};
 use poq_proto::{Call, Leaf, Voucher};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::answer::{self, End, Live};
-use super::auth::{authorize, refusal, signature};
+use super::auth::{authorize, signature};
 use super::chat;
 use super::journal::{Journal, Kept, Signed, Write};
-use super::log::Fault;
 use super::measure;
+use super::pay::Answered;
 use super::records::Records;
+use super::refusals::{closed, failed, malformed, refusal, refused, unknown_order};
 use super::serve::Serving;
 use super::session::{Session, State};
 use super::window::Window;
@@ -47,6 +48,8 @@ pub(super) struct Desk {
     pub(super) limits: chat::Limits,
     /// Ends all answers.
     pub(super) shutdown: CancellationToken,
+    /// Where answers are scored, if they are.
+    watch: Option<mpsc::Sender<Answered>>,
     sessions: Mutex<HashMap<u64, Arc<Session>>>,
 }
 
@@ -62,6 +65,7 @@ impl Desk {
         compute: Compute,
         limits: chat::Limits,
         shutdown: CancellationToken,
+        watch: Option<mpsc::Sender<Answered>>,
     ) -> Result<Arc<Self>, super::journal::Error> {
         let mut sessions = HashMap::new();
         for kept in kept {
@@ -77,6 +81,7 @@ impl Desk {
             compute,
             limits,
             shutdown,
+            watch,
             sessions: Mutex::new(sessions),
         }))
     }
@@ -101,7 +106,7 @@ impl Desk {
         let session = self.opened(&record).await?;
         let (serving, accepted, accept) = {
             let mut state = session.lock();
-            if state.ending.is_some() {
+            if state.ending.is_some() || state.pay.is_too_low {
                 return Err(closed());
             }
             if state.is_broken {
@@ -377,6 +382,10 @@ impl Desk {
         if let Some(live) = state.live.remove(&number) {
             live.end(self.signed(session, &receipt));
         }
+        if let Some(watch) = &self.watch {
+            // One that finds no place is not scored.
+            let _ = watch.try_send((session, number));
+        }
     }
 }
 
@@ -397,45 +406,6 @@ fn parsed(voucher: &v1::Voucher, by: &str) -> Result<Signed, Refusal> {
     let voucher = Voucher::try_from(voucher).map_err(|wrong| malformed(wrong.to_string()))?;
     let signature = signature(by)?;
     Ok(Signed { voucher, signature })
-}
-
-fn malformed(message: impl Into<String>) -> Refusal {
-    refusal(RefusalCode::Malformed, message)
-}
-
-fn closed() -> Refusal {
-    refusal(
-        RefusalCode::Closed,
-        "the session takes no more orders: use another one",
-    )
-}
-
-fn unknown_order() -> Refusal {
-    refusal(RefusalCode::NotFound, "this node has no such order")
-}
-
-/// A failure of the node itself.
-pub(super) fn failed() -> Refusal {
-    refusal(
-        RefusalCode::Failed,
-        "this node has failed: use another session",
-    )
-}
-
-fn refused(fault: Fault) -> Refusal {
-    let (code, next) = match fault {
-        Fault::Number { next } => (RefusalCode::WrongNumber, Some(next)),
-        Fault::Log { .. } => (RefusalCode::WrongLog, None),
-        Fault::Price { .. } => (RefusalCode::Price, None),
-        Fault::Authorized { .. } | Fault::Escrow { .. } => (RefusalCode::Escrow, None),
-        Fault::Full { .. } => (RefusalCode::Closed, None),
-        Fault::Window { .. } => (RefusalCode::Busy, None),
-    };
-    Refusal {
-        code,
-        message: fault.to_string(),
-        next,
-    }
 }
 
 #[cfg(test)]

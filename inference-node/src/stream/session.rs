@@ -9,6 +9,7 @@ use poq_proto::v1::{self, SessionScoring};
 use super::answer::Live;
 use super::journal::{Kept, Signed};
 use super::log::{Allowed, Asked, Log};
+use super::pay::Pay;
 use super::window::Window;
 
 /// A session that this node serves.
@@ -31,6 +32,8 @@ pub(super) struct State {
     /// Height since which nothing is left but to wait for acknowledgements; set once the session takes
     /// no more orders.
     pub(super) ending: Option<u64>,
+    /// What its last answers earn, if the node scores them.
+    pub(super) pay: Pay,
     /// True once an order could not be stored: which number is the next is known after a restart.
     pub(super) is_broken: bool,
 }
@@ -44,6 +47,7 @@ impl Session {
             newest: None,
             live: HashMap::new(),
             ending: None,
+            pay: Pay::default(),
             is_broken: false,
         };
         Self {

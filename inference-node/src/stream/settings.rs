@@ -33,6 +33,10 @@ pub(crate) struct StreamConfig {
     pub duty_wait_seconds: u64,
     /// Highest quality that an order may demand, 0 to 1; the model's target unless set.
     pub max_min_quality: Option<f64>,
+    /// Folder with the files of the chain's evaluator models; without it nothing is scored here.
+    pub evaluator_models: Option<PathBuf>,
+    /// Part of full pay, 0 to 1, below which the last answers of a session end it.
+    pub min_pay: f64,
 }
 
 /// Time within which an accepted order begins.
@@ -51,6 +55,8 @@ impl Default for StreamConfig {
             deadline_seconds: 300,
             duty_wait_seconds: 15,
             max_min_quality: None,
+            evaluator_models: None,
+            min_pay: 0.4,
         }
     }
 }
@@ -71,6 +77,9 @@ impl StreamConfig {
             && !(0.0..=1.0).contains(&quality)
         {
             return Err("stream.max_min_quality must be in 0..=1".into());
+        }
+        if !(0.0..=1.0).contains(&self.min_pay) {
+            return Err("stream.min_pay must be in 0..=1".into());
         }
         match (&self.certificate, &self.private_key) {
             (Some(_), Some(_)) if self.behind_proxy => {
@@ -102,6 +111,11 @@ impl StreamConfig {
     pub(super) fn max_min_quality_ppm(&self) -> u32 {
         self.max_min_quality
             .map_or(u32::MAX, |quality| (quality * PPM as f64).round() as u32)
+    }
+
+    /// The least mean part of full pay, ppm.
+    pub(super) fn min_pay_ppm(&self) -> u64 {
+        (self.min_pay * PPM as f64).round() as u64
     }
 }
 
@@ -138,6 +152,9 @@ mod tests {
         assert!(refused("max_tokens = 0").contains("max_tokens"));
         assert!(refused("deadline_seconds = 0").contains("deadline_seconds"));
         assert!(refused("max_min_quality = 1.5").contains("max_min_quality"));
+        assert!(refused("min_pay = -0.1").contains("min_pay"));
+        let config: StreamConfig = toml::from_str("min_pay = 0.43").unwrap();
+        assert_eq!(config.min_pay_ppm(), 430_000);
         let config: StreamConfig = toml::from_str("max_min_quality = 0.75").unwrap();
         assert_eq!(config.max_min_quality_ppm(), 750_000);
         assert_eq!(StreamConfig::default().max_min_quality_ppm(), u32::MAX);

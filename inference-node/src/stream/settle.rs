@@ -79,7 +79,7 @@ fn is_due(record: &v1::Session, state: &mut State, height: u64) -> bool {
     let amount = state.log.amount(state.log.acknowledged());
     let is_used = u128::from(amount) * 100 >= u128::from(record.escrow) * USED;
     let is_last = left <= LAST.min(record.blocks / 10);
-    let is_over = is_closing || is_used || is_last || state.log.is_full();
+    let is_over = is_closing || is_used || is_last || state.log.is_full() || state.pay.is_too_low;
     if !is_over && state.ending.is_none() {
         return false;
     }

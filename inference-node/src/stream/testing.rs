@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use futures::StreamExt;
 use poq_client::session::{Acknowledgement, Frame, Order};
 use poq_client::{Key, Result, is_signature};
+use poq_judge::Panel;
 use poq_proto::v1::{
     self, ChatMessage, ChatRole, MsgRevealLeaves, MsgSettleSessions, Params, SessionNode,
     SessionResult, SessionRules, SessionStatus, Terms,
@@ -17,6 +18,7 @@ use poq_proto::v1::{
 use poq_proto::{Leaf, Voucher};
 use poq_worker::Health;
 use prost::Message;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::chain::{Batch, Chain};
@@ -24,6 +26,7 @@ use super::chat::Limits;
 use super::journal::Journal;
 use super::log::{Allowed, Asked, Ended, Log};
 use super::orders::{Desk, Frames, Identity};
+use super::pay::Answered;
 use super::records::Records;
 use crate::compute::{Compute, GuestLimits, SessionLimits};
 use crate::generator::testing::Parrot;
@@ -137,6 +140,10 @@ impl Chain for Played {
         })
     }
 
+    async fn panel(&self, _: &str) -> Result<Panel> {
+        Ok(Panel::default())
+    }
+
     async fn hand_in(&self, batch: Batch, _: u64) -> Result<Vec<SessionResult>> {
         match batch {
             Batch::Settle(any) => {
@@ -157,12 +164,34 @@ pub(super) async fn desk(folder: &Path, parrot: &Arc<Parrot>, chain: &Arc<Played
     mortal_desk(folder, parrot, chain, || true).await
 }
 
+/// A desk that hands its answers to be scored.
+pub(super) async fn watched_desk(
+    folder: &Path,
+    parrot: &Arc<Parrot>,
+    chain: &Arc<Played>,
+    answered: mpsc::Sender<Answered>,
+) -> Arc<Desk> {
+    any_desk(folder, parrot, chain, (|| true, Some(answered))).await
+}
+
 /// A desk whose journal lives as [`Journal::open_while`] says.
 pub(super) async fn mortal_desk(
     folder: &Path,
     parrot: &Arc<Parrot>,
     chain: &Arc<Played>,
     lives: impl FnMut() -> bool + Send + 'static,
+) -> Arc<Desk> {
+    any_desk(folder, parrot, chain, (lives, None)).await
+}
+
+async fn any_desk(
+    folder: &Path,
+    parrot: &Arc<Parrot>,
+    chain: &Arc<Played>,
+    (lives, answered): (
+        impl FnMut() -> bool + Send + 'static,
+        Option<mpsc::Sender<Answered>>,
+    ),
 ) -> Arc<Desk> {
     let guests = GuestLimits {
         queue: 0,
@@ -197,6 +226,7 @@ pub(super) async fn mortal_desk(
         Compute::with_sessions(parrot.clone(), guests, sessions),
         limits,
         CancellationToken::new(),
+        answered,
     );
     let desk = desk.await.unwrap();
     renew(&desk).await;

@@ -1,4 +1,3 @@
-use futures::FutureExt;
 use poq_client::is_signature;
 use poq_proto::v1::Finish;
 use sha2::{Digest, Sha256};
@@ -186,8 +185,8 @@ async fn a_receipt_waits_for_no_answer_before_its_own() {
         .unwrap();
     let (_, second) = scene.user.finished(fast).await;
     assert_eq!((second.number, second.total), (1, 0));
-    let read = scene.desk.read((SESSION, 1), 0, &read_signature(1, 0));
-    let (_, again) = scene.user.finished(read.await.unwrap()).await;
+    let read = scene.read(1, 0).await.unwrap();
+    let (_, again) = scene.user.finished(read).await;
     assert_eq!(again, second);
     // The log waits.
     let total = |scene: &Scene| {

@@ -132,12 +132,8 @@ fn validate(limits: &SessionParams, message: &MsgOpenSessions, model: &Model) ->
 
 /// The rules that the session keeps.
 fn rules(params: &Params, limits: &SessionParams, model: &Model) -> SessionRules {
-    let max_prompt_bytes = match model.max_prompt_bytes {
-        0 => params.max_prompt_bytes,
-        of_model => of_model.min(params.max_prompt_bytes),
-    };
     SessionRules {
-        max_prompt_bytes,
+        max_prompt_bytes: model.longest_prompt(params),
         max_answer_bytes: params.max_answer_bytes,
         max_order_price: limits.max_order_price,
         sample_value: limits.sample_value,

@@ -1,23 +1,14 @@
-use std::ops::RangeInclusive;
-
-use poq_proto::v1::{
-    Model, MsgSubmitTask, MsgSubmitTaskResponse, Role, Sampling, Task, TaskStatus,
-};
+use poq_proto::v1::{Model, MsgSubmitTask, MsgSubmitTaskResponse, Role, Task, TaskStatus};
 use poq_proto::{PPM, code, event};
 use sha2::{Digest, Sha256};
 
 use crate::address::Address;
-use crate::error::{Result, ensure};
+use crate::error::{Error, Result, ensure};
 use crate::execution::Execution;
 use crate::modules::nodes::Work;
 use crate::modules::params::limits::MIN_ANSWER_BYTES;
 use crate::modules::tasks::{await_draw, keys, new_id, put, require_committee};
 use crate::modules::{bank, models, nodes, params};
-
-/// Highest sampling temperature, ppm.
-const MAX_TEMPERATURE: u32 = 2_000_000;
-/// Range of the repetition penalty, ppm.
-const REPETITION_PENALTIES: RangeInclusive<u32> = 1_000_000..=2_000_000;
 
 /// `MsgSubmitTask`: checks the request, escrows its fee and queues the task for the draw at the
 /// beginning of the next block, whose beacon neither its sender nor the proposer of this block can
@@ -98,10 +89,7 @@ pub fn submit_task(
 
 fn validate(ctx: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Result<()> {
     let params = &ctx.block.params;
-    let longest = match model.max_prompt_bytes {
-        0 => params.max_prompt_bytes,
-        of_model => of_model.min(params.max_prompt_bytes),
-    };
+    let longest = model.longest_prompt(params);
     ensure!(
         (1..=longest as usize).contains(&message.prompt.len()),
         code::INVALID_PROMPT,
@@ -129,29 +117,9 @@ fn validate(ctx: &Execution<'_>, message: &MsgSubmitTask, model: &Model) -> Resu
         model.id,
         message.min_quality
     );
-    validate_sampling(message.sampling.unwrap_or_default())
-}
-
-fn validate_sampling(sampling: Sampling) -> Result<()> {
-    let temperature = sampling.temperature();
-    let Sampling {
-        top_p,
-        repetition_penalty,
-        ..
-    } = sampling;
-    ensure!(
-        temperature <= MAX_TEMPERATURE && u64::from(top_p) <= PPM,
-        code::INVALID_REQUEST,
-        "temperature must be at most {MAX_TEMPERATURE} ppm and top_p at most {PPM} ppm, got {temperature} and {top_p}"
-    );
-    ensure!(
-        repetition_penalty == 0 || REPETITION_PENALTIES.contains(&repetition_penalty),
-        code::INVALID_REQUEST,
-        "repetition_penalty must be in {}..={} ppm or not set, got {repetition_penalty}",
-        REPETITION_PENALTIES.start(),
-        REPETITION_PENALTIES.end()
-    );
-    Ok(())
+    let sampling = message.sampling.unwrap_or_default();
+    let checked = sampling.validate();
+    checked.map_err(|reason| Error::rejected(code::INVALID_REQUEST, reason))
 }
 
 fn count_open(ctx: &mut Execution<'_>, user: &str) -> Result<()> {
