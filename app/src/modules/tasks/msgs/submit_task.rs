@@ -1,5 +1,5 @@
 use poq_proto::v1::{Model, MsgSubmitTask, MsgSubmitTaskResponse, Role, Task, TaskStatus};
-use poq_proto::{PPM, code, event};
+use poq_proto::{code, event};
 use sha2::{Digest, Sha256};
 
 use crate::address::Address;
