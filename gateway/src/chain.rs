@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use poq_client::receipt::SignedState;
 use poq_client::{Client, Error, Fee, Key, Result, Sender, any, found, tx};
+use poq_judge::Panel;
 use poq_proto::v1::{
     Model, MsgCloseSessions, MsgOpenSessions, MsgOpenSessionsResponse, Node, Params, Role, Session,
 };
@@ -37,6 +38,8 @@ pub(crate) trait Chain: Send + Sync {
     async fn params(&self) -> Result<Params>;
     /// The registry.
     async fn models(&self) -> Result<Vec<Model>>;
+    /// The evaluator models that judge a model's answers.
+    async fn panel(&self, model: &str) -> Result<Panel>;
     /// A session; None if there is none with this id.
     async fn session(&self, id: u64) -> Result<Option<Session>>;
     /// A session's record with its proof and a signed header; None if there is none with this id.
@@ -115,6 +118,11 @@ impl Chain for Rpc {
 
     async fn models(&self) -> Result<Vec<Model>> {
         self.client().await?.models("", MODELS).await
+    }
+
+    async fn panel(&self, model: &str) -> Result<Panel> {
+        let client = self.client().await?;
+        Panel::read(client, &client.model(model).await?).await
     }
 
     async fn session(&self, id: u64) -> Result<Option<Session>> {

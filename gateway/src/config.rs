@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use poq_client::keyring::Backend;
+use poq_proto::PPM;
 use poq_worker::program::metrics::MetricsConfig;
 use poq_worker::{ChainConfig, fill, quoted};
 use serde::{Deserialize, Deserializer};
@@ -27,6 +28,9 @@ pub(crate) struct Config {
     /// Which nodes are used.
     #[serde(default)]
     pub nodes: Nodes,
+    /// How answers are scored.
+    #[serde(default)]
+    pub quality: Quality,
     /// Where metrics are served.
     #[serde(default)]
     pub metrics: MetricsConfig,
@@ -134,6 +138,23 @@ pub(crate) struct Nodes {
     pub allow_private: bool,
 }
 
+/// The table `[quality]`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Quality {
+    /// Folder with the files of the chain's evaluator models; without it nothing is scored.
+    pub evaluator_models: Option<PathBuf>,
+    /// Mean quality, 0 to 1, of a node's last answers below which it comes into quarantine.
+    pub least: f64,
+}
+
+impl Quality {
+    /// The same, ppm.
+    pub(crate) fn least_ppm(&self) -> u32 {
+        (self.least * PPM as f64).round() as u32
+    }
+}
+
 impl Config {
     /// Checks the settings.
     ///
@@ -153,6 +174,9 @@ impl Config {
         ];
         if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
             return Err(format!("{name} must be at least 1"));
+        }
+        if !(0.0..=1.0).contains(&self.quality.least) {
+            return Err("quality.least must be in 0..=1".into());
         }
         if self.chain.node.is_empty() {
             return Err("chain.node must name a node".into());
@@ -189,6 +213,8 @@ pub(crate) struct Template {
     pub models: Vec<String>,
     /// `nodes.allow_private`.
     pub allow_private: bool,
+    /// `quality.evaluator_models`.
+    pub evaluator_models: Option<PathBuf>,
 }
 
 impl Template {
@@ -197,6 +223,13 @@ impl Template {
         const TEMPLATE: &str = include_str!("config.toml");
         let sessions = Sessions::default();
         let models: Vec<_> = self.models.iter().map(|model| quoted(model)).collect();
+        let folder = match &self.evaluator_models {
+            Some(folder) => format!(
+                "evaluator_models = {}",
+                quoted(&folder.display().to_string())
+            ),
+            None => "# evaluator_models = \"models\"".into(),
+        };
         let values = [
             ("{id}", quoted(&chain.id)),
             ("{node}", quoted(&chain.node)),
@@ -208,6 +241,7 @@ impl Template {
             ("{escrow}", sessions.escrow.to_string()),
             ("{blocks}", sessions.blocks.to_string()),
             ("{allow_private}", self.allow_private.to_string()),
+            ("{evaluator_models}", folder),
         ];
         fill(TEMPLATE, &values)
     }
@@ -222,6 +256,7 @@ mod tests {
             listen: Http::default().listen,
             models: vec!["a".into(), "b \"c\"".into()],
             allow_private: false,
+            evaluator_models: None,
         };
         template.render(&ChainConfig {
             key: "gateway".into(),
@@ -241,6 +276,7 @@ mod tests {
         assert_eq!(config.sessions, sessions);
         assert_eq!(config.http, Http::default());
         assert_eq!(config.nodes, Nodes::default());
+        assert_eq!(config.quality, Quality::default());
         config.validate().unwrap();
         let set = text().replace("# listen =", "listen =");
         let set: Config = toml::from_str(&set).unwrap();

@@ -11,6 +11,7 @@ mod deposits;
 mod keys;
 mod money;
 mod pool;
+mod quality;
 mod relay;
 mod store;
 mod telemetry;

@@ -124,6 +124,11 @@ pub(crate) fn describe() {
         Unit::Count,
         "Quality, 0 to 1, of the answers that the chain scored in ended sessions"
     );
+    describe_histogram!(
+        "poq_gateway_estimate",
+        Unit::Count,
+        "Quality, 0 to 1, of answers by the gateway's own score"
+    );
     gauge!("poq_gateway_streams").set(0);
     gauge!("poq_gateway_quarantined_nodes").set(0);
 }
@@ -230,6 +235,11 @@ pub(crate) fn node_error(reason: &'static str) {
 /// A request goes on to another node.
 pub(crate) fn failover() {
     counter!("poq_gateway_failovers_total").increment(1);
+}
+
+/// The gateway's own score of an answer, ppm.
+pub(crate) fn estimate(quality: u32) {
+    histogram!("poq_gateway_estimate").record(f64::from(quality) / PPM as f64);
 }
 
 /// A session is over: `price` is the sum of its answers' prices, base units.

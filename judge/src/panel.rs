@@ -29,6 +29,11 @@ impl Panel {
         Ok(Self(models))
     }
 
+    /// The models' ids.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(model, _)| model.id.as_str())
+    }
+
     /// Reads the files of all models.
     ///
     /// # Errors

@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::{Error, Result};
+use poq_client::cache;
 use poq_client::network::{Account, Gateway, Validator, Worker};
 
 /// The programs that a network runs.
@@ -90,6 +91,8 @@ impl Programs {
         let mut command = init(&self.gateway, root, chain_id, account, rpc);
         // The nodes of a local network are on this machine.
         command.args(["--listen", http, "--allow-private-endpoints"]);
+        let models = cache().join("models");
+        command.arg("--evaluator-models").arg(models);
         for model in &gateway.models {
             command.args(["--model", model]);
         }

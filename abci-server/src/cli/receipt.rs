@@ -1,5 +1,7 @@
 //! `poqd receipt`: receipts of tasks and of answers of sessions, which anyone can verify offline.
 
+mod score;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -31,6 +33,9 @@ enum Command {
     Get(Get),
     /// Check a receipt without a network. Fails unless everything is proven against what you trust.
     Verify(Verify),
+    /// Compute the quality of the answer in a receipt, as a committee would. An answer that was not drawn
+    /// has one all the same.
+    Score(score::Score),
 }
 
 #[derive(Debug, clap::Args)]
@@ -74,6 +79,7 @@ impl Receipt {
         match &self.command {
             Command::Get(get) => get.node.output,
             Command::Verify(verify) => verify.output,
+            Command::Score(score) => score.node.output,
         }
     }
 
@@ -84,6 +90,7 @@ impl Receipt {
     pub(super) fn run(self, home: &Home) -> anyhow::Result<()> {
         let settings = ClientSettings::load(home)?;
         match self.command {
+            Command::Score(score) => score.run(home),
             Command::Get(get) => {
                 let (client, _) = get.node.open(&settings)?;
                 let receipt = runtime()?.block_on(async {

@@ -10,8 +10,8 @@ use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use poq_client::receipt::{
     AnswerPart, Format, Receipt as Document, Sibling, SignedState, Subject, answer_summary,
 };
-use poq_proto::Leaf;
 use poq_proto::v1::{self, Session, SessionSettlement};
+use poq_proto::{Leaf, PPM};
 use prost::Message;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -87,6 +87,8 @@ pub(crate) struct Stored {
     leaves: Vec<Leaf>,
     /// The answer, while the session is not over.
     text: Option<String>,
+    /// What was asked, while the session is not over.
+    chat: Option<v1::Chat>,
 }
 
 impl Stored {
@@ -110,6 +112,7 @@ impl Stored {
                 record: stored.record,
                 leaves: orders::leaves(db, session)?,
                 text: orders::text(db, session, number)?,
+                chat: orders::chat(db, session, number)?,
             }))
         })
     }
@@ -135,7 +138,7 @@ impl Stored {
             leaf: v1::Leaf::from(&leaf),
             signature: signature.clone(),
             path,
-            chat: None,
+            chat: self.chat.clone(),
             answer: self.text.clone(),
         }
     }
@@ -177,6 +180,10 @@ impl Stored {
         let fields = answer_summary(chain_id, part, record, part.path.is_some());
         let mut fields = fields.map_err(internal)?;
         fields.insert("charged".into(), self.receipt.charged.into());
+        if let Some(Value::Object(quality)) = fields.get_mut("quality") {
+            let estimate = self.receipt.estimate.map(|ppm| f64::from(ppm) / PPM as f64);
+            quality.insert("estimate".into(), estimate.into());
+        }
         Ok(fields)
     }
 }
@@ -265,10 +272,12 @@ mod tests {
                 signature: vec![3],
                 charged: 100,
                 key: 1,
+                estimate: None,
             },
             record: record.clone(),
             leaves: leaves.iter().map(Leaf::receipt).collect(),
             text: None,
+            chat: None,
         };
         let part = stored.part(record);
         stored.description("c", &part, record).unwrap().into()

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures::future::{BoxFuture, join_all};
 use poq_client::receipt::SignedState;
 use poq_client::{Error, Key, Result};
+use poq_judge::Panel;
 use poq_proto::v1::{Model, MsgOpenSessions, Node, Params, Session};
 use tokio::time::timeout;
 use tracing::warn;
@@ -195,6 +196,10 @@ impl Chain for Several {
 
     async fn models(&self) -> Result<Vec<Model>> {
         self.ask(|chain| chain.models()).await
+    }
+
+    async fn panel(&self, model: &str) -> Result<Panel> {
+        self.ask(|chain| chain.panel(model)).await
     }
 
     async fn session(&self, id: u64) -> Result<Option<Session>> {

@@ -11,6 +11,7 @@ pub(super) async fn init(home: &Path, options: Init) -> anyhow::Result<()> {
         listen: options.listen,
         models: options.models,
         allow_private: options.allow_private_endpoints,
+        evaluator_models: options.evaluator_models,
     };
     commands::init(home, options.common, "gateway", |chain| {
         template.render(chain)

@@ -78,6 +78,9 @@ struct Init {
     /// Use nodes on private addresses: for local networks only.
     #[arg(long)]
     allow_private_endpoints: bool,
+    /// Folder with the files of the chain's evaluator models, to score answers here.
+    #[arg(long, value_name = "DIR")]
+    evaluator_models: Option<PathBuf>,
 }
 
 /// Options of `start`.

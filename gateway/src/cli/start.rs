@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use axum::Router;
 use poq_client::Key;
+use poq_judge::Judge;
 use poq_worker::Health;
 use poq_worker::program::http_server::{self, Limits};
 use poq_worker::program::tls::Tls;
@@ -21,6 +22,7 @@ use crate::config::{Config, Connection};
 use crate::deposits::Deposits;
 use crate::keys::{Account, Credits};
 use crate::pool::{Catalog, Keeper, Roster, Snapshot};
+use crate::quality::{Estimates, Registered};
 use crate::relay::Relay;
 use crate::store::Store;
 use crate::telemetry;
@@ -141,7 +143,16 @@ async fn assemble(
         config.settings(),
         health.clone(),
     );
-    let relay = Arc::new(Relay::new(store, roster, catalog, credits));
+    let mut relay = Relay::new(store.clone(), roster.clone(), catalog, credits);
+    if let Some(folder) = &config.quality.evaluator_models {
+        let judge = Judge::new(folder);
+        for model in &config.sessions.models {
+            chain.panel(model).await?.load(&judge)?;
+        }
+        let score = Arc::new(Registered::new(judge, chain.clone()));
+        relay.estimates = Estimates::start(score, config.quality.least_ppm(), (store, roster));
+    }
+    let relay = Arc::new(relay);
     let api = Api {
         relay,
         chain,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use poq_client::session::{Refusal, RefusalCode};
 use poq_proto::Voucher;
+use poq_proto::v1::Chat;
 use tracing::{debug, warn};
 
 use super::live::Live;
@@ -24,6 +25,8 @@ pub(crate) struct Placed {
     pub number: u64,
     /// What is ordered.
     pub ordered: Ordered,
+    /// The chat as it was ordered.
+    pub chat: Chat,
     /// The answer.
     pub frames: Frames,
     /// When, for metrics.
@@ -90,6 +93,7 @@ impl Live {
                 Ok(Placed {
                     number,
                     ordered,
+                    chat: place.chat.clone(),
                     frames: accepted.frames,
                     sent,
                 })

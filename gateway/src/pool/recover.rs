@@ -136,7 +136,7 @@ async fn fetch(live: &Live, store: &Store, number: u64) -> Result<(), Error> {
     );
     let (id, stored) = (live.id, ending.clone());
     store
-        .write(move |db| orders::finish(db, id, &stored, &text, Charge::NOBODY))
+        .write(move |db| orders::finish(db, id, &stored, (None, &text), Charge::NOBODY))
         .await?;
     live.inner().book.receive(ending.leaf)?;
     Ok(())

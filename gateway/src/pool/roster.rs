@@ -97,13 +97,10 @@ impl Roster {
         all
     }
 
-    /// A node broke the protocol: none of its sessions takes orders any more, and no other one is used
-    /// until its quarantine is over.
+    /// A node broke the protocol, or its answers are poor: none of its sessions takes orders any more, and
+    /// no other one is used until its quarantine is over.
     pub(crate) fn quarantine(&self, operator: &str, reason: &str, store: &Store) {
-        warn!(
-            node = operator,
-            "the node broke the protocol and is in quarantine: {reason}"
-        );
+        warn!(node = operator, "the node is in quarantine: {reason}");
         for live in self.all() {
             if live.operator() == operator {
                 live.leave(store);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::counter;
 use poq_client::session::Frame;
-use poq_proto::v1::{self, Finish};
+use poq_proto::v1::{self, Chat, Finish};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, error, warn};
 
@@ -14,6 +14,7 @@ use super::{Failure, Relay};
 use crate::ask::Ask;
 use crate::money::{Ending, Ordered, verify};
 use crate::pool::Live;
+use crate::quality::Answered;
 use crate::store::charges::Charge;
 use crate::store::orders;
 use crate::telemetry;
@@ -54,6 +55,8 @@ pub(super) struct Following<'a> {
     pub number: u64,
     /// What it orders.
     pub ordered: &'a Ordered,
+    /// The chat as it was ordered.
+    pub chat: &'a Chat,
 }
 
 impl Following<'_> {
@@ -235,8 +238,10 @@ impl Following<'_> {
             amount: ending.leaf.price,
         };
         let (id, stored) = (self.live.id, ending.clone());
-        let finish =
-            move |db: &rusqlite::Connection| orders::finish(db, id, &stored, &text, charge);
+        let (chat, answer) = (self.chat.clone(), text.clone());
+        let finish = move |db: &rusqlite::Connection| {
+            orders::finish(db, id, &stored, (Some(&chat), &answer), charge)
+        };
         if let Err(error) = self.relay.store.write(finish).await {
             error!("a receipt was not stored: {error}");
             return Outcome::Ended(Err(Failure::Internal));
@@ -246,6 +251,15 @@ impl Following<'_> {
             return Outcome::Lost;
         }
         counter!("poq_gateway_charged_total").increment(charge.amount);
+        if !text.is_empty() {
+            self.relay.estimates.take(|| Answered {
+                order: (self.live.id, self.number),
+                operator: self.live.operator().to_owned(),
+                model: self.chat.model.clone(),
+                prompt: self.chat.scoring_text(),
+                answer: text,
+            });
+        }
         Outcome::Ended(Ok(Done {
             origin: self.origin(),
             ending,

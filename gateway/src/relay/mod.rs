@@ -18,6 +18,7 @@ pub(crate) use timing::Timing;
 use crate::ask::Ask;
 use crate::keys::{Credits, Hold};
 use crate::pool::{Catalog, Roster};
+use crate::quality::Estimates;
 use crate::store::duplicates::Token;
 use crate::store::{self, Store, duplicates};
 use crate::telemetry::Clock;
@@ -37,6 +38,8 @@ pub(crate) struct Relay {
     pub catalog: Arc<Catalog>,
     /// How long nodes and clients may be silent.
     pub timing: Timing,
+    /// Where answers are scored, if they are.
+    pub estimates: Estimates,
     /// Answers that nodes write at the moment.
     writing: Mutex<Writing>,
     /// What groups have on hold.
@@ -83,6 +86,7 @@ impl Relay {
             roster,
             catalog,
             timing: Timing::default(),
+            estimates: Estimates::default(),
             writing: Mutex::default(),
             credits,
             pending: Mutex::default(),

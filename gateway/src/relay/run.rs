@@ -45,6 +45,7 @@ pub(super) async fn run(
             answer: &answer,
             number: placed.number,
             ordered: &placed.ordered,
+            chat: &placed.chat,
         };
         let is_first = tried.len() == 1;
         answer.taken(following.origin(), is_first.then_some(placed.sent));

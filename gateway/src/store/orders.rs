@@ -58,27 +58,32 @@ pub(crate) fn told(
     Ok(())
 }
 
-/// Stores an answer's leaf, text and charge, all or nothing. A second one for a number is refused.
+/// Stores an answer's leaf, its texts and charge, all or nothing. A second one for a number is refused.
+/// `chat` is None if it is not known any more.
 pub(crate) fn finish(
     db: &Connection,
     session: u64,
     ending: &Ending,
-    text: &str,
+    (chat, text): (Option<&v1::Chat>, &str),
     charge: Charge,
 ) -> rusqlite::Result<()> {
     let leaf = &ending.leaf;
-    db.prepare("INSERT INTO leaves VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-        .execute(params![
-            session,
-            leaf.number,
-            v1::Leaf::from(leaf).encode_to_vec(),
-            ending.signature,
-            charge.amount,
-            charge.key,
-            now(),
-        ])?;
-    db.prepare("INSERT INTO texts VALUES (?1, ?2, ?3)")?
-        .execute(params![session, leaf.number, text])?;
+    db.prepare(
+        "INSERT INTO leaves (session, number, leaf, signature, charged, key, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?
+    .execute(params![
+        session,
+        leaf.number,
+        v1::Leaf::from(leaf).encode_to_vec(),
+        ending.signature,
+        charge.amount,
+        charge.key,
+        now(),
+    ])?;
+    let chat = chat.map(Message::encode_to_vec);
+    db.prepare("INSERT INTO texts (session, number, answer, chat) VALUES (?1, ?2, ?3, ?4)")?
+        .execute(params![session, leaf.number, text, chat])?;
     charges::add(db, (session, leaf.number), charge)
 }
 
@@ -126,6 +131,20 @@ pub(crate) fn text(db: &Connection, session: u64, number: u64) -> rusqlite::Resu
     db.prepare("SELECT answer FROM texts WHERE session = ?1 AND number = ?2")?
         .query_row(params![session, number], |row| row.get(0))
         .optional()
+}
+
+/// What was asked, while its session is not over.
+pub(crate) fn chat(
+    db: &Connection,
+    session: u64,
+    number: u64,
+) -> rusqlite::Result<Option<v1::Chat>> {
+    let chat: Option<Option<Vec<u8>>> = db
+        .prepare("SELECT chat FROM texts WHERE session = ?1 AND number = ?2")?
+        .query_row(params![session, number], |row| row.get(0))
+        .optional()?;
+    let chat = chat.flatten();
+    chat.map(|bytes| sessions::decoded(&bytes)).transpose()
 }
 
 /// What all API keys paid for answers of a session, base units.

@@ -18,6 +18,19 @@ pub(crate) struct Receipt {
     pub charged: u64,
     /// Row of the API key.
     pub key: i64,
+    /// The quality by the gateway's own score, ppm.
+    pub estimate: Option<u32>,
+}
+
+/// Notes the quality of an answer by the gateway's own score, ppm.
+pub(crate) fn estimate(
+    db: &Connection,
+    (session, number): (u64, u64),
+    quality: u32,
+) -> rusqlite::Result<()> {
+    db.prepare("UPDATE leaves SET estimate = ?3 WHERE session = ?1 AND number = ?2")?
+        .execute(params![session, number, quality])?;
+    Ok(())
 }
 
 /// The receipt of an answer.
@@ -27,7 +40,7 @@ pub(crate) fn find(
     number: u64,
 ) -> rusqlite::Result<Option<Receipt>> {
     db.prepare(
-        "SELECT leaf, signature, charged, key FROM leaves WHERE session = ?1 AND number = ?2",
+        "SELECT leaf, signature, charged, key, estimate FROM leaves WHERE session = ?1 AND number = ?2",
     )?
     .query_row(params![session, number], |row| {
         let leaf: Vec<u8> = row.get(0)?;
@@ -37,6 +50,7 @@ pub(crate) fn find(
             signature: row.get(1)?,
             charged: row.get(2)?,
             key: row.get(3)?,
+            estimate: row.get(4)?,
         })
     })
     .optional()

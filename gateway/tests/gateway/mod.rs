@@ -9,6 +9,7 @@ mod failures;
 mod first_token;
 mod framing;
 mod operators;
+mod quality;
 mod restarts;
 mod resume;
 mod statuses;

@@ -24,6 +24,7 @@ async fn operate(world: &World, arguments: &[&str]) -> anyhow::Result<()> {
         listen: ([127, 0, 0, 1], 8090).into(),
         models: Vec::new(),
         allow_private: true,
+        evaluator_models: None,
     };
     let config = template.render(&ChainConfig::default());
     std::fs::write(world.home().join("config.toml"), config).unwrap();
@@ -36,7 +37,7 @@ async fn operate(world: &World, arguments: &[&str]) -> anyhow::Result<()> {
 }
 
 /// Operators of nodes in quarantine.
-fn quarantined(world: &World) -> Vec<String> {
+pub(super) fn quarantined(world: &World) -> Vec<String> {
     let found = world.store.read(|db| quarantine::list(db, now())).unwrap();
     found.into_iter().map(|node| node.operator).collect()
 }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 use super::crashes::Life;
+use super::quality::estimates;
 use crate::api::{self, Api, Door};
 use crate::chain::Chain;
 use crate::deposits::Deposits;
@@ -267,6 +268,7 @@ impl World {
             credits.clone(),
         );
         relay.timing = timing;
+        relay.estimates = estimates(&runtime, (store.clone(), roster.clone()));
         let relay = Arc::new(relay);
         let api = Arc::new(Api {
             relay,

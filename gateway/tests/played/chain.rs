@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use poq_client::receipt::SignedState;
 use poq_client::{Error, Result};
+use poq_judge::Panel;
 use poq_proto::code::INSUFFICIENT_FUNDS;
 use poq_proto::v1::{
     Model, MsgOpenSessions, Node, Params, Session, SessionNode, SessionParams, SessionPayment,
@@ -176,6 +177,10 @@ impl Chain for PlayedChain {
 
     async fn models(&self) -> Result<Vec<Model>> {
         Ok(vec![model()])
+    }
+
+    async fn panel(&self, _: &str) -> Result<Panel> {
+        self.there().map(|_| Panel::default())
     }
 
     async fn session(&self, id: u64) -> Result<Option<Session>> {

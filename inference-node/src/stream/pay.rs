@@ -135,10 +135,13 @@ impl Watch {
         let served = served.map_err(|error| error.to_string())?;
         let served = served.ok_or("the session is over")?;
         let (judge, panel) = (self.judge.clone(), self.panel().await);
-        let score = move || panel.quality(&judge, &served.chat.scoring_text(), &served.answer);
+        let score = move || {
+            let prompt = served.chat.scoring_text();
+            let quality = panel.quality(&judge, &prompt, &served.answer);
+            quality.map_err(|error| error.to_string())
+        };
         let scored = tokio::task::spawn_blocking(score).await;
-        let scored = scored.map_err(|error| error.to_string())?;
-        scored.map_err(|error| error.to_string())
+        scored.map_err(|error| error.to_string())?
     }
 
     /// The evaluator models, read again from time to time.

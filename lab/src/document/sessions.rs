@@ -119,7 +119,7 @@ fn limits() -> String {
     "## What this does not show\n\n\
      Orders, answers and acknowledgements are exchanged in no time. Users who choose prompts that score low gain, \
      as the table says; a node that watches its scores stops after eight answers, and with ever new accounts a user \
-     gets eight answers each time. `poq-inference-node` does not watch yet: it keeps such sessions. A node that never \
+     gets eight answers each time. `poq-inference-node` watches if it has the evaluator models (`stream.evaluator_models`). A node that never \
      settles and reveals that do not match are in the application's \
      tests (`app/tests/sessions/`). The limits of [Economics](economics.md#what-this-does-not-show) hold here too.\n"
         .into()

@@ -103,12 +103,13 @@ impl Times {
 }
 
 fn measure(options: &Options) -> Result<Measured, Box<dyn Error>> {
-    let reference = Arc::new(Reference(Arc::new(Judge::new(&options.evaluator_models))));
+    let judge = Arc::new(Judge::new(&options.evaluator_models));
+    let reference = Arc::new(Reference(judge.clone()));
     let answer = flow::answer(options.answer_bytes as usize);
     let model = evaluator_model()?;
-    reference.load(&model)?;
+    judge.load(&model)?;
     let start = Instant::now();
-    let score = reference.score(&model, flow::PROMPT, &answer)?;
+    let score = judge.score(&model, flow::PROMPT, &answer)?;
     let scored = start.elapsed();
     let flow = |rate| Flow::new(rate, options.tasks, reference.clone(), &answer, score);
     let mut flows = [flow(0)?, flow(1_000_000)?];

@@ -26,6 +26,9 @@ fn served(receipt: &Receipt, record: &Session) -> Value {
     };
     let mut fields = answer_summary(CHAIN, part, record, part.path.is_some()).unwrap();
     fields.insert("charged".into(), part.leaf.price.into());
+    if let Some(Value::Object(quality)) = fields.get_mut("quality") {
+        quality.insert("estimate".into(), 0.7.into());
+    }
     fields.insert("proof".into(), serde_json::to_value(receipt).unwrap());
     fields.into()
 }
@@ -107,14 +110,18 @@ fn no_value_of_a_receipt_can_be_changed() {
     }
 }
 
-/// What the gateway charges is between it and its customer.
+/// What the gateway charges and estimates is between it and its customer.
 #[test]
 fn a_gateway_cannot_show_another_text_price_or_quality() {
     let record = paid_session();
     let receipt = answer_receipt(&record, true);
     let document = served(&receipt, &record);
     assert_eq!(document["quality"]["own"], 0.6);
-    assert_every_value_is_bound(&document, &anchors(&receipt), &["/charged"]);
+    assert_every_value_is_bound(
+        &document,
+        &anchors(&receipt),
+        &["/charged", "/quality/estimate"],
+    );
 }
 
 /// Every single bit of the binary parts.

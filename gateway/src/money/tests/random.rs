@@ -250,9 +250,9 @@ impl World {
             amount: leaf.price,
         };
         let again = ending.clone();
-        self.write(move |db| orders::finish(db, SESSION, &ending, "", charge));
+        self.write(move |db| orders::finish(db, SESSION, &ending, (None, ""), charge));
         let store = self.store.as_ref().unwrap();
-        let twice = store.write(move |db| orders::finish(db, SESSION, &again, "", charge));
+        let twice = store.write(move |db| orders::finish(db, SESSION, &again, (None, ""), charge));
         assert!(
             self.runtime.block_on(twice).is_err(),
             "nothing is charged twice"

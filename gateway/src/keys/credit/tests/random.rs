@@ -213,11 +213,11 @@ impl World {
             },
         };
         let again = ending.clone();
-        self.write(move |db| orders::finish(db, session, &ending, "", charge));
+        self.write(move |db| orders::finish(db, session, &ending, (None, ""), charge));
         let twice = self
             .credits()
             .store
-            .write(move |db| orders::finish(db, session, &again, "", charge));
+            .write(move |db| orders::finish(db, session, &again, (None, ""), charge));
         assert!(self.runtime.block_on(twice).is_err());
         let session = self.sessions.get_mut(&session).unwrap();
         session.ended.insert(number, (price, charged));
