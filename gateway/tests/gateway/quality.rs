@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use axum::http::StatusCode;
 use sha2::{Digest, Sha256};
 use tokio::runtime::Runtime;
+use tokio::time::{Duration, sleep, timeout};
 
 use super::operators::quarantined;
-use super::world::{World, question, streamed};
+use super::world::{SOON, World, question, streamed};
 use crate::pool::Roster;
 use crate::quality::{Answered, Estimates, Score};
 use crate::store::{Store, orders};
@@ -42,13 +43,16 @@ async fn a_receipt_has_an_estimate_soon() {
     for body in [question("Why?"), streamed("Why?")] {
         let answered = world.ask(&body).await;
         let id = answered.headers["x-poq-receipt"].to_str().unwrap();
-        let found = loop {
-            let found = world.get(&format!("/v1/receipts/{id}")).await.json();
-            if !found["quality"]["estimate"].is_null() {
-                break found;
+        let scored = async {
+            loop {
+                let found = world.get(&format!("/v1/receipts/{id}")).await.json();
+                if !found["quality"]["estimate"].is_null() {
+                    break found;
+                }
+                sleep(Duration::from_millis(20)).await;
             }
-            tokio::task::yield_now().await;
         };
+        let found = timeout(SOON, scored).await.unwrap();
         assert_eq!(found["quality"]["estimate"], 0.9);
         assert_eq!(found["quality"]["own"], serde_json::Value::Null);
     }

@@ -7,6 +7,7 @@ import concurrent.futures
 import hashlib
 import json
 import os
+import time
 
 import openai
 
@@ -129,6 +130,16 @@ def refusals(client, model):
     assert refused(openai.AuthenticationError, stranger.models.list).code == "invalid_api_key"
 
 
+def estimate(client, receipt):
+    """The quality of an answer by the gateway's own score, which it computes beside serving."""
+    for _ in range(100):
+        quality = client.get(f"/receipts/{receipt}", cast_to=object)["quality"]
+        if quality["estimate"] is not None:
+            return quality["estimate"]
+        time.sleep(0.2)
+    raise AssertionError(f"no estimate of {receipt}")
+
+
 def main():
     client = openai.OpenAI(base_url=os.environ["OPENAI_BASE_URL"])
     model = client.models.list().data[0].id
@@ -140,6 +151,8 @@ def main():
     receipts += completed(client, model) + responded(client, model) + conversation(client, model)
     assert len(set(receipts)) == len(receipts)
     refusals(client, model)
+    for receipt in receipts:
+        assert 0 <= estimate(client, receipt) <= 1
     print(json.dumps(receipts))
 
 

@@ -1,9 +1,13 @@
 //! A network as `make testnet` runs it, with inference nodes that offer sessions and a gateway, asked by
 //! OpenAI's unmodified clients.
 
-use poq_client::{Client, Fee, any};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use poq_client::{Client, Fee, any, cache};
 use poq_proto::v1::{MsgCloseSessions, Role, Session, SessionStatus};
 use poq_testnet::Gateway;
+use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::{Duration, sleep, timeout};
 
@@ -12,6 +16,8 @@ use crate::fixture::{Fixture, PATIENCE, send, verify_receipt};
 
 /// Answers at once: each node has one place and a short queue.
 const STREAMS: &str = "4";
+/// Distance between a quality of the reference evaluator and one of ONNX Runtime, ppm.
+const TOLERANCE: u64 = 20_000;
 /// Pause between two looks at the chain.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -45,6 +51,7 @@ async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
 
     // The gateway acknowledges what it has within seconds; then the user ends everything.
     sleep(Duration::from_secs(5)).await;
+    let scored = score_first_answers(&fixture, &gateway).await;
     fixture.network.stop(&gateway.name).await.unwrap();
     close_all(&fixture, &gateway).await;
     let is_over = |session: &Session| {
@@ -64,7 +71,16 @@ async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
         })
         .collect();
     assert!(!used.is_empty(), "{sessions:?}");
-    check_receipt(&fixture, &gateway, used[0].id).await;
+    let mut compared = 0;
+    for session in &used {
+        let report = check_receipt(&fixture, &gateway, session.id).await;
+        let own = report["answer"]["own_quality"].as_u64();
+        if let (Some(own), Some(scored)) = (own, scored.get(&session.id)) {
+            assert!(own.abs_diff(*scored) <= TOLERANCE, "{own} {scored}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 0, "{scored:?}");
     for session in used {
         let settlement = session.settlement.as_ref().unwrap();
         assert_eq!(settlement.unacknowledged, 0, "{session:?}");
@@ -78,7 +94,39 @@ async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
 }
 
 /// The gateway's receipt of the first answer of a paid session verifies without the gateway.
-async fn check_receipt(fixture: &Fixture, gateway: &Gateway, session: u64) {
+async fn check_receipt(fixture: &Fixture, gateway: &Gateway, session: u64) -> Value {
+    let file = first_receipt(fixture, gateway, session).await.unwrap();
+    let report = verify_receipt(&fixture.network, &file).await;
+    assert_eq!(report["answer"]["phase"], "final", "{report}");
+    report
+}
+
+/// The qualities of the first answers of open sessions as anybody computes them from their receipts, ppm.
+async fn score_first_answers(fixture: &Fixture, gateway: &Gateway) -> BTreeMap<u64, u64> {
+    let network = &fixture.network;
+    let sessions = fixture.client().sessions_of_user(&gateway.account.address);
+    let mut scored = BTreeMap::new();
+    for session in sessions.await.unwrap() {
+        let Some(file) = first_receipt(fixture, gateway, session.id).await else {
+            continue;
+        };
+        let mut command = Command::new(network.programs().poqd());
+        command
+            .args(["receipt", "score", "--output", "json"])
+            .args(["--node", &network.description().validators[0].rpc])
+            .arg("--evaluator-models")
+            .arg(cache().join("models"))
+            .arg(&file);
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        scored.insert(session.id, found["quality"].as_u64().unwrap());
+    }
+    scored
+}
+
+/// The gateway's receipt of the first answer of a session, if there is one.
+async fn first_receipt(fixture: &Fixture, gateway: &Gateway, session: u64) -> Option<PathBuf> {
     let network = &fixture.network;
     let file = network.root().join("receipt.json");
     let mut command = Command::new(network.programs().poqd().with_file_name("poq-gateway"));
@@ -88,9 +136,7 @@ async fn check_receipt(fixture: &Fixture, gateway: &Gateway, session: u64) {
         .arg("--home")
         .arg(network.root().join(&gateway.account.home));
     let output = command.output().await.unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let report = verify_receipt(network, &file).await;
-    assert_eq!(report["answer"]["phase"], "final", "{report}");
+    output.status.success().then_some(file)
 }
 
 /// Closes the gateway's open sessions in its name.
