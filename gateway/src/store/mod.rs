@@ -194,7 +194,10 @@ mod tests {
 
     fn insert(number: u64) -> impl FnOnce(&Connection) -> rusqlite::Result<()> + Send {
         move |db| {
-            db.execute("INSERT INTO texts VALUES (1, ?1, 'text')", [number])?;
+            db.execute(
+                "INSERT INTO texts (session, number, answer) VALUES (1, ?1, 'text')",
+                [number],
+            )?;
             Ok(())
         }
     }
