@@ -1,4 +1,5 @@
-//! Writes `economics-of-sessions.md`: the reasons for the default parameters of sessions.
+//! Writes `economics-of-sessions.md`: the reasons for the default parameters of sessions, and
+//! what an answer costs its user.
 
 mod cost;
 
@@ -28,11 +29,11 @@ pub(crate) fn write(folder: &Path, results: &Results, effort: Effort) -> Result<
     draw(&figure, points, &defaults)?;
     let text = [
         introduction(effort),
-        cost::section(&results.costs, &defaults, effort),
         attacks(&results.rows),
         floor(points, &defaults) + "\n" + &links(&[figure], FIGURES),
         samples(points, &defaults),
         windows(&defaults),
+        cost::section(&results.costs, &defaults, effort),
         limits(),
     ];
     let path = folder.join("economics-of-sessions.md");

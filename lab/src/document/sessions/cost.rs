@@ -7,6 +7,7 @@ use poq_lab::world::World;
 use poq_proto::v1::SessionParams;
 
 use crate::report::sessions::costs_table;
+use crate::report::{head, line, money};
 
 /// The model whose answers earn about what the goals assume.
 const MODEL: &str = "poor";
@@ -54,7 +55,9 @@ fn reasons(costs: &[Cost], defaults: &SessionParams) -> String {
          task returns all of it. So worse answers make sessions dearer beside tasks. *Gas*: a task's transaction costs \
          {:.0}; opening and closing a session cost {of_session:.0} in both tiers, however many answers share it. The \
          intervals of `SAMPLED` beside a task are wider than those of `ALL`, because few answers decide about the pay \
-         of all; on average the node earns the same in both tiers.\n",
+         of all; on average the node earns the same in both tiers. A session that \
+         ends before its user ordered all answers shares gas and least samples among fewer, and burnt orders cost in \
+         addition.\n",
         price() * part(default_params().evaluator_share),
         defaults.min_samples,
         defaults.sample_value,
@@ -67,25 +70,26 @@ fn goals(costs: &[Cost], defaults: &SessionParams) -> String {
     let earned = find(costs, Way::Task).map_or(0.0, |cost| cost.node.mean / full_pay());
     let more = (earned - EARNED) * full_pay();
     let above_floor = 1.0 - part(defaults.floor_share);
-    let lines = GOALS.into_iter().filter_map(|(way, goal)| {
-        let cost = find(costs, way)?;
+    let mut table = head(&["way", "goal", "goal at this part", "measured"]);
+    for (way, goal) in GOALS {
+        let Some(cost) = find(costs, way) else {
+            continue;
+        };
         let (name, more) = match way {
-            Way::Task => ("a task".to_owned(), more),
+            Way::Task => ("a task each".to_owned(), more),
             Way::Sampled(answers) => (format!("`SAMPLED` at {answers}"), more * above_floor),
             Way::All(answers) => (format!("`ALL` at {answers}"), more * above_floor),
         };
-        let measured = cost.paid.mean - cost.gas.mean;
-        let goal_here = f64::from(goal) + more;
-        Some(format!(
-            "{name} {goal}, here {goal_here:.0}, measured {measured:.0} ± {:.0}",
-            cost.paid.margin
-        ))
-    });
+        table += &line(&[
+            name,
+            goal.to_string(),
+            format!("{:.0}", f64::from(goal) + more),
+            money(&cost.without_gas),
+        ]);
+    }
     format!(
         "Goals were estimated before anything was built: without gas, and for answers that earn {EARNED} of their full \
-         pay. The {MODEL} model's earn {earned:.3}, so each goal is moved by the difference. Goals, and what was measured \
-         without gas: {}.\n",
-        lines.collect::<Vec<_>>().join("; ")
+         pay. The {MODEL} model's earn {earned:.3}, so each goal is also given at this part.\n\n{table}"
     )
 }
 

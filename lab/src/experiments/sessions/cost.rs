@@ -53,6 +53,8 @@ pub struct Cost {
     pub paid: Estimate,
     /// The same, minus what the answers cost by a task each.
     pub beside_task: Estimate,
+    /// What it paid without the fees of its transactions.
+    pub without_gas: Estimate,
     /// To the node.
     pub node: Estimate,
     /// To the evaluators.
@@ -124,6 +126,7 @@ fn cost(play: &Play, way: Way, bills: &[Bill], tasks: &[Bill]) -> Cost {
         scored: of(|bill| bill.scored),
         paid: Estimate::of(&paid),
         beside_task: Estimate::of_difference(&paid, &by_tasks),
+        without_gas: of(|bill| bill.paid - bill.gas),
         node: of(|bill| bill.node),
         evaluators: of(|bill| bill.evaluators),
         protocol: of(|bill| bill.protocol),
