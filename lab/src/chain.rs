@@ -1,5 +1,7 @@
 //! The production state machine in this process: blocks of signed transactions in, events out.
 
+mod genesis;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -8,14 +10,14 @@ use poq_app::block::Block;
 use poq_app::modules::beacon::{LastCommit, OwnValidator, Secret, Secrets, encode};
 use poq_app::modules::validators::{ValidatorPower, Vote, consensus_address};
 use poq_app::{App, Options, ReferenceScorer};
-use poq_client::tx::{Signer, Unsigned, sign};
+use poq_client::tx::{Signer, Unsigned, adjusted, sign, simulated};
 use poq_client::{Any, Key};
-use poq_proto::code;
 use poq_proto::v1::{
-    EvaluatorModel, GenesisAccount, GenesisCoin, GenesisNode, GenesisState, GenesisValidator,
-    Model, MsgVoteOutputs, Node, Params, QueryNodesRequest, QueryNodesResponse,
-    QuerySessionRequest, QuerySessionResponse, Role, Session, Stream, VoteOutput,
+    EvaluatorModel, Model, MsgVoteOutputs, Node, Params, QueryNodesRequest, QueryNodesResponse,
+    QuerySessionRequest, QuerySessionResponse, QueryTaskRequest, QueryTaskResponse, Role, Session,
+    Task, VoteOutput,
 };
+use poq_proto::{PPM, code};
 use prost::Message;
 use tendermint_proto::v0_38::abci::Event;
 
@@ -33,8 +35,8 @@ const KEPT_VERSIONS: u64 = 2;
 const POWER: u64 = 1;
 const GAS_LIMIT: u64 = 1 << 39;
 const PAGE: u32 = 1_000;
-/// Most duties of a node at once: speed is not studied.
-const CAPACITY: u32 = 100_000;
+/// Gas limit relative to the gas that a transaction needs, as the client library sets it by default.
+const GAS_ADJUSTMENT: f64 = 1.3;
 
 /// A node in genesis, or a user, who has no role.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,11 +53,15 @@ struct Wallet {
     key: Key,
     number: u64,
     sequence: u64,
+    /// Whether it sends more than duties, which are free: a user's.
+    pays: bool,
+    /// Base units that its transactions cost so far.
+    fees: u128,
 }
 
 /// The genesis of a chain.
 pub struct Beginning {
-    /// Valid parameters without gas fees.
+    /// Valid parameters. Users pay the gas price, if there is one.
     pub params: Params,
     /// The only language model.
     pub model: Model,
@@ -105,7 +111,7 @@ impl Chain {
         let public_key = random::bytes(0, "validator", 0, 0).to_vec();
         let secret = Secret::from_seed(&random::bytes(seed, "vrf", 0, 0))
             .ok_or_else(|| Error::unreadable("VRF key", "the seed is not a valid key"))?;
-        let genesis = genesis(&beginning, &keys, &addresses, &public_key, &secret);
+        let genesis = genesis::genesis(&beginning, &keys, &addresses, &public_key, &secret);
         let validator = consensus_address(&public_key).to_vec();
         let app = app.voting_for(OwnValidator {
             address: validator.clone(),
@@ -140,6 +146,11 @@ impl Chain {
                     key,
                     number,
                     sequence: 0,
+                    pays: beginning
+                        .members
+                        .get(number as usize)
+                        .is_some_and(|member| member.role.is_none()),
+                    fees: 0,
                 })
                 .collect(),
             addresses,
@@ -177,7 +188,12 @@ impl Chain {
         })
     }
 
-    /// Signs one transaction per sender, executes them as one block and commits it. Returns all
+    /// Base units that a member's transactions cost so far.
+    pub fn fees(&self, member: usize) -> u128 {
+        self.wallets[member].fees
+    }
+
+    /// Signs a transaction of each entry, executes them as one block and commits it. Returns all
     /// events, those of the transactions first.
     ///
     /// # Errors
@@ -243,6 +259,7 @@ impl Chain {
     }
 
     fn sign(&mut self, sender: usize, messages: Vec<Any>) -> Result<Vec<u8>> {
+        let (gas_limit, fee) = self.fee(sender, &messages)?;
         let wallet = &mut self.wallets[sender];
         let signer = Signer {
             chain_id: CHAIN_ID.into(),
@@ -250,14 +267,36 @@ impl Chain {
             sequence: wallet.sequence,
         };
         wallet.sequence += 1;
+        wallet.fees += fee;
         let unsigned = Unsigned {
             messages,
-            gas_limit: GAS_LIMIT,
-            fee: None,
+            gas_limit,
+            fee: (fee > 0).then(|| (self.params.denom.clone(), fee)),
             memo: String::new(),
             timeout_height: 0,
         };
         Ok(sign(&unsigned, &signer, &wallet.key)?)
+    }
+
+    /// Gas limit and fee of a transaction, as the client library chooses them.
+    fn fee(&self, sender: usize, messages: &[Any]) -> Result<(u64, u128)> {
+        let wallet = &self.wallets[sender];
+        if self.params.gas_price == 0 || !wallet.pays {
+            return Ok((GAS_LIMIT, 0));
+        }
+        let unsigned = Unsigned {
+            messages: messages.to_vec(),
+            gas_limit: 0,
+            fee: None,
+            memo: String::new(),
+            timeout_height: 0,
+        };
+        let (key, denom) = (wallet.key.public_key(), &self.params.denom);
+        let bytes = simulated(&unsigned, denom, key, wallet.sequence)?;
+        let needed = poq_app::tx::decode(&bytes, &self.params)?.gas_needed();
+        let limit = adjusted(needed, GAS_ADJUSTMENT)?;
+        let fee = u128::from(limit) * u128::from(self.params.gas_price);
+        Ok((limit, fee.div_ceil(PPM.into())))
     }
 
     /// Balance plus stake of each member in base units, in genesis order.
@@ -315,6 +354,17 @@ impl Chain {
         answer.session.ok_or_else(missing)
     }
 
+    /// A task.
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] if there is none with this id.
+    pub fn task(&self, id: u64) -> Result<Task> {
+        let request = QueryTaskRequest { id };
+        let answer: QueryTaskResponse = self.query("/poq.v1.Query/Task", &request)?;
+        let missing = || Error::unreadable("task", format!("{id} does not exist"));
+        answer.task.ok_or_else(missing)
+    }
+
     fn nodes(&self, role: Role) -> Result<Vec<Node>> {
         let request = QueryNodesRequest {
             role: role.into(),
@@ -352,62 +402,6 @@ impl Chain {
     fn query<Q: Message, A: Message + Default>(&self, path: &str, request: &Q) -> Result<A> {
         let (answer, _) = self.app.query(path, &request.encode_to_vec(), None)?;
         A::decode(answer.as_slice()).map_err(|error| Error::unreadable(path, error))
-    }
-}
-
-/// The member after the last one owns the only validator.
-fn genesis(
-    beginning: &Beginning,
-    keys: &[Key],
-    addresses: &[String],
-    public_key: &[u8],
-    secret: &Secret,
-) -> GenesisState {
-    let account = |address: &String| GenesisAccount {
-        address: address.clone(),
-        coins: vec![GenesisCoin {
-            denom: beginning.params.denom.clone(),
-            amount: FUNDS.to_string(),
-        }],
-    };
-    let has_sessions = beginning.params.sessions.is_some();
-    let node = |((member, address), key): ((&Member, &String), &Key)| {
-        member.role.map(|role| GenesisNode {
-            role: role.into(),
-            operator: address.clone(),
-            models: vec![member.model.into()],
-            stake: member.stake,
-            capacity: CAPACITY,
-            stream: (has_sessions && role == Role::Inference).then(|| stream(key)),
-            ..GenesisNode::default()
-        })
-    };
-    let members = beginning.members.iter().zip(addresses).zip(keys);
-    let nodes = members.filter_map(node);
-    let owner = addresses.last().map(|operator| GenesisValidator {
-        operator: operator.clone(),
-        public_key: public_key.to_vec(),
-        vrf_key: secret.public_key().to_vec(),
-        stake: VALIDATOR_STAKE,
-        ..GenesisValidator::default()
-    });
-    GenesisState {
-        params: Some(beginning.params.clone()),
-        accounts: addresses.iter().map(account).collect(),
-        models: vec![beginning.model.clone()],
-        evaluator_models: vec![beginning.evaluator_model.clone()],
-        nodes: nodes.collect(),
-        validators: owner.into_iter().collect(),
-        ..GenesisState::default()
-    }
-}
-
-/// Where a node takes orders of sessions; nobody connects.
-fn stream(key: &Key) -> Stream {
-    Stream {
-        url: "https://node.example:8443".into(),
-        key: key.public_key(),
-        tls_spki_sha256: vec![7; 32],
     }
 }
 

@@ -75,11 +75,17 @@ fn run(options: &Options) -> Result<bool> {
             entries.retain(|entry| entry.name.contains(&sessions_options.only));
             let rows = sessions::compare(&entries, effort)?;
             let points = sessions::search(&sessions_options.grid(), &base, effort)?;
+            let costs = sessions::costs(&base, effort)?;
+            let results = report::sessions::Results {
+                rows,
+                points,
+                costs,
+            };
             match &sessions_options.write {
-                Some(folder) => document::sessions::write(folder, &rows, &points, effort)?,
-                None => report.sessions(&rows, &points)?,
+                Some(folder) => document::sessions::write(folder, &results, effort)?,
+                None => report.sessions(&results)?,
             }
-            Ok(rows.iter().all(sessions::Row::keeps_promise))
+            Ok(results.rows.iter().all(sessions::Row::keeps_promise))
         }
         Command::Texts(texts_options) => {
             let plan = texts_options.plan(effort.seed)?;

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use poq_lab::experiments::parameters::{Candidate, Finding, Search};
 use poq_lab::experiments::published::{aggregation, costs, earnings};
-use poq_lab::experiments::sessions as sessions_lab;
 use poq_lab::experiments::sweep::{Grid, Point};
 use poq_lab::experiments::texts::Findings;
 use poq_lab::experiments::zoo::{Promise, Row};
@@ -109,15 +108,12 @@ impl<'a> Report<'a> {
         self.print(findings, || texts::tables(findings))
     }
 
-    pub(crate) fn sessions(
-        &self,
-        rows: &[sessions_lab::Row],
-        points: &[sessions_lab::Point],
-    ) -> Result<()> {
-        self.print(&(rows, points), || {
+    pub(crate) fn sessions(&self, results: &sessions::Results) -> Result<()> {
+        self.print(results, || {
             [
-                sessions::attacks_table(rows),
-                sessions::search_table(points.iter()),
+                sessions::attacks_table(&results.rows),
+                sessions::search_table(results.points.iter()),
+                sessions::costs_table(&results.costs),
             ]
             .join("\n")
         })

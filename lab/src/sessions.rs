@@ -1,23 +1,26 @@
 //! Sessions: many answers of one node to one user, paid at once by a sample. The production state
 //! machine opens, settles, draws, scores and pays them, from signed transactions.
 
+mod bill;
 mod committees;
 mod driver;
 mod log;
 mod strategy;
+mod tasks;
 
 use std::sync::Arc;
 
 use poq_app::modules::params::default_sessions;
-use poq_proto::v1::{Params, Role, SessionParams};
+use poq_proto::v1::{Params, Role, SessionParams, SessionScoring};
 use serde::Serialize;
 
 use crate::casts::STAKE;
 use crate::chain::{Beginning, Chain, Member};
 use crate::episode::{Setting, fast};
 use crate::error::Result;
-use crate::world::{MODEL, ModelClass, Reference, SCORER, STANDARD, World, scorer};
+use crate::world::{MODEL, ModelClass, Reference, SCORER, STANDARD, Scale, World, scorer};
 
+pub use bill::Bill;
 pub use strategy::{Node, Ring, Settling, User};
 
 /// The user, the node and the first evaluator among a chain's members.
@@ -61,6 +64,8 @@ pub struct Play {
     pub sessions: u32,
     /// Answers ordered in each of them.
     pub answers: u32,
+    /// Which of the answers are scored.
+    pub scoring: SessionScoring,
 }
 
 impl Play {
@@ -81,6 +86,7 @@ impl Play {
             },
             sessions,
             answers,
+            scoring: SessionScoring::Sampled,
         };
         play.with(default_sessions())
     }
@@ -135,6 +141,39 @@ pub struct Outcome {
 /// # Errors
 /// If the chain refuses a transaction, if money is not conserved, or if sessions do not end.
 pub fn run(play: &Play, seed: u64) -> Result<Outcome> {
+    driver::Driver::new(play, chain(play, seed)?, seed)?.run()
+}
+
+/// The user's payments for all answers, with a transaction for each session that it opens or closes.
+/// The answers are those of [`bill_of_tasks`] with this seed.
+///
+/// # Errors
+/// As [`run`], and if the payments are not what the user's balance fell by.
+pub fn bill(play: &Play, seed: u64) -> Result<Bill> {
+    driver::Driver::new(play, chain(play, seed)?, seed)?.bill()
+}
+
+/// The user's payments if it asks for each of the play's answers by a task.
+///
+/// # Errors
+/// As [`bill`].
+pub fn bill_of_tasks(play: &Play, seed: u64) -> Result<Bill> {
+    let scale = Scale::default();
+    let answering = strategy::Answering {
+        class: &play.class,
+        world: &play.world,
+        quality: &|raw| scale.quality(raw),
+        max_price: play.world.price(),
+        ordered: play.sessions * play.answers,
+        seed,
+        session: 1,
+        first: 0,
+    };
+    let answers = answering.answers(play.node, play.user);
+    tasks::Driver::new(play, chain(play, seed)?, answers, seed)?.bill()
+}
+
+fn chain(play: &Play, seed: u64) -> Result<Chain> {
     let beginning = Beginning {
         params: play.params.clone(),
         model: play.world.model(),
@@ -142,6 +181,5 @@ pub fn run(play: &Play, seed: u64) -> Result<Outcome> {
         members: play.members(),
     };
     let reference = Arc::new(Reference { audits: true });
-    let chain = Chain::begin(beginning, reference, seed)?;
-    driver::Driver::new(play, chain, seed)?.run()
+    Chain::begin(beginning, reference, seed)
 }

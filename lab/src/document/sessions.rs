@@ -1,4 +1,7 @@
-//! Writes `economics-of-sessions.md`: the reasons for the default parameters of sessions.
+//! Writes `economics-of-sessions.md`: the reasons for the default parameters of sessions, and
+//! what an answer costs its user.
+
+mod cost;
 
 use std::path::Path;
 
@@ -11,13 +14,14 @@ use poq_lab::{Error, Result};
 use poq_proto::v1::SessionParams;
 
 use super::{FIGURES, links};
-use crate::report::sessions::{attacks_table, search_table};
+use crate::report::sessions::{Results, attacks_table, search_table};
 
 /// Writes the document and its figure into `folder`.
 ///
 /// # Errors
 /// If a file cannot be written.
-pub(crate) fn write(folder: &Path, rows: &[Row], points: &[Point], effort: Effort) -> Result<()> {
+pub(crate) fn write(folder: &Path, results: &Results, effort: Effort) -> Result<()> {
+    let points = &results.points;
     let figures = folder.join(FIGURES);
     std::fs::create_dir_all(&figures).map_err(Error::io(figures.display().to_string()))?;
     let defaults = default_sessions();
@@ -25,10 +29,11 @@ pub(crate) fn write(folder: &Path, rows: &[Row], points: &[Point], effort: Effor
     draw(&figure, points, &defaults)?;
     let text = [
         introduction(effort),
-        attacks(rows),
+        attacks(&results.rows),
         floor(points, &defaults) + "\n" + &links(&[figure], FIGURES),
         samples(points, &defaults),
         windows(&defaults),
+        cost::section(&results.costs, &defaults, effort),
         limits(),
     ];
     let path = folder.join("economics-of-sessions.md");

@@ -1,5 +1,6 @@
 //! Every economic attack on sessions (protocol section 16) against the production state machine.
 
+mod cost;
 mod search;
 
 use rayon::prelude::*;
@@ -12,6 +13,7 @@ use crate::error::Result;
 use crate::sessions::{Node, Outcome, Play, Ring, Settling, Studied, User, run};
 use crate::statistics::Estimate;
 
+pub use cost::{Cost, Way, answers_of_run, costs};
 pub use search::{Grid, Point, search};
 
 /// Answers of a session.
@@ -306,7 +308,7 @@ fn pick(runs: &[Outcome], figure: fn(&Outcome) -> f64) -> Vec<f64> {
     runs.iter().map(figure).collect()
 }
 
-/// Runs every play on every seed, in parallel; equal plays run once.
+/// Runs every play on every seed; equal plays run once.
 fn run_all(plays: &[Play], effort: Effort) -> Result<Vec<Vec<Outcome>>> {
     let mut distinct: Vec<&Play> = Vec::new();
     let mut places = Vec::new();
@@ -317,23 +319,33 @@ fn run_all(plays: &[Play], effort: Effort) -> Result<Vec<Vec<Outcome>>> {
             distinct.push(play);
         }
     }
-    let jobs: Vec<(&Play, u64)> = distinct
+    let outcomes = on_every_seed(&distinct, effort, |play, seed| run(play, seed))?;
+    Ok(places
         .iter()
-        .flat_map(|play| (0..u64::from(effort.runs)).map(|run| (*play, effort.seed + run)))
+        .map(|place| outcomes[*place].clone())
+        .collect())
+}
+
+/// The results of every case on every seed, in parallel.
+fn on_every_seed<C: Sync, T: Clone + Send>(
+    cases: &[C],
+    effort: Effort,
+    result: impl Fn(&C, u64) -> Result<T> + Sync,
+) -> Result<Vec<Vec<T>>> {
+    let jobs: Vec<(&C, u64)> = cases
+        .iter()
+        .flat_map(|case| (0..u64::from(effort.runs)).map(move |run| (case, effort.seed + run)))
         .collect();
     let bar = progress(jobs.len() as u64, "runs");
-    let outcomes = jobs
+    let results = jobs
         .par_iter()
-        .map(|(play, seed)| {
-            let outcome = run(play, *seed);
+        .map(|(case, seed)| {
+            let result = result(case, *seed);
             bar.inc(1);
-            outcome
+            result
         })
         .collect::<Result<Vec<_>>>()?;
     bar.finish_and_clear();
-    let per_play: Vec<&[Outcome]> = outcomes.chunks(effort.runs.max(1) as usize).collect();
-    Ok(places
-        .iter()
-        .map(|place| per_play[*place].to_vec())
-        .collect())
+    let per_case = results.chunks(effort.runs.max(1) as usize);
+    Ok(per_case.map(<[T]>::to_vec).collect())
 }

@@ -1,9 +1,21 @@
-//! Attacks on sessions, and the search over their parameters, as tables.
+//! Attacks on sessions, the search over their parameters, and the user's costs, as tables.
 
-use poq_lab::experiments::sessions::{Point, Row};
+use poq_lab::experiments::sessions::{Cost, Point, Row, Way};
 use poq_lab::experiments::zoo::Promise;
+use serde::Serialize;
 
 use super::{head, line, money, percent};
+
+/// The results of all experiments on sessions.
+#[derive(Serialize)]
+pub(crate) struct Results {
+    /// The attacks.
+    pub rows: Vec<Row>,
+    /// The search over the parameters.
+    pub points: Vec<Point>,
+    /// What an answer costs its user.
+    pub costs: Vec<Cost>,
+}
 
 /// The attacks as a Markdown table.
 pub(crate) fn attacks_table(rows: &[Row]) -> String {
@@ -80,6 +92,46 @@ pub(crate) fn search_table<'a>(points: impl Iterator<Item = &'a Point>) -> Strin
             money(&point.junk),
             money(&point.hidden),
             money(&point.low),
+        ]);
+    }
+    text
+}
+
+/// What an answer costs its user, as a Markdown table.
+pub(crate) fn costs_table(costs: &[Cost]) -> String {
+    let mut text = head(&[
+        "model",
+        "way",
+        "answers a session",
+        "scored",
+        "the user paid",
+        "beside a task",
+        "the node",
+        "evaluators",
+        "protocol",
+        "gas",
+    ]);
+    for cost in costs {
+        let (way, answers) = match cost.way {
+            Way::Task => ("a task each", "–".into()),
+            Way::Sampled(answers) => ("`SAMPLED`", answers.to_string()),
+            Way::All(answers) => ("`ALL`", answers.to_string()),
+        };
+        let beside_task = match cost.way {
+            Way::Task => "–".into(),
+            Way::Sampled(_) | Way::All(_) => money(&cost.beside_task),
+        };
+        text += &line(&[
+            cost.model.into(),
+            way.into(),
+            answers,
+            percent(&cost.scored),
+            money(&cost.paid),
+            beside_task,
+            money(&cost.node),
+            money(&cost.evaluators),
+            money(&cost.protocol),
+            format!("{:.0}", cost.gas.mean),
         ]);
     }
     text

@@ -3,10 +3,11 @@
 use poq_client::{Any, tx::any};
 use poq_proto::event;
 use poq_proto::v1::{
-    MsgOpenSessions, MsgRevealLeaves, MsgSettleSessions, SessionParams, SessionScoring,
+    MsgCloseSessions, MsgOpenSessions, MsgRevealLeaves, MsgSettleSessions, SessionParams,
     SessionStatus,
 };
 
+use super::bill::{Bill, Ledger};
 use super::committees::Committees;
 use super::log::Log;
 use super::strategy::{Answering, Settling};
@@ -19,6 +20,8 @@ use crate::world::{MODEL, Scale};
 const PATIENCE: u64 = 200;
 /// Blocks for which sessions take orders; they are settled at once.
 const OPEN_BLOCKS: u64 = 100;
+/// Distance between the first questions of two sessions, so that no two sessions share one.
+const QUESTIONS: u64 = 10_000;
 
 pub(super) struct Driver<'a> {
     play: &'a Play,
@@ -27,6 +30,7 @@ pub(super) struct Driver<'a> {
     scale: Scale,
     logs: Vec<Log>,
     committees: Committees,
+    ledger: Ledger,
     before: Vec<u128>,
     reputation: u32,
 }
@@ -39,6 +43,7 @@ impl<'a> Driver<'a> {
             scale: Scale::default(),
             logs: Vec::new(),
             committees: Committees::new(play.ring, seed),
+            ledger: Ledger::default(),
             before: chain.wealth()?,
             reputation: chain.inference_node(NODE)?.reputation,
             chain,
@@ -46,12 +51,33 @@ impl<'a> Driver<'a> {
     }
 
     pub(super) fn run(mut self) -> Result<Outcome> {
-        self.open()?;
-        self.serve();
+        let messages = vec![self.opening(); self.play.sessions as usize];
+        self.open(vec![(USER, messages)])?;
+        self.serve(|session| session * QUESTIONS);
         self.settle()?;
         self.reveal()?;
         self.score()?;
         self.finish()
+    }
+
+    /// The user opens and closes each session by transactions of its own.
+    pub(super) fn bill(mut self) -> Result<Bill> {
+        let answers = u64::from(self.play.answers);
+        let opening = (USER, vec![self.opening()]);
+        self.open(vec![opening; self.play.sessions as usize])?;
+        self.serve(|session| (session - 1) * answers);
+        self.close()?;
+        self.settle()?;
+        self.reveal()?;
+        self.score()?;
+        let mut protocol = 0;
+        for id in self.ids() {
+            let payment = self.chain.session(id)?.payment;
+            protocol += payment.unwrap_or_default().protocol;
+        }
+        let answers = answers * u64::from(self.play.sessions);
+        let counts = (answers, self.committees.tasks);
+        Bill::of(&self.chain, self.ledger, &self.before, counts, protocol)
     }
 
     fn limits(&self) -> SessionParams {
@@ -62,25 +88,40 @@ impl<'a> Driver<'a> {
         1..=u64::from(self.play.sessions)
     }
 
-    /// The user opens all sessions, and their node is drawn.
-    fn open(&mut self) -> Result<()> {
+    /// A session's opening.
+    fn opening(&self) -> Any {
         let limits = self.limits();
-        let message = any(&MsgOpenSessions {
+        any(&MsgOpenSessions {
             user: self.chain.address(USER).to_owned(),
             model: MODEL.into(),
             nodes: 1,
             escrow: limits.sample_value * u64::from(limits.max_samples),
             session_key: self.chain.key(USER).public_key(),
             blocks: OPEN_BLOCKS,
-            scoring: SessionScoring::Sampled.into(),
-        });
-        let messages = vec![message; self.play.sessions as usize];
-        self.block(vec![(USER, messages)])?;
+            scoring: self.play.scoring.into(),
+        })
+    }
+
+    /// All sessions are opened, and their node is drawn.
+    fn open(&mut self, sent: Vec<(usize, Vec<Any>)>) -> Result<()> {
+        self.block(sent)?;
         self.block(Vec::new())
     }
 
-    /// Off the chain: the user orders, the node answers and both sign.
-    fn serve(&mut self) {
+    fn close(&mut self) -> Result<()> {
+        let closing = |session| {
+            any(&MsgCloseSessions {
+                user: self.chain.address(USER).to_owned(),
+                sessions: vec![session],
+            })
+        };
+        let sent = self.ids().map(|id| (USER, vec![closing(id)])).collect();
+        self.block(sent)
+    }
+
+    /// Off the chain: the user orders, the node answers and both sign. `first` is the number of a
+    /// session's first question in the run.
+    fn serve(&mut self, first: impl Fn(u64) -> u64) {
         let terms = self.play.world.model().terms();
         for session in self.ids() {
             let answering = Answering {
@@ -96,6 +137,7 @@ impl<'a> Driver<'a> {
                 },
                 seed: self.seed,
                 session,
+                first: first(session),
             };
             let answers = answering.answers(self.play.node, self.play.user);
             self.logs.push(Log::new(session, terms, &answers));
@@ -189,6 +231,7 @@ impl<'a> Driver<'a> {
                 }
             }
             self.committees.read(&event, &self.chain)?;
+            self.ledger.read(&event, &self.chain)?;
         }
         Ok(())
     }

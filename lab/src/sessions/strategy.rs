@@ -97,6 +97,8 @@ pub(super) struct Answering<'a> {
     pub seed: u64,
     /// The session.
     pub session: u64,
+    /// Number of the session's first question in the run, which seeds its answer.
+    pub first: u64,
 }
 
 impl Answering<'_> {
@@ -117,7 +119,7 @@ impl Answering<'_> {
     }
 
     fn answer(&self, node: Node, user: User, number: u32) -> Answer {
-        let task = self.session * 10_000 + u64::from(number);
+        let task = self.first + u64::from(number);
         let of = |strategy: Inference| strategy.answer(|class| truth(class, self.seed, task));
         let junk = match node {
             Node::Junk => true,
@@ -184,6 +186,7 @@ mod tests {
             ordered: 40,
             seed: 1,
             session: 1,
+            first: 10_000,
         };
         answering.answers(node, user)
     }
