@@ -1,19 +1,16 @@
 //! A network as `make testnet` runs it, with inference nodes that offer sessions and a gateway, asked by
 //! OpenAI's unmodified clients.
 
-use poq_client::{Client, Fee, any};
-use poq_proto::v1::{MsgCloseSessions, Role, Session, SessionStatus};
+use poq_proto::v1::Role;
 use poq_testnet::Gateway;
 use tokio::process::Command;
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, sleep};
 
 use crate::clients::{installed, node_js, output, scripts};
-use crate::fixture::{Fixture, PATIENCE, send, verify_receipt};
+use crate::fixture::{Fixture, is_open, is_over, verify_receipt};
 
 /// Answers at once: each node has one place and a short queue.
 const STREAMS: &str = "4";
-/// Pause between two looks at the chain.
-const PAUSE: Duration = Duration::from_millis(500);
 
 #[tokio::test]
 async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
@@ -21,10 +18,10 @@ async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
     fixture.start_all().await;
     fixture.network.offer_sessions().await.unwrap();
     let key = fixture.network.create_api_key("test").await.unwrap();
-    let gateway = fixture.network.description().gateway.clone().unwrap();
-    let client = fixture.client();
-    let is_open = |session: &Session| session.status() == SessionStatus::Open;
-    wait(&client, &gateway, |sessions| sessions.iter().any(is_open)).await;
+    let (gateway, client) = (fixture.gateway(), fixture.client());
+    fixture
+        .sessions(|sessions| sessions.iter().any(is_open))
+        .await;
 
     let mut python = Command::new("python3");
     python
@@ -46,14 +43,10 @@ async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
     // The gateway acknowledges what it has within seconds; then the user ends everything.
     sleep(Duration::from_secs(5)).await;
     fixture.network.stop(&gateway.name).await.unwrap();
-    close_all(&fixture, &gateway).await;
-    let is_over = |session: &Session| {
-        matches!(
-            session.status(),
-            SessionStatus::Final | SessionStatus::Refunded
-        )
-    };
-    let sessions = wait(&client, &gateway, |sessions| sessions.iter().all(is_over)).await;
+    fixture.close_sessions().await;
+    let sessions = fixture
+        .sessions(|sessions| sessions.iter().all(is_over))
+        .await;
     let used: Vec<_> = sessions
         .iter()
         .filter(|session| {
@@ -91,49 +84,4 @@ async fn check_receipt(fixture: &Fixture, gateway: &Gateway, session: u64) {
     assert!(output.status.success(), "{output:?}");
     let report = verify_receipt(network, &file).await;
     assert_eq!(report["answer"]["phase"], "final", "{report}");
-}
-
-/// Closes the gateway's open sessions in its name.
-async fn close_all(fixture: &Fixture, gateway: &Gateway) {
-    let account = fixture.network.sender(&gateway.account).await.unwrap();
-    let sessions = fixture
-        .client()
-        .sessions_of_user(&gateway.account.address)
-        .await
-        .unwrap();
-    let open = |session: &&Session| session.status() == SessionStatus::Open;
-    let message = MsgCloseSessions {
-        user: gateway.account.address.clone(),
-        sessions: sessions
-            .iter()
-            .filter(open)
-            .map(|session| session.id)
-            .collect(),
-    };
-    if !message.sessions.is_empty() {
-        send(&account, any(&message), Fee::Gas(1_000_000)).await;
-    }
-}
-
-/// Waits until the gateway's sessions are as wanted, and returns them.
-async fn wait(
-    client: &Client,
-    gateway: &Gateway,
-    wanted: impl Fn(&[Session]) -> bool,
-) -> Vec<Session> {
-    let found = timeout(PATIENCE, async {
-        loop {
-            let sessions = client
-                .sessions_of_user(&gateway.account.address)
-                .await
-                .unwrap();
-            if wanted(&sessions) {
-                return sessions;
-            }
-            sleep(PAUSE).await;
-        }
-    });
-    found
-        .await
-        .expect("the sessions did not end as expected; see the logs")
 }
