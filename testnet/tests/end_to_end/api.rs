@@ -40,6 +40,12 @@ impl Api {
         self.send(request, body.to_string()).await
     }
 
+    /// Asks again, as OpenAI's clients do after a response that broke.
+    pub(crate) async fn repeat(&self, body: &Value) -> Result<Response, Broken> {
+        let request = Request::post("/v1/chat/completions").header("x-stainless-retry-count", 1);
+        self.send(request, body.to_string()).await
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Result<Response, Broken> {
         self.send(Request::get(path), String::new()).await
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
+use poq_client::receipt::{AnswerPart, Receipt as Document, Subject};
 use poq_client::{Any, Client, Fee, Sender, any};
 use poq_proto::v1::{MsgCloseSessions, Session, SessionStatus};
 use poq_testnet::{
@@ -167,6 +168,26 @@ impl Fixture {
         };
         if !message.sessions.is_empty() {
             send(&account, any(&message), Fee::Gas(1_000_000)).await;
+        }
+    }
+
+    /// The gateway's receipt of an answer by its id, and the report of its verification without the gateway.
+    pub(crate) async fn gateway_receipt(&self, id: &str) -> (AnswerPart, Value) {
+        let network = &self.network;
+        let file = network.root().join("receipt.json");
+        let mut command = Command::new(network.programs().poqd().with_file_name("poq-gateway"));
+        command
+            .args(["receipt", "get", id, "--out"])
+            .arg(&file)
+            .arg("--home")
+            .arg(network.root().join(&self.gateway().account.home));
+        let output = command.output().await.unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let report = verify_receipt(network, &file).await;
+        let document: Document = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        match document.subject {
+            Subject::Answer(part) => (part, report),
+            Subject::Task(task) => panic!("{id} is the receipt of task {}", task.id),
         }
     }
 

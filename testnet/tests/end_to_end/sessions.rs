@@ -2,12 +2,11 @@
 //! OpenAI's unmodified clients.
 
 use poq_proto::v1::Role;
-use poq_testnet::Gateway;
 use tokio::process::Command;
 use tokio::time::{Duration, sleep};
 
 use crate::clients::{installed, node_js, output, scripts};
-use crate::fixture::{Fixture, is_open, is_over, verify_receipt};
+use crate::fixture::{Fixture, is_open, is_over};
 
 /// Answers at once: each node has one place and a short queue.
 const STREAMS: &str = "4";
@@ -57,7 +56,9 @@ async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
         })
         .collect();
     assert!(!used.is_empty(), "{sessions:?}");
-    check_receipt(&fixture, &gateway, used[0].id).await;
+    let first = format!("{}-0", used[0].id);
+    let (_, report) = fixture.gateway_receipt(&first).await;
+    assert_eq!(report["answer"]["phase"], "final", "{report}");
     for session in used {
         let settlement = session.settlement.as_ref().unwrap();
         assert_eq!(settlement.unacknowledged, 0, "{session:?}");
@@ -68,20 +69,4 @@ async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
         assert!(node.earned > 0);
     }
     fixture.shut_down().await;
-}
-
-/// The gateway's receipt of the first answer of a paid session verifies without the gateway.
-async fn check_receipt(fixture: &Fixture, gateway: &Gateway, session: u64) {
-    let network = &fixture.network;
-    let file = network.root().join("receipt.json");
-    let mut command = Command::new(network.programs().poqd().with_file_name("poq-gateway"));
-    command
-        .args(["receipt", "get", &format!("{session}-0"), "--out"])
-        .arg(&file)
-        .arg("--home")
-        .arg(network.root().join(&gateway.account.home));
-    let output = command.output().await.unwrap();
-    assert!(output.status.success(), "{output:?}");
-    let report = verify_receipt(network, &file).await;
-    assert_eq!(report["answer"]["phase"], "final", "{report}");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::StatusCode;
-use poq_proto::v1::{Role, Session, SessionStatus};
+use poq_proto::v1::{Finish, Role, Session};
 use poq_testnet::Worker;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -16,6 +16,8 @@ use crate::fixture::{Fixture, PATIENCE, is_open, is_over};
 const SOME_TEXT: usize = 40;
 /// Age of the newest block from which on the gateway takes no requests.
 const HALTED: Duration = Duration::from_secs(60);
+/// Age of the newest block at which an answer is begun that ends later than that.
+const ALMOST: Duration = Duration::from_secs(50);
 /// Orders that are not in a log, as the gateway sees them.
 const OUTSTANDING: &str = "poq_gateway_outstanding_price";
 const FAILOVERS: &str = "poq_gateway_failovers_total";
@@ -26,6 +28,7 @@ async fn answers_outlive_the_processes_that_serve_them() {
     network.a_stream_ends_with_its_node().await;
     network.a_whole_answer_outlives_its_node().await;
     network.gateway_and_node_agree_after_their_crash().await;
+    network.a_gateway_ends_what_its_last_process_ordered().await;
     network.the_chain_is_away_for_a_minute().await;
     network.everything_is_settled_and_paid_once().await;
 }
@@ -35,7 +38,7 @@ fn long(question: &str, is_stream: bool) -> Value {
     json!({
         "model": "smollm2-135m-instruct",
         "messages": [{ "role": "user", "content": question }],
-        "max_tokens": 400,
+        "max_tokens": 200,
         "temperature": 0,
         "stream": is_stream,
     })
@@ -55,6 +58,8 @@ struct Streams {
     paid: BTreeMap<u64, u64>,
     /// Receipts of answers that were lost with their nodes.
     lost: Vec<String>,
+    /// Receipt of an answer that was lost with the gateway, which pays for it.
+    own: Option<String>,
 }
 
 impl Streams {
@@ -76,6 +81,7 @@ impl Streams {
             api,
             paid: BTreeMap::new(),
             lost: Vec::new(),
+            own: None,
         };
         network.both_nodes_have_sessions().await;
         network
@@ -107,21 +113,22 @@ impl Streams {
         let proof = &answer["poq"];
         let (price, charged) = (&proof["price"], &proof["charged"]);
         assert_eq!(price, charged, "{answer}");
-        let (session, _) = proof["receipt"].as_str().unwrap().split_once('-').unwrap();
-        let session = session.parse().unwrap();
+        let session = session_of(proof["receipt"].as_str().unwrap());
         *self.paid.entry(session).or_default() += price.as_u64().unwrap();
     }
 
     /// Begins a stream and reads some of its text.
     async fn begin(&self, question: &str) -> Begun {
         let response = self.api.chat(&long(question, true)).await.unwrap();
+        self.begun(response).await
+    }
+
+    async fn begun(&self, response: Response) -> Begun {
         assert_eq!(response.status, StatusCode::OK);
-        let node = self.name(response.header("x-poq-node"));
-        let receipt = response.header("x-poq-receipt").to_owned();
         let mut begun = Begun {
+            node: self.name(response.header("x-poq-node")),
+            receipt: response.header("x-poq-receipt").to_owned(),
             response,
-            node,
-            receipt,
             text: String::new(),
         };
         while begun.text.len() < SOME_TEXT {
@@ -194,21 +201,40 @@ impl Streams {
         self.restart(&[&victim]).await;
     }
 
+    /// Both forget the answer; the client that asks again pays for one.
     async fn gateway_and_node_agree_after_their_crash(&mut self) {
         let spent = self.spent().await;
-        let mut begun = self
-            .begin("Describe the life of a lighthouse keeper.")
-            .await;
+        let question = "Describe the life of a lighthouse keeper.";
+        let mut begun = self.begin(question).await;
         let gateway = self.fixture.gateway().name;
         self.fixture.network.kill(&gateway).await.unwrap();
         self.fixture.network.kill(&begun.node).await.unwrap();
         assert!(begun.rest().await.is_err(), "the stream must not end well");
         self.restart(&[&gateway, &begun.node]).await;
         assert_eq!(self.spent().await, spent);
-        for question in ["What is a buoy?", "What is a harbour?", "What is a sail?"] {
+
+        let repeated = self.api.repeat(&long(question, true)).await.unwrap();
+        let mut repeated = self.begun(repeated).await;
+        let last = repeated.whole().await;
+        self.account(&last);
+        assert!(repeated.text.starts_with(&begun.text));
+        for question in ["What is a buoy?", "What is a sail?"] {
             self.ask(&short(question)).await;
         }
         self.lost.push(begun.receipt);
+    }
+
+    /// The node goes on, so that its answer is stopped and paid, but not by the client.
+    async fn a_gateway_ends_what_its_last_process_ordered(&mut self) {
+        let spent = self.spent().await;
+        let mut begun = self.begin("Tell me all that you know about whales.").await;
+        let gateway = self.fixture.gateway().name;
+        self.fixture.network.kill(&gateway).await.unwrap();
+        assert!(begun.rest().await.is_err(), "the stream must not end well");
+        self.restart(&[&gateway]).await;
+        assert_eq!(self.spent().await, spent);
+        self.ask(&short("What is a whale?")).await;
+        self.own = Some(begun.receipt);
     }
 
     /// Starts killed processes again, and waits until gateway and nodes agree.
@@ -226,6 +252,7 @@ impl Streams {
     async fn the_chain_is_away_for_a_minute(&mut self) {
         self.fixture.network.kill("node1").await.unwrap();
         let killed = Instant::now();
+        let mut begun = None;
         let refused = loop {
             let response = self.api.chat(&short("Is it raining?")).await.unwrap();
             if response.status != StatusCode::OK {
@@ -233,6 +260,9 @@ impl Streams {
             }
             self.account(&response.json().await.unwrap());
             assert!(killed.elapsed() < PATIENCE, "the gateway sees no halt");
+            if begun.is_none() && killed.elapsed() > ALMOST {
+                begun = Some(self.begin("Tell me a story about a storm.").await);
+            }
             sleep(Duration::from_secs(4)).await;
         };
         // The gateway may have seen the newest block a moment before.
@@ -241,14 +271,16 @@ impl Streams {
         assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
         let error = refused.json().await.unwrap();
         assert_eq!(error["error"]["code"], "chain_halted", "{error}");
+        let last = begun.unwrap().whole().await;
+        self.account(&last);
         self.fixture.network.check().unwrap();
         self.fixture.network.start("node1").unwrap();
         self.ask(&short("Is it sunny?")).await;
     }
 
-    /// The chain pays for exactly the answers that clients have.
-    async fn everything_is_settled_and_paid_once(self) {
-        for receipt in &self.lost {
+    /// The chain pays for exactly the answers that clients have, and for the one that the gateway stopped.
+    async fn everything_is_settled_and_paid_once(mut self) {
+        for receipt in self.lost.iter().chain(&self.own) {
             let path = format!("/v1/receipts/{receipt}");
             let found = self.api.get(&path).await.unwrap();
             assert_eq!(found.status, StatusCode::NOT_FOUND, "{receipt}");
@@ -264,20 +296,22 @@ impl Streams {
         let sessions = fixture
             .sessions(|sessions| sessions.iter().all(is_over))
             .await;
+        for receipt in &self.lost {
+            let (part, report) = fixture.gateway_receipt(receipt).await;
+            assert_eq!(
+                (part.leaf.finish(), part.leaf.price),
+                (Finish::Void, 0),
+                "{report}"
+            );
+        }
+        let (part, report) = fixture.gateway_receipt(&self.own.unwrap()).await;
+        assert_eq!(part.leaf.finish(), Finish::User, "{report}");
+        *self.paid.entry(part.session).or_default() += part.leaf.price;
         for session in &sessions {
             let paid = self.paid.get(&session.id).copied().unwrap_or(0);
             let settlement = session.settlement.as_ref();
             let settled = settlement.map_or((0, 0), |one| (one.amount, one.unacknowledged));
             assert_eq!(settled, (paid, 0), "{session:?}");
-            let is_used = paid > 0 && session.status() == SessionStatus::Refunded;
-            assert!(!is_used, "{session:?}");
-        }
-        // The lost answers are in the logs, as void ones.
-        for receipt in &self.lost {
-            let (id, number) = receipt.split_once('-').unwrap();
-            let (id, number): (u64, u64) = (id.parse().unwrap(), number.parse().unwrap());
-            let session = sessions.iter().find(|session| session.id == id).unwrap();
-            assert!(session.settlement.as_ref().unwrap().count > number);
         }
         let (client, description) = (fixture.client(), fixture.network.description());
         for (role, workers) in [
@@ -291,6 +325,11 @@ impl Streams {
         }
         fixture.shut_down().await;
     }
+}
+
+/// The session in a receipt's id.
+fn session_of(receipt: &str) -> u64 {
+    receipt.split_once('-').unwrap().0.parse().unwrap()
 }
 
 fn operator(session: &Session) -> &str {
@@ -315,6 +354,22 @@ impl Begun {
         if let Some(more) = choice["delta"]["content"].as_str() {
             self.text += more;
         }
+    }
+
+    /// Reads a stream that ends well, and returns its last chunk.
+    async fn whole(&mut self) -> Value {
+        let last = loop {
+            let event = self.response.event().await.unwrap().unwrap();
+            let event: Value = serde_json::from_str(&event).unwrap();
+            if event.get("poq").is_some() {
+                break event;
+            }
+            self.take(&event);
+        };
+        assert!(last["choices"][0]["finish_reason"].is_string(), "{last}");
+        let end = self.response.event().await.unwrap();
+        assert_eq!(end.as_deref(), Some("[DONE]"));
+        last
     }
 
     /// Reads to the end, and returns the error before the last event.
