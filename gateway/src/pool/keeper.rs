@@ -108,6 +108,8 @@ impl Keeper {
     /// Works until `shutdown`.
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut is_taken_up = false;
+        // What is logged already: an outage is two lines, however long it is.
+        let mut known = None;
         self.report(None);
         while !shutdown.is_cancelled() {
             self.health.beat();
@@ -120,10 +122,15 @@ impl Keeper {
                 self.step().await
             };
             let problem = step.await.err();
-            if let Some(problem) = &problem {
-                warn!("sessions are not kept at the moment: {problem}");
-            }
             self.report(problem.as_ref());
+            let problem = problem.map(|problem| problem.to_string());
+            if problem != known {
+                match &problem {
+                    Some(problem) => warn!("sessions are not kept at the moment: {problem}"),
+                    None => info!("sessions are kept again"),
+                }
+                known = problem;
+            }
             let pause = if self.opening.is_empty() {
                 LOOK.1
             } else {

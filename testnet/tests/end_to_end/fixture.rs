@@ -1,20 +1,27 @@
 //! A running network for a test.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cosmos_sdk_proto::cosmos::bank::v1beta1::MsgSend;
 use cosmos_sdk_proto::cosmos::base::v1beta1::Coin;
+use poq_client::receipt::{AnswerPart, Receipt as Document, Subject};
 use poq_client::{Any, Client, Fee, Sender, any};
-use poq_testnet::{Network, Programs, Question, Receipt, Result, Spec, Submitted, free_range};
+use poq_proto::v1::{MsgCloseSessions, Session, SessionStatus};
+use poq_testnet::{
+    Gateway, Network, Programs, Question, Receipt, Result, Spec, Submitted, free_range,
+};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::{sleep, timeout};
 
 /// Serialises tests: the processes of several networks would miss deadlines on a small machine.
 static TURN: Mutex<()> = Mutex::const_new(());
 /// Time limit for slow machines; a healthy network is much faster.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+/// Pause between two looks at the chain.
+const PAUSE: Duration = Duration::from_millis(500);
 /// Ports of a network, more than any test needs.
 const PORTS: u16 = 100;
 
@@ -127,6 +134,68 @@ impl Fixture {
         submitted.receipt(self.client(), description, |_| {}).await
     }
 
+    pub(crate) fn gateway(&self) -> Gateway {
+        self.network.description().gateway.clone().unwrap()
+    }
+
+    /// Waits until the gateway's sessions are as wanted, and returns them.
+    pub(crate) async fn sessions(&self, wanted: impl Fn(&[Session]) -> bool) -> Vec<Session> {
+        let (client, gateway) = (self.client(), self.gateway());
+        let found = timeout(PATIENCE, async {
+            loop {
+                let user = &gateway.account.address;
+                let sessions = client.sessions_of_user(user).await.unwrap();
+                if wanted(&sessions) {
+                    return sessions;
+                }
+                sleep(PAUSE).await;
+            }
+        });
+        found
+            .await
+            .expect("the sessions did not become as expected; see the logs")
+    }
+
+    /// Closes the gateway's open sessions in its name.
+    pub(crate) async fn close_sessions(&self) {
+        let gateway = self.gateway();
+        let account = self.network.sender(&gateway.account).await.unwrap();
+        let sessions = self.sessions(|_| true).await;
+        let open = sessions.iter().filter(|session| is_open(session));
+        let message = MsgCloseSessions {
+            user: gateway.account.address,
+            sessions: open.map(|session| session.id).collect(),
+        };
+        if !message.sessions.is_empty() {
+            send(&account, any(&message), Fee::Gas(1_000_000)).await;
+        }
+    }
+
+    /// The gateway's receipt of an answer by its id, in a file, if there is one.
+    pub(crate) async fn save_receipt(&self, id: &str) -> Option<PathBuf> {
+        let network = &self.network;
+        let file = network.root().join("receipt.json");
+        let mut command = Command::new(network.programs().poqd().with_file_name("poq-gateway"));
+        command
+            .args(["receipt", "get", id, "--out"])
+            .arg(&file)
+            .arg("--home")
+            .arg(network.root().join(&self.gateway().account.home));
+        let output = command.output().await.unwrap();
+        output.status.success().then_some(file)
+    }
+
+    /// The gateway's receipt of an answer by its id, and the report of its verification without the gateway.
+    pub(crate) async fn gateway_receipt(&self, id: &str) -> (AnswerPart, Value) {
+        let file = self.save_receipt(id).await.unwrap();
+        let report = verify_receipt(&self.network, &file).await;
+        let document: Document = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        match document.subject {
+            Subject::Answer(part) => (part, report),
+            Subject::Task(task) => panic!("{id} is the receipt of task {}", task.id),
+        }
+    }
+
     /// Asserts that every validator has the same state after the block at `height`.
     pub(crate) async fn assert_equal_hashes(&mut self, height: u64) {
         let mut hashes = Vec::new();
@@ -148,6 +217,19 @@ impl Fixture {
     pub(crate) async fn shut_down(self) {
         self.network.shut_down().await.unwrap();
     }
+}
+
+/// Whether a session takes orders.
+pub(crate) fn is_open(session: &Session) -> bool {
+    session.status() == SessionStatus::Open
+}
+
+/// Whether a session has ended, and its money is where it belongs.
+pub(crate) fn is_over(session: &Session) -> bool {
+    matches!(
+        session.status(),
+        SessionStatus::Final | SessionStatus::Refunded
+    )
 }
 
 /// Sends a message and waits until it is in a block.

@@ -17,7 +17,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use poq_app::ReferenceScorer;
 use poq_judge::Judge;
 use poqd::node::reference::Reference;
 

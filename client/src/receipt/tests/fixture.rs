@@ -214,24 +214,32 @@ pub(super) fn state_of(
     }
 }
 
+/// An answer that the node has signed.
+pub(super) fn answer_part(leaf: &Leaf, text: &str) -> AnswerPart {
+    let digest = leaf.receipt_digest(CHAIN, 7);
+    AnswerPart {
+        session: 7,
+        leaf: v1::Leaf::from(leaf),
+        signature: node().sign_digest(&digest).unwrap().to_vec(),
+        path: None,
+        chat: Some(chat()),
+        answer: Some(text.into()),
+    }
+}
+
 pub(super) fn answer_receipt(record: &Session, is_anchored: bool) -> Receipt {
     let leaf = match is_anchored {
         true => leaf(3),
         false => leaf(3).receipt(),
     };
-    let digest = leaf.receipt_digest(CHAIN, 7);
     let proof = log().prove_inclusion(3);
     let path = proof.as_bytes().chunks_exact(32);
     Receipt {
         format: Format::V1,
         chain_id: CHAIN.into(),
         subject: Subject::Answer(AnswerPart {
-            session: 7,
-            leaf: v1::Leaf::from(&leaf),
-            signature: node().sign_digest(&digest).unwrap().to_vec(),
             path: is_anchored.then(|| path.map(|hash| Sibling(hash.try_into().unwrap())).collect()),
-            chat: Some(chat()),
-            answer: Some(ANSWER.into()),
+            ..answer_part(&leaf, ANSWER)
         }),
         state: Some(state_of(&session_key(7), record.encode_to_vec(), &[1], 1)),
     }

@@ -1,13 +1,15 @@
 mod fixture;
 
-use poq_proto::v1::{Session, SessionStatus};
+use poq_proto::Leaf;
+use poq_proto::v1::{Finish, Session, SessionStatus};
 use prost::Message;
 use serde_json::Value;
 use tendermint::Hash;
 
 use super::*;
 use fixture::{
-    ANSWER, CHAIN, answer_receipt, leaf, open_session, paid_session, state_of, task_receipt,
+    ANSWER, CHAIN, answer_part, answer_receipt, leaf, open_session, paid_session, state_of,
+    task_receipt,
 };
 
 fn anchors(receipt: &Receipt) -> Anchors {
@@ -256,6 +258,36 @@ fn an_answer_that_the_chain_does_not_commit_to_is_provisional() {
 
     let claimed = answer_receipt(&open_session(), true);
     assert_eq!(claimed.verify(&anchors(&claimed)).verdict, Verdict::Failed);
+}
+
+#[test]
+fn an_answer_that_was_not_served_has_neither_digest_nor_text() {
+    let void = Leaf {
+        answer: [0; 32],
+        answer_bytes: 0,
+        finish: Finish::Void,
+        price: 0,
+        ..leaf(3).receipt()
+    };
+    let with_text = Leaf {
+        answer_bytes: ANSWER.len() as u32,
+        ..void
+    };
+    let with_digest = Leaf {
+        answer: leaf(3).answer,
+        ..void
+    };
+    for (leaf, text, expected) in [
+        (&void, "", Verdict::Provisional),
+        (&void, ANSWER, Verdict::Failed),
+        (&with_text, "", Verdict::Failed),
+        (&with_digest, "", Verdict::Failed),
+    ] {
+        let mut receipt = answer_receipt(&open_session(), false);
+        receipt.subject = Subject::Answer(answer_part(leaf, text));
+        let report = receipt.verify(&anchors(&receipt));
+        assert_eq!(report.verdict, expected, "{text:?}: {report}");
+    }
 }
 
 #[test]
