@@ -66,6 +66,8 @@ pub(crate) struct Ask {
     pub asker: Asker,
     /// What a repetition is recognised by.
     pub token: Option<Token>,
+    /// Whether a client that leaves may come back for its answer.
+    pub may_return: bool,
 }
 
 /// Why no answer to a chat can be ordered.
@@ -176,6 +178,7 @@ mod tests {
                 request_id: String::new(),
             },
             token: None,
+            may_return: false,
         }
     }
 

@@ -116,6 +116,7 @@ async fn answer<S: Surface>(
         max_answer_bytes: manner.max_answer_bytes,
         min_quality: demands.min_quality.unwrap_or(0),
     };
+    let may_return = !manner.is_stream || header(IDEMPOTENCY).is_some();
     let (token, is_repetition) = repetition(header, &body);
     let ask = Ask {
         tier: demands.tier.unwrap_or(Tier::Sampled),
@@ -124,6 +125,7 @@ async fn answer<S: Surface>(
         is_stream: manner.is_stream,
         asker,
         token: Some(token),
+        may_return,
     };
     let ceiling = check(api, key, &ask, &demands)?;
     let ticket = admit(api, key, ceiling)?;

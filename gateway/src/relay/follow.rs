@@ -135,7 +135,11 @@ impl Following<'_> {
                     continue;
                 }
                 () = self.answer.abandoned(), if away.is_none() && stopped.is_none() => {
-                    away = Some(Instant::now() + timing.away);
+                    let grace = match self.ask.may_return {
+                        true => timing.away,
+                        false => Duration::ZERO,
+                    };
+                    away = Some(Instant::now() + grace);
                     continue;
                 }
                 () = sleep_until(away.unwrap_or(end)), if away.is_some() => {

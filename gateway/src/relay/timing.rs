@@ -11,7 +11,7 @@ pub(crate) struct Timing {
     pub deadline: Duration,
     /// How long the receipt of a stopped answer may take.
     pub stopping: Duration,
-    /// How long a client may be away before its answer is stopped.
+    /// How long a client that may come back is away before its answer is stopped.
     pub away: Duration,
 }
 

@@ -9,8 +9,9 @@ use poq_client::session::RefusalCode;
 use poq_proto::v1::SessionStatus;
 use serde_json::{Value, json};
 
-use super::world::{World, question, streamed};
+use super::world::{SOON, World, question, streamed};
 use crate::played::{Behaviour, PlayedNode};
+use crate::relay::Timing;
 
 fn all(world: &World, behaviour: Behaviour) {
     for node in &world.nodes {
@@ -247,7 +248,7 @@ async fn a_receipt_that_proves_nothing_is_an_error_and_ends_the_session() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_of_a_client_that_left_is_stopped_and_charged() {
-    let world = World::with_nodes(1).await;
+    let world = World::with_timing(1, patient()).await;
     world.nodes[0].script(&[Behaviour::Endless]);
     let response = world.begin(world.request(&streamed("Go on"))).await;
     let mut body = response.into_body().into_data_stream();
@@ -256,6 +257,31 @@ async fn the_answer_of_a_client_that_left_is_stopped_and_charged() {
     drop(body);
     world.until(|world| world.charged() > 0).await;
     world.settle(0).await;
+}
+
+/// Clients that may come back are away as long as they like.
+fn patient() -> Timing {
+    Timing {
+        away: SOON * 60,
+        ..Timing::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_with_a_key_of_its_own_comes_back_to_its_stream() {
+    let world = World::with_timing(1, patient()).await;
+    world.nodes[0].script(&[Behaviour::Endless]);
+    let (body, key) = (streamed("Go on"), ("idempotency-key", "a"));
+    let first = world.begin(repeated(&world, &body, key)).await;
+    let receipt = first.headers()["x-poq-receipt"].clone();
+    drop(first);
+    let second = world.begin(repeated(&world, &body, key)).await;
+    assert_eq!(second.headers()["x-poq-receipt"], receipt);
+    let mut text = second.into_body().into_data_stream();
+    for _ in 0..20 {
+        assert!(text.next().await.unwrap().unwrap().starts_with(b"data: "));
+    }
+    assert_eq!((orders(&world), world.charged()), (1, 0));
 }
 
 /// A log has its answers in the order of their numbers; clients get theirs as they end.
