@@ -55,12 +55,7 @@ pub(crate) fn count(length: usize) -> u32 {
 
 /// Prints a failure to standard error, as text or as one JSON line, and returns the exit status.
 pub(crate) fn print_error(format: Format, error: &anyhow::Error) -> u8 {
-    let failure = Failure::new(error.chain());
-    match format {
-        Format::Text => eprintln!("Error: {}", failure.message()),
-        Format::Json => eprintln!("{}", failure.to_json()),
-    }
-    failure.exit_code()
+    Failure::new(error.chain()).print(format == Format::Json)
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ async fn answer<S: Surface>(
     };
     let ceiling = check(api, key, &ask, &demands)?;
     let ticket = admit(api, key, ceiling)?;
-    let reader = reader(api, ask.clone(), is_repetition)?;
+    let reader = reader(api, ask.clone(), ceiling, is_repetition)?;
     let is_stream = ask.is_stream;
     respond((reader, ticket), is_stream, start, |origin| {
         form(Head::new(origin, ask.chat.model))
@@ -214,8 +214,8 @@ fn repetition(header: impl Fn(&str) -> Option<String>, body: &[u8]) -> (Token, b
 }
 
 /// The answer to a request: new, in progress, or as it was given before.
-fn reader(api: &Arc<Api>, ask: Ask, is_repetition: bool) -> Result<Reader, ApiError> {
-    match api.relay.give(ask.clone(), is_repetition)? {
+fn reader(api: &Arc<Api>, ask: Ask, ceiling: u64, is_repetition: bool) -> Result<Reader, ApiError> {
+    match api.relay.give(ask.clone(), ceiling, is_repetition)? {
         Given::Answer(reader) => Ok(reader),
         Given::OtherBody => {
             let reason = "was used for another body; use a new one";
@@ -226,7 +226,7 @@ fn reader(api: &Arc<Api>, ask: Ask, is_repetition: bool) -> Result<Reader, ApiEr
                 return Ok(answer.reader());
             }
             // It failed and cost nothing, so this is a new request.
-            match api.relay.give(ask, false)? {
+            match api.relay.give(ask, ceiling, false)? {
                 Given::Answer(reader) => Ok(reader),
                 Given::Earlier(_) | Given::OtherBody => Err(crate::relay::Failure::Internal.into()),
             }

@@ -16,7 +16,7 @@ pub(crate) use failure::Failure;
 pub(crate) use timing::Timing;
 
 use crate::ask::Ask;
-use crate::keys::{Credits, Hold};
+use crate::keys::Credits;
 use crate::pool::{Catalog, Roster};
 use crate::quality::Estimates;
 use crate::store::duplicates::Token;
@@ -95,11 +95,17 @@ impl Relay {
     }
 
     /// Starts to answer a request, or finds the answer that its token has already. `is_repetition` says
-    /// that the client sends it again; without that only a client's own key is trusted.
+    /// that the client sends it again; without that only a client's own key is trusted. `ceiling` is what a
+    /// group's credit must hold for it, base units.
     ///
     /// # Errors
     /// [`Failure::NoCredit`], or [`Failure::Internal`].
-    pub(crate) fn give(self: &Arc<Self>, ask: Ask, is_repetition: bool) -> Result<Given, Failure> {
+    pub(crate) fn give(
+        self: &Arc<Self>,
+        ask: Ask,
+        ceiling: u64,
+        is_repetition: bool,
+    ) -> Result<Given, Failure> {
         if let (Some(token), true) = (&ask.token, is_repetition)
             && !self.was_refused((ask.asker.key, token.digest))
             && let Some(given) = self.given_before(ask.asker.key, token)?
@@ -107,7 +113,8 @@ impl Relay {
             metrics::counter!("poq_gateway_duplicates_total").increment(1);
             return Ok(given);
         }
-        let hold = self.hold(&ask)?;
+        let group = ask.asker.group;
+        let hold = self.credits.hold(group, group.map_or(0, |_| ceiling))?;
         let answer = Arc::new(Answer::default());
         let reader = answer.reader().timed(Clock::start(ask.is_stream));
         let name = ask.token.as_ref().map(|token| {
@@ -133,19 +140,6 @@ impl Relay {
         let writing = self.writing();
         let (owner, answer) = writing.get(&order)?;
         (*owner == key).then(|| answer.reader_of(order))
-    }
-
-    /// Holds the most that a request may cost by the registry's prices.
-    fn hold(&self, ask: &Ask) -> Result<Hold, Failure> {
-        let ceiling = || {
-            let snapshot = self.catalog.get();
-            let model = snapshot.model(&ask.chat.model)?;
-            let fitted = ask.fitted(&model.terms(), &snapshot.rules(model));
-            Some(fitted.ok()?.1.ceiling)
-        };
-        let group = ask.asker.group;
-        let amount = group.and_then(|_| ceiling()).unwrap_or(0);
-        Ok(self.credits.hold(group, amount)?)
     }
 
     /// What an earlier request with a token got.

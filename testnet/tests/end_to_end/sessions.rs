@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use poq_client::cache;
 use poq_proto::v1::Role;
+use poq_testnet::{installed, node_js};
 use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::{Duration, sleep};
 
-use crate::clients::{installed, node_js, output, scripts};
+use crate::clients::{output, scripts};
 use crate::fixture::{Fixture, is_open, is_over};
 
 /// Answers at once: each node has one place and a short queue.
@@ -31,12 +32,12 @@ async fn a_gateway_answers_unmodified_clients_and_the_nodes_are_paid() {
     let mut python = Command::new("python3");
     python
         .arg(scripts().join("openai/gateway.py"))
-        .env("PYTHONPATH", installed("openai-python"))
+        .env("PYTHONPATH", installed("openai-python").unwrap())
         .env("PYTHONDONTWRITEBYTECODE", "1");
     let mut javascript = node_js();
     javascript
         .arg(scripts().join("openai/gateway.js"))
-        .env("NODE_PATH", installed("openai-node/node_modules"));
+        .env("NODE_PATH", installed("openai-node/node_modules").unwrap());
     for mut script in [python, javascript] {
         script
             .env("OPENAI_BASE_URL", format!("http://{}/v1", gateway.http))

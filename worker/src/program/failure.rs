@@ -89,6 +89,15 @@ impl Failure {
         self.exit_code
     }
 
+    /// Prints it to stderr, as text or as one line of JSON, and returns the exit status.
+    pub fn print(&self, as_json: bool) -> u8 {
+        match as_json {
+            true => eprintln!("{}", self.to_json()),
+            false => eprintln!("Error: {}", self.message()),
+        }
+        self.exit_code()
+    }
+
     /// The error and its causes on one line.
     pub fn message(&self) -> &str {
         &self.error

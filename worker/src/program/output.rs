@@ -69,9 +69,5 @@ pub fn exit(result: anyhow::Result<()>, output: Output) -> ExitCode {
         return ExitCode::SUCCESS;
     };
     let failure = Failure::new(error.chain());
-    match output {
-        Output::Text => eprintln!("Error: {}", failure.message()),
-        Output::Json => eprintln!("{}", failure.to_json()),
-    }
-    failure.exit_code().into()
+    failure.print(output == Output::Json).into()
 }
