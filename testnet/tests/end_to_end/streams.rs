@@ -275,11 +275,11 @@ impl Streams {
         assert!(refused.header("retry-after").parse::<u32>().unwrap() > 0);
         let error = refused.json().await.unwrap();
         assert_eq!(error["error"]["code"], "chain_halted", "{error}");
-        let last = begun.unwrap().whole().await;
-        self.account(&last);
         self.fixture.network.check().unwrap();
         self.fixture.network.start("node1").unwrap();
         self.ask(&short("Is it sunny?")).await;
+        let last = begun.unwrap().whole().await;
+        self.account(&last);
     }
 
     /// The chain pays for exactly the answers that clients have, and for the one that the gateway stopped.
