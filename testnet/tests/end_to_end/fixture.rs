@@ -92,6 +92,21 @@ impl Fixture {
     /// Starts the stopped processes and waits until all are healthy.
     pub(crate) async fn start_all(&mut self) {
         self.network.start_all().unwrap();
+        self.healthy().await;
+    }
+
+    /// Starts all processes of a network but one, and waits until they are healthy.
+    pub(crate) async fn start_all_but(&mut self, left_out: &str) {
+        let names = self.network.description().names();
+        let names: Vec<String> = names.map(Into::into).collect();
+        for name in names.iter().filter(|name| *name != left_out) {
+            self.network.start(name).unwrap();
+        }
+        self.healthy().await;
+    }
+
+    /// Waits until all running processes are healthy.
+    pub(crate) async fn healthy(&mut self) {
         self.network
             .wait_healthy(PATIENCE, |_, _| {})
             .await
