@@ -8,14 +8,9 @@ use crate::{Error, Judge};
 
 /// The evaluator models of a language model with their weights: how often each is drawn for a seat.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Panel(Vec<(EvaluatorModel, u64)>);
+pub struct Panel(Vec<(EvaluatorModel, u32)>);
 
 impl Panel {
-    /// A panel of these models.
-    pub fn new(models: impl IntoIterator<Item = (EvaluatorModel, u64)>) -> Self {
-        Self(models.into_iter().collect())
-    }
-
     /// The panel that the chain's registry names for a language model.
     ///
     /// # Errors
@@ -24,7 +19,7 @@ impl Panel {
         let mut models = Vec::new();
         for share in &model.evaluator_models {
             let entry = client.evaluator_model(&share.id).await?;
-            models.push((entry, share.weight.into()));
+            models.push((entry, share.weight));
         }
         Ok(Self(models))
     }
@@ -50,14 +45,38 @@ impl Panel {
     /// # Errors
     /// See [`enum@Error`].
     pub fn quality(&self, judge: &Judge, prompt: &str, answer: &str) -> Result<u32, Error> {
-        let (mut sum, mut weights) = (0_u128, 0_u128);
+        let mut qualities = Vec::new();
         for (model, weight) in &self.0 {
             let raw = judge.score(model, prompt, answer)?;
-            let quality = calibrate(&model.calibration, raw);
-            sum += u128::from(quality) * u128::from(*weight);
-            weights += u128::from(*weight);
+            qualities.push((calibrate(&model.calibration, raw), *weight));
         }
-        let mean = sum.checked_div(weights).unwrap_or(0);
-        Ok(u32::try_from(mean).unwrap_or(u32::MAX))
+        Ok(mean(&qualities))
+    }
+}
+
+/// The mean of qualities by their weights, rounded down; 0 without weights.
+fn mean(qualities: &[(u32, u32)]) -> u32 {
+    let product = |(quality, weight): &(u32, u32)| u128::from(*quality) * u128::from(*weight);
+    let weights: u128 = qualities
+        .iter()
+        .map(|(_, weight)| u128::from(*weight))
+        .sum();
+    let sum: u128 = qualities.iter().map(product).sum();
+    let mean = sum.checked_div(weights).unwrap_or(0);
+    u32::try_from(mean).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seats_count_by_their_weights() {
+        assert_eq!(mean(&[]), 0);
+        assert_eq!(mean(&[(700_001, 0)]), 0);
+        assert_eq!(mean(&[(700_001, 9)]), 700_001);
+        assert_eq!(mean(&[(900_000, 1), (100_000, 3)]), 300_000);
+        assert_eq!(mean(&[(1, 1), (2, 1)]), 1);
+        assert_eq!(mean(&[(u32::MAX, u32::MAX), (u32::MAX, 1)]), u32::MAX);
     }
 }

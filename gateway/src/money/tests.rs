@@ -269,5 +269,13 @@ fn a_receipt_is_the_nodes_and_for_the_text() {
         ..right
     };
     let (message, signature) = signed(&void);
-    assert!(verify((&message, &signature), "", by).is_ok());
+    for before in ["", "text that came before the node failed"] {
+        assert!(verify((&message, &signature), before, by).is_ok());
+    }
+    let (message, signature) = signed(&Leaf {
+        answer: right.answer,
+        ..void
+    });
+    let with_digest = failed(verify((&message, &signature), "text", by));
+    assert_eq!(with_digest, Unproven::Fault(Fault::Answer(0)));
 }

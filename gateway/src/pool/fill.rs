@@ -11,8 +11,10 @@ use crate::store::sessions::Stored;
 
 /// How long a pool is kept after the last request for it.
 const WANTED: Duration = Duration::from_secs(600);
-/// Pause after a set could not be opened, and between sets of a pool that found too few nodes.
+/// Pause between sets of a pool that found too few nodes, and the longest after a set could not be opened.
 const RETRY: Duration = Duration::from_secs(15);
+/// The first pause after a set could not be opened; each further one is twice as long.
+const SOON: Duration = Duration::from_secs(2);
 /// Longest pause between sets that drew nodes in quarantine.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -57,9 +59,16 @@ impl Keeper {
     async fn open(&mut self, id: PoolId) {
         let opened = self.open_set(&id).await;
         let pool = self.pools.entry(id.clone()).or_default();
-        pool.not_before = Some(Instant::now() + RETRY);
+        let pause = match opened {
+            Ok(_) => RETRY,
+            Err(_) => SOON
+                .saturating_mul(2_u32.saturating_pow(pool.failed))
+                .min(RETRY),
+        };
+        pool.not_before = Some(Instant::now() + pause);
         match opened {
             Ok(sessions) => {
+                pool.failed = 0;
                 info!(
                     model = id.model,
                     tier = id.tier.name(),
@@ -71,6 +80,7 @@ impl Keeper {
                 self.poverty(None);
             }
             Err(error) => {
+                pool.failed = pool.failed.saturating_add(1);
                 warn!(
                     model = id.model,
                     "no set of sessions can be opened: {error}"

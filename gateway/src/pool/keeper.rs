@@ -58,6 +58,8 @@ pub(super) struct Pool {
     pub not_before: Option<Instant>,
     /// Sessions with nodes in quarantine since the last one with another node.
     pub rejected: u32,
+    /// Sets that could not be opened since the last one that could.
+    pub failed: u32,
 }
 
 /// The task that opens and closes sessions.

@@ -16,7 +16,7 @@ use crate::money::{Ending, Ordered, verify};
 use crate::pool::Live;
 use crate::quality::Answered;
 use crate::store::charges::Charge;
-use crate::store::orders;
+use crate::store::{self, orders};
 use crate::telemetry;
 use crate::upstream::{Error, Event, Frames};
 
@@ -241,12 +241,11 @@ impl Following<'_> {
             group: self.ask.asker.group,
             amount: ending.leaf.price,
         };
-        let (id, stored) = (self.live.id, ending.clone());
-        let (chat, answer) = (self.chat.clone(), text.clone());
-        let finish = move |db: &rusqlite::Connection| {
-            orders::finish(db, id, &stored, (Some(&chat), &answer), charge)
+        let text = match ending.leaf.finish {
+            Finish::Void => String::new(),
+            _ => text,
         };
-        if let Err(error) = self.relay.store.write(finish).await {
+        if let Err(error) = self.store(&ending, &text, charge).await {
             error!("a receipt was not stored: {error}");
             return Outcome::Ended(Err(Failure::Internal));
         }
@@ -269,6 +268,15 @@ impl Following<'_> {
             ending,
             charged: charge.amount,
         }))
+    }
+
+    async fn store(&self, ending: &Ending, text: &str, charge: Charge) -> Result<(), store::Error> {
+        let (id, ending) = (self.live.id, ending.clone());
+        let (chat, answer) = (self.chat.clone(), text.to_owned());
+        let finish = move |db: &rusqlite::Connection| {
+            orders::finish(db, id, &ending, (Some(&chat), &answer), charge)
+        };
+        self.relay.store.write(finish).await
     }
 
     /// Where the answer comes from.

@@ -68,14 +68,15 @@ impl Held {
             false => record.terms.unwrap().price(prompt, answer as u64),
         };
         let price = price + u64::from(behaviour == Behaviour::WrongPrice);
-        let text = match behaviour {
-            Behaviour::WrongText => "another text",
-            _ => &taken.text,
+        let digest = match behaviour {
+            Behaviour::Void => [0; 32],
+            Behaviour::WrongText => Sha256::digest("another text").into(),
+            _ => Sha256::digest(&taken.text).into(),
         };
         let receipt = Leaf {
             number: number as u64,
             request: taken.chat.digest(),
-            answer: Sha256::digest(text).into(),
+            answer: digest,
             prompt_bytes: prompt as u32,
             answer_bytes: answer as u32,
             prompt_tokens: 11,
