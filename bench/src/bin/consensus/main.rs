@@ -82,7 +82,8 @@ fn measure(options: &Options, committee_size: u32, items: usize) -> Result<Costs
         audit_window: 2,
         audit_delay: 1,
         max_audits_per_block: options.tasks,
-        max_open_tasks: options.tasks,
+        // Some of the tasks before may still be audited.
+        max_open_tasks: options.tasks * 2,
         task_retention: WARM_UP as u64 * BLOCKS,
         ..support::params()
     };

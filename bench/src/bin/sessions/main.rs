@@ -133,7 +133,8 @@ fn chain(options: &Options) -> Chain {
         audit_window: 2,
         audit_delay: 1,
         max_audits_per_block: options.tasks,
-        max_open_tasks: options.tasks,
+        // Some of the tasks before may still be audited.
+        max_open_tasks: options.tasks * 2,
         task_retention: RETENTION,
         sessions: Some(SessionParams {
             max_open_sessions: options.tasks.max(4),
