@@ -1,6 +1,8 @@
 //! Five evaluators of a committee collude with the inference node: they agree on the best quality for
 //! junk, and only the validators' reference evaluator disagrees.
 
+mod session;
+
 use futures::future::try_join_all;
 use poq_client::{Any, Client, Fee, Sender, any};
 use poq_proto::v1::{
@@ -14,6 +16,8 @@ use tokio::time::{Duration, Instant, sleep};
 
 use crate::fixture::{Fixture, PATIENCE, PROMPTS, send, short};
 
+/// Validators, inference nodes and evaluators.
+const SIZE: [usize; 3] = [2, 1, 5];
 const JUNK: &str = "asdf qwer zxcv uiop hjkl asdf qwer";
 /// Ten logits, which both judges calibrate to a quality of 1,000,000.
 const LIE: i32 = 10_000_000;
@@ -78,6 +82,15 @@ async fn the_lottery_finds_what_nobody_challenges() {
     scene.end(result.height).await;
 }
 
+/// Changes how often tasks are audited, ppm, and how long they wait for it.
+fn audits(rate: u32) -> impl FnOnce(&mut Spec) {
+    move |spec| {
+        let params = &mut spec.genesis["params"];
+        params["min_audit_rate"] = json!(rate);
+        params["audit_window"] = json!("40");
+    }
+}
+
 /// Running validators, and the keys of all other accounts.
 struct Scene {
     fixture: Fixture,
@@ -89,12 +102,16 @@ struct Scene {
 
 impl Scene {
     async fn start(name: &str, audit_rate: u32) -> Self {
-        let change = |spec: &mut Spec| {
-            let params = &mut spec.genesis["params"];
-            params["min_audit_rate"] = json!(audit_rate);
-            params["audit_window"] = json!("40");
-        };
-        let mut fixture = Fixture::create(name, [2, 1, 5], change).await;
+        Self::begin(Fixture::create(name, SIZE, audits(audit_rate)).await).await
+    }
+
+    /// A network with sessions, without drawn audits.
+    async fn with_sessions(name: &str) -> Self {
+        Self::begin(Fixture::with_sessions_and(name, SIZE, audits(0)).await).await
+    }
+
+    /// Starts the validators alone.
+    async fn begin(mut fixture: Fixture) -> Self {
         fixture.network.start("node1").unwrap();
         fixture.network.start("node2").unwrap();
         fixture
@@ -130,6 +147,11 @@ impl Scene {
             }],
         };
         send(&self.inference, any(&answer), Fee::Free).await;
+        self.lie(id).await
+    }
+
+    /// Has all five evaluators give a perfect score to the answer of a task.
+    async fn lie(&self, id: u64) -> Task {
         self.wait_for(id, TaskStatus::Committing).await;
         for evaluator in &self.evaluators {
             send(evaluator, commitment(evaluator, id), Fee::Free).await;

@@ -51,15 +51,16 @@ impl Fixture {
             params.remove("sessions");
             change(spec);
         };
-        Self::create_with(name, size, without_sessions).await
+        Self::with_sessions_and(name, size, without_sessions).await
     }
 
     /// Creates a network with sessions and a gateway, without starting it.
     pub(crate) async fn with_sessions(name: &str, size: [usize; 3]) -> Self {
-        Self::create_with(name, size, |_| {}).await
+        Self::with_sessions_and(name, size, |_| {}).await
     }
 
-    async fn create_with(
+    /// The same; `change` may alter its spec.
+    pub(crate) async fn with_sessions_and(
         name: &str,
         [validators, inference_nodes, evaluators]: [usize; 3],
         change: impl FnOnce(&mut Spec),
