@@ -202,7 +202,7 @@ impl PlayedNode {
         }
     }
 
-    /// The rules of a node: sections 1.6 and 4.1 of the design.
+    /// The rules of a node (docs/sessions.md).
     fn admit(&self, order: &Order) -> Result<(Voucher, Behaviour), Refused> {
         let voucher = Voucher::try_from(&order.voucher).unwrap();
         let record = self.check(voucher.session, &voucher.digest(ID), &order.signature)?;

@@ -26,7 +26,7 @@ impl Node {
         answered.collect()
     }
 
-    /// Checks a voucher as section 1.6 of the design demands.
+    /// Checks a voucher by the rules of docs/sessions.md.
     fn check(&mut self, voucher: &Voucher, order: Option<&Ordered>) {
         assert_eq!((voucher.session, voucher.number), (SESSION, self.next));
         assert!(voucher.count >= self.acknowledged && voucher.count <= self.log.len() as u64);

@@ -13,7 +13,7 @@ use crate::report::{head, line, money};
 const MODEL: &str = "poor";
 /// Part of their full pay that answers earn by the goals' assumption.
 const EARNED: f64 = 0.547;
-/// Base units for an answer without gas: the goals of the design.
+/// Base units for an answer without gas: what was aimed at.
 const GOALS: [(Way, u32); 3] = [
     (Way::Task, 31_000),
     (Way::Sampled(300), 23_500),
