@@ -216,7 +216,7 @@ pub(crate) fn unserved(node: &Node, served: &[String]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use poq_client::keyring::{Backend, Keyring, ask};
-
+    use poq_proto::code::{self, Code};
     use tokio::time::timeout;
 
     use super::*;
@@ -265,13 +265,12 @@ mod tests {
         assert!(problem.contains("waiting for the node"), "{problem}");
     }
 
-    /// Connects to a node that refuses every query at a height, for at most half a second.
-    async fn refused_at(height: u64) -> Option<Result<Chain>> {
+    /// Connects to a node that refuses every query with a code, for at most half a second.
+    async fn refused_with(code: Code) -> Option<Result<Chain>> {
         let node = FakeNode::start(move |method, _| {
             Ok(match method {
-                "status" => fake_node::status("poq-test-1", height),
-                "abci_info" => fake_node::info(height),
-                _ => fake_node::query_failure(6, "sdk", "unknown query path"),
+                "status" => fake_node::status("poq-test-1", 0),
+                _ => fake_node::query_failure(code.number, code.codespace, "refused"),
             })
         })
         .await;
@@ -290,10 +289,10 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_node_without_blocks_is_waited_for_when_it_refuses() {
-        assert!(refused_at(0).await.is_none());
-        let Some(Err(error)) = refused_at(5).await else {
+        assert!(refused_with(code::NO_BLOCK).await.is_none());
+        let Some(Err(error)) = refused_with(code::UNKNOWN_REQUEST).await else {
             panic!("a node of another chain's application was waited for");
         };
-        assert!(error.to_string().contains("unknown query path"), "{error}");
+        assert!(error.to_string().contains("refused"), "{error}");
     }
 }
