@@ -50,14 +50,18 @@ fn leaf(terms: &Terms) -> Leaf {
     }
 }
 
-/// What a gateway answers to the chat, and later says about the receipt.
+/// What a gateway answers to the chat, and later says about the receipt: the total comes with the path.
 fn of_the_gateway(leaf: &Leaf, path: Option<&[&str]>) -> Value {
+    let leaf = match path {
+        Some(_) => *leaf,
+        None => leaf.receipt(),
+    };
     let signature = key(1).sign_digest(&leaf.receipt_digest(CHAIN, 1)).unwrap();
     json!({
         "choices": [{ "message": { "content": ANSWER } }],
         "poq": {
             "receipt": "1-0",
-            "leaf": v1::Leaf::from(leaf),
+            "leaf": v1::Leaf::from(&leaf),
             "signature": hex::encode(signature),
             "path": path,
         },
