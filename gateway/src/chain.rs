@@ -121,8 +121,7 @@ impl Chain for Rpc {
     }
 
     async fn panel(&self, model: &str) -> Result<Panel> {
-        let client = self.client().await?;
-        Panel::read(client, &client.model(model).await?).await
+        Panel::read(self.client().await?, model).await
     }
 
     async fn session(&self, id: u64) -> Result<Option<Session>> {

@@ -2,7 +2,7 @@
 
 use poq_client::Client;
 use poq_proto::calibrate;
-use poq_proto::v1::{EvaluatorModel, Model};
+use poq_proto::v1::EvaluatorModel;
 
 use crate::{Error, Judge};
 
@@ -11,13 +11,13 @@ use crate::{Error, Judge};
 pub struct Panel(Vec<(EvaluatorModel, u32)>);
 
 impl Panel {
-    /// The panel that the chain's registry names for a language model.
+    /// The panel that the chain's registry names for the language model with this id.
     ///
     /// # Errors
     /// Those of the node.
-    pub async fn read(client: &Client, model: &Model) -> poq_client::Result<Self> {
+    pub async fn read(client: &Client, model: &str) -> poq_client::Result<Self> {
         let mut models = Vec::new();
-        for share in &model.evaluator_models {
+        for share in &client.model(model).await?.evaluator_models {
             let entry = client.evaluator_model(&share.id).await?;
             models.push((entry, share.weight));
         }

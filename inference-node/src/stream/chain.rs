@@ -88,8 +88,7 @@ impl Chain for LiveChain {
     }
 
     async fn panel(&self, model: &str) -> Result<Panel> {
-        let client = self.sender.client();
-        Panel::read(client, &client.model(model).await?).await
+        Panel::read(self.sender.client(), model).await
     }
 
     async fn hand_in(&self, batch: Batch, due_height: u64) -> Result<Vec<SessionResult>> {

@@ -4,7 +4,6 @@ use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use poq_client::Client;
 use poq_client::receipt::{AnswerPart, Subject};
 use poq_judge::{Judge, Panel};
 use poq_proto::PPM;
@@ -70,7 +69,7 @@ impl Score {
         let mut settings = AppSettings::load(home)?;
         settings.evaluator_models = self.evaluator_models.or(settings.evaluator_models);
         let judge = Judge::new(settings.evaluator_models_folder(home));
-        let panel = runtime()?.block_on(panel(&client, &texts.model))?;
+        let panel = runtime()?.block_on(Panel::read(&client, &texts.model))?;
         let scored = Scored {
             quality: panel.quality(&judge, &texts.prompt, &texts.answer)?,
             evaluator_models: panel.ids().map(str::to_owned).collect(),
@@ -78,11 +77,6 @@ impl Score {
         };
         Ok(format.print_told(&scored, &scored.to_string())?)
     }
-}
-
-async fn panel(client: &Client, model: &str) -> anyhow::Result<Panel> {
-    let model = client.model(model).await?;
-    Ok(Panel::read(client, &model).await?)
 }
 
 /// The texts of a receipt, which must be those of its digests.
