@@ -1,12 +1,12 @@
 //! Scores answers beside the chain: receipts have an estimate long before the chain draws anything, and
 //! nodes whose answers are poor are left.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use poq_judge::{Judge, Panel};
+use poq_judge::{Judge, Panel, Recent};
 use poq_proto::PPM;
 use tokio::sync::{Mutex, mpsc};
 use tracing::debug;
@@ -16,8 +16,6 @@ use crate::pool::Roster;
 use crate::store::{Store, receipts};
 use crate::telemetry;
 
-/// Answers of a node over which its quality is averaged.
-const LAST: usize = 8;
 /// Answers that may wait to be scored; further ones are not.
 const QUEUE: usize = 256;
 /// Age from which a model's evaluator models are read again.
@@ -62,7 +60,7 @@ impl Estimates {
     ) -> Self {
         let (sender, mut answers) = mpsc::channel::<Answered>(QUEUE);
         tokio::spawn(async move {
-            let mut nodes: HashMap<String, VecDeque<u32>> = HashMap::new();
+            let mut nodes: HashMap<String, Recent> = HashMap::new();
             while let Some(answered) = answers.recv().await {
                 let quality = match score.quality(&answered).await {
                     Ok(quality) => quality,
@@ -75,14 +73,15 @@ impl Estimates {
                 let order = answered.order;
                 store.note(move |db| receipts::estimate(db, order, quality));
                 let last = nodes.entry(answered.operator.clone()).or_default();
-                if let Some(mean) = mean_of_last(last, quality).filter(|mean| *mean < least) {
+                if let Some(mean) = last.add(quality).filter(|mean| *mean < least) {
                     let part = |ppm: u32| f64::from(ppm) / PPM as f64;
                     let (mean, least) = (part(mean), part(least));
                     let reason = format!(
-                        "its last {LAST} answers have a mean quality of {mean:.2}, below {least}"
+                        "its last {} answers have a mean quality of {mean:.2}, below {least}",
+                        Recent::LAST
                     );
                     roster.quarantine(&answered.operator, &reason, &store);
-                    last.clear();
+                    *last = Recent::default();
                 }
             }
         });
@@ -95,16 +94,6 @@ impl Estimates {
             let _ = queue.try_send(answered());
         }
     }
-}
-
-/// The mean with this answer, ppm, once there are enough.
-fn mean_of_last(last: &mut VecDeque<u32>, quality: u32) -> Option<u32> {
-    last.push_back(quality);
-    if last.len() > LAST {
-        last.pop_front();
-    }
-    let sum: u64 = last.iter().map(|quality| u64::from(*quality)).sum();
-    (last.len() == LAST).then(|| u32::try_from(sum / LAST as u64).unwrap_or(u32::MAX))
 }
 
 /// Scores with the evaluator models that the chain's registry names.
@@ -150,24 +139,5 @@ impl Score for Registered {
         };
         let scored = tokio::task::spawn_blocking(score).await;
         scored.map_err(|error| error.to_string())?
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_is_judged_by_its_last_answers() {
-        let mut last = VecDeque::new();
-        for _ in 0..LAST - 1 {
-            assert_eq!(mean_of_last(&mut last, 100), None);
-        }
-        assert_eq!(mean_of_last(&mut last, 900), Some(200));
-        assert_eq!(mean_of_last(&mut last, 900), Some(300));
-        for _ in 0..LAST {
-            mean_of_last(&mut last, u32::MAX);
-        }
-        assert_eq!(mean_of_last(&mut last, u32::MAX), Some(u32::MAX));
     }
 }

@@ -5,6 +5,8 @@
 
 mod files;
 mod panel;
+mod recent;
 
 pub use files::{Error, Judge};
 pub use panel::Panel;
+pub use recent::Recent;

@@ -88,8 +88,8 @@ pub(super) fn first_text(after: Duration) {
 }
 
 /// An answer earns this part of full pay, ppm, by the node's own score.
-pub(super) fn pay(part: u64) {
-    histogram!(PAY).record(part as f64 / poq_proto::PPM as f64);
+pub(super) fn pay(part: u32) {
+    histogram!(PAY).record(f64::from(part) / poq_proto::PPM as f64);
 }
 
 /// The journal has committed.

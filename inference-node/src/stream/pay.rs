@@ -1,12 +1,11 @@
 //! Leaves sessions whose answers earn too little. A user can pick prompts that the judge scores low, and
 //! then answers earn the floor alone; a node that computes the scores itself stops after a few of them.
 
-use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use poq_judge::{Judge, Panel};
+use poq_judge::{Judge, Panel, Recent};
 use poq_proto::v1::{Finish, Model};
 use poq_proto::{Leaf, PPM};
 use tokio::sync::mpsc;
@@ -16,8 +15,6 @@ use super::chain::Chain;
 use super::measure;
 use super::orders::Desk;
 
-/// Answers over which the pay is averaged.
-const LAST: usize = 8;
 /// Age from which the registry's evaluator models are read again.
 const RENEWAL: Duration = Duration::from_secs(60);
 /// Answers that may wait to be scored; further ones are not.
@@ -31,23 +28,19 @@ pub(super) fn queue() -> (mpsc::Sender<Answered>, mpsc::Receiver<Answered>) {
     mpsc::channel(QUEUE)
 }
 
-/// What the last answers of a session earn, as parts of full pay, ppm.
+/// What the last answers of a session earn, as parts of full pay.
 #[derive(Debug, Default)]
 pub(super) struct Pay {
-    last: VecDeque<u64>,
+    last: Recent,
     /// Set once the mean was too low: the session takes no more orders.
     pub(super) is_too_low: bool,
 }
 
 impl Pay {
-    /// Takes in what an answer earns.
-    fn add(&mut self, part: u64, least: u64) {
-        self.last.push_back(part);
-        if self.last.len() > LAST {
-            self.last.pop_front();
-        }
-        let sum: u64 = self.last.iter().sum();
-        self.is_too_low |= self.last.len() == LAST && sum < least * LAST as u64;
+    /// Takes in what an answer earns, ppm.
+    fn add(&mut self, part: u32, least: u32) {
+        let mean = self.last.add(part);
+        self.is_too_low |= mean.is_some_and(|mean| mean < least);
     }
 }
 
@@ -60,7 +53,7 @@ pub(super) struct Watch {
     /// Id of the model.
     model: String,
     /// Least mean of the parts of full pay, ppm.
-    min_pay: u64,
+    min_pay: u32,
     /// What judges the model's answers, and when it was read.
     panel: Mutex<(Panel, Instant)>,
 }
@@ -72,7 +65,7 @@ impl Watch {
     /// If the registry cannot be read, or one of its files is missing.
     pub(super) async fn open(
         folder: &Path,
-        min_pay: u64,
+        min_pay: u32,
         chain: Arc<dyn Chain>,
         model: &Model,
     ) -> anyhow::Result<Self> {
@@ -110,7 +103,7 @@ impl Watch {
         let rules = session.record.rules.unwrap_or_default();
         let floor = u64::from(rules.floor_share).min(PPM);
         let earned = terms.earned_part(receipt.min_quality, quality);
-        let part = floor + (PPM - floor) * earned / PPM;
+        let part = u32::try_from(floor + (PPM - floor) * earned / PPM).unwrap_or(u32::MAX);
         measure::pay(part);
         let mut state = session.lock();
         let was_too_low = state.pay.is_too_low;
@@ -176,25 +169,25 @@ mod tests {
     #[test]
     fn pay_is_too_low_by_the_mean_of_the_last_answers() {
         let mut pay = Pay::default();
-        for _ in 0..LAST - 1 {
+        for _ in 0..Recent::LAST - 1 {
             pay.add(100_000, 400_000);
         }
         assert!(!pay.is_too_low, "too few");
         // The mean is exactly the least.
         pay.add(2_500_000, 400_000);
         assert!(!pay.is_too_low);
-        for _ in 0..LAST - 1 {
+        for _ in 0..Recent::LAST - 1 {
             pay.add(400_000, 400_000);
         }
         // The good one has left.
         pay.add(399_999, 400_000);
         assert!(pay.is_too_low);
-        pay.add(PPM, 400_000);
+        pay.add(PPM as u32, 400_000);
         assert!(pay.is_too_low, "there is no way back");
     }
 
     /// A panel without models finds no quality at all.
-    async fn asks(min_pay: u64) -> bool {
+    async fn asks(min_pay: u32) -> bool {
         let folder = tempfile::tempdir().unwrap();
         let parrot = Parrot::with_concurrency(99, 2);
         let chain = Played::new();
@@ -209,12 +202,12 @@ mod tests {
         };
         tokio::spawn(watch.run(desk.clone(), receiver));
         let mut user = User::new(SESSION);
-        for _ in 0..LAST {
+        for _ in 0..Recent::LAST {
             let frames = desk.order(user.order(chat("Why?"))).await.unwrap();
             user.finished(frames).await;
         }
         let session = desk.find(SESSION).unwrap();
-        while session.lock().pay.last.len() < LAST {
+        while session.lock().pay.last.count() < Recent::LAST {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         desk.order(user.order(chat("Why?"))).await.is_ok()

@@ -114,8 +114,8 @@ impl StreamConfig {
     }
 
     /// The least mean part of full pay, ppm.
-    pub(super) fn min_pay_ppm(&self) -> u64 {
-        (self.min_pay * PPM as f64).round() as u64
+    pub(super) fn min_pay_ppm(&self) -> u32 {
+        (self.min_pay * PPM as f64).round() as u32
     }
 }
 
